@@ -1,0 +1,96 @@
+//! A manifest's texts as doc comments. They come from outside and must stay text: no code block that rustdoc would run,
+//! no link or HTML tag that it would complain about, no character that shows something other than what is there.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// Doc attributes for lines that this crate wrote; an empty line separates paragraphs.
+pub(crate) fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> TokenStream {
+    let lines = lines.into_iter().map(|line| match line.as_ref() {
+        "" => String::new(),
+        line => format!(" {line}"),
+    });
+    quote!(#(#[doc = #lines])*)
+}
+
+/// For an item whose documentation comes from the manifest, or that the author may not use: the lints that are about
+/// either would complain about what the author can't change here.
+pub(crate) fn allow() -> TokenStream {
+    quote!(#[allow(dead_code, clippy::doc_markdown)])
+}
+
+/// A text from the manifest, as lines for [`lines`].
+pub(crate) fn text(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
+    lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
+    lines.pop_if(|line| line.is_empty());
+    lines
+}
+
+/// A description if there is one, and what can be said without.
+pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<String> {
+    match description.map(|description| text(description)) {
+        Some(lines) if !lines.is_empty() => lines,
+        _ => vec![fallback],
+    }
+}
+
+/// A value of the manifest as a code span, which shows it as it is.
+pub(crate) fn code_span(code: &str) -> String {
+    let code = code.chars().map(visible).collect::<String>();
+    let longest_run = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    if longest_run == 0 {
+        return format!("`{code}`");
+    }
+    let fence = "`".repeat(longest_run + 1);
+    format!("{fence} {code} {fence}")
+}
+
+/// Runs of white space become one space, since four of them begin a code block, and what begins Markdown, or a bare URL,
+/// is escaped.
+fn plain_line(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    for word in line.split_whitespace() {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        for c in word.chars() {
+            if matches!(c, '\\' | '`' | '~' | '[' | ']' | '<' | '>' | '*' | '_' | '#' | '|' | '&' | ':') {
+                plain.push('\\');
+            }
+            plain.push_str(&visible(c));
+        }
+    }
+    plain
+}
+
+/// Control characters and those that change the direction of text, spelled out.
+fn visible(c: char) -> String {
+    let misleading =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    if c.is_control() || misleading { c.escape_unicode().to_string() } else { c.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_stays_text() {
+        assert_eq!(text("plain text"), ["plain text"]);
+        assert_eq!(text("\n two\r\n\n  paragraphs"), ["two", "", "paragraphs"]);
+        assert_eq!(text("```\npanic!()\n```"), [r"\`\`\`", "panic!()", r"\`\`\`"]);
+        assert_eq!(text("~~~"), [r"\~\~\~"]);
+        assert_eq!(text("    indented"), ["indented"]);
+        assert_eq!(text("-     in a list"), ["- in a list"]);
+        assert_eq!(text("see [Foo] or <b>"), [r"see \[Foo\] or \<b\>"]);
+        assert_eq!(text("https://example.com"), [r"https\://example.com"]);
+        assert_eq!(text("a \u{202e}b\0"), [r"a \u{202e}b\u{0}"]);
+    }
+
+    #[test]
+    fn a_code_span_is_longer_than_what_it_holds() {
+        assert_eq!(code_span("plain"), "`plain`");
+        assert_eq!(code_span("a `` b"), "``` a `` b ```");
+    }
+}

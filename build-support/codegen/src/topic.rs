@@ -1,0 +1,60 @@
+//! The `Topic` enum: `[provides] services`, typed.
+
+use ixt_manifest::Manifest;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::{docs, names};
+
+pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
+    let docs = docs::lines([format!("The services that the module `{}` provides.", manifest.module.name)]);
+    let topics: Vec<&str> = manifest.services.iter().map(|service| service.topic.as_str()).collect();
+    let idents: Vec<_> = manifest.services.iter().map(|service| names::variant(&service.topic)).collect();
+    let variants = manifest.services.iter().zip(&idents).map(|(service, ident)| {
+        let mut lines = vec![format!("`{}`", service.topic)];
+        if let Some(description) = &service.description {
+            lines.push(String::new());
+            lines.extend(docs::text(description));
+        }
+        let docs = docs::lines(lines);
+        quote!(#docs #ident)
+    });
+    let allow = docs::allow();
+    quote! {
+        #docs
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #allow
+        pub enum Topic {
+            #(#variants,)*
+        }
+
+        #[allow(dead_code)]
+        impl Topic {
+            /// Every topic, sorted by name.
+            pub const ALL: &'static [Self] = &[#(Self::#idents),*];
+
+            /// The name under which the service is called.
+            #[must_use]
+            #[allow(clippy::too_many_lines)]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    #(Self::#idents => #topics,)*
+                }
+            }
+        }
+
+        impl ::std::fmt::Display for Topic {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl ::std::str::FromStr for Topic {
+            type Err = ::ixt_sdk::UnknownTopic;
+
+            fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+                ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
+            }
+        }
+    }
+}

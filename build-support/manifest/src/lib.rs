@@ -1,0 +1,58 @@
+//! Reads the `manifest.toml` of an IXT module into a checked [`Manifest`], or says what is wrong with it and where.
+//!
+//! A manifest declares a module: what it is called, which services it provides, which configuration it takes and, if
+//! its author likes, the types of its messages. The Rust code of a module is generated from it (by the crate
+//! `ixt-build`), and the host starts the module from it (`ixt-host`); both read it through this crate, which knows
+//! nothing of Rust code and nothing of processes.
+//!
+//! ```
+//! use ixt_manifest::{Manifest, Source, Type, Value};
+//!
+//! let source = Source::new("manifest.toml", r#"
+//! schema_version = "3.0"
+//!
+//! [module]
+//! name = "my-module"
+//! version = "1.0.0"
+//!
+//! [provides]
+//! services = ["my.service.process"]
+//!
+//! [config]
+//! database_url = { type = "string", default = "sqlite:///data.db" }
+//! "#);
+//!
+//! let manifest = Manifest::parse(&source).expect("this manifest is correct");
+//! assert_eq!(manifest.services[0].topic.as_str(), "my.service.process");
+//! assert_eq!(manifest.config[0].ty, Type::String);
+//! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
+//! ```
+//!
+//! A manifest with mistakes gives a [`Report`] of all of them, drawn the way rustc draws its errors:
+//!
+//! ```
+//! use ixt_manifest::{Manifest, Source};
+//!
+//! let source = Source::new("manifest.toml", "schema_version = \"3.0\"\n[module]\nname = 5\nversion = \"1.0.0\"\n");
+//! let report = Manifest::parse(&source).unwrap_err();
+//! assert_eq!(report.to_string(), "\
+//! error: `name` in [module] must be a string
+//!  --> manifest.toml:3:8
+//!   |
+//! 3 | name = 5
+//!   |        ^ expected a string, found an integer
+//! ");
+//! ```
+
+mod diagnostic;
+mod model;
+mod parse;
+mod shorthand;
+mod source;
+mod table;
+mod value;
+
+pub use diagnostic::{Diagnostic, Report, Span};
+pub use model::{ConfigKey, Field, Manifest, Message, ModuleInfo, Name, Record, Service, Type, TypeDefinition};
+pub use source::Source;
+pub use value::Value;

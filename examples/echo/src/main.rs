@@ -1,0 +1,45 @@
+//! The quick-start module of IXT's Python and Node.js SDKs, in Rust: two services that take raw bytes.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ixt_sdk::prelude::*;
+use ixt_sdk::{Bytes, log};
+
+ixt_sdk::include_module!();
+
+struct Echo {
+    database_url: String,
+    requests: AtomicU64,
+}
+
+impl Handler for Echo {
+    async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
+        log(format!("Connecting to database: {}", config.database_url));
+        Ok(Self { database_url: config.database_url, requests: AtomicU64::new(0) })
+    }
+
+    async fn my_service_process(&self, payload: Payload, _ctx: Context) -> Result<Response> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+    }
+
+    async fn my_service_query(&self, payload: Payload, ctx: Context) -> Result<Response> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = format!("{} of {}: {}", ctx.topic(), self.database_url, payload.to_text()?);
+        Ok(Response::new().with("data", Bytes::from(answer.into_bytes())))
+    }
+
+    async fn health_check(&self) -> Result<Health> {
+        Ok(Health::healthy().detail("requests_processed", self.requests.load(Ordering::Relaxed)))
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        log("Shutting down module");
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    run::<Echo>()
+}

@@ -1,0 +1,45 @@
+//! How a command fails: what goes to stderr, and the exit status.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// The text is complete, with its line end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    status: u8,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// The answer is no: the module replied with an error, the manifest is wrong.
+    pub(crate) fn no(text: impl Into<String>) -> Self {
+        Self { text: text.into(), status: 1 }
+    }
+
+    /// The command can't be carried out as it was given.
+    pub(crate) fn usage(error: impl Display) -> Self {
+        Self { text: format!("error: {error:#}\n"), status: 2 }
+    }
+
+    /// The module could not be built, started or kept.
+    pub(crate) fn module(error: impl Display) -> Self {
+        Self { text: format!("error: {error:#}\n"), status: 3 }
+    }
+
+    /// A report that brings its own form.
+    pub(crate) fn module_report(text: String) -> Self {
+        Self { text, status: 3 }
+    }
+
+    /// The user pressed Ctrl-C, or someone sent SIGTERM.
+    pub(crate) fn interrupted() -> Self {
+        Self { text: String::new(), status: 130 }
+    }
+
+    pub(crate) fn report(self) -> ExitCode {
+        anstream::eprint!("{}", self.text);
+        ExitCode::from(self.status)
+    }
+}

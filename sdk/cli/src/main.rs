@@ -1,0 +1,30 @@
+//! `ixt`, the command for IXT modules:
+//!
+//! - `ixt check FILE…` tells what is wrong with manifests;
+//! - `ixt generate FILE` shows the code that a build script makes from one;
+//! - `ixt call --module DIR TOPIC [JSON]` builds a module, starts it, calls one of its services and ends it.
+//!
+//! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
+
+mod args;
+mod call;
+mod exit;
+mod manifest;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Check { files } => manifest::check(&files),
+        Command::Generate { file } => manifest::generate(&file),
+        Command::Call(call) => call::call(&call),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,187 @@
+//! The host's side of a connection: numbers requests, and brings each reply to the one who waits for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ixt_protocol::{Frame, HostFrame, LineDecoder, ModuleFrame, Unreadable, code};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
+
+/// What a module answered instead of success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorReply {
+    /// What kind of failure it is.
+    pub code: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// More about it; `null` if there is nothing more.
+    pub details: Value,
+    /// Whether the same request may do better later.
+    pub retryable: bool,
+}
+
+impl fmt::Display for ErrorReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+/// Why a call got no data.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The module answered with an error.
+    Replied(ErrorReply),
+    /// The request is larger than a frame may be; it was not sent.
+    TooLong {
+        /// The frame's size.
+        bytes: usize,
+        /// The limit.
+        max_frame_bytes: usize,
+    },
+    /// The connection ended before the reply came. What became of the request is not known.
+    Gone {
+        /// What is known about the reason.
+        reason: String,
+    },
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replied(reply) => reply.fmt(f),
+            Self::TooLong { bytes, max_frame_bytes } => {
+                write!(f, "the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame")
+            }
+            Self::Gone { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+type Reply = Result<Box<RawValue>, ErrorReply>;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    writer: tokio::sync::Mutex<OwnedWriteHalf>,
+    pending: Arc<Mutex<Pending>>,
+    max_frame_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    last_id: u64,
+    /// Sorted, so that the oldest is found for a module that answers without ids.
+    waiting: BTreeMap<u64, oneshot::Sender<Reply>>,
+    closed: bool,
+}
+
+impl Connection {
+    /// `complain` is called with what is wrong with something the module sent that belongs to no call.
+    pub(crate) fn new(
+        stream: UnixStream,
+        max_frame_bytes: usize,
+        complain: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        let (reader, writer) = stream.into_split();
+        let pending = Arc::<Mutex<Pending>>::default();
+        tokio::spawn(read(reader, LineDecoder::new(max_frame_bytes), Arc::clone(&pending), complain));
+        Self { writer: tokio::sync::Mutex::new(writer), pending, max_frame_bytes }
+    }
+
+    /// Sends a request and waits for its reply.
+    pub(crate) async fn request(&self, body: HostFrame<'_>) -> Result<Box<RawValue>, CallError> {
+        let gone = || CallError::Gone { reason: "the module closed its connection".to_owned() };
+        let (sender, reply) = oneshot::channel();
+        let id = {
+            let mut pending = lock(&self.pending);
+            if pending.closed {
+                return Err(gone());
+            }
+            pending.last_id += 1;
+            let id = pending.last_id;
+            pending.waiting.insert(id, sender);
+            id
+        };
+        let mut line = Vec::new();
+        Frame { id: Some(id), body }.write(&mut line);
+        let (bytes, max_frame_bytes) = (line.len() - 1, self.max_frame_bytes);
+        if bytes > max_frame_bytes {
+            lock(&self.pending).waiting.remove(&id);
+            return Err(CallError::TooLong { bytes, max_frame_bytes });
+        }
+        // If this fails the module is gone; then the reader sees that too, and ends the wait below.
+        let _: io::Result<()> = self.writer.lock().await.write_all(&line).await;
+        reply.await.map_err(|_| gone())?.map_err(CallError::Replied)
+    }
+}
+
+async fn read(
+    mut reader: OwnedReadHalf,
+    mut decoder: LineDecoder,
+    pending: Arc<Mutex<Pending>>,
+    complain: impl Fn(String),
+) {
+    loop {
+        while let Some(line) = decoder.next_frame() {
+            match line {
+                Ok(line) => receive(line, &pending, &complain),
+                Err(too_long) => complain(format!("{too_long}; it was skipped")),
+            }
+        }
+        if !matches!(reader.read_buf(decoder.input()).await, Ok(1..)) {
+            break;
+        }
+    }
+    let mut pending = lock(&pending);
+    pending.closed = true;
+    pending.waiting.clear();
+}
+
+fn receive(line: &[u8], pending: &Mutex<Pending>, complain: &impl Fn(String)) {
+    let (id, reply) = match ModuleFrame::read(line) {
+        Ok(Frame { id, body: ModuleFrame::Success { data } }) => (id, Ok(data.to_owned())),
+        Ok(Frame { id, body: ModuleFrame::Error(error) }) => (
+            id,
+            Err(ErrorReply {
+                code: error.code.into_owned(),
+                message: error.message.into_owned(),
+                details: error
+                    .details
+                    .map_or(Value::Null, |details| serde_json::from_str(details.get()).unwrap_or_default()),
+                retryable: error.retryable,
+            }),
+        ),
+        // A reply of the wrong shape ends its call (protocol).
+        Err(Unreadable::Invalid { id: Some(id), error, .. }) => (
+            Some(id),
+            Err(ErrorReply {
+                code: code::INTERNAL.to_owned(),
+                message: format!("the module's reply is wrong: {error}"),
+                details: Value::Null,
+                retryable: false,
+            }),
+        ),
+        Err(unreadable) => return complain(format!("skipped what it sent: {unreadable}")),
+    };
+    let mut pending = lock(pending);
+    // A module that handles one request at a time may leave the id out (protocol).
+    let id = id.or_else(|| pending.waiting.keys().next().copied());
+    match id.and_then(|id| pending.waiting.remove(&id)) {
+        // Nobody waits any more if the call was dropped.
+        Some(waiting) => drop(waiting.send(reply)),
+        None => complain("it sent a reply that nobody waits for".to_owned()),
+    }
+}
+
+fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    // Nothing that can panic happens under this lock.
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}

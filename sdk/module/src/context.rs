@@ -1,0 +1,88 @@
+//! What a handler knows about the message it handles, and a module about its host.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ixt_protocol::{Handle, Priority};
+
+/// The circumstances of one message (seeds: `context`, and what `message` says beside topic and payload). Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    topic: String,
+    trace_id: String,
+    source_module: String,
+    timestamp: u64,
+    priority: Priority,
+    ttl_ms: Option<u64>,
+}
+
+impl Context {
+    pub(crate) fn new(handle: &Handle<'_>) -> Self {
+        let Handle { message, context } = handle;
+        Self(Arc::new(Inner {
+            topic: message.topic.to_string(),
+            trace_id: context.trace_id.to_string(),
+            source_module: context.source_module.to_string(),
+            timestamp: context.timestamp,
+            priority: message.priority,
+            ttl_ms: message.ttl_ms,
+        }))
+    }
+
+    /// The topic under which the service was called.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    /// The same for all messages that one cause sets off; empty if the host gave none.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        &self.0.trace_id
+    }
+
+    /// The caller, as `name:version`; empty if the host gave none.
+    #[must_use]
+    pub fn source_module(&self) -> &str {
+        &self.0.source_module
+    }
+
+    /// When the message was sent, to the second.
+    #[must_use]
+    pub fn timestamp(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.timestamp)
+    }
+
+    /// How urgent the caller says it is.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.0.priority
+    }
+
+    /// How long the caller was willing to wait when the host sent the message; `None` if it waits for ever.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        self.0.ttl_ms.map(Duration::from_millis)
+    }
+}
+
+/// The module's view of its host, given to `Handler::init`. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    module_id: Arc<str>,
+}
+
+impl Runtime {
+    pub(crate) fn new(module_id: &str) -> Self {
+        Self { module_id: module_id.into() }
+    }
+
+    /// This instance's id, `name:version/instance-NNN` (seeds: `IXT_MODULE_ID`).
+    #[must_use]
+    pub fn module_id(&self) -> &str {
+        &self.module_id
+    }
+}

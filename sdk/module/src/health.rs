@@ -1,0 +1,52 @@
+//! The answer to a health check.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::data::json_or_reason;
+
+/// Whether a module can do its work, and what it adds to that (seeds: `on_health_check`).
+///
+/// ```
+/// use ixt_sdk::Health;
+///
+/// let health = Health::healthy().detail("requests_processed", 42);
+/// assert_eq!(serde_json::to_string(&health)?, r#"{"healthy":true,"requests_processed":42}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Health {
+    healthy: bool,
+    #[serde(flatten)]
+    details: Map<String, Value>,
+}
+
+impl Health {
+    /// All is well.
+    #[must_use]
+    pub fn healthy() -> Self {
+        Self { healthy: true, details: Map::new() }
+    }
+
+    /// The module can't do its work, for this reason.
+    #[must_use]
+    pub fn unhealthy(reason: impl Into<String>) -> Self {
+        Self { healthy: false, details: Map::new() }.detail("message", reason.into())
+    }
+
+    /// Adds a detail. A value that is not JSON is replaced by the reason why.
+    #[must_use]
+    pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+        self.details.insert(key.into(), json_or_reason(value));
+        self
+    }
+}
+
+/// A health check that fails says that the module is not healthy.
+impl From<Error> for Health {
+    fn from(error: Error) -> Self {
+        let health = Self::unhealthy(error.message()).detail("code", error.code());
+        if error.details().is_empty() { health } else { health.detail("details", error.details()) }
+    }
+}

@@ -1,0 +1,101 @@
+//! What an IXT module links. A module is a process that a host starts; it provides services under topics. Its author
+//! writes a `manifest.toml`, from which `ixt-build` generates a typed `Config`, a `Topic` enum and a `Handler` trait, and
+//! implements the trait. This crate connects the process to its host over a Unix socket, turns every message into those
+//! types before the author's code runs, and answers.
+//!
+//! ```ignore
+//! use ixt_sdk::prelude::*;
+//! ixt_sdk::include_module!(); // Config, Topic, Handler, the types of the manifest, run
+//!
+//! struct Greeter {
+//!     config: Config,
+//! }
+//!
+//! impl Handler for Greeter {
+//!     async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
+//!         Ok(Self { config })
+//!     }
+//!
+//!     async fn greet(&self, request: GreetRequest, _ctx: Context) -> Result<GreetResponse> {
+//!         Ok(GreetResponse { text: format!("{}, {}!", self.config.greeting, request.name) })
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     run::<Greeter>()
+//! }
+//! ```
+//!
+//! What an author meets:
+//!
+//! - [`Error`] and [`Result`]: what a handler returns when it fails. Any `std::error::Error` converts with `?`.
+//! - [`Context`]: who asks, in which trace. [`Runtime`]: what the module knows about its host.
+//! - [`Payload`] and [`Response`]: the raw bytes and the free-form answer of a service whose manifest declares no types.
+//! - [`Health`]: the answer to a health check. [`log`] and [`log_error`]: a line for the host's log.
+//!
+//! What happens to a message that doesn't fit, without the handler being entered: an unknown topic is answered
+//! `UNKNOWN_TOPIC`; a payload or a configuration of the wrong shape `INVALID_INPUT`, naming the path of the key that is
+//! wrong. A handler that panics is answered `INTERNAL`, and the module lives on.
+
+mod config;
+mod context;
+mod data;
+mod entry;
+mod error;
+mod health;
+mod in_flight;
+mod log;
+mod module;
+mod outgoing;
+mod panic;
+mod session;
+mod topic;
+
+pub use context::{Context, Runtime};
+pub use data::{Bytes, Payload, Response, decode_payload, encode_payload};
+pub use error::{Error, Result};
+pub use health::Health;
+pub use ixt_protocol::{Priority, code};
+pub use log::{log, log_error};
+pub use serde_json::{Value, json};
+pub use topic::UnknownTopic;
+
+/// What a module's `main.rs` uses: [`Context`], [`Error`], [`Health`], [`Payload`], [`Response`], [`Result`] and
+/// [`Runtime`].
+pub mod prelude {
+    pub use crate::{Context, Error, Health, Payload, Response, Result, Runtime};
+}
+
+/// Includes the code that `ixt_build::compile` generated from the crate's manifest.
+#[macro_export]
+macro_rules! include_module {
+    () => {
+        include!(concat!(env!("OUT_DIR"), "/module.rs"));
+    };
+}
+
+/// What generated code uses. Nothing here is for authors, and all of it may change with `ixt-build`.
+#[doc(hidden)]
+pub mod __private {
+    pub use serde;
+
+    pub use crate::__require_generation as require_generation;
+    pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
+    pub use crate::entry::{run, run_async};
+    pub use crate::module::{Handling, Module, handle};
+    pub use crate::topic::find_topic;
+}
+
+/// Refuses code that was generated for another version of this crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __require_generation {
+    (1u32) => {};
+    ($other:tt) => {
+        compile_error!(concat!(
+            "the ixt-build that generated this code does not fit this ixt-sdk (generation ",
+            stringify!($other),
+            ", expected 1u32): take both from the same version in Cargo.toml"
+        ));
+    };
+}

@@ -1,0 +1,213 @@
+//! What a host sends to a module.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::frame::{read_flat, required, write_line};
+use crate::{Frame, Unreadable, deserialize_base64, serialize_base64};
+
+/// A frame from the host.
+#[derive(Debug, Clone)]
+pub enum HostFrame<'a> {
+    /// The first frame: the module's configuration.
+    Init(Init<'a>),
+    /// A message for one of the module's services. Boxed, for it is much larger than the others.
+    Handle(Box<Handle<'a>>),
+    /// Asks how the module is.
+    HealthCheck,
+    /// Asks the module to finish and exit.
+    Shutdown(Shutdown),
+    /// Nobody waits any more for the request with this id. Has no reply of its own.
+    Cancel,
+}
+
+/// `init`.
+#[derive(Debug, Clone)]
+pub struct Init<'a> {
+    /// The configuration, as JSON.
+    pub config: &'a RawValue,
+    /// `name:version/instance-NNN`.
+    pub module_id: Cow<'a, str>,
+    /// What the host can do. A plain host may say nothing.
+    pub protocol: Option<ProtocolOffer>,
+}
+
+/// What a host says of itself in `init`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolOffer {
+    /// The protocol's version: 1.
+    pub version: u32,
+    /// The largest frame that either side may send.
+    pub max_frame_bytes: usize,
+    /// The framings that the host knows.
+    #[serde(default)]
+    pub framings: Vec<String>,
+    /// The host's optional features.
+    #[serde(default)]
+    pub features: Vec<String>,
+}
+
+/// `handle`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handle<'a> {
+    /// What is asked.
+    pub message: Message<'a>,
+    /// Who asks, and in which trace.
+    pub context: Context<'a>,
+}
+
+/// A message to a service (seeds).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message<'a> {
+    /// The service's topic.
+    #[serde(borrow)]
+    pub topic: Cow<'a, str>,
+    /// The payload; base64 on the wire.
+    #[serde(serialize_with = "serialize_base64", deserialize_with = "deserialize_base64")]
+    pub payload: Cow<'a, [u8]>,
+    /// How urgent it is.
+    #[serde(default)]
+    pub priority: Priority,
+    /// How many milliseconds the caller still waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// Where a message comes from (seeds).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Context<'a> {
+    /// The same for all messages that one cause sets off.
+    #[serde(borrow, default)]
+    pub trace_id: Cow<'a, str>,
+    /// The caller, `name:version`.
+    #[serde(borrow, default)]
+    pub source_module: Cow<'a, str>,
+    /// When it was sent, in seconds since 1970.
+    #[serde(default)]
+    pub timestamp: u64,
+}
+
+/// How urgent a message is (seeds): 1 to 4 on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub enum Priority {
+    /// 1, which is also the seeds' default.
+    #[default]
+    Low,
+    /// 2.
+    Normal,
+    /// 3.
+    High,
+    /// 4.
+    Critical,
+}
+
+impl TryFrom<u64> for Priority {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        Ok(match number {
+            1 => Self::Low,
+            2 => Self::Normal,
+            3 => Self::High,
+            4 => Self::Critical,
+            _ => {
+                return Err(format!("{number} is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)"));
+            }
+        })
+    }
+}
+
+impl From<Priority> for u64 {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => 1,
+            Priority::Normal => 2,
+            Priority::High => 3,
+            Priority::Critical => 4,
+        }
+    }
+}
+
+/// `shutdown`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How many milliseconds the module has before the host ends it.
+    pub grace_ms: Option<u64>,
+}
+
+/// All host frames in one: serde reads this in one pass, without the buffer that a tagged enum needs.
+#[derive(Default, Serialize, Deserialize)]
+struct Flat<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    config: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    module_id: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<ProtocolOffer>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    context: Option<Context<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_ms: Option<u64>,
+}
+
+const KINDS: &[&str] = &["init", "handle", "health_check", "shutdown", "cancel"];
+
+impl<'a> HostFrame<'a> {
+    /// Reads one line, without its end.
+    ///
+    /// # Errors
+    ///
+    /// If the line is not a frame that a module knows; the error tells whether it can be answered.
+    pub fn read(line: &'a [u8]) -> Result<Frame<Self>, Unreadable> {
+        let flat: Flat<'a> = read_flat(line, KINDS)?;
+        let id = flat.id;
+        let body = match &*flat.kind {
+            "init" => Self::Init(Init {
+                config: required(flat.config, "config", id, "init")?,
+                module_id: flat.module_id,
+                protocol: flat.protocol,
+            }),
+            "handle" => Self::Handle(Box::new(Handle {
+                message: required(flat.message, "message", id, "handle")?,
+                context: flat.context.unwrap_or_default(),
+            })),
+            "health_check" => Self::HealthCheck,
+            "shutdown" => Self::Shutdown(Shutdown { grace_ms: flat.grace_ms }),
+            "cancel" => Self::Cancel,
+            kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
+        };
+        Ok(Frame { id, body })
+    }
+}
+
+impl Frame<HostFrame<'_>> {
+    /// Appends the frame as one line, with its end.
+    pub fn write(&self, output: &mut Vec<u8>) {
+        let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
+        let flat = match &self.body {
+            HostFrame::Init(init) => Flat {
+                config: Some(init.config),
+                module_id: init.module_id.clone(),
+                protocol: init.protocol.clone(),
+                ..kind("init")
+            },
+            HostFrame::Handle(handle) => {
+                let Handle { message, context } = (**handle).clone();
+                Flat { message: Some(message), context: Some(context), ..kind("handle") }
+            }
+            HostFrame::HealthCheck => kind("health_check"),
+            HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
+            HostFrame::Cancel => kind("cancel"),
+        };
+        write_line(&flat, output);
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading JSON so that a mistake is told with the path of the key where it is. Frames, configurations and payloads are
+//! all read through here.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::error::Category;
+
+/// JSON that is not what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidJson {
+    /// Where: keys joined by dots, list indices in brackets. Empty if it is the value as a whole.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl InvalidJson {
+    /// The same, for a value that is itself at `parent`.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        self.path = match self.path.as_str() {
+            "" => parent.to_owned(),
+            path if path.starts_with('[') => format!("{parent}{path}"),
+            path => format!("{parent}.{path}"),
+        };
+        self
+    }
+}
+
+impl fmt::Display for InvalidJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "`{}`: {}", self.path, self.message) }
+    }
+}
+
+impl std::error::Error for InvalidJson {}
+
+/// Reads JSON text.
+///
+/// ```
+/// # use serde::Deserialize;
+/// #[derive(Debug, Deserialize)]
+/// struct Order { items: Vec<u32> }
+///
+/// let error = ixt_protocol::read_json::<Order>(br#"{ "items": [1, "two"] }"#).unwrap_err();
+/// assert_eq!(error.to_string(), "`items[1]`: invalid type: string \"two\", expected u32");
+/// ```
+///
+/// # Errors
+///
+/// If the text is not JSON, or not of this type.
+pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJson> {
+    // Keeping track of the path costs time, so that is done only for those who need it.
+    serde_json::from_slice(json).or_else(|_| {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(invalid)?;
+        deserializer.end().map_err(|error| InvalidJson { path: String::new(), message: error.to_string() })?;
+        Ok(value)
+    })
+}
+
+/// Reads a value that was parsed before.
+///
+/// # Errors
+///
+/// If the value is not of this type.
+pub fn read_json_value<'a, T: Deserialize<'a>>(value: &'a serde_json::Value) -> Result<T, InvalidJson> {
+    serde_path_to_error::deserialize(value).map_err(invalid)
+}
+
+fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
+    let path = match error.path().to_string() {
+        whole if whole == "." => String::new(),
+        path => path,
+    };
+    let error = error.into_inner();
+    let mut message = error.to_string();
+    if error.classify() == Category::Data
+        && let Some(end) = message.rfind(" at line ")
+    {
+        // The path says where better than a column of a frame that nobody sees.
+        message.truncate(end);
+    }
+    InvalidJson { path, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_after_the_value_is_an_error_with_its_place() {
+        let error = read_json::<u32>(b"1 2").unwrap_err();
+        assert_eq!(error.to_string(), "trailing characters at line 1 column 3");
+    }
+
+    #[test]
+    fn a_path_goes_under_its_parent() {
+        let at = |path: &str| InvalidJson { path: path.to_owned(), message: String::new() }.under("config").path;
+        assert_eq!(at(""), "config");
+        assert_eq!(at("[3]"), "config[3]");
+        assert_eq!(at("a.b"), "config.a.b");
+    }
+}

@@ -1,0 +1,53 @@
+//! The wire between an IXT host and its modules: which frames there are, and where one ends and the next begins. Both
+//! ends are here and neither a socket nor a runtime is: bytes go in, frames come out, and the other way round.
+//!
+//! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends; each can be read and written.
+//! - [`LineDecoder`] cuts a stream of bytes into frames, one a line, up to a limit.
+//! - [`Unreadable`] says why a line is no frame, and whether its sender can be told.
+//!
+//! The same is written down for people, and for SDKs in other languages, in `PROTOCOL.md` beside this crate; the
+//! examples in that document are test vectors of this crate.
+//!
+//! A module's side of one request:
+//!
+//! ```
+//! use ixt_protocol::{Frame, HostFrame, LineDecoder, ModuleFrame, DEFAULT_MAX_FRAME_BYTES};
+//!
+//! let mut decoder = LineDecoder::new(DEFAULT_MAX_FRAME_BYTES);
+//! decoder.input().extend_from_slice(br#"{"type":"handle","id":7,"message":{"topic":"greet","payload":"aGk="}}"#);
+//! assert!(decoder.next_frame().is_none(), "the line has no end yet");
+//! decoder.input().push(b'\n');
+//!
+//! let line = decoder.next_frame().unwrap()?;
+//! let request = HostFrame::read(line)?;
+//! let HostFrame::Handle(handle) = request.body else { panic!("not a handle") };
+//! assert_eq!(handle.message.topic, "greet");
+//! assert_eq!(&*handle.message.payload, b"hi");
+//!
+//! let data = serde_json::value::to_raw_value(&serde_json::json!({ "result": 42 }))?;
+//! let mut output = Vec::new();
+//! Frame { id: request.id, body: ModuleFrame::Success { data: &data } }.write(&mut output);
+//! assert_eq!(output, b"{\"type\":\"success\",\"id\":7,\"data\":{\"result\":42}}\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod base64_text;
+pub mod code;
+mod frame;
+mod host;
+mod json;
+mod line;
+mod module;
+
+pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
+pub use frame::{Frame, Unreadable};
+pub use host::{Context, Handle, HostFrame, Init, Message, Priority, ProtocolOffer, Shutdown};
+pub use json::{InvalidJson, read_json, read_json_value};
+pub use line::{FrameTooLong, LineDecoder};
+pub use module::{ErrorBody, ModuleFrame, SdkInfo};
+
+/// The version of the protocol that this crate implements.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end.
+pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,104 @@
+//! What a module sends to its host.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::frame::{read_flat, required, write_line};
+use crate::{Frame, Unreadable};
+
+/// A frame from a module: so far, the replies to the host's requests.
+#[derive(Debug, Clone)]
+pub enum ModuleFrame<'a> {
+    /// The request was done.
+    Success {
+        /// What it gives, a JSON object (seeds: `success(data)`).
+        data: &'a RawValue,
+    },
+    /// The request failed.
+    Error(ErrorBody<'a>),
+}
+
+/// Why a request failed (seeds: `error(code, message, details)`).
+#[derive(Debug, Clone)]
+pub struct ErrorBody<'a> {
+    /// What kind of failure it is: one of [`code`](crate::code), or the service's own.
+    pub code: Cow<'a, str>,
+    /// What went wrong, for people.
+    pub message: Cow<'a, str>,
+    /// More about it, a JSON object.
+    pub details: Option<&'a RawValue>,
+    /// Whether the same request may do better later.
+    pub retryable: bool,
+}
+
+/// What an SDK says of itself in the `ixt` object of its reply to `init`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SdkInfo {
+    /// The version of the protocol that the module speaks.
+    pub protocol: u32,
+    /// The SDK's name and version.
+    pub sdk: String,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Flat<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    code: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    message: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    details: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retryable: bool,
+}
+
+const KINDS: &[&str] = &["success", "error"];
+
+impl<'a> ModuleFrame<'a> {
+    /// Reads one line, without its end.
+    ///
+    /// # Errors
+    ///
+    /// If the line is not a frame that a host knows.
+    pub fn read(line: &'a [u8]) -> Result<Frame<Self>, Unreadable> {
+        let flat: Flat<'a> = read_flat(line, KINDS)?;
+        let id = flat.id;
+        let body = match &*flat.kind {
+            "success" => Self::Success { data: required(flat.data, "data", id, "success")? },
+            "error" => Self::Error(ErrorBody {
+                code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "error")?,
+                message: flat.message,
+                details: flat.details,
+                retryable: flat.retryable,
+            }),
+            kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
+        };
+        Ok(Frame { id, body })
+    }
+}
+
+impl Frame<ModuleFrame<'_>> {
+    /// Appends the frame as one line, with its end.
+    pub fn write(&self, output: &mut Vec<u8>) {
+        let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
+        let flat = match &self.body {
+            ModuleFrame::Success { data } => Flat { data: Some(data), ..kind("success") },
+            ModuleFrame::Error(error) => Flat {
+                code: Cow::Borrowed(&error.code),
+                message: Cow::Borrowed(&error.message),
+                details: error.details,
+                retryable: error.retryable,
+                ..kind("error")
+            },
+        };
+        write_line(&flat, output);
+    }
+}

@@ -1,0 +1,137 @@
+//! What is generated from every manifest in `manifests/valid/` and said about every one in `manifests/invalid/`, against
+//! the files in `tests/golden/`.
+//!
+//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test golden`, and read the diff.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ixt_build::{Source, generate};
+use ixt_tests::workspace;
+use similar::TextDiff;
+
+/// The names of the files in a directory, without their ending, which all have to share.
+fn names(dir: &Path, ending: &str) -> BTreeSet<String> {
+    let files = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    files
+        .map(|file| {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(ending)
+                .unwrap_or_else(|| panic!("{} does not belong here", dir.join(&name).display()))
+                .into()
+        })
+        .collect()
+}
+
+/// Compares what `make` gives for each manifest in `manifests` with the file of its name in `golden`.
+fn compare(manifests: &str, golden: &str, ending: &str, make: impl Fn(&Source) -> String) {
+    let (manifests, golden) = (Path::new("manifests").join(manifests), workspace().join("tests/golden").join(golden));
+    let update = std::env::var_os("IXT_UPDATE_GOLDEN").is_some();
+    let cases = names(&workspace().join(&manifests), ".toml");
+    let mut failures = Vec::new();
+    for case in &cases {
+        let manifest = manifests.join(format!("{case}.toml"));
+        let text = fs::read_to_string(workspace().join(&manifest)).unwrap();
+        // The same on every machine: the path that is shown is relative.
+        let actual = make(&Source::new(manifest.display().to_string(), text));
+        let path = golden.join(format!("{case}{ending}"));
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if actual != expected {
+            if update {
+                fs::write(&path, &actual).unwrap();
+            } else {
+                let diff = TextDiff::from_lines(&expected, &actual);
+                failures.push(format!("{}", diff.unified_diff().header(&path.display().to_string(), "now")));
+            }
+        }
+    }
+    let orphans: Vec<PathBuf> =
+        names(&golden, ending).difference(&cases).map(|name| golden.join(format!("{name}{ending}"))).collect();
+    assert!(orphans.is_empty(), "no manifest makes these; delete them: {orphans:?}");
+    assert!(failures.is_empty(), "{}\nIf this is meant: IXT_UPDATE_GOLDEN=1, see tests/golden.rs", failures.join("\n"));
+}
+
+#[test]
+fn valid_manifests_give_the_expected_code() {
+    compare("valid", "code", ".rs", |source| generate(source).unwrap_or_else(|report| panic!("{report}")));
+}
+
+#[test]
+fn invalid_manifests_give_the_expected_diagnostics() {
+    compare("invalid", "diagnostics", ".txt", |source| match generate(source) {
+        Ok(_) => panic!("{} is valid", source.path()),
+        Err(report) => report.to_string(),
+    });
+}
+
+#[test]
+fn every_golden_file_is_compiled() {
+    let lib = fs::read_to_string(workspace().join("tests/golden/lib.rs")).unwrap();
+    for name in names(&workspace().join("tests/golden/code"), ".rs") {
+        assert!(lib.contains(&format!("include!(\"code/{name}.rs\");")), "tests/golden/lib.rs does not include {name}");
+    }
+}
+
+#[test]
+fn the_order_of_keys_makes_no_difference() {
+    let sorted = r#"
+        schema_version = "3.0"
+        [config]
+        a = { type = "string", default = "x" }
+        b = { type = "integer" }
+        [module]
+        name = "m"
+        version = "1.0.0"
+        [provides]
+        services = ["s.one", "s.two"]
+        [services."s.one"]
+        request = { x = "integer", y = "T" }
+        [types.T]
+        u = "string"
+        v = "U"
+        [types.U]
+    "#;
+    let shuffled = r#"
+        schema_version = "3.0"
+        types.U = {}
+        [types.T]
+        v = "U"
+        u = "string"
+        [services."s.one"]
+        request = { y = "T", x = "integer" }
+        [provides]
+        services = ["s.two", "s.one"]
+        [module]
+        version = "1.0.0"
+        name = "m"
+        [config]
+        b = { type = "integer" }
+        a = { default = "x", type = "string" }
+    "#;
+    let code = |text: &str| generate(&Source::new("manifest.toml", text)).unwrap();
+    assert_eq!(code(sorted), code(shuffled));
+}
+
+#[test]
+fn the_seeds_manifests_are_here_as_printed() {
+    for (seed, url) in [("python", "sqlite:///data.db"), ("nodejs", "sqlite://data.db")] {
+        let text = fs::read_to_string(workspace().join(format!("manifests/valid/{seed}-quickstart.toml"))).unwrap();
+        let printed = [
+            "# manifest.toml",
+            "schema_version = \"3.0\"",
+            "[module]",
+            "name = \"my-module\"",
+            "version = \"1.0.0\"",
+            "description = \"My IXT module\"",
+            "author = \"Your Name\"",
+            "license = \"MIT\"",
+            "runtime_targets = [\"Process\"]",
+            "[provides]",
+            "services = [\"my.service.process\", \"my.service.query\"]",
+            "[config]",
+            &format!("database_url = {{ type = \"string\", default = \"{url}\" }}"),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), printed);
+    }
+}

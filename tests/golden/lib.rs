@@ -1,0 +1,43 @@
+//! The expected code of every manifest in `manifests/valid/`, compiled as an author's crate would compile it, under the
+//! strictest lints. `tests/golden.rs` sees to it that none is missing here.
+#![deny(warnings, missing_docs, clippy::pedantic)]
+
+/// `manifests/valid/config.toml`.
+pub mod config {
+    include!("code/config.rs");
+}
+
+/// `manifests/valid/descriptions.toml`.
+pub mod descriptions {
+    include!("code/descriptions.rs");
+}
+
+/// `manifests/valid/minimal.toml`.
+pub mod minimal {
+    include!("code/minimal.rs");
+}
+
+/// `manifests/valid/names.toml`.
+pub mod names {
+    include!("code/names.rs");
+}
+
+/// `manifests/valid/nodejs-quickstart.toml`.
+pub mod nodejs_quickstart {
+    include!("code/nodejs-quickstart.rs");
+}
+
+/// `manifests/valid/orders.toml`.
+pub mod orders {
+    include!("code/orders.rs");
+}
+
+/// `manifests/valid/python-quickstart.toml`.
+pub mod python_quickstart {
+    include!("code/python-quickstart.rs");
+}
+
+/// `manifests/valid/types.toml`.
+pub mod types {
+    include!("code/types.rs");
+}

@@ -1,0 +1,10 @@
+//! What several of the tests need: the workspace's programs, module crates made on the spot, and a host that is nothing
+//! but a socket.
+
+mod program;
+mod raw_host;
+mod scratch;
+
+pub use program::{build, is_running, target_dir, workspace};
+pub use raw_host::RawHost;
+pub use scratch::Scratch;

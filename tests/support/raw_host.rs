@@ -1,0 +1,123 @@
+//! A host made from the wire document alone: a socket, and lines of text. It knows nothing of this project's crates.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// Longer than anything here takes; a test that waits for ever says less than one that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A module's process, and the host's end of its connection.
+pub struct RawHost {
+    module: Child,
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+    _dir: tempfile::TempDir,
+}
+
+impl RawHost {
+    /// Starts a module's program and waits until it has connected.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[must_use]
+    pub fn start(program: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let module = Command::new(program)
+            .env("IXT_IPC_SOCKET", &socket)
+            .env("IXT_MODULE_ID", "fixture:1.0.0/instance-001")
+            .current_dir(dir.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        Self { module, reader, writer: stream, _dir: dir }
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    ///
+    /// If the module has closed its connection.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.writer.write_all(bytes).unwrap();
+    }
+
+    /// Sends a line.
+    ///
+    /// # Panics
+    ///
+    /// If the module has closed its connection.
+    pub fn send(&mut self, line: &str) {
+        self.send_raw(format!("{line}\n").as_bytes());
+    }
+
+    /// The next line from the module.
+    ///
+    /// # Panics
+    ///
+    /// If the module closes its connection instead.
+    pub fn receive(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the connection ended within a line: {line:?}");
+        line.pop();
+        line
+    }
+
+    /// Sends a line and returns the next one from the module.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(line);
+        self.receive()
+    }
+
+    /// Sends `init` with a configuration, and checks that the module accepts it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn init(&mut self, config: &str) {
+        let reply =
+            self.ask(&format!(r#"{{"type":"init","id":1,"config":{config},"module_id":"m:1.0.0/instance-001"}}"#));
+        assert!(reply.starts_with(r#"{"type":"success","id":1,"data":"#), "{reply}");
+    }
+
+    /// Closes the host's end, as a host that dies does.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    pub fn hang_up(&mut self) {
+        self.writer.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
+    /// Waits for the module to end. Returns what it had still sent, how it ended, and what it wrote to stderr.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    #[must_use]
+    pub fn end(mut self) -> (String, ExitStatus, String) {
+        let mut rest = String::new();
+        // After `hang_up` there is nothing to read.
+        let _ = self.reader.read_to_string(&mut rest);
+        let mut stderr = String::new();
+        self.module.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (rest, self.module.wait().unwrap(), stderr)
+    }
+}
+
+impl Drop for RawHost {
+    fn drop(&mut self) {
+        // After `end` there is nothing to kill.
+        let _ = self.module.kill();
+        let _ = self.module.wait();
+    }
+}

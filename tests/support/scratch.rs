@@ -1,0 +1,87 @@
+//! Module crates outside the workspace, as an author would have them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::program::{cargo, target_dir, workspace};
+
+/// A module crate in a directory of its own, removed when dropped.
+pub struct Scratch {
+    dir: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// A crate with what the README tells an author to write.
+    ///
+    /// # Panics
+    ///
+    /// If its files can't be written.
+    #[must_use]
+    pub fn new(name: &str, manifest: &str, main: &str) -> Self {
+        let scratch = Self { dir: tempfile::tempdir().unwrap() };
+        let root = workspace().display();
+        scratch.write(
+            "Cargo.toml",
+            &format!(
+                r#"
+                [package]
+                name = "{name}"
+                version = "0.1.0"
+                edition = "2024"
+
+                [dependencies]
+                ixt-sdk = {{ path = "{root}/sdk/module" }}
+
+                [build-dependencies]
+                ixt-build = {{ path = "{root}/build-support/codegen" }}
+
+                [profile.dev]
+                debug = "line-tables-only"
+
+                [workspace]
+                "#
+            ),
+        );
+        scratch.write("build.rs", "fn main() {\n    ixt_build::compile(\"manifest.toml\");\n}\n");
+        scratch.write("manifest.toml", manifest);
+        scratch.write("src/main.rs", main);
+        // The same versions as the workspace's, so that nothing has to be looked up.
+        fs::copy(workspace().join("Cargo.lock"), scratch.dir().join("Cargo.lock")).unwrap();
+        scratch
+    }
+
+    /// Where the crate is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes one of its files.
+    ///
+    /// # Panics
+    ///
+    /// If it can't be written.
+    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.dir().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs a cargo command in it, into the workspace's target directory: the dependencies are there already.
+    ///
+    /// # Panics
+    ///
+    /// If cargo can't be run.
+    #[must_use]
+    pub fn cargo(&self, command: &str) -> Output {
+        Command::new(cargo())
+            .args([command, "--offline", "--color=never", "--target-dir"])
+            .arg(target_dir())
+            .env("RUST_BACKTRACE", "1")
+            .current_dir(self.dir())
+            .output()
+            .unwrap()
+    }
+}
