@@ -1,1 +1,153 @@
-//! To be written.
+//! What a module's author meets who makes mistakes, in a crate outside the workspace, written as the README says.
+
+use std::process::Command;
+
+use ixt_tests::{Scratch, build, target_dir};
+
+const MANIFEST: &str = r#"
+schema_version = "3.0"
+
+[module]
+name = "weather"
+version = "2.1.0"
+
+[provides]
+services = ["weather.report", "weather.forecast"]
+
+[config]
+station = { type = "string", description = "Where it is measured" }
+days = { type = "integer", default = 3 }
+
+[types.Day]
+sunny = "boolean"
+degrees = "float"
+
+[services."weather.report"]
+request = { at = "string?" }
+response = "Day"
+
+[services."weather.forecast"]
+response = { days = "[Day]" }
+"#;
+
+const MAIN: &str = r#"
+use ixt_sdk::prelude::*;
+ixt_sdk::include_module!();
+
+struct Weather {
+    config: Config,
+}
+
+impl Handler for Weather {
+    async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
+        Ok(Self { config })
+    }
+
+    async fn weather_report(&self, request: WeatherReportRequest, _ctx: Context) -> Result<Day> {
+        let at = request.at.unwrap_or_else(|| self.config.station.clone());
+        Ok(Day { sunny: at == "Graz", degrees: 21.5 })
+    }
+
+    async fn weather_forecast(&self, _payload: Payload, _ctx: Context) -> Result<WeatherForecastResponse> {
+        let days = (0..self.config.days).map(|day| Day { sunny: day % 2 == 0, degrees: day as f64 }).collect();
+        Ok(WeatherForecastResponse { days })
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    run::<Weather>()
+}
+"#;
+
+fn stderr(scratch: &Scratch, command: &str) -> String {
+    let output = scratch.cargo(command);
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_new_module_builds_without_a_warning_and_answers() {
+    let scratch = Scratch::new("weather", MANIFEST, MAIN);
+    let output = scratch.cargo("build");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !stderr.contains("warning"), "{stderr}");
+
+    let call = |args: &[&str]| {
+        let output = Command::new(build("ixt"))
+            .args(["call", "--module"])
+            .arg(scratch.dir())
+            .args(["--config", "station=Graz"])
+            .args(args)
+            .env("CARGO_TARGET_DIR", target_dir())
+            .env("CARGO_NET_OFFLINE", "true")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(call(&["weather.report"]), "{\"degrees\":21.5,\"sunny\":true}\n");
+    assert_eq!(call(&["weather.report", r#"{"at":"Wien"}"#]), "{\"degrees\":21.5,\"sunny\":false}\n");
+    assert_eq!(
+        call(&["weather.forecast", "-c", "days=2"]),
+        "{\"days\":[{\"degrees\":0.0,\"sunny\":true},{\"degrees\":1.0,\"sunny\":false}]}\n"
+    );
+}
+
+#[test]
+fn a_topic_without_a_handler_does_not_compile() {
+    let start = MAIN.find("    async fn weather_forecast").unwrap();
+    let end = start + MAIN[start..].find("\n    }\n").unwrap() + "\n    }\n".len();
+    let without = [&MAIN[..start], &MAIN[end..]].concat();
+    let stderr = stderr(&Scratch::new("without", MANIFEST, &without), "check");
+    assert!(stderr.contains("error[E0046]: not all trait items implemented, missing: `weather_forecast`"), "{stderr}");
+    assert!(stderr.contains("--> src/main.rs:9:1"), "{stderr}");
+}
+
+#[test]
+fn a_handler_of_the_wrong_type_does_not_compile() {
+    let stderr =
+        stderr(&Scratch::new("mistyped", MANIFEST, &MAIN.replace("degrees: 21.5", "degrees: \"21.5\"")), "check");
+    assert!(stderr.contains("error[E0308]: mismatched types"), "{stderr}");
+    assert!(stderr.contains("src/main.rs:16:"), "{stderr}");
+}
+
+#[test]
+fn a_handler_whose_future_is_not_send_does_not_compile() {
+    let body = "let at = std::rc::Rc::new(request.at); std::future::ready(()).await; drop(at);";
+    let main = MAIN.replace("let at = request.at.unwrap_or_else(|| self.config.station.clone());", body);
+    let stderr = stderr(&Scratch::new("not-send", MANIFEST, &main.replace("at == \"Graz\"", "true")), "check");
+    assert!(stderr.contains("future cannot be sent between threads safely"), "{stderr}");
+}
+
+#[test]
+fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
+    let typo =
+        MANIFEST.replace("days = { type = \"integer\", default = 3 }", "days = { type = \"integer\", defualt = 3 }");
+    let scratch = Scratch::new("typo", &typo, MAIN);
+    // With RUST_BACKTRACE=1.
+    let text = stderr(&scratch, "check");
+    let expected = "\
+  error: unknown key `defualt` in the config key `days`
+    --> manifest.toml:13:28
+     |
+  13 | days = { type = \"integer\", defualt = 3 }
+     |                            ^^^^^^^ expected one of `type`, `default`, `description`
+";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("(exit status: 1)"), "{text}");
+    assert!(!text.contains("panicked") && !text.contains("stack backtrace"), "{text}");
+
+    // A build script that is not run again would still fail.
+    scratch.write("manifest.toml", MANIFEST);
+    let mended = scratch.cargo("check");
+    assert!(mended.status.success(), "{}", String::from_utf8_lossy(&mended.stderr));
+}
+
+#[test]
+fn code_of_another_generation_is_refused_with_a_reason() {
+    let main = MAIN.replace(
+        "ixt_sdk::include_module!();",
+        "ixt_sdk::include_module!();\nixt_sdk::__private::require_generation!(2u32);",
+    );
+    let stderr = stderr(&Scratch::new("other", MANIFEST, &main), "check");
+    assert!(stderr.contains("the ixt-build that generated this code does not fit this ixt-sdk"), "{stderr}");
+}

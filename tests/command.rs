@@ -1,1 +1,270 @@
-//! To be written.
+//! The command `ixt`, as a user runs it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use ixt_tests::{Scratch, build, is_running, target_dir, workspace};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// `ixt` with these arguments, in the workspace's root.
+fn ixt(args: &[&str]) -> Command {
+    static IXT: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(IXT.get_or_init(|| build("ixt")));
+    command.args(args).current_dir(workspace()).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_dir());
+    command
+}
+
+struct Result {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(args: &[&str]) -> Result {
+    result(ixt(args).output().unwrap())
+}
+
+fn result(output: Output) -> Result {
+    Result {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// `ixt call` of the fixture, which needs one key to be set.
+fn call_fixture<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["call", "-m", "tests/fixture", "-c", "token=t"], args].concat()
+}
+
+#[test]
+fn call_prints_the_replys_data() {
+    let result = run(&["call", "--module", "examples/echo", "my.service.process", "hello"]);
+    assert_eq!((result.status, result.stdout.as_str()), (0, "{\"result\":\"aGVsbG8=\"}\n"), "{}", result.stderr);
+    let log = "echo | INFO Connecting to database: sqlite:///data.db\necho | INFO Shutting down module\n";
+    assert!(result.stderr.ends_with(log), "{}", result.stderr);
+}
+
+#[test]
+fn a_second_process_reads_back_what_the_first_one_placed() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("database_url=sqlite://{}/orders.db", dir.path().display());
+    let call = |topic: &str, request: &str| run(&["call", "-m", "examples/orders", "--config", &url, topic, request]);
+    let placed = call("orders.place", r#"{ "sku": "A-1", "quantity": 3, "note": "soon" }"#);
+    assert_eq!(placed.status, 0, "{}", placed.stderr);
+    assert_eq!(placed.stdout, "{\"id\":1,\"note\":\"soon\",\"quantity\":3,\"sku\":\"A-1\"}\n");
+    assert_eq!(call("orders.get", r#"{ "id": 1 }"#).stdout, placed.stdout);
+
+    let missing = call("orders.get", r#"{ "id": 2 }"#);
+    assert_eq!((missing.status, missing.stdout.as_str()), (1, ""));
+    assert!(
+        missing.stderr.ends_with("error: NOT_FOUND: there is no order 2\n  details: {\"id\":2}\n"),
+        "{}",
+        missing.stderr
+    );
+    let wrong = call("orders.place", r#"{ "sku": "A-1", "quantity": "3" }"#);
+    assert_eq!(wrong.status, 1);
+    assert!(wrong.stderr.contains("error: INVALID_INPUT: the request is wrong: `quantity`: "), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_request_comes_from_the_command_line_a_file_or_stdin() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("request");
+    std::fs::write(&file, b"\x00\xff\n").unwrap();
+    let data = format!("@{}", file.display());
+    assert_eq!(run(&call_fixture(&["raw", "--data", &data])).stdout, "{\"length\":3,\"result\":\"AP8K\"}\n");
+    assert_eq!(run(&call_fixture(&["raw"])).stdout, "{\"length\":0,\"result\":\"\"}\n");
+    assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"length\":2,\"result\":\"LTU=\"}\n");
+
+    let mut ixt = ixt(&call_fixture(&["fail", "--data", "-"]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    ixt.stdin.take().unwrap().write_all(br#"{"message":"from stdin"}"#).unwrap();
+    let result = result(ixt.wait_with_output().unwrap());
+    assert_eq!(result.status, 1);
+    assert!(result.stderr.contains("caused by: from stdin"), "{}", result.stderr);
+}
+
+#[test]
+fn secrets_come_from_files_and_variables_and_are_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (token, key) = (dir.path().join("token"), dir.path().join("key"));
+    std::fs::write(&token, "s3cret\n").unwrap();
+    std::fs::write(&key, [0, 10]).unwrap();
+    let (token, key) = (format!("token=@{}", token.display()), format!("key=@{}", key.display()));
+    let call = ["call", "-m", "tests/fixture", "config", "-c", &token, "-c", &key, "-c", "limit=env:IXT_TEST_LIMIT"];
+    let ok = result(ixt(&call).env("IXT_TEST_LIMIT", "7").output().unwrap());
+    assert_eq!(ok.stdout, "{\"key\":\"AAo=\",\"limit\":7,\"tags\":[\"a\"],\"token\":\"s3cret\"}\n", "{}", ok.stderr);
+
+    let wrong = result(ixt(&call).env("IXT_TEST_LIMIT", "s3cret").output().unwrap());
+    assert_eq!(wrong.status, 2);
+    assert_eq!(
+        wrong.stderr,
+        "error: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
+    );
+    let unset = result(ixt(&call).output().unwrap());
+    assert_eq!(unset.status, 2);
+    assert!(unset.stderr.contains("from the environment variable `IXT_TEST_LIMIT`"), "{}", unset.stderr);
+}
+
+#[test]
+fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
+    for (args, says) in [
+        (&["call", "-m", "tests/fixture", "raw"][..], "no value for the config key `token`, which has no default"),
+        (&call_fixture(&["rwa"]), "the module `fixture` does not provide `rwa`; it provides: abort, add, big,"),
+        (&call_fixture(&["add", "{"]), "`add` takes a JSON object: EOF"),
+        (&call_fixture(&["add", "[]"]), "`add` takes a JSON object: invalid type: sequence"),
+        (&call_fixture(&["raw", "--data", "@/no/such/file"]), "can't read the request from /no/such/file"),
+        (&call_fixture(&["raw", "--data", "text"]), "expected `@FILE` or `-`"),
+        (&call_fixture(&["raw", "x", "--data", "-"]), "cannot be used with"),
+        (&call_fixture(&["raw", "-c", "limit"]), "expected `KEY=VALUE`"),
+        (&call_fixture(&["raw", "-c", "limits=5"]), "there is no config key `limits`: the manifest declares `key`"),
+        (&["call", "raw"], "--module <DIR>"),
+    ] {
+        let result = run(args);
+        assert_eq!((result.status, result.stdout.as_str()), (2, ""), "{args:?}: {}", result.stderr);
+        assert!(result.stderr.contains(says), "{args:?}: {}", result.stderr);
+    }
+}
+
+#[test]
+fn a_module_that_does_not_build_start_or_initialize_exits_3() {
+    let scratch = Scratch::new("broken", &manifest("broken"), "fn main() { this does not compile }");
+    let dir = scratch.dir().display().to_string();
+    let broken = run(&["call", "-m", &dir, "s"]);
+    assert_eq!(broken.status, 3, "{}", broken.stderr);
+    assert!(broken.stderr.contains("src/main.rs:1:18"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("error: cargo could not build "), "{}", broken.stderr);
+
+    scratch.write("src/main.rs", "fn main() { eprintln!(\"not a module\") }");
+    let exits = run(&["call", "-m", &dir, "s"]);
+    assert_eq!(exits.status, 3, "{}", exits.stderr);
+    let ending = "broken | not a module\nerror: broken:1.0.0/instance-001 ended before it connected to its host: it exited with status 0\n";
+    assert!(exits.stderr.ends_with(ending), "{}", exits.stderr);
+
+    let refuses = run(&["call", "-m", "examples/orders", "orders.get", "-c", "database_url=nonsense"]);
+    assert_eq!(refuses.status, 3, "{}", refuses.stderr);
+    let ending = "could not initialize: INVALID_INPUT: database_url must be sqlite://PATH, not `nonsense`\n";
+    assert!(refuses.stderr.ends_with(ending), "{}", refuses.stderr);
+
+    scratch.write("manifest.toml", "schema_version = \"3.0\"\n");
+    let manifest = run(&["call", "-m", &dir, "s"]);
+    assert_eq!(manifest.status, 3);
+    assert!(manifest.stderr.contains("error: the manifest has no [module]"), "{}", manifest.stderr);
+    let none = run(&["call", "-m", "/no/such/dir", "s"]);
+    assert_eq!(none.status, 3);
+    assert!(none.stderr.starts_with("error: can't read `/no/such/dir/manifest.toml`: "), "{}", none.stderr);
+    let no_crate = tempfile::tempdir().unwrap();
+    std::fs::write(no_crate.path().join("manifest.toml"), self::manifest("m")).unwrap();
+    let no_crate = run(&["call", "-m", &no_crate.path().display().to_string(), "s"]);
+    assert_eq!(no_crate.status, 3);
+    assert!(no_crate.stderr.contains("Cargo.toml: a module is built with cargo"), "{}", no_crate.stderr);
+}
+
+fn manifest(name: &str) -> String {
+    format!(
+        "schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n[provides]\nservices = [\"s\"]\n"
+    )
+}
+
+#[test]
+fn a_module_that_dies_is_told_and_exits_3() {
+    let result = run(&call_fixture(&["abort"]));
+    assert_eq!((result.status, result.stdout.as_str()), (3, ""));
+    assert!(result.stderr.contains("ended while it handled `abort`: it was killed by signal 6"), "{}", result.stderr);
+}
+
+#[test]
+fn nothing_is_left_running() {
+    for (signal, name) in [(Signal::INT, "int"), (Signal::TERM, "term"), (Signal::KILL, "kill")] {
+        // In the environment of `ixt` and of everything that it starts.
+        let mark = format!("{}-{name}", std::process::id());
+        let mut ixt = ixt(&call_fixture(&["wait"]))
+            .env("IXT_TEST_MARK", &mark)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mark = format!("IXT_TEST_MARK={mark}");
+        let mut stderr = BufReader::new(ixt.stderr.take().unwrap()).lines();
+        assert!(stderr.any(|line| line.unwrap() == "fixture | INFO waiting"), "the handler runs");
+        assert!(is_running(&mark));
+
+        kill_process(Pid::from_child(&ixt), signal).unwrap();
+        let status = ixt.wait().unwrap();
+        if signal == Signal::KILL {
+            // The module sees that its host is gone, and ends; nobody is left who could tell when.
+            let patience = Instant::now() + Duration::from_secs(60);
+            while is_running(&mark) {
+                assert!(Instant::now() < patience, "the module outlives its host");
+                std::thread::yield_now();
+            }
+        } else {
+            assert_eq!(status.code(), Some(130));
+            assert!(!is_running(&mark));
+        }
+    }
+}
+
+#[test]
+fn check_prints_what_is_wrong_and_exits_1() {
+    let ok = run(&["check", "manifests/valid/orders.toml", "examples/echo/manifest.toml"]);
+    assert_eq!((ok.status, ok.stdout.as_str(), ok.stderr.as_str()), (0, "", ""));
+
+    let wrong = run(&[
+        "check",
+        "manifests/valid/orders.toml",
+        "manifests/invalid/schema-version.toml",
+        "manifests/invalid/colliding-fields.toml",
+    ]);
+    assert_eq!((wrong.status, wrong.stdout.as_str()), (1, ""));
+    let golden = |name: &str| std::fs::read_to_string(workspace().join("tests/golden/diagnostics").join(name)).unwrap();
+    let expected =
+        format!("{}\n{}\n4 errors, in 2 of 3 checked\n", golden("schema-version.txt"), golden("colliding-fields.txt"));
+    assert_eq!(wrong.stderr, expected, "the same text as in a build script, without colours");
+
+    for (path, says) in [("/no/such.toml", "No such file"), ("manifests", "Is a directory")] {
+        let unreadable = run(&["check", path]);
+        assert_eq!(unreadable.status, 1);
+        assert!(unreadable.stderr.contains(&format!("error: can't read `{path}`: {says}")), "{}", unreadable.stderr);
+    }
+    let not_utf8 = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(not_utf8.path(), b"a = 1\nb = \"\xff\"\n").unwrap();
+    let not_utf8 = run(&["check", &not_utf8.path().display().to_string()]);
+    assert!(not_utf8.stderr.contains("is not UTF-8: the first wrong byte is in line 2"), "{}", not_utf8.stderr);
+}
+
+#[test]
+fn generate_prints_the_code() {
+    let result = run(&["generate", "manifests/valid/orders.toml"]);
+    let golden = std::fs::read_to_string(workspace().join("tests/golden/code/orders.rs")).unwrap();
+    assert_eq!((result.status, result.stdout == golden), (0, true));
+    let result = run(&["generate", "manifests/invalid/empty.toml"]);
+    assert_eq!((result.status, result.stdout.as_str()), (1, ""));
+    assert!(result.stderr.contains("error: the manifest has no `schema_version`"), "{}", result.stderr);
+}
+
+#[test]
+fn a_module_started_by_hand_says_what_it_is() {
+    let output = result(Command::new(build("orders")).env_remove("IXT_IPC_SOCKET").output().unwrap());
+    assert_eq!((output.status, output.stdout.as_str()), (2, ""));
+    for says in
+        ["orders 1.0.0 is an IXT module", "IXT_IPC_SOCKET", "ixt call --module DIR orders.get", "    orders.place\n"]
+    {
+        assert!(output.stderr.contains(says), "{says}: {}", output.stderr);
+    }
+    let output = result(Command::new(build("orders")).env("IXT_IPC_SOCKET", "/no/such/socket").output().unwrap());
+    assert_eq!(output.status, 1);
+    assert!(
+        output.stderr.contains("orders can't reach its host at /no/such/socket (IXT_IPC_SOCKET)"),
+        "{}",
+        output.stderr
+    );
+}

@@ -1,1 +1,417 @@
-//! To be written.
+//! A host made of raw bytes, from the wire document alone, against real module processes. Nothing here uses this
+//! project's crates.
+
+use ixt_tests::{RawHost, build};
+use serde_json::{Value, json};
+
+fn fixture() -> RawHost {
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(r#"{"token":"t0ken"}"#);
+    host
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// How often a handler was entered.
+fn entered(host: &mut RawHost) -> u64 {
+    let reply = parse(&host.ask(r#"{"type":"health_check","id":900}"#));
+    assert_eq!(reply["data"]["healthy"], true, "{reply}");
+    reply["data"]["entered"].as_u64().unwrap()
+}
+
+/// Sends a `handle` with this payload text, in base64 as the host would.
+fn handle(host: &mut RawHost, id: u64, topic: &str, payload: &str) -> Value {
+    let base64 = base64(payload.as_bytes());
+    parse(&host.ask(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{base64}"}}}}"#)))
+}
+
+/// RFC 4648, written out, so that no crate is trusted with both sides.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0, |group, byte| group << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            text.push(if i <= chunk.len() { ALPHABET[group >> (18 - 6 * i) & 63].into() } else { '=' });
+        }
+    }
+    text
+}
+
+#[test]
+fn a_life_of_the_seeds_quickstart_module_byte_by_byte() {
+    let mut host = RawHost::start(&build("echo"));
+    let init = r#"{"type":"init","id":1,"config":{"database_url":"sqlite://x.db"},"module_id":"echo:1.0.0/instance-001","protocol":{"version":1,"max_frame_bytes":16777216,"framings":["line"],"features":[]}}"#;
+    let reply = host.ask(init);
+    assert!(
+        reply.starts_with(r#"{"type":"success","id":1,"data":{"ixt":{"protocol":1,"sdk":"ixt-sdk-rust/"#),
+        "{reply}"
+    );
+
+    let handle = r#"{"type":"handle","id":2,"message":{"topic":"my.service.process","payload":"aGVsbG8=","priority":1,"ttl_ms":5000},"context":{"trace_id":"t-1","source_module":"caller:1.0.0","timestamp":1234567890}}"#;
+    assert_eq!(host.ask(handle), r#"{"type":"success","id":2,"data":{"result":"aGVsbG8="}}"#);
+    let handle =
+        r#"{"type":"handle","id":3,"message":{"topic":"my.service.query","payload":"cQ==","priority":4},"context":{}}"#;
+    let data = base64(b"my.service.query of sqlite://x.db: q");
+    assert_eq!(host.ask(handle), format!(r#"{{"type":"success","id":3,"data":{{"data":"{data}"}}}}"#));
+    assert_eq!(
+        host.ask(r#"{"type":"health_check","id":4}"#),
+        r#"{"type":"success","id":4,"data":{"healthy":true,"requests_processed":2}}"#
+    );
+    assert_eq!(host.ask(r#"{"type":"shutdown","id":5,"grace_ms":5000}"#), r#"{"type":"success","id":5,"data":{}}"#);
+    let (rest, status, stderr) = host.end();
+    assert_eq!((rest.as_str(), status.code()), ("", Some(0)));
+    assert_eq!(stderr, "INFO Connecting to database: sqlite://x.db\nINFO Shutting down module\n");
+}
+
+#[test]
+fn typed_requests_are_answered_with_typed_responses() {
+    let mut host = fixture();
+    let reply =
+        handle(&mut host, 2, "add", r#"{"a":{"value":1,"comment":"c"},"more":[{"value":2},{"value":3,"new":1}]}"#);
+    assert_eq!(reply, json!({ "type": "success", "id": 2, "data": { "value": 6, "comment": "c" } }));
+    let reply = handle(&mut host, 3, "add", r#"{"a":{"value":1,"comment":null},"more":[]}"#);
+    assert_eq!(reply, json!({ "type": "success", "id": 3, "data": { "value": 1 } }));
+}
+
+#[test]
+fn a_message_that_does_not_fit_is_answered_and_never_enters_a_handler() {
+    let mut host = fixture();
+    for (id, topic, payload, code, path) in [
+        (10, "nope", "", "UNKNOWN_TOPIC", None),
+        (11, "", "", "UNKNOWN_TOPIC", None),
+        (12, "add", "", "INVALID_INPUT", None),
+        (13, "add", "not json", "INVALID_INPUT", None),
+        (14, "add", r#"[{"value":1},[]]"#, "INVALID_INPUT", None),
+        (15, "add", r#"{"a":{"value":1}}"#, "INVALID_INPUT", None),
+        (16, "add", r#"{"a":{"value":"1"},"more":[]}"#, "INVALID_INPUT", Some("a.value")),
+        (17, "add", r#"{"a":{"value":3.0},"more":[]}"#, "INVALID_INPUT", Some("a.value")),
+        (18, "add", r#"{"a":{"value":9223372036854775808},"more":[]}"#, "INVALID_INPUT", Some("a.value")),
+        (19, "add", r#"{"a":{"value":1},"more":[{"value":1},{"value":null}]}"#, "INVALID_INPUT", Some("more[1].value")),
+        (20, "add", r#"{"a":{"value":1},"more":[]} x"#, "INVALID_INPUT", None),
+        (21, "fail", r#"{"message":5}"#, "INVALID_INPUT", Some("message")),
+    ] {
+        let reply = handle(&mut host, id, topic, payload);
+        assert_eq!(
+            (&reply["type"], &reply["id"], &reply["code"]),
+            (&json!("error"), &json!(id), &json!(code)),
+            "{reply}"
+        );
+        assert_eq!(reply["details"]["path"].as_str(), path, "{reply}");
+        if let Some(path) = path {
+            assert!(reply["message"].as_str().unwrap().contains(&format!("`{path}`")), "{reply}");
+        }
+    }
+    let reply = handle(&mut host, 22, "add", r#"{"a":{"value":1}}"#);
+    assert!(reply["message"].as_str().unwrap().contains("missing field `more`"), "{reply}");
+    assert_eq!(entered(&mut host), 0);
+    handle(&mut host, 23, "raw", "");
+    assert_eq!(entered(&mut host), 1, "the counter counts");
+}
+
+#[test]
+fn a_frame_of_the_wrong_shape_is_answered_with_the_path_of_what_is_wrong() {
+    let mut host = fixture();
+    for (line, code, says) in [
+        (r#"{"type":"handle","id":10}"#, "INVALID_INPUT", "missing field `message`"),
+        (r#"{"type":"handle","id":10,"message":{"payload":""}}"#, "INVALID_INPUT", "`message`: missing field `topic`"),
+        (
+            r#"{"type":"handle","id":10,"message":{"topic":"raw"}}"#,
+            "INVALID_INPUT",
+            "`message`: missing field `payload`",
+        ),
+        (
+            r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"?"}}"#,
+            "INVALID_INPUT",
+            "`message.payload`: not base64",
+        ),
+        (
+            r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"aA"}}"#,
+            "INVALID_INPUT",
+            "`message.payload`: not base64",
+        ),
+        (
+            r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"","priority":5}}"#,
+            "INVALID_INPUT",
+            "`message.priority`: 5 is no priority",
+        ),
+        (
+            r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"","ttl_ms":-1}}"#,
+            "INVALID_INPUT",
+            "`message.ttl_ms`: ",
+        ),
+        (r#"{"type":"shutdown","id":10,"grace_ms":"soon"}"#, "INVALID_INPUT", "`grace_ms`: "),
+        (r#"{"type":"event","id":10}"#, "UNIMPLEMENTED", "`event`"),
+        (r#"{"type":"","id":10}"#, "UNIMPLEMENTED", "``"),
+    ] {
+        let reply = parse(&host.ask(line));
+        assert_eq!(
+            (&reply["type"], &reply["id"], &reply["code"]),
+            (&json!("error"), &json!(10), &json!(code)),
+            "{line}"
+        );
+        assert!(reply["message"].as_str().unwrap().contains(says), "{line}: {reply}");
+    }
+    assert_eq!(entered(&mut host), 0);
+}
+
+#[test]
+fn what_is_no_frame_is_logged_and_the_next_frame_is_read() {
+    let mut host = fixture();
+    for garbage in [
+        "",
+        "hello",
+        "{",
+        "[]",
+        "5",
+        r#"{"id":5}"#,
+        r#"{"type":5,"id":5}"#,
+        r#"{"type":"handle","id":-5}"#,
+        "\u{1}\u{2}",
+    ] {
+        host.send(garbage);
+    }
+    host.send_raw(b"\xff\xfe\n");
+    // A reply to any of them would be the answer to this.
+    assert_eq!(entered(&mut host), 0);
+    host.hang_up();
+    let (_, status, stderr) = host.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(stderr.matches("ERROR skipped what the host sent: not a frame").count(), 10, "{stderr}");
+}
+
+#[test]
+fn frames_may_come_in_any_pieces() {
+    let mut host = fixture();
+    let two = concat!(
+        r#"{"type":"handle","id":2,"message":{"topic":"raw","payload":"aGk="}}"#,
+        "\r\n",
+        r#" { "id" : 3 , "message" : { "payload" : "" , "topic" : "raw" } , "type" : "handle" , "new" : 1 } "#,
+        "\n"
+    );
+    for byte in two.as_bytes() {
+        host.send_raw(&[*byte]);
+    }
+    let mut replies = [host.receive(), host.receive()];
+    replies.sort();
+    assert_eq!(replies[0], r#"{"type":"success","id":2,"data":{"length":2,"result":"aGk="}}"#);
+    assert_eq!(replies[1], r#"{"type":"success","id":3,"data":{"length":0,"result":""}}"#);
+
+    host.send_raw(two.repeat(50).as_bytes());
+    for _ in 0..100 {
+        assert_eq!(parse(&host.receive())["type"], "success");
+    }
+}
+
+#[test]
+fn the_limit_of_the_host_holds_in_both_directions() {
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"module_id":"m","protocol":{"version":1,"max_frame_bytes":1000}}"#;
+    assert_eq!(parse(&host.ask(init))["type"], "success");
+
+    let reply = handle(&mut host, 2, "big", "2000");
+    assert_eq!((&reply["id"], &reply["code"]), (&json!(2), &json!("INTERNAL")), "{reply}");
+    assert_eq!(reply["details"]["max_frame_bytes"], 1000, "{reply}");
+    assert!(reply["details"]["bytes"].as_u64().unwrap() > 2000, "{reply}");
+    assert_eq!(handle(&mut host, 3, "big", "900")["type"], "success");
+
+    host.send(&format!(r#"{{"type":"handle","id":4,"message":{{"topic":"raw","payload":"{}"}}}}"#, "A".repeat(2000)));
+    assert_eq!(handle(&mut host, 5, "raw", "x")["id"], 5, "the frame that was too long is skipped");
+    host.hang_up();
+    let (_, _, stderr) = host.end();
+    assert!(stderr.contains("is over the limit of 1000 bytes; it was skipped"), "{stderr}");
+}
+
+#[test]
+fn a_handler_knows_who_asks() {
+    let mut host = fixture();
+    host.send(
+        r#"{"type":"handle","id":2,"message":{"topic":"context","payload":"","priority":3,"ttl_ms":1500},"context":{"trace_id":"t-1","source_module":"caller:1.0.0","timestamp":1234567890}}"#,
+    );
+    let data = &parse(&host.receive())["data"];
+    let expected = json!({
+        "topic": "context", "trace_id": "t-1", "source_module": "caller:1.0.0", "priority": 3,
+        "timestamp": { "secs_since_epoch": 1_234_567_890, "nanos_since_epoch": 0 },
+        "ttl": { "secs": 1, "nanos": 500_000_000 }, "module_id": "m:1.0.0/instance-001",
+    });
+    assert_eq!(*data, expected);
+}
+
+#[test]
+fn requests_run_side_by_side_and_health_is_answered_meanwhile() {
+    let mut host = fixture();
+    for id in 2..10 {
+        host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"wait","payload":""}}}}"#));
+    }
+    while entered(&mut host) < 8 {}
+    let mut answered = vec![];
+    for id in 12..20 {
+        host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"release","payload":""}}}}"#));
+    }
+    for _ in 0..16 {
+        let reply = parse(&host.receive());
+        assert_eq!(reply["type"], "success", "{reply}");
+        answered.push(reply["id"].as_u64().unwrap());
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (2..10).chain(12..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cancelled_request_is_answered_once() {
+    let mut host = fixture();
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":""}}"#);
+    while entered(&mut host) < 1 {}
+    let reply = parse(&host.ask(r#"{"type":"cancel","id":2}"#));
+    assert_eq!((&reply["id"], &reply["code"]), (&json!(2), &json!("CANCELLED")), "{reply}");
+    // Neither a second cancel nor one for a request that never was has a reply, and the handler is gone: the release
+    // is left for the next one.
+    host.send(r#"{"type":"cancel","id":2}"#);
+    host.send(r#"{"type":"cancel","id":77}"#);
+    assert_eq!(handle(&mut host, 3, "release", "")["id"], 3);
+    assert_eq!(handle(&mut host, 4, "wait", "")["id"], 4);
+}
+
+#[test]
+fn a_panic_is_answered_and_the_module_lives_on() {
+    let mut host = fixture();
+    let reply = handle(&mut host, 2, "panic", "");
+    assert_eq!((&reply["id"], &reply["code"]), (&json!(2), &json!("INTERNAL")), "{reply}");
+    assert!(reply["message"].as_str().unwrap().contains("`panic` panicked"), "{reply}");
+    assert!(!reply.to_string().contains("secret"), "{reply}");
+    assert_eq!(handle(&mut host, 3, "raw", "")["type"], "success");
+}
+
+#[test]
+fn of_an_unexpected_error_the_caller_gets_the_message_and_the_log_the_causes() {
+    let mut host = fixture();
+    let reply = handle(&mut host, 2, "fail", r#"{"message":"the disk is full"}"#);
+    assert_eq!(reply, json!({ "type": "error", "id": 2, "code": "INTERNAL", "message": "it did not work" }));
+    host.hang_up();
+    let (_, _, stderr) = host.end();
+    assert!(
+        stderr.contains("ERROR the handler of `fail` failed: INTERNAL: it did not work; caused by: the disk is full\n"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn nothing_is_taken_before_init_and_init_comes_once() {
+    let mut host = RawHost::start(&build("fixture"));
+    assert_eq!(handle(&mut host, 1, "raw", "")["code"], "FAILED_PRECONDITION");
+    assert_eq!(parse(&host.ask(r#"{"type":"health_check","id":2}"#))["code"], "FAILED_PRECONDITION");
+    host.init(r#"{"token":"t"}"#);
+    assert_eq!(parse(&host.ask(r#"{"type":"init","id":3,"config":{}}"#))["code"], "FAILED_PRECONDITION");
+    assert_eq!(handle(&mut host, 4, "raw", "")["type"], "success");
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_is_refused_before_init_is_entered() {
+    for (config, says) in [
+        ("{}", "`token`: required"),
+        (r#"{"token":5,"on_init":"exit"}"#, "`token`: expected a string"),
+        (r#"{"token":"t","limit":"5","on_init":"exit"}"#, "`limit`: expected i64"),
+        (r#"{"token":"t","tags":["a",5],"on_init":"exit"}"#, "`tags[1]`: expected a string"),
+        (r#"{"token":"t","key":"?","on_init":"exit"}"#, "`key`: not base64"),
+        (r#"{"token":"t","tokn":"t","on_init":"exit"}"#, "`tokn`: unknown key"),
+        ("[]", "the configuration is not an object"),
+    ] {
+        let mut host = RawHost::start(&build("fixture"));
+        let reply = parse(&host.ask(&format!(r#"{{"type":"init","id":1,"config":{config},"module_id":"m"}}"#)));
+        assert_eq!((&reply["type"], &reply["code"]), (&json!("error"), &json!("INVALID_INPUT")), "{reply}");
+        assert!(reply["message"].as_str().unwrap().contains(says), "{says}: {reply}");
+        let (rest, status, _) = host.end();
+        assert_eq!((rest.as_str(), status.code()), ("", Some(1)), "it exits by itself");
+    }
+}
+
+#[test]
+fn an_init_that_fails_or_panics_is_answered_and_the_module_exits() {
+    for (on_init, code, message) in [("no disk", "NOT_TODAY", "no disk"), ("panic", "INTERNAL", "`init` panicked")] {
+        let mut host = RawHost::start(&build("fixture"));
+        let config = json!({ "token": "t", "on_init": on_init });
+        let reply = parse(&host.ask(&format!(r#"{{"type":"init","id":1,"config":{config},"module_id":"m"}}"#)));
+        assert_eq!(reply["code"], code, "{reply}");
+        assert!(reply["message"].as_str().unwrap().starts_with(message), "{reply}");
+        assert_eq!(host.end().1.code(), Some(1));
+    }
+}
+
+#[test]
+fn another_version_of_the_protocol_is_refused() {
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"module_id":"m","protocol":{"version":2,"max_frame_bytes":1000}}"#;
+    let reply = parse(&host.ask(init));
+    assert_eq!(reply["code"], "FAILED_PRECONDITION", "{reply}");
+    assert!(reply["message"].as_str().unwrap().contains("version 2"), "{reply}");
+}
+
+#[test]
+fn shutdown_waits_for_requests_in_flight() {
+    let mut host = fixture();
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":""}}"#);
+    host.send(r#"{"type":"handle","id":3,"message":{"topic":"release","payload":""}}"#);
+    host.send(r#"{"type":"shutdown","id":4,"grace_ms":60000}"#);
+    let (rest, status, stderr) = host.end();
+    let mut replies: Vec<Value> = rest.lines().map(parse).collect();
+    assert_eq!(status.code(), Some(0), "{rest}");
+    assert!(replies.iter().all(|reply| reply["type"] == "success"), "{rest}");
+    assert_eq!(replies.pop().unwrap()["id"], 4, "the reply to `shutdown` is the last");
+    assert_eq!(replies.len(), 2, "{rest}");
+    assert!(stderr.ends_with("INFO closed\n"), "{stderr}");
+}
+
+#[test]
+fn nothing_new_is_taken_during_shutdown() {
+    let mut host = fixture();
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":""}}"#);
+    host.send(r#"{"type":"shutdown","id":3,"grace_ms":60000}"#);
+    let reply = handle(&mut host, 4, "raw", "");
+    assert_eq!((&reply["id"], &reply["code"], &reply["retryable"]), (&json!(4), &json!("UNAVAILABLE"), &json!(true)));
+    let reply = parse(&host.ask(r#"{"type":"shutdown","id":5}"#));
+    assert_eq!((&reply["id"], &reply["code"]), (&json!(5), &json!("UNAVAILABLE")), "{reply}");
+    // What it still waits for can be cancelled, and then it is done.
+    assert_eq!(parse(&host.ask(r#"{"type":"cancel","id":2}"#))["code"], "CANCELLED");
+    assert_eq!(host.receive(), r#"{"type":"success","id":3,"data":{}}"#);
+    assert_eq!(host.end().1.code(), Some(0));
+}
+
+#[test]
+fn requests_that_do_not_end_in_time_are_answered_and_left() {
+    let mut host = fixture();
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":""}}"#);
+    host.send(r#"{"type":"shutdown","id":3,"grace_ms":0}"#);
+    assert_eq!(parse(&host.receive())["code"], "UNAVAILABLE");
+    let reply = parse(&host.receive());
+    assert_eq!(reply["id"], 3, "{reply}");
+    let (rest, _, _) = host.end();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn a_shutdown_that_fails_is_answered_and_told_by_the_exit_status() {
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(r#"{"token":"t","on_shutdown":"can't flush"}"#);
+    let reply = parse(&host.ask(r#"{"type":"shutdown","id":2}"#));
+    assert_eq!((&reply["code"], &reply["message"]), (&json!("INTERNAL"), &json!("can't flush")));
+    assert_eq!(host.end().1.code(), Some(1));
+}
+
+#[test]
+fn a_module_whose_host_is_gone_closes_what_it_has_open_and_exits() {
+    let mut host = fixture();
+    host.hang_up();
+    let (_, status, stderr) = host.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(stderr, "INFO closed\n");
+}
+
+#[test]
+fn a_host_that_sends_no_ids_gets_none_back() {
+    let mut host = RawHost::start(&build("fixture"));
+    assert!(host.ask(r#"{"type":"init","config":{"token":"t"}}"#).starts_with(r#"{"type":"success","data":"#));
+    let reply = host.ask(r#"{"type":"handle","message":{"topic":"raw","payload":""}}"#);
+    assert_eq!(reply, r#"{"type":"success","data":{"length":0,"result":""}}"#);
+}

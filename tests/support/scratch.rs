@@ -1,7 +1,7 @@
 //! Module crates outside the workspace, as an author would have them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::program::{cargo, target_dir, workspace};
@@ -62,11 +62,10 @@ impl Scratch {
     /// # Panics
     ///
     /// If it can't be written.
-    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+    pub fn write(&self, path: &str, text: &str) {
         let path = self.dir().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        path
     }
 
     /// Runs a cargo command in it, into the workspace's target directory: the dependencies are there already.
