@@ -85,6 +85,8 @@ fn a_message_that_does_not_fit_is_answered_and_never_enters_a_handler() {
         (12, "add", "", "INVALID_INPUT", None),
         (13, "add", "not json", "INVALID_INPUT", None),
         (14, "add", r#"[{"value":1},[]]"#, "INVALID_INPUT", None),
+        (24, "add", r#"{"a":[null,1],"more":[]}"#, "INVALID_INPUT", Some("a")),
+        (25, "add", r#"{"a":{"value":1},"a":{"value":1},"more":[]}"#, "INVALID_INPUT", None),
         (15, "add", r#"{"a":{"value":1}}"#, "INVALID_INPUT", None),
         (16, "add", r#"{"a":{"value":"1"},"more":[]}"#, "INVALID_INPUT", Some("a.value")),
         (17, "add", r#"{"a":{"value":3.0},"more":[]}"#, "INVALID_INPUT", Some("a.value")),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ixt_manifest::{Field, Manifest, Message, Record, Type};
-use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
 
 use crate::names::Role;
 use crate::{docs, names};
@@ -38,14 +38,17 @@ fn record_struct(ident: &Ident, docs: &[String], record: &Record, boxed: &dyn Fn
     let docs = docs::lines(docs);
     let fields = record.fields.iter().map(|field| struct_field(field, boxed));
     let allow = docs::allow();
+    let read = read_record(ident, record);
     quote! {
         #docs
-        #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize, ::ixt_sdk::__private::serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
         #[serde(crate = "::ixt_sdk::__private::serde")]
         #allow
         pub struct #ident {
             #(#fields,)*
         }
+
+        #read
     }
 }
 
@@ -55,18 +58,69 @@ fn struct_field(field: &Field, boxed: &dyn Fn(&str) -> bool) -> TokenStream {
     let ident = names::field(&field.name);
     let name = field.name.as_str();
     let rename = (ident != name).then(|| quote!(#[serde(rename = #name)]));
-    let (ty, optional) = match &field.ty {
+    let (ty, skip) = match &field.ty {
         Type::Optional(inner) => {
             let mut ty = rust_type(inner);
             if matches!(&**inner, Type::Named(name) if boxed(name)) {
                 ty = quote!(::std::boxed::Box<#ty>);
             }
-            let attribute = quote!(#[serde(default, skip_serializing_if = "::std::option::Option::is_none")]);
-            (quote!(::std::option::Option<#ty>), Some(attribute))
+            let skip = quote!(#[serde(skip_serializing_if = "::std::option::Option::is_none")]);
+            (quote!(::std::option::Option<#ty>), Some(skip))
         }
         ty => (rust_type(ty), None),
     };
-    quote!(#docs #rename #optional pub #ident: #ty)
+    quote!(#docs #rename #skip pub #ident: #ty)
+}
+
+/// `Deserialize`, by way of the SDK's `Record`, which says why.
+fn read_record(ident: &Ident, record: &Record) -> TokenStream {
+    let keys = record.fields.iter().map(|field| field.name.as_str());
+    let indices: Vec<_> = (0..record.fields.len()).map(Literal::usize_unsuffixed).collect();
+    // Not the fields' own names, which could be those of the parameters.
+    let slots: Vec<_> = (0..record.fields.len()).map(|index| format_ident!("field_{index}")).collect();
+    let fields = record.fields.iter().zip(&slots).zip(&indices).map(|((field, slot), index)| {
+        let ident = names::field(&field.name);
+        match &field.ty {
+            Type::Optional(_) => quote!(#ident: #slot.flatten()),
+            _ => quote!(#ident: reader.required(#index, #slot)?),
+        }
+    });
+    let body = if record.fields.is_empty() {
+        quote! {
+            while reader.next()?.is_some() {}
+            ::std::result::Result::Ok(Self {})
+        }
+    } else {
+        quote! {
+            #(let mut #slots = ::std::option::Option::None;)*
+            while let ::std::option::Option::Some(index) = reader.next()? {
+                match index {
+                    #(#indices => reader.value(index, &mut #slots)?,)*
+                    _ => {}
+                }
+            }
+            ::std::result::Result::Ok(Self { #(#fields,)* })
+        }
+    };
+    quote! {
+        impl ::ixt_sdk::__private::Record for #ident {
+            const KEYS: &'static [&'static str] = &[#(#keys),*];
+
+            fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+                reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+            ) -> ::std::result::Result<Self, A::Error> {
+                #body
+            }
+        }
+
+        impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for #ident {
+            fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                ::ixt_sdk::__private::deserialize_record(deserializer)
+            }
+        }
+    }
 }
 
 /// The Rust type for a manifest's type.

@@ -48,6 +48,7 @@ mod log;
 mod module;
 mod outgoing;
 mod panic;
+mod record;
 mod session;
 mod topic;
 
@@ -83,6 +84,7 @@ pub mod __private {
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
     pub use crate::entry::{run, run_async};
     pub use crate::module::{Handling, Module, handle};
+    pub use crate::record::{Record, RecordReader, deserialize_record};
     pub use crate::topic::find_topic;
 }
 

@@ -212,16 +212,36 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 }
 
 /// The request to `say`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct SayRequest {
     /// // comment
     pub words: ::std::string::String,
+}
+
+impl ::ixt_sdk::__private::Record for SayRequest {
+    const KEYS: &'static [&'static str] = &["words"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            words: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for SayRequest {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
 }

@@ -548,29 +548,41 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 }
 
 /// The type `Box` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Box {
     /// `inner`, of type `Box?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub inner: ::std::option::Option<::std::boxed::Box<Box>>,
 }
 
+impl ::ixt_sdk::__private::Record for Box {
+    const KEYS: &'static [&'static str] = &["inner"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self { inner: field_0.flatten() })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Box {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Option` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Option {
@@ -578,14 +590,34 @@ pub struct Option {
     pub some: ::std::string::String,
 }
 
+impl ::ixt_sdk::__private::Record for Option {
+    const KEYS: &'static [&'static str] = &["some"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            some: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Option {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The request to `Option.Some`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct OptionSomeRequest {
@@ -593,30 +625,68 @@ pub struct OptionSomeRequest {
     pub value: Option,
 }
 
+impl ::ixt_sdk::__private::Record for OptionSomeRequest {
+    const KEYS: &'static [&'static str] = &["value"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            value: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for OptionSomeRequest {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Result` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Result {
     /// `ok`, of type `string?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ok: ::std::option::Option<::std::string::String>,
 }
 
+impl ::ixt_sdk::__private::Record for Result {
+    const KEYS: &'static [&'static str] = &["ok"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self { ok: field_0.flatten() })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Result {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Self` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Self_ {
@@ -631,18 +701,47 @@ pub struct Self_ {
     pub fn_: String,
     /// `self`, of type `Option?`.
     #[serde(rename = "self")]
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub self_: ::std::option::Option<Option>,
 }
 
+impl ::ixt_sdk::__private::Record for Self_ {
+    const KEYS: &'static [&'static str] = &["camelCase", "crate", "fn", "self"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        let mut field_2 = ::std::option::Option::None;
+        let mut field_3 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                2 => reader.value(index, &mut field_2)?,
+                3 => reader.value(index, &mut field_3)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            camel_case: reader.required(0, field_0)?,
+            crate_: reader.required(1, field_1)?,
+            fn_: reader.required(2, field_2)?,
+            self_: field_3.flatten(),
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Self_ {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `String` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct String {
@@ -650,17 +749,63 @@ pub struct String {
     pub bytes: ::ixt_sdk::Bytes,
 }
 
+impl ::ixt_sdk::__private::Record for String {
+    const KEYS: &'static [&'static str] = &["bytes"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            bytes: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for String {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Vec` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Vec {
     /// `items`, of type `[Vec]`.
     pub items: ::std::vec::Vec<Vec>,
+}
+
+impl ::ixt_sdk::__private::Record for Vec {
+    const KEYS: &'static [&'static str] = &["items"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            items: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Vec {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
 }

@@ -224,20 +224,14 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 }
 
 /// The type `Order` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Order {
     /// Counts the orders
     pub id: i64,
     /// What the customer said
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub note: ::std::option::Option<::std::string::String>,
     /// How many of it
     pub quantity: i64,
@@ -245,14 +239,43 @@ pub struct Order {
     pub sku: ::std::string::String,
 }
 
+impl ::ixt_sdk::__private::Record for Order {
+    const KEYS: &'static [&'static str] = &["id", "note", "quantity", "sku"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        let mut field_2 = ::std::option::Option::None;
+        let mut field_3 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                2 => reader.value(index, &mut field_2)?,
+                3 => reader.value(index, &mut field_3)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            id: reader.required(0, field_0)?,
+            note: field_1.flatten(),
+            quantity: reader.required(2, field_2)?,
+            sku: reader.required(3, field_3)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Order {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The request to `orders.get`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct OrdersGetRequest {
@@ -260,22 +283,74 @@ pub struct OrdersGetRequest {
     pub id: i64,
 }
 
+impl ::ixt_sdk::__private::Record for OrdersGetRequest {
+    const KEYS: &'static [&'static str] = &["id"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            id: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for OrdersGetRequest {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The request to `orders.place`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct OrdersPlaceRequest {
     /// `note`, of type `string?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub note: ::std::option::Option<::std::string::String>,
     /// `quantity`, of type `integer`.
     pub quantity: i64,
     /// `sku`, of type `string`.
     pub sku: ::std::string::String,
+}
+
+impl ::ixt_sdk::__private::Record for OrdersPlaceRequest {
+    const KEYS: &'static [&'static str] = &["note", "quantity", "sku"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        let mut field_2 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                2 => reader.value(index, &mut field_2)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            note: field_0.flatten(),
+            quantity: reader.required(1, field_1)?,
+            sku: reader.required(2, field_2)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for OrdersPlaceRequest {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
 }

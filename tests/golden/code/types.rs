@@ -228,72 +228,130 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 }
 
 /// The type `branch-of-tree` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct BranchOfTree {
     /// `forks`, of type `[branch-of-tree]`.
     pub forks: ::std::vec::Vec<BranchOfTree>,
     /// `fruit`, of type `Fruit?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub fruit: ::std::option::Option<::std::boxed::Box<Fruit>>,
     /// `grows_from`, of type `branch-of-tree?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub grows_from: ::std::option::Option<::std::boxed::Box<BranchOfTree>>,
     /// `leaves`, of type `[Leaf]`.
     pub leaves: ::std::vec::Vec<Leaf>,
 }
 
+impl ::ixt_sdk::__private::Record for BranchOfTree {
+    const KEYS: &'static [&'static str] = &["forks", "fruit", "grows_from", "leaves"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        let mut field_2 = ::std::option::Option::None;
+        let mut field_3 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                2 => reader.value(index, &mut field_2)?,
+                3 => reader.value(index, &mut field_3)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            forks: reader.required(0, field_0)?,
+            fruit: field_1.flatten(),
+            grows_from: field_2.flatten(),
+            leaves: reader.required(3, field_3)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for BranchOfTree {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Empty` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Empty {}
 
+impl ::ixt_sdk::__private::Record for Empty {
+    const KEYS: &'static [&'static str] = &[];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        while reader.next()?.is_some() {}
+        ::std::result::Result::Ok(Self {})
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Empty {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Fruit` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Fruit {
     /// `on`, of type `branch-of-tree?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub on: ::std::option::Option<::std::boxed::Box<BranchOfTree>>,
     /// `type`, of type `string`.
     #[serde(rename = "type")]
     pub type_: ::std::string::String,
 }
 
+impl ::ixt_sdk::__private::Record for Fruit {
+    const KEYS: &'static [&'static str] = &["on", "type"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            on: field_0.flatten(),
+            type_: reader.required(1, field_1)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Fruit {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The type `Leaf` of the manifest.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct Leaf {
     /// `age`, of type `integer?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub age: ::std::option::Option<i64>,
     /// `area`, of type `float`.
     pub area: f64,
@@ -308,18 +366,68 @@ pub struct Leaf {
     /// `pictures`, of type `[bytes]`.
     pub pictures: ::std::vec::Vec<::ixt_sdk::Bytes>,
     /// `spots`, of type `[integer]?`.
-    #[serde(default, skip_serializing_if = "::std::option::Option::is_none")]
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub spots: ::std::option::Option<::std::vec::Vec<i64>>,
 }
 
+impl ::ixt_sdk::__private::Record for Leaf {
+    const KEYS: &'static [&'static str] = &[
+        "age",
+        "area",
+        "colour",
+        "healthy",
+        "neighbours",
+        "picture",
+        "pictures",
+        "spots",
+    ];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        let mut field_2 = ::std::option::Option::None;
+        let mut field_3 = ::std::option::Option::None;
+        let mut field_4 = ::std::option::Option::None;
+        let mut field_5 = ::std::option::Option::None;
+        let mut field_6 = ::std::option::Option::None;
+        let mut field_7 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                2 => reader.value(index, &mut field_2)?,
+                3 => reader.value(index, &mut field_3)?,
+                4 => reader.value(index, &mut field_4)?,
+                5 => reader.value(index, &mut field_5)?,
+                6 => reader.value(index, &mut field_6)?,
+                7 => reader.value(index, &mut field_7)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            age: field_0.flatten(),
+            area: reader.required(1, field_1)?,
+            colour: reader.required(2, field_2)?,
+            healthy: reader.required(3, field_3)?,
+            neighbours: reader.required(4, field_4)?,
+            picture: reader.required(5, field_5)?,
+            pictures: reader.required(6, field_6)?,
+            spots: field_7.flatten(),
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Leaf {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The response of `tree.grow`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct TreeGrowResponse {
@@ -329,17 +437,66 @@ pub struct TreeGrowResponse {
     pub empty: Empty,
 }
 
+impl ::ixt_sdk::__private::Record for TreeGrowResponse {
+    const KEYS: &'static [&'static str] = &["branch", "empty"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        let mut field_1 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                1 => reader.value(index, &mut field_1)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            branch: reader.required(0, field_0)?,
+            empty: reader.required(1, field_1)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for TreeGrowResponse {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
+}
+
 /// The request to `tree.shake`.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    ::ixt_sdk::__private::serde::Serialize,
-    ::ixt_sdk::__private::serde::Deserialize
-)]
+#[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
 #[allow(dead_code, clippy::doc_markdown)]
 pub struct TreeShakeRequest {
     /// How often
     pub times: i64,
+}
+
+impl ::ixt_sdk::__private::Record for TreeShakeRequest {
+    const KEYS: &'static [&'static str] = &["times"];
+    fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<A>,
+    ) -> ::std::result::Result<Self, A::Error> {
+        let mut field_0 = ::std::option::Option::None;
+        while let ::std::option::Option::Some(index) = reader.next()? {
+            match index {
+                0 => reader.value(index, &mut field_0)?,
+                _ => {}
+            }
+        }
+        ::std::result::Result::Ok(Self {
+            times: reader.required(0, field_0)?,
+        })
+    }
+}
+
+impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for TreeShakeRequest {
+    fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::std::result::Result<Self, D::Error> {
+        ::ixt_sdk::__private::deserialize_record(deserializer)
+    }
 }
