@@ -65,18 +65,28 @@ fn stderr(scratch: &Scratch, command: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// The first box of a language in the README, and those after it.
+fn readme_boxes(language: &str) -> impl Iterator<Item = &'static str> {
+    const README: &str = include_str!("../README.md");
+    README.split("\n```").filter_map(move |text| text.strip_prefix(language)?.strip_prefix('\n'))
+}
+
 #[test]
-fn a_new_module_builds_without_a_warning_and_answers() {
-    let scratch = Scratch::new("weather", MANIFEST, MAIN);
+fn the_readmes_module_builds_without_a_warning_and_answers_what_the_readme_says() {
+    let mut rust = readme_boxes("rust");
+    let (build_rs, main) = (rust.next().unwrap(), rust.next().unwrap());
+    let scratch = Scratch::new("weather", readme_boxes("toml").next().unwrap(), main);
+    scratch.write("build.rs", build_rs);
+    // Relative to the module's directory, which is where the process runs.
+    scratch.write("thermometer", "21.5\n");
     let output = scratch.cargo("build");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && !stderr.contains("warning"), "{stderr}");
 
     let call = |args: &[&str]| {
         let output = Command::new(build("ixt"))
-            .args(["call", "--module"])
+            .args(["call", "-m"])
             .arg(scratch.dir())
-            .args(["--config", "station=Graz"])
             .args(args)
             .env("CARGO_TARGET_DIR", target_dir())
             .env("CARGO_NET_OFFLINE", "true")
@@ -84,12 +94,10 @@ fn a_new_module_builds_without_a_warning_and_answers() {
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(call(&["weather.report"]), "{\"degrees\":21.5,\"sunny\":true}\n");
-    assert_eq!(call(&["weather.report", r#"{"at":"Wien"}"#]), "{\"degrees\":21.5,\"sunny\":false}\n");
-    assert_eq!(
-        call(&["weather.forecast", "-c", "days=2"]),
-        "{\"days\":[{\"degrees\":0.0,\"sunny\":true},{\"degrees\":1.0,\"sunny\":false}]}\n"
-    );
+    let reply = call(&["weather.report", r#"{ "celsius": true }"#, "--config", "station=Wien"]);
+    assert_eq!(reply, "{\"degrees\":21.5,\"station\":\"Wien\"}\n");
+    assert!(readme_boxes("console").any(|text| text.contains(reply.trim_end())), "the README shows this reply");
+    assert_eq!(call(&["weather.report", r#"{"celsius":false}"#]), "{\"degrees\":70.7,\"station\":\"Graz\"}\n");
 }
 
 #[test]

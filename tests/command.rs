@@ -1,6 +1,7 @@
 //! The command `ixt`, as a user runs it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -17,18 +18,18 @@ fn ixt(args: &[&str]) -> Command {
     command
 }
 
-struct Result {
+struct Outcome {
     status: i32,
     stdout: String,
     stderr: String,
 }
 
-fn run(args: &[&str]) -> Result {
+fn run(args: &[&str]) -> Outcome {
     result(ixt(args).output().unwrap())
 }
 
-fn result(output: Output) -> Result {
-    Result {
+fn result(output: Output) -> Outcome {
+    Outcome {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -79,6 +80,12 @@ fn a_request_comes_from_the_command_line_a_file_or_stdin() {
     assert_eq!(run(&call_fixture(&["raw", "--data", &data])).stdout, "{\"length\":3,\"result\":\"AP8K\"}\n");
     assert_eq!(run(&call_fixture(&["raw"])).stdout, "{\"length\":0,\"result\":\"\"}\n");
     assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"length\":2,\"result\":\"LTU=\"}\n");
+    assert_eq!(run(&call_fixture(&["raw", "--", "-x"])).stdout, "{\"length\":2,\"result\":\"LXg=\"}\n");
+    let large = dir.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(13 * 1024 * 1024).unwrap();
+    let too_long = run(&call_fixture(&["raw", "--data", &format!("@{}", large.display())]));
+    assert_eq!(too_long.status, 2);
+    assert!(too_long.stderr.contains("is over the limit of 16777216 bytes"), "{}", too_long.stderr);
 
     let mut ixt = ixt(&call_fixture(&["fail", "--data", "-"]))
         .stdin(Stdio::piped())
@@ -111,7 +118,11 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
     );
     let unset = result(ixt(&call).output().unwrap());
     assert_eq!(unset.status, 2);
-    assert!(unset.stderr.contains("from the environment variable `IXT_TEST_LIMIT`"), "{}", unset.stderr);
+    assert!(unset.stderr.contains("`IXT_TEST_LIMIT`, for the config key `limit`, is not set"), "{}", unset.stderr);
+    let not_utf8 = std::ffi::OsString::from_vec(b"s3cret\xff".to_vec());
+    let not_utf8 = result(ixt(&call).env("IXT_TEST_LIMIT", not_utf8).output().unwrap());
+    assert_eq!(not_utf8.status, 2);
+    assert!(not_utf8.stderr.ends_with("is not UTF-8\n") && !not_utf8.stderr.contains("s3cret"), "{}", not_utf8.stderr);
 }
 
 #[test]
@@ -124,6 +135,8 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
         (&call_fixture(&["raw", "--data", "@/no/such/file"]), "can't read the request from /no/such/file"),
         (&call_fixture(&["raw", "--data", "text"]), "expected `@FILE` or `-`"),
         (&call_fixture(&["raw", "x", "--data", "-"]), "cannot be used with"),
+        (&call_fixture(&["add", "--dta=@x"]), "unexpected argument '--dta'"),
+        (&call_fixture(&["raw", "-c", "limit=5", "-c", "limit=6"]), "the config key `limit` is set twice"),
         (&call_fixture(&["raw", "-c", "limit"]), "expected `KEY=VALUE`"),
         (&call_fixture(&["raw", "-c", "limits=5"]), "there is no config key `limits`: the manifest declares `key`"),
         (&["call", "raw"], "--module <DIR>"),
@@ -151,7 +164,7 @@ fn a_module_that_does_not_build_start_or_initialize_exits_3() {
 
     let refuses = run(&["call", "-m", "examples/orders", "orders.get", "-c", "database_url=nonsense"]);
     assert_eq!(refuses.status, 3, "{}", refuses.stderr);
-    let ending = "could not initialize: INVALID_INPUT: database_url must be sqlite://PATH, not `nonsense`\n";
+    let ending = "could not initialize: INVALID_INPUT: database_url must be sqlite://PATH\n";
     assert!(refuses.stderr.ends_with(ending), "{}", refuses.stderr);
 
     scratch.write("manifest.toml", "schema_version = \"3.0\"\n");
@@ -209,6 +222,8 @@ fn nothing_is_left_running() {
         } else {
             assert_eq!(status.code(), Some(130));
             assert!(!is_running(&mark));
+            let rest: Vec<_> = stderr.map(Result::unwrap).collect();
+            assert_eq!(rest, ["fixture | INFO closed"], "it was shut down, not killed");
         }
     }
 }

@@ -6,6 +6,7 @@ use ixt_sdk::{Bytes, code};
 use serde_json::json;
 
 #[test]
+#[expect(clippy::approx_constant, reason = "what the manifest says")]
 fn the_manifests_defaults_hold_where_the_host_gives_no_value() {
     assert_eq!(python_quickstart::Config::default().database_url, "sqlite:///data.db");
     assert_eq!(nodejs_quickstart::Config::default().database_url, "sqlite://data.db");
@@ -23,7 +24,11 @@ fn the_manifests_defaults_hold_where_the_host_gives_no_value() {
         float: 1.0,
         float_default: 0.0025,
         float_from_integer: 3.0,
+        pi: 3.14159,
         flag: true,
+        flag_two: false,
+        flag_three: false,
+        flag_four: false,
         key: Bytes::from(&[0, 1, 255]),
         tags: vec!["a".to_owned(), "b".to_owned()],
         matrix: vec![vec![1, 2], vec![]],
@@ -64,7 +69,7 @@ fn every_mistake_of_a_configuration_is_told_with_its_path_and_without_its_value(
 
 #[test]
 fn topics_convert_to_their_names_and_back() {
-    assert_eq!(names::Topic::ALL.len(), 15);
+    assert_eq!(names::Topic::ALL.len(), 17);
     assert!(names::Topic::ALL.is_sorted_by_key(|topic| topic.as_str()));
     for topic in names::Topic::ALL {
         assert_eq!(topic.as_str().parse(), Ok(*topic));
@@ -154,6 +159,12 @@ impl names::Handler for Everything {
         Ok(Response::new())
     }
     async fn v2_2fa(&self, _payload: Payload, _ctx: Context) -> Result<Response> {
+        Ok(Response::new())
+    }
+    async fn err(&self, _payload: Payload, _ctx: Context) -> Result<Response> {
+        Ok(Response::new())
+    }
+    async fn into_words(&self, _payload: Payload, _ctx: Context) -> Result<Response> {
         Ok(Response::new())
     }
     async fn into(&self, _payload: Payload, _ctx: Context) -> Result<Response> {

@@ -1,15 +1,19 @@
 //! What is generated from every manifest in `manifests/valid/` and said about every one in `manifests/invalid/`, against
 //! the files in `tests/golden/`.
 //!
-//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test golden`, and read the diff.
+//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-build --test golden`, and read the diff.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ixt_build::{Source, generate};
-use ixt_tests::workspace;
 use similar::TextDiff;
+
+/// The workspace's root, seen from the package that this is a test of.
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
 
 /// The names of the files in a directory, without their ending, which all have to share.
 fn names(dir: &Path, ending: &str) -> BTreeSet<String> {
@@ -111,6 +115,12 @@ fn the_order_of_keys_makes_no_difference() {
     "#;
     let code = |text: &str| generate(&Source::new("manifest.toml", text)).unwrap();
     assert_eq!(code(sorted), code(shuffled));
+}
+
+#[test]
+fn the_examples_manifest_is_the_one_that_is_tested() {
+    let example = fs::read_to_string(workspace().join("examples/orders/manifest.toml")).unwrap();
+    assert_eq!(example, fs::read_to_string(workspace().join("manifests/valid/orders.toml")).unwrap());
 }
 
 #[test]

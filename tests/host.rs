@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ixt_host::{CallError, Config, Instance, Module, ShutdownError, StartError};
 use ixt_tests::{build, workspace};
@@ -23,6 +24,12 @@ impl Lines {
 
 fn fixture() -> Module {
     Module::open(workspace().join("tests/fixture")).unwrap()
+}
+
+/// A module without an SDK, which answers as its topics say.
+async fn start_fake(lines: &Lines) -> Instance {
+    let module = Module::open(workspace().join("tests/fake")).unwrap();
+    Instance::start(&module, &build("fake"), &Config::of(module.manifest()), lines.sink()).await.unwrap()
 }
 
 async fn start(module: &Module, settings: &[(&str, &str)], lines: &Lines) -> Result<Instance, StartError> {
@@ -48,9 +55,11 @@ fn a_module_is_started_configured_called_and_shut_down() {
         assert_eq!(reply.get(), r#"{"key":"AAE=","limit":5,"tags":["a"],"token":"t"}"#);
         let reply = instance.call("context", b"").await.unwrap();
         assert!(reply.get().contains(r#""source_module":"ixt-host:"#), "{reply}");
+        assert!(reply.get().contains(r#""module_id":"fixture:1.0.0/instance-001""#), "{reply}");
+        assert!(reply.get().contains(&format!(r#""directory":"{}""#, module.dir().display())), "{reply}");
         let Err(CallError::Replied(error)) = instance.call("add", b"{}").await else { panic!("it should not do that") };
         assert_eq!(error.code, "INVALID_INPUT");
-        assert_eq!(instance.health_check().await.unwrap().get(), r#"{"healthy":true,"entered":2}"#);
+        assert_eq!(instance.health_check().await.unwrap().get(), r#"{"entered":2,"healthy":true}"#);
         instance.shutdown().await.unwrap();
         assert_eq!(lines.get(), ["INFO closed"], "all of the output is there when it has ended");
     });
@@ -127,6 +136,92 @@ fn a_request_over_the_limit_is_not_sent() {
         assert!(matches!(error, CallError::TooLong { max_frame_bytes: 16_777_216, .. }), "{error}");
         let reply = instance.call("raw", &vec![0; 8 * 1024 * 1024]).await.unwrap();
         assert!(reply.get().starts_with(r#"{"length":8388608,"#));
+        instance.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_module_may_leave_ids_out() {
+    block_on(async {
+        let mut instance = start_fake(&Lines::default()).await;
+        assert_eq!(instance.call("without-id", b"").await.unwrap().get(), r#"{"id":"none"}"#);
+        instance.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_reply_that_is_wrong_ends_its_call_and_the_next_one_is_answered() {
+    block_on(async {
+        let lines = Lines::default();
+        let mut instance = start_fake(&lines).await;
+        for (topic, says) in [("wrong", "`code`: missing"), ("too-long", "is over the limit of 16777216 bytes")] {
+            let Err(CallError::Replied(reply)) = instance.call(topic, b"").await else { panic!("{topic} is wrong") };
+            assert_eq!(reply.code, "INTERNAL");
+            assert!(reply.message.starts_with("the module's reply is wrong: "), "{reply}");
+            assert!(reply.message.contains(says), "{reply}");
+            instance.call("without-id", b"").await.unwrap();
+        }
+        instance.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_belongs_to_no_call_is_told() {
+    block_on(async {
+        let lines = Lines::default();
+        let mut instance = start_fake(&lines).await;
+        instance.call("twice", b"").await.unwrap();
+        instance.call("garbage", b"").await.unwrap();
+        instance.shutdown().await.unwrap();
+        let expected = [
+            "(host) it sent a reply that nobody waits for",
+            "(host) skipped what it sent: not a frame: expected an object",
+            "(host) skipped what it sent: not a frame: expected an object",
+            "(host) skipped what it sent: frames of type `hello` are not known here",
+            "(host) it sent a reply that nobody waits for",
+        ];
+        assert_eq!(lines.get(), expected);
+    });
+}
+
+#[test]
+fn a_module_that_hangs_up_ends_its_calls() {
+    block_on(async {
+        let mut instance = start_fake(&Lines::default()).await;
+        let error = instance.call("close", b"").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fake:1.0.0/instance-001 ended while it handled `close`: it exited with status 0"
+        );
+    });
+}
+
+#[test]
+fn what_a_module_has_started_ends_with_it() {
+    block_on(async {
+        let mut instance = start_fake(&Lines::default()).await;
+        let reply: serde_json::Value = serde_json::from_str(instance.call("orphan", b"").await.unwrap().get()).unwrap();
+        let child = PathBuf::from(format!("/proc/{}", reply["pid"]));
+        assert!(child.exists());
+        // The child holds the output's pipe, and `shutdown` waits for its end.
+        instance.shutdown().await.unwrap();
+        // Empty for a process that has ended and that nobody has waited for yet.
+        assert!(std::fs::read(child.join("environ")).map_or(true, |environment| environment.is_empty()));
+    });
+}
+
+#[test]
+fn a_call_that_is_dropped_is_cancelled_and_disturbs_no_other() {
+    block_on(async {
+        let mut instance = start(&fixture(), &[], &Lines::default()).await.unwrap();
+        {
+            let mut wait = std::pin::pin!(instance.call("wait", b""));
+            let sent = std::future::poll_fn(|cx| std::task::Poll::Ready(wait.as_mut().poll(cx).is_pending()));
+            assert!(sent.await);
+        }
+        // Had the first call not been cancelled, it would have taken what the second one needs.
+        instance.call("release", b"").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(60), instance.call("wait", b"")).await.unwrap().unwrap();
         instance.shutdown().await.unwrap();
     });
 }

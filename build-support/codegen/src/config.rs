@@ -51,7 +51,7 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             #(#fields,)*
         }
 
-        #[allow(dead_code)]
+        #allow
         impl Config {
             /// Reads a configuration from a JSON object, as the host sends it.
             ///
@@ -64,7 +64,7 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
         }
 
         impl ::ixt_sdk::__private::FromConfig for Config {
-            #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+            #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
             fn from_config(#keys: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
                 Self { #(#reads,)* }
             }

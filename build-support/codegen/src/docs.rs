@@ -13,10 +13,19 @@ pub(crate) fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> TokenS
     quote!(#(#[doc = #lines])*)
 }
 
-/// For an item whose documentation comes from the manifest, or that the author may not use: the lints that are about
-/// either would complain about what the author can't change here.
+/// For an item whose names, texts or values come from the manifest, or that the author may not use: the lints that are
+/// about those would complain about what can't be changed in the code.
 pub(crate) fn allow() -> TokenStream {
-    quote!(#[allow(dead_code, clippy::doc_markdown)])
+    quote!(#[allow(
+        dead_code,
+        unreachable_pub,
+        clippy::doc_lazy_continuation,
+        clippy::doc_markdown,
+        clippy::enum_variant_names,
+        clippy::struct_excessive_bools,
+        clippy::struct_field_names,
+        clippy::wrong_self_convention
+    )])
 }
 
 /// A text from the manifest, as lines for [`lines`].

@@ -13,7 +13,8 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
     let docs = docs::lines([
         format!("What the module `{name}` does: a method for each service that it provides."),
         String::new(),
-        "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.".to_owned(),
+        "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block".to_owned(),
+        "their thread for long: there are only as many threads as processors, and the host is answered on them too.".to_owned(),
     ]);
     let methods = manifest.services.iter().map(method);
     let idents: Vec<_> = manifest.services.iter().map(|service| names::method(&service.topic)).collect();
@@ -52,13 +53,13 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
 
         /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
         #[must_use]
-        #[allow(dead_code)]
+        #allow
         pub fn run<H: Handler>() -> ::std::process::ExitCode {
             ::ixt_sdk::__private::run::<__Served<H>>()
         }
 
         /// Like `run`, for a `main` that has a tokio runtime of its own.
-        #[allow(dead_code)]
+        #allow
         pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
             ::ixt_sdk::__private::run_async::<__Served<H>>().await
         }
@@ -68,7 +69,7 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
 
         // A function for each topic: rustc checks the closures of one function together, in time that grows with the
         // square of their number.
-        #[allow(dead_code)]
+        #allow
         impl<H: Handler> __Served<H> {
             #(
                 fn #idents(

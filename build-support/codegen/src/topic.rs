@@ -28,7 +28,7 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             #(#variants,)*
         }
 
-        #[allow(dead_code)]
+        #allow
         impl Topic {
             /// Every topic, sorted by name.
             pub const ALL: &'static [Self] = &[#(Self::#idents),*];
@@ -52,7 +52,7 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
         impl ::std::str::FromStr for Topic {
             type Err = ::ixt_sdk::UnknownTopic;
 
-            fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+            fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
                 ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
             }
         }

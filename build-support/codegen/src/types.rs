@@ -87,16 +87,18 @@ fn read_record(ident: &Ident, record: &Record) -> TokenStream {
     });
     let body = if record.fields.is_empty() {
         quote! {
-            while reader.next()?.is_some() {}
+            while reader.next_key()?.is_some() {
+                reader.skip()?;
+            }
             ::std::result::Result::Ok(Self {})
         }
     } else {
         quote! {
             #(let mut #slots = ::std::option::Option::None;)*
-            while let ::std::option::Option::Some(index) = reader.next()? {
+            while let ::std::option::Option::Some(index) = reader.next_key()? {
                 match index {
                     #(#indices => reader.value(index, &mut #slots)?,)*
-                    _ => {}
+                    _ => reader.skip()?,
                 }
             }
             ::std::result::Result::Ok(Self { #(#fields,)* })

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::{ConfigKey, Field, Manifest, Message, ModuleInfo, Name, Record, Service, Type, TypeDefinition};
-use crate::shorthand::{self, BUILT_IN};
+use crate::shorthand::{self, BUILT_IN, is_name};
 use crate::table::{Table, expected};
 use crate::{Diagnostic, Report, Source, Span, Value};
 
@@ -120,11 +120,6 @@ fn read_provides(mut table: Table<'_>, errors: &mut Vec<Diagnostic>) -> BTreeMap
     }
     table.finish(errors);
     topics
-}
-
-/// A key that becomes a Rust name.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 fn check_key(name: &Name, what: &str, errors: &mut Vec<Diagnostic>) {

@@ -32,7 +32,7 @@ fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
         "boolean" => Type::Boolean,
         "bytes" => Type::Bytes,
         "" => return Err("a type is missing here".to_owned()),
-        name if is_type_name(name) => Type::Named(name.to_owned()),
+        name if is_name(name) => Type::Named(name.to_owned()),
         _ => return Err("expected a type such as `string`, `[string]` or `string?`".to_owned()),
     })
 }
@@ -40,8 +40,9 @@ fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
 /// The names of the types that need no `[types]`.
 pub(crate) const BUILT_IN: [&str; 5] = ["string", "integer", "float", "boolean", "bytes"];
 
-fn is_type_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+/// What the names of keys, fields, types and the words of a topic are made of.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the file that a URL of the form `sqlite://path` names, and makes it if there is none.
     pub(crate) fn open(database_url: &str) -> Result<Self> {
+        // The error doesn't show the URL: what was meant may hold a password.
         let path = database_url
             .strip_prefix("sqlite://")
             .filter(|path| !path.is_empty())
-            .ok_or_else(|| Error::invalid_input(format!("database_url must be sqlite://PATH, not `{database_url}`")))?;
+            .ok_or_else(|| Error::invalid_input("database_url must be sqlite://PATH"))?;
         let connection = Connection::open(path)
             .map_err(|error| Error::internal(format!("can't open the database {path}: {error}")))?;
         connection.execute_batch(

@@ -34,8 +34,8 @@ pub(crate) enum Command {
     ///
     /// Prints the reply's data as JSON on stdout; everything the module writes goes to stderr, after its name.
     ///
-    /// Exits 1 if the module answers with an error, 2 if the call can't be made as it stands, and 3 if the module could
-    /// not be built, started or initialized, or is gone before it has answered.
+    /// Exits 1 if the module answers with an error, 2 if the call can't be made as it stands, 3 if the module could not
+    /// be built, started or initialized, or is gone before it has answered, and 130 if it was interrupted.
     Call(Call),
 }
 
@@ -46,14 +46,16 @@ pub(crate) struct Call {
     pub(crate) module: PathBuf,
     /// The service's topic.
     pub(crate) topic: String,
-    /// The request as JSON; for a service without a declared request, the bytes of the payload.
-    #[arg(value_name = "JSON", conflicts_with = "data", allow_hyphen_values = true)]
+    /// The request as JSON; for a service without a declared request, the bytes of the payload (after `--` if they
+    /// begin with `-`).
+    #[arg(value_name = "JSON", conflicts_with = "data", allow_negative_numbers = true)]
     pub(crate) json: Option<String>,
     /// Take the request from a file (`@FILE`) or from stdin (`-`).
     #[arg(long, value_name = "@FILE|-")]
     pub(crate) data: Option<Source>,
     /// Set a key of the module's configuration. `KEY=@FILE` takes the value from a file and `KEY=env:NAME` from an
-    /// environment variable, so that a secret need not stand on a command line.
+    /// environment variable, so that a secret need not stand on a command line; so does a value that itself begins with
+    /// `@` or `env:`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<Setting>,
 }

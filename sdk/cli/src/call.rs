@@ -1,14 +1,15 @@
 //! `ixt call --module`.
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::{env, fs, io};
 
 use anyhow::{Context as _, bail};
 use ixt_host::{CallError, Config, ErrorReply, Instance, Module};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Call, Setting, Source, Value};
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, say};
 use crate::manifest::print;
 
 pub(crate) fn call(args: &Call) -> Result<()> {
@@ -17,31 +18,30 @@ pub(crate) fn call(args: &Call) -> Result<()> {
     let config = config(&module, &args.config).map_err(Failure::usage)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::module)?;
-    let data = runtime.block_on(async {
-        tokio::select! {
-            data = run(&module, &config, &args.topic, &payload) => data,
-            // What was started is ended by being dropped.
-            () = interrupted() => Err(Failure::interrupted()),
-        }
-    })?;
+    let data = runtime.block_on(run(&module, &config, &args.topic, &payload))?;
     print(&format!("{data}\n"))
 }
 
-/// The whole life of the module.
+/// The whole life of the module. Interrupted, it ends what it has started: first as a host does, and when interrupted
+/// again, at once.
 async fn run(module: &Module, config: &Config<'_>, topic: &str, payload: &[u8]) -> Result<String> {
-    let program = module.build().await.map_err(Failure::module)?;
+    let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let label = module.manifest().module.name.to_string();
-    let output = move |line: &str| anstream::eprintln!("{label} | {line}");
-    let mut instance = Instance::start(module, &program, config, output).await.map_err(Failure::module)?;
-    let reply = instance.call(topic, payload).await;
-    let ended = instance.shutdown().await;
-    match reply {
+    let output = move |line: &str| say(&format!("{label} | {line}\n"));
+
+    let program = interrupts.or(module.build()).await?.map_err(Failure::module)?;
+    let start = Instance::start(module, &program, config, output);
+    let mut instance = interrupts.or(start).await?.map_err(Failure::module)?;
+    let reply = interrupts.or(instance.call(topic, payload)).await;
+    let ended = interrupts.or(instance.shutdown()).await?;
+    match reply? {
         Err(CallError::Replied(reply)) => Err(Failure::no(error_text(&reply))),
+        Err(error @ CallError::TooLong { .. }) => Err(Failure::usage(error)),
         Err(error) => Err(Failure::module(error)),
         Ok(data) => {
             // The answer is there, so it is given; that the module did not end well is still worth telling.
             if let Err(error) = ended {
-                anstream::eprintln!("warning: {error}");
+                say(&format!("warning: {error}\n"));
             }
             Ok(data.to_string())
         }
@@ -53,13 +53,24 @@ fn error_text(reply: &ErrorReply) -> String {
     format!("error: {reply}\n{details}")
 }
 
-async fn interrupted() {
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
+/// Ctrl-C and SIGTERM.
+struct Interrupts {
+    int: Signal,
+    term: Signal,
+}
+
+impl Interrupts {
+    fn new() -> io::Result<Self> {
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+    }
+
+    /// Does the work, unless interrupted; then the work is dropped, which ends what it has started.
+    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            _ = self.int.recv() => Err(Failure::interrupted()),
+            _ = self.term.recv() => Err(Failure::interrupted()),
+        }
     }
 }
 
@@ -92,7 +103,10 @@ fn payload(module: &Module, args: &Call) -> anyhow::Result<Vec<u8>> {
 
 fn config<'a>(module: &'a Module, settings: &[Setting]) -> anyhow::Result<Config<'a>> {
     let mut config = Config::of(module.manifest());
-    for Setting { key, value } in settings {
+    for (index, Setting { key, value }) in settings.iter().enumerate() {
+        if settings[..index].iter().any(|earlier| earlier.key == *key) {
+            bail!("the config key `{key}` is set twice");
+        }
         match value {
             Value::Text(text) => config.set_text(key, text)?,
             Value::File(path) => {
@@ -100,12 +114,12 @@ fn config<'a>(module: &'a Module, settings: &[Setting]) -> anyhow::Result<Config
                     .with_context(|| format!("can't read the config key `{key}` from {}", path.display()))?;
                 config.set_content(key, &content)?;
             }
-            Value::Variable(name) => {
-                let text = env::var(name).with_context(|| {
-                    format!("can't read the config key `{key}` from the environment variable `{name}`")
-                })?;
-                config.set_text(key, &text)?;
-            }
+            // Not `env::var`, whose error shows the value.
+            Value::Variable(name) => match env::var_os(name).map(OsString::into_string) {
+                Some(Ok(text)) => config.set_text(key, &text)?,
+                Some(Err(_)) => bail!("the environment variable `{name}`, for the config key `{key}`, is not UTF-8"),
+                None => bail!("the environment variable `{name}`, for the config key `{key}`, is not set"),
+            },
         }
     }
     config.check()?;

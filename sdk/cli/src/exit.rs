@@ -1,6 +1,7 @@
 //! How a command fails: what goes to stderr, and the exit status.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The text is complete, with its line end.
@@ -39,7 +40,12 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
-        anstream::eprint!("{}", self.text);
+        say(&self.text);
         ExitCode::from(self.status)
     }
+}
+
+/// To stderr, in colours if that is a terminal. If stderr is closed, there is nobody to tell.
+pub(crate) fn say(text: &str) {
+    let _ = anstream::stderr().write_all(text.as_bytes());
 }

@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Module;
+use crate::process::Group;
 
 /// Why a module was not built.
 #[derive(Debug)]
@@ -79,8 +80,8 @@ struct Target {
 }
 
 impl Module {
-    /// Builds the module with cargo, and returns its program. What cargo has to say goes to stderr, unless it is done at
-    /// once, with nothing to do.
+    /// Builds the module with cargo, and returns its program. What cargo has to say goes to stderr, unless it succeeds
+    /// within a second.
     ///
     /// # Errors
     ///
@@ -91,6 +92,7 @@ impl Module {
             return Err(BuildError::NotAPackage { path });
         }
         let (mut cargo, stdout, stderr) = spawn(&path).map_err(|error| BuildError::NoCargo { error })?;
+        let mut group = Group::of(&cargo);
         let progress = tokio::spawn(show_progress(stderr));
         let mut programs = Vec::new();
         let mut lines = BufReader::new(stdout).lines();
@@ -103,6 +105,7 @@ impl Module {
             }
         }
         let status = cargo.wait().await.map_err(|error| BuildError::NoCargo { error })?;
+        group.end();
         let unshown = progress.await.unwrap_or_default();
         if !status.success() {
             show(&unshown);
@@ -123,6 +126,8 @@ fn spawn(manifest: &Path) -> io::Result<(Child, ChildStdout, ChildStderr)> {
         .args(["build", "--message-format=json-render-diagnostics", "--manifest-path"])
         .arg(manifest)
         .args(io::stderr().is_terminal().then_some("--color=always"))
+        // Rustc and build scripts are in it too.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ixt_protocol::{Frame, HostFrame, LineDecoder, ModuleFrame, Unreadable, code};
@@ -10,8 +9,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::oneshot;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{mpsc, oneshot};
 
 /// What a module answered instead of success.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +69,7 @@ type Reply = Result<Box<RawValue>, ErrorReply>;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    writer: tokio::sync::Mutex<OwnedWriteHalf>,
+    lines: mpsc::UnboundedSender<Vec<u8>>,
     pending: Arc<Mutex<Pending>>,
     max_frame_bytes: usize,
 }
@@ -90,13 +89,23 @@ impl Connection {
         max_frame_bytes: usize,
         complain: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
-        let (reader, writer) = stream.into_split();
+        let (reader, mut writer) = stream.into_split();
+        let (lines, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
+        // A task of its own, so that a request that nobody waits for any more is still written to its end.
+        tokio::spawn(async move {
+            while let Some(line) = outgoing.recv().await {
+                // If this fails the module is gone; then the reader sees that too, and ends all waits.
+                if writer.write_all(&line).await.is_err() {
+                    return;
+                }
+            }
+        });
         let pending = Arc::<Mutex<Pending>>::default();
         tokio::spawn(read(reader, LineDecoder::new(max_frame_bytes), Arc::clone(&pending), complain));
-        Self { writer: tokio::sync::Mutex::new(writer), pending, max_frame_bytes }
+        Self { lines, pending, max_frame_bytes }
     }
 
-    /// Sends a request and waits for its reply.
+    /// Sends a request and waits for its reply. Dropped before that, it tells the module that nobody waits.
     pub(crate) async fn request(&self, body: HostFrame<'_>) -> Result<Box<RawValue>, CallError> {
         let gone = || CallError::Gone { reason: "the module closed its connection".to_owned() };
         let (sender, reply) = oneshot::channel();
@@ -117,9 +126,26 @@ impl Connection {
             lock(&self.pending).waiting.remove(&id);
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }
-        // If this fails the module is gone; then the reader sees that too, and ends the wait below.
-        let _: io::Result<()> = self.writer.lock().await.write_all(&line).await;
-        reply.await.map_err(|_| gone())?.map_err(CallError::Replied)
+        let _ = self.lines.send(line);
+        let mut cancel = CancelOnDrop { id: Some(id), lines: &self.lines };
+        let reply = reply.await;
+        cancel.id = None;
+        reply.map_err(|_| gone())?.map_err(CallError::Replied)
+    }
+}
+
+struct CancelOnDrop<'a> {
+    id: Option<u64>,
+    lines: &'a mpsc::UnboundedSender<Vec<u8>>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.id.is_some() {
+            let mut line = Vec::new();
+            Frame { id: self.id, body: HostFrame::Cancel }.write(&mut line);
+            let _ = self.lines.send(line);
+        }
     }
 }
 
@@ -133,7 +159,14 @@ async fn read(
         while let Some(line) = decoder.next_frame() {
             match line {
                 Ok(line) => receive(line, &pending, &complain),
-                Err(too_long) => complain(format!("{too_long}; it was skipped")),
+                Err(too_long) => {
+                    // Whose reply it was is lost with it, so that every call could wait for it for ever.
+                    let reply = wrong_reply(&too_long);
+                    complain(format!("{too_long}; it was skipped"));
+                    for waiting in std::mem::take(&mut lock(&pending).waiting).into_values() {
+                        let _ = waiting.send(Err(reply.clone()));
+                    }
+                }
             }
         }
         if !matches!(reader.read_buf(decoder.input()).await, Ok(1..)) {
@@ -160,15 +193,7 @@ fn receive(line: &[u8], pending: &Mutex<Pending>, complain: &impl Fn(String)) {
             }),
         ),
         // A reply of the wrong shape ends its call (protocol).
-        Err(Unreadable::Invalid { id: Some(id), error, .. }) => (
-            Some(id),
-            Err(ErrorReply {
-                code: code::INTERNAL.to_owned(),
-                message: format!("the module's reply is wrong: {error}"),
-                details: Value::Null,
-                retryable: false,
-            }),
-        ),
+        Err(Unreadable::Invalid { id, error, .. }) => (id, Err(wrong_reply(&error))),
         Err(unreadable) => return complain(format!("skipped what it sent: {unreadable}")),
     };
     let mut pending = lock(pending);
@@ -178,6 +203,15 @@ fn receive(line: &[u8], pending: &Mutex<Pending>, complain: &impl Fn(String)) {
         // Nobody waits any more if the call was dropped.
         Some(waiting) => drop(waiting.send(reply)),
         None => complain("it sent a reply that nobody waits for".to_owned()),
+    }
+}
+
+fn wrong_reply(error: &dyn fmt::Display) -> ErrorReply {
+    ErrorReply {
+        code: code::INTERNAL.to_owned(),
+        message: format!("the module's reply is wrong: {error}"),
+        details: Value::Null,
+        retryable: false,
     }
 }
 

@@ -27,7 +27,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a module has to finish after `shutdown`.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// How long to wait for the exit status of a module that has closed its connection.
-const EXIT_GRACE: Duration = Duration::from_secs(1);
+const EXIT_GRACE: Duration = Duration::from_secs(5);
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
 #[derive(Debug)]

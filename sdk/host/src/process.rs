@@ -19,12 +19,42 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// How long a process has after SIGTERM before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(2);
 /// How long to wait for the end of the output when the process has ended.
-const OUTPUT_GRACE: Duration = Duration::from_secs(1);
+const OUTPUT_GRACE: Duration = Duration::from_secs(5);
+
+/// A process group, killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Group(Option<Pid>);
+
+impl Group {
+    /// The group of a process that was started with `process_group(0)`: its number is that of the process.
+    pub(crate) fn of(leader: &Child) -> Self {
+        Self(leader.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // Fails if nothing is left in the group, which is what is wanted.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Kills what is left of the group now, and nothing later, when its number may have been given to another.
+    pub(crate) fn end(&mut self) {
+        self.signal(Signal::KILL);
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    group: Option<Pid>,
+    group: Group,
     output: Vec<JoinHandle<()>>,
 }
 
@@ -37,8 +67,7 @@ impl Process {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        // Its own group, so the same number.
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let group = Group::of(&child);
         let mut pumps = Vec::new();
         if let Some(stdout) = child.stdout.take() {
             pumps.push(tokio::spawn(pump(stdout, Arc::clone(output))));
@@ -59,36 +88,22 @@ impl Process {
         let status = match timeout(patience, self.child.wait()).await {
             Ok(status) => status,
             Err(_) => {
-                self.signal(Signal::TERM);
+                self.group.signal(Signal::TERM);
                 match timeout(TERM_GRACE, self.child.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
-                        self.signal(Signal::KILL);
+                        self.group.signal(Signal::KILL);
                         self.child.wait().await
                     }
                 }
             }
         };
-        self.signal(Signal::KILL);
+        self.group.end();
         for pump in self.output.drain(..) {
             // Something that left the group may still hold the pipe.
             let _ = timeout(OUTPUT_GRACE, pump).await;
         }
-        self.group = None;
         status
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // Fails if nothing is left in the group, which is what is wanted.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }
 

@@ -29,35 +29,30 @@ pub struct ConfigKeys<'a> {
 impl ConfigKeys<'_> {
     /// The value of a key that has no default.
     pub fn required<T: DeserializeOwned + Default>(&mut self, key: &'static str) -> T {
-        self.take(key).unwrap_or_else(|| {
-            self.mistake(key, "required, but not given");
+        self.take(key, |mistakes| {
+            mistakes.push(InvalidJson { path: key.to_owned(), message: "required, but not given".to_owned() });
             T::default()
         })
+        .unwrap_or_default()
     }
 
     /// The value of a key, or else its default.
-    pub fn or_default<T: DeserializeOwned>(&mut self, key: &'static str, default: impl FnOnce() -> T) -> T {
-        self.take(key).unwrap_or_else(default)
+    pub fn or_default<T: DeserializeOwned>(&mut self, key: &'static str, default: impl Fn() -> T) -> T {
+        self.take(key, |_| default()).unwrap_or_else(default)
     }
 
-    fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+    /// The value of a key or, if it was not given, what `absent` makes. `None` if it was given and is wrong.
+    fn take<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+        absent: impl FnOnce(&mut Vec<InvalidJson>) -> T,
+    ) -> Option<T> {
         // `null` is read as absent (protocol).
-        let value = self.given.remove(key).filter(|value| value.get() != "null")?;
-        match read_json(value.get().as_bytes()) {
-            Ok(value) => Some(value),
-            Err(invalid) => {
-                let invalid = without_value(invalid).under(key);
-                self.mistakes.push(invalid);
-                None
-            }
-        }
-    }
-
-    fn mistake(&mut self, key: &str, message: &str) {
-        // A key that was given and is wrong was reported before.
-        if !self.mistakes.iter().any(|mistake| mistake.path.starts_with(key)) {
-            self.mistakes.push(InvalidJson { path: key.to_owned(), message: message.to_owned() });
-        }
+        let Some(value) = self.given.remove(key).filter(|value| value.get() != "null") else {
+            return Some(absent(&mut self.mistakes));
+        };
+        let read = read_json(value.get().as_bytes());
+        read.map_err(|invalid| self.mistakes.push(without_value(invalid).under(key))).ok()
     }
 }
 
@@ -65,6 +60,8 @@ impl ConfigKeys<'_> {
 fn without_value(mut invalid: InvalidJson) -> InvalidJson {
     if let Some(expected) = invalid.message.rfind(", expected ") {
         invalid.message = invalid.message[expected + 2..].to_owned();
+    } else if invalid.message.starts_with("not base64") {
+        "not base64".clone_into(&mut invalid.message);
     }
     invalid
 }

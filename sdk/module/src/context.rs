@@ -53,7 +53,8 @@ impl Context {
     /// When the message was sent, to the second.
     #[must_use]
     pub fn timestamp(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.timestamp)
+        // A time that no clock can show is as good as none.
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.0.timestamp)).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// How urgent the caller says it is.

@@ -12,6 +12,8 @@ use crate::session::{End, serve};
 
 /// Where the host listens (seeds).
 const SOCKET: &str = "IXT_IPC_SOCKET";
+/// This process's id (seeds).
+const MODULE_ID: &str = "IXT_MODULE_ID";
 /// Started without a host.
 const NO_HOST: u8 = 2;
 /// How many topics the help lists.
@@ -49,7 +51,7 @@ pub async fn run_async<M: Module>() -> ExitCode {
         }
     };
     let (reader, writer) = stream.into_split();
-    match serve::<M>(reader, writer).await {
+    match serve::<M>(env::var(MODULE_ID).unwrap_or_default(), reader, writer).await {
         End::Clean => ExitCode::SUCCESS,
         End::Failed => ExitCode::FAILURE,
     }

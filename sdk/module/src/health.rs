@@ -16,29 +16,30 @@ use crate::data::json_or_reason;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Health {
-    healthy: bool,
-    #[serde(flatten)]
-    details: Map<String, Value>,
-}
+#[serde(transparent)]
+pub struct Health(Map<String, Value>);
 
 impl Health {
     /// All is well.
     #[must_use]
     pub fn healthy() -> Self {
-        Self { healthy: true, details: Map::new() }
+        Self::new(true)
     }
 
     /// The module can't do its work, for this reason.
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
-        Self { healthy: false, details: Map::new() }.detail("message", reason.into())
+        Self::new(false).detail("message", reason.into())
     }
 
-    /// Adds a detail. A value that is not JSON is replaced by the reason why.
+    fn new(healthy: bool) -> Self {
+        Self(Map::from_iter([("healthy".to_owned(), Value::Bool(healthy))]))
+    }
+
+    /// Adds a detail, in place of one of the same key. A value that is not JSON is replaced by the reason why.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
-        self.details.insert(key.into(), json_or_reason(value));
+        self.0.insert(key.into(), json_or_reason(value));
         self
     }
 }

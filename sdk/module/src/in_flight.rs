@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::Result;
-use crate::outgoing::Outgoing;
+use crate::Error;
+use crate::outgoing::{Outgoing, Reply};
 
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -30,7 +29,7 @@ struct Requests {
 #[derive(Debug)]
 struct Running {
     id: Option<u64>,
-    task: AbortHandle,
+    task: Option<AbortHandle>,
 }
 
 impl InFlight {
@@ -39,28 +38,41 @@ impl InFlight {
     }
 
     /// Runs `work` in a task of its own, and answers the request with what it gives.
-    pub(crate) fn spawn(
+    pub(crate) fn spawn(self: &Arc<Self>, id: Option<u64>, work: impl Future<Output = Reply> + Send + 'static) {
+        self.spawn_then(id, work, |_| ());
+    }
+
+    /// The same; calls `then` after the request was answered with what `work` gave.
+    pub(crate) fn spawn_then(
         self: &Arc<Self>,
         id: Option<u64>,
-        work: impl Future<Output = Result<Box<RawValue>>> + Send + 'static,
+        work: impl Future<Output = Reply> + Send + 'static,
+        then: impl FnOnce(&Reply) + Send + 'static,
     ) {
-        let this = Arc::clone(self);
-        // Held until the request is listed: its task may be done before that, and has to find it.
-        let mut requests = self.lock();
-        let key = requests.next;
-        requests.next += 1;
+        let key = {
+            let mut requests = self.lock();
+            let key = requests.next;
+            requests.next += 1;
+            requests.running.insert(key, Running { id, task: None });
+            key
+        };
+        let answer = Answer { in_flight: Arc::clone(self), key };
         let task = tokio::spawn(async move {
             let reply = work.await;
-            let mut requests = this.lock();
-            if let Some(running) = requests.running.remove(&key) {
-                this.answer(requests, &running, &reply);
+            if answer.give(&reply) {
+                then(&reply);
             }
-        });
-        requests.running.insert(key, Running { id, task: task.abort_handle() });
+        })
+        .abort_handle();
+        match self.lock().running.get_mut(&key) {
+            Some(running) => running.task = Some(task),
+            // It was answered in the meantime, by its task or by somebody who could not end its task yet.
+            None => task.abort(),
+        }
     }
 
     /// Ends the request with this id, if it is still running, and answers it.
-    pub(crate) fn abort(&self, id: u64, reply: &Result<Box<RawValue>>) {
+    pub(crate) fn abort(&self, id: u64, reply: &Reply) {
         let mut requests = self.lock();
         let key = requests.running.iter().find(|(_, running)| running.id == Some(id)).map(|(key, _)| *key);
         if let Some(running) = key.and_then(|key| requests.running.remove(&key)) {
@@ -69,7 +81,7 @@ impl InFlight {
     }
 
     /// Ends all that is still running, and answers it.
-    pub(crate) fn abort_all(&self, reply: &Result<Box<RawValue>>) {
+    pub(crate) fn abort_all(&self, reply: &Reply) {
         loop {
             let mut requests = self.lock();
             let Some(key) = requests.running.keys().next().copied() else { return };
@@ -92,10 +104,12 @@ impl InFlight {
         }
     }
 
-    fn answer(&self, requests: MutexGuard<'_, Requests>, running: &Running, reply: &Result<Box<RawValue>>) {
+    fn answer(&self, requests: MutexGuard<'_, Requests>, running: &Running, reply: &Reply) {
         let was_last = requests.running.is_empty();
         drop(requests);
-        running.task.abort();
+        if let Some(task) = &running.task {
+            task.abort();
+        }
         self.outgoing.reply(running.id, reply);
         if was_last {
             self.idle.notify_waiters();
@@ -105,5 +119,30 @@ impl InFlight {
     fn lock(&self) -> MutexGuard<'_, Requests> {
         // No code of an author runs under this lock, so it can't be poisoned half done.
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The duty to answer one request. Dropped without an answer, because the task panicked outside of what `caught` watches,
+/// it answers all the same.
+struct Answer {
+    in_flight: Arc<InFlight>,
+    key: u64,
+}
+
+impl Answer {
+    /// False if somebody else has answered before.
+    fn give(&self, reply: &Reply) -> bool {
+        let mut requests = self.in_flight.lock();
+        let running = requests.running.remove(&self.key);
+        running.is_some_and(|running| {
+            self.in_flight.answer(requests, &running, reply);
+            true
+        })
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.give(&Err(Error::internal("the request was dropped; the module's log may say why")));
     }
 }

@@ -8,6 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::{Error, Result, log_error};
 
+/// What a request is answered with: data, or an error.
+pub(crate) type Reply = Result<Box<RawValue>>;
+
 /// Where replies are put. Shared by everyone who answers.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -53,7 +56,7 @@ impl Outgoing {
     }
 
     /// Answers a request.
-    pub(crate) fn reply(&self, id: Option<u64>, reply: &Result<Box<RawValue>>) {
+    pub(crate) fn reply(&self, id: Option<u64>, reply: &Reply) {
         let mut line = write(id, reply);
         let (bytes, max) = (line.len() - 1, self.max_frame_bytes.load(Ordering::Relaxed));
         if bytes > max {
@@ -66,7 +69,7 @@ impl Outgoing {
     }
 }
 
-fn write(id: Option<u64>, reply: &Result<Box<RawValue>>) -> Vec<u8> {
+fn write(id: Option<u64>, reply: &Reply) -> Vec<u8> {
     let details;
     let body = match reply {
         Ok(data) => ModuleFrame::Success { data },

@@ -51,22 +51,25 @@ pub struct RecordReader<A> {
 }
 
 impl<'de, A: MapAccess<'de>> RecordReader<A> {
-    /// The index of the next field that is known, or `None` at the end.
+    /// The index of the next field in `KEYS`, or one beyond them if it is not known; `None` at the end.
     ///
     /// # Errors
     ///
     /// If the JSON is wrong.
-    pub fn next(&mut self) -> Result<Option<usize>, A::Error> {
-        while let Some(index) = self.map.next_key_seed(Key(self.keys))? {
-            match index {
-                Some(index) => return Ok(Some(index)),
-                None => drop(self.map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(None)
+    pub fn next_key(&mut self) -> Result<Option<usize>, A::Error> {
+        self.map.next_key_seed(Key(self.keys))
     }
 
-    /// Reads the value of the field that `next` has found.
+    /// Passes over the value of a field that is not known.
+    ///
+    /// # Errors
+    ///
+    /// If the JSON is wrong.
+    pub fn skip(&mut self) -> Result<(), A::Error> {
+        self.map.next_value::<IgnoredAny>().map(drop)
+    }
+
+    /// Reads the value of a field that is known.
     ///
     /// # Errors
     ///
@@ -93,21 +96,21 @@ impl<'de, A: MapAccess<'de>> RecordReader<A> {
 struct Key(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<usize>;
+    type Value = usize;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
         deserializer.deserialize_identifier(self)
     }
 }
 
 impl Visitor<'_> for Key {
-    type Value = Option<usize>;
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.binary_search(&key).ok())
+    fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
+        Ok(self.0.binary_search(&key).unwrap_or(self.0.len()))
     }
 }

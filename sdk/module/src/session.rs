@@ -9,7 +9,7 @@ use ixt_protocol::{
     code,
 };
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::config::read_config;
 use crate::in_flight::InFlight;
 use crate::module::Module;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Reply};
 use crate::panic::caught;
 use crate::{Context, Error, Payload, Result, Runtime, log_error};
 
@@ -34,7 +34,10 @@ pub(crate) enum End {
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves the host at the other end of the connection until one of the two ends it.
+///
+/// `module_id` is this process's id, for a host that doesn't tell it in `init`.
 pub(crate) async fn serve<M: Module>(
+    module_id: String,
     mut reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin + Send + 'static,
 ) -> End {
@@ -43,6 +46,7 @@ pub(crate) async fn serve<M: Module>(
     let outgoing = Arc::new(outgoing);
     let (ended, mut end) = mpsc::unbounded_channel();
     let mut session = Session::<M> {
+        module_id,
         decoder_limit: DEFAULT_MAX_FRAME_BYTES,
         stage: Stage::Connected,
         handler: Arc::new(OnceLock::new()),
@@ -66,7 +70,12 @@ pub(crate) async fn serve<M: Module>(
                     session.shutdown(Cause::HostGone, None);
                 }
             }
-            Some(end) = end.recv() => break end,
+            Some(ended) = end.recv() => match ended {
+                // The shutdown that has begun ends the session, and answers first.
+                Ended::Init if session.stage == Stage::ShuttingDown => {}
+                Ended::Init => break End::Failed,
+                Ended::Shutdown(end) => break end,
+            },
         }
     };
 
@@ -85,6 +94,14 @@ enum Stage {
     ShuttingDown,
 }
 
+/// What can end a session.
+enum Ended {
+    /// `init` has failed and was answered.
+    Init,
+    /// The shutdown is done and was answered.
+    Shutdown(End),
+}
+
 /// Why a module shuts down.
 #[derive(Clone, Copy)]
 enum Cause {
@@ -93,12 +110,13 @@ enum Cause {
 }
 
 struct Session<M> {
+    module_id: String,
     decoder_limit: usize,
     stage: Stage,
     handler: Arc<OnceLock<Arc<M>>>,
     in_flight: Arc<InFlight>,
     outgoing: Arc<Outgoing>,
-    ended: mpsc::UnboundedSender<End>,
+    ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl<M: Module> Session<M> {
@@ -171,28 +189,18 @@ impl<M: Module> Session<M> {
         self.stage = Stage::Initialized;
         let start = self.read_init(init);
         let (handler, ended) = (Arc::clone(&self.handler), self.ended.clone());
-        let outgoing = Arc::clone(&self.outgoing);
-        // Not among the requests in flight: a shutdown does not wait for it, and it is never cancelled.
-        tokio::spawn(async move {
-            let started = match start {
-                Ok((config, runtime)) => caught("`init`", M::init(config, runtime)).await,
-                Err(error) => Err(error),
-            };
-            match started {
-                Ok(module) => {
-                    // In this order, so that whoever has read the reply can call.
-                    let _ = handler.set(Arc::new(module));
-                    let info = SdkInfo {
-                        protocol: PROTOCOL_VERSION,
-                        sdk: concat!("ixt-sdk-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
-                    };
-                    outgoing.reply(id, &to_raw_value(&json!({ "ixt": info })).map_err(Into::into));
-                }
-                Err(error) => {
-                    log_causes("`init`", &error);
-                    outgoing.reply(id, &Err(error));
-                    let _ = ended.send(End::Failed);
-                }
+        let work = async move {
+            let (config, runtime) = start?;
+            let module =
+                caught("`init`", M::init(config, runtime)).await.inspect_err(|error| log_causes("`init`", error))?;
+            // Before the reply, so that whoever has read it can call.
+            let _ = handler.set(Arc::new(module));
+            let sdk = concat!("ixt-sdk-rust/", env!("CARGO_PKG_VERSION")).to_owned();
+            Ok(to_raw_value(&json!({ "ixt": SdkInfo { protocol: PROTOCOL_VERSION, sdk } }))?)
+        };
+        self.in_flight.spawn_then(id, work, move |reply| {
+            if reply.is_err() {
+                let _ = ended.send(Ended::Init);
             }
         });
     }
@@ -209,7 +217,8 @@ impl<M: Module> Session<M> {
             self.decoder_limit = protocol.max_frame_bytes;
             self.outgoing.set_max_frame_bytes(protocol.max_frame_bytes);
         }
-        Ok((read_config(init.config.get())?, Runtime::new(&init.module_id)))
+        let module_id = if init.module_id.is_empty() { &self.module_id } else { &*init.module_id };
+        Ok((read_config(init.config.get())?, Runtime::new(module_id)))
     }
 
     /// Stops taking requests, lets those in flight finish, closes the handler, answers if there is someone to answer,
@@ -224,12 +233,13 @@ impl<M: Module> Session<M> {
         self.stage = Stage::ShuttingDown;
         let grace = grace.unwrap_or(DEFAULT_GRACE);
         let (in_flight, outgoing) = (Arc::clone(&self.in_flight), Arc::clone(&self.outgoing));
-        let (handler, ended) = (self.handler.get().cloned(), self.ended.clone());
+        let (handler, ended) = (Arc::clone(&self.handler), self.ended.clone());
         tokio::spawn(async move {
             if timeout(grace / 2, in_flight.idle()).await.is_err() {
                 in_flight.abort_all(&Err(shutting_down()));
             }
-            let closed = match handler {
+            // Not looked up before: `init` may be among the requests that were waited for.
+            let closed = match handler.get() {
                 None => Ok(()),
                 Some(handler) => {
                     let close = timeout(grace / 2, caught("`shutdown`", handler.shutdown()));
@@ -246,12 +256,12 @@ impl<M: Module> Session<M> {
             if let Cause::Asked { id } = cause {
                 outgoing.reply(id, &closed.and_then(|()| Ok(to_raw_value(&json!({}))?)));
             }
-            let _ = ended.send(end);
+            let _ = ended.send(Ended::Shutdown(end));
         });
     }
 }
 
-async fn handle_message<M: Module>(handler: Arc<M>, payload: Payload, context: Context) -> Result<Box<RawValue>> {
+async fn handle_message<M: Module>(handler: Arc<M>, payload: Payload, context: Context) -> Reply {
     let name = format!("the handler of `{}`", context.topic());
     let result = caught(&name, async {
         let topic = context.topic().parse().map_err(|unknown| unknown_topic::<M>(&unknown))?;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::MISSING;
 use crate::{InvalidJson, read_json};
 
 /// A frame: what it says, and the id by which a reply finds its request.
@@ -63,6 +64,11 @@ struct Head<'a> {
 /// Reads a line as `T`, the flat sum of all frames of one direction. Only if that fails is it read again to find out
 /// what it was meant to be.
 pub(crate) fn read_flat<'a, T: Deserialize<'a>>(line: &'a [u8], known: &[&str]) -> Result<T, Unreadable> {
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        // serde would take an array as the fields in order.
+        let error = InvalidJson { path: String::new(), message: "expected an object".to_owned() };
+        return Err(Unreadable::NotAFrame(error));
+    }
     read_json::<T>(line).map_err(|error| match read_json::<Head<'_>>(line) {
         Err(error) => Unreadable::NotAFrame(error),
         Ok(head) if !known.contains(&&*head.kind) => {
@@ -77,7 +83,7 @@ pub(crate) fn required<T>(field: Option<T>, name: &str, id: Option<u64>, kind: &
     field.ok_or_else(|| Unreadable::Invalid {
         id,
         kind: kind.to_owned(),
-        error: InvalidJson { path: String::new(), message: format!("missing field `{name}`") },
+        error: InvalidJson { path: name.to_owned(), message: MISSING.to_owned() },
     })
 }
 

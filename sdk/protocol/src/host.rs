@@ -168,7 +168,14 @@ impl<'a> HostFrame<'a> {
     ///
     /// If the line is not a frame that a module knows; the error tells whether it can be answered.
     pub fn read(line: &'a [u8]) -> Result<Frame<Self>, Unreadable> {
-        let flat: Flat<'a> = read_flat(line, KINDS)?;
+        let flat: Flat<'a> = match read_flat(line, KINDS) {
+            // These have no fields, so whatever else stands in them is ignored. A `cancel` above all must not be answered:
+            // its id is that of another request.
+            Err(Unreadable::Invalid { id, kind, .. }) if kind == "cancel" || kind == "health_check" => {
+                Flat { id, kind: kind.into(), ..Flat::default() }
+            }
+            flat => flat?,
+        };
         let id = flat.id;
         let body = match &*flat.kind {
             "init" => Self::Init(Init {

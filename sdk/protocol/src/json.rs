@@ -21,6 +21,7 @@ impl InvalidJson {
     pub fn under(mut self, parent: &str) -> Self {
         self.path = match self.path.as_str() {
             "" => parent.to_owned(),
+            path if parent.is_empty() => path.to_owned(),
             path if path.starts_with('[') => format!("{parent}{path}"),
             path => format!("{parent}.{path}"),
         };
@@ -60,14 +61,8 @@ pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJso
     })
 }
 
-/// Reads a value that was parsed before.
-///
-/// # Errors
-///
-/// If the value is not of this type.
-pub fn read_json_value<'a, T: Deserialize<'a>>(value: &'a serde_json::Value) -> Result<T, InvalidJson> {
-    serde_path_to_error::deserialize(value).map_err(invalid)
-}
+/// What is wrong with a key that is not there.
+pub(crate) const MISSING: &str = "missing";
 
 fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
     let path = match error.path().to_string() {
@@ -82,7 +77,17 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
         // The path says where better than a column of a frame that nobody sees.
         message.truncate(end);
     }
-    InvalidJson { path, message }
+    // For people who don't write Rust.
+    for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
+        if let Some(rest) = message.strip_suffix(rust) {
+            message = format!("{rest}{plain}");
+        }
+    }
+    // serde's path ends at the object that lacks the field.
+    match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        Some(field) => InvalidJson { path: field.to_owned(), message: MISSING.to_owned() }.under(&path),
+        None => InvalidJson { path, message },
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +98,18 @@ mod tests {
     fn text_after_the_value_is_an_error_with_its_place() {
         let error = read_json::<u32>(b"1 2").unwrap_err();
         assert_eq!(error.to_string(), "trailing characters at line 1 column 3");
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_named_by_the_path() {
+        #[derive(Debug, Deserialize)]
+        struct Item {
+            #[allow(dead_code)]
+            id: u32,
+        }
+        let error = read_json::<Vec<Item>>(b"[{}]").unwrap_err();
+        assert_eq!(error.to_string(), "`[0].id`: missing");
+        assert_eq!(read_json::<Item>(b"{}").unwrap_err().to_string(), "`id`: missing");
     }
 
     #[test]

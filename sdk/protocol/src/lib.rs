@@ -42,7 +42,7 @@ mod module;
 pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
 pub use host::{Context, Handle, HostFrame, Init, Message, Priority, ProtocolOffer, Shutdown};
-pub use json::{InvalidJson, read_json, read_json_value};
+pub use json::{InvalidJson, read_json};
 pub use line::{FrameTooLong, LineDecoder};
 pub use module::{ErrorBody, ModuleFrame, SdkInfo};
 

@@ -6,10 +6,25 @@
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Config {
     /// `flag`, of type `boolean`; default `true`.
     pub flag: bool,
+    /// `flag_four`, of type `boolean`; default `false`.
+    pub flag_four: bool,
+    /// `flag_three`, of type `boolean`; default `false`.
+    pub flag_three: bool,
+    /// `flag_two`, of type `boolean`; default `false`.
+    pub flag_two: bool,
     /// `float`, of type `float`; required.
     pub float: f64,
     /// `float_default`, of type `float`; default `0.0025`.
@@ -32,6 +47,8 @@ pub struct Config {
     ///
     /// `note`, of type `string?`; may be left out.
     pub note: ::std::option::Option<::std::string::String>,
+    /// `pi`, of type `float`; default `3.14159`.
+    pub pi: f64,
     /// `tags`, of type `[string]`; default `["a", "b"]`.
     pub tags: ::std::vec::Vec<::std::string::String>,
     /// `text`, of type `string`; required.
@@ -40,7 +57,16 @@ pub struct Config {
     pub text_default: ::std::string::String,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Config {
     /// Reads a configuration from a JSON object, as the host sends it.
     ///
@@ -53,10 +79,13 @@ impl Config {
 }
 
 impl ::ixt_sdk::__private::FromConfig for Config {
-    #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+    #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
     fn from_config(keys: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
         Self {
             flag: keys.or_default("flag", || true),
+            flag_four: keys.or_default("flag_four", || false),
+            flag_three: keys.or_default("flag_three", || false),
+            flag_two: keys.or_default("flag_two", || false),
             float: keys.required("float"),
             float_default: keys.or_default("float_default", || 0.0025),
             float_from_integer: keys.or_default("float_from_integer", || 3.0),
@@ -74,6 +103,7 @@ impl ::ixt_sdk::__private::FromConfig for Config {
                     ]),
                 ),
             note: keys.or_default("note", || ::std::option::Option::None),
+            pi: keys.or_default("pi", || 3.14159),
             tags: keys
                 .or_default(
                     "tags",
@@ -94,10 +124,28 @@ impl ::ixt_sdk::__private::FromConfig for Config {
 
 /// The services that the module `config` provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub enum Topic {}
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Topic {
     /// Every topic, sorted by name.
     pub const ALL: &'static [Self] = &[];
@@ -117,15 +165,25 @@ impl ::std::fmt::Display for Topic {
 
 impl ::std::str::FromStr for Topic {
     type Err = ::ixt_sdk::UnknownTopic;
-    fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+    fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
         ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
     }
 }
 
 /// What the module `config` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.
-#[allow(dead_code, clippy::doc_markdown)]
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
+/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.
     ///
@@ -156,13 +214,31 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
 
 /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
 #[must_use]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub fn run<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run::<__Served<H>>()
 }
 
 /// Like `run`, for a `main` that has a tokio runtime of its own.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run_async::<__Served<H>>().await
 }
@@ -170,7 +246,16 @@ pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
 #[allow(dead_code)]
 struct __Served<H>(H);
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl<H: Handler> __Served<H> {}
 
 impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {

@@ -6,10 +6,28 @@
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Config {}
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Config {
     /// Reads a configuration from a JSON object, as the host sends it.
     ///
@@ -22,7 +40,7 @@ impl Config {
 }
 
 impl ::ixt_sdk::__private::FromConfig for Config {
-    #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+    #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
     fn from_config(_: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
         Self {}
     }
@@ -37,10 +55,28 @@ impl ::std::default::Default for Config {
 
 /// The services that the module `minimal` provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub enum Topic {}
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Topic {
     /// Every topic, sorted by name.
     pub const ALL: &'static [Self] = &[];
@@ -60,15 +96,25 @@ impl ::std::fmt::Display for Topic {
 
 impl ::std::str::FromStr for Topic {
     type Err = ::ixt_sdk::UnknownTopic;
-    fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+    fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
         ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
     }
 }
 
 /// What the module `minimal` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.
-#[allow(dead_code, clippy::doc_markdown)]
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
+/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.
     ///
@@ -99,13 +145,31 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
 
 /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
 #[must_use]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub fn run<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run::<__Served<H>>()
 }
 
 /// Like `run`, for a `main` that has a tokio runtime of its own.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run_async::<__Served<H>>().await
 }
@@ -113,7 +177,16 @@ pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
 #[allow(dead_code)]
 struct __Served<H>(H);
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl<H: Handler> __Served<H> {}
 
 impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {

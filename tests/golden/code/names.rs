@@ -6,7 +6,16 @@
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Config {
     /// `camelCase`, of type `boolean`; default `false`.
     pub camel_case: bool,
@@ -22,7 +31,16 @@ pub struct Config {
     pub type_: ::std::string::String,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Config {
     /// Reads a configuration from a JSON object, as the host sends it.
     ///
@@ -35,7 +53,7 @@ impl Config {
 }
 
 impl ::ixt_sdk::__private::FromConfig for Config {
-    #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+    #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
     fn from_config(keys: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
         Self {
             camel_case: keys.or_default("camelCase", || false),
@@ -57,7 +75,16 @@ impl ::std::default::Default for Config {
 
 /// The services that the module `names` provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub enum Topic {
     /// `HTTPServer.getURL`
     HttpServerGetUrl,
@@ -71,12 +98,16 @@ pub enum Topic {
     Clone,
     /// `crate`
     Crate,
+    /// `err`
+    Err,
     /// `gen`
     Gen,
     /// `handle`
     Handle,
     /// `into`
     Into,
+    /// `into.words`
+    IntoWords,
     /// `kebab-case.topic`
     KebabCaseTopic,
     /// `run`
@@ -91,7 +122,16 @@ pub enum Topic {
     V22fa,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Topic {
     /// Every topic, sorted by name.
     pub const ALL: &'static [Self] = &[
@@ -101,9 +141,11 @@ impl Topic {
         Self::Borrow,
         Self::Clone,
         Self::Crate,
+        Self::Err,
         Self::Gen,
         Self::Handle,
         Self::Into,
+        Self::IntoWords,
         Self::KebabCaseTopic,
         Self::Run,
         Self::Self_,
@@ -122,9 +164,11 @@ impl Topic {
             Self::Borrow => "borrow",
             Self::Clone => "clone",
             Self::Crate => "crate",
+            Self::Err => "err",
             Self::Gen => "gen",
             Self::Handle => "handle",
             Self::Into => "into",
+            Self::IntoWords => "into.words",
             Self::KebabCaseTopic => "kebab-case.topic",
             Self::Run => "run",
             Self::Self_ => "self",
@@ -143,15 +187,25 @@ impl ::std::fmt::Display for Topic {
 
 impl ::std::str::FromStr for Topic {
     type Err = ::ixt_sdk::UnknownTopic;
-    fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+    fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
         ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
     }
 }
 
 /// What the module `names` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.
-#[allow(dead_code, clippy::doc_markdown)]
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
+/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.
     ///
@@ -210,6 +264,14 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
     ) -> impl ::std::future::Future<
         Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
     > + ::std::marker::Send;
+    /// Handles `err`.
+    fn err(
+        &self,
+        request: ::ixt_sdk::Payload,
+        ctx: ::ixt_sdk::Context,
+    ) -> impl ::std::future::Future<
+        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
+    > + ::std::marker::Send;
     /// Handles `gen`.
     fn gen_(
         &self,
@@ -228,6 +290,14 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
     > + ::std::marker::Send;
     /// Handles `into`.
     fn into(
+        &self,
+        request: ::ixt_sdk::Payload,
+        ctx: ::ixt_sdk::Context,
+    ) -> impl ::std::future::Future<
+        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
+    > + ::std::marker::Send;
+    /// Handles `into.words`.
+    fn into_words(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
@@ -302,13 +372,31 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
 
 /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
 #[must_use]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub fn run<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run::<__Served<H>>()
 }
 
 /// Like `run`, for a `main` that has a tokio runtime of its own.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run_async::<__Served<H>>().await
 }
@@ -316,7 +404,16 @@ pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
 #[allow(dead_code)]
 struct __Served<H>(H);
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl<H: Handler> __Served<H> {
     fn http_server_get_url(
         self: ::std::sync::Arc<Self>,
@@ -390,6 +487,18 @@ impl<H: Handler> __Served<H> {
             },
         )
     }
+    fn err(
+        self: ::std::sync::Arc<Self>,
+        payload: ::ixt_sdk::Payload,
+        context: ::ixt_sdk::Context,
+    ) -> ::ixt_sdk::__private::Handling {
+        ::ixt_sdk::__private::handle(
+            payload,
+            move |request| async move {
+                <H as Handler>::err(&self.0, request, context).await
+            },
+        )
+    }
     fn gen_(
         self: ::std::sync::Arc<Self>,
         payload: ::ixt_sdk::Payload,
@@ -423,6 +532,18 @@ impl<H: Handler> __Served<H> {
             payload,
             move |request| async move {
                 <H as Handler>::into(&self.0, request, context).await
+            },
+        )
+    }
+    fn into_words(
+        self: ::std::sync::Arc<Self>,
+        payload: ::ixt_sdk::Payload,
+        context: ::ixt_sdk::Context,
+    ) -> ::ixt_sdk::__private::Handling {
+        ::ixt_sdk::__private::handle(
+            payload,
+            move |request| async move {
+                <H as Handler>::into_words(&self.0, request, context).await
             },
         )
     }
@@ -528,9 +649,11 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
             Topic::Borrow => Self::borrow(self, payload, context),
             Topic::Clone => Self::clone(self, payload, context),
             Topic::Crate => Self::crate_(self, payload, context),
+            Topic::Err => Self::err(self, payload, context),
             Topic::Gen => Self::gen_(self, payload, context),
             Topic::Handle => Self::handle(self, payload, context),
             Topic::Into => Self::into(self, payload, context),
+            Topic::IntoWords => Self::into_words(self, payload, context),
             Topic::KebabCaseTopic => Self::kebab_case_topic(self, payload, context),
             Topic::Run => Self::run(self, payload, context),
             Topic::Self_ => Self::self_(self, payload, context),
@@ -550,7 +673,16 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 /// The type `Box` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Box {
     /// `inner`, of type `Box?`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -563,10 +695,10 @@ impl ::ixt_sdk::__private::Record for Box {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self { inner: field_0.flatten() })
@@ -584,7 +716,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Box {
 /// The type `Option` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Option {
     /// `some`, of type `string`.
     pub some: ::std::string::String,
@@ -596,10 +737,10 @@ impl ::ixt_sdk::__private::Record for Option {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -619,7 +760,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Option {
 /// The request to `Option.Some`.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct OptionSomeRequest {
     /// `value`, of type `Option`.
     pub value: Option,
@@ -631,10 +781,10 @@ impl ::ixt_sdk::__private::Record for OptionSomeRequest {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -654,7 +804,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for OptionSomeRequest {
 /// The type `Result` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Result {
     /// `ok`, of type `string?`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -667,10 +826,10 @@ impl ::ixt_sdk::__private::Record for Result {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self { ok: field_0.flatten() })
@@ -688,7 +847,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Result {
 /// The type `Self` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Self_ {
     /// `camelCase`, of type `integer`.
     #[serde(rename = "camelCase")]
@@ -714,13 +882,13 @@ impl ::ixt_sdk::__private::Record for Self_ {
         let mut field_1 = ::std::option::Option::None;
         let mut field_2 = ::std::option::Option::None;
         let mut field_3 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
                 2 => reader.value(index, &mut field_2)?,
                 3 => reader.value(index, &mut field_3)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -743,7 +911,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Self_ {
 /// The type `String` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct String {
     /// `bytes`, of type `bytes`.
     pub bytes: ::ixt_sdk::Bytes,
@@ -755,10 +932,10 @@ impl ::ixt_sdk::__private::Record for String {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -778,7 +955,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for String {
 /// The type `Vec` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Vec {
     /// `items`, of type `[Vec]`.
     pub items: ::std::vec::Vec<Vec>,
@@ -790,10 +976,10 @@ impl ::ixt_sdk::__private::Record for Vec {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {

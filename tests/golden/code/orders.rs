@@ -6,7 +6,16 @@
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Config {
     /// The SQLite file that holds the orders\: sqlite\://relative/path or sqlite\:///absolute/path
     ///
@@ -18,7 +27,16 @@ pub struct Config {
     pub max_quantity: i64,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Config {
     /// Reads a configuration from a JSON object, as the host sends it.
     ///
@@ -31,7 +49,7 @@ impl Config {
 }
 
 impl ::ixt_sdk::__private::FromConfig for Config {
-    #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+    #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
     fn from_config(keys: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
         Self {
             database_url: keys
@@ -53,7 +71,16 @@ impl ::std::default::Default for Config {
 
 /// The services that the module `orders` provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub enum Topic {
     /// `orders.get`
     ///
@@ -65,7 +92,16 @@ pub enum Topic {
     OrdersPlace,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Topic {
     /// Every topic, sorted by name.
     pub const ALL: &'static [Self] = &[Self::OrdersGet, Self::OrdersPlace];
@@ -88,15 +124,25 @@ impl ::std::fmt::Display for Topic {
 
 impl ::std::str::FromStr for Topic {
     type Err = ::ixt_sdk::UnknownTopic;
-    fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+    fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
         ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
     }
 }
 
 /// What the module `orders` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.
-#[allow(dead_code, clippy::doc_markdown)]
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
+/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.
     ///
@@ -147,13 +193,31 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
 
 /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
 #[must_use]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub fn run<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run::<__Served<H>>()
 }
 
 /// Like `run`, for a `main` that has a tokio runtime of its own.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run_async::<__Served<H>>().await
 }
@@ -161,7 +225,16 @@ pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
 #[allow(dead_code)]
 struct __Served<H>(H);
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl<H: Handler> __Served<H> {
     fn orders_get(
         self: ::std::sync::Arc<Self>,
@@ -226,7 +299,16 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 /// The type `Order` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Order {
     /// Counts the orders
     pub id: i64,
@@ -248,13 +330,13 @@ impl ::ixt_sdk::__private::Record for Order {
         let mut field_1 = ::std::option::Option::None;
         let mut field_2 = ::std::option::Option::None;
         let mut field_3 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
                 2 => reader.value(index, &mut field_2)?,
                 3 => reader.value(index, &mut field_3)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -277,7 +359,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Order {
 /// The request to `orders.get`.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct OrdersGetRequest {
     /// `id`, of type `integer`.
     pub id: i64,
@@ -289,10 +380,10 @@ impl ::ixt_sdk::__private::Record for OrdersGetRequest {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -312,7 +403,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for OrdersGetRequest {
 /// The request to `orders.place`.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct OrdersPlaceRequest {
     /// `note`, of type `string?`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -331,12 +431,12 @@ impl ::ixt_sdk::__private::Record for OrdersPlaceRequest {
         let mut field_0 = ::std::option::Option::None;
         let mut field_1 = ::std::option::Option::None;
         let mut field_2 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
                 2 => reader.value(index, &mut field_2)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {

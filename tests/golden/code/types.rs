@@ -6,10 +6,28 @@
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Config {}
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Config {
     /// Reads a configuration from a JSON object, as the host sends it.
     ///
@@ -22,7 +40,7 @@ impl Config {
 }
 
 impl ::ixt_sdk::__private::FromConfig for Config {
-    #[allow(clippy::too_many_lines, clippy::unreadable_literal)]
+    #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
     fn from_config(_: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
         Self {}
     }
@@ -37,7 +55,16 @@ impl ::std::default::Default for Config {
 
 /// The services that the module `types` provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub enum Topic {
     /// `tree.cut`
     TreeCut,
@@ -49,7 +76,16 @@ pub enum Topic {
     TreeShake,
 }
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl Topic {
     /// Every topic, sorted by name.
     pub const ALL: &'static [Self] = &[Self::TreeCut, Self::TreeGrow, Self::TreeShake];
@@ -73,15 +109,25 @@ impl ::std::fmt::Display for Topic {
 
 impl ::std::str::FromStr for Topic {
     type Err = ::ixt_sdk::UnknownTopic;
-    fn from_str(topic: &str) -> ::std::result::Result<Self, Self::Err> {
+    fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
         ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
     }
 }
 
 /// What the module `types` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`.
-#[allow(dead_code, clippy::doc_markdown)]
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
+/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.
     ///
@@ -138,13 +184,31 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
 
 /// Runs the module until its host shuts it down: call it from `main`, and return what it returns.
 #[must_use]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub fn run<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run::<__Served<H>>()
 }
 
 /// Like `run`, for a `main` that has a tokio runtime of its own.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
     ::ixt_sdk::__private::run_async::<__Served<H>>().await
 }
@@ -152,7 +216,16 @@ pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
 #[allow(dead_code)]
 struct __Served<H>(H);
 
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 impl<H: Handler> __Served<H> {
     fn tree_cut(
         self: ::std::sync::Arc<Self>,
@@ -230,7 +303,16 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
 /// The type `branch-of-tree` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct BranchOfTree {
     /// `forks`, of type `[branch-of-tree]`.
     pub forks: ::std::vec::Vec<BranchOfTree>,
@@ -253,13 +335,13 @@ impl ::ixt_sdk::__private::Record for BranchOfTree {
         let mut field_1 = ::std::option::Option::None;
         let mut field_2 = ::std::option::Option::None;
         let mut field_3 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
                 2 => reader.value(index, &mut field_2)?,
                 3 => reader.value(index, &mut field_3)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -282,7 +364,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for BranchOfTree {
 /// The type `Empty` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Empty {}
 
 impl ::ixt_sdk::__private::Record for Empty {
@@ -290,7 +381,9 @@ impl ::ixt_sdk::__private::Record for Empty {
     fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
-        while reader.next()?.is_some() {}
+        while reader.next_key()?.is_some() {
+            reader.skip()?;
+        }
         ::std::result::Result::Ok(Self {})
     }
 }
@@ -306,7 +399,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Empty {
 /// The type `Fruit` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Fruit {
     /// `on`, of type `branch-of-tree?`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -323,11 +425,11 @@ impl ::ixt_sdk::__private::Record for Fruit {
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
         let mut field_1 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -348,7 +450,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Fruit {
 /// The type `Leaf` of the manifest.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct Leaf {
     /// `age`, of type `integer?`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -392,7 +503,7 @@ impl ::ixt_sdk::__private::Record for Leaf {
         let mut field_5 = ::std::option::Option::None;
         let mut field_6 = ::std::option::Option::None;
         let mut field_7 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
@@ -402,7 +513,7 @@ impl ::ixt_sdk::__private::Record for Leaf {
                 5 => reader.value(index, &mut field_5)?,
                 6 => reader.value(index, &mut field_6)?,
                 7 => reader.value(index, &mut field_7)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -429,7 +540,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for Leaf {
 /// The response of `tree.grow`.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct TreeGrowResponse {
     /// `branch`, of type `branch-of-tree`.
     pub branch: BranchOfTree,
@@ -444,11 +564,11 @@ impl ::ixt_sdk::__private::Record for TreeGrowResponse {
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
         let mut field_1 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
                 1 => reader.value(index, &mut field_1)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
@@ -469,7 +589,16 @@ impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for TreeGrowResponse {
 /// The request to `tree.shake`.
 #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
 #[serde(crate = "::ixt_sdk::__private::serde")]
-#[allow(dead_code, clippy::doc_markdown)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::doc_lazy_continuation,
+    clippy::doc_markdown,
+    clippy::enum_variant_names,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    clippy::wrong_self_convention
+)]
 pub struct TreeShakeRequest {
     /// How often
     pub times: i64,
@@ -481,10 +610,10 @@ impl ::ixt_sdk::__private::Record for TreeShakeRequest {
         reader: &mut ::ixt_sdk::__private::RecordReader<A>,
     ) -> ::std::result::Result<Self, A::Error> {
         let mut field_0 = ::std::option::Option::None;
-        while let ::std::option::Option::Some(index) = reader.next()? {
+        while let ::std::option::Option::Some(index) = reader.next_key()? {
             match index {
                 0 => reader.value(index, &mut field_0)?,
-                _ => {}
+                _ => reader.skip()?,
             }
         }
         ::std::result::Result::Ok(Self {
