@@ -24,6 +24,8 @@ struct Requests {
     /// Not the host's id: a plain host may send none, or the same twice.
     next: u64,
     running: HashMap<u64, Running>,
+    /// How many have no reply on its way yet: those that are running, and those whose reply is just being written.
+    unanswered: usize,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl InFlight {
             let key = requests.next;
             requests.next += 1;
             requests.running.insert(key, Running { id, task: None });
+            requests.unanswered += 1;
             key
         };
         let answer = Answer { in_flight: Arc::clone(self), key };
@@ -73,30 +76,33 @@ impl InFlight {
 
     /// Ends the request with this id, if it is still running, and answers it.
     pub(crate) fn abort(&self, id: u64, reply: &Reply) {
-        let mut requests = self.lock();
-        let key = requests.running.iter().find(|(_, running)| running.id == Some(id)).map(|(key, _)| *key);
-        if let Some(running) = key.and_then(|key| requests.running.remove(&key)) {
-            self.answer(requests, &running, reply);
-        }
-    }
-
-    /// Ends all that is still running, and answers it.
-    pub(crate) fn abort_all(&self, reply: &Reply) {
-        loop {
+        let running = {
             let mut requests = self.lock();
-            let Some(key) = requests.running.keys().next().copied() else { return };
-            let Some(running) = requests.running.remove(&key) else { return };
-            self.answer(requests, &running, reply);
+            let key = requests.running.iter().find(|(_, running)| running.id == Some(id)).map(|(key, _)| *key);
+            key.and_then(|key| requests.running.remove(&key))
+        };
+        if let Some(running) = running {
+            self.answer(&running, reply);
         }
     }
 
-    /// Waits until nothing is running.
+    /// Ends all that is still running, and returns when it is answered.
+    pub(crate) async fn abort_all(&self, reply: &Reply) {
+        let running = std::mem::take(&mut self.lock().running);
+        for running in running.values() {
+            self.answer(running, reply);
+        }
+        // Some may be just being answered by their own tasks.
+        self.idle().await;
+    }
+
+    /// Waits until every request was answered.
     pub(crate) async fn idle(&self) {
         let mut notified = std::pin::pin!(self.idle.notified());
         loop {
             // Listen first, look second: otherwise the last request could end in between.
             notified.as_mut().enable();
-            if self.lock().running.is_empty() {
+            if self.lock().unanswered == 0 {
                 return;
             }
             notified.as_mut().await;
@@ -104,14 +110,16 @@ impl InFlight {
         }
     }
 
-    fn answer(&self, requests: MutexGuard<'_, Requests>, running: &Running, reply: &Reply) {
-        let was_last = requests.running.is_empty();
-        drop(requests);
+    /// For a request that was taken out of the list.
+    fn answer(&self, running: &Running, reply: &Reply) {
         if let Some(task) = &running.task {
             task.abort();
         }
         self.outgoing.reply(running.id, reply);
-        if was_last {
+        // Only now: a shutdown that saw nothing running before would close the way out in front of this reply.
+        let mut requests = self.lock();
+        requests.unanswered -= 1;
+        if requests.unanswered == 0 {
             self.idle.notify_waiters();
         }
     }
@@ -132,10 +140,9 @@ struct Answer {
 impl Answer {
     /// False if somebody else has answered before.
     fn give(&self, reply: &Reply) -> bool {
-        let mut requests = self.in_flight.lock();
-        let running = requests.running.remove(&self.key);
+        let running = self.in_flight.lock().running.remove(&self.key);
         running.is_some_and(|running| {
-            self.in_flight.answer(requests, &running, reply);
+            self.in_flight.answer(&running, reply);
             true
         })
     }

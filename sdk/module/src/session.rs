@@ -79,7 +79,7 @@ pub(crate) async fn serve<M: Module>(
         }
     };
 
-    session.in_flight.abort_all(&Err(shutting_down()));
+    session.in_flight.abort_all(&Err(shutting_down())).await;
     session.outgoing.close();
     // A host that doesn't read any more isn't waited for.
     let _ = timeout(DEFAULT_GRACE, writer).await;
@@ -236,7 +236,7 @@ impl<M: Module> Session<M> {
         let (handler, ended) = (Arc::clone(&self.handler), self.ended.clone());
         tokio::spawn(async move {
             if timeout(grace / 2, in_flight.idle()).await.is_err() {
-                in_flight.abort_all(&Err(shutting_down()));
+                in_flight.abort_all(&Err(shutting_down())).await;
             }
             // Not looked up before: `init` may be among the requests that were waited for.
             let closed = match handler.get() {
