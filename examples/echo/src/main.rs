@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ixt_sdk::prelude::*;
-use ixt_sdk::{Bytes, log};
 
 ixt_sdk::include_module!();
 
@@ -15,7 +14,7 @@ struct Echo {
 
 impl Handler for Echo {
     async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
-        log(format!("Connecting to database: {}", config.database_url));
+        ixt_sdk::log(format!("Connecting to database: {}", config.database_url));
         Ok(Self { database_url: config.database_url, requests: AtomicU64::new(0) })
     }
 
@@ -35,7 +34,7 @@ impl Handler for Echo {
     }
 
     async fn shutdown(&self) -> Result<()> {
-        log("Shutting down module");
+        ixt_sdk::log("Shutting down module");
         Ok(())
     }
 }

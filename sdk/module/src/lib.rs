@@ -30,6 +30,7 @@
 //!
 //! - [`Error`] and [`Result`]: what a handler returns when it fails. Any `std::error::Error` converts with `?`.
 //! - [`Context`]: who asks, in which trace. [`Runtime`]: what the module knows about its host.
+//! - [`Bytes`]: a value of the manifest's type `bytes`.
 //! - [`Payload`] and [`Response`]: the raw bytes and the free-form answer of a service whose manifest declares no types.
 //! - [`Health`]: the answer to a health check. [`log`] and [`log_error`]: a line for the host's log.
 //!
@@ -61,10 +62,10 @@ pub use log::{log, log_error};
 pub use serde_json::{Value, json};
 pub use topic::UnknownTopic;
 
-/// What a module's `main.rs` uses: [`Context`], [`Error`], [`Health`], [`Payload`], [`Response`], [`Result`] and
+/// What a module's `main.rs` uses: [`Bytes`], [`Context`], [`Error`], [`Health`], [`Payload`], [`Response`], [`Result`] and
 /// [`Runtime`].
 pub mod prelude {
-    pub use crate::{Context, Error, Health, Payload, Response, Result, Runtime};
+    pub use crate::{Bytes, Context, Error, Health, Payload, Response, Result, Runtime};
 }
 
 /// Includes the code that `ixt_build::compile` generated from the crate's manifest.
