@@ -35,7 +35,7 @@ pub fn target_dir() -> PathBuf {
 #[must_use]
 pub fn build(package: &str) -> PathBuf {
     let output = Command::new(cargo())
-        .args(["build", "--quiet", "--offline", "--message-format=json-render-diagnostics", "--package", package])
+        .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics", "--package", package])
         .arg("--target-dir")
         .arg(target_dir())
         .current_dir(workspace())
@@ -50,6 +50,17 @@ pub fn build(package: &str) -> PathBuf {
         message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
     });
     program.unwrap_or_else(|| panic!("{package} has no program"))
+}
+
+/// Sees to it that every dependency in the workspace's lock file has been downloaded: `cargo test -p` brings only those of
+/// one package.
+pub(crate) fn fetch() {
+    let status = Command::new(cargo())
+        .args(["fetch", "--quiet", "--locked"])
+        .current_dir(workspace())
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the dependencies can't be downloaded");
 }
 
 pub(crate) fn cargo() -> OsString {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::program::{cargo, target_dir, workspace};
+use crate::program::{cargo, fetch, target_dir, workspace};
 
 /// A module crate in a directory of its own, removed when dropped.
 pub struct Scratch {
@@ -19,6 +19,8 @@ impl Scratch {
     /// If its files can't be written.
     #[must_use]
     pub fn new(name: &str, manifest: &str, main: &str) -> Self {
+        // From here on it is offline.
+        fetch();
         let scratch = Self { dir: tempfile::tempdir().unwrap() };
         let root = workspace().display();
         scratch.write(
