@@ -74,7 +74,11 @@ fn a_module_that_dies_ends_its_calls_with_the_reason() {
             error.to_string(),
             "fixture:1.0.0/instance-001 ended while it handled `abort`: it was killed by signal 6"
         );
-        assert!(matches!(instance.call("raw", b"").await, Err(CallError::Gone { .. })));
+        let error = instance.call("raw", b"").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fixture:1.0.0/instance-001 had ended before `raw` was called: it was killed by signal 6"
+        );
         assert!(matches!(instance.shutdown().await, Err(ShutdownError::Reply(CallError::Gone { .. }))));
     });
 }

@@ -105,6 +105,11 @@ impl Connection {
         Self { lines, pending, max_frame_bytes }
     }
 
+    /// Whether the module has closed its end: no request is sent any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.pending).closed
+    }
+
     /// Sends a request and waits for its reply. Dropped before that, it tells the module that nobody waits.
     pub(crate) async fn request(&self, body: HostFrame<'_>) -> Result<Box<RawValue>, CallError> {
         let gone = || CallError::Gone { reason: "the module closed its connection".to_owned() };

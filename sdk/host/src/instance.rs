@@ -213,11 +213,16 @@ impl Instance {
                 timestamp,
             },
         };
+        let when = if self.connection.is_closed() {
+            format!("had ended before `{topic}` was called")
+        } else {
+            format!("ended while it handled `{topic}`")
+        };
         match self.connection.request(HostFrame::Handle(Box::new(handle))).await {
             Err(CallError::Gone { reason }) => {
                 let reason = match timeout(EXIT_GRACE, self.process.wait()).await {
-                    Ok(Ok(status)) => format!("{} ended while it handled `{topic}`: {}", self.id, describe(status)),
-                    _ => format!("{reason} while it handled `{topic}`"),
+                    Ok(Ok(status)) => format!("{} {when}: {}", self.id, describe(status)),
+                    _ => format!("the connection of {} {when}: {reason}, but its process still runs", self.id),
                 };
                 Err(CallError::Gone { reason })
             }
