@@ -1,5 +1,5 @@
-//! What is generated from every manifest in `manifests/valid/` and said about every one in `manifests/invalid/`, against
-//! the files in `tests/golden/`.
+//! What is generated from every manifest in `manifests/valid/` and said about every one in `manifests/invalid/` and in
+//! `manifests/suspicious/`, against the files in `tests/golden/`.
 //!
 //! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-build --test golden`, and read the diff.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ixt_build::{Source, generate};
+use ixt_build::{Code, Generated, Options, Report, Source};
 use similar::TextDiff;
 
 /// The workspace's root, seen from the package that this is a test of.
@@ -28,17 +28,21 @@ fn names(dir: &Path, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
+fn generate(manifest: &Path) -> Result<Generated, Report> {
+    ixt_build::generate(&Source::read(manifest)?, &Options::default())
+}
+
 /// Compares what `make` gives for each manifest in `manifests` with the file of its name in `golden`.
-fn compare(manifests: &str, golden: &str, ending: &str, make: impl Fn(&Source) -> String) {
+fn compare(manifests: &str, golden: &str, ending: &str, make: impl Fn(&Path) -> String) {
     let (manifests, golden) = (Path::new("manifests").join(manifests), workspace().join("tests/golden").join(golden));
     let update = std::env::var_os("IXT_UPDATE_GOLDEN").is_some();
+    // The paths that are shown are relative to the workspace, and so are those that [requires.from] names.
+    std::env::set_current_dir(workspace()).unwrap();
     let cases = names(&workspace().join(&manifests), ".toml");
     let mut failures = Vec::new();
     for case in &cases {
         let manifest = manifests.join(format!("{case}.toml"));
-        let text = fs::read_to_string(workspace().join(&manifest)).unwrap();
-        // The same on every machine: the path that is shown is relative.
-        let actual = make(&Source::new(manifest.display().to_string(), text));
+        let actual = make(&manifest);
         let path = golden.join(format!("{case}{ending}"));
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if actual != expected {
@@ -58,15 +62,44 @@ fn compare(manifests: &str, golden: &str, ending: &str, make: impl Fn(&Source) -
 
 #[test]
 fn valid_manifests_give_the_expected_code() {
-    compare("valid", "code", ".rs", |source| generate(source).unwrap_or_else(|report| panic!("{report}")));
+    compare("valid", "code", ".rs", |manifest| {
+        let Generated { code, .. } = generate(manifest).unwrap_or_else(|report| panic!("{report}"));
+        code
+    });
 }
 
 #[test]
 fn invalid_manifests_give_the_expected_diagnostics() {
-    compare("invalid", "diagnostics", ".txt", |source| match generate(source) {
-        Ok(_) => panic!("{} is valid", source.path()),
+    compare("invalid", "diagnostics", ".txt", |manifest| match generate(manifest) {
+        Ok(_) => panic!("{} is valid", manifest.display()),
         Err(report) => report.to_string(),
     });
+}
+
+#[test]
+fn suspicious_manifests_give_the_expected_warnings() {
+    compare("suspicious", "warnings", ".txt", |manifest| {
+        let Generated { warnings, .. } = generate(manifest).unwrap_or_else(|report| panic!("{report}"));
+        assert!(!warnings.is_empty(), "{} is not suspicious", manifest.display());
+        warnings.to_string()
+    });
+}
+
+#[test]
+fn there_is_a_manifest_for_every_diagnostic() {
+    let mut shown = String::new();
+    for golden in ["diagnostics", "warnings"] {
+        for name in names(&workspace().join("tests/golden").join(golden), ".txt") {
+            let path = workspace().join("tests/golden").join(golden).join(format!("{name}.txt"));
+            shown.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    // Options are not said in a manifest; tests/options.rs has them.
+    let missing: Vec<_> = Code::ALL
+        .iter()
+        .filter(|code| **code != Code::InvalidOption && !shown.contains(&format!("[{code}]: ")))
+        .collect();
+    assert!(missing.is_empty(), "no manifest in manifests/ shows {missing:?}");
 }
 
 #[test]
@@ -113,7 +146,7 @@ fn the_order_of_keys_makes_no_difference() {
         b = { type = "integer" }
         a = { default = "x", type = "string" }
     "#;
-    let code = |text: &str| generate(&Source::new("manifest.toml", text)).unwrap();
+    let code = |text: &str| ixt_build::generate(&Source::new("manifest.toml", text), &Options::default()).unwrap().code;
     assert_eq!(code(sorted), code(shuffled));
 }
 

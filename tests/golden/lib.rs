@@ -12,6 +12,11 @@ pub mod descriptions {
     include!("code/descriptions.rs");
 }
 
+/// `manifests/valid/everything.toml`.
+pub mod everything {
+    include!("code/everything.rs");
+}
+
 /// `manifests/valid/minimal.toml`.
 pub mod minimal {
     include!("code/minimal.rs");
@@ -25,6 +30,11 @@ pub mod names {
 /// `manifests/valid/nodejs-quickstart.toml`.
 pub mod nodejs_quickstart {
     include!("code/nodejs-quickstart.rs");
+}
+
+/// `manifests/valid/notifications.toml`.
+pub mod notifications {
+    include!("code/notifications.rs");
 }
 
 /// `manifests/valid/orders.toml`.

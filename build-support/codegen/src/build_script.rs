@@ -1,16 +1,19 @@
 //! What happens inside a `build.rs`: tell cargo what the output depends on, generate, write what changed.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-use crate::{Source, generate};
+use anyhow::{Context as _, bail};
+use ixt_manifest::{Imports, Manifest};
+
+use crate::{Options, Source, generate};
 
 /// Generates the module's code from its manifest into `$OUT_DIR/module.rs`. For a `build.rs`; `manifest` is relative to
 /// the directory of the crate's `Cargo.toml`.
 ///
 /// If the manifest is wrong, this prints what is wrong and where to stderr, which cargo shows, and ends the build
-/// script with exit status 1. The last good output is then left as it is.
+/// script with exit status 1. The last good output is then left as it is. For anything but the default, there is the
+/// [`Builder`].
 ///
 /// ```no_run
 /// // build.rs
@@ -20,28 +23,107 @@ use crate::{Source, generate};
 /// }
 /// ```
 pub fn compile(manifest: impl AsRef<Path>) {
-    let manifest = manifest.as_ref();
-    // Before anything can fail: a manifest that is mended has to be read again.
-    println!("cargo::rerun-if-changed={}", manifest.display());
-    if let Err(message) = try_compile(manifest, env::var_os("OUT_DIR").as_deref()) {
+    if let Err(error) = Builder::new(manifest).compile() {
         // Not a panic: its "thread main panicked" and backtrace would bury the message.
-        eprint!("{message}");
+        eprintln!("{}", format!("{error:#}").trim_end());
         process::exit(1);
     }
 }
 
-fn try_compile(manifest: &Path, out_dir: Option<&OsStr>) -> Result<(), String> {
-    let Some(out_dir) = out_dir else {
-        return Err("error: OUT_DIR is not set: ixt_build::compile is to be called from a build.rs\n".to_owned());
-    };
-    let code = Source::read(manifest).and_then(|source| generate(&source)).map_err(|report| report.to_string())?;
-    write_if_changed(&PathBuf::from(out_dir).join("module.rs"), &code)
+/// [`compile`], with options.
+///
+/// ```no_run
+/// // build.rs
+/// # #[allow(clippy::needless_doctest_main)]
+/// fn main() -> anyhow::Result<()> {
+///     ixt_build::Builder::new("manifest.toml")
+///         .derive("Order", "PartialOrd")
+///         .replace("Money", "crate::money::Money")
+///         .compile()
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Builder {
+    manifest: PathBuf,
+    out_file: PathBuf,
+    options: Options,
+}
+
+impl Builder {
+    /// For the manifest at this path, relative to the directory of the crate's `Cargo.toml`.
+    pub fn new(manifest: impl AsRef<Path>) -> Self {
+        let manifest = manifest.as_ref().to_owned();
+        Self { manifest, out_file: PathBuf::from("module.rs"), options: Options::default() }
+    }
+
+    /// Writes to this file in `OUT_DIR`, and not to `module.rs`, which is what `ixt_sdk::include_module!()` includes. For
+    /// a crate with several manifests.
+    #[must_use]
+    pub fn out_file(mut self, name: impl AsRef<Path>) -> Self {
+        name.as_ref().clone_into(&mut self.out_file);
+        self
+    }
+
+    /// Derives more for a generated type: `derive("Order", "PartialOrd, Ord")`.
+    #[must_use]
+    pub fn derive(self, type_name: &str, derives: &str) -> Self {
+        self.attribute(type_name, &format!("#[derive({derives})]"))
+    }
+
+    /// Adds an attribute to a generated type: `attribute("Order", "#[non_exhaustive]")`.
+    #[must_use]
+    pub fn attribute(mut self, type_name: &str, attribute: &str) -> Self {
+        self.options.attributes.push((type_name.to_owned(), attribute.to_owned()));
+        self
+    }
+
+    /// Uses a type of the author's crate instead of a generated one: `replace("Money", "crate::money::Money")`. It
+    /// implements serde's `Serialize` and `DeserializeOwned`; the manifest's rules for it are its own to enforce.
+    #[must_use]
+    pub fn replace(mut self, type_name: &str, path: &str) -> Self {
+        self.options.replaced.push((type_name.to_owned(), path.to_owned()));
+        self
+    }
+
+    /// Where the SDK is, if not at `::ixt_sdk`: for a crate that has it under another name, or re-exports it.
+    #[must_use]
+    pub fn sdk(mut self, path: &str) -> Self {
+        self.options.sdk = Some(path.to_owned());
+        self
+    }
+
+    /// Generates the code into `OUT_DIR`, and tells cargo when to do that again. What is suspicious in the manifest is
+    /// shown as a warning.
+    ///
+    /// # Errors
+    ///
+    /// A [`Report`](crate::Report) if the manifest is wrong or an option matches nothing; whatever keeps the file from
+    /// being written. The last good output is then left as it is.
+    pub fn compile(&self) -> anyhow::Result<()> {
+        // Before anything can fail: a manifest that is mended has to be read again.
+        println!("cargo::rerun-if-changed={}", self.manifest.display());
+        let out_dir = env::var_os("OUT_DIR").context("OUT_DIR is not set: this is to be called from a build.rs")?;
+        if self.out_file.components().count() != 1 || self.out_file.file_name().is_none() {
+            bail!("the output file `{}` is not a plain name: it is written into OUT_DIR", self.out_file.display());
+        }
+        let source = Source::read(&self.manifest)?;
+        if let Ok(manifest) = Manifest::parse(&source) {
+            for path in Imports::paths(&source, &manifest) {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
+        }
+        let generated = generate(&source, &self.options)?;
+        for warning in generated.warnings.diagnostics() {
+            println!("cargo::warning={}", warning.to_line());
+        }
+        write_if_changed(&PathBuf::from(out_dir).join(&self.out_file), &generated.code)
+    }
 }
 
 /// Leaves the file's time alone when its content stays, so that the crate isn't compiled again for nothing.
-fn write_if_changed(path: &Path, code: &str) -> Result<(), String> {
+fn write_if_changed(path: &Path, code: &str) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == code.as_bytes()) {
         return Ok(());
     }
-    fs::write(path, code).map_err(|error| format!("error: can't write {}: {error}\n", path.display()))
+    fs::write(path, code).with_context(|| format!("can't write {}", path.display()))
 }

@@ -1,38 +1,56 @@
 //! The `Config` struct: `[config]`, typed.
 
-use ixt_manifest::{ConfigKey, Manifest, Type, Value};
-use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use ixt_manifest::{Field, Kind, Manifest};
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 
-use crate::{docs, names, types};
+use crate::items::{Owner, Traits};
+use crate::{docs, names, types, value};
 
-pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
+pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream {
+    let config = &manifest.config;
     let docs = docs::lines([
         format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
         String::new(),
         "The host gives it when it starts the module; where it gives no value, the manifest's default holds."
             .to_owned(),
     ]);
-    let fields = manifest.config.iter().map(|key| {
+    let fields = config.iter().map(|key| {
         let docs = docs::lines(key_docs(key));
+        let deprecated = docs::deprecated(key.deprecated.as_ref());
         let field = names::field(&key.name);
-        let ty = types::rust_type(&key.ty);
-        quote!(#docs pub #field: #ty)
+        let ty = types::field_type(key, "Config", Owner::Config, traits);
+        quote!(#docs #deprecated pub #field: #ty)
     });
-    let reads = manifest.config.iter().map(|key| {
+    let mut locals = Vec::new();
+    let mut reads = Vec::new();
+    for (index, key) in config.iter().enumerate() {
         let field = names::field(&key.name);
         let name = key.name.as_str();
-        match (&key.default, &key.ty) {
-            (Some(default), _) => {
-                let default = value(default);
-                quote!(#field: keys.or_default(#name, || #default))
+        let rules = match types::rules(&key.ty) {
+            Some(rules) => quote!(const { #rules }),
+            None => quote!(&[]),
+        };
+        let read = match &key.default {
+            Some(default) => {
+                let default = value::of_field(default, key, "Config", Owner::Config, traits);
+                quote!(keys.or(#name, #rules, #default))
             }
-            (None, Type::Optional(_)) => quote!(#field: keys.or_default(#name, || ::std::option::Option::None)),
-            (None, _) => quote!(#field: keys.required(#name)),
-        }
-    });
-    let keys = if manifest.config.is_empty() { quote!(_) } else { quote!(keys) };
-    let default = has_default(manifest).then(|| {
+            None if key.ty.optional => quote!(keys.maybe(#name, #rules)),
+            None if has_stand_in(key) => quote!(keys.required(#name, #rules)),
+            None => {
+                // Not in the expression: what comes after it is to be looked at even if this is wrong.
+                let local = format_ident!("value_{index}");
+                locals.push(quote!(let #local = keys.take(#name, #rules);));
+                quote!(#local?)
+            }
+        };
+        reads.push(quote!(#field: #read));
+    }
+    let keys = if config.is_empty() { quote!(_) } else { quote!(keys) };
+    let secret = types::any_secret(config);
+    let derives = if secret { quote!(#[derive(Clone, Debug)]) } else { quote!(#[derive(Clone, Debug, PartialEq)]) };
+    let default = config.iter().all(|key| !key.is_required()).then(|| {
         quote! {
             /// Every key at its default.
             impl ::std::default::Default for Config {
@@ -42,10 +60,11 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             }
         }
     });
+    let specs = config.iter().map(key_spec);
     let allow = docs::allow();
     quote! {
         #docs
-        #[derive(Clone, Debug, PartialEq)]
+        #derives
         #allow
         pub struct Config {
             #(#fields,)*
@@ -53,20 +72,27 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
 
         #allow
         impl Config {
+            /// What the manifest says about the keys, sorted by name: for tools that list or explain the configuration.
+            pub const KEYS: &'static [::ixt_sdk::ConfigKey] =
+                <Self as ::ixt_sdk::__private::FromConfig>::KEYS;
+
             /// Reads a configuration from a JSON object, as the host sends it.
             ///
             /// # Errors
             ///
-            /// `INVALID_INPUT`, naming every key that is missing, unknown or has a value of the wrong type.
+            /// `INVALID_INPUT`, naming every key that is missing, unknown or has a value that doesn't fit.
             pub fn from_json(json: &str) -> ::ixt_sdk::Result<Self> {
                 ::ixt_sdk::__private::read_config(json)
             }
         }
 
+        #allow
         impl ::ixt_sdk::__private::FromConfig for Config {
-            #[allow(clippy::approx_constant, clippy::too_many_lines, clippy::unreadable_literal)]
-            fn from_config(#keys: &mut ::ixt_sdk::__private::ConfigKeys<'_>) -> Self {
-                Self { #(#reads,)* }
+            const KEYS: &'static [::ixt_sdk::ConfigKey] = &[#(#specs),*];
+
+            fn from_config(#keys: &mut ::ixt_sdk::__private::ConfigKeys) -> ::std::option::Option<Self> {
+                #(#locals)*
+                ::std::option::Option::Some(Self { #(#reads,)* })
             }
         }
 
@@ -74,58 +100,45 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
     }
 }
 
-fn has_default(manifest: &Manifest) -> bool {
-    manifest.config.iter().all(|key| key.default.is_some() || matches!(key.ty, Type::Optional(_)))
+/// Whether there is some value of the key's type, whatever the manifest says.
+fn has_stand_in(key: &Field) -> bool {
+    !key.secret && !matches!(key.ty.kind, Kind::Named(_) | Kind::Enum(_) | Kind::Table(_))
 }
 
-fn key_docs(key: &ConfigKey) -> Vec<String> {
-    let presence = match (&key.default, &key.ty) {
-        (Some(default), _) => format!("default {}", docs::code_span(&display(default))),
-        (None, Type::Optional(_)) => "may be left out".to_owned(),
-        (None, _) => "required".to_owned(),
+fn key_spec(key: &Field) -> TokenStream {
+    let name = key.name.as_str();
+    let ty = key.ty.to_string();
+    let description = key.description.as_ref().map(|description| quote!(.with_description(#description)));
+    let default = key.default.as_ref().filter(|_| !key.secret).map(|default| {
+        let default = default.to_string();
+        quote!(.with_default(#default))
+    });
+    let required = key.is_required().then(|| quote!(.required()));
+    let secret = key.secret.then(|| quote!(.secret()));
+    let deprecated = key.deprecated.as_ref().map(|deprecated| {
+        let instead = deprecated.instead.clone().unwrap_or_default();
+        quote!(.deprecated(#instead))
+    });
+    quote!(::ixt_sdk::ConfigKey::new(#name, #ty) #description #default #required #secret #deprecated)
+}
+
+fn key_docs(key: &Field) -> Vec<String> {
+    let presence = match &key.default {
+        Some(_) if key.secret => "with a default".to_owned(),
+        Some(default) => format!("default {}", docs::code_span(&default.to_string())),
+        None if key.ty.optional => "may be left out".to_owned(),
+        None => "required".to_owned(),
     };
-    let summary = format!("`{}`, of type `{}`; {presence}.", key.name, key.ty);
+    let secret = if key.secret { "secret, " } else { "" };
+    let mut summary = format!("`{}`, {secret}of type `{}`; {presence}.", key.name, key.ty);
+    if let Some(bounds) = docs::bounds(&key.ty.bounds) {
+        summary = format!("{summary} {bounds}");
+    }
     match docs::described(key.description.as_ref(), String::new()) {
         lines if lines == [""] => vec![summary],
         mut lines => {
             lines.extend([String::new(), summary]);
             lines
         }
-    }
-}
-
-/// A default as an expression.
-fn value(default: &Value) -> TokenStream {
-    match default {
-        Value::String(text) => quote!(::std::string::String::from(#text)),
-        Value::Integer(integer) => {
-            let integer = Literal::i64_unsuffixed(*integer);
-            quote!(#integer)
-        }
-        Value::Float(float) => {
-            let float = Literal::f64_unsuffixed(*float);
-            quote!(#float)
-        }
-        Value::Boolean(boolean) => quote!(#boolean),
-        Value::Bytes(bytes) => {
-            let bytes = Literal::byte_string(bytes);
-            quote!(::ixt_sdk::Bytes::from(#bytes))
-        }
-        Value::List(items) => {
-            let items = items.iter().map(value);
-            quote!(::std::vec::Vec::from([#(#items),*]))
-        }
-    }
-}
-
-/// A default as the documentation shows it.
-fn display(default: &Value) -> String {
-    match default {
-        Value::String(text) => format!("{text:?}"),
-        Value::Integer(integer) => integer.to_string(),
-        Value::Float(float) => format!("{float:?}"),
-        Value::Boolean(boolean) => boolean.to_string(),
-        Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
-        Value::List(items) => format!("[{}]", items.iter().map(display).collect::<Vec<_>>().join(", ")),
     }
 }

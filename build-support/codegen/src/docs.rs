@@ -1,6 +1,7 @@
 //! A manifest's texts as doc comments. They come from outside and must stay text: no code block that rustdoc would run,
 //! no link or HTML tag that it would complain about, no character that shows something other than what is there.
 
+use ixt_manifest::{Bounds, Deprecated};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -13,19 +14,35 @@ pub(crate) fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> TokenS
     quote!(#(#[doc = #lines])*)
 }
 
-/// For an item whose names, texts or values come from the manifest, or that the author may not use: the lints that are
-/// about those would complain about what can't be changed in the code.
+/// For an item whose names, texts or values come from the manifest, or that the author may not use: lints would complain
+/// about what can't be changed in the code.
 pub(crate) fn allow() -> TokenStream {
-    quote!(#[allow(
-        dead_code,
-        unreachable_pub,
-        clippy::doc_lazy_continuation,
-        clippy::doc_markdown,
-        clippy::enum_variant_names,
-        clippy::struct_excessive_bools,
-        clippy::struct_field_names,
-        clippy::wrong_self_convention
-    )])
+    quote!(#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)])
+}
+
+/// That something is not to be used any more.
+pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<TokenStream> {
+    let deprecated = deprecated?;
+    Some(match &deprecated.instead {
+        Some(instead) => quote!(#[deprecated(note = #instead)]),
+        None => quote!(#[deprecated]),
+    })
+}
+
+/// What values have to keep to, as a sentence.
+pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
+    let Bounds { min, max, min_length, max_length, pattern } = bounds;
+    let mut parts = Vec::new();
+    for (words, bound) in [("at least", min), ("at most", max)] {
+        parts.extend(bound.iter().map(|bound| format!("{words} {}", code_span(&bound.value.to_string()))));
+    }
+    for (words, bound) in [("at least", min_length), ("at most", max_length)] {
+        parts.extend(bound.iter().map(|bound| format!("{words} {} long", bound.value)));
+    }
+    parts.extend(pattern.iter().map(|pattern| format!("matches {}", code_span(&pattern.value))));
+    let mut sentence = parts.join(", ");
+    sentence.get_mut(..1)?.make_ascii_uppercase();
+    Some(sentence + ".")
 }
 
 /// A text from the manifest, as lines for [`lines`].

@@ -1,15 +1,15 @@
 //! The `Handler` trait that the author implements, the dispatch from topic to method, and the entry points.
 
-use ixt_manifest::{Manifest, Service};
-use proc_macro2::TokenStream;
+use ixt_manifest::{Imports, Manifest, Name, Service};
+use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
 use crate::names::Role;
-use crate::{docs, names};
+use crate::{client, docs, names};
 
-pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
+pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
     let name = manifest.module.name.as_str();
-    let version = &manifest.module.version;
+    let version = manifest.module.version.as_str();
     let docs = docs::lines([
         format!("What the module `{name}` does: a method for each service that it provides."),
         String::new(),
@@ -17,8 +17,12 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
         "their thread for long: there are only as many threads as processors, and the host is answered on them too.".to_owned(),
     ]);
     let methods = manifest.services.iter().map(method);
+    let event_methods = manifest.requires.events.iter().map(|topic| event_method(topic, imports));
+    let dispatchers = manifest.services.iter().map(dispatcher);
+    let event_dispatchers = manifest.requires.events.iter().map(event_dispatcher);
     let idents: Vec<_> = manifest.services.iter().map(|service| names::method(&service.topic)).collect();
-    let variants = manifest.services.iter().map(|service| names::variant(&service.topic));
+    let variants = manifest.services.iter().map(|service| names::camel(service.topic.as_str()));
+    let events = events(manifest);
     let (payload, context) =
         if manifest.services.is_empty() { (quote!(_), quote!(_)) } else { (quote!(payload), quote!(context)) };
     let allow = docs::allow();
@@ -35,6 +39,8 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Self>> + ::std::marker::Send;
 
             #(#methods)*
+
+            #(#event_methods)*
 
             /// Tells the host whether the module can do its work. An error says that it can't, and why.
             fn health_check(
@@ -64,26 +70,18 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             ::ixt_sdk::__private::run_async::<__Served<H>>().await
         }
 
-        #[allow(dead_code)]
+        #allow
         struct __Served<H>(H);
 
         // A function for each topic: rustc checks the closures of one function together, in time that grows with the
         // square of their number.
         #allow
         impl<H: Handler> __Served<H> {
-            #(
-                fn #idents(
-                    self: ::std::sync::Arc<Self>,
-                    payload: ::ixt_sdk::Payload,
-                    context: ::ixt_sdk::Context,
-                ) -> ::ixt_sdk::__private::Handling {
-                    ::ixt_sdk::__private::handle(payload, move |request| async move {
-                        <H as Handler>::#idents(&self.0, request, context).await
-                    })
-                }
-            )*
+            #(#dispatchers)*
+            #(#event_dispatchers)*
         }
 
+        #allow
         impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
             const NAME: &'static str = #name;
             const VERSION: &'static str = #version;
@@ -98,7 +96,6 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
                 ::std::result::Result::Ok(Self(H::init(config, runtime).await?))
             }
 
-            #[allow(clippy::too_many_lines)]
             fn handle(
                 self: ::std::sync::Arc<Self>,
                 topic: Topic,
@@ -109,6 +106,8 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
                     #(Topic::#variants => Self::#idents(self, payload, context),)*
                 }
             }
+
+            #events
 
             async fn health_check(&self) -> ::ixt_sdk::Result<::ixt_sdk::Health> {
                 <H as Handler>::health_check(&self.0).await
@@ -127,22 +126,34 @@ fn method(service: &Service) -> TokenStream {
         lines.push(String::new());
         lines.extend(docs::text(description));
     }
+    if !service.errors.is_empty() {
+        lines.extend([String::new(), format!("Its own errors are [`{}`].", names::errors(&service.topic))]);
+    }
+    if service.blocking {
+        lines.extend([String::new(), "It may block its thread.".to_owned()]);
+    }
     let docs = docs::lines(lines);
     let method = names::method(&service.topic);
     let request = match &service.request {
         Some(request) => {
-            let ident = names::message(service, Role::Request, request);
+            let ident = names::message(&service.topic, Role::Request, request);
             quote!(#ident)
         }
         None => quote!(::ixt_sdk::Payload),
     };
     let response = match &service.response {
         Some(response) => {
-            let ident = names::message(service, Role::Response, response);
+            let ident = names::message(&service.topic, Role::Response, response);
             quote!(#ident)
         }
         None => quote!(::ixt_sdk::Response),
     };
+    if service.blocking {
+        return quote! {
+            #docs
+            fn #method(&self, request: #request, ctx: ::ixt_sdk::Context) -> ::ixt_sdk::Result<#response>;
+        };
+    }
     quote! {
         #docs
         fn #method(
@@ -151,4 +162,91 @@ fn method(service: &Service) -> TokenStream {
             ctx: ::ixt_sdk::Context,
         ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<#response>> + ::std::marker::Send;
     }
+}
+
+fn event_method(topic: &Name, imports: &Imports) -> TokenStream {
+    let mut lines = vec![format!("Takes the event `{topic}`.")];
+    if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
+        lines.push(String::new());
+        lines.extend(docs::text(description));
+    }
+    let docs = docs::lines(lines);
+    let method = names::event_method(topic);
+    let payload = client::event_payload(topic, imports);
+    quote! {
+        #docs
+        fn #method(
+            &self,
+            event: #payload,
+            ctx: ::ixt_sdk::Context,
+        ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
+    }
+}
+
+fn dispatcher(service: &Service) -> TokenStream {
+    let ident = names::method(&service.topic);
+    let call = if service.blocking {
+        quote! {
+            ::ixt_sdk::__private::handle_blocking(payload, move |request| {
+                <H as Handler>::#ident(&self.0, request, context)
+            })
+        }
+    } else {
+        quote! {
+            ::std::boxed::Box::pin(async move {
+                let request = ::ixt_sdk::__private::request(payload)?;
+                ::ixt_sdk::__private::reply(<H as Handler>::#ident(&self.0, request, context).await)
+            })
+        }
+    };
+    dispatcher_of(&ident, &call)
+}
+
+fn event_dispatcher(topic: &Name) -> TokenStream {
+    let ident = names::event_method(topic);
+    let call = quote! {
+        ::std::boxed::Box::pin(async move {
+            let event = ::ixt_sdk::__private::request(payload)?;
+            ::ixt_sdk::__private::taken(<H as Handler>::#ident(&self.0, event, context).await)
+        })
+    };
+    dispatcher_of(&ident, &call)
+}
+
+fn dispatcher_of(ident: &proc_macro2::Ident, call: &TokenStream) -> TokenStream {
+    quote! {
+        fn #ident(
+            self: ::std::sync::Arc<Self>,
+            payload: ::ixt_sdk::Payload,
+            context: ::ixt_sdk::Context,
+        ) -> ::ixt_sdk::__private::Handling {
+            #call
+        }
+    }
+}
+
+/// What the SDK knows about the events that the module takes; nothing if it takes none.
+fn events(manifest: &Manifest) -> Option<TokenStream> {
+    let events = &manifest.requires.events;
+    if events.is_empty() {
+        return None;
+    }
+    let topics = events.iter().map(Name::as_str);
+    let indices = (0..events.len()).map(Literal::usize_unsuffixed);
+    let idents = events.iter().map(names::event_method);
+    Some(quote! {
+        const EVENTS: &'static [&'static str] = &[#(#topics),*];
+
+        fn handle_event(
+            self: ::std::sync::Arc<Self>,
+            event: usize,
+            payload: ::ixt_sdk::Payload,
+            context: ::ixt_sdk::Context,
+        ) -> ::ixt_sdk::__private::Handling {
+            match event {
+                #(#indices => Self::#idents(self, payload, context),)*
+                _ => ::std::unreachable!("the SDK knows the events"),
+            }
+        }
+    })
 }

@@ -22,14 +22,22 @@
 //! [`generate`] is the same as a pure function, for tools.
 
 mod build_script;
+mod client;
 mod config;
 mod docs;
 mod generate;
 mod handler;
+mod items;
 mod names;
+mod options;
+mod record;
+mod text_enum;
 mod topic;
 mod types;
+mod union;
+mod value;
 
-pub use build_script::compile;
-pub use generate::generate;
-pub use ixt_manifest::{Report, Source};
+pub use build_script::{Builder, compile};
+pub use generate::{Generated, generate};
+pub use ixt_manifest::{Code, Report, Severity, Source};
+pub use options::Options;

@@ -1,15 +1,18 @@
 //! From the manifest's names to Rust's, and which of them collide. All of the rules are here:
 //!
-//! - config keys, fields and methods are `snake_case`; types and topics are `CamelCase`;
-//! - a Rust keyword gets a trailing `_`;
+//! - config keys, fields and methods are `snake_case`; types, topics, cases and values are `CamelCase`;
+//! - a Rust keyword gets a trailing `_`, and a name that begins with a digit a leading one;
+//! - a type that is written in place is called after where that is: `ConfigLogFormat`, `OrdersPlaceRequest`;
 //! - two names that become the same Rust name are an error that shows both, and so is one that becomes the name of
 //!   something that is generated anyway. There is no silent suffix.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
-use ixt_manifest::{Diagnostic, Manifest, Message, Name, Record, Service};
+use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Import, Manifest, Message, Name};
 use proc_macro2::{Ident, Span};
+
+use crate::items::{Item, Items};
 
 /// Every word that is a keyword in some edition, and `_`, which is no name.
 const KEYWORDS: &[&str] = &[
@@ -25,89 +28,154 @@ const ITEMS: &[&str] = &["Config", "Handler", "Topic"];
 const TOPIC_ITEMS: &[&str] = &["ALL"];
 /// Methods that every `Handler` has.
 const METHODS: &[&str] = &["health_check", "init", "shutdown"];
+/// The variant of an open enum or union for what it doesn't know.
+pub(crate) const UNKNOWN: &str = "Unknown";
 
 /// The name of a config key's or a record's field.
 pub(crate) fn field(name: &Name) -> Ident {
     ident(name.as_str().to_snake_case())
 }
 
-/// The name of the struct for a type of `[types]`.
-pub(crate) fn type_name(name: &str) -> Ident {
+/// A name in `CamelCase`: of a type, a topic's variant, a case or a value of an enum.
+pub(crate) fn camel(name: &str) -> Ident {
     ident(name.to_upper_camel_case())
 }
 
-/// The name of a topic's variant.
-pub(crate) fn variant(topic: &Name) -> Ident {
-    ident(topic.as_str().to_upper_camel_case())
-}
-
-/// The name of a topic's method.
+/// The name of a topic's method, or of the function that calls it.
 pub(crate) fn method(topic: &Name) -> Ident {
     ident(topic.as_str().to_snake_case())
 }
 
-/// Which of a service's messages is meant.
+/// The name of the method for a required event.
+pub(crate) fn event_method(topic: &Name) -> Ident {
+    ident(format!("on_{}", topic.as_str().to_snake_case()))
+}
+
+/// The name of the module with the types of another module's manifest.
+pub(crate) fn import(import: &Import) -> Ident {
+    ident(import.manifest.module.name.as_str().to_snake_case())
+}
+
+/// What a message is.
 #[derive(Clone, Copy)]
 pub(crate) enum Role {
     Request,
     Response,
+    Payload,
 }
 
-/// The name of the struct for a declared message: its type's, or `<Topic>Request` where its fields are written in place.
-pub(crate) fn message(service: &Service, role: Role, message: &Message) -> Ident {
-    let topic = service.topic.as_str().to_upper_camel_case();
-    match (message, role) {
-        (Message::Named(name), _) => type_name(name.as_str()),
-        (Message::Inline(_), Role::Request) => ident(format!("{topic}Request")),
-        (Message::Inline(_), Role::Response) => ident(format!("{topic}Response")),
+impl Role {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Request => "Request",
+            Self::Response => "Response",
+            Self::Payload => "Payload",
+        }
     }
+}
+
+/// The name of the type of a declared message: its own, or `<Topic>Request` where its fields are written in place.
+pub(crate) fn message(topic: &Name, role: Role, message: &Message) -> Ident {
+    match message {
+        Message::Named(name) => camel(name.as_str()),
+        Message::Inline { .. } => ident(format!("{}{}", topic.as_str().to_upper_camel_case(), role.suffix())),
+    }
+}
+
+/// The name of the enum of a service's own errors.
+pub(crate) fn errors(topic: &Name) -> Ident {
+    ident(format!("{}Error", topic.as_str().to_upper_camel_case()))
+}
+
+/// The name of a type that is written in place, in a field or a case of the type `owner`.
+pub(crate) fn inline(owner: &str, name: &Name) -> String {
+    format!("{owner}{}", name.as_str().to_upper_camel_case())
 }
 
 fn ident(mut name: String) -> Ident {
     if KEYWORDS.contains(&name.as_str()) {
         name.push('_');
+    } else if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert(0, '_');
     }
     Ident::new(&name, Span::call_site())
 }
 
 /// Finds every pair of names that can't stand side by side in the generated code.
-pub(crate) fn check(manifest: &Manifest) -> Vec<Diagnostic> {
+pub(crate) fn check(manifest: &Manifest, items: &Items<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
 
-    let mut fields = Scope::new("a field of `Config`", &[]);
-    for key in &manifest.config {
-        fields.add(field(&key.name), &key.name, &mut collisions);
-    }
+    check_fields("a field of `Config`", &manifest.config, &mut collisions);
 
     let mut methods = Scope::new("a method of `Handler`", METHODS);
     let mut variants = Scope::new("a variant of `Topic`", TOPIC_ITEMS);
     for service in &manifest.services {
         // Topics that collide mostly collide in both; one report is enough.
         if methods.add(method(&service.topic), &service.topic, &mut collisions) {
-            variants.add(variant(&service.topic), &service.topic, &mut collisions);
+            variants.add(camel(service.topic.as_str()), &service.topic, &mut collisions);
         }
+    }
+    for topic in &manifest.requires.events {
+        methods.add(event_method(topic), topic, &mut collisions);
+    }
+    let mut clients = Scope::new("a function of `client`", &[]);
+    for topic in &manifest.requires.services {
+        clients.add(method(topic), topic, &mut collisions);
+    }
+    let mut publishers = Scope::new("a function of `publish`", &[]);
+    for event in &manifest.events {
+        publishers.add(method(&event.topic), &event.topic, &mut collisions);
     }
 
-    let mut types = Scope::new("a type", ITEMS);
-    for definition in &manifest.types {
-        types.add(type_name(definition.name.as_str()), &definition.name, &mut collisions);
-        check_record(&definition.record, &mut collisions);
-    }
-    for service in &manifest.services {
-        for (role, declared) in [(Role::Request, &service.request), (Role::Response, &service.response)] {
-            if let Some(declared @ Message::Inline(record)) = declared {
-                types.add(message(service, role, declared), &service.topic, &mut collisions);
-                check_record(record, &mut collisions);
-            }
-        }
-    }
+    check_items(items, ITEMS, &mut collisions);
     collisions
 }
 
-fn check_record(record: &Record, collisions: &mut Vec<Diagnostic>) {
-    let mut fields = Scope::new("a field of one struct", &[]);
-    for declared in &record.fields {
-        fields.add(field(&declared.name), &declared.name, collisions);
+/// The same for the types of another module's manifest.
+pub(crate) fn check_imported(items: &Items<'_>) -> Vec<Diagnostic> {
+    let mut collisions = Vec::new();
+    check_items(items, &[], &mut collisions);
+    collisions
+}
+
+fn check_items(items: &Items<'_>, generated: &'static [&'static str], collisions: &mut Vec<Diagnostic>) {
+    let mut types = Scope::new("a type", generated);
+    for (ident, item, name) in items.iter() {
+        types.add(ident.clone(), name, collisions);
+        match item {
+            Item::Record { fields, .. } => check_fields("a field of one struct", fields, collisions),
+            Item::Enum { values, open, .. } => check_values(values, *open, collisions),
+            Item::Union { cases, open, .. } => {
+                let mut scope = Scope::new("a variant of one enum", if *open { &[UNKNOWN] } else { &[] });
+                for case in *cases {
+                    scope.add(camel(case.name.as_str()), &case.name, collisions);
+                    if let Message::Inline { fields, .. } = &case.content {
+                        check_fields("a field of one variant", fields, collisions);
+                    }
+                }
+            }
+            Item::Errors { service } => {
+                let mut scope = Scope::new("a variant of one enum", &[]);
+                for error in &service.errors {
+                    scope.add(camel(error.code.as_str()), &error.code, collisions);
+                }
+            }
+            Item::Newtype { .. } => {}
+        }
+    }
+}
+
+fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagnostic>) {
+    let mut scope = Scope::new(kind, &[]);
+    for declared in fields {
+        scope.add(field(&declared.name), &declared.name, collisions);
+    }
+}
+
+fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnostic>) {
+    let mut scope = Scope::new("a variant of one enum", if open { &[UNKNOWN, "ALL"] } else { &["ALL"] });
+    for value in values {
+        scope.add(camel(value.name.as_str()), &value.name, collisions);
     }
 }
 
@@ -115,30 +183,36 @@ fn check_record(record: &Record, collisions: &mut Vec<Diagnostic>) {
 struct Scope<'a> {
     kind: &'static str,
     generated: &'static [&'static str],
-    taken: BTreeMap<Ident, &'a Name>,
+    taken: HashMap<Ident, &'a Name>,
 }
 
 impl<'a> Scope<'a> {
     fn new(kind: &'static str, generated: &'static [&'static str]) -> Self {
-        Self { kind, generated, taken: BTreeMap::new() }
+        Self { kind, generated, taken: HashMap::new() }
     }
 
     /// False if the name collides.
     fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
         if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
             collisions.push(
-                Diagnostic::new(format!("`{name}` becomes `{generated}`, which every module has"))
-                    .at(name.span(), format!("can't be the name of {}", self.kind))
-                    .help("choose another name"),
+                Diagnostic::new(
+                    Code::ReservedName,
+                    format!("`{name}` becomes `{generated}`, which is generated anyway"),
+                )
+                .at(name.span(), format!("can't be the name of {}", self.kind))
+                .help("choose another name"),
             );
             return false;
         }
         if let Some(other) = self.taken.get(&ident) {
             collisions.push(
-                Diagnostic::new(format!("`{other}` and `{name}` both become `{ident}`, as {}", self.kind))
-                    .at(name.span(), format!("becomes `{ident}` in Rust"))
-                    .related(other.span(), format!("becomes `{ident}` too"))
-                    .help("rename one of them"),
+                Diagnostic::new(
+                    Code::NameCollision,
+                    format!("`{other}` and `{name}` both become `{ident}`, as {}", self.kind),
+                )
+                .at(name.span(), format!("becomes `{ident}` in Rust"))
+                .related(other.span(), format!("becomes `{ident}` too"))
+                .help("rename one of them"),
             );
             return false;
         }
@@ -159,15 +233,18 @@ mod tests {
     }
 
     #[test]
-    fn topics_become_methods_and_variants() {
-        for (topic, method, variant) in [
+    fn names_become_rusts() {
+        for (name, method, variant) in [
             ("my.service.process", "my_service_process", "MyServiceProcess"),
             ("orders.place-now", "orders_place_now", "OrdersPlaceNow"),
             ("v2.2fa", "v2_2fa", "V22fa"),
             ("HTTPServer.getURL", "http_server_get_url", "HttpServerGetUrl"),
+            ("application/json", "application_json", "ApplicationJson"),
+            ("3-d", "_3_d", "_3D"),
+            ("self", "self_", "Self_"),
         ] {
-            assert_eq!(topic.to_snake_case(), method);
-            assert_eq!(topic.to_upper_camel_case(), variant);
+            assert_eq!(ident(name.to_snake_case()), method);
+            assert_eq!(camel(name), variant);
         }
     }
 }

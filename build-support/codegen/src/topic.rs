@@ -9,7 +9,7 @@ use crate::{docs, names};
 pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
     let docs = docs::lines([format!("The services that the module `{}` provides.", manifest.module.name)]);
     let topics: Vec<&str> = manifest.services.iter().map(|service| service.topic.as_str()).collect();
-    let idents: Vec<_> = manifest.services.iter().map(|service| names::variant(&service.topic)).collect();
+    let idents: Vec<_> = manifest.services.iter().map(|service| names::camel(service.topic.as_str())).collect();
     let variants = manifest.services.iter().zip(&idents).map(|(service, ident)| {
         let mut lines = vec![format!("`{}`", service.topic)];
         if let Some(description) = &service.description {
@@ -17,7 +17,8 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             lines.extend(docs::text(description));
         }
         let docs = docs::lines(lines);
-        quote!(#docs #ident)
+        let deprecated = docs::deprecated(service.deprecated.as_ref());
+        quote!(#docs #deprecated #ident)
     });
     let allow = docs::allow();
     quote! {
@@ -35,7 +36,6 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
 
             /// The name under which the service is called.
             #[must_use]
-            #[allow(clippy::too_many_lines)]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     #(Self::#idents => #topics,)*

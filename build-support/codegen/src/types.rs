@@ -1,183 +1,199 @@
-//! A struct for each type of `[types]` and for each message whose fields are written in place.
+//! The code of the types: structs, enums, unions, newtypes and the errors of services.
 
-use std::collections::BTreeMap;
-
-use ixt_manifest::{Field, Manifest, Message, Record, Type};
+use ixt_manifest::{Bounds, Field, Kind, Name, Type, Value};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::names::Role;
-use crate::{docs, names};
+use crate::items::{About, Item, Items, Owner, Traits};
+use crate::options::Tailoring;
+use crate::record::record;
+use crate::text_enum::{errors, text_enum};
+use crate::union::union;
+use crate::{docs, names, value};
 
-pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
-    let recursion = Recursion::of(manifest);
-    // By name, so that the order of the manifest makes no difference.
-    let mut structs = BTreeMap::new();
-    for definition in &manifest.types {
-        let name = definition.name.as_str();
-        let ident = names::type_name(name);
-        let docs = vec![format!("The type `{name}` of the manifest.")];
-        let boxed = |ty: &str| recursion.goes_round(name, ty);
-        structs.insert(ident.clone(), record_struct(&ident, &docs, &definition.record, &boxed));
-    }
-    for service in &manifest.services {
-        for (role, declared, what) in
-            [(Role::Request, &service.request, "request to"), (Role::Response, &service.response, "response of")]
-        {
-            if let Some(declared @ Message::Inline(record)) = declared {
-                let ident = names::message(service, role, declared);
-                let docs = vec![format!("The {what} `{}`.", service.topic)];
-                structs.insert(ident.clone(), record_struct(&ident, &docs, record, &|_| false));
-            }
-        }
-    }
-    structs.into_values().collect()
+pub(crate) fn generate(items: &Items<'_>, traits: &Traits<'_>, tailoring: &Tailoring) -> TokenStream {
+    items
+        .iter()
+        .map(|(ident, item, _)| {
+            tailoring.replacement(ident).unwrap_or_else(|| {
+                let attributes = tailoring.attributes(ident);
+                let code = type_code(ident, item, traits);
+                quote!(#attributes #code)
+            })
+        })
+        .collect()
 }
 
-fn record_struct(ident: &Ident, docs: &[String], record: &Record, boxed: &dyn Fn(&str) -> bool) -> TokenStream {
-    let docs = docs::lines(docs);
-    let fields = record.fields.iter().map(|field| struct_field(field, boxed));
+fn type_code(ident: &Ident, item: &Item<'_>, traits: &Traits<'_>) -> TokenStream {
+    match item {
+        Item::Record { about, fields, owner } => record(ident, about, fields, *owner, traits),
+        Item::Enum { about, values, open } => text_enum(ident, about, values, *open),
+        Item::Union { about, cases, open, owner } => union(ident, about, cases, *open, *owner, traits),
+        Item::Newtype { about, ty, name } => newtype(ident, about, ty, name, traits),
+        Item::Errors { service } => errors(ident, service),
+    }
+}
+
+/// The documentation of a type, and that it is deprecated.
+pub(crate) fn attributes(about: &About<'_>) -> TokenStream {
+    let docs = docs::lines(docs::described(about.description, about.fallback.clone()));
+    let deprecated = docs::deprecated(about.deprecated);
     let allow = docs::allow();
-    let read = read_record(ident, record);
-    quote! {
-        #docs
-        #[derive(Clone, Debug, PartialEq, ::ixt_sdk::__private::serde::Serialize)]
-        #[serde(crate = "::ixt_sdk::__private::serde")]
-        #allow
-        pub struct #ident {
-            #(#fields,)*
-        }
-
-        #read
-    }
+    quote!(#docs #deprecated #allow)
 }
 
-fn struct_field(field: &Field, boxed: &dyn Fn(&str) -> bool) -> TokenStream {
-    let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
-    let docs = docs::lines(docs::described(field.description.as_ref(), fallback));
-    let ident = names::field(&field.name);
-    let name = field.name.as_str();
-    let rename = (ident != name).then(|| quote!(#[serde(rename = #name)]));
-    let (ty, skip) = match &field.ty {
-        Type::Optional(inner) => {
-            let mut ty = rust_type(inner);
-            if matches!(&**inner, Type::Named(name) if boxed(name)) {
-                ty = quote!(::std::boxed::Box<#ty>);
-            }
-            let skip = quote!(#[serde(skip_serializing_if = "::std::option::Option::is_none")]);
-            (quote!(::std::option::Option<#ty>), Some(skip))
-        }
-        ty => (rust_type(ty), None),
-    };
-    quote!(#docs #rename #skip pub #ident: #ty)
+/// `Clone`, `Debug`, `PartialEq` and what else fits.
+pub(crate) fn derives((eq, copy): (bool, bool), default: bool) -> TokenStream {
+    let copy = copy.then(|| quote!(Copy,));
+    let eq = eq.then(|| quote!(, Eq, Hash));
+    let default = default.then(|| quote!(, Default));
+    quote!(#[derive(Clone, #copy Debug, PartialEq #eq #default)])
 }
 
-/// `Deserialize`, by way of the SDK's `Record`, which says why.
-fn read_record(ident: &Ident, record: &Record) -> TokenStream {
-    let keys = record.fields.iter().map(|field| field.name.as_str());
-    let indices: Vec<_> = (0..record.fields.len()).map(Literal::usize_unsuffixed).collect();
-    // Not the fields' own names, which could be those of the parameters.
-    let slots: Vec<_> = (0..record.fields.len()).map(|index| format_ident!("field_{index}")).collect();
-    let fields = record.fields.iter().zip(&slots).zip(&indices).map(|((field, slot), index)| {
-        let ident = names::field(&field.name);
-        match &field.ty {
-            Type::Optional(_) => quote!(#ident: #slot.flatten()),
-            _ => quote!(#ident: reader.required(#index, #slot)?),
-        }
-    });
-    let body = if record.fields.is_empty() {
-        quote! {
-            while reader.next_key()?.is_some() {
-                reader.skip()?;
-            }
-            ::std::result::Result::Ok(Self {})
+/// The type of a field of the type `owner_ident`.
+pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> TokenStream {
+    let ty = if field.secret {
+        match field.ty.kind {
+            Kind::Bytes => quote!(::ixt_sdk::SecretSlice<u8>),
+            _ => quote!(::ixt_sdk::SecretString),
         }
     } else {
-        quote! {
-            #(let mut #slots = ::std::option::Option::None;)*
-            while let ::std::option::Option::Some(index) = reader.next_key()? {
-                match index {
-                    #(#indices => reader.value(index, &mut #slots)?,)*
-                    _ => reader.skip()?,
-                }
-            }
-            ::std::result::Result::Ok(Self { #(#fields,)* })
-        }
+        kind(&field.ty, &names::inline(owner_ident, &field.name))
     };
-    quote! {
-        impl ::ixt_sdk::__private::Record for #ident {
-            const KEYS: &'static [&'static str] = &[#(#keys),*];
-
-            fn read<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                reader: &mut ::ixt_sdk::__private::RecordReader<A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                #body
-            }
-        }
-
-        impl<'de> ::ixt_sdk::__private::serde::Deserialize<'de> for #ident {
-            fn deserialize<D: ::ixt_sdk::__private::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::std::result::Result<Self, D::Error> {
-                ::ixt_sdk::__private::deserialize_record(deserializer)
-            }
-        }
-    }
+    let ty = if traits.is_boxed(owner, &field.ty) { quote!(::std::boxed::Box<#ty>) } else { ty };
+    if field.ty.optional { quote!(::std::option::Option<#ty>) } else { ty }
 }
 
-/// The Rust type for a manifest's type.
-pub(crate) fn rust_type(ty: &Type) -> TokenStream {
-    match ty {
-        Type::String => quote!(::std::string::String),
-        Type::Integer => quote!(i64),
-        Type::Float => quote!(f64),
-        Type::Boolean => quote!(bool),
-        Type::Bytes => quote!(::ixt_sdk::Bytes),
-        Type::List(item) => {
-            let item = rust_type(item);
+/// The Rust type for a manifest's type; `ident` is the name of what is written in place there.
+pub(crate) fn rust_type(ty: &Type, ident: &str) -> TokenStream {
+    let kind = kind(ty, ident);
+    if ty.optional { quote!(::std::option::Option<#kind>) } else { kind }
+}
+
+fn kind(ty: &Type, ident: &str) -> TokenStream {
+    match &ty.kind {
+        Kind::String => quote!(::std::string::String),
+        Kind::Integer => quote!(i64),
+        Kind::Float => quote!(f64),
+        Kind::Boolean => quote!(bool),
+        Kind::Bytes => quote!(::ixt_sdk::Bytes),
+        Kind::Duration => quote!(::std::time::Duration),
+        Kind::Size => quote!(u64),
+        Kind::Path => quote!(::std::path::PathBuf),
+        Kind::Datetime => quote!(::ixt_sdk::Timestamp),
+        Kind::List(item) => {
+            let item = rust_type(item, &format!("{ident}Item"));
             quote!(::std::vec::Vec<#item>)
         }
-        Type::Optional(inner) => {
-            let inner = rust_type(inner);
-            quote!(::std::option::Option<#inner>)
+        Kind::Map(value) => {
+            let value = rust_type(value, &format!("{ident}Value"));
+            quote!(::std::collections::BTreeMap<::std::string::String, #value>)
         }
-        Type::Named(name) => {
-            let ident = names::type_name(name);
+        Kind::Enum(_) | Kind::Table(_) => {
+            let ident = format_ident!("{ident}");
+            quote!(#ident)
+        }
+        Kind::Named(name) => {
+            let ident = names::camel(name);
             quote!(#ident)
         }
     }
 }
 
-/// Which types hold which without a `Vec` in between: a struct that comes round to itself that way needs a `Box`.
-struct Recursion<'a>(BTreeMap<&'a str, Vec<&'a str>>);
-
-impl<'a> Recursion<'a> {
-    fn of(manifest: &'a Manifest) -> Self {
-        let holds = |record: &'a Record| record.fields.iter().filter_map(|field| held(&field.ty)).collect();
-        Self(manifest.types.iter().map(|ty| (ty.name.as_str(), holds(&ty.record))).collect())
+/// What values of a type have to keep to, if anything.
+pub(crate) fn rules(ty: &Type) -> Option<TokenStream> {
+    let Bounds { min, max, min_length, max_length, pattern } = &ty.bounds;
+    let mut rules = Vec::new();
+    for (bound, prefix) in [(min, "Min"), (max, "Max")] {
+        let Some(bound) = bound else { continue };
+        let (suffix, literal) = match &bound.value {
+            Value::Integer(integer) => ("", integer_literal(*integer)),
+            Value::Float(float) => ("Float", float_literal(*float)),
+            Value::Duration(duration) => ("Duration", value::duration(*duration)),
+            Value::Size(size) => ("Size", size_literal(*size)),
+            _ => continue,
+        };
+        let rule = format_ident!("{prefix}{suffix}");
+        rules.push(quote!(#rule(#literal)));
     }
-
-    /// Whether `inner` holds `outer`, directly or through others.
-    fn goes_round(&self, outer: &str, inner: &str) -> bool {
-        let mut pending = vec![inner];
-        let mut seen = vec![];
-        while let Some(ty) = pending.pop() {
-            if ty == outer {
-                return true;
-            }
-            if !seen.contains(&ty) {
-                seen.push(ty);
-                pending.extend(self.0.get(ty).into_iter().flatten());
-            }
+    for (bound, rule) in [(min_length, quote!(MinLength)), (max_length, quote!(MaxLength))] {
+        if let Some(bound) = bound {
+            let length = Literal::u64_unsuffixed(bound.value);
+            rules.push(quote!(#rule(#length)));
         }
-        false
     }
+    let mut rules: Vec<_> = rules.into_iter().map(|rule| quote!(::ixt_sdk::__private::Rule::#rule)).collect();
+    if let Some(pattern) = pattern {
+        let pattern = &pattern.value;
+        rules.push(quote!(::ixt_sdk::__private::pattern!(#pattern)));
+    }
+    if let Kind::List(inner) | Kind::Map(inner) = &ty.kind {
+        rules.extend(self::rules(inner).map(|rules| quote!(::ixt_sdk::__private::Rule::Each(#rules))));
+    }
+    (!rules.is_empty()).then(|| quote!(&[#(#rules),*]))
 }
 
-fn held(ty: &Type) -> Option<&str> {
-    match ty {
-        Type::Named(name) => Some(name),
-        Type::Optional(inner) => held(inner),
-        _ => None,
+fn integer_literal(integer: i64) -> TokenStream {
+    let literal = Literal::i64_unsuffixed(integer);
+    quote!(#literal)
+}
+
+fn size_literal(size: u64) -> TokenStream {
+    let literal = Literal::u64_unsuffixed(size);
+    quote!(#literal)
+}
+
+fn float_literal(float: f64) -> TokenStream {
+    let literal = Literal::f64_unsuffixed(float);
+    quote!(#literal)
+}
+
+fn has_secret(field: &Field) -> bool {
+    field.secret
+        || match &field.ty.kind {
+            Kind::Table(fields) => fields.iter().any(has_secret),
+            Kind::List(inner) | Kind::Map(inner) => match &inner.kind {
+                Kind::Table(fields) => fields.iter().any(has_secret),
+                _ => false,
+            },
+            _ => false,
+        }
+}
+
+pub(crate) fn any_secret(fields: &[Field]) -> bool {
+    fields.iter().any(has_secret)
+}
+
+fn newtype(ident: &Ident, about: &About<'_>, ty: &Type, name: &Name, traits: &Traits<'_>) -> TokenStream {
+    let mut lines = docs::described(about.description, about.fallback.clone());
+    if let Some(bounds) = docs::bounds(&ty.bounds) {
+        lines.extend([String::new(), bounds]);
+    }
+    let docs = docs::lines(lines);
+    let deprecated = docs::deprecated(about.deprecated);
+    let allow = docs::allow();
+    let derives = derives(traits.of_type(ty), false);
+    let inner = rust_type(ty, &ident.to_string());
+    let rules = rules(ty).map(|rules| {
+        let name = name.as_str();
+        quote!(, #name, #rules)
+    });
+    quote! {
+        #docs
+        #deprecated
+        #allow
+        #derives
+        pub struct #ident(#inner);
+
+        #allow
+        impl #ident {
+            /// The value inside.
+            #[must_use]
+            pub fn into_inner(self) -> #inner {
+                self.0
+            }
+        }
+
+        ::ixt_sdk::__private::newtype!(#ident, #inner #rules);
     }
 }

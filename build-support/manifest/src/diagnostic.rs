@@ -1,42 +1,92 @@
 //! What is wrong with a manifest, and how that is drawn. Every stage that checks a manifest collects [`Diagnostic`]s
 //! and hands them on in one [`Report`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::Source;
+use crate::{Code, Severity, Source};
 
 /// A range of bytes in the manifest's text.
 pub type Span = Range<usize>;
 
-/// One mistake: what it is, where it is, and what to do about it.
+/// One thing that is wrong: what it is, where it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    code: Code,
     message: String,
-    primary: Option<(Span, String)>,
-    related: Vec<(Span, String)>,
+    place: Option<Place>,
+    related: Vec<Place>,
+    notes: Vec<String>,
     help: Option<String>,
 }
 
+/// A marked piece of text, and what is said beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `None` until the report says which manifest it is about.
+    source: Option<Source>,
+    span: Span,
+    label: String,
+}
+
+impl Place {
+    /// The manifest that the place is in.
+    ///
+    /// # Panics
+    ///
+    /// If the diagnostic is not part of a report yet.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        self.source.as_ref().expect("a report knows the source of its places")
+    }
+
+    /// Where in the text.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// What is said beside it; may be empty.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+}
+
 impl Diagnostic {
-    /// A mistake with no place in the text, such as a file that can't be read.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), primary: None, related: Vec::new(), help: None }
+    /// Something that is wrong, at no place in the text yet.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), place: None, related: Vec::new(), notes: Vec::new(), help: None }
     }
 
     /// Points at the mistake. The label stands beside the marked text and may be empty.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.primary = Some((span, label.into()));
+        self.place = Some(Place { source: None, span, label: label.into() });
         self
     }
 
     /// Points at another place that has to do with it, such as the other side of a collision.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related.push((span, label.into()));
+        self.related.push(Place { source: None, span, label: label.into() });
+        self
+    }
+
+    /// The same, for a place in another manifest.
+    #[must_use]
+    pub fn related_in(mut self, source: &Source, span: Span, label: impl Into<String>) -> Self {
+        self.related.push(Place { source: Some(source.clone()), span, label: label.into() });
+        self
+    }
+
+    /// Says what stands behind it.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 
@@ -47,41 +97,117 @@ impl Diagnostic {
         self
     }
 
+    /// Suggests the name that was probably meant, if there is one.
+    #[must_use]
+    pub(crate) fn suggest(self, suggestion: Option<&str>) -> Self {
+        match suggestion {
+            Some(name) => self.help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
+    /// What kind of mistake it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// What is wrong, in one line.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Where it is wrong, if that is a place in the text.
+    /// Where it is wrong, if that is a place in a text.
     #[must_use]
-    pub fn span(&self) -> Option<Span> {
-        self.primary.as_ref().map(|(span, _)| span.clone())
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Other places that have to do with it.
+    #[must_use]
+    pub fn related_places(&self) -> &[Place] {
+        &self.related
+    }
+
+    /// What stands behind it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The diagnostic in one line, `file:line:column: message [code]`, for where there is no room for more.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let text = format!("{}{help} [{}]", self.message, self.code);
+        match &self.place {
+            Some(place) => {
+                let source = place.source();
+                let (line, column) = source.line_column(place.span.start);
+                format!("{}:{line}:{column}: {text}", source.path())
+            }
+            None => text,
+        }
+    }
+
+    fn order(&self) -> (Severity, Option<(usize, usize)>, Code) {
+        let span = self.place.as_ref().map(|place| (place.span.start, place.span.end));
+        (self.code.severity(), span, self.code)
     }
 }
 
-/// Everything that is wrong with one manifest, in the order of the text; never empty.
+/// Everything that is wrong with one manifest: errors first, each kind in the order of the text.
 ///
 /// Displayed, it is the text that a person reads: for each mistake `file:line:column`, the line itself, what is wrong
 /// with it and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    source: Source,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// Puts the diagnostics of one manifest in the order of its text.
+    /// Puts the diagnostics of one manifest in order.
     #[must_use]
-    pub fn new(source: Source, mut diagnostics: Vec<Diagnostic>) -> Self {
-        diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| (span.start, span.end)));
-        Self { source, diagnostics }
+    pub fn new(source: &Source, mut diagnostics: Vec<Diagnostic>) -> Self {
+        for diagnostic in &mut diagnostics {
+            for place in diagnostic.place.iter_mut().chain(&mut diagnostic.related) {
+                place.source.get_or_insert_with(|| source.clone());
+            }
+        }
+        diagnostics.sort_by_key(Diagnostic::order);
+        diagnostics.dedup();
+        Self { diagnostics }
     }
 
-    /// The mistakes, in the order of the text.
+    /// Adds what was found in another manifest, or by another check.
+    pub fn extend(&mut self, other: Self) {
+        self.diagnostics.extend(other.diagnostics);
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.code.severity());
+    }
+
+    /// What was found.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// How many there are of a severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.code.severity() == severity).count()
     }
 
     /// The same text as `to_string`, in rustc's colours.
@@ -96,35 +222,67 @@ impl Report {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&renderer.render(&[self.group(diagnostic)]));
+            text.push_str(&renderer.render(&[group(diagnostic)]));
             text.push('\n');
         }
         text
     }
+}
 
-    fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
-        let mut group = Group::with_title(Level::ERROR.primary_title(&diagnostic.message));
-        if let Some((span, label)) = &diagnostic.primary {
-            let label = (!label.is_empty()).then_some(label.as_str());
-            let mut snippet = Snippet::source(self.source.text())
-                .path(self.source.path())
-                .annotation(AnnotationKind::Primary.span(self.visible(span)).label(label));
-            for (span, label) in &diagnostic.related {
-                snippet = snippet.annotation(AnnotationKind::Context.span(self.visible(span)).label(label));
-            }
-            group = group.element(snippet);
-        }
-        if let Some(help) = &diagnostic.help {
-            group = group.element(Level::HELP.message(help));
-        }
-        group
+fn group(diagnostic: &Diagnostic) -> Group<'_> {
+    let level = match diagnostic.code.severity() {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(&diagnostic.message).id(diagnostic.code.as_str()));
+    if let Some(place) = &diagnostic.place {
+        let here = diagnostic.related.iter().filter(|related| related.source == place.source);
+        let places: Vec<_> = std::iter::once((AnnotationKind::Primary, place))
+            .chain(here.map(|related| (AnnotationKind::Context, related)))
+            .collect();
+        group = group.element(snippet(place.source(), &places));
     }
+    let mut elsewhere = BTreeMap::<&str, Vec<(AnnotationKind, &Place)>>::new();
+    for related in &diagnostic.related {
+        if diagnostic.place.as_ref().is_none_or(|place| place.source != related.source) {
+            elsewhere.entry(related.source().path()).or_default().push((AnnotationKind::Context, related));
+        }
+    }
+    for places in elsewhere.values() {
+        group = group.element(snippet(places[0].1.source(), places));
+    }
+    for note in &diagnostic.notes {
+        group = group.element(Level::NOTE.message(note));
+    }
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(help));
+    }
+    group
+}
 
-    /// A table or a long string spans many lines; its first line is enough to find it.
-    fn visible(&self, span: &Span) -> Span {
-        let first_line = self.source.text()[span.clone()].lines().next().unwrap_or_default();
-        span.start..span.start + first_line.len()
+/// Only the lines from the first place to the last are handed over: a manifest may be long, and have many mistakes.
+fn snippet<'a>(
+    source: &'a Source,
+    places: &[(AnnotationKind, &'a Place)],
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let text = source.text();
+    let first = places.iter().map(|(_, place)| place.span.start).min().unwrap_or_default();
+    let last = places.iter().map(|(_, place)| visible(text, &place.span).end).max().unwrap_or_default();
+    let start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[last..].find('\n').map_or(text.len(), |newline| last + newline);
+    let mut snippet = Snippet::source(&text[start..end]).path(source.path()).line_start(source.line_column(first).0);
+    for (kind, place) in places {
+        let span = visible(text, &place.span);
+        let label = (!place.label.is_empty()).then_some(place.label.as_str());
+        snippet = snippet.annotation(kind.span(span.start - start..span.end - start).label(label));
     }
+    snippet
+}
+
+/// A table or a long string spans many lines; its first line is enough to find it.
+fn visible(text: &str, span: &Span) -> Span {
+    let first_line = text[span.clone()].lines().next().unwrap_or_default();
+    span.start..span.start + first_line.len()
 }
 
 impl fmt::Display for Report {

@@ -6,7 +6,7 @@
 //! nothing of Rust code and nothing of processes.
 //!
 //! ```
-//! use ixt_manifest::{Manifest, Source, Type, Value};
+//! use ixt_manifest::{Kind, Manifest, Source, Value};
 //!
 //! let source = Source::new("manifest.toml", r#"
 //! schema_version = "3.0"
@@ -24,7 +24,7 @@
 //!
 //! let manifest = Manifest::parse(&source).expect("this manifest is correct");
 //! assert_eq!(manifest.services[0].topic.as_str(), "my.service.process");
-//! assert_eq!(manifest.config[0].ty, Type::String);
+//! assert_eq!(manifest.config[0].ty.kind, Kind::String);
 //! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
 //! ```
 //!
@@ -36,7 +36,7 @@
 //! let source = Source::new("manifest.toml", "schema_version = \"3.0\"\n[module]\nname = 5\nversion = \"1.0.0\"\n");
 //! let report = Manifest::parse(&source).unwrap_err();
 //! assert_eq!(report.to_string(), "\
-//! error: `name` in [module] must be a string
+//! error[wrong-kind]: `name` in [module] must be a string
 //!  --> manifest.toml:3:8
 //!   |
 //! 3 | name = 5
@@ -44,15 +44,28 @@
 //! ");
 //! ```
 
+mod bounds;
+mod code;
 mod diagnostic;
+mod fields;
+mod import;
+pub mod language;
 mod model;
 mod parse;
 mod shorthand;
 mod source;
+mod suggest;
 mod table;
+mod topics;
+mod types;
 mod value;
 
-pub use diagnostic::{Diagnostic, Report, Span};
-pub use model::{ConfigKey, Field, Manifest, Message, ModuleInfo, Name, Record, Service, Type, TypeDefinition};
+pub use code::{Code, Severity};
+pub use diagnostic::{Diagnostic, Place, Report, Span};
+pub use import::{Import, Imports};
+pub use model::{
+    Bound, Bounds, Case, Deprecated, EnumValue, ErrorCode, Event, Field, From, Kind, Limits, Manifest, Message,
+    ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition,
+};
 pub use source::Source;
 pub use value::Value;

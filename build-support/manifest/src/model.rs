@@ -1,9 +1,10 @@
-//! A manifest that has passed the checks: what the code generator and the host work from. All lists are sorted by
-//! name, so that the order of a manifest's keys changes nothing downstream.
+//! A manifest that has passed the checks: what the code generator and the host work from. Lists are sorted by name, so
+//! that the order of a manifest's keys changes nothing downstream; where the order of an array means something, as in
+//! an enum, it is kept.
 
 use std::fmt;
 
-use crate::{Span, Value};
+use crate::{Report, Span, Value};
 
 /// A module as its manifest declares it.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,10 +13,31 @@ pub struct Manifest {
     pub module: ModuleInfo,
     /// `[provides] services` with what `[services."topic"]` says about each.
     pub services: Vec<Service>,
-    /// `[config]`.
-    pub config: Vec<ConfigKey>,
+    /// `[provides] events` with what `[events."topic"]` says about each.
+    pub events: Vec<Event>,
+    /// `[requires]`.
+    pub requires: Requires,
+    /// `[config]`: its keys.
+    pub config: Vec<Field>,
     /// `[types]`.
     pub types: Vec<TypeDefinition>,
+    /// `[artifacts.process]`.
+    pub process: Option<Process>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[env] pass`: the variables of the host's environment that are passed on.
+    pub env: Vec<Name>,
+    /// What is legal but suspicious.
+    pub warnings: Report,
+}
+
+impl Manifest {
+    /// The type of `[types]` with this name.
+    #[must_use]
+    pub fn find_type(&self, name: &str) -> Option<&TypeDefinition> {
+        let index = self.types.binary_search_by(|definition| definition.name.as_str().cmp(name)).ok()?;
+        Some(&self.types[index])
+    }
 }
 
 /// `[module]`: what the module is.
@@ -23,8 +45,8 @@ pub struct Manifest {
 pub struct ModuleInfo {
     /// The module's name, the first part of its id `name:version/instance-NNN`.
     pub name: Name,
-    /// The module's version, the second part of its id.
-    pub version: String,
+    /// The module's version, the second part of its id: a semantic version.
+    pub version: Name,
     /// One sentence about it.
     pub description: Option<String>,
     /// Who wrote it.
@@ -35,6 +57,26 @@ pub struct ModuleInfo {
     pub runtime_targets: Vec<String>,
 }
 
+/// `[requires]`: what the module uses of others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Requires {
+    /// The topics that it calls.
+    pub services: Vec<Name>,
+    /// The topics of the events that it handles.
+    pub events: Vec<Name>,
+    /// `[requires.from]`.
+    pub from: Vec<From>,
+}
+
+/// An entry of `[requires.from]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct From {
+    /// A required topic, or the name of a module that provides some.
+    pub name: Name,
+    /// The path of the manifest, as written.
+    pub path: Name,
+}
+
 /// One service of `[provides] services`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
@@ -42,96 +84,304 @@ pub struct Service {
     pub topic: Name,
     /// What it does.
     pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
     /// What it takes; raw bytes where nothing is declared.
     pub request: Option<Message>,
     /// What it answers; any JSON object where nothing is declared.
     pub response: Option<Message>,
+    /// Its own errors.
+    pub errors: Vec<ErrorCode>,
+    /// How long a caller waits that does not say so itself, in milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// Whether the same request twice does what it does once.
+    pub idempotent: bool,
+    /// Whether its handler blocks its thread.
+    pub blocking: bool,
 }
 
-/// The declared request or response of a service.
+/// One event of `[provides] events`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The topic under which it is published, such as `orders.placed`.
+    pub topic: Name,
+    /// What has happened.
+    pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+    /// What it carries; raw bytes where nothing is declared.
+    pub payload: Option<Message>,
+    /// Whether it is kept for subscribers that are away.
+    pub durable: bool,
+}
+
+/// A declared request, response or payload.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// A record of `[types]`, by name.
+    /// A record or a union of `[types]`, by name.
     Named(Name),
     /// Fields written where the message is declared.
-    Inline(Record),
+    Inline {
+        /// The fields.
+        fields: Vec<Field>,
+        /// What it is.
+        description: Option<String>,
+    },
 }
 
-/// One key of `[config]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConfigKey {
-    /// The key.
-    pub name: Name,
-    /// Its type; never one of `[types]`.
-    pub ty: Type,
-    /// Its value where the host gives none. A key with neither a default nor an optional type is required.
-    pub default: Option<Value>,
-    /// What it is for.
+/// A code of a service's own errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// An upper-case word, such as `OUT_OF_STOCK`.
+    pub code: Name,
+    /// What has happened.
     pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+    /// Whether the same request may do better later.
+    pub retryable: bool,
+}
+
+/// A field of an object, or a key of `[config]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// The key in the JSON object.
+    pub name: Name,
+    /// The type of its value.
+    pub ty: Type,
+    /// Its value where none is given. Without a default and unless its type is optional, the field is required.
+    pub default: Option<Value>,
+    /// Where the default is written.
+    pub default_span: Option<Span>,
+    /// What it is.
+    pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+    /// Whether its value is never to be shown. Of configuration only, and only of strings and bytes.
+    pub secret: bool,
+}
+
+impl Field {
+    /// Whether there is no object without it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.default_span.is_none() && !self.ty.optional
+    }
 }
 
 /// One type of `[types]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypeDefinition {
-    /// The name by which other types and services refer to it.
+    /// The name by which others refer to it.
     pub name: Name,
-    /// Its fields.
-    pub record: Record,
-}
-
-/// An object with named fields.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Record {
-    /// The fields, sorted by name.
-    pub fields: Vec<Field>,
-}
-
-/// A field of a record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Field {
-    /// The field's key in the JSON object.
-    pub name: Name,
-    /// The type of its value.
-    pub ty: Type,
     /// What it is.
     pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+    /// What it consists of.
+    pub shape: Shape,
+}
+
+/// What a type of `[types]` consists of.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each type of a manifest, in no hot place")]
+pub enum Shape {
+    /// An object with these fields.
+    Record(Vec<Field>),
+    /// One of these texts.
+    Enum {
+        /// The texts, in the order of the manifest if that is an array.
+        values: Vec<EnumValue>,
+        /// Whether others are kept instead of refused.
+        open: bool,
+    },
+    /// An object whose `type` names the case, beside the fields of that case.
+    Union {
+        /// The cases.
+        cases: Vec<Case>,
+        /// Whether others are kept instead of refused.
+        open: bool,
+    },
+    /// A type of its own for values of another type.
+    Newtype(Type),
+}
+
+/// A value of an enum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnumValue {
+    /// The text.
+    pub name: Name,
+    /// What it means.
+    pub description: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+}
+
+/// A case of a union.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// What `type` says.
+    pub name: Name,
+    /// Whether it is not to be used any more.
+    pub deprecated: Option<Deprecated>,
+    /// The fields beside `type`: those of a record, or written in place.
+    pub content: Message,
+}
+
+impl Case {
+    /// Whether its content is the record of this name.
+    #[must_use]
+    pub fn is_of_type(&self, name: &str) -> bool {
+        matches!(&self.content, Message::Named(record) if record.as_str() == name)
+    }
+}
+
+/// That something is not to be used any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deprecated {
+    /// What to use instead, if the manifest says so.
+    pub instead: Option<String>,
 }
 
 /// The type of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Type {
-    /// `"string"`: UTF-8 text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Type {
+    /// Which type.
+    pub kind: Kind,
+    /// Whether there may be no value: absent from the object.
+    pub optional: bool,
+    /// What its values have to keep to.
+    pub bounds: Bounds,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Which type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// `string`: UTF-8 text.
     String,
-    /// `"integer"`: 64 bits, signed, as in TOML.
+    /// `integer`: 64 bits, signed, as in TOML.
     Integer,
-    /// `"float"`: 64 bits, finite.
+    /// `float`: 64 bits, finite.
     Float,
-    /// `"boolean"`.
+    /// `boolean`.
     Boolean,
-    /// `"bytes"`: base64 text in JSON and in the manifest.
+    /// `bytes`: base64 text in JSON and in the manifest.
     Bytes,
-    /// `"[T]"`: any number of `T`.
+    /// `duration`: text such as `"250ms"`.
+    Duration,
+    /// `size`: a number of bytes, as an integer or as text such as `"16MiB"`.
+    Size,
+    /// `path`: a path of the file system, as text.
+    Path,
+    /// `datetime`: a point in time, as text by RFC 3339.
+    Datetime,
+    /// `[T]`: any number of values.
     List(Box<Type>),
-    /// `"T?"`: a `T` or nothing; left out of the JSON object when there is none.
-    Optional(Box<Type>),
+    /// `{T}`: values by string keys.
+    Map(Box<Type>),
+    /// An enum written in place.
+    Enum(Vec<EnumValue>),
+    /// An object whose fields are written in place.
+    Table(Vec<Field>),
     /// A type of `[types]`, by its name.
     Named(String),
 }
 
-/// Writes a type as a manifest does.
+/// What the values of a type have to keep to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bounds {
+    /// The least value, of the type itself.
+    pub min: Option<Bound<Value>>,
+    /// The greatest value.
+    pub max: Option<Bound<Value>>,
+    /// The least length: characters, bytes, items or entries.
+    pub min_length: Option<Bound<u64>>,
+    /// The greatest length.
+    pub max_length: Option<Bound<u64>>,
+    /// A regular expression that matches somewhere in the text.
+    pub pattern: Option<Bound<String>>,
+}
+
+impl Bounds {
+    /// Whether any value will do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A bound and where it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound<T> {
+    /// The bound.
+    pub value: T,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Writes a type as a manifest does, without its bounds.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::List(item) => write!(f, "[{item}]")?,
+            Kind::Map(value) => write!(f, "{{{value}}}")?,
+            kind => f.write_str(kind.name())?,
+        }
+        if self.optional { f.write_str("?") } else { Ok(()) }
+    }
+}
+
+impl Kind {
+    /// The name by which a manifest calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
         match self {
-            Self::String => f.write_str("string"),
-            Self::Integer => f.write_str("integer"),
-            Self::Float => f.write_str("float"),
-            Self::Boolean => f.write_str("boolean"),
-            Self::Bytes => f.write_str("bytes"),
-            Self::List(item) => write!(f, "[{item}]"),
-            Self::Optional(inner) => write!(f, "{inner}?"),
-            Self::Named(name) => f.write_str(name),
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Float => "float",
+            Self::Boolean => "boolean",
+            Self::Bytes => "bytes",
+            Self::Duration => "duration",
+            Self::Size => "size",
+            Self::Path => "path",
+            Self::Datetime => "datetime",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Enum(_) => "enum",
+            Self::Table(_) => "table",
+            Self::Named(name) => name,
         }
     }
+}
+
+/// `[artifacts.process]`: the program that is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// The program, or the directory that `entry` is in; relative to the manifest.
+    pub path: Name,
+    /// The program that runs it, if it does not run by itself.
+    pub interpreter: Option<String>,
+    /// The file to run, in the directory at `path`.
+    pub entry: Option<String>,
+    /// How it wants its frames: `line` or `length`.
+    pub framing: Option<String>,
+    /// The SHA-256 of the program, in 64 hexadecimal digits.
+    pub sha256: Option<String>,
+    /// The size of the program in bytes.
+    pub size_bytes: Option<u64>,
+}
+
+/// `[limits]`: what one process may use.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Limits {
+    /// Memory, in bytes.
+    pub memory: Option<u64>,
+    /// Open files.
+    pub files: Option<u64>,
+    /// Processors.
+    pub cpu: Option<f64>,
 }
 
 /// A name from the manifest and where it stands there, so that later stages can point at it.

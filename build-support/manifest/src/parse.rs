@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use semver::Version;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::{ConfigKey, Field, Manifest, Message, ModuleInfo, Name, Record, Service, Type, TypeDefinition};
-use crate::shorthand::{self, BUILT_IN, is_name};
-use crate::table::{Table, expected};
-use crate::{Diagnostic, Report, Source, Span, Value};
+use crate::fields::Reader;
+use crate::language::{ARTIFACTS, ENV, LIMITS, MANIFEST, MODULE, PROCESS, SCHEMA_VERSION};
+use crate::model::{Kind, Limits, Manifest, ModuleInfo, Name, Process, Type};
+use crate::shorthand::is_name;
+use crate::suggest::closest;
+use crate::table::{Table, one_of};
+use crate::types::check_use;
+use crate::value::{self, Value};
+use crate::{Code, Diagnostic, Report, Source, Span};
 
-/// The one version of the manifest's schema that exists (seeds).
-const SCHEMA_VERSION: &str = "3.0";
+/// The runtime target that this project is for (seeds).
+const PROCESS_TARGET: &str = "Process";
 
 impl Manifest {
-    /// Reads and checks a manifest.
+    /// Reads and checks a manifest. Other manifests that it names in `[requires.from]` are not read: see
+    /// [`Imports`](crate::Imports).
     ///
     /// # Errors
     ///
@@ -22,359 +29,254 @@ impl Manifest {
     pub fn parse(source: &Source) -> Result<Self, Report> {
         let (document, syntax_errors) = DeTable::parse_recoverable(source.text());
         if !syntax_errors.is_empty() {
-            let diagnostics = syntax_errors.iter().map(syntax_diagnostic).collect();
-            return Err(Report::new(source.clone(), diagnostics));
+            let diagnostics = syntax_errors.iter().map(|error| syntax_diagnostic(error, source.text())).collect();
+            return Err(Report::new(source, diagnostics));
         }
-        let mut errors = Vec::new();
-        match read_document(&document, &mut errors) {
-            Some(manifest) if errors.is_empty() => Ok(manifest),
-            _ => Err(Report::new(source.clone(), errors)),
+        let declared = match document.get_ref().get("types").map(Spanned::get_ref) {
+            Some(DeValue::Table(types)) => types.keys().map(|name| name.get_ref().as_ref()).collect(),
+            _ => Vec::new(),
+        };
+        let mut reader = Reader::new(declared);
+        let manifest = reader.manifest(document.get_ref());
+        match manifest {
+            Some(mut manifest) if reader.errors.is_empty() => {
+                let mut warnings = Vec::new();
+                check_use(&manifest, &mut warnings);
+                check_deprecated_config(&manifest, &mut warnings);
+                check_target(&manifest, document.get_ref(), &mut warnings);
+                manifest.warnings = Report::new(source, warnings);
+                Ok(manifest)
+            }
+            _ => Err(Report::new(source, reader.errors)),
         }
     }
 }
 
-fn syntax_diagnostic(error: &toml::de::Error) -> Diagnostic {
+fn syntax_diagnostic(error: &toml::de::Error, text: &str) -> Diagnostic {
     // The parser's message reads "what is wrong, expected this, that"; the first half is the title.
     let (title, label) = match error.message().split_once(", expected ") {
         Some((title, "nothing")) => (title, "not expected here".to_owned()),
         Some((title, expected)) => (title, format!("expected {expected}")),
         None => (error.message(), String::new()),
     };
-    let diagnostic = Diagnostic::new(format!("this is not TOML: {title}"));
+    let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
     match error.span() {
-        Some(span) => diagnostic.at(span, label),
+        Some(span) => diagnostic.at(whole_characters(text, span), label),
         None => diagnostic,
     }
 }
 
-fn read_document(document: &Spanned<DeTable<'_>>, errors: &mut Vec<Diagnostic>) -> Option<Manifest> {
-    let mut root = Table::new(document.get_ref(), 0..0, "the manifest");
-
-    if let Some(version) = root.required_string("schema_version", errors)
-        && version.as_str() != SCHEMA_VERSION
-    {
-        let message = format!("schema version `{version}` is not supported");
-        errors.push(Diagnostic::new(message).at(version.span(), format!("expected \"{SCHEMA_VERSION}\"")));
+/// The parser's spans may end within a character.
+fn whole_characters(text: &str, Span { mut start, mut end }: Span) -> Span {
+    while !text.is_char_boundary(start) {
+        start -= 1;
     }
-    let module = root.required_table("module", errors).map(|table| read_module(table, errors));
-    let topics = root.table("provides", errors).map(|table| read_provides(table, errors)).unwrap_or_default();
-    let config = root.table("config", errors).map(|table| read_config(&table, errors)).unwrap_or_default();
-    let types = root.table("types", errors).map(|table| read_types(&table, errors)).unwrap_or_default();
-    let services = read_services(topics, root.table("services", errors).as_ref(), &types, errors);
-    check_finite(&types, errors);
-    root.finish(errors);
-
-    let types = types.into_values().collect();
-    Some(Manifest { module: module?, services, config, types })
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
 }
 
-fn read_module(mut table: Table<'_>, errors: &mut Vec<Diagnostic>) -> ModuleInfo {
-    let name = table.required_string("name", errors);
-    let version = table.required_string("version", errors);
-    for (text, key) in [(&name, "name"), (&version, "version")] {
-        // Both are parts of the module's id, `name:version/instance-001`.
-        if let Some(text) = text
-            && !is_id_part(text.as_str())
+impl<'a> Reader<'a> {
+    fn manifest(&mut self, document: &'a DeTable<'a>) -> Option<Manifest> {
+        let root = Table::new(document, &(0..0), "the manifest", &MANIFEST, &mut self.errors);
+        if let Some(version) = root.string("schema_version", &mut self.errors)
+            && version.as_str() != SCHEMA_VERSION
         {
-            errors.push(
-                Diagnostic::new(format!("`{key}` in [module] can't be part of a module's id"))
-                    .at(text.span(), "expected ASCII letters, digits, `.`, `_`, `-` or `+`"),
+            let message = format!("schema version `{}` is not supported", version.as_str().escape_debug());
+            let expected = format!("expected \"{SCHEMA_VERSION}\"");
+            self.errors.push(Diagnostic::new(Code::SchemaVersion, message).at(version.span(), expected));
+        }
+        let module = root.table("module", &MODULE, &mut self.errors).and_then(|table| self.module(&table));
+        let (services, events) = self.provides(&root);
+        let requires = self.requires(&root);
+        let mut config = self.config(&root);
+        let mut types = self.types(&root);
+        self.finish_types(&mut types);
+        self.read_defaults(&mut config, &types);
+        let mut services = self.services(&root, services, &types);
+        let mut events = self.events(&root, events, &types);
+        for service in &mut services {
+            self.read_message_defaults(&mut service.request, &types);
+            self.read_message_defaults(&mut service.response, &types);
+        }
+        for event in &mut events {
+            self.read_message_defaults(&mut event.payload, &types);
+        }
+        let process = self.process(&root);
+        let limits = self.limits(&root);
+        let env = self.env(&root);
+        let types = types.into_values().collect();
+        let warnings = Report::default();
+        Some(Manifest { module: module?, services, events, requires, config, types, process, limits, env, warnings })
+    }
+
+    fn module(&mut self, table: &Table<'a>) -> Option<ModuleInfo> {
+        let name = table.string("name", &mut self.errors);
+        let version = table.string("version", &mut self.errors);
+        // A part of the module's id, `name:version/instance-001`.
+        let is_id_part = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
+        };
+        if let Some(name) = name.as_ref().filter(|name| !is_id_part(name.as_str())) {
+            self.errors.push(
+                Diagnostic::new(Code::InvalidName, "`name` in [module] can't be part of a module's id")
+                    .at(name.span(), "expected ASCII letters, digits, `.`, `_`, `-` or `+`"),
             );
         }
-    }
-    let module = ModuleInfo {
-        description: table.text("description", errors),
-        author: table.text("author", errors),
-        license: table.text("license", errors),
-        runtime_targets: table.strings("runtime_targets", errors).iter().map(Name::to_string).collect(),
-        version: version.map(|version| version.to_string()).unwrap_or_default(),
-        name: name.unwrap_or_else(|| Name::new("", 0..0)),
-    };
-    table.finish(errors);
-    module
-}
-
-fn is_id_part(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
-}
-
-fn read_provides(mut table: Table<'_>, errors: &mut Vec<Diagnostic>) -> BTreeMap<String, Name> {
-    let mut topics = BTreeMap::<String, Name>::new();
-    for topic in table.strings("services", errors) {
-        if !topic.as_str().split('.').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()) && is_name(part))
-            || !topic.as_str().starts_with(|c: char| c.is_ascii_alphabetic())
+        if let Some(version) = &version
+            && let Err(error) = Version::parse(version.as_str())
         {
-            errors.push(Diagnostic::new(format!("`{topic}` is not a topic")).at(
-                topic.span(),
-                "expected words of ASCII letters, digits, `_` and `-`, joined by dots, beginning with a letter",
-            ));
-        } else if let Some(first) = topics.get(topic.as_str()) {
-            errors.push(
-                Diagnostic::new(format!("the service `{topic}` is listed twice"))
-                    .at(topic.span(), "listed again here")
-                    .related(first.span(), "first listed here"),
+            self.errors.push(
+                Diagnostic::new(Code::InvalidValue, "`version` in [module] is not a semantic version")
+                    .at(version.span(), error.to_string())
+                    .help("write it as `MAJOR.MINOR.PATCH`, such as `1.0.0`"),
             );
-        } else {
-            topics.insert(topic.to_string(), topic);
         }
-    }
-    table.finish(errors);
-    topics
-}
-
-fn check_key(name: &Name, what: &str, errors: &mut Vec<Diagnostic>) {
-    if !is_name(name.as_str()) || !name.as_str().starts_with(|c: char| c.is_ascii_alphabetic()) {
-        errors.push(
-            Diagnostic::new(format!("`{}` can't name {what}", name.as_str().escape_debug()))
-                .at(name.span(), "expected ASCII letters, digits, `_` and `-`, beginning with a letter"),
-        );
-    }
-}
-
-fn read_config(table: &Table<'_>, errors: &mut Vec<Diagnostic>) -> Vec<ConfigKey> {
-    table.entries().filter_map(|(name, value)| read_config_key(name, value, errors)).collect()
-}
-
-fn read_config_key(name: Name, value: &Spanned<DeValue<'_>>, errors: &mut Vec<Diagnostic>) -> Option<ConfigKey> {
-    check_key(&name, "a config key", errors);
-    let DeValue::Table(entries) = value.get_ref() else {
-        errors.push(
-            Diagnostic::new(format!("the config key `{name}` is not declared with a table"))
-                .at(value.span(), expected("a table", value))
-                .help(format!("write `{name} = {{ type = \"string\", default = \"…\" }}`")),
-        );
-        return None;
-    };
-    let mut table = Table::new(entries, name.span(), format!("the config key `{name}`"));
-    let ty = table.required_string("type", errors);
-    let default = table.value("default");
-    let description = table.text("description", errors);
-    table.finish(errors);
-
-    let ty_name = ty?;
-    let ty = read_type(&ty_name, errors)?;
-    if let Some(named) = named_type(&ty) {
-        errors.push(
-            Diagnostic::new(format!("the config key `{name}` can't be of type `{named}`"))
-                .at(ty_name.span(), format!("expected {}, a list of one, or one with `?`", list(BUILT_IN))),
-        );
-        return None;
-    }
-    if let (Type::Optional(inner), Some(default)) = (&ty, default) {
-        errors.push(
-            Diagnostic::new(format!("the config key `{name}` is optional and has a default"))
-                .at(ty_name.span(), "says that there may be no value")
-                .related(default.span(), "says that there always is one")
-                .help(format!("remove the default, or write `type = \"{inner}\"`")),
-        );
-        return None;
-    }
-    let default = match default.map(|default| Value::read(default, &ty, &format!("the default of `{name}`"))) {
-        None => None,
-        Some(Ok(default)) => Some(default),
-        Some(Err(error)) => {
-            errors.push(error.related(ty_name.span(), "declared here"));
-            return None;
-        }
-    };
-    Some(ConfigKey { name, ty, default, description })
-}
-
-fn read_type(text: &Name, errors: &mut Vec<Diagnostic>) -> Option<Type> {
-    shorthand::parse(text.as_str())
-        .map_err(|reason| {
-            errors.push(Diagnostic::new(format!("`{text}` is not a type")).at(text.span(), reason));
-        })
-        .ok()
-}
-
-/// The type of `[types]` that a type refers to, if it does.
-fn named_type(ty: &Type) -> Option<&str> {
-    match ty {
-        Type::Named(name) => Some(name),
-        Type::List(inner) | Type::Optional(inner) => named_type(inner),
-        Type::String | Type::Integer | Type::Float | Type::Boolean | Type::Bytes => None,
-    }
-}
-
-/// Reads `[types]`, and checks the references between them.
-fn read_types(table: &Table<'_>, errors: &mut Vec<Diagnostic>) -> BTreeMap<String, TypeDefinition> {
-    let names: Vec<Name> = table.entries().map(|(name, _)| name).collect();
-    let declared = |name: &str| names.iter().any(|declared| declared.as_str() == name);
-    let mut types = BTreeMap::new();
-    for (name, value) in table.entries() {
-        check_key(&name, "a type", errors);
-        if BUILT_IN.contains(&name.as_str()) {
-            errors
-                .push(Diagnostic::new(format!("the type `{name}` is built in")).at(name.span(), "choose another name"));
-        }
-        let place = format!("the type `{name}`");
-        let record = read_record(&name, value, &place, &declared, errors).unwrap_or_default();
-        types.insert(name.to_string(), TypeDefinition { name, record });
-    }
-    types
-}
-
-fn read_record(
-    name: &Name,
-    value: &Spanned<DeValue<'_>>,
-    place: &str,
-    declared: &dyn Fn(&str) -> bool,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<Record> {
-    let DeValue::Table(entries) = value.get_ref() else {
-        errors.push(
-            Diagnostic::new(format!("{place} must be a table of fields")).at(value.span(), expected("a table", value)),
-        );
-        return None;
-    };
-    let table = Table::new(entries, name.span(), place);
-    let fields = table.entries().filter_map(|(name, value)| read_field(name, value, place, declared, errors)).collect();
-    Some(Record { fields })
-}
-
-fn read_field(
-    name: Name,
-    value: &Spanned<DeValue<'_>>,
-    place: &str,
-    declared: &dyn Fn(&str) -> bool,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<Field> {
-    check_key(&name, "a field", errors);
-    let (ty, description) = match value.get_ref() {
-        DeValue::String(text) => (Name::new(text.as_ref(), value.span()), None),
-        DeValue::Table(entries) => {
-            let mut table = Table::new(entries, name.span(), format!("the field `{name}` of {place}"));
-            let ty = table.required_string("type", errors);
-            let description = table.text("description", errors);
-            table.finish(errors);
-            (ty?, description)
-        }
-        _ => {
-            errors.push(
-                Diagnostic::new(format!("the field `{name}` of {place} has no type"))
-                    .at(value.span(), expected("a type such as \"string\"", value)),
-            );
-            return None;
-        }
-    };
-    let span = ty.span();
-    let ty = read_type(&ty, errors)?;
-    if let Some(named) = named_type(&ty)
-        && !declared(named)
-    {
-        errors.push(unknown_type(named, span));
-    }
-    Some(Field { name, ty, description })
-}
-
-fn unknown_type(name: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(format!("there is no type `{name}`"))
-        .at(span, format!("expected {}, or a type that is declared in [types]", list(BUILT_IN)))
-}
-
-fn list(names: impl IntoIterator<Item = &'static str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn read_services(
-    mut topics: BTreeMap<String, Name>,
-    table: Option<&Table<'_>>,
-    types: &BTreeMap<String, TypeDefinition>,
-    errors: &mut Vec<Diagnostic>,
-) -> Vec<Service> {
-    let mut services = Vec::new();
-    for (key, value) in table.into_iter().flat_map(Table::entries) {
-        let Some(topic) = topics.remove(key.as_str()) else {
-            errors.push(not_provided(&key, &topics));
-            continue;
-        };
-        let place = format!("[services.\"{topic}\"]");
-        let DeValue::Table(entries) = value.get_ref() else {
-            errors
-                .push(Diagnostic::new(format!("{place} must be a table")).at(value.span(), expected("a table", value)));
-            continue;
-        };
-        let mut table = Table::new(entries, key.span(), place);
-        let request = table.value("request").and_then(|value| read_message(value, "request", &topic, types, errors));
-        let response = table.value("response").and_then(|value| read_message(value, "response", &topic, types, errors));
-        let description = table.text("description", errors);
-        table.finish(errors);
-        services.push(Service { topic, description, request, response });
-    }
-    services.extend(topics.into_values().map(|topic| Service {
-        topic,
-        description: None,
-        request: None,
-        response: None,
-    }));
-    services.sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));
-    services
-}
-
-fn not_provided(key: &Name, topics: &BTreeMap<String, Name>) -> Diagnostic {
-    let diagnostic =
-        Diagnostic::new(format!("this module does not provide the service `{}`", key.as_str().escape_debug()))
-            .at(key.span(), "expected a topic of [provides] services");
-    // [services.orders.place] is the table `place` in the table `orders`.
-    match topics.keys().find(|topic| topic.starts_with(&format!("{key}."))) {
-        Some(topic) => diagnostic.help(format!("quote the topic, since it has dots: [services.\"{topic}\"]")),
-        None => diagnostic,
-    }
-}
-
-fn read_message(
-    value: &Spanned<DeValue<'_>>,
-    role: &str,
-    topic: &Name,
-    types: &BTreeMap<String, TypeDefinition>,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<Message> {
-    let place = format!("the {role} of `{topic}`");
-    let DeValue::String(text) = value.get_ref() else {
-        let name = Name::new(role, value.span());
-        return read_record(&name, value, &place, &|name| types.contains_key(name), errors).map(Message::Inline);
-    };
-    let name = Name::new(text.as_ref(), value.span());
-    match read_type(&name, errors)? {
-        Type::Named(named) if types.contains_key(&named) => Some(Message::Named(Name::new(named, value.span()))),
-        Type::Named(named) => {
-            errors.push(unknown_type(&named, value.span()));
-            None
-        }
-        _ => {
-            errors.push(
-                Diagnostic::new(format!("{place} must be a record"))
-                    .at(value.span(), "expected the name of a type in [types], or a table of fields"),
-            );
-            None
-        }
-    }
-}
-
-/// Reports every record that holds itself without a list or an optional in between: no such value can exist.
-fn check_finite(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
-    for definition in types.values() {
-        let name = definition.name.as_str();
-        let mut pending = vec![definition];
-        let mut seen = Vec::new();
-        while let Some(record) = pending.pop() {
-            for field in &record.record.fields {
-                let Type::Named(inner) = &field.ty else { continue };
-                if inner == name {
-                    errors.push(
-                        Diagnostic::new(format!("the type `{name}` holds itself, so no value of it can exist"))
-                            .at(field.name.span(), format!("holds `{name}` again"))
-                            .related(definition.name.span(), "declared here")
-                            .help("make the field optional (`?`) or a list (`[…]`)"),
-                    );
-                } else if let Some(inner) = types.get(inner)
-                    && !seen.contains(&inner.name.as_str())
-                {
-                    seen.push(inner.name.as_str());
-                    pending.push(inner);
-                }
+        let mut runtime_targets = Vec::<String>::new();
+        for target in table.strings("runtime_targets", &mut self.errors) {
+            if !is_name(target.as_str()) {
+                let message = format!("`{}` is no runtime target", target.as_str().escape_debug());
+                let label = format!("expected a word such as `{PROCESS_TARGET}`");
+                self.errors.push(Diagnostic::new(Code::InvalidName, message).at(target.span(), label));
+            } else if runtime_targets.iter().all(|known| !known.eq_ignore_ascii_case(target.as_str())) {
+                runtime_targets.push(target.to_string());
             }
         }
+        Some(ModuleInfo {
+            name: name?,
+            version: version?,
+            description: table.text("description", &mut self.errors),
+            author: table.text("author", &mut self.errors),
+            license: table.text("license", &mut self.errors),
+            runtime_targets,
+        })
     }
+
+    fn process(&mut self, root: &Table<'a>) -> Option<Process> {
+        let artifacts = root.table("artifacts", &ARTIFACTS, &mut self.errors)?;
+        let table = artifacts.table("process", &PROCESS, &mut self.errors)?;
+        let path = table.string("path", &mut self.errors);
+        if let Some(path) = path.as_ref().filter(|path| path.as_str().is_empty()) {
+            let message = "`path` in [artifacts.process] is empty";
+            self.errors.push(Diagnostic::new(Code::InvalidValue, message).at(path.span(), "expected a path"));
+        }
+        let framing = table.string("framing", &mut self.errors);
+        if let Some(framing) = framing.as_ref().filter(|framing| !["line", "length"].contains(&framing.as_str())) {
+            let message = format!("there is no framing `{}`", framing.as_str().escape_debug());
+            self.errors.push(
+                Diagnostic::new(Code::InvalidValue, message)
+                    .at(framing.span(), format!("expected {}", one_of(["line", "length"])))
+                    .suggest(closest(framing.as_str(), ["line", "length"])),
+            );
+        }
+        let sha256 = table.string("sha256", &mut self.errors);
+        if let Some(sha256) = &sha256
+            && (sha256.as_str().len() != 64 || !sha256.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            self.errors.push(
+                Diagnostic::new(Code::InvalidValue, "`sha256` in [artifacts.process] is no SHA-256")
+                    .at(sha256.span(), "expected 64 hexadecimal digits"),
+            );
+        }
+        Some(Process {
+            path: path?,
+            interpreter: table.text("interpreter", &mut self.errors),
+            entry: table.text("entry", &mut self.errors),
+            framing: framing.map(|framing| framing.to_string()),
+            sha256: sha256.map(|sha256| sha256.as_str().to_ascii_lowercase()),
+            size_bytes: table.integer("size_bytes", &mut self.errors),
+        })
+    }
+
+    fn limits(&mut self, root: &Table<'a>) -> Limits {
+        let Some(table) = root.table("limits", &LIMITS, &mut self.errors) else { return Limits::default() };
+        let memory = match self.limit(&table, "memory", Kind::Size) {
+            Some(Value::Size(size)) => Some(size),
+            _ => None,
+        };
+        let cpu = match self.limit(&table, "cpu", Kind::Float) {
+            Some(Value::Float(cpu)) => Some(cpu),
+            _ => None,
+        };
+        let files = table.integer("files", &mut self.errors);
+        for (key, none) in
+            [("memory", memory == Some(0)), ("files", files == Some(0)), ("cpu", cpu.is_some_and(|cpu| cpu <= 0.0))]
+        {
+            if none {
+                let span = table.get(key).map(Spanned::span).unwrap_or_default();
+                let message = format!("`{key}` in [limits] leaves nothing");
+                self.errors.push(Diagnostic::new(Code::InvalidValue, message).at(span, "expected more than 0"));
+            }
+        }
+        Limits { memory, files, cpu }
+    }
+
+    fn limit(&mut self, table: &Table<'a>, key: &'static str, kind: Kind) -> Option<Value> {
+        let node = table.get(key)?;
+        let ty = Type { kind, optional: false, bounds: crate::Bounds::default(), span: table.key_span(key) };
+        let reader = value::Reader {
+            types: &BTreeMap::new(),
+            place: format!("`{key}` in [limits]"),
+            code: Code::InvalidValue,
+            declared: None,
+        };
+        reader.read(node, &ty, &mut self.errors)
+    }
+
+    fn env(&mut self, root: &Table<'a>) -> Vec<Name> {
+        let Some(table) = root.table("env", &ENV, &mut self.errors) else { return Vec::new() };
+        let mut names = table.strings("pass", &mut self.errors);
+        for name in &names {
+            let text = name.as_str();
+            if text.starts_with("IXT_") {
+                let message = format!("`{}` is for the host alone", text.escape_debug());
+                self.errors.push(
+                    Diagnostic::new(Code::ReservedName, message)
+                        .at(name.span(), "the host sets all variables that begin with `IXT_`"),
+                );
+            } else if text.starts_with(|c: char| c.is_ascii_digit())
+                || text.is_empty()
+                || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            {
+                let message = format!("`{}` can't name an environment variable", text.escape_debug());
+                self.errors.push(
+                    Diagnostic::new(Code::InvalidName, message)
+                        .at(name.span(), "expected ASCII letters, digits and `_`, not beginning with a digit"),
+                );
+            }
+        }
+        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        names
+    }
+}
+
+/// Warns of config keys that nobody should give any more, and everybody has to.
+fn check_deprecated_config(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
+    for key in manifest.config.iter().filter(|key| key.deprecated.is_some() && key.is_required()) {
+        let message = format!("the config key `{}` is deprecated, and required", key.name);
+        warnings.push(
+            Diagnostic::new(Code::RequiredDeprecated, message)
+                .at(key.name.span(), "every host still has to give a value")
+                .help("give it a default, or make it optional"),
+        );
+    }
+}
+
+/// Warns if the module says where it runs, and that is not as a process.
+fn check_target(manifest: &Manifest, document: &DeTable<'_>, warnings: &mut Vec<Diagnostic>) {
+    let targets = &manifest.module.runtime_targets;
+    if targets.is_empty() || targets.iter().any(|target| target.eq_ignore_ascii_case(PROCESS_TARGET)) {
+        return;
+    }
+    let span = document
+        .get("module")
+        .and_then(|module| module.get_ref().as_table()?.get("runtime_targets"))
+        .map(Spanned::span)
+        .unwrap_or_default();
+    warnings.push(
+        Diagnostic::new(Code::NotAProcess, "the module does not run as a process")
+            .at(span, format!("without `{PROCESS_TARGET}`"))
+            .help(format!("add \"{PROCESS_TARGET}\": that is what this host starts")),
+    );
 }

@@ -1,121 +1,212 @@
-//! Takes a TOML table apart key by key. It remembers which keys were asked for, so that whatever is left is reported as
-//! unknown: nothing in a manifest is ever ignored.
+//! Takes a TOML table apart key by key, by its form in [`language`](crate::language): a key that the form does not have
+//! is reported, so nothing in a manifest is ever ignored.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::Name;
-use crate::{Diagnostic, Span};
+use crate::language::{Kind, TableSpec};
+use crate::model::{Deprecated, Name};
+use crate::suggest::closest;
+use crate::{Code, Diagnostic, Span};
+
+/// A value in the document.
+pub(crate) type Node<'a> = &'a Spanned<DeValue<'a>>;
+
+/// Beyond this many, the keys of a table are too many to be listed in a message.
+const LISTED: usize = 8;
 
 pub(crate) struct Table<'a> {
     entries: &'a DeTable<'a>,
-    span: Span,
     place: String,
-    known: Vec<&'static str>,
+    spec: &'static TableSpec,
 }
 
 impl<'a> Table<'a> {
-    /// `span` is where to point when a key is missing, `place` how messages call the table.
-    pub(crate) fn new(entries: &'a DeTable<'a>, span: Span, place: impl Into<String>) -> Self {
-        Self { entries, span, place: place.into(), known: Vec::new() }
+    /// Checks that every key is known and none is missing. `span` is where to point when one is, `place` how messages
+    /// call the table.
+    pub(crate) fn new(
+        entries: &'a DeTable<'a>,
+        span: &Span,
+        place: impl Into<String>,
+        spec: &'static TableSpec,
+        errors: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let table = Self { entries, place: place.into(), spec };
+        for key in entries.keys() {
+            let name = key.get_ref().as_ref();
+            if !spec.keys.iter().any(|known| known.name == name) {
+                errors.push(table.unknown(name, key.span()));
+            }
+        }
+        for key in spec.keys.iter().filter(|key| key.required && !entries.contains_key(key.name)) {
+            let message = match key.kind {
+                Kind::Table(section) => format!("{} has no {}", table.place, section.title),
+                _ => format!("{} has no `{}`", table.place, key.name),
+            };
+            let add = format!("add `{} = {}`", key.name, key.example);
+            errors.push(Diagnostic::new(Code::MissingKey, message).at(span.clone(), add));
+        }
+        table
     }
 
-    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.known.push(key);
+    fn unknown(&self, name: &str, span: Span) -> Diagnostic {
+        let known = self.spec.keys.iter().map(|key| key.name);
+        let message = format!("unknown key `{}` in {}", name.escape_debug(), self.place);
+        match closest(name, known.clone()) {
+            Some(meant) => Diagnostic::new(Code::UnknownKey, message).at(span, "").suggest(Some(meant)),
+            None if self.spec.keys.len() <= LISTED => {
+                Diagnostic::new(Code::UnknownKey, message).at(span, format!("expected {}", one_of(known)))
+            }
+            None => {
+                Diagnostic::new(Code::UnknownKey, message).at(span, "").help(format!("the keys are {}", list(known)))
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: &'static str) -> Option<Node<'a>> {
+        debug_assert!(self.spec.keys.iter().any(|known| known.name == key), "{key} is not in the language");
         self.entries.get(key)
     }
 
-    pub(crate) fn string(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<Name> {
-        let value = self.value(key)?;
+    /// Where a key itself stands, to point at it.
+    pub(crate) fn key_span(&self, key: &str) -> Span {
+        self.entries.get_key_value(key).map(|(key, _)| key.span()).unwrap_or_default()
+    }
+
+    /// How messages call the table.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) fn string(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<Name> {
+        let value = self.get(key)?;
         match value.get_ref() {
             DeValue::String(text) => Some(Name::new(text.as_ref(), value.span())),
-            _ => {
-                errors.push(self.wrong_kind(key, value, "a string"));
-                None
-            }
+            _ => self.wrong_kind(key, value, "a string", errors),
         }
     }
 
-    pub(crate) fn required_string(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<Name> {
-        if !self.entries.contains_key(key) {
-            errors.push(self.missing(key));
-        }
-        self.string(key, errors)
-    }
-
-    pub(crate) fn text(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<String> {
+    pub(crate) fn text(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<String> {
         self.string(key, errors).map(|text| text.as_str().to_owned())
     }
 
-    pub(crate) fn strings(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<Name> {
-        let Some(value) = self.value(key) else { return Vec::new() };
-        let DeValue::Array(items) = value.get_ref() else {
-            errors.push(self.wrong_kind(key, value, "an array of strings"));
-            return Vec::new();
-        };
-        let mut strings = Vec::new();
-        for item in items {
-            match item.get_ref() {
-                DeValue::String(text) => strings.push(Name::new(text.as_ref(), item.span())),
-                _ => errors.push(
-                    Diagnostic::new(format!("`{key}` in {} must be an array of strings", self.place))
-                        .at(item.span(), expected("a string", item)),
-                ),
-            }
+    pub(crate) fn boolean(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<bool> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong_kind(key, value, "`true` or `false`", errors),
         }
-        strings
     }
 
-    /// The table at `key`, which messages call `[key]`.
-    pub(crate) fn table(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<Table<'a>> {
-        let value = self.value(key)?;
-        match value.get_ref() {
-            DeValue::Table(entries) => Some(Table::new(entries, value.span(), format!("[{key}]"))),
-            _ => {
-                errors.push(
-                    Diagnostic::new(format!("`{key}` must be a table")).at(value.span(), expected("a table", value)),
-                );
+    /// An integer that is not negative.
+    pub(crate) fn integer(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<u64> {
+        let value = self.get(key)?;
+        let DeValue::Integer(integer) = value.get_ref() else {
+            return self.wrong_kind(key, value, "an integer", errors);
+        };
+        // Not above i64: TOML has no greater integers, and what is in the model can be written back.
+        match i64::from_str_radix(integer.as_str(), integer.radix())
+            .ok()
+            .and_then(|integer| u64::try_from(integer).ok())
+        {
+            Some(integer) => Some(integer),
+            None => {
+                let message = format!("`{key}` in {} is out of range", self.place);
+                errors.push(Diagnostic::new(Code::InvalidValue, message).at(value.span(), "expected 0 to 2^63 - 1"));
                 None
             }
         }
     }
 
-    pub(crate) fn required_table(&mut self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<Table<'a>> {
-        if !self.entries.contains_key(key) {
-            errors.push(Diagnostic::new(format!("the manifest has no [{key}]")).at(self.span.clone(), ""));
-        }
-        self.table(key, errors)
+    /// A list of strings, each of them once.
+    pub(crate) fn strings(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<Name> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_kind(key, value, "an array of strings", errors).unwrap_or_default();
+        };
+        let place = format!("`{key}` in {}", self.place);
+        strings(items.iter(), &place, errors)
     }
 
-    /// All entries, for a table whose keys the author chooses.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (Name, &'a Spanned<DeValue<'a>>)> {
-        self.entries.iter().map(|(key, value)| (Name::new(key.get_ref().as_ref(), key.span()), value))
-    }
-
-    /// Reports every key that nobody asked for.
-    pub(crate) fn finish(self, errors: &mut Vec<Diagnostic>) {
-        for key in self.entries.keys() {
-            if !self.known.contains(&key.get_ref().as_ref()) {
-                let known = self.known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                errors.push(
-                    Diagnostic::new(format!("unknown key `{}` in {}", key.get_ref().escape_debug(), self.place))
-                        .at(key.span(), format!("expected one of {known}")),
-                );
-            }
+    pub(crate) fn deprecated(&self, errors: &mut Vec<Diagnostic>) -> Option<Deprecated> {
+        let value = self.get("deprecated")?;
+        match value.get_ref() {
+            DeValue::Boolean(false) => None,
+            DeValue::Boolean(true) => Some(Deprecated { instead: None }),
+            DeValue::String(text) => Some(Deprecated { instead: Some(text.to_string()) }),
+            _ => self.wrong_kind("deprecated", value, "`true`, or a string that says what to use instead", errors),
         }
     }
 
-    fn missing(&self, key: &str) -> Diagnostic {
-        Diagnostic::new(format!("{} has no `{key}`", self.place)).at(self.span.clone(), format!("add `{key} = \"…\"`"))
+    /// The table at `key`, whose form the language fixes.
+    pub(crate) fn table(
+        &self,
+        key: &'static str,
+        spec: &'static TableSpec,
+        errors: &mut Vec<Diagnostic>,
+    ) -> Option<Table<'a>> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Table(entries) => Some(Table::new(entries, &self.key_span(key), spec.title, spec, errors)),
+            _ => self.wrong_kind(key, value, "a table", errors),
+        }
     }
 
-    fn wrong_kind(&self, key: &str, value: &Spanned<DeValue<'_>>, kind: &str) -> Diagnostic {
-        Diagnostic::new(format!("`{key}` in {} must be {kind}", self.place)).at(value.span(), expected(kind, value))
+    /// The entries of the table at `key`, whose keys the author chooses.
+    pub(crate) fn entries(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<(Name, Node<'a>)> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        match value.get_ref() {
+            DeValue::Table(table) => entries(table),
+            _ => self.wrong_kind(key, value, "a table", errors).unwrap_or_default(),
+        }
+    }
+
+    fn wrong_kind<T>(&self, key: &str, value: Node<'_>, kind: &str, errors: &mut Vec<Diagnostic>) -> Option<T> {
+        errors.push(wrong_kind(&format!("`{key}` in {}", self.place), value, kind));
+        None
     }
 }
 
+/// All entries of a table.
+pub(crate) fn entries<'a>(table: &'a DeTable<'a>) -> Vec<(Name, Node<'a>)> {
+    table.iter().map(|(key, value)| (Name::new(key.get_ref().as_ref(), key.span()), value)).collect()
+}
+
+/// The strings of an array, each of them once.
+pub(crate) fn strings<'a>(
+    items: impl Iterator<Item = &'a Spanned<DeValue<'a>>>,
+    place: &str,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<Name> {
+    let mut strings = Vec::new();
+    let mut first = std::collections::HashMap::<&str, Span>::new();
+    for item in items {
+        let DeValue::String(text) = item.get_ref() else {
+            errors.push(wrong_kind(&format!("an item of {place}"), item, "a string"));
+            continue;
+        };
+        match first.get(text.as_ref()) {
+            None => {
+                first.insert(text.as_ref(), item.span());
+                strings.push(Name::new(text.as_ref(), item.span()));
+            }
+            Some(first) => errors.push(
+                Diagnostic::new(Code::Duplicate, format!("`{}` is in {place} twice", text.escape_debug()))
+                    .at(item.span(), "listed again here")
+                    .related(first.clone(), "first listed here"),
+            ),
+        }
+    }
+    strings
+}
+
+/// A value that is not of the kind that the language wants there.
+pub(crate) fn wrong_kind(what: &str, value: Node<'_>, kind: &str) -> Diagnostic {
+    Diagnostic::new(Code::WrongKind, format!("{what} must be {kind}")).at(value.span(), expected(kind, value))
+}
+
 /// The label for a value of the wrong kind.
-pub(crate) fn expected(kind: &str, value: &Spanned<DeValue<'_>>) -> String {
+pub(crate) fn expected(kind: &str, value: Node<'_>) -> String {
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -126,4 +217,15 @@ pub(crate) fn expected(kind: &str, value: &Spanned<DeValue<'_>>) -> String {
         DeValue::Table(_) => "a table",
     };
     format!("expected {kind}, found {found}")
+}
+
+/// Names for a message: `` `a`, `b` ``.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Names for a message, where one of them is wanted.
+pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let many = names.clone().into_iter().nth(1).is_some();
+    if many { format!("one of {}", list(names)) } else { list(names) }
 }

@@ -1,8 +1,9 @@
 //! The configuration that a module is started with: the manifest's defaults, and what was set instead.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use ixt_manifest::{ConfigKey, Manifest, Type, Value as Default};
+use ixt_manifest::{Case, Field, Kind, Manifest, Message, Shape, Type, Value as Default};
 use ixt_protocol::{decode_base64, encode_base64};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 /// Whatever is set is checked against the manifest, and no error shows a value: it may be secret.
 #[derive(Clone)]
 pub struct Config<'a> {
-    keys: &'a [ConfigKey],
+    manifest: &'a Manifest,
     values: Map<String, Value>,
 }
 
@@ -64,21 +65,23 @@ impl<'a> Config<'a> {
     /// The defaults of a manifest.
     #[must_use]
     pub fn of(manifest: &'a Manifest) -> Self {
-        let keys = &manifest.config;
-        let defaults = keys.iter().filter_map(|key| Some((key.name.to_string(), json(key.default.as_ref()?))));
-        Self { keys, values: defaults.collect() }
+        let keys = manifest.config.iter();
+        let defaults = keys.filter_map(|key| Some((key.name.to_string(), json(key.default.as_ref()?))));
+        Self { manifest, values: defaults.collect() }
     }
 
-    /// Sets a key from text, as it stands on a command line or in an environment variable: a `string` as it is, `bytes`
-    /// in base64, anything else as JSON.
+    /// Sets a key from text, as it stands on a command line or in an environment variable: what is text in JSON as it is
+    /// (`bytes` in base64), anything else as JSON.
     ///
     /// # Errors
     ///
     /// If the manifest has no such key, or the text is not of its type.
     pub fn set_text(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
-        let value = match required_type(ty) {
-            Type::String | Type::Bytes => Value::from(text),
+        let value = match self.kind(ty) {
+            Kind::String | Kind::Bytes | Kind::Duration | Kind::Size | Kind::Path | Kind::Datetime | Kind::Enum(_) => {
+                Value::from(text)
+            }
             _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
         };
         self.set(key, ty, value)
@@ -92,7 +95,7 @@ impl<'a> Config<'a> {
     /// If the manifest has no such key, or the content is not of its type.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
-        if *required_type(ty) == Type::Bytes {
+        if *self.kind(ty) == Kind::Bytes {
             return self.set(key, ty, Value::from(encode_base64(content)));
         }
         let text = std::str::from_utf8(content).map_err(|_| wrong_type(key, ty, "text in UTF-8"))?;
@@ -101,16 +104,28 @@ impl<'a> Config<'a> {
     }
 
     fn type_of(&self, key: &str) -> Result<&'a Type, ConfigError> {
-        self.keys.iter().find(|declared| declared.name.as_str() == key).map(|declared| &declared.ty).ok_or_else(|| {
+        let keys = &self.manifest.config;
+        keys.iter().find(|declared| declared.name.as_str() == key).map(|declared| &declared.ty).ok_or_else(|| {
             ConfigError::UnknownKey {
                 key: key.to_owned(),
-                known: self.keys.iter().map(|key| key.name.to_string()).collect(),
+                known: keys.iter().map(|key| key.name.to_string()).collect(),
             }
         })
     }
 
+    /// What the values of a type are, behind the newtypes.
+    fn kind(&self, ty: &'a Type) -> &'a Kind {
+        let Kind::Named(name) = &ty.kind else { return &ty.kind };
+        match self.manifest.find_type(name).map(|definition| &definition.shape) {
+            Some(Shape::Newtype(inner)) => self.kind(inner),
+            // An enum is text, as is this.
+            Some(Shape::Enum { .. }) => &Kind::String,
+            _ => &ty.kind,
+        }
+    }
+
     fn set(&mut self, key: &str, ty: &Type, value: Value) -> Result<(), ConfigError> {
-        check(&value, ty).map_err(|expected| wrong_type(key, ty, expected))?;
+        Checker { manifest: self.manifest }.check(&value, ty).map_err(|expected| wrong_type(key, ty, &expected))?;
         self.values.insert(key.to_owned(), value);
         Ok(())
     }
@@ -121,9 +136,8 @@ impl<'a> Config<'a> {
     ///
     /// If a key that has no default was not set.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let missing =
-            |key: &&ConfigKey| !matches!(key.ty, Type::Optional(_)) && !self.values.contains_key(key.name.as_str());
-        let missing: Vec<_> = self.keys.iter().filter(missing).map(|key| key.name.to_string()).collect();
+        let missing = |key: &&Field| key.is_required() && !self.values.contains_key(key.name.as_str());
+        let missing: Vec<_> = self.manifest.config.iter().filter(missing).map(|key| key.name.to_string()).collect();
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { keys: missing }) }
     }
 
@@ -138,41 +152,138 @@ fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {
     ConfigError::WrongType { key: key.to_owned(), expected: format!("{expected} (its type is `{ty}`)") }
 }
 
-fn required_type(ty: &Type) -> &Type {
-    match ty {
-        Type::Optional(inner) => inner,
-        ty => ty,
-    }
-}
-
 fn json(default: &Default) -> Value {
+    let object = |values: &BTreeMap<String, Default>| -> Map<String, Value> {
+        values.iter().map(|(key, value)| (key.clone(), json(value))).collect()
+    };
     match default {
-        Default::String(text) => Value::from(text.as_str()),
+        Default::String(text) | Default::Path(text) | Default::Datetime(text) | Default::Enum(text) => {
+            Value::from(text.as_str())
+        }
         Default::Integer(integer) => Value::from(*integer),
         Default::Float(float) => Value::from(*float),
         Default::Boolean(boolean) => Value::from(*boolean),
         Default::Bytes(bytes) => Value::from(encode_base64(bytes)),
+        Default::Duration(duration) => Value::from(humantime::format_duration(*duration).to_string()),
+        Default::Size(size) => Value::from(*size),
         Default::List(items) => items.iter().map(json).collect(),
+        Default::Map(values) | Default::Record(values) => Value::Object(object(values)),
+        Default::Union { case, fields } => {
+            let mut object = object(fields);
+            object.insert("type".to_owned(), Value::from(case.as_str()));
+            Value::Object(object)
+        }
     }
 }
 
-/// Whether a value is of a type; if not, what was expected.
-fn check(value: &Value, ty: &Type) -> Result<(), &'static str> {
-    let (fits, expected) = match ty {
-        Type::String => (value.is_string(), "a string"),
-        Type::Integer => (value.is_i64(), "an integer of at most 64 bits"),
-        Type::Float => (value.is_number(), "a number"),
-        Type::Boolean => (value.is_boolean(), "`true` or `false`"),
-        Type::Bytes => (value.as_str().is_some_and(|text| decode_base64(text).is_ok()), "base64 text"),
-        Type::List(item) => match value.as_array() {
-            Some(items) => return items.iter().try_for_each(|value| check(value, item)),
-            None => (false, "a JSON array"),
-        },
-        Type::Optional(inner) => return if value.is_null() { Ok(()) } else { check(value, inner) },
-        // The manifest's check leaves none in [config].
-        Type::Named(_) => (false, "another type"),
-    };
-    if fits { Ok(()) } else { Err(expected) }
+/// Whether values are of their types; if not, what was expected.
+struct Checker<'a> {
+    manifest: &'a Manifest,
+}
+
+impl Checker<'_> {
+    fn check(&self, value: &Value, ty: &Type) -> Result<(), String> {
+        if ty.optional && value.is_null() {
+            return Ok(());
+        }
+        let text = |parse: fn(&str) -> Result<Default, String>, expected: &str| {
+            value.as_str().and_then(|text| parse(text).ok()).ok_or_else(|| expected.to_owned())
+        };
+        let read = match &ty.kind {
+            Kind::String => text(|text| Ok(Default::String(text.to_owned())), "a string")?,
+            Kind::Path => text(|text| Ok(Default::Path(text.to_owned())), "a string")?,
+            Kind::Integer => Default::Integer(value.as_i64().ok_or("an integer of at most 64 bits")?),
+            Kind::Float => Default::Float(value.as_f64().ok_or("a number")?),
+            Kind::Boolean => Default::Boolean(value.as_bool().ok_or("`true` or `false`")?),
+            Kind::Bytes => {
+                text(|text| decode_base64(text).map(Default::Bytes).map_err(|error| error.to_string()), "base64 text")?
+            }
+            Kind::Duration => text(Default::duration, "a duration such as `250ms`")?,
+            Kind::Size => match value.as_u64() {
+                Some(size) => Default::Size(size),
+                None => text(Default::size, "a size such as `16MiB`")?,
+            },
+            Kind::Datetime => text(Default::datetime, "a point in time such as `2026-01-31T12:00:00Z`")?,
+            Kind::List(item) => {
+                let items = value.as_array().ok_or("a JSON array")?;
+                for (index, value) in items.iter().enumerate() {
+                    self.check(value, item).map_err(|expected| format!("at [{index}] {expected}"))?;
+                }
+                // Their number is all that matters for the bounds.
+                Default::List(vec![Default::Boolean(true); items.len()])
+            }
+            Kind::Map(ty) => {
+                let entries = value.as_object().ok_or("a JSON object")?;
+                for (key, value) in entries {
+                    self.check(value, ty).map_err(|expected| format!("at `{key}` {expected}"))?;
+                }
+                Default::Map(entries.keys().map(|key| (key.clone(), Default::Boolean(true))).collect())
+            }
+            Kind::Enum(values) => {
+                let mut names = values.iter().map(|value| value.name.as_str());
+                return one_of(value.as_str(), &mut names);
+            }
+            Kind::Table(fields) => return self.check_object(value, fields, None),
+            Kind::Named(name) => return self.check_named(value, name),
+        };
+        ty.bounds.check(&read)
+    }
+
+    fn check_named(&self, value: &Value, name: &str) -> Result<(), String> {
+        let Some(definition) = self.manifest.find_type(name) else { return Err(format!("a `{name}`")) };
+        match &definition.shape {
+            Shape::Newtype(ty) => self.check(value, ty),
+            Shape::Record(fields) => self.check_object(value, fields, None),
+            Shape::Enum { open: true, .. } if value.is_string() => Ok(()),
+            Shape::Enum { values, .. } => one_of(value.as_str(), &mut values.iter().map(|value| value.name.as_str())),
+            Shape::Union { cases, open } => self.check_union(value, cases, *open),
+        }
+    }
+
+    fn check_union(&self, value: &Value, cases: &[Case], open: bool) -> Result<(), String> {
+        let tag = value.get("type").and_then(Value::as_str);
+        let Some(case) = cases.iter().find(|case| Some(case.name.as_str()) == tag) else {
+            if open && tag.is_some() {
+                return Ok(());
+            }
+            let expected = one_of(None, &mut cases.iter().map(|case| case.name.as_str()));
+            return expected.map_err(|expected| format!("a JSON object with `type`: {expected}"));
+        };
+        match &case.content {
+            Message::Inline { fields, .. } => self.check_object(value, fields, Some("type")),
+            Message::Named(name) => match self.manifest.find_type(name.as_str()).map(|definition| &definition.shape) {
+                Some(Shape::Record(fields)) => self.check_object(value, fields, Some("type")),
+                _ => Err(format!("a `{name}`")),
+            },
+        }
+    }
+
+    fn check_object(&self, value: &Value, fields: &[Field], tag: Option<&str>) -> Result<(), String> {
+        let object = value.as_object().ok_or("a JSON object")?;
+        for (key, value) in object.iter().filter(|(key, _)| tag != Some(key.as_str())) {
+            let Some(field) = fields.iter().find(|field| field.name.as_str() == key) else {
+                return Err(format!("no `{key}`"));
+            };
+            if !value.is_null() || field.is_required() {
+                self.check(value, &field.ty).map_err(|expected| format!("at `{key}` {expected}"))?;
+            }
+        }
+        match fields.iter().find(|field| field.is_required() && !object.contains_key(field.name.as_str())) {
+            Some(missing) => Err(format!("a value for `{}`", missing.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn one_of(value: Option<&str>, names: &mut dyn Iterator<Item = &str>) -> Result<(), String> {
+    let mut expected = Vec::new();
+    for name in names {
+        if value == Some(name) {
+            return Ok(());
+        }
+        expected.push(format!("`{name}`"));
+    }
+    Err(expected.join(" or "))
 }
 
 #[cfg(test)]

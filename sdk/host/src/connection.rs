@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ixt_protocol::{Frame, HostFrame, LineDecoder, ModuleFrame, Unreadable, code};
+use ixt_protocol::{ErrorBody, Frame, HostFrame, LineDecoder, ModuleFrame, Unreadable, code};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,7 +101,13 @@ impl Connection {
             }
         });
         let pending = Arc::<Mutex<Pending>>::default();
-        tokio::spawn(read(reader, LineDecoder::new(max_frame_bytes), Arc::clone(&pending), complain));
+        tokio::spawn(read(
+            reader,
+            LineDecoder::new(max_frame_bytes),
+            Arc::clone(&pending),
+            lines.downgrade(),
+            complain,
+        ));
         Self { lines, pending, max_frame_bytes }
     }
 
@@ -158,12 +164,13 @@ async fn read(
     mut reader: OwnedReadHalf,
     mut decoder: LineDecoder,
     pending: Arc<Mutex<Pending>>,
+    lines: mpsc::WeakUnboundedSender<Vec<u8>>,
     complain: impl Fn(String),
 ) {
     loop {
         while let Some(line) = decoder.next_frame() {
             match line {
-                Ok(line) => receive(line, &pending, &complain),
+                Ok(line) => receive(line, &pending, &lines, &complain),
                 Err(too_long) => {
                     // Whose reply it was is lost with it, so that every call could wait for it for ever.
                     let reply = wrong_reply(&too_long);
@@ -183,7 +190,12 @@ async fn read(
     pending.waiting.clear();
 }
 
-fn receive(line: &[u8], pending: &Mutex<Pending>, complain: &impl Fn(String)) {
+fn receive(
+    line: &[u8],
+    pending: &Mutex<Pending>,
+    lines: &mpsc::WeakUnboundedSender<Vec<u8>>,
+    complain: &impl Fn(String),
+) {
     let (id, reply) = match ModuleFrame::read(line) {
         Ok(Frame { id, body: ModuleFrame::Success { data } }) => (id, Ok(data.to_owned())),
         Ok(Frame { id, body: ModuleFrame::Error(error) }) => (
@@ -197,6 +209,30 @@ fn receive(line: &[u8], pending: &Mutex<Pending>, complain: &impl Fn(String)) {
                 retryable: error.retryable,
             }),
         ),
+        Ok(Frame { id, body: ModuleFrame::ServiceRequest(request) }) => {
+            // There is nobody else whom it could call.
+            let message =
+                format!("this host runs one module alone: it has no `{}.{}`", request.service, request.method);
+            let error = ErrorBody {
+                code: code::UNIMPLEMENTED.into(),
+                message: message.into(),
+                details: None,
+                retryable: false,
+            };
+            let mut line = Vec::new();
+            Frame { id, body: HostFrame::ServiceResponse(Err(error)) }.write(&mut line);
+            // If the host has hung up, nothing is written any more.
+            if let Some(lines) = lines.upgrade() {
+                let _ = lines.send(line);
+            }
+            return;
+        }
+        // It was answered at once.
+        Ok(Frame { body: ModuleFrame::Cancel, .. }) => return,
+        // A request is none of the replies; so is one of the wrong shape.
+        Err(Unreadable::Invalid { kind, error, .. }) if kind == "service_request" || kind == "cancel" => {
+            return complain(format!("skipped what it sent: {error}"));
+        }
         // A reply of the wrong shape ends its call (protocol).
         Err(Unreadable::Invalid { id, error, .. }) => (id, Err(wrong_reply(&error))),
         Err(unreadable) => return complain(format!("skipped what it sent: {unreadable}")),

@@ -1,58 +1,172 @@
 //! Reads the configuration key by key into the generated `Config`, and collects everything that is wrong with it.
 //!
-//! Generated code builds the struct in one expression and never returns early: where a key is wrong, a stand-in takes its
-//! place, and the struct is thrown away at the end. That keeps the code of a large configuration cheap to compile (a
+//! Generated code builds the struct in one expression and hardly returns early: where a key is wrong, a stand-in takes
+//! its place, and the struct is thrown away at the end. That keeps the code of a large configuration cheap to compile (a
 //! derived `Deserialize` of 2,000 fields is not), and reports all mistakes at once.
 
-use std::collections::BTreeMap;
-
 use ixt_protocol::{InvalidJson, read_json};
-use serde::de::DeserializeOwned;
-use serde_json::json;
-use serde_json::value::RawValue;
+use secrecy::{SecretSlice, SecretString};
+use serde_json::{Map, Value, json};
 
-use crate::{Error, Result};
+use crate::collect::{at, collect, note};
+use crate::record::unknown_key;
+use crate::rules::Rules;
+use crate::wire::Decode;
+use crate::{Bytes, Error, Result, log_error};
+
+/// What the manifest says about a key of the configuration, for tools that list or explain it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigKey {
+    name: &'static str,
+    type_name: &'static str,
+    description: Option<&'static str>,
+    default: Option<&'static str>,
+    required: bool,
+    secret: bool,
+    deprecated: Option<&'static str>,
+}
+
+impl ConfigKey {
+    /// A key that may be absent.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, type_name: &'static str) -> Self {
+        Self { name, type_name, description: None, default: None, required: false, secret: false, deprecated: None }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_description(mut self, description: &'static str) -> Self {
+        self.description = Some(description);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn deprecated(mut self, instead: &'static str) -> Self {
+        self.deprecated = Some(instead);
+        self
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its type, as the manifest calls it.
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn description(&self) -> Option<&'static str> {
+        self.description
+    }
+
+    /// Its default, as the manifest writes it. That of a secret is not told.
+    #[must_use]
+    pub const fn default(&self) -> Option<&'static str> {
+        self.default
+    }
+
+    /// Whether it has to be given.
+    #[must_use]
+    pub const fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Whether its value is never to be shown.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    /// If it is not to be used any more, what to use instead; empty if the manifest doesn't say.
+    #[must_use]
+    pub const fn deprecation(&self) -> Option<&'static str> {
+        self.deprecated
+    }
+}
 
 /// Implemented by the generated `Config`.
-pub trait FromConfig: Sized {
-    /// Takes every key that the manifest declares.
-    fn from_config(keys: &mut ConfigKeys<'_>) -> Self;
+pub trait FromConfig: Sized + 'static {
+    /// What the manifest says about the keys, sorted by name.
+    const KEYS: &'static [ConfigKey];
+
+    /// Takes every key that the manifest declares. `None` if one is wrong for which there is no stand-in.
+    fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
-/// The keys that the host sent and the mistakes found so far.
+/// The keys that the host sent.
 #[derive(Debug, Default)]
-pub struct ConfigKeys<'a> {
-    given: BTreeMap<String, &'a RawValue>,
-    mistakes: Vec<InvalidJson>,
+pub struct ConfigKeys {
+    given: Map<String, Value>,
 }
 
-impl ConfigKeys<'_> {
-    /// The value of a key that has no default.
-    pub fn required<T: DeserializeOwned + Default>(&mut self, key: &'static str) -> T {
-        self.take(key, |mistakes| {
-            mistakes.push(InvalidJson { path: key.to_owned(), message: "required, but not given".to_owned() });
-            T::default()
-        })
-        .unwrap_or_default()
+impl ConfigKeys {
+    /// The value of a key that has no default and whose type has no stand-in.
+    pub fn take<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
+        self.optional(key, rules, || note(key, "required, but not given".to_owned()))
+    }
+
+    /// The value of a key that has no default, or a stand-in if it is wrong.
+    pub fn required<T: Decode + Default>(&mut self, key: &'static str, rules: Rules) -> T {
+        self.take(key, rules).unwrap_or_default()
     }
 
     /// The value of a key, or else its default.
-    pub fn or_default<T: DeserializeOwned>(&mut self, key: &'static str, default: impl Fn() -> T) -> T {
-        self.take(key, |_| default()).unwrap_or_else(default)
+    pub fn or<T: Decode>(&mut self, key: &'static str, rules: Rules, default: T) -> T {
+        self.maybe(key, rules).unwrap_or(default)
     }
 
-    /// The value of a key or, if it was not given, what `absent` makes. `None` if it was given and is wrong.
-    fn take<T: DeserializeOwned>(
-        &mut self,
-        key: &'static str,
-        absent: impl FnOnce(&mut Vec<InvalidJson>) -> T,
-    ) -> Option<T> {
+    /// The value of a key that may be absent.
+    pub fn maybe<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
+        self.optional(key, rules, || ())
+    }
+
+    fn optional<T: Decode>(&mut self, key: &'static str, rules: Rules, absent: impl FnOnce()) -> Option<T> {
         // `null` is read as absent (protocol).
-        let Some(value) = self.given.remove(key).filter(|value| value.get() != "null") else {
-            return Some(absent(&mut self.mistakes));
+        let Some(value) = self.given.remove(key).filter(|value| !value.is_null()) else {
+            absent();
+            return None;
         };
-        let read = read_json(value.get().as_bytes());
-        read.map_err(|invalid| self.mistakes.push(without_value(invalid).under(key))).ok()
+        at(key, || T::decode(&value, rules))
+    }
+}
+
+impl Decode for SecretString {
+    fn decode<'de, D: serde::Deserializer<'de>>(deserializer: D, rules: Rules) -> std::result::Result<Self, D::Error> {
+        String::decode(deserializer, rules).map(Self::from)
+    }
+}
+
+impl Decode for SecretSlice<u8> {
+    fn decode<'de, D: serde::Deserializer<'de>>(deserializer: D, rules: Rules) -> std::result::Result<Self, D::Error> {
+        Bytes::decode(deserializer, rules).map(|bytes| Self::from(bytes.into_vec()))
     }
 }
 
@@ -60,8 +174,15 @@ impl ConfigKeys<'_> {
 fn without_value(mut invalid: InvalidJson) -> InvalidJson {
     if let Some(expected) = invalid.message.rfind(", expected ") {
         invalid.message = invalid.message[expected + 2..].to_owned();
-    } else if invalid.message.starts_with("not base64") {
-        "not base64".clone_into(&mut invalid.message);
+    } else if let Some(not) = invalid.message.strip_prefix("not ") {
+        // "not base64: …", "not a duration such as "250ms": …": the reason may quote the value.
+        let end = not.find(": ").unwrap_or(not.len());
+        invalid.message = format!("not {}", &not[..end]);
+    }
+    for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
+        if invalid.message == rust {
+            plain.clone_into(&mut invalid.message);
+        }
     }
     invalid
 }
@@ -72,18 +193,27 @@ fn without_value(mut invalid: InvalidJson) -> InvalidJson {
 ///
 /// `INVALID_INPUT` with every mistake.
 pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
-    let given = read_json::<BTreeMap<String, &RawValue>>(json.as_bytes())
+    let given = read_json::<Map<String, Value>>(json.as_bytes())
         .map_err(|invalid| Error::invalid_json("the configuration is not an object", &without_value(invalid)))?;
-    let mut keys = ConfigKeys { given, mistakes: Vec::new() };
-    let config = C::from_config(&mut keys);
-    let ConfigKeys { given, mut mistakes } = keys;
-    mistakes.extend(given.into_keys().map(|key| InvalidJson {
-        path: key,
-        message: "unknown key: the manifest declares none of this name".to_owned(),
-    }));
-    if mistakes.is_empty() {
-        return Ok(config);
+    for key in C::KEYS {
+        if let Some(instead) = key.deprecated
+            && given.contains_key(key.name)
+        {
+            let instead = if instead.is_empty() { String::new() } else { format!(": {instead}") };
+            log_error(format!("the config key `{}` is deprecated{instead}", key.name));
+        }
     }
+    let mut keys = ConfigKeys { given };
+    let (config, mut mistakes) = collect(|| C::from_config(&mut keys));
+    mistakes.extend(keys.given.into_iter().map(|(key, _)| {
+        let message = unknown_key(&key, C::KEYS.iter().map(|key| key.name));
+        InvalidJson { path: key, message }
+    }));
+    match config {
+        Some(config) if mistakes.is_empty() => return Ok(config),
+        _ => {}
+    }
+    let mistakes: Vec<_> = mistakes.into_iter().map(without_value).collect();
     let message = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let details: Vec<_> =
         mistakes.iter().map(|mistake| json!({ "path": mistake.path, "message": mistake.message })).collect();
@@ -91,7 +221,11 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
 }
 
 /// The configuration of a host that gives nothing. For manifests in which nothing is required.
+///
+/// # Panics
+///
+/// If something is.
 #[must_use]
 pub fn default_config<C: FromConfig>() -> C {
-    C::from_config(&mut ConfigKeys::default())
+    C::from_config(&mut ConfigKeys::default()).expect("nothing in the configuration is required")
 }

@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use ixt_protocol::{Handle, Priority};
 
+use crate::call::sealed::Sealed;
+use crate::call::{Caller, Calls, Link};
+
 /// The circumstances of one message (seeds: `context`, and what `message` says beside topic and payload). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context(Arc<Inner>);
@@ -12,7 +15,7 @@ pub struct Context(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     topic: String,
-    trace_id: String,
+    link: Link,
     source_module: String,
     timestamp: u64,
     priority: Priority,
@@ -20,11 +23,11 @@ struct Inner {
 }
 
 impl Context {
-    pub(crate) fn new(handle: &Handle<'_>) -> Self {
+    pub(crate) fn new(id: Option<u64>, handle: &Handle<'_>, calls: &Arc<Calls>) -> Self {
         let Handle { message, context } = handle;
         Self(Arc::new(Inner {
             topic: message.topic.to_string(),
-            trace_id: context.trace_id.to_string(),
+            link: Link::new(Arc::clone(calls), context.trace_id.to_string(), id),
             source_module: context.source_module.to_string(),
             timestamp: context.timestamp,
             priority: message.priority,
@@ -41,7 +44,7 @@ impl Context {
     /// The same for all messages that one cause sets off; empty if the host gave none.
     #[must_use]
     pub fn trace_id(&self) -> &str {
-        &self.0.trace_id
+        self.0.link.trace_id()
     }
 
     /// The caller, as `name:version`; empty if the host gave none.
@@ -70,15 +73,32 @@ impl Context {
     }
 }
 
+impl Caller for Context {}
+
+impl Sealed for Context {
+    fn link(&self) -> &Link {
+        &self.0.link
+    }
+}
+
 /// The module's view of its host, given to `Handler::init`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     module_id: Arc<str>,
+    link: Link,
+}
+
+impl Caller for Runtime {}
+
+impl Sealed for Runtime {
+    fn link(&self) -> &Link {
+        &self.link
+    }
 }
 
 impl Runtime {
-    pub(crate) fn new(module_id: &str) -> Self {
-        Self { module_id: module_id.into() }
+    pub(crate) fn new(module_id: &str, calls: &Arc<Calls>) -> Self {
+        Self { module_id: module_id.into(), link: Link::new(Arc::clone(calls), String::new(), None) }
     }
 
     /// This instance's id, `name:version/instance-NNN` (seeds: `IXT_MODULE_ID`).

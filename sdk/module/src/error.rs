@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use ixt_protocol::{InvalidJson, code};
+use ixt_protocol::{ErrorBody, InvalidJson, code};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -121,6 +121,18 @@ impl Error {
             cause = error.source();
         }
         causes
+    }
+
+    /// What the host answered.
+    pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
+        let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
+        Self(Box::new(Inner {
+            code: body.code.into_owned().into(),
+            message: body.message.into_owned(),
+            details: details.unwrap_or_default(),
+            retryable: body.retryable,
+            cause: None,
+        }))
     }
 
     /// Input that is wrong at a path.

@@ -38,6 +38,8 @@
 //! `UNKNOWN_TOPIC`; a payload or a configuration of the wrong shape `INVALID_INPUT`, naming the path of the key that is
 //! wrong. A handler that panics is answered `INTERNAL`, and the module lives on.
 
+mod call;
+mod collect;
 mod config;
 mod context;
 mod data;
@@ -47,25 +49,38 @@ mod health;
 mod in_flight;
 mod log;
 mod module;
+mod newtype;
 mod outgoing;
 mod panic;
 mod record;
+mod rules;
 mod session;
+mod suggest;
+mod text_enum;
 mod topic;
+mod union;
+mod wire;
 
+pub use call::Caller;
+pub use config::ConfigKey;
 pub use context::{Context, Runtime};
 pub use data::{Bytes, Payload, Response, decode_payload, encode_payload};
 pub use error::{Error, Result};
 pub use health::Health;
 pub use ixt_protocol::{Priority, code};
+#[cfg(feature = "datetime")]
+pub use jiff::Timestamp;
 pub use log::{log, log_error};
+pub use newtype::InvalidValue;
+pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use serde_json::{Value, json};
+pub use text_enum::UnknownValue;
 pub use topic::UnknownTopic;
 
-/// What a module's `main.rs` uses: [`Bytes`], [`Context`], [`Error`], [`Health`], [`Payload`], [`Response`], [`Result`] and
+/// What a module's `main.rs` uses: [`Bytes`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`], [`Response`], [`Result`] and
 /// [`Runtime`].
 pub mod prelude {
-    pub use crate::{Bytes, Context, Error, Health, Payload, Response, Result, Runtime};
+    pub use crate::{Bytes, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
 }
 
 /// Includes the code that `ixt_build::compile` generated from the crate's manifest.
@@ -79,26 +94,39 @@ macro_rules! include_module {
 /// What generated code uses. Nothing here is for authors, and all of it may change with `ixt-build`.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "pattern")]
+    pub use regex_lite::Regex;
     pub use serde;
 
-    pub use crate::__require_generation as require_generation;
+    pub use crate::call::{call, call_raw, publish, publish_raw};
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
     pub use crate::entry::{run, run_async};
-    pub use crate::module::{Handling, Module, handle};
-    pub use crate::record::{Record, RecordReader, deserialize_record};
+    pub use crate::module::{Handling, Module, handle_blocking, reply, request, taken};
+    pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter};
+    pub use crate::rules::{Rule, Rules};
+    pub use crate::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
     pub use crate::topic::find_topic;
+    pub use crate::union::{Case, Union, decode_union, encode_union};
+    #[cfg(feature = "datetime")]
+    pub use crate::wire::timestamp;
+    pub use crate::wire::{Decode, Encode};
+    pub use crate::{
+        __authors_type as authors_type, __deserialize as deserialize, __newtype as newtype, __pattern as pattern,
+        __require_generation as require_generation, __serde as serde_traits, __serialize as serialize,
+        __text_enum as text_enum, __union as union,
+    };
 }
 
 /// Refuses code that was generated for another version of this crate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {
-    (1u32) => {};
+    (2u32) => {};
     ($other:tt) => {
         compile_error!(concat!(
             "the ixt-build that generated this code does not fit this ixt-sdk (generation ",
             stringify!($other),
-            ", expected 1u32): take both from the same version in Cargo.toml"
+            ", expected 2u32): take both from the same version in Cargo.toml"
         ));
     };
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::config::FromConfig;
-use crate::{Context, Error, Health, Payload, Result, Runtime, UnknownTopic};
+use crate::{Context, Error, Health, Payload, Response, Result, Runtime, UnknownTopic};
 
 /// A module as the session sees it. Generated code implements it on top of the author's `Handler`.
 pub trait Module: Sized + Send + Sync + 'static {
@@ -30,6 +30,12 @@ pub trait Module: Sized + Send + Sync + 'static {
     fn init(config: Self::Config, runtime: Runtime) -> impl Future<Output = Result<Self>> + Send;
     /// The handler's method for a topic.
     fn handle(self: Arc<Self>, topic: Self::Topic, payload: Payload, context: Context) -> Handling;
+    /// The topics of the events that the module takes, sorted.
+    const EVENTS: &'static [&'static str] = &[];
+    /// The handler's method for the event with this index in `EVENTS`.
+    fn handle_event(self: Arc<Self>, _event: usize, _payload: Payload, _context: Context) -> Handling {
+        unreachable!("the module takes no events")
+    }
     /// `Handler::health_check`.
     fn health_check(&self) -> impl Future<Output = Result<Health>> + Send;
     /// `Handler::shutdown`.
@@ -63,19 +69,49 @@ impl<T: DeserializeOwned + Send> Request for T {
     }
 }
 
-/// Turns the payload into the request, and only then calls the handler; turns what it returns into the reply's data.
-pub fn handle<Req, Res, F, Fut>(payload: Payload, call: F) -> Handling
+/// The request that a payload holds. Only with that is the handler entered.
+///
+/// # Errors
+///
+/// `INVALID_INPUT` if the payload is not one.
+pub fn request<Req: Request>(payload: Payload) -> Result<Req> {
+    Req::read(payload)
+}
+
+/// The reply's data for what the handler returned.
+///
+/// # Errors
+///
+/// The handler's, and `INTERNAL` if the response can't be JSON.
+pub fn reply<Res: Serialize>(response: Result<Res>) -> Result<Box<RawValue>> {
+    Ok(to_raw_value(&response?)?)
+}
+
+/// The reply to an event: there is nothing to answer but that it was taken.
+///
+/// # Errors
+///
+/// The handler's.
+pub fn taken(taken: Result<()>) -> Result<Box<RawValue>> {
+    reply(taken.map(|()| Response::new()))
+}
+
+/// Runs a handler that may block its thread, on one where that is allowed.
+pub fn handle_blocking<Req, Res, F>(payload: Payload, call: F) -> Handling
 where
-    Req: Request,
+    Req: Request + 'static,
     Res: Serialize,
-    F: FnOnce(Req) -> Fut,
-    Fut: Future<Output = Result<Res>> + Send + 'static,
+    F: FnOnce(Req) -> Result<Res> + Send + 'static,
 {
-    match Req::read(payload) {
-        Err(error) => Box::pin(std::future::ready(Err(error))),
-        Ok(request) => {
-            let response = call(request);
-            Box::pin(async move { Ok(to_raw_value(&response.await?)?) })
+    Box::pin(async move {
+        let request = Req::read(payload)?;
+        let work = tokio::task::spawn_blocking(move || reply(call(request)));
+        match work.await {
+            Ok(replied) => replied,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::unavailable("the module is shutting down")),
+            },
         }
-    }
+    })
 }

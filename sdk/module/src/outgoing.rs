@@ -1,4 +1,4 @@
-//! Replies on their way to the host: written by one task, many at a time, so that no handler waits for the socket.
+//! Frames on their way to the host: written by one task, many at a time, so that no handler waits for the socket.
 
 use ixt_protocol::{ErrorBody, Frame, ModuleFrame, code};
 use serde_json::value::{RawValue, to_raw_value};
@@ -53,6 +53,25 @@ impl Outgoing {
     /// Takes over the limit that the host gave.
     pub(crate) fn set_max_frame_bytes(&self, max_frame_bytes: usize) {
         self.max_frame_bytes.store(max_frame_bytes, Ordering::Relaxed);
+    }
+
+    /// Sends a frame that is no reply.
+    ///
+    /// # Errors
+    ///
+    /// If it is larger than the host takes.
+    pub(crate) fn send(&self, frame: &Frame<ModuleFrame<'_>>) -> Result<()> {
+        let mut line = Vec::new();
+        frame.write(&mut line);
+        let (bytes, max) = (line.len() - 1, self.max_frame_bytes.load(Ordering::Relaxed));
+        if bytes > max {
+            let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
+            let error = Error::new(code::RESOURCE_EXHAUSTED, message);
+            return Err(error.detail("bytes", bytes).detail("max_frame_bytes", max));
+        }
+        // Fails only when the writer has ended because the host is gone, which ends all that waits.
+        let _ = self.lines.send(line);
+        Ok(())
     }
 
     /// Answers a request.

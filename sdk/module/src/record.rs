@@ -1,99 +1,264 @@
-//! Reads JSON objects into generated records. Unlike serde's derive this takes nothing but an object (not an array of the
-//! fields in order), and generated code stays small, which is what makes large manifests cheap to compile.
+//! Reads JSON objects into generated records, and writes them. Unlike serde's derive this takes nothing but an object (not
+//! an array of the fields in order), enforces the manifest's rules, and generated code stays small, which is what makes
+//! large manifests cheap to compile.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeMap;
+use serde::{Deserializer, Serializer};
 
-/// Implemented by every generated record.
-pub trait Record: Sized {
-    /// The fields' keys, sorted.
-    const KEYS: &'static [&'static str];
+use crate::collect;
+use crate::rules::Rules;
+use crate::suggest::closest;
+use crate::wire::{Decode, Decoder, Encode, Encoder};
 
-    /// Reads the fields, each by its index in `KEYS`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the reader.
-    fn read<'de, A: MapAccess<'de>>(reader: &mut RecordReader<A>) -> Result<Self, A::Error>;
+/// What the SDK knows about a field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    key: &'static str,
+    required: bool,
+    rules: Rules,
 }
 
-/// `Deserialize::deserialize` of every generated record.
-///
-/// # Errors
-///
-/// If it is not an object, lacks a field, or a field is not of its type. Unknown fields are ignored (protocol).
-pub fn deserialize_record<'de, R: Record, D: Deserializer<'de>>(deserializer: D) -> Result<R, D::Error> {
-    struct RecordVisitor<R>(PhantomData<R>);
-
-    impl<'de, R: Record> Visitor<'de> for RecordVisitor<R> {
-        type Value = R;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<R, A::Error> {
-            R::read(&mut RecordReader { map, keys: R::KEYS })
-        }
+impl Field {
+    /// A field without which there is no object.
+    #[must_use]
+    pub const fn required(key: &'static str) -> Self {
+        Self { key, required: true, rules: &[] }
     }
 
-    deserializer.deserialize_map(RecordVisitor(PhantomData))
+    /// A field that may be absent.
+    #[must_use]
+    pub const fn optional(key: &'static str) -> Self {
+        Self { key, required: false, rules: &[] }
+    }
+
+    /// What its value has to keep to.
+    #[must_use]
+    pub const fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+}
+
+/// A generated record that can be read.
+pub trait DecodeRecord: Sized {
+    /// The fields, sorted by key.
+    const FIELDS: &'static [Field];
+
+    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong; the reader knows why.
+    fn decode_fields<'de, A: MapAccess<'de>>(reader: &mut RecordReader<'de, A>) -> Option<Self>;
+}
+
+/// A generated record that can be written.
+pub trait EncodeRecord {
+    /// Writes the fields.
+    fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
+}
+
+impl<R: DecodeRecord> Decode for R {
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D, _rules: Rules) -> Result<Self, D::Error> {
+        struct RecordVisitor<R>(PhantomData<R>);
+
+        impl<'de, R: DecodeRecord> Visitor<'de> for RecordVisitor<R> {
+            type Value = R;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<R, A::Error> {
+                let mut reader = RecordReader::new(map, R::FIELDS);
+                let record = R::decode_fields(&mut reader);
+                reader.finish(record)
+            }
+        }
+
+        deserializer.deserialize_map(RecordVisitor(PhantomData))
+    }
+}
+
+impl<R: EncodeRecord> Encode for R {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut writer = RecordWriter::new(serializer.serialize_map(None)?);
+        self.encode_fields(&mut writer);
+        writer.finish()
+    }
+}
+
+/// serde's traits for a generated type, so that it can be used wherever they are asked for.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __serde {
+    ($type:ty) => {
+        $crate::__private::serialize!($type);
+        $crate::__private::deserialize!($type);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __serialize {
+    ($type:ty) => {
+        #[allow(deprecated)]
+        impl $crate::__private::serde::Serialize for $type {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::__private::Encode::encode(self, serializer)
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deserialize {
+    ($type:ty) => {
+        #[allow(deprecated)]
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::__private::Decode::decode(deserializer, &[])
+            }
+        }
+    };
 }
 
 /// The fields of one object.
-#[derive(Debug)]
-pub struct RecordReader<A> {
+pub struct RecordReader<'de, A: MapAccess<'de>> {
     map: A,
-    keys: &'static [&'static str],
+    fields: &'static [Field],
+    seen: Seen,
+    /// The index of the field whose value is next.
+    current: usize,
+    /// Why the object can't be read.
+    error: Option<A::Error>,
+    /// Whether all mistakes are wanted, and not only the first.
+    collecting: bool,
+    input: PhantomData<&'de ()>,
 }
 
-impl<'de, A: MapAccess<'de>> RecordReader<A> {
-    /// The index of the next field in `KEYS`, or one beyond them if it is not known; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// If the JSON is wrong.
-    pub fn next_key(&mut self) -> Result<Option<usize>, A::Error> {
-        self.map.next_key_seed(Key(self.keys))
+impl<'de, A: MapAccess<'de>> RecordReader<'de, A> {
+    pub(crate) fn new(map: A, fields: &'static [Field]) -> Self {
+        let collecting = collect::is_collecting();
+        Self { map, fields, seen: Seen::default(), current: 0, error: None, collecting, input: PhantomData }
+    }
+
+    /// The index of the next field in `FIELDS`, or one beyond them if it is not known; `None` at the end, and after a
+    /// mistake.
+    #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
+    pub fn next(&mut self) -> Option<usize> {
+        if self.error.is_some() && !self.collecting {
+            return None;
+        }
+        match self.map.next_key_seed(Key { fields: self.fields, collecting: self.collecting }) {
+            Ok(Some(index)) => {
+                self.current = index;
+                if index == self.fields.len() {
+                    if self.collecting {
+                        // It was noted.
+                        self.error.get_or_insert_with(|| A::Error::custom("unknown key"));
+                    }
+                } else if self.seen.contains(index) {
+                    self.error = Some(A::Error::duplicate_field(self.fields[index].key));
+                    return None;
+                }
+                Some(index)
+            }
+            Ok(None) => {
+                self.check_complete();
+                None
+            }
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    fn check_complete(&mut self) {
+        for (index, field) in self.fields.iter().enumerate() {
+            if field.required && !self.seen.contains(index) {
+                if self.collecting {
+                    collect::note(field.key, "required, but not given".to_owned());
+                }
+                self.error.get_or_insert_with(|| A::Error::missing_field(field.key));
+            }
+        }
     }
 
     /// Passes over the value of a field that is not known.
-    ///
-    /// # Errors
-    ///
-    /// If the JSON is wrong.
-    pub fn skip(&mut self) -> Result<(), A::Error> {
-        self.map.next_value::<IgnoredAny>().map(drop)
+    pub fn skip(&mut self) {
+        if let Err(error) = self.map.next_value::<IgnoredAny>() {
+            self.error = Some(error);
+        }
     }
 
     /// Reads the value of a field that is known.
-    ///
-    /// # Errors
-    ///
-    /// If it is not of its type, or is there for the second time.
-    pub fn value<T: Deserialize<'de>>(&mut self, index: usize, field: &mut Option<T>) -> Result<(), A::Error> {
-        if field.is_some() {
-            return Err(A::Error::duplicate_field(self.keys[index]));
+    pub fn value<T: Decode>(&mut self, slot: &mut Option<T>) {
+        let Field { key, rules, .. } = self.fields[self.current];
+        let seed = Decoder::<Option<T>>(rules, PhantomData);
+        let map = &mut self.map;
+        let value = if self.collecting {
+            collect::at(key, || map.next_value_seed(seed)).ok_or_else(|| A::Error::custom("a field is wrong"))
+        } else {
+            map.next_value_seed(seed)
+        };
+        match value {
+            // `null` is read as absent (protocol).
+            Ok(None) => {}
+            Ok(value) => {
+                *slot = value;
+                self.seen.insert(self.current);
+            }
+            Err(error) => {
+                // Wrong, but there.
+                self.seen.insert(self.current);
+                self.error = Some(error);
+            }
         }
-        *field = Some(self.map.next_value()?);
-        Ok(())
     }
 
-    /// The value of a field that must be there.
-    ///
-    /// # Errors
-    ///
-    /// If it isn't.
-    pub fn required<T>(&self, index: usize, field: Option<T>) -> Result<T, A::Error> {
-        field.ok_or_else(|| A::Error::missing_field(self.keys[index]))
+    pub(crate) fn finish<R>(self, record: Option<R>) -> Result<R, A::Error> {
+        match (self.error, record) {
+            (Some(error), _) => Err(error),
+            (None, Some(record)) => Ok(record),
+            (None, None) => Err(A::Error::custom("incomplete")),
+        }
+    }
+}
+
+/// Which fields there were. Few records have more fields than fit into the first part.
+#[derive(Debug, Default)]
+struct Seen {
+    first: u128,
+    others: Vec<usize>,
+}
+
+impl Seen {
+    fn contains(&self, index: usize) -> bool {
+        if index < 128 { self.first & (1 << index) != 0 } else { self.others.contains(&index) }
+    }
+
+    fn insert(&mut self, index: usize) {
+        if index < 128 {
+            self.first |= 1 << index;
+        } else {
+            self.others.push(index);
+        }
     }
 }
 
 /// Finds a key among those that are known.
-struct Key(&'static [&'static str]);
+struct Key {
+    fields: &'static [Field],
+    collecting: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for Key {
     type Value = usize;
@@ -111,6 +276,58 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
-        Ok(self.0.binary_search(&key).unwrap_or(self.0.len()))
+        let found = self.fields.binary_search_by(|field| field.key.cmp(key));
+        if found.is_err() && self.collecting {
+            collect::note(key, unknown_key(key, self.fields.iter().map(|field| field.key)));
+        }
+        Ok(found.unwrap_or(self.fields.len()))
+    }
+}
+
+/// What is wrong with a key of the configuration that the manifest does not declare.
+pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
+    match closest(key, known) {
+        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
+        None => "unknown key: the manifest declares none of this name".to_owned(),
+    }
+}
+
+/// Writes the fields of one object.
+pub struct RecordWriter<S: SerializeMap> {
+    map: S,
+    error: Option<S::Error>,
+}
+
+impl<S: SerializeMap> RecordWriter<S> {
+    pub(crate) fn new(map: S) -> Self {
+        Self { map, error: None }
+    }
+
+    /// Writes a field.
+    pub fn field<T: Encode + ?Sized>(&mut self, key: &'static str, value: &T) {
+        if self.error.is_none() {
+            self.error = self.map.serialize_entry(key, &Encoder(value)).err();
+        }
+    }
+
+    /// Writes a field that may be absent.
+    pub fn optional<T: Encode + ?Sized>(&mut self, key: &'static str, value: Option<&T>) {
+        if let Some(value) = value {
+            self.field(key, value);
+        }
+    }
+
+    /// Writes an entry that is no field of a record.
+    pub(crate) fn plain<T: serde::Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        if self.error.is_none() {
+            self.error = self.map.serialize_entry(key, value).err();
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<S::Ok, S::Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => self.map.end(),
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::call::Calls;
 use crate::config::read_config;
 use crate::in_flight::InFlight;
 use crate::module::Module;
@@ -51,6 +52,7 @@ pub(crate) async fn serve<M: Module>(
         stage: Stage::Connected,
         handler: Arc::new(OnceLock::new()),
         in_flight: Arc::new(InFlight::new(Arc::clone(&outgoing))),
+        calls: Arc::new(Calls::new(Arc::clone(&outgoing))),
         outgoing,
         ended,
     };
@@ -67,6 +69,7 @@ pub(crate) async fn serve<M: Module>(
             read = reader.read_buf(decoder.input()), if !host_gone => {
                 if !matches!(read, Ok(1..)) {
                     host_gone = true;
+                    session.calls.close();
                     session.shutdown(Cause::HostGone, None);
                 }
             }
@@ -115,6 +118,7 @@ struct Session<M> {
     stage: Stage,
     handler: Arc<OnceLock<Arc<M>>>,
     in_flight: Arc<InFlight>,
+    calls: Arc<Calls>,
     outgoing: Arc<Outgoing>,
     ended: mpsc::UnboundedSender<Ended>,
 }
@@ -141,11 +145,25 @@ impl<M: Module> Session<M> {
             HostFrame::Handle(handle) => match self.ready() {
                 Err(error) => self.outgoing.reply(id, &Err(error)),
                 Ok(handler) => {
-                    let context = Context::new(&handle);
+                    let context = Context::new(id, &handle, &self.calls);
                     let payload = Payload::from(handle.message.payload.into_owned());
                     self.in_flight.spawn(id, handle_message(handler, payload, context));
                 }
             },
+            HostFrame::Event(event) => match self.ready() {
+                Err(error) => self.outgoing.reply(id, &Err(error)),
+                Ok(handler) => {
+                    let context = Context::new(id, &event, &self.calls);
+                    let payload = Payload::from(event.message.payload.into_owned());
+                    self.in_flight.spawn(id, handle_event(handler, payload, context));
+                }
+            },
+            HostFrame::ServiceResponse(response) => {
+                let response = response.map(ToOwned::to_owned).map_err(Error::from_body);
+                if !self.calls.respond(id, response) {
+                    log_error("skipped a response that nobody waits for");
+                }
+            }
             HostFrame::HealthCheck => match self.ready() {
                 Err(error) => self.outgoing.reply(id, &Err(error)),
                 Ok(handler) => self.in_flight.spawn(id, async move {
@@ -158,6 +176,14 @@ impl<M: Module> Session<M> {
 
     fn unreadable(&self, unreadable: &Unreadable) {
         let reply = match unreadable {
+            Unreadable::Invalid { id, kind, error } if kind == "service_response" => {
+                // It ends its call; its id is none of the host's.
+                let error = Error::internal(format!("the host's response is wrong: {error}"));
+                if !self.calls.respond(*id, Err(error)) {
+                    log_error(format!("skipped what the host sent: {unreadable}"));
+                }
+                return;
+            }
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }
@@ -218,7 +244,7 @@ impl<M: Module> Session<M> {
             self.outgoing.set_max_frame_bytes(protocol.max_frame_bytes);
         }
         let module_id = if init.module_id.is_empty() { &self.module_id } else { &*init.module_id };
-        Ok((read_config(init.config.get())?, Runtime::new(module_id)))
+        Ok((read_config(init.config.get())?, Runtime::new(module_id, &self.calls)))
     }
 
     /// Stops taking requests, lets those in flight finish, closes the handler, answers if there is someone to answer,
@@ -269,6 +295,23 @@ async fn handle_message<M: Module>(handler: Arc<M>, payload: Payload, context: C
     })
     .await;
     if let Err(error) = &result {
+        log_causes(&name, error);
+    }
+    result
+}
+
+async fn handle_event<M: Module>(handler: Arc<M>, payload: Payload, context: Context) -> Reply {
+    let name = format!("the handler of the event `{}`", context.topic());
+    let result = caught(&name, async {
+        let event = M::EVENTS.binary_search(&context.topic()).map_err(|_| {
+            let message = format!("the module `{}` does not take the event `{}`", M::NAME, context.topic());
+            Error::new(code::UNKNOWN_TOPIC, message)
+        })?;
+        handler.handle_event(event, payload, context.clone()).await
+    })
+    .await;
+    if let Err(error) = &result {
+        log_error(format!("{name} failed: {error}"));
         log_causes(&name, error);
     }
     result

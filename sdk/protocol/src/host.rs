@@ -1,12 +1,15 @@
 //! What a host sends to a module.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::frame::{read_flat, required, write_line};
-use crate::{Frame, Unreadable, deserialize_base64, serialize_base64};
+use crate::{ErrorBody, Frame, InvalidJson, Unreadable, deserialize_base64, serialize_base64};
 
 /// A frame from the host.
 #[derive(Debug, Clone)]
@@ -15,6 +18,10 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// A message for one of the module's services. Boxed, for it is much larger than the others.
     Handle(Box<Handle<'a>>),
+    /// An event that the module takes: a message to whose sender nothing is answered.
+    Event(Box<Handle<'a>>),
+    /// What became of a service request of the module.
+    ServiceResponse(Result<&'a RawValue, ErrorBody<'a>>),
     /// Asks how the module is.
     HealthCheck,
     /// Asks the module to finish and exit.
@@ -49,7 +56,7 @@ pub struct ProtocolOffer {
     pub features: Vec<String>,
 }
 
-/// `handle`.
+/// `handle` and `event`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handle<'a> {
     /// What is asked.
@@ -151,15 +158,61 @@ struct Flat<'a> {
     module_id: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<ProtocolOffer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    message: Option<Message<'a>>,
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    code: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    message: Option<MessageOrText<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    details: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     grace_ms: Option<u64>,
 }
 
-const KINDS: &[&str] = &["init", "handle", "health_check", "shutdown", "cancel"];
+/// The `message` of a `handle` or an `event` is an object, that of a `service_response` a text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MessageOrText<'a> {
+    Message(Message<'a>),
+    Text(Cow<'a, str>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MessageOrTextVisitor;
+
+        impl<'de> Visitor<'de> for MessageOrTextVisitor {
+            type Value = MessageOrText<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Message::deserialize(MapAccessDeserializer::new(map)).map(MessageOrText::Message)
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(MessageOrText::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(MessageOrText::Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_any(MessageOrTextVisitor)
+    }
+}
+
+const KINDS: &[&str] = &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel"];
 
 impl<'a> HostFrame<'a> {
     /// Reads one line, without its end.
@@ -183,9 +236,19 @@ impl<'a> HostFrame<'a> {
                 module_id: flat.module_id,
                 protocol: flat.protocol,
             }),
-            "handle" => Self::Handle(Box::new(Handle {
-                message: required(flat.message, "message", id, "handle")?,
-                context: flat.context.unwrap_or_default(),
+            "handle" => Self::Handle(flat.handle("handle")?),
+            "event" => Self::Event(flat.handle("event")?),
+            "service_response" if required(flat.success, "success", id, "service_response")? => {
+                Self::ServiceResponse(Ok(required(flat.data, "data", id, "service_response")?))
+            }
+            "service_response" => Self::ServiceResponse(Err(ErrorBody {
+                code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "service_response")?,
+                message: match flat.message {
+                    Some(MessageOrText::Text(text)) => text,
+                    _ => Cow::Borrowed(""),
+                },
+                details: flat.details,
+                retryable: flat.retryable,
             })),
             "health_check" => Self::HealthCheck,
             "shutdown" => Self::Shutdown(Shutdown { grace_ms: flat.grace_ms }),
@@ -193,6 +256,20 @@ impl<'a> HostFrame<'a> {
             kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
         };
         Ok(Frame { id, body })
+    }
+}
+
+impl<'a> Flat<'a> {
+    fn handle(self, kind: &str) -> Result<Box<Handle<'a>>, Unreadable> {
+        let message = match self.message {
+            Some(MessageOrText::Message(message)) => message,
+            Some(MessageOrText::Text(_)) => {
+                let error = InvalidJson { path: "message".to_owned(), message: "expected an object".to_owned() };
+                return Err(Unreadable::Invalid { id: self.id, kind: kind.to_owned(), error });
+            }
+            None => required(None, "message", self.id, kind)?,
+        };
+        Ok(Box::new(Handle { message, context: self.context.unwrap_or_default() }))
     }
 }
 
@@ -207,10 +284,22 @@ impl Frame<HostFrame<'_>> {
                 protocol: init.protocol.clone(),
                 ..kind("init")
             },
-            HostFrame::Handle(handle) => {
+            HostFrame::Handle(handle) | HostFrame::Event(handle) => {
                 let Handle { message, context } = (**handle).clone();
-                Flat { message: Some(message), context: Some(context), ..kind("handle") }
+                let name = if matches!(self.body, HostFrame::Event(_)) { "event" } else { "handle" };
+                Flat { message: Some(MessageOrText::Message(message)), context: Some(context), ..kind(name) }
             }
+            HostFrame::ServiceResponse(Ok(data)) => {
+                Flat { success: Some(true), data: Some(data), ..kind("service_response") }
+            }
+            HostFrame::ServiceResponse(Err(error)) => Flat {
+                success: Some(false),
+                code: Cow::Borrowed(&error.code),
+                message: Some(MessageOrText::Text(Cow::Borrowed(&error.message))),
+                details: error.details,
+                retryable: error.retryable,
+                ..kind("service_response")
+            },
             HostFrame::HealthCheck => kind("health_check"),
             HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
             HostFrame::Cancel => kind("cancel"),

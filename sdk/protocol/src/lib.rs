@@ -44,7 +44,7 @@ pub use frame::{Frame, Unreadable};
 pub use host::{Context, Handle, HostFrame, Init, Message, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
 pub use line::{FrameTooLong, LineDecoder};
-pub use module::{ErrorBody, ModuleFrame, SdkInfo};
+pub use module::{CallContext, ErrorBody, ModuleFrame, SdkInfo, ServiceRequest};
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;

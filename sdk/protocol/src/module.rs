@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::frame::{read_flat, required, write_line};
 use crate::{Frame, Unreadable};
 
-/// A frame from a module: so far, the replies to the host's requests.
+/// A frame from a module: a reply to a request of the host, or a request of its own.
 #[derive(Debug, Clone)]
 pub enum ModuleFrame<'a> {
     /// The request was done.
@@ -18,6 +18,34 @@ pub enum ModuleFrame<'a> {
     },
     /// The request failed.
     Error(ErrorBody<'a>),
+    /// Asks the host for one of its services.
+    ServiceRequest(ServiceRequest<'a>),
+    /// Nobody waits any more for the service request with this id. Has no reply of its own.
+    Cancel,
+}
+
+/// `service_request`.
+#[derive(Debug, Clone)]
+pub struct ServiceRequest<'a> {
+    /// Which service of the host: `message_bus`, `event_bus` and so on.
+    pub service: Cow<'a, str>,
+    /// Which method of it.
+    pub method: Cow<'a, str>,
+    /// What the method takes, a JSON object.
+    pub params: &'a RawValue,
+    /// What it is part of.
+    pub context: CallContext<'a>,
+}
+
+/// What a request of a module is part of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CallContext<'a> {
+    /// The same for all messages that one cause sets off.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub trace_id: Cow<'a, str>,
+    /// The id of the host's request that the module is handling, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u64>,
 }
 
 /// Why a request failed (seeds: `error(code, message, details)`).
@@ -48,6 +76,14 @@ struct Flat<'a> {
     kind: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    service: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    method: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    context: Option<CallContext<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
@@ -60,7 +96,7 @@ struct Flat<'a> {
     retryable: bool,
 }
 
-const KINDS: &[&str] = &["success", "error"];
+const KINDS: &[&str] = &["success", "error", "service_request", "cancel"];
 
 impl<'a> ModuleFrame<'a> {
     /// Reads one line, without its end.
@@ -79,6 +115,18 @@ impl<'a> ModuleFrame<'a> {
                 details: flat.details,
                 retryable: flat.retryable,
             }),
+            "service_request" => {
+                let text = |text: Cow<'a, str>, name| {
+                    required(Some(text).filter(|text| !text.is_empty()), name, id, "service_request")
+                };
+                Self::ServiceRequest(ServiceRequest {
+                    service: text(flat.service, "service")?,
+                    method: text(flat.method, "method")?,
+                    params: required(flat.params, "params", id, "service_request")?,
+                    context: flat.context.unwrap_or_default(),
+                })
+            }
+            "cancel" => Self::Cancel,
             kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
         };
         Ok(Frame { id, body })
@@ -98,6 +146,14 @@ impl Frame<ModuleFrame<'_>> {
                 retryable: error.retryable,
                 ..kind("error")
             },
+            ModuleFrame::ServiceRequest(request) => Flat {
+                service: Cow::Borrowed(&request.service),
+                method: Cow::Borrowed(&request.method),
+                params: Some(request.params),
+                context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
+                ..kind("service_request")
+            },
+            ModuleFrame::Cancel => kind("cancel"),
         };
         write_line(&flat, output);
     }

@@ -1,0 +1,149 @@
+//! What an author can have otherwise than by default. One struct for the build script and the command, so that they can't
+//! differ; an option that matches nothing is an error, since it would otherwise be ignored without a word.
+
+use std::collections::BTreeMap;
+
+use ixt_manifest::{Code, Diagnostic};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::quote;
+
+use crate::items::{Item, Items};
+
+/// How the generated code is to differ from what it is by default. Types are called by their Rust names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Attributes for a type, such as `("Order", "#[derive(PartialOrd)]")`.
+    pub attributes: Vec<(String, String)>,
+    /// Types that the author's crate has itself, and their paths, such as `("Order", "crate::model::Order")`. They
+    /// implement serde's `Serialize` and `DeserializeOwned`; the manifest's rules for their fields are theirs to enforce.
+    pub replaced: Vec<(String, String)>,
+    /// The path of the SDK crate, where it is not `::ixt_sdk`.
+    pub sdk: Option<String>,
+}
+
+/// Options that were found to fit.
+#[derive(Default)]
+pub(crate) struct Tailoring {
+    attributes: BTreeMap<String, Vec<TokenStream>>,
+    replaced: BTreeMap<String, syn::Path>,
+    sdk: Option<TokenStream>,
+}
+
+impl Options {
+    pub(crate) fn check(&self, items: &Items<'_>) -> Result<Tailoring, Vec<Diagnostic>> {
+        let mut mistakes = Vec::new();
+        let names: Vec<String> = items.iter().map(|(ident, ..)| ident.to_string()).collect();
+        let mut known = |name: &str, option: &str| {
+            let known = names.iter().any(|known| known == name);
+            if !known {
+                let message = format!("the option `{option}` is for a type `{name}`, which is not generated");
+                mistakes.push(invalid(&message).help(format!("the types are {}", list(&names))));
+            }
+            known
+        };
+        let attributes: Vec<_> = self
+            .attributes
+            .iter()
+            .filter(|(name, _)| known(name, "attribute"))
+            .map(|(name, text)| (name, text))
+            .collect();
+        let replaced: Vec<_> =
+            self.replaced.iter().filter(|(name, _)| known(name, "replace")).map(|(name, text)| (name, text)).collect();
+
+        let mut tailoring = Tailoring::default();
+        for (name, text) in attributes {
+            match syn::parse::Parser::parse_str(syn::Attribute::parse_outer, text) {
+                Ok(attributes) if !attributes.is_empty() => {
+                    tailoring.attributes.entry(name.clone()).or_default().push(quote!(#(#attributes)*));
+                }
+                _ => mistakes.push(invalid(&format!("`{text}` is not an attribute")).help("write it as `#[…]`")),
+            }
+        }
+        for (name, text) in replaced {
+            match syn::parse_str::<syn::Path>(text) {
+                Ok(path) => drop(tailoring.replaced.insert(name.clone(), path)),
+                Err(_) => mistakes.push(invalid(&format!("`{text}` is not the path of a type"))),
+            }
+            if self.attributes.iter().any(|(other, _)| other == name) {
+                mistakes.push(invalid(&format!("`{name}` is replaced, so it takes no attributes")));
+            }
+            for (_, item, _) in items.iter() {
+                if let Item::Union { cases, .. } = item
+                    && let Some(case) = cases.iter().find(|case| case.is_of_type(name))
+                {
+                    let message = format!("`{name}` can't be replaced: it is the case `{}` of a union", case.name);
+                    mistakes.push(invalid(&message));
+                }
+            }
+        }
+        if let Some(text) = &self.sdk {
+            match syn::parse_str::<syn::Path>(text) {
+                Ok(path) => tailoring.sdk = Some(quote!(#path)),
+                Err(_) => mistakes.push(invalid(&format!("`{text}` is not the path of a crate"))),
+            }
+        }
+        if mistakes.is_empty() { Ok(tailoring) } else { Err(mistakes) }
+    }
+}
+
+fn invalid(message: &str) -> Diagnostic {
+    Diagnostic::new(Code::InvalidOption, message)
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Tailoring {
+    /// The author's attributes for a type.
+    pub(crate) fn attributes(&self, ident: &Ident) -> Option<TokenStream> {
+        let attributes = self.attributes.get(&ident.to_string())?;
+        Some(quote!(#(#attributes)*))
+    }
+
+    /// The code for a type that the author has, if this is one.
+    pub(crate) fn replacement(&self, ident: &Ident) -> Option<TokenStream> {
+        let path = self.replaced.get(&ident.to_string())?;
+        // The author's type may stand where this code is included.
+        let import = (!path.is_ident(ident)).then(|| {
+            quote! {
+                #[allow(unused_imports)]
+                pub(crate) use #path as #ident;
+            }
+        });
+        Some(quote! {
+            #import
+            ::ixt_sdk::__private::authors_type!(#ident);
+        })
+    }
+
+    /// The code with the author's path of the SDK.
+    pub(crate) fn with_sdk(&self, code: TokenStream) -> TokenStream {
+        match &self.sdk {
+            Some(sdk) => replace_sdk(code, sdk),
+            None => code,
+        }
+    }
+}
+
+fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
+    let mut replaced = Vec::<TokenTree>::new();
+    for token in code {
+        match token {
+            // Every path of the generated code begins with `::`.
+            TokenTree::Ident(ident) if ident == "ixt_sdk" => {
+                replaced.truncate(replaced.len() - 2);
+                replaced.extend(sdk.clone());
+            }
+            TokenTree::Group(group) => {
+                let content = replace_sdk(group.stream(), sdk);
+                replaced.push(proc_macro2::Group::new(group.delimiter(), content).into());
+            }
+            token => replaced.push(token),
+        }
+    }
+    replaced.into_iter().collect()
+}

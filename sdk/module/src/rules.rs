@@ -1,0 +1,119 @@
+//! What the values of a field have to keep to, as the manifest says: `min`, `max_length`, `pattern` and so on. Generated
+//! code holds them as data; they are enforced where values are read.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The rules for a value.
+pub type Rules = &'static [Rule];
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule {
+    /// `min` of an `integer`.
+    Min(i64),
+    /// `max` of an `integer`.
+    Max(i64),
+    /// `min` of a `float`.
+    MinFloat(f64),
+    /// `max` of a `float`.
+    MaxFloat(f64),
+    /// `min` of a `duration`.
+    MinDuration(Duration),
+    /// `max` of a `duration`.
+    MaxDuration(Duration),
+    /// `min` of a `size`.
+    MinSize(u64),
+    /// `max` of a `size`.
+    MaxSize(u64),
+    /// `min_length`.
+    MinLength(usize),
+    /// `max_length`.
+    MaxLength(usize),
+    /// `pattern`, and whether a text matches it.
+    Pattern(&'static str, fn(&str) -> bool),
+    /// The rules for each item of a list or value of a map.
+    Each(Rules),
+}
+
+impl Rule {
+    /// Whether a value of this length keeps to the rule.
+    pub(crate) fn allows_length(&self, length: usize) -> bool {
+        match self {
+            Self::MinLength(min) => length >= *min,
+            Self::MaxLength(max) => length <= *max,
+            _ => true,
+        }
+    }
+}
+
+/// The rules for the items among those for a list or a map.
+pub(crate) fn for_each(rules: Rules) -> Rules {
+    let each = rules.iter().find_map(|rule| match rule {
+        Rule::Each(rules) => Some(*rules),
+        _ => None,
+    });
+    each.unwrap_or_default()
+}
+
+/// Checks a value against rules, and says what it has to be instead. The value itself is not shown: it may be secret.
+///
+/// `unit` is what the length of such a value is counted in.
+pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) -> Result<(), String> {
+    match rules.iter().find(|rule| !allows(rule)) {
+        None => Ok(()),
+        Some(rule) => Err(format!("must be {}", Wanted { rule, unit })),
+    }
+}
+
+struct Wanted<'a> {
+    rule: &'a Rule,
+    unit: &'a str,
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, unit } = self;
+        match rule {
+            Rule::Min(min) => write!(f, "at least {min}"),
+            Rule::Max(max) => write!(f, "at most {max}"),
+            Rule::MinFloat(min) => write!(f, "at least {min}"),
+            Rule::MaxFloat(max) => write!(f, "at most {max}"),
+            Rule::MinDuration(min) => write!(f, "at least {}", humantime::format_duration(*min)),
+            Rule::MaxDuration(max) => write!(f, "at most {}", humantime::format_duration(*max)),
+            Rule::MinSize(min) => write!(f, "at least {}", bytesize::ByteSize(*min)),
+            Rule::MaxSize(max) => write!(f, "at most {}", bytesize::ByteSize(*max)),
+            Rule::MinLength(min) => write!(f, "at least {min} {unit} long"),
+            Rule::MaxLength(max) => write!(f, "at most {max} {unit} long"),
+            Rule::Pattern(pattern, _) => write!(f, "text that matches the pattern `{pattern}`"),
+            Rule::Each(_) => f.write_str("a list of something else"),
+        }
+    }
+}
+
+/// A rule for a pattern, whose regular expression is compiled when it is first needed.
+#[cfg(feature = "pattern")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pattern {
+    ($pattern:literal) => {
+        $crate::__private::Rule::Pattern($pattern, |text| {
+            static REGEX: ::std::sync::LazyLock<$crate::__private::Regex> = ::std::sync::LazyLock::new(|| {
+                $crate::__private::Regex::new($pattern).expect("the manifest's patterns were checked")
+            });
+            REGEX.is_match(text)
+        })
+    };
+}
+
+/// Without the feature, a module that has a pattern doesn't compile.
+#[cfg(not(feature = "pattern"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pattern {
+    ($pattern:literal) => {
+        compile_error!(
+            "the manifest has a `pattern`, for which ixt-sdk needs its feature `pattern`: cargo add ixt-sdk --features pattern"
+        )
+    };
+}
