@@ -134,11 +134,13 @@ fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
     // With RUST_BACKTRACE=1.
     let text = stderr(&scratch, "check");
     let expected = "\
-  error: unknown key `defualt` in the config key `days`
+  error[unknown-key]: unknown key `defualt` in the config key `days`
     --> manifest.toml:13:28
      |
   13 | days = { type = \"integer\", defualt = 3 }
-     |                            ^^^^^^^ expected one of `type`, `default`, `description`
+     |                            ^^^^^^^
+     |
+     = help: did you mean `default`?
 ";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("(exit status: 1)"), "{text}");
@@ -154,8 +156,77 @@ fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
 fn code_of_another_generation_is_refused_with_a_reason() {
     let main = MAIN.replace(
         "ixt_sdk::include_module!();",
-        "ixt_sdk::include_module!();\nixt_sdk::__private::require_generation!(2u32);",
+        "ixt_sdk::include_module!();\nixt_sdk::__private::require_generation!(1u32);",
     );
     let stderr = stderr(&Scratch::new("other", MANIFEST, &main), "check");
     assert!(stderr.contains("the ixt-build that generated this code does not fit this ixt-sdk"), "{stderr}");
+}
+
+#[test]
+fn what_is_suspicious_is_a_warning_of_the_build() {
+    let scratch = Scratch::new("suspicious", &format!("{MANIFEST}\n[types.Unused]\nx = \"string\"\n"), MAIN);
+    let output = scratch.cargo("check");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    let expected = "warning: suspicious@0.1.0: manifest.toml:26:8: the type `Unused` is never used; remove it, or use it \
+                    [unused-type]";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn options_change_the_generated_code() {
+    let main = MAIN
+        .replace("degrees: 21.5 })", "degrees: crate::model::Degrees::from(21.5) })")
+        .replace("degrees: day as f64", "degrees: crate::model::Degrees::from(day as f64)")
+        .replace("use ixt_sdk::prelude::*;", "use the_sdk::prelude::*;")
+        .replace("ixt_sdk::include_module!();", "include!(concat!(env!(\"OUT_DIR\"), \"/weather.rs\"));");
+    let model = "
+        mod model {
+            /// The author's own type, with serde's traits.
+            #[derive(Clone, Debug, PartialEq, PartialOrd)]
+            pub struct Degrees(f64);
+            impl From<f64> for Degrees { fn from(degrees: f64) -> Self { Self(degrees) } }
+            impl serde::Serialize for Degrees {
+                fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> { self.0.serialize(to) }
+            }
+            impl<'de> serde::Deserialize<'de> for Degrees {
+                fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+                    f64::deserialize(from).map(Self)
+                }
+            }
+        }
+        // Holds only with the option.
+        const _: fn(&Day, &Day) -> bool = |a, b| a < b;
+    ";
+    let manifest = MANIFEST.replace("degrees = \"float\"", "degrees = \"Degrees\"") + "[types]\nDegrees = \"float\"\n";
+    let scratch = Scratch::new("options", &manifest, &format!("{main}{model}"));
+    scratch.edit("Cargo.toml", "ixt-sdk = {", "serde = \"1\"\nthe_sdk = { package = \"ixt-sdk\",");
+    let build = |options: &str| {
+        scratch.write(
+            "build.rs",
+            &format!(
+                "fn main() {{ if let Err(error) = ixt_build::Builder::new(\"manifest.toml\"){options}.compile() {{ \
+                 eprintln!(\"{{error}}\"); std::process::exit(1) }} }}"
+            ),
+        );
+        let output = scratch.cargo("check");
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let options = r#".out_file("weather.rs").derive("Day", "PartialOrd").replace("Degrees", "crate::model::Degrees").sdk("::the_sdk")"#;
+    let (succeeded, text) = build(options);
+    assert!(succeeded && !text.contains("warning"), "{text}");
+
+    for (option, reason) in [
+        (
+            r#".derive("Dya", "Eq")"#,
+            "error[invalid-option]: the option `attribute` is for a type `Dya`, which is not generated",
+        ),
+        (r#".replace("WeatherReportRequest", "crate::X")"#, "which is not declared in [types]"),
+        (r#".attribute("Day", "derive(Eq)")"#, "`derive(Eq)` is not an attribute"),
+        (r#".replace("Day", "1")"#, "`1` is not the path of a type"),
+        (r#".out_file("../weather.rs")"#, "the output file `../weather.rs` is not a plain name"),
+    ] {
+        let (succeeded, text) = build(option);
+        assert!(!succeeded && text.contains(reason), "{option}: {text}");
+    }
 }

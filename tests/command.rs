@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ixt_tests::{Scratch, build, is_running, target_dir, workspace};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 /// `ixt` with these arguments, in the workspace's root.
 fn ixt(args: &[&str]) -> Command {
@@ -129,7 +130,10 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
 fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
     for (args, says) in [
         (&["call", "-m", "tests/fixture", "raw"][..], "no value for the config key `token`, which has no default"),
-        (&call_fixture(&["rwa"]), "the module `fixture` does not provide `rwa`; it provides: abort, add, big,"),
+        (
+            &call_fixture(&["rwa"]),
+            "the module `fixture` does not provide `rwa`; it provides: abort, add, announce, big,",
+        ),
         (&call_fixture(&["add", "{"]), "`add` takes a JSON object: EOF"),
         (&call_fixture(&["add", "[]"]), "`add` takes a JSON object: invalid type: sequence"),
         (&call_fixture(&["raw", "--data", "@/no/such/file"]), "can't read the request from /no/such/file"),
@@ -170,10 +174,10 @@ fn a_module_that_does_not_build_start_or_initialize_exits_3() {
     scratch.write("manifest.toml", "schema_version = \"3.0\"\n");
     let manifest = run(&["call", "-m", &dir, "s"]);
     assert_eq!(manifest.status, 3);
-    assert!(manifest.stderr.contains("error: the manifest has no [module]"), "{}", manifest.stderr);
+    assert!(manifest.stderr.contains("error[missing-key]: the manifest has no [module]"), "{}", manifest.stderr);
     let none = run(&["call", "-m", "/no/such/dir", "s"]);
     assert_eq!(none.status, 3);
-    assert!(none.stderr.starts_with("error: can't read `/no/such/dir/manifest.toml`: "), "{}", none.stderr);
+    assert!(none.stderr.starts_with("error[unreadable]: can't read `/no/such/dir/manifest.toml`: "), "{}", none.stderr);
     let no_crate = tempfile::tempdir().unwrap();
     std::fs::write(no_crate.path().join("manifest.toml"), self::manifest("m")).unwrap();
     let no_crate = run(&["call", "-m", &no_crate.path().display().to_string(), "s"]);
@@ -245,15 +249,52 @@ fn check_prints_what_is_wrong_and_exits_1() {
         format!("{}\n{}\n4 errors, in 2 of 3 checked\n", golden("schema-version.txt"), golden("colliding-fields.txt"));
     assert_eq!(wrong.stderr, expected, "the same text as in a build script, without colours");
 
-    for (path, says) in [("/no/such.toml", "No such file"), ("manifests", "Is a directory")] {
-        let unreadable = run(&["check", path]);
-        assert_eq!(unreadable.status, 1);
-        assert!(unreadable.stderr.contains(&format!("error: can't read `{path}`: {says}")), "{}", unreadable.stderr);
+    let unreadable = run(&["check", "/no/such.toml"]);
+    assert_eq!(unreadable.status, 1);
+    let expected = "error[unreadable]: can't read `/no/such.toml`: No such file or directory (os error 2)\n";
+    assert!(unreadable.stderr.starts_with(expected), "{}", unreadable.stderr);
+
+    let suspicious = run(&["check", "manifests/suspicious/not-a-process.toml"]);
+    assert_eq!(suspicious.status, 0, "a warning is no error");
+    assert!(suspicious.stderr.ends_with("\n1 warning, in 1 of 1 checked\n"), "{}", suspicious.stderr);
+}
+
+#[test]
+fn check_takes_directories() {
+    let examples = run(&["check", "examples"]);
+    assert_eq!((examples.status, examples.stderr.as_str()), (0, ""));
+    let valid = run(&["check", "manifests/valid", "examples"]);
+    assert_eq!(valid.status, 0, "{}", valid.stderr);
+    let invalid = run(&["check", "manifests/invalid"]);
+    let count = std::fs::read_dir(workspace().join("manifests/invalid")).unwrap().count();
+    let summary = format!("in {count} of {count} checked\n");
+    assert_eq!((invalid.status, invalid.stderr.ends_with(&summary)), (1, true), "{}", invalid.stderr);
+    let empty = tempfile::tempdir().unwrap();
+    let empty = run(&["check", &empty.path().display().to_string()]);
+    assert_eq!(empty.status, 2);
+    assert!(empty.stderr.starts_with("error: there is no manifest in `"), "{}", empty.stderr);
+    // Without a path, the manifests here.
+    let here = Command::new(build("ixt")).arg("check").current_dir(workspace().join("examples/echo")).output().unwrap();
+    assert_eq!(result(here).status, 0);
+}
+
+#[test]
+fn check_prints_json_for_programs() {
+    let result = run(&["check", "--format", "json", "manifests/invalid/colliding-fields.toml", "manifests/suspicious"]);
+    assert_eq!((result.status, result.stderr.as_str()), (1, ""));
+    let lines: Vec<Value> = result.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = &lines[0];
+    assert_eq!((&first["severity"], &first["code"]), (&json!("error"), &json!("name-collision")), "{first}");
+    let file = "manifests/invalid/colliding-fields.toml";
+    let text = std::fs::read_to_string(workspace().join(file)).unwrap();
+    for place in [&first["place"], &first["related"][0]] {
+        assert_eq!(place["file"], file);
+        let number = |key: &str| usize::try_from(place[key].as_u64().unwrap()).unwrap();
+        let line = text.lines().nth(number("line") - 1).unwrap();
+        let marked = &line[number("column") - 1..number("end_column") - 1];
+        assert!(first["message"].as_str().unwrap().contains(marked), "{marked}: {first}");
     }
-    let not_utf8 = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(not_utf8.path(), b"a = 1\nb = \"\xff\"\n").unwrap();
-    let not_utf8 = run(&["check", &not_utf8.path().display().to_string()]);
-    assert!(not_utf8.stderr.contains("is not UTF-8: the first wrong byte is in line 2"), "{}", not_utf8.stderr);
+    assert_eq!(lines.iter().filter(|line| line["severity"] == "warning").count(), 9);
 }
 
 #[test]
@@ -263,7 +304,44 @@ fn generate_prints_the_code() {
     assert_eq!((result.status, result.stdout == golden), (0, true));
     let result = run(&["generate", "manifests/invalid/empty.toml"]);
     assert_eq!((result.status, result.stdout.as_str()), (1, ""));
-    assert!(result.stderr.contains("error: the manifest has no `schema_version`"), "{}", result.stderr);
+    assert!(result.stderr.contains("error[missing-key]: the manifest has no `schema_version`"), "{}", result.stderr);
+}
+
+#[test]
+fn generate_writes_files_and_tells_which_are_stale() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let golden = |name: &str| std::fs::read_to_string(workspace().join("tests/golden/code").join(name)).unwrap();
+
+    let file = path("new/orders.rs");
+    let fresh = ["generate", "manifests/valid/orders.toml", "--out", &file, "--check"];
+    assert_eq!(run(&fresh).status, 1, "there is none yet");
+    assert!(!dir.path().join("new").exists(), "--check writes nothing");
+    assert_eq!(run(&fresh[..4]).status, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), golden("orders.rs"));
+    assert_eq!(run(&fresh).status, 0);
+    std::fs::write(&file, golden("orders.rs").replace("pub struct Config {", "pub struct Konfig {")).unwrap();
+    let stale = run(&fresh);
+    assert_eq!(stale.status, 1);
+    assert!(stale.stderr.contains("\n-pub struct Konfig {\n+pub struct Config {\n"), "{}", stale.stderr);
+
+    let out = path("all");
+    assert_eq!(run(&["generate", "manifests/valid"]).status, 2, "the code has nowhere to go");
+    let all = run(&["generate", "manifests/valid", "--out", &out]);
+    assert_eq!(all.status, 0, "{}", all.stderr);
+    assert_eq!(std::fs::read_to_string(path("all/types.rs")).unwrap(), golden("types.rs"));
+    assert_eq!(run(&["generate", "examples", "--out", &out]).status, 0);
+    assert_eq!(std::fs::read_to_string(path("all/orders/module.rs")).unwrap(), golden("orders.rs"));
+
+    let derived = run(&["generate", "manifests/valid/orders.toml", "--derive", "Order=PartialOrd"]);
+    assert!(derived.stdout.contains("#[derive(PartialOrd)]"), "{}", derived.stderr);
+    let unmatched = run(&["generate", "manifests/valid/orders.toml", "--replace", "Ordr=crate::X"]);
+    assert_eq!(unmatched.status, 1);
+    assert!(
+        unmatched.stderr.contains("error[invalid-option]: the option `replace` is for a type `Ordr`"),
+        "{}",
+        unmatched.stderr
+    );
 }
 
 #[test]

@@ -70,6 +70,17 @@ impl Scratch {
         fs::write(&path, text).unwrap();
     }
 
+    /// Changes one of its files.
+    ///
+    /// # Panics
+    ///
+    /// If what is to be replaced isn't there.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.dir().join(path)).unwrap();
+        assert!(text.contains(from), "{path} has no `{from}`");
+        self.write(path, &text.replace(from, to));
+    }
+
     /// Runs a cargo command in it, into the workspace's target directory: the dependencies are there already.
     ///
     /// # Panics

@@ -1,6 +1,8 @@
 //! The other direction: functions that call what the module requires, and that publish what it provides, each with the
 //! types that the manifests declare.
 
+use std::collections::BTreeSet;
+
 use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -23,7 +25,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
             "The types of the module `{}`, of version {} or later.",
             import.manifest.module.name, import.manifest.module.version
         )]);
-        let traits = Traits::of(&import.manifest, true);
+        let traits = Traits::of(&import.manifest, true, BTreeSet::new());
         let types = types::generate(&items, &traits, &Tailoring::default());
         quote! {
             #docs

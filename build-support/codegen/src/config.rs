@@ -23,7 +23,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream 
         quote!(#docs #deprecated pub #field: #ty)
     });
     let mut locals = Vec::new();
-    let mut reads = Vec::new();
+    let (mut reads, mut last_reads) = (Vec::new(), Vec::new());
     for (index, key) in config.iter().enumerate() {
         let field = names::field(&key.name);
         let name = key.name.as_str();
@@ -39,14 +39,16 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream 
             None if key.ty.optional => quote!(keys.maybe(#name, #rules)),
             None if has_stand_in(key) => quote!(keys.required(#name, #rules)),
             None => {
-                // Not in the expression: what comes after it is to be looked at even if this is wrong.
+                // Nothing returns before everything was looked at.
                 let local = format_ident!("value_{index}");
                 locals.push(quote!(let #local = keys.take(#name, #rules);));
-                quote!(#local?)
+                last_reads.push(quote!(#field: #local?));
+                continue;
             }
         };
         reads.push(quote!(#field: #read));
     }
+    reads.extend(last_reads);
     let keys = if config.is_empty() { quote!(_) } else { quote!(keys) };
     let secret = types::any_secret(config);
     let derives = if secret { quote!(#[derive(Clone, Debug)]) } else { quote!(#[derive(Clone, Debug, PartialEq)]) };

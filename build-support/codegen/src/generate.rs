@@ -62,9 +62,9 @@ pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report>
     if !report.is_empty() {
         return Err(report);
     }
-    let tailoring = options.check(&items).map_err(|mistakes| Report::new(source, mistakes))?;
+    let tailoring = options.check(&manifest, &items).map_err(|mistakes| Report::new(source, mistakes))?;
 
-    let traits = Traits::of(&manifest, false);
+    let traits = Traits::of(&manifest, false, tailoring.replaced());
     let config = config::generate(&manifest, &traits);
     let topic = topic::generate(&manifest);
     let handler = handler::generate(&manifest, &imports);

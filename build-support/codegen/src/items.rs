@@ -224,6 +224,8 @@ impl<'m> Needed<'m> {
 pub(crate) struct Traits<'m> {
     manifest: &'m Manifest,
     imported: bool,
+    /// The Rust names of the types that are the author's: nothing is known of what they can do.
+    replaced: BTreeSet<String>,
     /// By the name of a type, the types that it holds without a list or a map in between.
     held: BTreeMap<&'m str, Vec<&'m str>>,
     /// By the name of a type, whether it has an equivalence, and whether it is copied.
@@ -231,7 +233,7 @@ pub(crate) struct Traits<'m> {
 }
 
 impl<'m> Traits<'m> {
-    pub(crate) fn of(manifest: &'m Manifest, imported: bool) -> Self {
+    pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: BTreeSet<String>) -> Self {
         let held = manifest.types.iter().map(|definition| {
             let mut held = Vec::new();
             match &definition.shape {
@@ -249,14 +251,14 @@ impl<'m> Traits<'m> {
             }
             (definition.name.as_str(), held)
         });
-        let mut traits = Self { manifest, imported, held: held.collect(), known: BTreeMap::new() };
+        let mut traits = Self { manifest, imported, replaced, held: held.collect(), known: BTreeMap::new() };
         // From the best guess down, until nothing changes.
         traits.known = manifest.types.iter().map(|definition| (definition.name.as_str(), (true, true))).collect();
         loop {
             let next: BTreeMap<_, _> = manifest
                 .types
                 .iter()
-                .map(|definition| (definition.name.as_str(), traits.of_shape(&definition.shape)))
+                .map(|definition| (definition.name.as_str(), traits.of_definition(definition)))
                 .collect();
             if next == traits.known {
                 return traits;
@@ -265,8 +267,11 @@ impl<'m> Traits<'m> {
         }
     }
 
-    fn of_shape(&self, shape: &Shape) -> (bool, bool) {
-        match shape {
+    fn of_definition(&self, definition: &TypeDefinition) -> (bool, bool) {
+        if self.replaced.contains(&names::camel(definition.name.as_str()).to_string()) {
+            return (false, false);
+        }
+        match &definition.shape {
             Shape::Record(fields) => self.of_fields(fields),
             Shape::Newtype(ty) => self.of_type(ty),
             Shape::Enum { open, .. } => (true, !open && !self.imported),

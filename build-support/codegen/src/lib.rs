@@ -25,6 +25,7 @@ mod build_script;
 mod client;
 mod config;
 mod docs;
+mod fresh;
 mod generate;
 mod handler;
 mod items;
@@ -38,6 +39,7 @@ mod union;
 mod value;
 
 pub use build_script::{Builder, compile};
+pub use fresh::{assert_fresh, diff};
 pub use generate::{Generated, generate};
-pub use ixt_manifest::{Code, Report, Severity, Source};
+pub use ixt_manifest::{Code, Diagnostic, Place, Report, Severity, Source};
 pub use options::Options;

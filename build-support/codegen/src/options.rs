@@ -1,21 +1,23 @@
 //! What an author can have otherwise than by default. One struct for the build script and the command, so that they can't
 //! differ; an option that matches nothing is an error, since it would otherwise be ignored without a word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Code, Diagnostic};
+use ixt_manifest::{Code, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::items::{Item, Items};
+use crate::names;
 
 /// How the generated code is to differ from what it is by default. Types are called by their Rust names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// Attributes for a type, such as `("Order", "#[derive(PartialOrd)]")`.
     pub attributes: Vec<(String, String)>,
-    /// Types that the author's crate has itself, and their paths, such as `("Order", "crate::model::Order")`. They
-    /// implement serde's `Serialize` and `DeserializeOwned`; the manifest's rules for their fields are theirs to enforce.
+    /// Types of `[types]` that the author's crate has itself, and their paths, such as `("Order", "crate::model::Order")`.
+    /// They implement `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and `DeserializeOwned`; the manifest's rules
+    /// for their fields are theirs to enforce.
     pub replaced: Vec<(String, String)>,
     /// The path of the SDK crate, where it is not `::ixt_sdk`.
     pub sdk: Option<String>,
@@ -30,25 +32,23 @@ pub(crate) struct Tailoring {
 }
 
 impl Options {
-    pub(crate) fn check(&self, items: &Items<'_>) -> Result<Tailoring, Vec<Diagnostic>> {
+    pub(crate) fn check(&self, manifest: &Manifest, items: &Items<'_>) -> Result<Tailoring, Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
-        let names: Vec<String> = items.iter().map(|(ident, ..)| ident.to_string()).collect();
-        let mut known = |name: &str, option: &str| {
+        let generated: Vec<String> = items.iter().map(|(ident, ..)| ident.to_string()).collect();
+        let declared: Vec<String> =
+            manifest.types.iter().map(|definition| names::camel(definition.name.as_str()).to_string()).collect();
+        let mut known = |name: &str, option: &str, names: &[String], what: &str| {
             let known = names.iter().any(|known| known == name);
             if !known {
-                let message = format!("the option `{option}` is for a type `{name}`, which is not generated");
-                mistakes.push(invalid(&message).help(format!("the types are {}", list(&names))));
+                let message = format!("the option `{option}` is for a type `{name}`, which is not {what}");
+                mistakes.push(invalid(&message).help(format!("the types are {}", list(names))));
             }
             known
         };
-        let attributes: Vec<_> = self
-            .attributes
-            .iter()
-            .filter(|(name, _)| known(name, "attribute"))
-            .map(|(name, text)| (name, text))
-            .collect();
+        let attributes: Vec<_> =
+            self.attributes.iter().filter(|(name, _)| known(name, "attribute", &generated, "generated")).collect();
         let replaced: Vec<_> =
-            self.replaced.iter().filter(|(name, _)| known(name, "replace")).map(|(name, text)| (name, text)).collect();
+            self.replaced.iter().filter(|(name, _)| known(name, "replace", &declared, "declared in [types]")).collect();
 
         let mut tailoring = Tailoring::default();
         for (name, text) in attributes {
@@ -75,6 +75,10 @@ impl Options {
                     mistakes.push(invalid(&message));
                 }
             }
+            if let Some(field) = default_of(name, manifest, items) {
+                let message = format!("`{name}` can't be replaced: the default of `{field}` is one, or holds one");
+                mistakes.push(invalid(&message));
+            }
         }
         if let Some(text) = &self.sdk {
             match syn::parse_str::<syn::Path>(text) {
@@ -83,6 +87,38 @@ impl Options {
             }
         }
         if mistakes.is_empty() { Ok(tailoring) } else { Err(mistakes) }
+    }
+}
+
+/// A field or a config key whose default would be a value of the type with this Rust name.
+fn default_of<'m>(name: &str, manifest: &'m Manifest, items: &Items<'m>) -> Option<&'m Name> {
+    let holds = |field: &&Field| {
+        let mut seen = BTreeSet::new();
+        field.default.is_some() && holds(&field.ty, name, manifest, &mut seen)
+    };
+    let in_items = items.iter().filter_map(|(_, item, _)| match item {
+        Item::Record { fields, .. } => fields.iter().find(holds),
+        _ => None,
+    });
+    manifest.config.iter().find(holds).into_iter().chain(in_items).map(|field| &field.name).next()
+}
+
+fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeSet<&'m str>) -> bool {
+    match &ty.kind {
+        Kind::List(inner) | Kind::Map(inner) => holds(inner, name, manifest, seen),
+        Kind::Table(fields) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+        Kind::Named(named) if names::camel(named) == *name => true,
+        Kind::Named(named) if seen.insert(named) => match manifest.find_type(named).map(|definition| &definition.shape)
+        {
+            Some(Shape::Record(fields)) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+            Some(Shape::Newtype(ty)) => holds(ty, name, manifest, seen),
+            Some(Shape::Union { cases, .. }) => cases.iter().any(|case| match &case.content {
+                Message::Inline { fields, .. } => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+                Message::Named(_) => false,
+            }),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -118,6 +154,11 @@ impl Tailoring {
             #import
             ::ixt_sdk::__private::authors_type!(#ident);
         })
+    }
+
+    /// The Rust names of the types that are the author's.
+    pub(crate) fn replaced(&self) -> BTreeSet<String> {
+        self.replaced.keys().cloned().collect()
     }
 
     /// The code with the author's path of the SDK.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Checks, generates and calls IXT modules.
 #[derive(Debug, Parser)]
@@ -17,19 +17,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Tell what is wrong with manifests.
     ///
-    /// Exits 1 if anything is.
-    Check {
-        /// The manifests.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
-    /// Print the Rust code that a build script makes from a manifest.
+    /// Exits 1 if there are errors; warnings alone are none.
+    Check(Check),
+    /// Print or write the Rust code that a build script makes from a manifest.
     ///
-    /// Exits 1 if the manifest is wrong.
-    Generate {
-        /// The manifest.
-        file: PathBuf,
-    },
+    /// Exits 1 if the manifest is wrong, or if --check finds a file that is not up to date.
+    Generate(Generate),
     /// Call a service of a module: build it, start it, call it, shut it down.
     ///
     /// Prints the reply's data as JSON on stdout; everything the module writes goes to stderr, after its name.
@@ -37,6 +30,53 @@ pub(crate) enum Command {
     /// Exits 1 if the module answers with an error, 2 if the call can't be made as it stands, 3 if the module could not
     /// be built, started or initialized, or is gone before it has answered, and 130 if it was interrupted.
     Call(Call),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// Manifests, and directories: of a directory every manifest.toml in it is checked, at any depth, or, if it has none,
+    /// the .toml files directly in it.
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How to print what was found: for people on stderr, or as a JSON object a line on stdout.
+    #[arg(long, default_value = "human", value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Generate {
+    /// The manifest, or a directory of manifests.
+    pub(crate) path: PathBuf,
+    /// Write the code to this file, and not to stdout; of a directory of manifests, to files in this directory.
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write nothing, and tell with a diff whether the files are up to date.
+    #[arg(long, requires = "out")]
+    pub(crate) check: bool,
+    /// Derive more for a generated type.
+    #[arg(long, value_name = "TYPE=DERIVES", value_parser = pair)]
+    pub(crate) derive: Vec<(String, String)>,
+    /// Add an attribute to a generated type.
+    #[arg(long, value_name = "TYPE=ATTRIBUTE", value_parser = pair)]
+    pub(crate) attribute: Vec<(String, String)>,
+    /// Use a type of the crate instead of a generated one.
+    #[arg(long, value_name = "TYPE=RUST_PATH", value_parser = pair)]
+    pub(crate) replace: Vec<(String, String)>,
+    /// The path of the SDK crate, if not `::ixt_sdk`.
+    #[arg(long, value_name = "RUST_PATH")]
+    pub(crate) sdk: Option<String>,
+}
+
+/// `TYPE=…`
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected the name of a type, `=`, and what it gets")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, clap::Args)]

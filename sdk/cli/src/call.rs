@@ -9,8 +9,7 @@ use ixt_host::{CallError, Config, ErrorReply, Instance, Module};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Call, Setting, Source, Value};
-use crate::exit::{Failure, Result, say};
-use crate::manifest::print;
+use crate::exit::{Failure, Result, print, say};
 
 pub(crate) fn call(args: &Call) -> Result<()> {
     let module = Module::open(&args.module).map_err(|report| Failure::module_report(report.to_ansi_string()))?;

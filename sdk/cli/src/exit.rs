@@ -1,4 +1,4 @@
-//! How a command fails: what goes to stderr, and the exit status.
+//! How a command ends: what goes to stdout and to stderr, and the exit status.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -48,4 +48,14 @@ impl Failure {
 /// To stderr, in colours if that is a terminal. If stderr is closed, there is nobody to tell.
 pub(crate) fn say(text: &str) {
     let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// To stdout. A reader that has seen enough, such as `head`, is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::usage(format!("can't write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

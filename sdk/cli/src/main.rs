@@ -1,15 +1,17 @@
 //! `ixt`, the command for IXT modules:
 //!
-//! - `ixt check FILE…` tells what is wrong with manifests;
-//! - `ixt generate FILE` shows the code that a build script makes from one;
+//! - `ixt check [PATH…]` tells what is wrong with manifests;
+//! - `ixt generate PATH` shows or writes the code that a build script makes from one;
 //! - `ixt call --module DIR TOPIC [JSON]` builds a module, starts it, calls one of its services and ends it.
 //!
 //! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
 
 mod args;
 mod call;
+mod check;
 mod exit;
-mod manifest;
+mod files;
+mod generate;
 
 use std::process::ExitCode;
 
@@ -19,8 +21,8 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Check { files } => manifest::check(&files),
-        Command::Generate { file } => manifest::generate(&file),
+        Command::Check(args) => check::check(&args),
+        Command::Generate(args) => generate::generate(&args),
         Command::Call(call) => call::call(&call),
     };
     match result {

@@ -19,7 +19,7 @@ impl InvalidValue {
 
 impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a `{}`: it {}", self.type_name, self.wanted)
+        write!(f, "not a `{}`: {}", self.type_name, self.wanted)
     }
 }
 

@@ -144,7 +144,6 @@ impl ::ixt_sdk::__private::FromConfig for Config {
                     const { &[::ixt_sdk::__private::pattern!("^[A-Z]{2}$")] },
                     ::std::string::String::from("AT"),
                 ),
-            database: value_4?,
             format: keys.or("format", &[], ConfigFormat::Text),
             home: keys.or("home", &[], ::std::path::PathBuf::from("/var/lib/shop")),
             interval: keys.maybe("interval", &[]),
@@ -179,7 +178,6 @@ impl ::ixt_sdk::__private::FromConfig for Config {
                     },
                     ::std::vec::Vec::from([1, 2]),
                 ),
-            mode: value_12?,
             old: keys.maybe("old", &[]),
             older: keys.or("older", &[], ::std::string::String::from("")),
             opens: keys
@@ -252,7 +250,6 @@ impl ::ixt_sdk::__private::FromConfig for Config {
                         },
                     ]),
                 ),
-            sku: value_22?,
             timeout: keys
                 .or(
                     "timeout",
@@ -268,6 +265,9 @@ impl ::ixt_sdk::__private::FromConfig for Config {
                     },
                     ::std::time::Duration::from_millis(250),
                 ),
+            database: value_4?,
+            mode: value_12?,
+            sku: value_22?,
             token: value_24?,
         })
     }

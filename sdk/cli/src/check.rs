@@ -1,0 +1,72 @@
+//! `ixt check`.
+
+use ixt_build::{Diagnostic, Options, Place, Report, Severity, Source};
+use serde_json::{Value, json};
+
+use crate::args::{Check, Format};
+use crate::exit::{Failure, Result, print, say};
+use crate::files::manifests;
+
+pub(crate) fn check(args: &Check) -> Result<()> {
+    let mut reports = Vec::new();
+    for path in &args.paths {
+        for file in manifests(path)? {
+            // What a build script would do: only that finds everything that it would complain about.
+            let generated = Source::read(&file).and_then(|source| ixt_build::generate(&source, &Options::default()));
+            reports.push(generated.map_or_else(|report| report, |generated| generated.warnings));
+        }
+    }
+    let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let text = match args.format {
+        Format::Json => {
+            let lines =
+                reports.iter().flat_map(Report::diagnostics).map(|diagnostic| format!("{}\n", to_json(diagnostic)));
+            print(&lines.collect::<String>())?;
+            String::new()
+        }
+        Format::Human if errors + warnings == 0 => String::new(),
+        Format::Human => {
+            let found: Vec<_> = reports.iter().filter(|report| !report.is_empty()).collect();
+            let text = found.iter().map(|report| report.to_ansi_string()).collect::<Vec<_>>().join("\n");
+            let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);
+            let counted: Vec<_> =
+                counted.map(|(count, name)| format!("{count} {name}{}", if count == 1 { "" } else { "s" })).collect();
+            format!("{text}\n{}, in {} of {} checked\n", counted.join(" and "), found.len(), reports.len())
+        }
+    };
+    if errors > 0 {
+        return Err(Failure::no(text));
+    }
+    say(&text);
+    Ok(())
+}
+
+/// One object for each diagnostic; lines and columns count from 1, columns in characters, and the end is exclusive.
+fn to_json(diagnostic: &Diagnostic) -> Value {
+    json!({
+        "severity": match diagnostic.code().severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "code": diagnostic.code().as_str(),
+        "message": diagnostic.message(),
+        "place": diagnostic.place().map(place),
+        "related": diagnostic.related_places().iter().map(place).collect::<Vec<_>>(),
+        "notes": diagnostic.notes(),
+        "help": diagnostic.help_text(),
+    })
+}
+
+fn place(place: &Place) -> Value {
+    let (source, span) = (place.source(), place.span());
+    let (start, end) = (source.line_column(span.start), source.line_column(span.end));
+    json!({
+        "file": source.path(),
+        "line": start.0,
+        "column": start.1,
+        "end_line": end.0,
+        "end_column": end.1,
+        "label": place.label(),
+    })
+}
