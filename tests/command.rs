@@ -345,6 +345,22 @@ fn generate_writes_files_and_tells_which_are_stale() {
 }
 
 #[test]
+fn docs_prints_the_modules_reference_page() {
+    let page = run(&["docs", "manifests/valid/everything.toml"]);
+    let path = workspace().join("tests/golden/docs/everything.md");
+    if std::env::var_os("IXT_UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &page.stdout).unwrap();
+    }
+    assert_eq!(page.status, 0, "{}", page.stderr);
+    assert_eq!(page.stdout, std::fs::read_to_string(&path).unwrap(), "IXT_UPDATE_GOLDEN=1 takes the change over");
+    assert_eq!(run(&["docs", "manifests/invalid/bounds.toml"]).status, 1);
+    // Nothing in a description becomes Markdown or HTML.
+    let descriptions = run(&["docs", "manifests/valid/descriptions.toml"]).stdout;
+    let begins = |line: &str| line.starts_with("```") || line.starts_with("    ") || line.starts_with('<');
+    assert!(!descriptions.lines().any(begins) && !descriptions.contains(" <"), "{descriptions}");
+}
+
+#[test]
 fn a_module_started_by_hand_says_what_it_is() {
     let output = result(Command::new(build("orders")).env_remove("IXT_IPC_SOCKET").output().unwrap());
     assert_eq!((output.status, output.stdout.as_str()), (2, ""));

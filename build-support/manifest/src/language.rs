@@ -288,7 +288,12 @@ const fn description() -> Key {
 }
 
 const fn deprecated() -> Key {
-    key("deprecated", Kind::Deprecated, "\"use `limit`\"", "Not to be used any more; a text says what to use instead.")
+    key(
+        "deprecated",
+        Kind::Deprecated,
+        "\"use the key limit\"",
+        "Not to be used any more; a text says what to use instead.",
+    )
 }
 
 const fn min() -> Key {

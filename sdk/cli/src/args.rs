@@ -23,6 +23,15 @@ pub(crate) enum Command {
     ///
     /// Exits 1 if the manifest is wrong, or if --check finds a file that is not up to date.
     Generate(Generate),
+    /// Print a module's reference page, in Markdown: its services, events, configuration and types.
+    ///
+    /// Exits 1 if the manifest is wrong.
+    Docs {
+        /// The manifest.
+        manifest: PathBuf,
+    },
+    /// Print a JSON Schema of manifests, with which TOML editors complete and check them.
+    Schema,
     /// Call a service of a module: build it, start it, call it, shut it down.
     ///
     /// Prints the reply's data as JSON on stdout; everything the module writes goes to stderr, after its name.

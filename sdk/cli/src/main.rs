@@ -2,6 +2,8 @@
 //!
 //! - `ixt check [PATH…]` tells what is wrong with manifests;
 //! - `ixt generate PATH` shows or writes the code that a build script makes from one;
+//! - `ixt docs MANIFEST` prints a module's reference page;
+//! - `ixt schema` prints a JSON Schema of manifests, for editors;
 //! - `ixt call --module DIR TOPIC [JSON]` builds a module, starts it, calls one of its services and ends it.
 //!
 //! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
@@ -9,9 +11,11 @@
 mod args;
 mod call;
 mod check;
+mod docs;
 mod exit;
 mod files;
 mod generate;
+mod schema;
 
 use std::process::ExitCode;
 
@@ -23,6 +27,8 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Check(args) => check::check(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Docs { manifest } => docs::docs(&manifest),
+        Command::Schema => schema::schema(),
         Command::Call(call) => call::call(&call),
     };
     match result {

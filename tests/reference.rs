@@ -1,0 +1,199 @@
+//! What is published about the manifest language, against the language itself: the reference page and the JSON Schema.
+//!
+//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test reference`, and read the diff.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ixt_manifest::language::{
+    ARTIFACTS, CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, ENV, ERROR, EVENT, FIELD, Kind, LIMITS, MANIFEST, MESSAGE,
+    MODULE, PROCESS, PROVIDES, REQUIRES, SERVICE, TYPE_LONG, TableSpec,
+};
+use ixt_manifest::{Code, Manifest, Severity, Source};
+use ixt_tests::{build, workspace};
+use serde_json::{Map, Value, json};
+use toml::de::{DeTable, DeValue};
+
+const TABLES: [&TableSpec; 18] = [
+    &MANIFEST,
+    &MODULE,
+    &PROVIDES,
+    &REQUIRES,
+    &CONFIG_KEY,
+    &FIELD,
+    &ELEMENT,
+    &ENUM_VALUE,
+    &TYPE_LONG,
+    &CASE,
+    &SERVICE,
+    &MESSAGE,
+    &ERROR,
+    &EVENT,
+    &ARTIFACTS,
+    &PROCESS,
+    &LIMITS,
+    &ENV,
+];
+
+/// Where the part of the page begins that is made from the language.
+const MARK: &str = "<!-- From here on this page is made from the language's own tables: see tests/reference.rs. -->\n";
+
+fn page() -> PathBuf {
+    workspace().join("build-support/manifest/REFERENCE.md")
+}
+
+/// Compares a file with what it should be, or makes it that.
+fn compare(path: &Path, expected: &str) {
+    if std::env::var_os("IXT_UPDATE_GOLDEN").is_some() {
+        fs::write(path, expected).unwrap();
+    }
+    let actual = fs::read_to_string(path).unwrap_or_default();
+    assert!(actual == expected, "{} is out of date: IXT_UPDATE_GOLDEN=1, see tests/reference.rs", path.display());
+}
+
+fn kind(kind: &Kind) -> String {
+    match kind {
+        Kind::Boolean => "boolean".to_owned(),
+        Kind::Text => "text".to_owned(),
+        Kind::Choice(values) => values.iter().map(|value| format!("`\"{value}\"`")).collect::<Vec<_>>().join(" or "),
+        Kind::Texts => "array of texts".to_owned(),
+        Kind::Integer => "integer".to_owned(),
+        Kind::Number => "number".to_owned(),
+        Kind::Size => "size".to_owned(),
+        Kind::Deprecated => "`true`, or text".to_owned(),
+        Kind::Value => "value of the type".to_owned(),
+        Kind::TypeText => "type".to_owned(),
+        Kind::Type(table) => format!("type, or {}", link(table)),
+        Kind::Table(table) => link(table),
+        Kind::Entries(of) => format!("table of {}", self::kind(of)),
+        Kind::Either(one, other) => format!("{}, or {}", self::kind(one), self::kind(other)),
+        Kind::Fields(long) => format!("fields, or {}", link(long)),
+    }
+}
+
+fn link(table: &TableSpec) -> String {
+    // As GitHub makes the anchor of a heading.
+    let anchor: String = table
+        .title
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect();
+    format!("[{}](#{anchor})", table.title.replace('[', "\\[").replace(']', "\\]"))
+}
+
+#[test]
+fn the_reference_page_has_all_of_the_language() {
+    let text = fs::read_to_string(page()).unwrap();
+    let prose = text.split_once(MARK).map_or(text.as_str(), |(prose, _)| prose);
+    let mut expected = format!("{prose}{MARK}");
+    for table in TABLES {
+        let heading = if table.title.starts_with('[') { format!("`{}`", table.title) } else { table.title.to_owned() };
+        write!(expected, "\n## {heading}\n\n{}\n\n", table.description).unwrap();
+        expected.push_str("| key | value | | example |\n| --- | --- | --- | --- |\n");
+        for key in table.keys {
+            let required = if key.required { " Required." } else { "" };
+            writeln!(
+                expected,
+                "| `{}` | {} | {}{required} | `{} = {}` |",
+                key.name,
+                kind(&key.kind),
+                key.description,
+                key.name,
+                key.example.replace('|', "\\|")
+            )
+            .unwrap();
+        }
+    }
+    for (severity, heading) in [(Severity::Error, "Errors"), (Severity::Warning, "Warnings")] {
+        write!(expected, "\n## {heading}\n\n| code | |\n| --- | --- |\n").unwrap();
+        for code in Code::ALL.iter().filter(|code| code.severity() == severity) {
+            writeln!(expected, "| `{code}` | {} |", code.summary()).unwrap();
+        }
+    }
+    compare(&page(), &expected);
+}
+
+#[test]
+fn every_example_of_a_key_is_toml() {
+    for table in TABLES {
+        for key in table.keys {
+            let text = format!("{} = {}", key.name, key.example);
+            assert!(DeTable::parse(&text).is_ok(), "{}: {text}", table.title);
+        }
+    }
+}
+
+#[test]
+fn the_reference_pages_manifests_are_valid() {
+    let text = fs::read_to_string(page()).unwrap();
+    let boxes: Vec<_> = text.split("\n```").filter_map(|text| text.strip_prefix("toml\n")).collect();
+    assert!(boxes.len() >= 5, "the page has examples");
+    for manifest in boxes {
+        let head = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n";
+        let whole = if manifest.contains("schema_version") { manifest.to_owned() } else { format!("{head}{manifest}") };
+        if let Err(report) = Manifest::parse(&Source::new("REFERENCE.md", whole)) {
+            panic!("{report}");
+        }
+    }
+}
+
+/// A manifest as the JSON that a TOML editor checks.
+fn to_json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => json!(text),
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(integer.as_str(), integer.radix()).map_or(json!(1e30), |integer| json!(integer))
+        }
+        DeValue::Float(float) => json!(float.as_str().parse::<f64>().unwrap()),
+        DeValue::Boolean(boolean) => json!(boolean),
+        DeValue::Datetime(datetime) => json!(datetime.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),
+        DeValue::Table(table) => Value::Object(entries(table)),
+    }
+}
+
+fn entries(table: &DeTable<'_>) -> Map<String, Value> {
+    table.iter().map(|(key, value)| (key.get_ref().to_string(), to_json(value.get_ref()))).collect()
+}
+
+fn manifests(kind: &str) -> Vec<(String, String)> {
+    let dir = fs::read_dir(workspace().join("manifests").join(kind)).unwrap();
+    let read = |path: PathBuf| {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        (path.display().to_string(), text)
+    };
+    dir.map(|file| read(file.unwrap().path())).collect()
+}
+
+#[test]
+fn the_json_schema_is_the_published_one_and_accepts_every_valid_manifest() {
+    let output = Command::new(build("ixt")).arg("schema").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    compare(&workspace().join("build-support/manifest/manifest.schema.json"), &text);
+
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    jsonschema::draft7::meta::validate(&schema).unwrap();
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    for (path, text) in manifests("valid").into_iter().chain(manifests("suspicious")) {
+        let manifest = Value::Object(entries(DeTable::parse(&text).unwrap().get_ref()));
+        let mistakes: Vec<_> = validator.iter_errors(&manifest).map(|error| error.to_string()).collect();
+        assert!(mistakes.is_empty(), "{path}: {mistakes:?}");
+    }
+    let mut caught = Vec::new();
+    for (path, text) in manifests("invalid") {
+        // What is wrong with the form of a manifest, an editor shows; what is wrong with its meaning, it can't know.
+        let Ok(document) = DeTable::parse(&text) else { continue };
+        let manifest = Value::Object(entries(document.get_ref()));
+        let Err(report) = Manifest::parse(&Source::new(path.as_str(), text.as_str())) else { continue };
+        let formal = [Code::UnknownKey, Code::WrongKind, Code::SchemaVersion];
+        if report.diagnostics().iter().any(|diagnostic| formal.contains(&diagnostic.code())) {
+            assert!(!validator.is_valid(&manifest), "the schema accepts {path}:\n{report}");
+            caught.push(path);
+        }
+    }
+    assert!(caught.len() >= 10, "{caught:?}");
+}
