@@ -11,7 +11,7 @@ use ixt_manifest::language::{
     ARTIFACTS, CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, ENV, ERROR, EVENT, FIELD, Kind, LIMITS, MANIFEST, MESSAGE,
     MODULE, PROCESS, PROVIDES, REQUIRES, SERVICE, TYPE_LONG, TableSpec,
 };
-use ixt_manifest::{Code, Manifest, Severity, Source};
+use ixt_manifest::{Code, Manifest, Rule, Severity, Source};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
@@ -114,6 +114,16 @@ fn the_reference_page_has_all_of_the_language() {
             writeln!(expected, "| `{code}` | {} |", code.summary()).unwrap();
         }
     }
+    for (severity, heading) in [
+        (Severity::Breaking, "Breaking changes"),
+        (Severity::Note, "Changes to note"),
+        (Severity::Compatible, "Compatible changes"),
+    ] {
+        write!(expected, "\n## {heading}\n\n| rule | |\n| --- | --- |\n").unwrap();
+        for rule in Rule::ALL.iter().filter(|rule| rule.severity() == severity) {
+            writeln!(expected, "| `{rule}` | {} |", rule.summary()).unwrap();
+        }
+    }
     compare(&page(), &expected);
 }
 
@@ -189,7 +199,7 @@ fn the_json_schema_is_the_published_one_and_accepts_every_valid_manifest() {
         let Ok(document) = DeTable::parse(&text) else { continue };
         let manifest = Value::Object(entries(document.get_ref()));
         let Err(report) = Manifest::parse(&Source::new(path.as_str(), text.as_str())) else { continue };
-        let formal = [Code::UnknownKey, Code::WrongKind, Code::SchemaVersion];
+        let formal = [Code::UnknownKey, Code::WrongKind, Code::SchemaVersion].map(Code::as_str);
         if report.diagnostics().iter().any(|diagnostic| formal.contains(&diagnostic.code())) {
             assert!(!validator.is_valid(&manifest), "the schema accepts {path}:\n{report}");
             caught.push(path);

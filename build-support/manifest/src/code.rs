@@ -9,22 +9,42 @@ pub enum Severity {
     Error,
     /// Legal, but probably not meant.
     Warning,
+    /// A change after which callers, subscribers or configurations that worked may not work any more.
+    Breaking,
+    /// A change that nobody has to do anything about, but may want to know.
+    Note,
+    /// A change after which everything works that worked before.
+    Compatible,
+}
+
+impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Breaking => "breaking",
+            Self::Note => "note",
+            Self::Compatible => "compatible",
+        }
+    }
 }
 
 macro_rules! codes {
-    ($($(#[doc = $summary:literal])+ $variant:ident = $severity:ident $name:literal,)*) => {
-        /// The kind of a [`Diagnostic`](crate::Diagnostic), for programs: the text in the brackets of `error[unknown-key]`.
+    ($(#[$meta:meta])* $type:ident: $($(#[doc = $summary:literal])+ $variant:ident = $severity:ident $name:literal,)*) => {
+        $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
-        pub enum Code {
+        pub enum $type {
             $($(#[doc = $summary])+ $variant,)*
         }
 
-        impl Code {
-            /// Every code there is, in the order of the alphabet.
+        impl $type {
+            /// All there are, in the order of the alphabet.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The code as it is shown.
+            /// Its name, as it is shown.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -32,7 +52,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Whether it is an error or a warning.
+            /// How serious it is.
             #[must_use]
             pub const fn severity(self) -> Severity {
                 match self {
@@ -48,10 +68,18 @@ macro_rules! codes {
                 }
             }
         }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
     };
 }
 
 codes! {
+    /// The kind of mistake in a manifest, for programs: the text in the brackets of `error[unknown-key]`.
+    Code:
     /// Two manifests of `[requires.from]` provide the same topic.
     AmbiguousImport = Error "ambiguous-import",
     /// Two statements that can't both be true, such as `required = true` and a default.
@@ -112,10 +140,68 @@ codes! {
     WrongKind = Error "wrong-kind",
 }
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
+codes! {
+    /// The rule by which a change of a manifest is judged, for programs: the text in the brackets of
+    /// `breaking[field-required]`. What goes in are requests and the configuration, what goes out responses and events.
+    Rule:
+    /// A bound of what goes in is narrower, or one of what goes out wider.
+    BoundBreaking = Breaking "bound-breaking",
+    /// A bound of what goes in is wider, or one of what goes out narrower.
+    BoundCompatible = Compatible "bound-compatible",
+    /// A config key, with a default or optional, is new.
+    ConfigKeyAdded = Compatible "config-key-added",
+    /// A config key is gone: a configuration that gives it is refused.
+    ConfigKeyRemoved = Breaking "config-key-removed",
+    /// A default is another one.
+    DefaultChanged = Note "default-changed",
+    /// Something is deprecated now.
+    Deprecated = Note "deprecated",
+    /// A service has an error less, or more.
+    ErrorsChanged = Note "errors-changed",
+    /// An event is new.
+    EventAdded = Compatible "event-added",
+    /// An event is gone.
+    EventRemoved = Breaking "event-removed",
+    /// A field is new, and those who don't know it need not.
+    FieldAdded = Compatible "field-added",
+    /// A field of what goes in is gone: it is ignored.
+    FieldIgnored = Note "field-ignored",
+    /// A field of what goes out may be absent now.
+    FieldOptional = Breaking "field-optional",
+    /// A field of what goes in may be absent now, or one of what goes out is always there.
+    FieldRelaxed = Compatible "field-relaxed",
+    /// A field of what goes out is gone.
+    FieldRemoved = Breaking "field-removed",
+    /// A field of what goes in, or a config key, has to be given now.
+    FieldRequired = Breaking "field-required",
+    /// A message is raw bytes or free-form where it was declared, or the other way round.
+    MessageDeclared = Breaking "message-declared",
+    /// The module has another name, and so another identity.
+    ModuleRenamed = Breaking "module-renamed",
+    /// A service may not be called again with the same request any more, or an event is not kept any more.
+    PromiseBroken = Breaking "promise-broken",
+    /// A service may be called again with the same request now, or an event is kept now.
+    PromiseMade = Compatible "promise-made",
+    /// The module needs another service or event.
+    RequirementAdded = Note "requirement-added",
+    /// A config key is secret now, or not any more.
+    SecretChanged = Note "secret-changed",
+    /// A service is new.
+    ServiceAdded = Compatible "service-added",
+    /// A service is gone.
+    ServiceRemoved = Breaking "service-removed",
+    /// The time that a caller waits by default is another one.
+    TtlChanged = Note "ttl-changed",
+    /// A type is another one, and has other values.
+    TypeChanged = Breaking "type-changed",
+    /// A type is another one that takes what the old one took, or gives what the old one gave.
+    TypeRelaxed = Compatible "type-relaxed",
+    /// A value of an enum or a case of a union that goes out is new, or one that goes in is gone.
+    ValueBreaking = Breaking "value-breaking",
+    /// A value of an enum or a case of a union that goes in is new, or one that goes out is gone.
+    ValueCompatible = Compatible "value-compatible",
+    /// There are breaking changes, and the version does not say so.
+    VersionTooLow = Note "version-too-low",
 }
 
 #[cfg(test)]
@@ -125,5 +211,6 @@ mod tests {
     #[test]
     fn codes_are_sorted_and_unique() {
         assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+        assert!(Rule::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::{Code, Severity, Source};
+use crate::{Code, Rule, Severity, Source};
 
 /// A range of bytes in the manifest's text.
 pub type Span = Range<usize>;
@@ -15,7 +15,8 @@ pub type Span = Range<usize>;
 /// One thing that is wrong: what it is, where it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    code: Code,
+    severity: Severity,
+    code: &'static str,
     message: String,
     place: Option<Place>,
     related: Vec<Place>,
@@ -59,7 +60,16 @@ impl Place {
 impl Diagnostic {
     /// Something that is wrong, at no place in the text yet.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), place: None, related: Vec::new(), notes: Vec::new(), help: None }
+        Self::of(code.severity(), code.as_str(), message.into())
+    }
+
+    /// A change that is judged by a rule, at no place in a text yet.
+    pub fn change(rule: Rule, message: impl Into<String>) -> Self {
+        Self::of(rule.severity(), rule.as_str(), message.into())
+    }
+
+    fn of(severity: Severity, code: &'static str, message: String) -> Self {
+        Self { severity, code, message, place: None, related: Vec::new(), notes: Vec::new(), help: None }
     }
 
     /// Points at the mistake. The label stands beside the marked text and may be empty.
@@ -106,9 +116,15 @@ impl Diagnostic {
         }
     }
 
-    /// What kind of mistake it is.
+    /// How serious it is.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// The name of a [`Code`] or, of a change, a [`Rule`].
+    #[must_use]
+    pub fn code(&self) -> &'static str {
         self.code
     }
 
@@ -157,9 +173,9 @@ impl Diagnostic {
         }
     }
 
-    fn order(&self) -> (Severity, Option<(usize, usize)>, Code) {
+    fn order(&self) -> (Severity, Option<(usize, usize)>, &'static str) {
         let span = self.place.as_ref().map(|place| (place.span.start, place.span.end));
-        (self.code.severity(), span, self.code)
+        (self.severity, span, self.code)
     }
 }
 
@@ -189,7 +205,7 @@ impl Report {
     /// Adds what was found in another manifest, or by another check.
     pub fn extend(&mut self, other: Self) {
         self.diagnostics.extend(other.diagnostics);
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.code.severity());
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.severity);
     }
 
     /// What was found.
@@ -207,7 +223,7 @@ impl Report {
     /// How many there are of a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.code.severity() == severity).count()
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
     /// The same text as `to_string`, in rustc's colours.
@@ -230,11 +246,14 @@ impl Report {
 }
 
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
-    let level = match diagnostic.code.severity() {
-        Severity::Error => Level::ERROR,
+    let level = match diagnostic.severity {
+        Severity::Error | Severity::Breaking => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+        Severity::Compatible => Level::INFO,
     };
-    let mut group = Group::with_title(level.primary_title(&diagnostic.message).id(diagnostic.code.as_str()));
+    let level = level.with_name(diagnostic.severity.as_str());
+    let mut group = Group::with_title(level.primary_title(&diagnostic.message).id(diagnostic.code));
     if let Some(place) = &diagnostic.place {
         let here = diagnostic.related.iter().filter(|related| related.source == place.source);
         let places: Vec<_> = std::iter::once((AnnotationKind::Primary, place))

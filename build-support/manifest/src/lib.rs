@@ -46,6 +46,7 @@
 
 mod bounds;
 mod code;
+mod compare;
 mod diagnostic;
 mod fields;
 mod import;
@@ -60,7 +61,8 @@ mod topics;
 mod types;
 mod value;
 
-pub use code::{Code, Severity};
+pub use code::{Code, Rule, Severity};
+pub use compare::compare;
 pub use diagnostic::{Diagnostic, Place, Report, Span};
 pub use import::{Import, Imports};
 pub use model::{

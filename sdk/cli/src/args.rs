@@ -23,6 +23,10 @@ pub(crate) enum Command {
     ///
     /// Exits 1 if the manifest is wrong, or if --check finds a file that is not up to date.
     Generate(Generate),
+    /// Tell what a change of a manifest does to those who call the module and who configure it.
+    ///
+    /// Exits 1 if the change breaks anything, and 2 if a manifest is wrong.
+    Diff(Diff),
     /// Print a module's reference page, in Markdown: its services, events, configuration and types.
     ///
     /// Exits 1 if the manifest is wrong.
@@ -56,6 +60,17 @@ pub(crate) struct Check {
 pub(crate) enum Format {
     Human,
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The manifest as it was; `-` takes it from stdin: git show main:manifest.toml | ixt diff - manifest.toml
+    pub(crate) old: PathBuf,
+    /// The manifest as it is.
+    pub(crate) new: PathBuf,
+    /// How to print the changes: for people, or as a JSON object a line.
+    #[arg(long, default_value = "human", value_name = "FORMAT")]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, clap::Args)]

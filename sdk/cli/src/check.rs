@@ -1,11 +1,11 @@
 //! `ixt check`.
 
-use ixt_build::{Diagnostic, Options, Place, Report, Severity, Source};
-use serde_json::{Value, json};
+use ixt_build::{Options, Severity, Source};
 
 use crate::args::{Check, Format};
 use crate::exit::{Failure, Result, print, say};
 use crate::files::manifests;
+use crate::json;
 
 pub(crate) fn check(args: &Check) -> Result<()> {
     let mut reports = Vec::new();
@@ -20,9 +20,7 @@ pub(crate) fn check(args: &Check) -> Result<()> {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let text = match args.format {
         Format::Json => {
-            let lines =
-                reports.iter().flat_map(Report::diagnostics).map(|diagnostic| format!("{}\n", to_json(diagnostic)));
-            print(&lines.collect::<String>())?;
+            print(&json::lines(&reports))?;
             String::new()
         }
         Format::Human if errors + warnings == 0 => String::new(),
@@ -40,33 +38,4 @@ pub(crate) fn check(args: &Check) -> Result<()> {
     }
     say(&text);
     Ok(())
-}
-
-/// One object for each diagnostic; lines and columns count from 1, columns in characters, and the end is exclusive.
-fn to_json(diagnostic: &Diagnostic) -> Value {
-    json!({
-        "severity": match diagnostic.code().severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        "code": diagnostic.code().as_str(),
-        "message": diagnostic.message(),
-        "place": diagnostic.place().map(place),
-        "related": diagnostic.related_places().iter().map(place).collect::<Vec<_>>(),
-        "notes": diagnostic.notes(),
-        "help": diagnostic.help_text(),
-    })
-}
-
-fn place(place: &Place) -> Value {
-    let (source, span) = (place.source(), place.span());
-    let (start, end) = (source.line_column(span.start), source.line_column(span.end));
-    json!({
-        "file": source.path(),
-        "line": start.0,
-        "column": start.1,
-        "end_line": end.0,
-        "end_column": end.1,
-        "label": place.label(),
-    })
 }

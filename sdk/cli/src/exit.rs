@@ -24,6 +24,11 @@ impl Failure {
         Self { text: format!("error: {error:#}\n"), status: 2 }
     }
 
+    /// The same, with a report that brings its own form.
+    pub(crate) fn wrong(text: String) -> Self {
+        Self { text, status: 2 }
+    }
+
     /// The module could not be built, started or kept.
     pub(crate) fn module(error: impl Display) -> Self {
         Self { text: format!("error: {error:#}\n"), status: 3 }
