@@ -17,6 +17,11 @@ pub mod everything {
     include!("code/everything.rs");
 }
 
+/// `manifests/valid/keywords.toml`.
+pub mod keywords {
+    include!("code/keywords.rs");
+}
+
 /// `manifests/valid/minimal.toml`.
 pub mod minimal {
     include!("code/minimal.rs");

@@ -25,7 +25,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
             "The types of the module `{}`, of version {} or later.",
             import.manifest.module.name, import.manifest.module.version
         )]);
-        let traits = Traits::of(&import.manifest, true, BTreeSet::new());
+        let traits = Traits::of(&import.manifest, true, &BTreeSet::new());
         let types = types::generate(&items, &traits, &Tailoring::default());
         quote! {
             #docs

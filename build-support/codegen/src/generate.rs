@@ -64,7 +64,7 @@ pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report>
     }
     let tailoring = options.check(&manifest, &items).map_err(|mistakes| Report::new(source, mistakes))?;
 
-    let traits = Traits::of(&manifest, false, tailoring.replaced());
+    let traits = Traits::of(&manifest, false, &tailoring.replaced());
     let config = config::generate(&manifest, &traits);
     let topic = topic::generate(&manifest);
     let handler = handler::generate(&manifest, &imports);

@@ -8,6 +8,7 @@ use ixt_manifest::{
 };
 use proc_macro2::{Ident, Span};
 
+use crate::graph::Graph;
 use crate::names::{self, Role};
 
 /// A type that is generated.
@@ -224,54 +225,69 @@ impl<'m> Needed<'m> {
 pub(crate) struct Traits<'m> {
     manifest: &'m Manifest,
     imported: bool,
-    /// The Rust names of the types that are the author's: nothing is known of what they can do.
-    replaced: BTreeSet<String>,
-    /// By the name of a type, the types that it holds without a list or a map in between.
-    held: BTreeMap<&'m str, Vec<&'m str>>,
-    /// By the name of a type, whether it has an equivalence, and whether it is copied.
-    known: BTreeMap<&'m str, (bool, bool)>,
+    /// Which types hold which without a list or a map in between, and the circles that they form.
+    held: Graph<'m>,
+    circles: BTreeMap<&'m str, usize>,
+    /// The types that hold themselves, directly or through others.
+    in_circles: BTreeSet<&'m str>,
+    /// The types that have no equivalence, and those that can't be copied.
+    not_eq: BTreeSet<&'m str>,
+    not_copy: BTreeSet<&'m str>,
 }
 
 impl<'m> Traits<'m> {
-    pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: BTreeSet<String>) -> Self {
-        let held = manifest.types.iter().map(|definition| {
-            let mut held = Vec::new();
-            match &definition.shape {
-                Shape::Record(fields) => held_by(fields, &mut held),
-                Shape::Newtype(ty) => held_by_type(ty, &mut held),
-                Shape::Union { cases, .. } => {
-                    for case in cases {
-                        match &case.content {
-                            Message::Named(name) => held.push(name.as_str()),
-                            Message::Inline { fields, .. } => held_by(fields, &mut held),
+    /// `replaced` are the Rust names of the types that are the author's: nothing is known of what they can do.
+    pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: &BTreeSet<String>) -> Self {
+        let holds = |through_lists: bool| {
+            Graph::new(manifest.types.iter().map(|definition| {
+                let mut held = Vec::new();
+                match &definition.shape {
+                    Shape::Record(fields) => held_by(fields, through_lists, &mut held),
+                    Shape::Newtype(ty) => held_by_type(ty, through_lists, &mut held),
+                    Shape::Union { cases, .. } => {
+                        for case in cases {
+                            match &case.content {
+                                Message::Named(name) => held.push(name.as_str()),
+                                Message::Inline { fields, .. } => held_by(fields, through_lists, &mut held),
+                            }
                         }
                     }
+                    Shape::Enum { .. } => {}
                 }
-                Shape::Enum { .. } => {}
-            }
-            (definition.name.as_str(), held)
-        });
-        let mut traits = Self { manifest, imported, replaced, held: held.collect(), known: BTreeMap::new() };
-        // From the best guess down, until nothing changes.
-        traits.known = manifest.types.iter().map(|definition| (definition.name.as_str(), (true, true))).collect();
-        loop {
-            let next: BTreeMap<_, _> = manifest
-                .types
-                .iter()
-                .map(|definition| (definition.name.as_str(), traits.of_definition(definition)))
-                .collect();
-            if next == traits.known {
-                return traits;
-            }
-            traits.known = next;
+                (definition.name.as_str(), held)
+            }))
+        };
+        let held = holds(false);
+        let circles = held.circles();
+        let mut sizes = BTreeMap::<usize, usize>::new();
+        for circle in circles.values() {
+            *sizes.entry(*circle).or_default() += 1;
         }
+        let names = circles.iter().filter(|(name, circle)| sizes[circle] > 1 || held.holds(name, name));
+        let in_circles = names.map(|(name, _)| *name).collect();
+        let empty = BTreeSet::new;
+        let mut traits = Self { manifest, imported, held, circles, in_circles, not_eq: empty(), not_copy: empty() };
+        let (mut not_eq, mut not_copy) = (empty(), empty());
+        for definition in &manifest.types {
+            let name = definition.name.as_str();
+            // As if all others had everything: what they haven't is added below.
+            let is_replaced = replaced.contains(&names::camel(name).to_string());
+            let (eq, copy) = if is_replaced { (false, false) } else { traits.of_shape(&definition.shape) };
+            if !eq {
+                not_eq.insert(name);
+            }
+            // What holds itself is boxed.
+            if !copy || traits.goes_round(name, name) {
+                not_copy.insert(name);
+            }
+        }
+        traits.not_eq = holds(true).with_holders(not_eq);
+        traits.not_copy = traits.held.with_holders(not_copy);
+        traits
     }
 
-    fn of_definition(&self, definition: &TypeDefinition) -> (bool, bool) {
-        if self.replaced.contains(&names::camel(definition.name.as_str()).to_string()) {
-            return (false, false);
-        }
-        match &definition.shape {
+    fn of_shape(&self, shape: &Shape) -> (bool, bool) {
+        match shape {
             Shape::Record(fields) => self.of_fields(fields),
             Shape::Newtype(ty) => self.of_type(ty),
             Shape::Enum { open, .. } => (true, !open && !self.imported),
@@ -308,9 +324,7 @@ impl<'m> Traits<'m> {
     }
 
     pub(crate) fn of_name(&self, name: &str) -> (bool, bool) {
-        let (eq, copy) = self.known.get(name).copied().unwrap_or((false, false));
-        // What holds itself is boxed.
-        (eq, copy && !self.goes_round(name, name))
+        (!self.not_eq.contains(name), !self.not_copy.contains(name))
     }
 
     pub(crate) fn manifest(&self) -> &'m Manifest {
@@ -320,24 +334,20 @@ impl<'m> Traits<'m> {
     /// Whether a field of this type comes round to its owner.
     pub(crate) fn is_boxed(&self, owner: Owner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
-            (Owner::Type(owner), Kind::Named(name)) => name == owner || self.goes_round(owner, name),
+            (Owner::Type(owner), Kind::Named(name)) => self.goes_round(owner, name),
             _ => false,
         }
     }
 
-    /// Whether `inner` holds `outer`, directly or through others.
+    /// Whether `inner`, which `outer` holds, holds `outer`.
     fn goes_round(&self, outer: &str, inner: &str) -> bool {
-        let mut pending: Vec<&str> = self.held.get(inner).into_iter().flatten().copied().collect();
-        let mut seen = BTreeSet::new();
-        while let Some(ty) = pending.pop() {
-            if ty == outer {
-                return true;
-            }
-            if seen.insert(ty) {
-                pending.extend(self.held.get(ty).into_iter().flatten());
-            }
+        if outer == inner {
+            return self.in_circles.contains(outer);
         }
-        false
+        match (self.circles.get(outer), self.circles.get(inner)) {
+            (Some(outer), Some(inner)) => outer == inner,
+            _ => false,
+        }
     }
 }
 
@@ -345,16 +355,17 @@ fn both(a: (bool, bool), b: (bool, bool)) -> (bool, bool) {
     (a.0 && b.0, a.1 && b.1)
 }
 
-fn held_by<'m>(fields: &'m [Field], held: &mut Vec<&'m str>) {
+fn held_by<'m>(fields: &'m [Field], through_lists: bool, held: &mut Vec<&'m str>) {
     for field in fields {
-        held_by_type(&field.ty, held);
+        held_by_type(&field.ty, through_lists, held);
     }
 }
 
-fn held_by_type<'m>(ty: &'m Type, held: &mut Vec<&'m str>) {
+fn held_by_type<'m>(ty: &'m Type, through_lists: bool, held: &mut Vec<&'m str>) {
     match &ty.kind {
         Kind::Named(name) => held.push(name),
-        Kind::Table(fields) => held_by(fields, held),
+        Kind::Table(fields) => held_by(fields, through_lists, held),
+        Kind::List(inner) | Kind::Map(inner) if through_lists => held_by_type(inner, through_lists, held),
         _ => {}
     }
 }

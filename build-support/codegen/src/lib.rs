@@ -27,6 +27,7 @@ mod config;
 mod docs;
 mod fresh;
 mod generate;
+mod graph;
 mod handler;
 mod items;
 mod names;

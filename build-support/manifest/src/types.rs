@@ -271,10 +271,16 @@ fn check_finite(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagn
 
 /// Reports every union of which no case can exist, since each holds the union again.
 fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
+    if !types.values().any(|definition| matches!(definition.shape, Shape::Union { .. })) {
+        return;
+    }
     let mut finite = BTreeSet::new();
+    let mut definitions: Vec<_> = types.values().collect();
     loop {
         let before = finite.len();
-        for definition in types.values() {
+        // Both ways in turn: a long chain of types is mostly declared in the order of its names, or against it.
+        definitions.reverse();
+        for definition in &definitions {
             let fits = |held: &[&Type]| {
                 held.iter().all(|ty| match &ty.kind {
                     Kind::Named(name) => finite.contains(name.as_str()) || !types.contains_key(name),

@@ -1,0 +1,95 @@
+//! Which types hold which, and what follows from that for chains and circles of any length.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Types by name, and for each the types that it holds.
+pub(crate) struct Graph<'m>(BTreeMap<&'m str, Vec<&'m str>>);
+
+impl<'m> Graph<'m> {
+    pub(crate) fn new(holds: impl IntoIterator<Item = (&'m str, Vec<&'m str>)>) -> Self {
+        Self(holds.into_iter().collect())
+    }
+
+    /// For each type the number of its circle: two types have the same if each of them holds the other, directly or
+    /// through others. (Kosaraju's algorithm, without recursion: a chain may be thousands of types long.)
+    pub(crate) fn circles(&self) -> BTreeMap<&'m str, usize> {
+        let mut finished = Vec::new();
+        let mut seen = BTreeSet::new();
+        for start in self.0.keys() {
+            let mut path = Vec::new();
+            if seen.insert(*start) {
+                path.push((*start, self.0[start].iter()));
+            }
+            while let Some((name, rest)) = path.last_mut() {
+                match rest.next() {
+                    None => {
+                        finished.push(*name);
+                        path.pop();
+                    }
+                    Some(held) => {
+                        if let Some((held, holds)) = self.0.get_key_value(held)
+                            && seen.insert(held)
+                        {
+                            path.push((held, holds.iter()));
+                        }
+                    }
+                }
+            }
+        }
+        let holders = self.holders();
+        let mut circles = BTreeMap::new();
+        for (number, start) in finished.into_iter().rev().enumerate() {
+            let mut pending = vec![start];
+            while let Some(name) = pending.pop() {
+                if !circles.contains_key(name) {
+                    circles.insert(name, number);
+                    pending.extend(holders.get(name).into_iter().flatten().filter(|name| !circles.contains_key(*name)));
+                }
+            }
+        }
+        circles
+    }
+
+    /// Adds to a set of types all that hold one of them, directly or through others.
+    pub(crate) fn with_holders(&self, mut set: BTreeSet<&'m str>) -> BTreeSet<&'m str> {
+        let holders = self.holders();
+        let mut pending: Vec<&str> = set.iter().copied().collect();
+        while let Some(name) = pending.pop() {
+            for holder in holders.get(name).into_iter().flatten() {
+                if set.insert(holder) {
+                    pending.push(holder);
+                }
+            }
+        }
+        set
+    }
+
+    pub(crate) fn holds(&self, holder: &str, held: &str) -> bool {
+        self.0.get(holder).is_some_and(|holds| holds.contains(&held))
+    }
+
+    fn holders(&self) -> BTreeMap<&'m str, Vec<&'m str>> {
+        let mut holders = BTreeMap::<&str, Vec<&str>>::new();
+        for (holder, held) in &self.0 {
+            for held in held {
+                holders.entry(held).or_default().push(holder);
+            }
+        }
+        holders
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_and_chains_are_told_apart() {
+        let graph = Graph::new([("a", vec!["b"]), ("b", vec!["c", "x"]), ("c", vec!["b"]), ("x", vec!["x", "gone"])]);
+        let circles = graph.circles();
+        assert_eq!(circles["b"], circles["c"]);
+        assert!(circles["a"] != circles["b"] && circles["x"] != circles["b"]);
+        assert!(graph.holds("x", "x") && !graph.holds("a", "a"));
+        assert_eq!(graph.with_holders(BTreeSet::from(["c"])), BTreeSet::from(["a", "b", "c"]));
+    }
+}
