@@ -43,6 +43,9 @@
 //!   |        ^ expected a string, found an integer
 //! ");
 //! ```
+//!
+//! The language as a whole is described in `REFERENCE.md` beside this crate; [`language`] is the same as data. [`compare`]
+//! tells what a change of a manifest breaks.
 
 mod bounds;
 mod code;

@@ -29,10 +29,14 @@
 //! What an author meets:
 //!
 //! - [`Error`] and [`Result`]: what a handler returns when it fails. Any `std::error::Error` converts with `?`.
-//! - [`Context`]: who asks, in which trace. [`Runtime`]: what the module knows about its host.
-//! - [`Bytes`]: a value of the manifest's type `bytes`.
+//! - [`Context`]: who asks, in which trace. [`Runtime`]: what the module knows about its host. Both are [`Caller`]s: the
+//!   generated functions that call other modules and publish events take either.
+//! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
 //! - [`Payload`] and [`Response`]: the raw bytes and the free-form answer of a service whose manifest declares no types.
 //! - [`Health`]: the answer to a health check. [`log`] and [`log_error`]: a line for the host's log.
+//!
+//! Two features are for what not every manifest has: `pattern` for the key `pattern`, and `datetime` for the type
+//! `datetime`, which is jiff's `Timestamp` in Rust. The code of a manifest that needs one does not compile without it.
 //!
 //! What happens to a message that doesn't fit, without the handler being entered: an unknown topic is answered
 //! `UNKNOWN_TOPIC`; a payload or a configuration of the wrong shape `INVALID_INPUT`, naming the path of the key that is
