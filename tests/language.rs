@@ -213,6 +213,7 @@ fn rules_are_enforced_on_the_way_in() {
         ("size", json!("xxl"), "invalid value: string \"xxl\", expected `s`, `m`, `x-large`, `3d` or `Self`"),
         ("when", json!(5), "invalid type: integer `5`, expected a duration such as \"250ms\""),
         ("weight", json!(-1), "expected a size such as \"16MiB\""),
+        ("weight", json!("16EiB"), "not a size such as \"16MiB\": too large"),
         ("at", json!("today"), "not a point in time such as \"2026-01-31T12:00:00Z\""),
     ] {
         let error = with(key, value).unwrap_err();

@@ -6,7 +6,8 @@ use std::{env, fs, process};
 use anyhow::{Context as _, bail};
 use ixt_manifest::{Imports, Manifest};
 
-use crate::{Options, Source, generate};
+use crate::generate::generate_from;
+use crate::{Options, Source};
 
 /// Generates the module's code from its manifest into `$OUT_DIR/module.rs`. For a `build.rs`; `manifest` is relative to
 /// the directory of the crate's `Cargo.toml`.
@@ -107,12 +108,11 @@ impl Builder {
             bail!("the output file `{}` is not a plain name: it is written into OUT_DIR", self.out_file.display());
         }
         let source = Source::read(&self.manifest)?;
-        if let Ok(manifest) = Manifest::parse(&source) {
-            for path in Imports::paths(&source, &manifest) {
-                println!("cargo::rerun-if-changed={}", path.display());
-            }
+        let manifest = Manifest::parse(&source)?;
+        for path in Imports::paths(&source, &manifest) {
+            println!("cargo::rerun-if-changed={}", path.display());
         }
-        let generated = generate(&source, &self.options)?;
+        let generated = generate_from(&source, manifest, &self.options)?;
         for warning in generated.warnings.diagnostics() {
             println!("cargo::warning={}", warning.to_line());
         }

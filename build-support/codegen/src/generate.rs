@@ -52,7 +52,11 @@ pub struct Generated {
 ///
 /// If the code it made can't be parsed: that is a mistake in this crate, whatever the manifest says.
 pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report> {
-    let manifest = Manifest::parse(source)?;
+    generate_from(source, Manifest::parse(source)?, options)
+}
+
+/// The same from a manifest that was read.
+pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Options) -> Result<Generated, Report> {
     let imports = Imports::read(source, &manifest)?;
     let items = Items::of(&manifest);
     let mut report = Report::new(source, names::check(&manifest, &items));

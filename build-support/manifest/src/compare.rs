@@ -343,7 +343,7 @@ impl<'m> Comparison<'m> {
                     return self.types(old_type, new_type, place);
                 }
                 _ if old.kind.name() == new.kind.name() => {}
-                _ => return self.kinds(&old.kind, &new.kind, place),
+                _ => return self.kinds(old, new, place),
             },
         }
         self.bounds(old, new, place);
@@ -363,19 +363,18 @@ impl<'m> Comparison<'m> {
         self.types(old, new, &place);
     }
 
-    fn kinds(&mut self, old: &Kind, new: &Kind, place: &Place) {
-        let takes = |wide: &Kind, narrow: &Kind| {
-            matches!(
-                (wide, narrow),
-                (Kind::Float, Kind::Integer)
-                    | (
-                        Kind::String | Kind::Path,
-                        Kind::String | Kind::Path | Kind::Enum(_) | Kind::Duration | Kind::Datetime | Kind::Bytes
-                    )
-            )
+    fn kinds(&mut self, old: &Type, new: &Type, place: &Place) {
+        // Whether one takes all that the other can be. Bounds of another kind are not compared: any may leave something out.
+        let takes = |wide: &Type, narrow: &Type| {
+            let text = |kind: &Kind| matches!(kind, Kind::String | Kind::Path);
+            let is_text = |kind: &Kind| {
+                text(kind) || matches!(kind, Kind::Enum(_) | Kind::Duration | Kind::Datetime | Kind::Bytes)
+            };
+            let number = matches!((&wide.kind, &narrow.kind), (Kind::Float, Kind::Integer));
+            wide.bounds.is_empty() && (number || text(&wide.kind) && is_text(&narrow.kind))
         };
         let fits = if place.way == Way::Out { takes(old, new) } else { takes(new, old) };
-        let now = format!("is of type `{}` now, and was `{}`", new.name(), old.name());
+        let now = format!("is of type `{}` now, and was `{}`", new.kind.name(), old.kind.name());
         if fits { self.relaxed(place, &now) } else { self.type_changed(place, &now) }
     }
 

@@ -439,11 +439,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn long_fields(&mut self, table: &Table<'a>, place: &str) -> Option<Vec<Field>> {
-        match table.get("fields")?.get_ref() {
-            DeValue::Table(entries) => Some(self.fields(entries, place, Owner::Message)),
-            // Without a table there, it would not be the long form.
-            _ => None,
+        let node = table.get("fields")?;
+        if let DeValue::Table(entries) = node.get_ref() {
+            return Some(self.fields(entries, place, Owner::Message));
         }
+        self.errors.push(wrong_kind(&format!("`fields` of {place}"), node, "a table"));
+        None
     }
 
     /// The name of a type that can stand for an object. Whether it does is checked when all types are known.

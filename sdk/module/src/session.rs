@@ -83,6 +83,8 @@ pub(crate) async fn serve<M: Module>(
     };
 
     session.in_flight.abort_all(&Err(shutting_down())).await;
+    // What the module still asks in the background would wait for ever.
+    session.calls.close();
     session.outgoing.close();
     // A host that doesn't read any more isn't waited for.
     let _ = timeout(DEFAULT_GRACE, writer).await;

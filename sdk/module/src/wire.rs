@@ -183,7 +183,11 @@ impl Encode for Duration {
 /// `size`: the language's integers are `i64`, so this is no other type of its.
 impl Decode for u64 {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, rules: Rules) -> Result<Self, D::Error> {
-        let parse = |text: &str| text.parse::<ByteSize>().map(|size| size.as_u64());
+        // The parser rounds what is too large, and a manifest has no size above i64::MAX.
+        let parse = |text: &str| match text.parse::<ByteSize>()?.as_u64() {
+            size if size <= i64::MAX as u64 => Ok(size),
+            _ => Err("too large".to_owned()),
+        };
         let visitor = Text { expected: "a size such as \"16MiB\"", parse, integer: Some(|bytes| bytes) };
         checked(deserializer.deserialize_any(visitor)?, rules)
     }
