@@ -335,6 +335,9 @@ fn generate_writes_files_and_tells_which_are_stale() {
 
     let derived = run(&["generate", "manifests/valid/orders.toml", "--derive", "Order=PartialOrd"]);
     assert!(derived.stdout.contains("#[derive(PartialOrd)]"), "{}", derived.stderr);
+    let case = run(&["generate", "manifests/valid/everything.toml", "--replace", "PrepaidVoucher=crate::X"]);
+    let says = "`PrepaidVoucher` can't be replaced: it is the case `prepaid` of a union";
+    assert!(case.stderr.contains(says), "{}", case.stderr);
     let unmatched = run(&["generate", "manifests/valid/orders.toml", "--replace", "Ordr=crate::X"]);
     assert_eq!(unmatched.status, 1);
     assert!(

@@ -1,10 +1,12 @@
 //! What several of the tests need: the workspace's programs, module crates made on the spot, and a host that is nothing
 //! but a socket.
 
+mod fixture;
 mod program;
 mod raw_host;
 mod scratch;
 
+pub use fixture::{base64, entered, fixture, handle, parse};
 pub use program::{build, is_running, target_dir, workspace};
 pub use raw_host::RawHost;
 pub use scratch::Scratch;

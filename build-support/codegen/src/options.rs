@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Code, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
+use ixt_manifest::{Case, Code, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 
@@ -69,7 +69,7 @@ impl Options {
             }
             for (_, item, _) in items.iter() {
                 if let Item::Union { cases, .. } = item
-                    && let Some(case) = cases.iter().find(|case| case.is_of_type(name))
+                    && let Some(case) = cases.iter().find(|case| is_of_type(case, name))
                 {
                     let message = format!("`{name}` can't be replaced: it is the case `{}` of a union", case.name);
                     mistakes.push(invalid(&message));
@@ -88,6 +88,11 @@ impl Options {
         }
         if mistakes.is_empty() { Ok(tailoring) } else { Err(mistakes) }
     }
+}
+
+/// Whether a case has the fields of the record with this Rust name.
+fn is_of_type(case: &Case, name: &str) -> bool {
+    matches!(&case.content, Message::Named(record) if names::camel(record.as_str()) == *name)
 }
 
 /// A field or a config key whose default would be a value of the type with this Rust name.

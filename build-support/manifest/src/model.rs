@@ -228,14 +228,6 @@ pub struct Case {
     pub content: Message,
 }
 
-impl Case {
-    /// Whether its content is the record of this name.
-    #[must_use]
-    pub fn is_of_type(&self, name: &str) -> bool {
-        matches!(&self.content, Message::Named(record) if record.as_str() == name)
-    }
-}
-
 /// That something is not to be used any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deprecated {

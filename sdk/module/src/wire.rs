@@ -185,7 +185,7 @@ impl Decode for u64 {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, rules: Rules) -> Result<Self, D::Error> {
         // The parser rounds what is too large, and a manifest has no size above i64::MAX.
         let parse = |text: &str| match text.parse::<ByteSize>()?.as_u64() {
-            size if size <= i64::MAX as u64 => Ok(size),
+            size if i64::try_from(size).is_ok() => Ok(size),
             _ => Err("too large".to_owned()),
         };
         let visitor = Text { expected: "a size such as \"16MiB\"", parse, integer: Some(|bytes| bytes) };

@@ -1312,6 +1312,45 @@ impl ::ixt_sdk::__private::EncodeRecord for Point {
 
 ::ixt_sdk::__private::serde_traits!(Point);
 
+/// The type `prepaid-voucher` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PrepaidVoucher {
+    /// `code`, of type `string`.
+    pub code: ::std::string::String,
+}
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl ::ixt_sdk::__private::DecodeRecord for PrepaidVoucher {
+    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
+        ::ixt_sdk::__private::Field::required("code"),
+    ];
+    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
+        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
+    ) -> ::std::option::Option<Self> {
+        let mut fields = (::std::option::Option::None,);
+        while let ::std::option::Option::Some(index) = reader.next() {
+            match index {
+                0 => reader.value(&mut fields.0),
+                _ => reader.skip(),
+            }
+        }
+        ::std::option::Option::Some(Self { code: fields.0? })
+    }
+}
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl ::ixt_sdk::__private::EncodeRecord for PrepaidVoucher {
+    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
+        &self,
+        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
+    ) {
+        writer.field("code", &self.code);
+    }
+}
+
+::ixt_sdk::__private::serde_traits!(PrepaidVoucher);
+
 /// The type `Reply` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -1321,6 +1360,8 @@ pub enum Reply {
         /// `reason`, of type `string`.
         reason: ::std::string::String,
     },
+    /// `prepaid`: `prepaid-voucher`.
+    Prepaid(PrepaidVoucher),
     /// `yes`.
     Yes,
     /// An object of a case that this version of the module does not know.
@@ -1333,6 +1374,10 @@ impl ::ixt_sdk::__private::Union for Reply {
         ::ixt_sdk::__private::Case {
             name: "no",
             fields: &[::ixt_sdk::__private::Field::required("reason")],
+        },
+        ::ixt_sdk::__private::Case {
+            name: "prepaid",
+            fields: <PrepaidVoucher as ::ixt_sdk::__private::DecodeRecord>::FIELDS,
         },
         ::ixt_sdk::__private::Case {
             name: "yes",
@@ -1355,6 +1400,10 @@ impl ::ixt_sdk::__private::Union for Reply {
                 ::std::option::Option::Some(Self::No { reason: fields.0? })
             }
             1 => {
+                ::ixt_sdk::__private::DecodeRecord::decode_fields(reader)
+                    .map(Self::Prepaid)
+            }
+            2 => {
                 while reader.next().is_some() {
                     reader.skip();
                 }
@@ -1374,6 +1423,10 @@ impl ::ixt_sdk::__private::Union for Reply {
             Self::No { reason: field_0 } => {
                 writer.case("no");
                 writer.field("reason", field_0);
+            }
+            Self::Prepaid(content) => {
+                writer.case("prepaid");
+                ::ixt_sdk::__private::EncodeRecord::encode_fields(content, writer);
             }
             Self::Yes => {
                 writer.case("yes");

@@ -1,0 +1,58 @@
+//! What tests do with the module `fixture`, from the wire document alone.
+
+use serde_json::Value;
+
+use crate::{RawHost, build};
+
+/// The fixture, initialized.
+///
+/// # Panics
+///
+/// If it does not start.
+#[must_use]
+pub fn fixture() -> RawHost {
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(r#"{"token":"t0ken"}"#);
+    host
+}
+
+/// A line as JSON.
+///
+/// # Panics
+///
+/// If it is not.
+#[must_use]
+pub fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// How often a handler of the fixture was entered.
+///
+/// # Panics
+///
+/// If it is not healthy.
+pub fn entered(host: &mut RawHost) -> u64 {
+    let reply = parse(&host.ask(r#"{"type":"health_check","id":900}"#));
+    assert_eq!(reply["data"]["healthy"], true, "{reply}");
+    reply["data"]["entered"].as_u64().unwrap()
+}
+
+/// Sends a `handle` with this payload text, in base64 as the host would.
+pub fn handle(host: &mut RawHost, id: u64, topic: &str, payload: &str) -> Value {
+    let base64 = base64(payload.as_bytes());
+    parse(&host.ask(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{base64}"}}}}"#)))
+}
+
+/// RFC 4648, written out, so that no crate is trusted with both sides.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0, |group, byte| group << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            text.push(if i <= chunk.len() { ALPHABET[group >> (18 - 6 * i) & 63].into() } else { '=' });
+        }
+    }
+    text
+}
