@@ -18,13 +18,14 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
     ]);
     let methods = manifest.services.iter().map(method);
     let event_methods = manifest.requires.events.iter().map(|topic| event_method(topic, imports));
-    let dispatchers = manifest.services.iter().map(dispatcher);
-    let event_dispatchers = manifest.requires.events.iter().map(event_dispatcher);
-    let idents: Vec<_> = manifest.services.iter().map(|service| names::method(&service.topic)).collect();
-    let variants = manifest.services.iter().map(|service| names::camel(service.topic.as_str()));
+    let calls = manifest.services.iter().map(|service| {
+        let variant = names::camel(service.topic.as_str());
+        let method = names::method(&service.topic);
+        let call = if service.blocking { quote!(blocking) } else { quote!(service) };
+        quote!(Topic::#variant => call.#call(<H as Handler>::#method),)
+    });
     let events = events(manifest);
-    let (payload, context) =
-        if manifest.services.is_empty() { (quote!(_), quote!(_)) } else { (quote!(payload), quote!(context)) };
+    let call = if manifest.services.is_empty() { quote!(_) } else { quote!(call) };
     let allow = docs::allow();
     quote! {
         #docs
@@ -61,60 +62,48 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
         #[must_use]
         #allow
         pub fn run<H: Handler>() -> ::std::process::ExitCode {
-            ::ixt_sdk::__private::run::<__Served<H>>()
+            ::ixt_sdk::__private::run::<__Module<H>>()
         }
 
         /// Like `run`, for a `main` that has a tokio runtime of its own.
         #allow
         pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
-            ::ixt_sdk::__private::run_async::<__Served<H>>().await
+            ::ixt_sdk::__private::run_async::<__Module<H>>().await
         }
 
         #allow
-        struct __Served<H>(H);
-
-        // A function for each topic: rustc checks the closures of one function together, in time that grows with the
-        // square of their number.
-        #allow
-        impl<H: Handler> __Served<H> {
-            #(#dispatchers)*
-            #(#event_dispatchers)*
-        }
+        struct __Module<H>(::std::marker::PhantomData<H>);
 
         #allow
-        impl<H: Handler> ::ixt_sdk::__private::Module for __Served<H> {
+        impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
             const NAME: &'static str = #name;
             const VERSION: &'static str = #version;
             type Config = Config;
             type Topic = Topic;
+            type Handler = H;
 
             fn topics() -> impl ::std::iter::Iterator<Item = &'static str> {
                 Topic::ALL.iter().map(|topic| topic.as_str())
             }
 
-            async fn init(config: Config, runtime: ::ixt_sdk::Runtime) -> ::ixt_sdk::Result<Self> {
-                ::std::result::Result::Ok(Self(H::init(config, runtime).await?))
+            async fn init(config: Config, runtime: ::ixt_sdk::Runtime) -> ::ixt_sdk::Result<H> {
+                <H as Handler>::init(config, runtime).await
             }
 
-            fn handle(
-                self: ::std::sync::Arc<Self>,
-                topic: Topic,
-                #payload: ::ixt_sdk::Payload,
-                #context: ::ixt_sdk::Context,
-            ) -> ::ixt_sdk::__private::Handling {
+            fn handle(topic: Topic, #call: ::ixt_sdk::__private::Call<H>) -> ::ixt_sdk::__private::Handling {
                 match topic {
-                    #(Topic::#variants => Self::#idents(self, payload, context),)*
+                    #(#calls)*
                 }
             }
 
             #events
 
-            async fn health_check(&self) -> ::ixt_sdk::Result<::ixt_sdk::Health> {
-                <H as Handler>::health_check(&self.0).await
+            async fn health_check(handler: &H) -> ::ixt_sdk::Result<::ixt_sdk::Health> {
+                <H as Handler>::health_check(handler).await
             }
 
-            async fn shutdown(&self) -> ::ixt_sdk::Result<()> {
-                <H as Handler>::shutdown(&self.0).await
+            async fn shutdown(handler: &H) -> ::ixt_sdk::Result<()> {
+                <H as Handler>::shutdown(handler).await
             }
         }
     }
@@ -183,48 +172,6 @@ fn event_method(topic: &Name, imports: &Imports) -> TokenStream {
     }
 }
 
-fn dispatcher(service: &Service) -> TokenStream {
-    let ident = names::method(&service.topic);
-    let call = if service.blocking {
-        quote! {
-            ::ixt_sdk::__private::handle_blocking(payload, move |request| {
-                <H as Handler>::#ident(&self.0, request, context)
-            })
-        }
-    } else {
-        quote! {
-            ::std::boxed::Box::pin(async move {
-                let request = ::ixt_sdk::__private::request(payload)?;
-                ::ixt_sdk::__private::reply(<H as Handler>::#ident(&self.0, request, context).await)
-            })
-        }
-    };
-    dispatcher_of(&ident, &call)
-}
-
-fn event_dispatcher(topic: &Name) -> TokenStream {
-    let ident = names::event_method(topic);
-    let call = quote! {
-        ::std::boxed::Box::pin(async move {
-            let event = ::ixt_sdk::__private::request(payload)?;
-            ::ixt_sdk::__private::taken(<H as Handler>::#ident(&self.0, event, context).await)
-        })
-    };
-    dispatcher_of(&ident, &call)
-}
-
-fn dispatcher_of(ident: &proc_macro2::Ident, call: &TokenStream) -> TokenStream {
-    quote! {
-        fn #ident(
-            self: ::std::sync::Arc<Self>,
-            payload: ::ixt_sdk::Payload,
-            context: ::ixt_sdk::Context,
-        ) -> ::ixt_sdk::__private::Handling {
-            #call
-        }
-    }
-}
-
 /// What the SDK knows about the events that the module takes; nothing if it takes none.
 fn events(manifest: &Manifest) -> Option<TokenStream> {
     let events = &manifest.requires.events;
@@ -237,14 +184,9 @@ fn events(manifest: &Manifest) -> Option<TokenStream> {
     Some(quote! {
         const EVENTS: &'static [&'static str] = &[#(#topics),*];
 
-        fn handle_event(
-            self: ::std::sync::Arc<Self>,
-            event: usize,
-            payload: ::ixt_sdk::Payload,
-            context: ::ixt_sdk::Context,
-        ) -> ::ixt_sdk::__private::Handling {
+        fn handle_event(event: usize, call: ::ixt_sdk::__private::Call<H>) -> ::ixt_sdk::__private::Handling {
             match event {
-                #(#indices => Self::#idents(self, payload, context),)*
+                #(#indices => call.event(<H as Handler>::#idents),)*
                 _ => ::std::unreachable!("the SDK knows the events"),
             }
         }

@@ -53,7 +53,9 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
             type Err = ::ixt_sdk::UnknownTopic;
 
             fn from_str(topic: &str) -> ::std::result::Result<Self, ::ixt_sdk::UnknownTopic> {
-                ::ixt_sdk::__private::find_topic(Self::ALL, Self::as_str, topic)
+                static INDEX: ::ixt_sdk::__private::TopicIndex<Topic> =
+                    ::ixt_sdk::__private::TopicIndex::new(Topic::ALL, Topic::as_str);
+                INDEX.find(topic)
             }
         }
     }

@@ -105,11 +105,11 @@ pub mod __private {
     pub use crate::call::{call, call_raw, publish, publish_raw};
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
     pub use crate::entry::{run, run_async};
-    pub use crate::module::{Handling, Module, handle_blocking, reply, request, taken};
+    pub use crate::module::{Call, Handling, Module};
     pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter};
     pub use crate::rules::{Rule, Rules};
     pub use crate::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
-    pub use crate::topic::find_topic;
+    pub use crate::topic::TopicIndex;
     pub use crate::union::{Case, Union, decode_union, encode_union};
     #[cfg(feature = "datetime")]
     pub use crate::wire::timestamp;
@@ -125,12 +125,12 @@ pub mod __private {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {
-    (2u32) => {};
+    (3u32) => {};
     ($other:tt) => {
         compile_error!(concat!(
             "the ixt-build that generated this code does not fit this ixt-sdk (generation ",
             stringify!($other),
-            ", expected 2u32): take both from the same version in Cargo.toml"
+            ", expected 3u32): take both from the same version in Cargo.toml"
         ));
     };
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::call::Calls;
 use crate::config::read_config;
 use crate::in_flight::InFlight;
-use crate::module::Module;
+use crate::module::{Call, Module};
 use crate::outgoing::{Outgoing, Reply};
 use crate::panic::caught;
 use crate::{Context, Error, Payload, Result, Runtime, log_error};
@@ -114,11 +114,11 @@ enum Cause {
     HostGone,
 }
 
-struct Session<M> {
+struct Session<M: Module> {
     module_id: String,
     decoder_limit: usize,
     stage: Stage,
-    handler: Arc<OnceLock<Arc<M>>>,
+    handler: Arc<OnceLock<Arc<M::Handler>>>,
     in_flight: Arc<InFlight>,
     calls: Arc<Calls>,
     outgoing: Arc<Outgoing>,
@@ -149,7 +149,7 @@ impl<M: Module> Session<M> {
                 Ok(handler) => {
                     let context = Context::new(id, &handle, &self.calls);
                     let payload = Payload::from(handle.message.payload.into_owned());
-                    self.in_flight.spawn(id, handle_message(handler, payload, context));
+                    self.in_flight.spawn(id, handle_message::<M>(Call { handler, payload, context }));
                 }
             },
             HostFrame::Event(event) => match self.ready() {
@@ -157,7 +157,7 @@ impl<M: Module> Session<M> {
                 Ok(handler) => {
                     let context = Context::new(id, &event, &self.calls);
                     let payload = Payload::from(event.message.payload.into_owned());
-                    self.in_flight.spawn(id, handle_event(handler, payload, context));
+                    self.in_flight.spawn(id, handle_event::<M>(Call { handler, payload, context }));
                 }
             },
             HostFrame::ServiceResponse(response) => {
@@ -169,7 +169,7 @@ impl<M: Module> Session<M> {
             HostFrame::HealthCheck => match self.ready() {
                 Err(error) => self.outgoing.reply(id, &Err(error)),
                 Ok(handler) => self.in_flight.spawn(id, async move {
-                    let health = caught("the health check", handler.health_check()).await;
+                    let health = caught("the health check", M::health_check(&handler)).await;
                     Ok(to_raw_value(&health.unwrap_or_else(Into::into))?)
                 }),
             },
@@ -201,7 +201,7 @@ impl<M: Module> Session<M> {
     }
 
     /// The handler, if requests can be taken now.
-    fn ready(&self) -> Result<Arc<M>> {
+    fn ready(&self) -> Result<Arc<M::Handler>> {
         match (self.stage, self.handler.get()) {
             (Stage::ShuttingDown, _) => Err(shutting_down()),
             (_, Some(handler)) => Ok(Arc::clone(handler)),
@@ -219,10 +219,9 @@ impl<M: Module> Session<M> {
         let (handler, ended) = (Arc::clone(&self.handler), self.ended.clone());
         let work = async move {
             let (config, runtime) = start?;
-            let module =
-                caught("`init`", M::init(config, runtime)).await.inspect_err(|error| log_causes("`init`", error))?;
+            let started = caught("`init`", M::init(config, runtime)).await;
             // Before the reply, so that whoever has read it can call.
-            let _ = handler.set(Arc::new(module));
+            let _ = handler.set(Arc::new(started.inspect_err(|error| log_causes("`init`", error))?));
             let sdk = concat!("ixt-sdk-rust/", env!("CARGO_PKG_VERSION")).to_owned();
             Ok(to_raw_value(&json!({ "ixt": SdkInfo { protocol: PROTOCOL_VERSION, sdk } }))?)
         };
@@ -270,7 +269,7 @@ impl<M: Module> Session<M> {
             let closed = match handler.get() {
                 None => Ok(()),
                 Some(handler) => {
-                    let close = timeout(grace / 2, caught("`shutdown`", handler.shutdown()));
+                    let close = timeout(grace / 2, caught("`shutdown`", M::shutdown(handler)));
                     close.await.unwrap_or_else(|_| {
                         Err(Error::new(code::DEADLINE_EXCEEDED, format!("`shutdown` took more than {:?}", grace / 2)))
                     })
@@ -289,11 +288,12 @@ impl<M: Module> Session<M> {
     }
 }
 
-async fn handle_message<M: Module>(handler: Arc<M>, payload: Payload, context: Context) -> Reply {
+async fn handle_message<M: Module>(call: Call<M::Handler>) -> Reply {
+    let context = call.context.clone();
     let name = format!("the handler of `{}`", context.topic());
     let result = caught(&name, async {
         let topic = context.topic().parse().map_err(|unknown| unknown_topic::<M>(&unknown))?;
-        handler.handle(topic, payload, context.clone()).await
+        M::handle(topic, call).await
     })
     .await;
     if let Err(error) = &result {
@@ -302,14 +302,15 @@ async fn handle_message<M: Module>(handler: Arc<M>, payload: Payload, context: C
     result
 }
 
-async fn handle_event<M: Module>(handler: Arc<M>, payload: Payload, context: Context) -> Reply {
+async fn handle_event<M: Module>(call: Call<M::Handler>) -> Reply {
+    let context = call.context.clone();
     let name = format!("the handler of the event `{}`", context.topic());
     let result = caught(&name, async {
         let event = M::EVENTS.binary_search(&context.topic()).map_err(|_| {
             let message = format!("the module `{}` does not take the event `{}`", M::NAME, context.topic());
             Error::new(code::UNKNOWN_TOPIC, message)
         })?;
-        handler.handle_event(event, payload, context.clone()).await
+        M::handle_event(event, call).await
     })
     .await;
     if let Err(error) = &result {
