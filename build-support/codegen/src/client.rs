@@ -5,44 +5,38 @@ use std::collections::BTreeSet;
 
 use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 
+use crate::code::Code;
 use crate::items::{Items, Traits};
 use crate::names::{self, Role};
 use crate::options::Tailoring;
 use crate::{docs, types};
 
 /// The module `client`: a function for each required service, and the types of the manifests that declare them.
-pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
+pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     let requires = &manifest.requires;
     if requires.services.is_empty() && imports.manifests.is_empty() {
-        return TokenStream::new();
+        return Code::default();
     }
     let functions = requires.services.iter().map(|topic| function(topic, imports));
-    let modules = imported(manifest, imports).into_iter().map(|(import, items)| {
-        let ident = names::import(import);
-        let docs = docs::lines([format!(
+    let mut code = Code::quoted(functions.collect());
+    for (import, items) in imported(manifest, imports) {
+        let docs = docs::comment([format!(
             "The types of the module `{}`, of version {} or later.",
             import.manifest.module.name, import.manifest.module.version
         )]);
         let traits = Traits::of(&import.manifest, true, &BTreeSet::new());
         let types = types::generate(&items, &traits, &Tailoring::default());
-        quote! {
-            #docs
-            pub mod #ident {
-                #types
-            }
-        }
-    });
-    let allow = docs::allow();
-    quote! {
-        /// Calls of the services that this module requires.
-        #allow
-        pub mod client {
-            #(#functions)*
-            #(#modules)*
-        }
+        code.extend(types.module(docs, &names::import(import)));
     }
+    module("client", "Calls of the services that this module requires.", code)
+}
+
+fn module(name: &str, docs: &str, code: Code) -> Code {
+    let mut attributes = docs::comment([docs]);
+    attributes.push(docs::ALLOW.to_owned());
+    code.module(attributes, &format_ident!("{name}"))
 }
 
 /// What is needed of each imported manifest.
@@ -78,8 +72,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         }
         _ => "Those of the service, and those that any call can have.".to_owned(),
     });
-    let docs = docs::lines(lines);
-    let deprecated = declared.and_then(|(_, service)| docs::deprecated(service.deprecated.as_ref()));
+    let docs = docs::quoted(lines, declared.and_then(|(_, service)| service.deprecated.as_ref()));
     let ttl = match declared.and_then(|(_, service)| service.ttl_ms) {
         Some(ttl) => quote!(::std::option::Option::Some(#ttl)),
         None => quote!(::std::option::Option::None),
@@ -100,7 +93,6 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
             let request = ty(Role::Request, request);
             quote! {
                 #docs
-                #deprecated
                 pub async fn #ident(
                     caller: &impl ::ixt_sdk::Caller,
                     request: &#request,
@@ -111,7 +103,6 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         }
         None => quote! {
             #docs
-            #deprecated
             pub async fn #ident(
                 caller: &impl ::ixt_sdk::Caller,
                 payload: &[u8],
@@ -123,20 +114,20 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
 }
 
 /// The type of a required event's payload, seen from the root of the generated code.
-pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> TokenStream {
+pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     match imports.event(topic.as_str()) {
         Some((import, Event { payload: Some(payload), .. })) => {
             let (module, ident) = (names::import(import), names::message(topic, Role::Payload, payload));
-            quote!(client::#module::#ident)
+            format!("client::{module}::{ident}")
         }
-        _ => quote!(::ixt_sdk::Payload),
+        _ => "::ixt_sdk::Payload".to_owned(),
     }
 }
 
 /// The module `publish`: a function for each event that the module provides.
-pub(crate) fn publish(manifest: &Manifest) -> TokenStream {
+pub(crate) fn publish(manifest: &Manifest) -> Code {
     if manifest.events.is_empty() {
-        return TokenStream::new();
+        return Code::default();
     }
     let functions = manifest.events.iter().map(|event| {
         let ident = names::method(&event.topic);
@@ -147,15 +138,13 @@ pub(crate) fn publish(manifest: &Manifest) -> TokenStream {
             lines.extend(docs::text(description));
         }
         lines.extend(["", "# Errors", "", "If the host does not take it."].map(str::to_owned));
-        let docs = docs::lines(lines);
-        let deprecated = docs::deprecated(event.deprecated.as_ref());
+        let docs = docs::quoted(lines, event.deprecated.as_ref());
         match &event.payload {
             Some(payload) => {
                 let payload = names::message(&event.topic, Role::Payload, payload);
                 quote! {
                     #docs
-                    #deprecated
-                    pub async fn #ident(
+                        pub async fn #ident(
                         caller: &impl ::ixt_sdk::Caller,
                         event: &super::#payload,
                     ) -> ::ixt_sdk::Result<()> {
@@ -165,19 +154,11 @@ pub(crate) fn publish(manifest: &Manifest) -> TokenStream {
             }
             None => quote! {
                 #docs
-                #deprecated
                 pub async fn #ident(caller: &impl ::ixt_sdk::Caller, payload: &[u8]) -> ::ixt_sdk::Result<()> {
                     ::ixt_sdk::__private::publish_raw(caller, #name, payload).await
                 }
             },
         }
     });
-    let allow = docs::allow();
-    quote! {
-        /// The events that this module publishes.
-        #allow
-        pub mod publish {
-            #(#functions)*
-        }
-    }
+    module("publish", "The events that this module publishes.", Code::quoted(functions.collect()))
 }

@@ -1,54 +1,60 @@
 //! The `Config` struct: `[config]`, typed.
 
 use ixt_manifest::{Field, Kind, Manifest};
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::quote;
 
+use crate::code::{Code, Lines, block, string};
 use crate::items::{Owner, Traits};
 use crate::{docs, names, types, value};
 
-pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream {
+pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     let config = &manifest.config;
-    let docs = docs::lines([
-        format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
-        String::new(),
-        "The host gives it when it starts the module; where it gives no value, the manifest's default holds."
-            .to_owned(),
-    ]);
-    let fields = config.iter().map(|key| {
-        let docs = docs::lines(key_docs(key));
-        let deprecated = docs::deprecated(key.deprecated.as_ref());
-        let field = names::field(&key.name);
+    let docs = docs::quoted(
+        [
+            format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
+            String::new(),
+            "The host gives it when it starts the module; where it gives no value, the manifest's default holds."
+                .to_owned(),
+        ],
+        None,
+    );
+    let fields = config.iter().flat_map(|key| {
+        let mut lines = docs::comment(key_docs(key));
+        lines.extend(docs::deprecated(key.deprecated.as_ref()));
         let ty = types::field_type(key, "Config", Owner::Config, traits);
-        quote!(#docs #deprecated pub #field: #ty)
+        lines.push(format!("pub {}: {ty},", names::field(&key.name)));
+        lines
     });
-    let mut locals = Vec::new();
-    let (mut reads, mut last_reads) = (Vec::new(), Vec::new());
+    let mut locals = Lines::new();
+    let (mut reads, mut last_reads) = (Lines::new(), Lines::new());
     for (index, key) in config.iter().enumerate() {
         let field = names::field(&key.name);
-        let name = key.name.as_str();
+        let name = string(key.name.as_str());
         let rules = match types::rules(&key.ty) {
-            Some(rules) => quote!(const { #rules }),
-            None => quote!(&[]),
+            Some(rules) => format!("const {{ {rules} }}"),
+            None => "&[]".to_owned(),
         };
         let read = match &key.default {
             Some(default) => {
                 let default = value::of_field(default, key, "Config", Owner::Config, traits);
-                quote!(keys.or(#name, #rules, #default))
+                format!("keys.or({name}, {rules}, {default})")
             }
-            None if key.ty.optional => quote!(keys.maybe(#name, #rules)),
-            None if has_stand_in(key) => quote!(keys.required(#name, #rules)),
+            None if key.ty.optional => format!("keys.maybe({name}, {rules})"),
+            None if has_stand_in(key) => format!("keys.required({name}, {rules})"),
             None => {
                 // Nothing returns before everything was looked at.
-                let local = format_ident!("value_{index}");
-                locals.push(quote!(let #local = keys.take(#name, #rules);));
-                last_reads.push(quote!(#field: #local?));
+                locals.push(format!("let value_{index} = keys.take({name}, {rules});"));
+                last_reads.push(format!("{field}: value_{index}?,"));
                 continue;
             }
         };
-        reads.push(quote!(#field: #read));
+        reads.push(format!("{field}: {read},"));
     }
     reads.extend(last_reads);
+    let mut body = locals;
+    let mut config_struct = block("::std::option::Option::Some(Self", &reads);
+    config_struct.last_mut().expect("there is a line").push(')');
+    body.extend(config_struct);
     let keys = if config.is_empty() { quote!(_) } else { quote!(keys) };
     let secret = types::any_secret(config);
     let derives = if secret { quote!(#[derive(Clone, Debug)]) } else { quote!(#[derive(Clone, Debug, PartialEq)]) };
@@ -62,14 +68,15 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream 
             }
         }
     });
-    let specs = config.iter().map(key_spec);
+    let (fields_blank, keys_blank) =
+        if config.is_empty() { Default::default() } else { (quote!(__FIELDS__: ()), quote!(__KEYS__)) };
     let allow = docs::allow();
-    quote! {
+    let items = quote! {
         #docs
         #derives
         #allow
         pub struct Config {
-            #(#fields,)*
+            #fields_blank
         }
 
         #allow
@@ -90,16 +97,17 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> TokenStream 
 
         #allow
         impl ::ixt_sdk::__private::FromConfig for Config {
-            const KEYS: &'static [::ixt_sdk::ConfigKey] = &[#(#specs),*];
+            const KEYS: &'static [::ixt_sdk::ConfigKey] = &[#keys_blank];
 
             fn from_config(#keys: &mut ::ixt_sdk::__private::ConfigKeys) -> ::std::option::Option<Self> {
-                #(#locals)*
-                ::std::option::Option::Some(Self { #(#reads,)* })
+                __BODY__
             }
         }
 
         #default
-    }
+    };
+    let specs = config.iter().flat_map(key_spec).collect();
+    Code::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
 /// Whether there is some value of the key's type, whatever the manifest says.
@@ -107,21 +115,26 @@ fn has_stand_in(key: &Field) -> bool {
     !key.secret && !matches!(key.ty.kind, Kind::Named(_) | Kind::Enum(_) | Kind::Table(_))
 }
 
-fn key_spec(key: &Field) -> TokenStream {
-    let name = key.name.as_str();
-    let ty = key.ty.to_string();
-    let description = key.description.as_ref().map(|description| quote!(.with_description(#description)));
-    let default = key.default.as_ref().filter(|_| !key.secret).map(|default| {
-        let default = default.to_string();
-        quote!(.with_default(#default))
-    });
-    let required = key.is_required().then(|| quote!(.required()));
-    let secret = key.secret.then(|| quote!(.secret()));
-    let deprecated = key.deprecated.as_ref().map(|deprecated| {
-        let instead = deprecated.instead.clone().unwrap_or_default();
-        quote!(.deprecated(#instead))
-    });
-    quote!(::ixt_sdk::ConfigKey::new(#name, #ty) #description #default #required #secret #deprecated)
+fn key_spec(key: &Field) -> Lines {
+    let mut spec =
+        vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];
+    if let Some(description) = &key.description {
+        spec.push(format!("    .with_description({})", string(description)));
+    }
+    if let Some(default) = key.default.as_ref().filter(|_| !key.secret) {
+        spec.push(format!("    .with_default({})", string(&default.to_string())));
+    }
+    if key.is_required() {
+        spec.push("    .required()".to_owned());
+    }
+    if key.secret {
+        spec.push("    .secret()".to_owned());
+    }
+    if let Some(deprecated) = &key.deprecated {
+        spec.push(format!("    .deprecated({})", string(deprecated.instead.as_deref().unwrap_or_default())));
+    }
+    spec.last_mut().expect("there is a line").push(',');
+    spec
 }
 
 fn key_docs(key: &Field) -> Vec<String> {

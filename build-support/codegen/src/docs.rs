@@ -3,29 +3,43 @@
 
 use ixt_manifest::{Bounds, Deprecated};
 use proc_macro2::TokenStream;
-use quote::quote;
 
-/// Doc attributes for lines that this crate wrote; an empty line separates paragraphs.
-pub(crate) fn lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> TokenStream {
-    let lines = lines.into_iter().map(|line| match line.as_ref() {
-        "" => String::new(),
-        line => format!(" {line}"),
-    });
-    quote!(#(#[doc = #lines])*)
-}
+use crate::code::{Lines, string, tokens};
 
 /// For an item whose names, texts or values come from the manifest, or that the author may not use: lints would complain
 /// about what can't be changed in the code.
+pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]";
+
+/// A doc comment of lines that this crate wrote; an empty line separates paragraphs.
+pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Lines {
+    let comment = |line: S| match line.as_ref() {
+        "" => "///".to_owned(),
+        line => format!("/// {line}"),
+    };
+    lines.into_iter().map(comment).collect()
+}
+
+/// The same for a quoted item, and that it is deprecated.
+pub(crate) fn quoted<S: AsRef<str>>(
+    lines: impl IntoIterator<Item = S>,
+    deprecated: Option<&Deprecated>,
+) -> TokenStream {
+    let mut attributes = comment(lines);
+    attributes.extend(self::deprecated(deprecated));
+    tokens(&attributes.join("\n"))
+}
+
+/// [`ALLOW`] for a quoted item.
 pub(crate) fn allow() -> TokenStream {
-    quote!(#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)])
+    tokens(ALLOW)
 }
 
 /// That something is not to be used any more.
-pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<TokenStream> {
+pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     let deprecated = deprecated?;
     Some(match &deprecated.instead {
-        Some(instead) => quote!(#[deprecated(note = #instead)]),
-        None => quote!(#[deprecated]),
+        Some(instead) => format!("#[deprecated(note = {})]", string(instead)),
+        None => "#[deprecated]".to_owned(),
     })
 }
 
@@ -45,7 +59,7 @@ pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
     Some(sentence + ".")
 }
 
-/// A text from the manifest, as lines for [`lines`].
+/// A text from the manifest, as lines for [`comment`].
 pub(crate) fn text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());

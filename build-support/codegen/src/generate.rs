@@ -3,6 +3,7 @@
 use ixt_manifest::{Imports, Manifest, Report, Source};
 use quote::quote;
 
+use crate::code::{self, Code};
 use crate::items::{Items, Traits};
 use crate::options::Options;
 use crate::{client, config, handler, names, topic, types};
@@ -69,33 +70,18 @@ pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Optio
     let tailoring = options.check(&manifest, &items).map_err(|mistakes| Report::new(source, mistakes))?;
 
     let traits = Traits::of(&manifest, false, &tailoring.replaced());
-    let config = config::generate(&manifest, &traits);
-    let topic = topic::generate(&manifest);
-    let handler = handler::generate(&manifest, &imports);
-    let types = types::generate(&items, &traits, &tailoring);
-    let client = client::generate(&manifest, &imports);
-    let publish = client::publish(&manifest);
-    let file = syn::parse2(tailoring.with_sdk(quote! {
-        ::ixt_sdk::__private::require_generation!(#GENERATION);
-        #config
-        #topic
-        #handler
-        #types
-        #client
-        #publish
-    }))
-    .expect("ixt-build writes Rust that parses");
+    let mut code = Code::quoted(quote!(::ixt_sdk::__private::require_generation!(#GENERATION);));
+    code.extend(config::generate(&manifest, &traits));
+    code.extend(topic::generate(&manifest));
+    code.extend(handler::generate(&manifest, &imports));
+    code.extend(types::generate(&items, &traits, &tailoring));
+    code.extend(client::generate(&manifest, &imports));
+    code.extend(client::publish(&manifest));
+    let code = match tailoring.sdk() {
+        Some(sdk) => code::with_sdk(&code.text(), sdk),
+        None => code.text(),
+    };
     let mut warnings = manifest.warnings;
     warnings.extend(imports.warnings);
-    Ok(Generated { code: format!("{HEADER}{}", format_items(file)), warnings })
-}
-
-/// One by one, since prettyplease puts no blank lines between the items of a file.
-fn format_items(mut file: syn::File) -> String {
-    let mut formatted = Vec::with_capacity(file.items.len());
-    for item in std::mem::take(&mut file.items) {
-        file.items = vec![item];
-        formatted.push(prettyplease::unparse(&file));
-    }
-    formatted.join("\n")
+    Ok(Generated { code: format!("{HEADER}{code}"), warnings })
 }

@@ -1,33 +1,34 @@
 //! The `Handler` trait that the author implements, the dispatch from topic to method, and the entry points.
 
-use ixt_manifest::{Imports, Manifest, Name, Service};
-use proc_macro2::{Literal, TokenStream};
+use ixt_manifest::{Imports, Manifest, Message, Name, Service};
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
+use crate::code::{Code, Lines, string};
 use crate::names::Role;
 use crate::{client, docs, names};
 
-pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
+pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     let name = manifest.module.name.as_str();
     let version = manifest.module.version.as_str();
-    let docs = docs::lines([
+    let lines = [
         format!("What the module `{name}` does: a method for each service that it provides."),
         String::new(),
         "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block".to_owned(),
         "their thread for long: there are only as many threads as processors, and the host is answered on them too.".to_owned(),
-    ]);
-    let methods = manifest.services.iter().map(method);
-    let event_methods = manifest.requires.events.iter().map(|topic| event_method(topic, imports));
-    let calls = manifest.services.iter().map(|service| {
-        let variant = names::camel(service.topic.as_str());
-        let method = names::method(&service.topic);
-        let call = if service.blocking { quote!(blocking) } else { quote!(service) };
-        quote!(Topic::#variant => call.#call(<H as Handler>::#method),)
+    ];
+    let docs = docs::quoted(lines, None);
+    let (services, events) = (&manifest.services, &manifest.requires.events);
+    let (arms, call) =
+        if services.is_empty() { (None, quote!(_)) } else { (Some(quote!(__ARMS__ => {})), quote!(call)) };
+    let methods = (!services.is_empty() || !events.is_empty()).then(|| {
+        quote!(
+            fn __METHODS__();
+        )
     });
-    let events = events(manifest);
-    let call = if manifest.services.is_empty() { quote!(_) } else { quote!(call) };
+    let take_events = take_events(events);
     let allow = docs::allow();
-    quote! {
+    let items = quote! {
         #docs
         #allow
         pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
@@ -39,9 +40,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
                 runtime: ::ixt_sdk::Runtime,
             ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Self>> + ::std::marker::Send;
 
-            #(#methods)*
-
-            #(#event_methods)*
+            #methods
 
             /// Tells the host whether the module can do its work. An error says that it can't, and why.
             fn health_check(
@@ -92,11 +91,11 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
 
             fn handle(topic: Topic, #call: ::ixt_sdk::__private::Call<H>) -> ::ixt_sdk::__private::Handling {
                 match topic {
-                    #(#calls)*
+                    #arms
                 }
             }
 
-            #events
+            #take_events
 
             async fn health_check(handler: &H) -> ::ixt_sdk::Result<::ixt_sdk::Health> {
                 <H as Handler>::health_check(handler).await
@@ -106,87 +105,85 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> TokenStream {
                 <H as Handler>::shutdown(handler).await
             }
         }
-    }
+    };
+    let arm = |service: &Service| {
+        let call = if service.blocking { "blocking" } else { "service" };
+        let (variant, method) = (names::camel(service.topic.as_str()), names::method(&service.topic));
+        format!("Topic::{variant} => call.{call}(<H as Handler>::{method}),")
+    };
+    let event_arm = |(index, topic)| format!("{index} => call.event(<H as Handler>::{}),", names::event_method(topic));
+    let methods = services.iter().map(method).chain(events.iter().map(|topic| event_method(topic, imports)));
+    Code::filled(
+        items,
+        &[
+            ("METHODS", methods.flatten().collect()),
+            ("ARMS", services.iter().map(arm).collect()),
+            ("EVENTS", events.iter().map(|topic| string(topic.as_str()) + ",").collect()),
+            ("EVENT_ARMS", events.iter().enumerate().map(event_arm).collect()),
+        ],
+    )
 }
 
-fn method(service: &Service) -> TokenStream {
-    let mut lines = vec![format!("Handles `{}`.", service.topic)];
+fn method(service: &Service) -> Lines {
+    let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
-        lines.push(String::new());
-        lines.extend(docs::text(description));
+        docs.push(String::new());
+        docs.extend(docs::text(description));
     }
     if !service.errors.is_empty() {
-        lines.extend([String::new(), format!("Its own errors are [`{}`].", names::errors(&service.topic))]);
+        docs.extend([String::new(), format!("Its own errors are [`{}`].", names::errors(&service.topic))]);
     }
     if service.blocking {
-        lines.extend([String::new(), "It may block its thread.".to_owned()]);
+        docs.extend([String::new(), "It may block its thread.".to_owned()]);
     }
-    let docs = docs::lines(lines);
-    let method = names::method(&service.topic);
-    let request = match &service.request {
-        Some(request) => {
-            let ident = names::message(&service.topic, Role::Request, request);
-            quote!(#ident)
-        }
-        None => quote!(::ixt_sdk::Payload),
+    let message = |role, message: Option<&Message>, raw: &str| match message {
+        Some(message) => names::message(&service.topic, role, message).to_string(),
+        None => raw.to_owned(),
     };
-    let response = match &service.response {
-        Some(response) => {
-            let ident = names::message(&service.topic, Role::Response, response);
-            quote!(#ident)
-        }
-        None => quote!(::ixt_sdk::Response),
-    };
-    if service.blocking {
-        return quote! {
-            #docs
-            fn #method(&self, request: #request, ctx: ::ixt_sdk::Context) -> ::ixt_sdk::Result<#response>;
-        };
-    }
-    quote! {
-        #docs
-        fn #method(
-            &self,
-            request: #request,
-            ctx: ::ixt_sdk::Context,
-        ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<#response>> + ::std::marker::Send;
-    }
+    let request = message(Role::Request, service.request.as_ref(), "::ixt_sdk::Payload");
+    let response = message(Role::Response, service.response.as_ref(), "::ixt_sdk::Response");
+    let result = format!("::ixt_sdk::Result<{response}>");
+    let result = if service.blocking { result } else { future(&result) };
+    signature(docs, &names::method(&service.topic), &format!("request: {request}"), &result)
 }
 
-fn event_method(topic: &Name, imports: &Imports) -> TokenStream {
-    let mut lines = vec![format!("Takes the event `{topic}`.")];
+fn event_method(topic: &Name, imports: &Imports) -> Lines {
+    let mut docs = vec![format!("Takes the event `{topic}`.")];
     if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
-        lines.push(String::new());
-        lines.extend(docs::text(description));
+        docs.push(String::new());
+        docs.extend(docs::text(description));
     }
-    let docs = docs::lines(lines);
-    let method = names::event_method(topic);
-    let payload = client::event_payload(topic, imports);
-    quote! {
-        #docs
-        fn #method(
-            &self,
-            event: #payload,
-            ctx: ::ixt_sdk::Context,
-        ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
-    }
+    let event = format!("event: {}", client::event_payload(topic, imports));
+    signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
+}
+
+fn future(output: &str) -> String {
+    format!("impl ::std::future::Future<Output = {output}> + ::std::marker::Send")
+}
+
+fn signature(docs: Lines, method: &Ident, argument: &str, result: &str) -> Lines {
+    let mut lines = docs::comment(docs);
+    lines.extend([
+        format!("fn {method}("),
+        "    &self,".to_owned(),
+        format!("    {argument},"),
+        "    ctx: ::ixt_sdk::Context,".to_owned(),
+        format!(") -> {result};"),
+    ]);
+    lines
 }
 
 /// What the SDK knows about the events that the module takes; nothing if it takes none.
-fn events(manifest: &Manifest) -> Option<TokenStream> {
-    let events = &manifest.requires.events;
+fn take_events(events: &[Name]) -> Option<TokenStream> {
     if events.is_empty() {
         return None;
     }
-    let topics = events.iter().map(Name::as_str);
-    let indices = (0..events.len()).map(Literal::usize_unsuffixed);
-    let idents = events.iter().map(names::event_method);
     Some(quote! {
-        const EVENTS: &'static [&'static str] = &[#(#topics),*];
+        const EVENTS: &'static [&'static str] = &[__EVENTS__];
 
         fn handle_event(event: usize, call: ::ixt_sdk::__private::Call<H>) -> ::ixt_sdk::__private::Handling {
             match event {
-                #(#indices => call.event(<H as Handler>::#idents),)*
+                __EVENT_ARMS__ => {}
                 _ => ::std::unreachable!("the SDK knows the events"),
             }
         }

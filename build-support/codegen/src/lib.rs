@@ -26,6 +26,7 @@
 
 mod build_script;
 mod client;
+mod code;
 mod config;
 mod docs;
 mod fresh;

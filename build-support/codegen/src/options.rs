@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Case, Code, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use ixt_manifest::{Case, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
+use crate::code::{Code, Lines};
 use crate::items::{Item, Items};
 use crate::names;
 
@@ -26,7 +27,7 @@ pub struct Options {
 /// Options that were found to fit.
 #[derive(Default)]
 pub(crate) struct Tailoring {
-    attributes: BTreeMap<String, Vec<TokenStream>>,
+    attributes: BTreeMap<String, Lines>,
     replaced: BTreeMap<String, syn::Path>,
     sdk: Option<TokenStream>,
 }
@@ -54,7 +55,8 @@ impl Options {
         for (name, text) in attributes {
             match syn::parse::Parser::parse_str(syn::Attribute::parse_outer, text) {
                 Ok(attributes) if !attributes.is_empty() => {
-                    tailoring.attributes.entry(name.clone()).or_default().push(quote!(#(#attributes)*));
+                    let lines = text.lines().map(str::to_owned);
+                    tailoring.attributes.entry(name.clone()).or_default().extend(lines);
                 }
                 _ => mistakes.push(invalid(&format!("`{text}` is not an attribute")).help("write it as `#[…]`")),
             }
@@ -128,7 +130,7 @@ fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeS
 }
 
 fn invalid(message: &str) -> Diagnostic {
-    Diagnostic::new(Code::InvalidOption, message)
+    Diagnostic::new(ixt_manifest::Code::InvalidOption, message)
 }
 
 fn list(names: &[String]) -> String {
@@ -140,13 +142,12 @@ fn list(names: &[String]) -> String {
 
 impl Tailoring {
     /// The author's attributes for a type.
-    pub(crate) fn attributes(&self, ident: &Ident) -> Option<TokenStream> {
-        let attributes = self.attributes.get(&ident.to_string())?;
-        Some(quote!(#(#attributes)*))
+    pub(crate) fn attributes(&self, ident: &Ident) -> &[String] {
+        self.attributes.get(&ident.to_string()).map_or(&[], Vec::as_slice)
     }
 
     /// The code for a type that the author has, if this is one.
-    pub(crate) fn replacement(&self, ident: &Ident) -> Option<TokenStream> {
+    pub(crate) fn replacement(&self, ident: &Ident) -> Option<Code> {
         let path = self.replaced.get(&ident.to_string())?;
         // The author's type may stand where this code is included.
         let import = (!path.is_ident(ident)).then(|| {
@@ -155,10 +156,10 @@ impl Tailoring {
                 pub(crate) use #path as #ident;
             }
         });
-        Some(quote! {
+        Some(Code::quoted(quote! {
             #import
             ::ixt_sdk::__private::authors_type!(#ident);
-        })
+        }))
     }
 
     /// The Rust names of the types that are the author's.
@@ -166,30 +167,8 @@ impl Tailoring {
         self.replaced.keys().cloned().collect()
     }
 
-    /// The code with the author's path of the SDK.
-    pub(crate) fn with_sdk(&self, code: TokenStream) -> TokenStream {
-        match &self.sdk {
-            Some(sdk) => replace_sdk(code, sdk),
-            None => code,
-        }
+    /// The author's path of the SDK.
+    pub(crate) fn sdk(&self) -> Option<&TokenStream> {
+        self.sdk.as_ref()
     }
-}
-
-fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
-    let mut replaced = Vec::<TokenTree>::new();
-    for token in code {
-        match token {
-            // Every path of the generated code begins with `::`.
-            TokenTree::Ident(ident) if ident == "ixt_sdk" => {
-                replaced.truncate(replaced.len() - 2);
-                replaced.extend(sdk.clone());
-            }
-            TokenTree::Group(group) => {
-                let content = replace_sdk(group.stream(), sdk);
-                replaced.push(proc_macro2::Group::new(group.delimiter(), content).into());
-            }
-            token => replaced.push(token),
-        }
-    }
-    replaced.into_iter().collect()
 }

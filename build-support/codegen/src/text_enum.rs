@@ -1,15 +1,16 @@
 //! The code of enums: of texts, and of a service's own errors.
 
 use ixt_manifest::{EnumValue, Service};
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::Ident;
 use quote::{format_ident, quote};
 
+use crate::code::{Code, tokens};
 use crate::items::About;
 use crate::types::attributes;
 use crate::{docs, names};
 
-pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], open: bool) -> TokenStream {
-    let attributes = attributes(about);
+pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], open: bool) -> Code {
+    let attributes = tokens(&attributes(about).join("\n"));
     let derives = if open {
         quote!(#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)])
     } else {
@@ -18,9 +19,9 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
     let variants: Vec<_> = values.iter().map(|value| names::camel(value.name.as_str())).collect();
     let members = values.iter().zip(&variants).map(|(value, variant)| {
-        let docs = docs::lines(docs::described(value.description.as_ref(), docs::code_span(value.name.as_str())));
-        let deprecated = docs::deprecated(value.deprecated.as_ref());
-        quote!(#docs #deprecated #variant,)
+        let docs = docs::described(value.description.as_ref(), docs::code_span(value.name.as_str()));
+        let docs = docs::quoted(docs, value.deprecated.as_ref());
+        quote!(#docs #variant,)
     });
     let unknown = format_ident!("{}", names::UNKNOWN);
     let unknown_member = open.then(|| {
@@ -41,7 +42,7 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     let name = if open { quote!(self.as_str()) } else { quote!((*self).as_str()) };
     let constness = (!open).then(|| quote!(const));
     let allow = docs::allow();
-    quote! {
+    Code::quoted(quote! {
         #attributes
         #derives
         pub enum #ident {
@@ -80,24 +81,24 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
         }
 
         ::ixt_sdk::__private::text_enum!(#ident);
-    }
+    })
 }
 
-pub(crate) fn errors(ident: &Ident, service: &Service) -> TokenStream {
-    let docs = docs::lines([format!("The errors of `{}`.", service.topic)]);
+pub(crate) fn errors(ident: &Ident, service: &Service) -> Code {
+    let docs = docs::quoted([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();
     let variants: Vec<_> = codes.iter().map(|code| names::camel(code)).collect();
     let members = service.errors.iter().zip(&variants).map(|(error, variant)| {
-        let docs = docs::lines(docs::described(error.description.as_ref(), format!("`{}`.", error.code)));
-        let deprecated = docs::deprecated(error.deprecated.as_ref());
-        quote!(#docs #deprecated #variant)
+        let docs = docs::described(error.description.as_ref(), format!("`{}`.", error.code));
+        let docs = docs::quoted(docs, error.deprecated.as_ref());
+        quote!(#docs #variant)
     });
     let messages = service.errors.iter().map(|error| {
         error.description.clone().unwrap_or_else(|| error.code.as_str().to_ascii_lowercase().replace('_', " "))
     });
     let retryable = service.errors.iter().map(|error| error.retryable);
     let allow = docs::allow();
-    quote! {
+    Code::quoted(quote! {
         #docs
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #allow
@@ -143,5 +144,5 @@ pub(crate) fn errors(ident: &Ident, service: &Service) -> TokenStream {
                 })
             }
         }
-    }
+    })
 }

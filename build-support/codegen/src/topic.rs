@@ -1,44 +1,38 @@
 //! The `Topic` enum: `[provides] services`, typed.
 
-use ixt_manifest::Manifest;
-use proc_macro2::TokenStream;
+use ixt_manifest::{Manifest, Service};
 use quote::quote;
 
+use crate::code::{Code, Lines, string};
 use crate::{docs, names};
 
-pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
-    let docs = docs::lines([format!("The services that the module `{}` provides.", manifest.module.name)]);
-    let topics: Vec<&str> = manifest.services.iter().map(|service| service.topic.as_str()).collect();
-    let idents: Vec<_> = manifest.services.iter().map(|service| names::camel(service.topic.as_str())).collect();
-    let variants = manifest.services.iter().zip(&idents).map(|(service, ident)| {
-        let mut lines = vec![format!("`{}`", service.topic)];
-        if let Some(description) = &service.description {
-            lines.push(String::new());
-            lines.extend(docs::text(description));
-        }
-        let docs = docs::lines(lines);
-        let deprecated = docs::deprecated(service.deprecated.as_ref());
-        quote!(#docs #deprecated #ident)
-    });
+pub(crate) fn generate(manifest: &Manifest) -> Code {
+    let docs = docs::quoted([format!("The services that the module `{}` provides.", manifest.module.name)], None);
     let allow = docs::allow();
-    quote! {
+    let services = &manifest.services;
+    let (variants, all, arms) = if services.is_empty() {
+        Default::default()
+    } else {
+        (quote!(__VARIANTS__), quote!(__TOPICS__), quote!(__ARMS__ => {}))
+    };
+    let items = quote! {
         #docs
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #allow
         pub enum Topic {
-            #(#variants,)*
+            #variants
         }
 
         #allow
         impl Topic {
             /// Every topic, sorted by name.
-            pub const ALL: &'static [Self] = &[#(Self::#idents),*];
+            pub const ALL: &'static [Self] = &[#all];
 
             /// The name under which the service is called.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    #(Self::#idents => #topics,)*
+                    #arms
                 }
             }
         }
@@ -58,5 +52,32 @@ pub(crate) fn generate(manifest: &Manifest) -> TokenStream {
                 INDEX.find(topic)
             }
         }
+    };
+    let ident = |service: &Service| names::camel(service.topic.as_str());
+    Code::filled(
+        items,
+        &[
+            ("VARIANTS", services.iter().flat_map(variant).collect()),
+            ("TOPICS", services.iter().map(|service| format!("Self::{},", ident(service))).collect()),
+            (
+                "ARMS",
+                services
+                    .iter()
+                    .map(|service| format!("Self::{} => {},", ident(service), string(service.topic.as_str())))
+                    .collect(),
+            ),
+        ],
+    )
+}
+
+fn variant(service: &Service) -> Lines {
+    let mut docs = vec![format!("`{}`", service.topic)];
+    if let Some(description) = &service.description {
+        docs.push(String::new());
+        docs.extend(docs::text(description));
     }
+    let mut lines = docs::comment(docs);
+    lines.extend(docs::deprecated(service.deprecated.as_ref()));
+    lines.push(format!("{},", names::camel(service.topic.as_str())));
+    lines
 }

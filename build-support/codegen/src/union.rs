@@ -1,11 +1,11 @@
 //! The code of a tagged union.
 
-use ixt_manifest::{Case, Field, Message};
-use proc_macro2::{Ident, Literal, TokenStream};
-use quote::{format_ident, quote};
+use ixt_manifest::{Case, Message};
+use proc_macro2::Ident;
 
+use crate::code::{Code, Lines, block, string};
 use crate::items::{About, Owner, Traits};
-use crate::record::{field_specs, member, read_fields};
+use crate::record::{entries, member};
 use crate::types::{attributes, derives};
 use crate::{docs, names};
 
@@ -16,150 +16,59 @@ pub(crate) fn union(
     open: bool,
     owner: Owner<'_>,
     traits: &Traits<'_>,
-) -> TokenStream {
-    let attributes = attributes(about);
+) -> Code {
     let Owner::Type(name) = owner else { unreachable!("unions are declared in [types]") };
-    let derives = derives(traits.of_name(name), false);
-    let unknown = format_ident!("{}", names::UNKNOWN);
-    let code = cases.iter().enumerate().map(|(index, case)| CaseCode::of(index, case, ident, owner, traits));
-    let (mut members, mut specs, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for CaseCode { member, spec, read, write } in code {
-        members.push(member);
-        specs.push(spec);
-        reads.push(read);
-        writes.push(write);
+    let mut definition = attributes(about);
+    definition.push(derives(traits.of_name(name), false));
+    let mut variants: Lines = cases.iter().flat_map(|case| variant(case, ident, owner, traits)).collect();
+    let mut arguments = vec![format!("{ident},")];
+    for (index, case) in cases.iter().enumerate() {
+        arguments.extend(entry(index, case, ident, owner, traits));
     }
-    let tags = cases.iter().map(|case| case.name.as_str());
-    let unknown_member = open.then(|| {
-        quote! {
-            /// An object of a case that this version of the module does not know.
-            #unknown(::ixt_sdk::Value),
-        }
-    });
-    let make_unknown = open.then(|| {
-        quote! {
-            fn unknown(object: ::ixt_sdk::Value) -> ::std::option::Option<Self> {
-                ::std::option::Option::Some(Self::#unknown(object))
-            }
-        }
-    });
-    let write_unknown = open.then(|| quote!(Self::#unknown(object) => writer.unknown(object),));
-    let allow = docs::allow();
-    quote! {
-        #attributes
-        #derives
-        pub enum #ident {
-            #(#members)*
-            #unknown_member
-        }
-
-        #allow
-        impl ::ixt_sdk::__private::Union for #ident {
-            const CASES: &'static [::ixt_sdk::__private::Case] = &[
-                #(::ixt_sdk::__private::Case { name: #tags, fields: #specs }),*
-            ];
-
-            fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                case: usize,
-                reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-            ) -> ::std::option::Option<Self> {
-                match case {
-                    #(#reads)*
-                    _ => ::std::option::Option::None,
-                }
-            }
-
-            #make_unknown
-
-            fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-                &self,
-                writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-            ) {
-                match self {
-                    #(#writes)*
-                    #write_unknown
-                }
-            }
-        }
-
-        ::ixt_sdk::__private::union!(#ident);
+    if open {
+        let unknown = names::UNKNOWN;
+        variants.push("/// An object of a case that this version of the module does not know.".to_owned());
+        variants.push(format!("{unknown}(::ixt_sdk::Value),"));
+        arguments[0] = format!("{ident}; {unknown},");
     }
+    definition.extend(block(&format!("pub enum {ident}"), &variants));
+    let mut code = Code::lines(&definition);
+    code.extend(Code::lines(&block("::ixt_sdk::__private::union!", &arguments)));
+    code
 }
 
-/// What one case adds to the code of its union.
-struct CaseCode {
-    /// Its variant.
-    member: TokenStream,
-    /// Its fields, as the SDK knows them.
-    spec: TokenStream,
-    read: TokenStream,
-    write: TokenStream,
-}
-
-impl CaseCode {
-    fn of(index: usize, case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Self {
-        let variant = names::camel(case.name.as_str());
-        let tag = case.name.as_str();
-        let index = Literal::usize_unsuffixed(index);
-        let deprecated = docs::deprecated(case.deprecated.as_ref());
-        match &case.content {
-            Message::Named(record) => {
-                let content = names::camel(record.as_str());
-                let docs = docs::lines([format!("{}: `{record}`.", docs::code_span(tag))]);
-                Self {
-                    member: quote!(#docs #deprecated #variant(#content),),
-                    spec: quote!(<#content as ::ixt_sdk::__private::DecodeRecord>::FIELDS),
-                    read: quote! {
-                        #index => ::ixt_sdk::__private::DecodeRecord::decode_fields(reader).map(Self::#variant),
-                    },
-                    write: quote! {
-                        Self::#variant(content) => {
-                            writer.case(#tag);
-                            ::ixt_sdk::__private::EncodeRecord::encode_fields(content, writer);
-                        }
-                    },
-                }
-            }
-            Message::Inline { fields, description } => {
-                let docs = docs::lines(docs::described(description.as_ref(), format!("{}.", docs::code_span(tag))));
-                let owner_ident = names::inline(&union.to_string(), &case.name);
-                let members =
-                    fields.iter().map(|field| member(field, &TokenStream::new(), &owner_ident, owner, traits));
-                let field_specs = field_specs(fields);
-                let read = read_fields(fields, &owner_ident, owner, traits, &quote!(Self::#variant));
-                let idents = fields.iter().map(|field| names::field(&field.name));
-                // Not the fields' own names, one of which could be `writer`.
-                let bindings: Vec<_> = (0..fields.len()).map(|index| format_ident!("field_{index}")).collect();
-                let writes =
-                    fields.iter().zip(&bindings).map(|(field, binding)| write_binding(field, binding, owner, traits));
-                let (content, pattern) = if fields.is_empty() {
-                    (None, None)
-                } else {
-                    (Some(quote!({ #(#members,)* })), Some(quote!({ #(#idents: #bindings),* })))
-                };
-                Self {
-                    member: quote!(#docs #deprecated #variant #content,),
-                    spec: quote!(&[#(#field_specs),*]),
-                    read: quote!(#index => { #read }),
-                    write: quote! {
-                        Self::#variant #pattern => {
-                            writer.case(#tag);
-                            #(#writes)*
-                        }
-                    },
-                }
-            }
+fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
+    let variant = names::camel(case.name.as_str()).to_string();
+    let tag = docs::code_span(case.name.as_str());
+    let (docs, mut definition) = match &case.content {
+        Message::Named(record) => {
+            let content = names::camel(record.as_str());
+            (vec![format!("{tag}: `{record}`.")], vec![format!("{variant}({content})")])
         }
-    }
+        Message::Inline { fields, description } => {
+            let docs = docs::described(description.as_ref(), format!("{tag}."));
+            let owner_ident = names::inline(&union.to_string(), &case.name);
+            let members: Lines =
+                fields.iter().flat_map(|field| member(field, "", &owner_ident, owner, traits)).collect();
+            (docs, if members.is_empty() { vec![variant] } else { block(&variant, &members) })
+        }
+    };
+    definition.last_mut().expect("there is a line").push(',');
+    let mut lines = docs::comment(docs);
+    lines.extend(docs::deprecated(case.deprecated.as_ref()));
+    lines.extend(definition);
+    lines
 }
 
-/// Writes a field to which there is a reference; see `record`. a reference to the field.
-fn write_binding(field: &Field, binding: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> TokenStream {
-    let key = field.name.as_str();
-    match (field.ty.optional, traits.is_boxed(owner, &field.ty)) {
-        (true, true) => quote!(writer.optional(#key, #binding.as_deref());),
-        (true, false) => quote!(writer.optional(#key, #binding.as_ref());),
-        (false, true) => quote!(writer.field(#key, &**#binding);),
-        (false, false) => quote!(writer.field(#key, #binding);),
-    }
+/// A case for the SDK's `union!`.
+fn entry(index: usize, case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
+    let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
+    let mut lines = match &case.content {
+        Message::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],
+        Message::Inline { fields, .. } => {
+            block(&head, &entries(fields, &names::inline(&union.to_string(), &case.name), owner, traits))
+        }
+    };
+    lines.last_mut().expect("there is a line").push(',');
+    lines
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ixt_manifest::{Field, Kind, Message, Shape, Type, Value};
-use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use proc_macro2::Literal;
 
+use crate::code::string;
 use crate::items::{Owner, Traits};
 use crate::names;
 
@@ -17,109 +17,92 @@ pub(crate) fn of_field(
     owner_ident: &str,
     owner: Owner<'_>,
     traits: &Traits<'_>,
-) -> TokenStream {
+) -> String {
     match value {
-        Value::String(text) if field.secret => quote!(::ixt_sdk::SecretString::from(#text)),
+        Value::String(text) if field.secret => format!("::ixt_sdk::SecretString::from({})", string(text)),
         Value::Bytes(bytes) if field.secret => {
-            let bytes = Literal::byte_string(bytes);
-            quote!(::ixt_sdk::SecretSlice::from(::std::vec::Vec::from(#bytes)))
+            format!("::ixt_sdk::SecretSlice::from(::std::vec::Vec::from({}))", Literal::byte_string(bytes))
         }
         _ => {
             let value = of_type(value, &field.ty, &names::inline(owner_ident, &field.name), owner, traits);
-            if traits.is_boxed(owner, &field.ty) { quote!(::std::boxed::Box::new(#value)) } else { value }
+            if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box::new({value})") } else { value }
         }
     }
 }
 
 /// A value of a type; `ident` is the name of what is written in place there.
-fn of_type(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> TokenStream {
+fn of_type(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> String {
     if let Kind::Named(name) = &ty.kind {
         return named(value, name, traits);
     }
     match value {
-        Value::String(text) => quote!(::std::string::String::from(#text)),
-        Value::Path(text) => quote!(::std::path::PathBuf::from(#text)),
-        Value::Integer(integer) => {
-            let integer = Literal::i64_unsuffixed(*integer);
-            quote!(#integer)
-        }
-        Value::Float(float) => {
-            let float = Literal::f64_unsuffixed(*float);
-            quote!(#float)
-        }
-        Value::Boolean(boolean) => quote!(#boolean),
-        Value::Bytes(bytes) => {
-            let bytes = Literal::byte_string(bytes);
-            quote!(::ixt_sdk::Bytes::from(#bytes))
-        }
+        Value::String(text) => format!("::std::string::String::from({})", string(text)),
+        Value::Path(text) => format!("::std::path::PathBuf::from({})", string(text)),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Float(float) => self::float(*float),
+        Value::Boolean(boolean) => boolean.to_string(),
+        Value::Bytes(bytes) => format!("::ixt_sdk::Bytes::from({})", Literal::byte_string(bytes)),
         Value::Duration(length) => duration(*length),
-        Value::Size(size) => {
-            let size = Literal::u64_unsuffixed(*size);
-            quote!(#size)
-        }
-        Value::Datetime(text) => quote!(::ixt_sdk::__private::timestamp(#text)),
-        Value::Enum(text) => {
-            let (ident, variant) = (format_ident!("{ident}"), names::camel(text));
-            quote!(#ident::#variant)
-        }
+        Value::Size(size) => size.to_string(),
+        Value::Datetime(text) => format!("::ixt_sdk::__private::timestamp({})", string(text)),
+        Value::Enum(text) => format!("{ident}::{}", names::camel(text)),
         Value::List(items) => {
             let Kind::List(item) = &ty.kind else { unreachable!("the value was checked against its type") };
             let ident = format!("{ident}Item");
-            let items = items.iter().map(|value| nested(value, item, &ident, owner, traits));
-            quote!(::std::vec::Vec::from([#(#items),*]))
+            let items: Vec<_> = items.iter().map(|value| nested(value, item, &ident, owner, traits)).collect();
+            format!("::std::vec::Vec::from([{}])", items.join(", "))
         }
         Value::Map(entries) => {
             let Kind::Map(ty) = &ty.kind else { unreachable!("the value was checked against its type") };
             let ident = format!("{ident}Value");
-            let entries = entries.iter().map(|(key, value)| {
+            let entry = |(key, value): (&String, &Value)| {
                 let value = nested(value, ty, &ident, owner, traits);
-                quote!((::std::string::String::from(#key), #value))
-            });
-            quote!(::std::collections::BTreeMap::from([#(#entries),*]))
+                format!("(::std::string::String::from({}), {value})", string(key))
+            };
+            let entries: Vec<_> = entries.iter().map(entry).collect();
+            format!("::std::collections::BTreeMap::from([{}])", entries.join(", "))
         }
         Value::Record(values) => {
             let Kind::Table(fields) = &ty.kind else { unreachable!("the value was checked against its type") };
-            let constructor = format_ident!("{ident}");
-            record(&quote!(#constructor), values, fields, ident, owner, traits)
+            record(ident, values, fields, ident, owner, traits)
         }
         Value::Union { .. } => unreachable!("unions are declared in [types]"),
     }
 }
 
 /// An item or a value of a map, which may be optional.
-fn nested(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> TokenStream {
+fn nested(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> String {
     let value = of_type(value, ty, ident, owner, traits);
-    if ty.optional { quote!(::std::option::Option::Some(#value)) } else { value }
+    if ty.optional { some(&value) } else { value }
 }
 
-fn named(value: &Value, name: &str, traits: &Traits<'_>) -> TokenStream {
+fn some(value: &str) -> String {
+    format!("::std::option::Option::Some({value})")
+}
+
+fn named(value: &Value, name: &str, traits: &Traits<'_>) -> String {
     let definition = traits.manifest().find_type(name).expect("the types were checked");
-    let ident = names::camel(name);
+    let ident = names::camel(name).to_string();
     let owner = Owner::Type(name);
     match (&definition.shape, value) {
         (Shape::Newtype(ty), _) => {
-            let value = of_type(value, ty, &ident.to_string(), owner, traits);
-            quote!(#ident(#value))
+            let value = of_type(value, ty, &ident, owner, traits);
+            format!("{ident}({value})")
         }
-        (Shape::Enum { .. }, Value::Enum(text)) => {
-            let variant = names::camel(text);
-            quote!(#ident::#variant)
-        }
-        (Shape::Record(fields), Value::Record(values)) => {
-            record(&quote!(#ident), values, fields, &ident.to_string(), owner, traits)
-        }
+        (Shape::Enum { .. }, Value::Enum(text)) => format!("{ident}::{}", names::camel(text)),
+        (Shape::Record(fields), Value::Record(values)) => record(&ident, values, fields, &ident, owner, traits),
         (Shape::Union { cases, .. }, Value::Union { case, fields: values }) => {
             let case = cases.iter().find(|known| known.name.as_str() == case).expect("the value was checked");
             let variant = names::camel(case.name.as_str());
             match &case.content {
                 Message::Named(record) => {
                     let content = named(&Value::Record(values.clone()), record.as_str(), traits);
-                    quote!(#ident::#variant(#content))
+                    format!("{ident}::{variant}({content})")
                 }
-                Message::Inline { fields, .. } if fields.is_empty() => quote!(#ident::#variant),
+                Message::Inline { fields, .. } if fields.is_empty() => format!("{ident}::{variant}"),
                 Message::Inline { fields, .. } => {
-                    let owner_ident = names::inline(&ident.to_string(), &case.name);
-                    record(&quote!(#ident::#variant), values, fields, &owner_ident, owner, traits)
+                    let owner_ident = names::inline(&ident, &case.name);
+                    record(&format!("{ident}::{variant}"), values, fields, &owner_ident, owner, traits)
                 }
             }
         }
@@ -129,44 +112,44 @@ fn named(value: &Value, name: &str, traits: &Traits<'_>) -> TokenStream {
 
 /// A struct, or a variant with fields. What is not given has a default or is optional.
 fn record(
-    constructor: &TokenStream,
+    constructor: &str,
     values: &BTreeMap<String, Value>,
     fields: &[Field],
     ident: &str,
     owner: Owner<'_>,
     traits: &Traits<'_>,
-) -> TokenStream {
-    let members = fields.iter().map(|field| {
-        let member = names::field(&field.name);
+) -> String {
+    let member = |field: &Field| {
         let given = values.get(field.name.as_str()).or(field.default.as_ref());
         let value = match given {
             Some(given) => {
                 let value = of_field(given, field, ident, owner, traits);
-                if field.ty.optional { quote!(::std::option::Option::Some(#value)) } else { value }
+                if field.ty.optional { some(&value) } else { value }
             }
-            None => quote!(::std::option::Option::None),
+            None => "::std::option::Option::None".to_owned(),
         };
-        quote!(#member: #value)
-    });
-    quote!(#constructor { #(#members),* })
+        format!("{}: {value}", names::field(&field.name))
+    };
+    let members: Vec<_> = fields.iter().map(member).collect();
+    match members.join(", ") {
+        members if members.is_empty() => format!("{constructor} {{}}"),
+        members => format!("{constructor} {{ {members} }}"),
+    }
+}
+
+/// A float, which never looks like an integer.
+pub(crate) fn float(float: f64) -> String {
+    Literal::f64_unsuffixed(float).to_string()
 }
 
 /// A duration in the largest unit of which it is a whole number.
-pub(crate) fn duration(duration: Duration) -> TokenStream {
+pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    let literal = Literal::u64_unsuffixed;
     if nanos == 0 {
-        let seconds = literal(seconds);
-        return quote!(::std::time::Duration::from_secs(#seconds));
+        return format!("::std::time::Duration::from_secs({seconds})");
     }
     match u64::try_from(duration.as_millis()) {
-        Ok(millis) if nanos.is_multiple_of(1_000_000) => {
-            let millis = literal(millis);
-            quote!(::std::time::Duration::from_millis(#millis))
-        }
-        _ => {
-            let (seconds, nanos) = (literal(seconds), Literal::u32_unsuffixed(nanos));
-            quote!(::std::time::Duration::new(#seconds, #nanos))
-        }
+        Ok(millis) if nanos.is_multiple_of(1_000_000) => format!("::std::time::Duration::from_millis({millis})"),
+        _ => format!("::std::time::Duration::new({seconds}, {nanos})"),
     }
 }

@@ -106,7 +106,7 @@ pub mod __private {
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
     pub use crate::entry::{run, run_async};
     pub use crate::module::{Call, Handling, Module};
-    pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter};
+    pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter, slot};
     pub use crate::rules::{Rule, Rules};
     pub use crate::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
     pub use crate::topic::TopicIndex;
@@ -115,8 +115,8 @@ pub mod __private {
     pub use crate::wire::timestamp;
     pub use crate::wire::{Decode, Encode};
     pub use crate::{
-        __authors_type as authors_type, __deserialize as deserialize, __newtype as newtype, __pattern as pattern,
-        __require_generation as require_generation, __serde as serde_traits, __serialize as serialize,
+        __authors_type as authors_type, __decode_record as decode_record, __fields as fields, __newtype as newtype,
+        __pattern as pattern, __record as record, __require_generation as require_generation, __serde as serde_traits,
         __text_enum as text_enum, __union as union,
     };
 }

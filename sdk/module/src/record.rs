@@ -35,6 +35,30 @@ impl Field {
         Self { key, required: false, rules: &[] }
     }
 
+    /// A field that has a default.
+    #[must_use]
+    pub const fn or(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
+    /// `required`, in a box.
+    #[must_use]
+    pub const fn required_box(key: &'static str) -> Self {
+        Self::required(key)
+    }
+
+    /// `optional`, in a box.
+    #[must_use]
+    pub const fn optional_box(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
+    /// `or`, in a box.
+    #[must_use]
+    pub const fn or_box(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
     /// What its value has to keep to.
     #[must_use]
     pub const fn rules(mut self, rules: Rules) -> Self {
@@ -88,19 +112,165 @@ impl<R: EncodeRecord> Encode for R {
     }
 }
 
+/// Where the value of a field is kept until all are read; `None` as long as it is absent.
+///
+/// The functions have the names of `Field`'s constructors, as have the methods of `RecordWriter`.
+/// They give the field's value, or `None` if there can't be one.
+pub mod slot {
+    /// An empty one; the argument only says for which field.
+    #[must_use]
+    pub const fn empty<T>(_field: usize) -> Option<T> {
+        None
+    }
+
+    /// The value of a field without which there is no object.
+    #[must_use]
+    pub fn required<T>(slot: Option<T>) -> Option<T> {
+        slot
+    }
+
+    /// The value of a field that may be absent.
+    #[must_use]
+    pub fn optional<T>(slot: Option<T>) -> Option<Option<T>> {
+        Some(slot)
+    }
+
+    /// The value of a field that has a default.
+    pub fn or<T>(slot: Option<T>, default: impl FnOnce() -> T) -> Option<T> {
+        Some(slot.unwrap_or_else(default))
+    }
+
+    /// `required`, in a box.
+    #[must_use]
+    pub fn required_box<T>(slot: Option<T>) -> Option<Box<T>> {
+        slot.map(Box::new)
+    }
+
+    /// `optional`, in a box.
+    #[must_use]
+    pub fn optional_box<T>(slot: Option<T>) -> Option<Option<Box<T>>> {
+        Some(slot.map(Box::new))
+    }
+
+    /// `or`, in a box.
+    pub fn or_box<T>(slot: Option<T>, default: impl FnOnce() -> Box<T>) -> Option<Box<T>> {
+        Some(slot.map_or_else(default, Box::new))
+    }
+}
+
+/// What every generated record has. For each field its index among them, sorted by key, its name, whether it has to be
+/// given, its key, its default and its rules. All in one expansion: a macro in a macro is what rustc is slow at.
+///
+/// ```text
+/// record! {
+///     Order,
+///     0 count = or("count", 1; &[Rule::Min(1)]),
+///     1 id = required("id"),
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __record {
+    ($type:ident, $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*) => {
+        #[allow(deprecated)]
+        impl $crate::__private::DecodeRecord for $type {
+            const FIELDS: &'static [$crate::__private::Field] =
+                &[$($crate::__private::Field::$kind($key)$(.rules($rules))?),*];
+
+            fn decode_fields<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, A>,
+            ) -> ::std::option::Option<Self> {
+                let mut slots = ($($crate::__private::slot::empty($index),)*);
+                while let ::std::option::Option::Some(index) = reader.next() {
+                    match index {
+                        $($index => reader.value(&mut slots.$index),)*
+                        _ => reader.skip(),
+                    }
+                }
+                ::std::option::Option::Some(Self {
+                    $($field: $crate::__private::slot::$kind(slots.$index $(, || $default)?)?,)*
+                })
+            }
+        }
+
+        #[allow(deprecated)]
+        impl $crate::__private::EncodeRecord for $type {
+            fn encode_fields<S: $crate::__private::serde::ser::SerializeMap>(
+                &self,
+                writer: &mut $crate::__private::RecordWriter<S>,
+            ) {
+                let _ = &writer;
+                $(writer.$kind($key, &self.$field);)*
+            }
+        }
+
+        #[allow(deprecated)]
+        impl $crate::__private::serde::Serialize for $type {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::__private::Encode::encode(self, serializer)
+            }
+        }
+
+        #[allow(deprecated)]
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::__private::Decode::decode(deserializer, &[])
+            }
+        }
+    };
+}
+
+/// What every generated record has that is only read, as those of the configuration.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __decode_record {
+    ($type:ident, $($fields:tt)*) => {
+        #[allow(deprecated)]
+        impl $crate::__private::DecodeRecord for $type {
+            const FIELDS: &'static [$crate::__private::Field] = $crate::__private::fields!(@specs $($fields)*);
+
+            fn decode_fields<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, A>,
+            ) -> ::std::option::Option<Self> {
+                $crate::__private::fields!(@read reader (Self) $($fields)*)
+            }
+        }
+    };
+}
+
+/// The fields of a record, or of a union's case: what the SDK knows about them, or how they are read.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fields {
+    (@specs $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*) => {
+        &[$($crate::__private::Field::$kind($key)$(.rules($rules))?),*]
+    };
+    (
+        @read $reader:ident ($($constructor:tt)*)
+        $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*
+    ) => {{
+        let mut slots = ($($crate::__private::slot::empty($index),)*);
+        while let ::std::option::Option::Some(index) = $reader.next() {
+            match index {
+                $($index => $reader.value(&mut slots.$index),)*
+                _ => $reader.skip(),
+            }
+        }
+        ::std::option::Option::Some($($constructor)* {
+            $($field: $crate::__private::slot::$kind(slots.$index $(, || $default)?)?,)*
+        })
+    }};
+}
+
 /// serde's traits for a generated type, so that it can be used wherever they are asked for.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __serde {
-    ($type:ty) => {
-        $crate::__private::serialize!($type);
-        $crate::__private::deserialize!($type);
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __serialize {
     ($type:ty) => {
         #[allow(deprecated)]
         impl $crate::__private::serde::Serialize for $type {
@@ -111,13 +281,7 @@ macro_rules! __serialize {
                 $crate::__private::Encode::encode(self, serializer)
             }
         }
-    };
-}
 
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __deserialize {
-    ($type:ty) => {
         #[allow(deprecated)]
         impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
             fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
@@ -304,17 +468,41 @@ impl<S: SerializeMap> RecordWriter<S> {
     }
 
     /// Writes a field.
-    pub fn field<T: Encode + ?Sized>(&mut self, key: &'static str, value: &T) {
+    pub fn required<T: Encode>(&mut self, key: &'static str, value: &T) {
         if self.error.is_none() {
             self.error = self.map.serialize_entry(key, &Encoder(value)).err();
         }
     }
 
     /// Writes a field that may be absent.
-    pub fn optional<T: Encode + ?Sized>(&mut self, key: &'static str, value: Option<&T>) {
+    pub fn optional<T: Encode>(&mut self, key: &'static str, value: &Option<T>) {
         if let Some(value) = value {
-            self.field(key, value);
+            self.required(key, value);
         }
+    }
+
+    /// Writes a field that has a default.
+    pub fn or<T: Encode>(&mut self, key: &'static str, value: &T) {
+        self.required(key, value);
+    }
+
+    /// `required`, in a box.
+    #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
+    pub fn required_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
+        self.required(key, &**value);
+    }
+
+    /// `optional`, in a box.
+    pub fn optional_box<T: Encode>(&mut self, key: &'static str, value: &Option<Box<T>>) {
+        if let Some(value) = value {
+            self.required(key, &**value);
+        }
+    }
+
+    /// `or`, in a box.
+    #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
+    pub fn or_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
+        self.required(key, &**value);
     }
 
     /// Writes an entry that is no field of a record.

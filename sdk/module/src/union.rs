@@ -155,11 +155,63 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
     }
 }
 
-/// What every generated union has.
+/// What every generated union has: the variant for what is not known, if it is open, and for each case its index among
+/// them, its variant, its `type`, and the record that it holds or the fields that it has in place, as in `record!`:
+///
+/// ```text
+/// union! {
+///     Payment; Unknown,
+///     0 Card = "card" (Card),
+///     1 Cash = "cash" {
+///         0 amount = required("amount"),
+///     },
+/// }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __union {
-    ($type:ty) => {
+    ($type:ident $(; $unknown:ident)?, $($index:tt $variant:ident = $tag:literal $content:tt,)*) => {
+        #[allow(deprecated)]
+        impl $crate::__private::Union for $type {
+            const CASES: &'static [$crate::__private::Case] = &[$($crate::__private::Case {
+                name: $tag,
+                fields: $crate::__private::union!(@specs $content),
+            }),*];
+
+            fn decode_case<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
+                case: usize,
+                reader: &mut $crate::__private::RecordReader<'de, A>,
+            ) -> ::std::option::Option<Self> {
+                match case {
+                    $($index => $crate::__private::union!(@read reader $variant $content),)*
+                    _ => ::std::option::Option::None,
+                }
+            }
+
+            $(
+                fn unknown(object: $crate::Value) -> ::std::option::Option<Self> {
+                    ::std::option::Option::Some(Self::$unknown(object))
+                }
+            )?
+
+            fn encode_case<S: $crate::__private::serde::ser::SerializeMap>(
+                &self,
+                writer: &mut $crate::__private::RecordWriter<S>,
+            ) {
+                $(
+                    if let Self::$variant { .. } = self {
+                        writer.case($tag);
+                    }
+                    $crate::__private::union!(@write self writer $variant $content);
+                )*
+                $(
+                    if let Self::$unknown(object) = self {
+                        writer.unknown(object);
+                    }
+                )?
+            }
+        }
+
         #[allow(deprecated)]
         impl $crate::__private::Decode for $type {
             fn decode<'de, D: $crate::__private::serde::Deserializer<'de>>(
@@ -171,7 +223,6 @@ macro_rules! __union {
         }
 
         #[allow(deprecated)]
-
         impl $crate::__private::Encode for $type {
             fn encode<S: $crate::__private::serde::Serializer>(
                 &self,
@@ -182,5 +233,34 @@ macro_rules! __union {
         }
 
         $crate::__private::serde_traits!($type);
+    };
+
+    (@specs ($record:ident)) => {
+        <$record as $crate::__private::DecodeRecord>::FIELDS
+    };
+    (@specs { $($fields:tt)* }) => {
+        $crate::__private::fields!(@specs $($fields)*)
+    };
+
+    (@read $reader:ident $variant:ident ($record:ident)) => {
+        <$record as $crate::__private::DecodeRecord>::decode_fields($reader).map(Self::$variant)
+    };
+    (@read $reader:ident $variant:ident { $($fields:tt)* }) => {
+        $crate::__private::fields!(@read $reader (Self::$variant) $($fields)*)
+    };
+
+    (@write $self:ident $writer:ident $variant:ident ($record:ident)) => {
+        if let Self::$variant(record) = $self {
+            $crate::__private::EncodeRecord::encode_fields(record, $writer);
+        }
+    };
+    (@write $self:ident $writer:ident $variant:ident {
+        $($index:tt $field:ident = $kind:ident($key:literal $($default_and_rules:tt)*),)*
+    }) => {
+        $(
+            if let Self::$variant { $field: value, .. } = $self {
+                $writer.$kind($key, value);
+            }
+        )*
     };
 }

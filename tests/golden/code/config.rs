@@ -65,24 +65,39 @@ impl Config {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ::ixt_sdk::__private::FromConfig for Config {
     const KEYS: &'static [::ixt_sdk::ConfigKey] = &[
-        ::ixt_sdk::ConfigKey::new("flag", "boolean").with_default("true"),
-        ::ixt_sdk::ConfigKey::new("flag_four", "boolean").with_default("false"),
-        ::ixt_sdk::ConfigKey::new("flag_three", "boolean").with_default("false"),
-        ::ixt_sdk::ConfigKey::new("flag_two", "boolean").with_default("false"),
-        ::ixt_sdk::ConfigKey::new("float", "float").required(),
-        ::ixt_sdk::ConfigKey::new("float_default", "float").with_default("0.0025"),
-        ::ixt_sdk::ConfigKey::new("float_from_integer", "float").with_default("3.0"),
-        ::ixt_sdk::ConfigKey::new("hexadecimal", "integer").with_default("255"),
-        ::ixt_sdk::ConfigKey::new("integer", "integer").required(),
+        ::ixt_sdk::ConfigKey::new("flag", "boolean")
+            .with_default("true"),
+        ::ixt_sdk::ConfigKey::new("flag_four", "boolean")
+            .with_default("false"),
+        ::ixt_sdk::ConfigKey::new("flag_three", "boolean")
+            .with_default("false"),
+        ::ixt_sdk::ConfigKey::new("flag_two", "boolean")
+            .with_default("false"),
+        ::ixt_sdk::ConfigKey::new("float", "float")
+            .required(),
+        ::ixt_sdk::ConfigKey::new("float_default", "float")
+            .with_default("0.0025"),
+        ::ixt_sdk::ConfigKey::new("float_from_integer", "float")
+            .with_default("3.0"),
+        ::ixt_sdk::ConfigKey::new("hexadecimal", "integer")
+            .with_default("255"),
+        ::ixt_sdk::ConfigKey::new("integer", "integer")
+            .required(),
         ::ixt_sdk::ConfigKey::new("integer_default", "integer")
             .with_default("-9223372036854775808"),
-        ::ixt_sdk::ConfigKey::new("key", "bytes").with_default("3 bytes"),
+        ::ixt_sdk::ConfigKey::new("key", "bytes")
+            .with_default("3 bytes"),
         ::ixt_sdk::ConfigKey::new("limits", "[float]?"),
-        ::ixt_sdk::ConfigKey::new("matrix", "[[integer]]").with_default("[[1, 2], []]"),
-        ::ixt_sdk::ConfigKey::new("note", "string?").with_description("May be left out"),
-        ::ixt_sdk::ConfigKey::new("pi", "float").with_default("3.14159"),
-        ::ixt_sdk::ConfigKey::new("tags", "[string]").with_default("[\"a\", \"b\"]"),
-        ::ixt_sdk::ConfigKey::new("text", "string").required(),
+        ::ixt_sdk::ConfigKey::new("matrix", "[[integer]]")
+            .with_default("[[1, 2], []]"),
+        ::ixt_sdk::ConfigKey::new("note", "string?")
+            .with_description("May be left out"),
+        ::ixt_sdk::ConfigKey::new("pi", "float")
+            .with_default("3.14159"),
+        ::ixt_sdk::ConfigKey::new("tags", "[string]")
+            .with_default("[\"a\", \"b\"]"),
+        ::ixt_sdk::ConfigKey::new("text", "string")
+            .required(),
         ::ixt_sdk::ConfigKey::new("text_default", "string")
             .with_default("\"with \\\"quotes\\\" and \\\\ and \\u{7}\""),
     ];
@@ -102,33 +117,12 @@ impl ::ixt_sdk::__private::FromConfig for Config {
             integer_default: keys.or("integer_default", &[], -9223372036854775808),
             key: keys.or("key", &[], ::ixt_sdk::Bytes::from(b"\0\x01\xFF")),
             limits: keys.maybe("limits", &[]),
-            matrix: keys
-                .or(
-                    "matrix",
-                    &[],
-                    ::std::vec::Vec::from([
-                        ::std::vec::Vec::from([1, 2]),
-                        ::std::vec::Vec::from([]),
-                    ]),
-                ),
+            matrix: keys.or("matrix", &[], ::std::vec::Vec::from([::std::vec::Vec::from([1, 2]), ::std::vec::Vec::from([])])),
             note: keys.maybe("note", &[]),
             pi: keys.or("pi", &[], 3.14159),
-            tags: keys
-                .or(
-                    "tags",
-                    &[],
-                    ::std::vec::Vec::from([
-                        ::std::string::String::from("a"),
-                        ::std::string::String::from("b"),
-                    ]),
-                ),
+            tags: keys.or("tags", &[], ::std::vec::Vec::from([::std::string::String::from("a"), ::std::string::String::from("b")])),
             text: keys.required("text", &[]),
-            text_default: keys
-                .or(
-                    "text_default",
-                    &[],
-                    ::std::string::String::from("with \"quotes\" and \\ and \u{7}"),
-                ),
+            text_default: keys.or("text_default", &[], ::std::string::String::from("with \"quotes\" and \\ and \u{7}")),
         })
     }
 }

@@ -61,14 +61,10 @@ impl ::ixt_sdk::__private::FromConfig for Config {
             .with_description("")
             .with_default("\"\""),
         ::ixt_sdk::ConfigKey::new("fences", "string")
-            .with_description(
-                "```\npanic!(\"rustdoc must not run this\");\n```\n~~~\npanic!(\"nor this\");\n~~~\n\n    panic!(\"nor this\");\n\n- item\ncontinued\n\n      panic!(\"nor this\");\n",
-            )
+            .with_description("```\npanic!(\"rustdoc must not run this\");\n```\n~~~\npanic!(\"nor this\");\n~~~\n\n    panic!(\"nor this\");\n\n- item\ncontinued\n\n      panic!(\"nor this\");\n")
             .with_default("\"`` ` ``\""),
         ::ixt_sdk::ConfigKey::new("markup", "string")
-            .with_description(
-                "[Link] and <b>tag</b> and `code` and *emphasis* and https://example.com and \\ and \"quotes\"",
-            )
+            .with_description("[Link] and <b>tag</b> and `code` and *emphasis* and https://example.com and \\ and \"quotes\"")
             .with_default("\"\""),
     ];
     fn from_config(
@@ -103,7 +99,9 @@ pub enum Topic {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Topic {
     /// Every topic, sorted by name.
-    pub const ALL: &'static [Self] = &[Self::Say];
+    pub const ALL: &'static [Self] = &[
+        Self::Say,
+    ];
     /// The name under which the service is called.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -152,9 +150,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: SayRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -226,33 +222,7 @@ pub struct SayRequest {
     pub words: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for SayRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("words"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { words: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    SayRequest,
+    0 words = required("words"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for SayRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("words", &self.words);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(SayRequest);

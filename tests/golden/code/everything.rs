@@ -29,10 +29,7 @@ pub struct Config {
     /// `key`, secret, of type `bytes`; with a default.
     pub key: ::ixt_sdk::SecretSlice<u8>,
     /// `labels`, of type `{string}`; default `{ a = "b" }`.
-    pub labels: ::std::collections::BTreeMap<
-        ::std::string::String,
-        ::std::string::String,
-    >,
+    pub labels: ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     /// `level`, of type `Level`; default `"warn"`.
     pub level: Level,
     /// `limits`, of type `[integer]`; default `[1, 2]`. At most 3 long.
@@ -86,40 +83,57 @@ impl Config {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ::ixt_sdk::__private::FromConfig for Config {
     const KEYS: &'static [::ixt_sdk::ConfigKey] = &[
-        ::ixt_sdk::ConfigKey::new("block", "size").with_default("\"4KiB\""),
-        ::ixt_sdk::ConfigKey::new("cache", "size").with_default("\"16MiB\""),
+        ::ixt_sdk::ConfigKey::new("block", "size")
+            .with_default("\"4KiB\""),
+        ::ixt_sdk::ConfigKey::new("cache", "size")
+            .with_default("\"16MiB\""),
         ::ixt_sdk::ConfigKey::new("closes", "datetime?"),
-        ::ixt_sdk::ConfigKey::new("country", "string").with_default("\"AT\""),
+        ::ixt_sdk::ConfigKey::new("country", "string")
+            .with_default("\"AT\""),
         ::ixt_sdk::ConfigKey::new("database", "table")
             .with_description("Where orders are kept")
             .required(),
-        ::ixt_sdk::ConfigKey::new("format", "enum").with_default("\"text\""),
-        ::ixt_sdk::ConfigKey::new("home", "path").with_default("\"/var/lib/shop\""),
+        ::ixt_sdk::ConfigKey::new("format", "enum")
+            .with_default("\"text\""),
+        ::ixt_sdk::ConfigKey::new("home", "path")
+            .with_default("\"/var/lib/shop\""),
         ::ixt_sdk::ConfigKey::new("interval", "duration?"),
-        ::ixt_sdk::ConfigKey::new("key", "bytes").secret(),
-        ::ixt_sdk::ConfigKey::new("labels", "{string}").with_default("{ a = \"b\" }"),
-        ::ixt_sdk::ConfigKey::new("level", "Level").with_default("\"warn\""),
-        ::ixt_sdk::ConfigKey::new("limits", "[integer]").with_default("[1, 2]"),
-        ::ixt_sdk::ConfigKey::new("mode", "enum").required(),
-        ::ixt_sdk::ConfigKey::new("old", "integer?").deprecated("use `limits`"),
-        ::ixt_sdk::ConfigKey::new("older", "string").with_default("\"\"").deprecated(""),
+        ::ixt_sdk::ConfigKey::new("key", "bytes")
+            .secret(),
+        ::ixt_sdk::ConfigKey::new("labels", "{string}")
+            .with_default("{ a = \"b\" }"),
+        ::ixt_sdk::ConfigKey::new("level", "Level")
+            .with_default("\"warn\""),
+        ::ixt_sdk::ConfigKey::new("limits", "[integer]")
+            .with_default("[1, 2]"),
+        ::ixt_sdk::ConfigKey::new("mode", "enum")
+            .required(),
+        ::ixt_sdk::ConfigKey::new("old", "integer?")
+            .deprecated("use `limits`"),
+        ::ixt_sdk::ConfigKey::new("older", "string")
+            .with_default("\"\"")
+            .deprecated(""),
         ::ixt_sdk::ConfigKey::new("opens", "datetime")
             .with_default("2026-01-31T12:00:00Z"),
         ::ixt_sdk::ConfigKey::new("order", "Order")
-            .with_default(
-                "{ id = \"x\", parent = { id = \"y\", pay = { type = \"cash\" }, sku = \"CD\" }, pay = { type = \"card\", number = \"1\" }, sku = \"AB\" }",
-            ),
-        ::ixt_sdk::ConfigKey::new("pin", "string?").secret(),
-        ::ixt_sdk::ConfigKey::new("precise", "duration").with_default("\"1s 500us\""),
+            .with_default("{ id = \"x\", parent = { id = \"y\", pay = { type = \"cash\" }, sku = \"CD\" }, pay = { type = \"card\", number = \"1\" }, sku = \"AB\" }"),
+        ::ixt_sdk::ConfigKey::new("pin", "string?")
+            .secret(),
+        ::ixt_sdk::ConfigKey::new("precise", "duration")
+            .with_default("\"1s 500us\""),
         ::ixt_sdk::ConfigKey::new("quantity", "integer?"),
-        ::ixt_sdk::ConfigKey::new("ratio", "float").with_default("0.5"),
+        ::ixt_sdk::ConfigKey::new("ratio", "float")
+            .with_default("0.5"),
         ::ixt_sdk::ConfigKey::new("servers", "[table]")
             .with_default("[{ url = \"http://localhost\" }]"),
-        ::ixt_sdk::ConfigKey::new("sku", "Sku").required(),
+        ::ixt_sdk::ConfigKey::new("sku", "Sku")
+            .required(),
         ::ixt_sdk::ConfigKey::new("timeout", "duration")
             .with_description("How long a payment may take")
             .with_default("\"250ms\""),
-        ::ixt_sdk::ConfigKey::new("token", "string").required().secret(),
+        ::ixt_sdk::ConfigKey::new("token", "string")
+            .required()
+            .secret(),
     ];
     fn from_config(
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
@@ -127,144 +141,29 @@ impl ::ixt_sdk::__private::FromConfig for Config {
         let value_4 = keys.take("database", &[]);
         let value_12 = keys.take("mode", &[]);
         let value_22 = keys.take("sku", &[]);
-        let value_24 = keys
-            .take("token", const { &[::ixt_sdk::__private::Rule::MinLength(8)] });
+        let value_24 = keys.take("token", const { &[::ixt_sdk::__private::Rule::MinLength(8)] });
         ::std::option::Option::Some(Self {
             block: keys.or("block", &[], 4096),
-            cache: keys
-                .or(
-                    "cache",
-                    const { &[::ixt_sdk::__private::Rule::MaxSize(1073741824)] },
-                    16777216,
-                ),
+            cache: keys.or("cache", const { &[::ixt_sdk::__private::Rule::MaxSize(1073741824)] }, 16777216),
             closes: keys.maybe("closes", &[]),
-            country: keys
-                .or(
-                    "country",
-                    const { &[::ixt_sdk::__private::pattern!("^[A-Z]{2}$")] },
-                    ::std::string::String::from("AT"),
-                ),
+            country: keys.or("country", const { &[::ixt_sdk::__private::pattern!("^[A-Z]{2}$")] }, ::std::string::String::from("AT")),
             format: keys.or("format", &[], ConfigFormat::Text),
             home: keys.or("home", &[], ::std::path::PathBuf::from("/var/lib/shop")),
             interval: keys.maybe("interval", &[]),
-            key: keys
-                .or(
-                    "key",
-                    &[],
-                    ::ixt_sdk::SecretSlice::from(::std::vec::Vec::from(b"secret")),
-                ),
-            labels: keys
-                .or(
-                    "labels",
-                    &[],
-                    ::std::collections::BTreeMap::from([
-                        (
-                            ::std::string::String::from("a"),
-                            ::std::string::String::from("b"),
-                        ),
-                    ]),
-                ),
+            key: keys.or("key", &[], ::ixt_sdk::SecretSlice::from(::std::vec::Vec::from(b"secret"))),
+            labels: keys.or("labels", &[], ::std::collections::BTreeMap::from([(::std::string::String::from("a"), ::std::string::String::from("b"))])),
             level: keys.or("level", &[], Level::Warn),
-            limits: keys
-                .or(
-                    "limits",
-                    const {
-                        &[
-                            ::ixt_sdk::__private::Rule::MaxLength(3),
-                            ::ixt_sdk::__private::Rule::Each(
-                                &[::ixt_sdk::__private::Rule::Min(1)],
-                            ),
-                        ]
-                    },
-                    ::std::vec::Vec::from([1, 2]),
-                ),
+            limits: keys.or("limits", const { &[::ixt_sdk::__private::Rule::MaxLength(3), ::ixt_sdk::__private::Rule::Each(&[::ixt_sdk::__private::Rule::Min(1)])] }, ::std::vec::Vec::from([1, 2])),
             old: keys.maybe("old", &[]),
             older: keys.or("older", &[], ::std::string::String::from("")),
-            opens: keys
-                .or(
-                    "opens",
-                    &[],
-                    ::ixt_sdk::__private::timestamp("2026-01-31T12:00:00Z"),
-                ),
-            order: keys
-                .or(
-                    "order",
-                    &[],
-                    Order {
-                        address: ::std::option::Option::None,
-                        at: ::std::option::Option::None,
-                        by_name: ::std::collections::BTreeMap::from([]),
-                        children: ::std::vec::Vec::from([]),
-                        id: ::std::string::String::from("x"),
-                        parent: ::std::option::Option::Some(
-                            ::std::boxed::Box::new(Order {
-                                address: ::std::option::Option::None,
-                                at: ::std::option::Option::None,
-                                by_name: ::std::collections::BTreeMap::from([]),
-                                children: ::std::vec::Vec::from([]),
-                                id: ::std::string::String::from("y"),
-                                parent: ::std::option::Option::None,
-                                pay: Payment::Cash,
-                                size: Size::M,
-                                sku: Sku(::std::string::String::from("CD")),
-                                status: OrderStatus::New,
-                                tags: ::std::vec::Vec::from([]),
-                                weight: 1000,
-                                when: ::std::option::Option::None,
-                            }),
-                        ),
-                        pay: Payment::Card {
-                            names: ::std::option::Option::None,
-                            number: ::std::string::String::from("1"),
-                        },
-                        size: Size::M,
-                        sku: Sku(::std::string::String::from("AB")),
-                        status: OrderStatus::New,
-                        tags: ::std::vec::Vec::from([]),
-                        weight: 1000,
-                        when: ::std::option::Option::None,
-                    },
-                ),
+            opens: keys.or("opens", &[], ::ixt_sdk::__private::timestamp("2026-01-31T12:00:00Z")),
+            order: keys.or("order", &[], Order { address: ::std::option::Option::None, at: ::std::option::Option::None, by_name: ::std::collections::BTreeMap::from([]), children: ::std::vec::Vec::from([]), id: ::std::string::String::from("x"), parent: ::std::option::Option::Some(::std::boxed::Box::new(Order { address: ::std::option::Option::None, at: ::std::option::Option::None, by_name: ::std::collections::BTreeMap::from([]), children: ::std::vec::Vec::from([]), id: ::std::string::String::from("y"), parent: ::std::option::Option::None, pay: Payment::Cash, size: Size::M, sku: Sku(::std::string::String::from("CD")), status: OrderStatus::New, tags: ::std::vec::Vec::from([]), weight: 1000, when: ::std::option::Option::None })), pay: Payment::Card { names: ::std::option::Option::None, number: ::std::string::String::from("1") }, size: Size::M, sku: Sku(::std::string::String::from("AB")), status: OrderStatus::New, tags: ::std::vec::Vec::from([]), weight: 1000, when: ::std::option::Option::None }),
             pin: keys.maybe("pin", &[]),
             precise: keys.or("precise", &[], ::std::time::Duration::new(1, 500000)),
             quantity: keys.maybe("quantity", &[]),
-            ratio: keys
-                .or(
-                    "ratio",
-                    const {
-                        &[
-                            ::ixt_sdk::__private::Rule::MinFloat(0.0),
-                            ::ixt_sdk::__private::Rule::MaxFloat(1.0),
-                        ]
-                    },
-                    0.5,
-                ),
-            servers: keys
-                .or(
-                    "servers",
-                    &[],
-                    ::std::vec::Vec::from([
-                        ConfigServersItem {
-                            role: ConfigServersItemRole::Main,
-                            url: ::std::string::String::from("http://localhost"),
-                        },
-                    ]),
-                ),
-            timeout: keys
-                .or(
-                    "timeout",
-                    const {
-                        &[
-                            ::ixt_sdk::__private::Rule::MinDuration(
-                                ::std::time::Duration::from_millis(10),
-                            ),
-                            ::ixt_sdk::__private::Rule::MaxDuration(
-                                ::std::time::Duration::from_secs(60),
-                            ),
-                        ]
-                    },
-                    ::std::time::Duration::from_millis(250),
-                ),
+            ratio: keys.or("ratio", const { &[::ixt_sdk::__private::Rule::MinFloat(0.0), ::ixt_sdk::__private::Rule::MaxFloat(1.0)] }, 0.5),
+            servers: keys.or("servers", &[], ::std::vec::Vec::from([ConfigServersItem { role: ConfigServersItemRole::Main, url: ::std::string::String::from("http://localhost") }])),
+            timeout: keys.or("timeout", const { &[::ixt_sdk::__private::Rule::MinDuration(::std::time::Duration::from_millis(10)), ::ixt_sdk::__private::Rule::MaxDuration(::std::time::Duration::from_secs(60))] }, ::std::time::Duration::from_millis(250)),
             database: value_4?,
             mode: value_12?,
             sku: value_22?,
@@ -352,9 +251,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: ShopOrderRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<ShopOrderResponse>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<ShopOrderResponse>> + ::std::marker::Send;
     /// Handles `shop.pay`.
     ///
     /// Its own errors are [`ShopPayError`].
@@ -370,17 +267,13 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `shop.report`.
     fn shop_report(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Point>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Point>> + ::std::marker::Send;
     /// Takes the event `notifications.bounced`.
     ///
     /// A message came back
@@ -388,17 +281,13 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         event: client::notifications::NotificationsBouncedPayload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<()>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
     /// Takes the event `notifications.idle`.
     fn on_notifications_idle(
         &self,
         event: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<()>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -495,45 +384,12 @@ pub struct ConfigDatabase {
     pub port: i64,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ConfigDatabase {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("host"),
-        ::ixt_sdk::__private::Field::optional("password"),
-        ::ixt_sdk::__private::Field::optional("pool"),
-        ::ixt_sdk::__private::Field::optional("port")
-            .rules(
-                &[
-                    ::ixt_sdk::__private::Rule::Min(1),
-                    ::ixt_sdk::__private::Rule::Max(65535),
-                ],
-            ),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            host: fields.0?,
-            password: fields.1,
-            pool: fields.2.unwrap_or_else(|| ConfigDatabasePool { size: 4 }),
-            port: fields.3.unwrap_or(5432),
-        })
-    }
+::ixt_sdk::__private::decode_record! {
+    ConfigDatabase,
+    0 host = required("host"),
+    1 password = optional("password"),
+    2 pool = or("pool", ConfigDatabasePool { size: 4 }),
+    3 port = or("port", 5432; &[::ixt_sdk::__private::Rule::Min(1), ::ixt_sdk::__private::Rule::Max(65535)]),
 }
 
 /// The fields of `pool`.
@@ -548,29 +404,15 @@ pub struct ConfigDatabasePool {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ::std::default::Default for ConfigDatabasePool {
     fn default() -> Self {
-        Self { size: 4 }
+        Self {
+            size: 4,
+        }
     }
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ConfigDatabasePool {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("size"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            size: fields.0.unwrap_or(4),
-        })
-    }
+::ixt_sdk::__private::decode_record! {
+    ConfigDatabasePool,
+    0 size = or("size", 4),
 }
 
 /// The values of `format`.
@@ -657,28 +499,10 @@ pub struct ConfigServersItem {
     pub url: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ConfigServersItem {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("role"),
-        ::ixt_sdk::__private::Field::required("url"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            role: fields.0.unwrap_or(ConfigServersItemRole::Main),
-            url: fields.1?,
-        })
-    }
+::ixt_sdk::__private::decode_record! {
+    ConfigServersItem,
+    0 role = or("role", ConfigServersItemRole::Main),
+    1 url = required("url"),
 }
 
 /// The values of `role`.
@@ -739,8 +563,8 @@ impl Grid {
 }
 
 ::ixt_sdk::__private::newtype!(
-    Grid, ::std::collections::BTreeMap < ::std::string::String, ::std::vec::Vec < i64 >
-    >, "Grid", & [::ixt_sdk::__private::Rule::MaxLength(9),
+    Grid, ::std::collections::BTreeMap <::std::string::String, ::std::vec::Vec < i64 >>,
+    "Grid", & [::ixt_sdk::__private::Rule::MaxLength(9),
     ::ixt_sdk::__private::Rule::Each(& [::ixt_sdk::__private::Rule::Each(&
     [::ixt_sdk::__private::Rule::Min(0)])])]
 );
@@ -806,7 +630,7 @@ impl Names {
     }
 }
 
-::ixt_sdk::__private::newtype!(Names, ::std::vec::Vec < ::std::string::String >);
+::ixt_sdk::__private::newtype!(Names, ::std::vec::Vec <::std::string::String >);
 
 /// The type `Order` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -817,10 +641,7 @@ pub struct Order {
     /// `at`, of type `datetime?`.
     pub at: ::std::option::Option<::ixt_sdk::Timestamp>,
     /// `by_name`, of type `{Order?}`.
-    pub by_name: ::std::collections::BTreeMap<
-        ::std::string::String,
-        ::std::option::Option<Order>,
-    >,
+    pub by_name: ::std::collections::BTreeMap<::std::string::String, ::std::option::Option<Order>>,
     /// `children`, of type `[Order]`.
     pub children: ::std::vec::Vec<Order>,
     /// `id`, of type `string`.
@@ -843,107 +664,22 @@ pub struct Order {
     pub when: ::std::option::Option<::std::time::Duration>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Order {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("address"),
-        ::ixt_sdk::__private::Field::optional("at"),
-        ::ixt_sdk::__private::Field::optional("by_name"),
-        ::ixt_sdk::__private::Field::optional("children"),
-        ::ixt_sdk::__private::Field::required("id"),
-        ::ixt_sdk::__private::Field::optional("parent"),
-        ::ixt_sdk::__private::Field::required("pay"),
-        ::ixt_sdk::__private::Field::optional("size"),
-        ::ixt_sdk::__private::Field::required("sku"),
-        ::ixt_sdk::__private::Field::optional("status"),
-        ::ixt_sdk::__private::Field::optional("tags")
-            .rules(
-                &[
-                    ::ixt_sdk::__private::Rule::Each(
-                        &[::ixt_sdk::__private::Rule::MaxLength(10)],
-                    ),
-                ],
-            ),
-        ::ixt_sdk::__private::Field::optional("weight"),
-        ::ixt_sdk::__private::Field::optional("when"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                4 => reader.value(&mut fields.4),
-                5 => reader.value(&mut fields.5),
-                6 => reader.value(&mut fields.6),
-                7 => reader.value(&mut fields.7),
-                8 => reader.value(&mut fields.8),
-                9 => reader.value(&mut fields.9),
-                10 => reader.value(&mut fields.10),
-                11 => reader.value(&mut fields.11),
-                12 => reader.value(&mut fields.12),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            address: fields.0,
-            at: fields.1,
-            by_name: fields.2.unwrap_or_else(|| ::std::collections::BTreeMap::from([])),
-            children: fields.3.unwrap_or_else(|| ::std::vec::Vec::from([])),
-            id: fields.4?,
-            parent: fields.5.map(::std::boxed::Box::new),
-            pay: fields.6?,
-            size: fields.7.unwrap_or_else(|| Size::M),
-            sku: fields.8?,
-            status: fields.9.unwrap_or(OrderStatus::New),
-            tags: fields.10.unwrap_or_else(|| ::std::vec::Vec::from([])),
-            weight: fields.11.unwrap_or(1000),
-            when: fields.12,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Order,
+    0 address = optional("address"),
+    1 at = optional("at"),
+    2 by_name = or("by_name", ::std::collections::BTreeMap::from([])),
+    3 children = or("children", ::std::vec::Vec::from([])),
+    4 id = required("id"),
+    5 parent = optional_box("parent"),
+    6 pay = required("pay"),
+    7 size = or("size", Size::M),
+    8 sku = required("sku"),
+    9 status = or("status", OrderStatus::New),
+    10 tags = or("tags", ::std::vec::Vec::from([]); &[::ixt_sdk::__private::Rule::Each(&[::ixt_sdk::__private::Rule::MaxLength(10)])]),
+    11 weight = or("weight", 1000),
+    12 when = optional("when"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Order {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("address", self.address.as_ref());
-        writer.optional("at", self.at.as_ref());
-        writer.field("by_name", &self.by_name);
-        writer.field("children", &self.children);
-        writer.field("id", &self.id);
-        writer.optional("parent", self.parent.as_deref());
-        writer.field("pay", &self.pay);
-        writer.field("size", &self.size);
-        writer.field("sku", &self.sku);
-        writer.field("status", &self.status);
-        writer.field("tags", &self.tags);
-        writer.field("weight", &self.weight);
-        writer.optional("when", self.when.as_ref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Order);
 
 /// The fields of `address`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -955,42 +691,11 @@ pub struct OrderAddress {
     pub street: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for OrderAddress {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("next"),
-        ::ixt_sdk::__private::Field::required("street"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            next: fields.0.map(::std::boxed::Box::new),
-            street: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    OrderAddress,
+    0 next = optional_box("next"),
+    1 street = required("street"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for OrderAddress {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("next", self.next.as_deref());
-        writer.field("street", &self.street);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(OrderAddress);
 
 /// The values of `status`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1061,136 +766,23 @@ pub enum Payment {
     Voucher(Voucher),
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::Union for Payment {
-    const CASES: &'static [::ixt_sdk::__private::Case] = &[
-        ::ixt_sdk::__private::Case {
-            name: "card",
-            fields: &[
-                ::ixt_sdk::__private::Field::optional("names"),
-                ::ixt_sdk::__private::Field::required("number"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "cash",
-            fields: &[],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "invoice",
-            fields: &[::ixt_sdk::__private::Field::optional("days")],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "split",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("first"),
-                ::ixt_sdk::__private::Field::required("second"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "voucher",
-            fields: <Voucher as ::ixt_sdk::__private::DecodeRecord>::FIELDS,
-        },
-    ];
-    fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        case: usize,
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        match case {
-            0 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Card {
-                    names: fields.0,
-                    number: fields.1?,
-                })
-            }
-            1 => {
-                while reader.next().is_some() {
-                    reader.skip();
-                }
-                ::std::option::Option::Some(Self::Cash {})
-            }
-            2 => {
-                let mut fields = (::std::option::Option::None,);
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Invoice {
-                    days: fields.0.unwrap_or(30),
-                })
-            }
-            3 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Split {
-                    first: ::std::boxed::Box::new(fields.0?),
-                    second: ::std::boxed::Box::new(fields.1?),
-                    writer: fields.2?,
-                })
-            }
-            4 => {
-                ::ixt_sdk::__private::DecodeRecord::decode_fields(reader)
-                    .map(Self::Voucher)
-            }
-            _ => ::std::option::Option::None,
-        }
-    }
-    fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        match self {
-            Self::Card { names: field_0, number: field_1 } => {
-                writer.case("card");
-                writer.optional("names", field_0.as_ref());
-                writer.field("number", field_1);
-            }
-            Self::Cash => {
-                writer.case("cash");
-            }
-            Self::Invoice { days: field_0 } => {
-                writer.case("invoice");
-                writer.field("days", field_0);
-            }
-            Self::Split { first: field_0, second: field_1, writer: field_2 } => {
-                writer.case("split");
-                writer.field("first", &**field_0);
-                writer.field("second", &**field_1);
-                writer.field("writer", field_2);
-            }
-            Self::Voucher(content) => {
-                writer.case("voucher");
-                ::ixt_sdk::__private::EncodeRecord::encode_fields(content, writer);
-            }
-        }
-    }
+::ixt_sdk::__private::union! {
+    Payment,
+    0 Card = "card" {
+        0 names = optional("names"),
+        1 number = required("number"),
+    },
+    1 Cash = "cash" {},
+    2 Invoice = "invoice" {
+        0 days = or("days", 30),
+    },
+    3 Split = "split" {
+        0 first = required_box("first"),
+        1 second = required_box("second"),
+        2 writer = required("writer"),
+    },
+    4 Voucher = "voucher" (Voucher),
 }
-
-::ixt_sdk::__private::union!(Payment);
 
 /// The type `Point` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1202,39 +794,11 @@ pub struct Point {
     pub y: i64,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Point {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("x"),
-        ::ixt_sdk::__private::Field::required("y"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { x: fields.0?, y: fields.1? })
-    }
+::ixt_sdk::__private::record! {
+    Point,
+    0 x = required("x"),
+    1 y = required("y"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Point {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("x", &self.x);
-        writer.field("y", &self.y);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Point);
 
 /// The type `prepaid-voucher` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1244,36 +808,10 @@ pub struct PrepaidVoucher {
     pub code: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for PrepaidVoucher {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("code"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { code: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    PrepaidVoucher,
+    0 code = required("code"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for PrepaidVoucher {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("code", &self.code);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(PrepaidVoucher);
 
 /// The type `Reply` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1292,75 +830,14 @@ pub enum Reply {
     Unknown(::ixt_sdk::Value),
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::Union for Reply {
-    const CASES: &'static [::ixt_sdk::__private::Case] = &[
-        ::ixt_sdk::__private::Case {
-            name: "no",
-            fields: &[::ixt_sdk::__private::Field::required("reason")],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "prepaid",
-            fields: <PrepaidVoucher as ::ixt_sdk::__private::DecodeRecord>::FIELDS,
-        },
-        ::ixt_sdk::__private::Case {
-            name: "yes",
-            fields: &[],
-        },
-    ];
-    fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        case: usize,
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        match case {
-            0 => {
-                let mut fields = (::std::option::Option::None,);
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::No { reason: fields.0? })
-            }
-            1 => {
-                ::ixt_sdk::__private::DecodeRecord::decode_fields(reader)
-                    .map(Self::Prepaid)
-            }
-            2 => {
-                while reader.next().is_some() {
-                    reader.skip();
-                }
-                ::std::option::Option::Some(Self::Yes {})
-            }
-            _ => ::std::option::Option::None,
-        }
-    }
-    fn unknown(object: ::ixt_sdk::Value) -> ::std::option::Option<Self> {
-        ::std::option::Option::Some(Self::Unknown(object))
-    }
-    fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        match self {
-            Self::No { reason: field_0 } => {
-                writer.case("no");
-                writer.field("reason", field_0);
-            }
-            Self::Prepaid(content) => {
-                writer.case("prepaid");
-                ::ixt_sdk::__private::EncodeRecord::encode_fields(content, writer);
-            }
-            Self::Yes => {
-                writer.case("yes");
-            }
-            Self::Unknown(object) => writer.unknown(object),
-        }
-    }
+::ixt_sdk::__private::union! {
+    Reply; Unknown,
+    0 No = "no" {
+        0 reason = required("reason"),
+    },
+    1 Prepaid = "prepaid" (PrepaidVoucher),
+    2 Yes = "yes" {},
 }
-
-::ixt_sdk::__private::union!(Reply);
 
 /// The type `Score` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1447,51 +924,12 @@ pub struct ShopOrderRequest {
     pub order: Order,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ShopOrderRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("at"),
-        ::ixt_sdk::__private::Field::optional("copies")
-            .rules(&[::ixt_sdk::__private::Rule::Min(1)]),
-        ::ixt_sdk::__private::Field::required("order"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            at: fields.0,
-            copies: fields.1.unwrap_or(1),
-            order: fields.2?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    ShopOrderRequest,
+    0 at = optional("at"),
+    1 copies = or("copies", 1; &[::ixt_sdk::__private::Rule::Min(1)]),
+    2 order = required("order"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for ShopOrderRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("at", self.at.as_ref());
-        writer.field("copies", &self.copies);
-        writer.field("order", &self.order);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(ShopOrderRequest);
 
 /// What becomes of it
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1505,50 +943,12 @@ pub struct ShopOrderResponse {
     pub score: Score,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ShopOrderResponse {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("grid"),
-        ::ixt_sdk::__private::Field::required("reply"),
-        ::ixt_sdk::__private::Field::required("score"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            grid: fields.0?,
-            reply: fields.1?,
-            score: fields.2?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    ShopOrderResponse,
+    0 grid = required("grid"),
+    1 reply = required("reply"),
+    2 score = required("score"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for ShopOrderResponse {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("grid", &self.grid);
-        writer.field("reply", &self.reply);
-        writer.field("score", &self.score);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(ShopOrderResponse);
 
 /// The payload of `shop.ordered`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1558,36 +958,10 @@ pub struct ShopOrderedPayload {
     pub id: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for ShopOrderedPayload {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("id"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { id: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    ShopOrderedPayload,
+    0 id = required("id"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for ShopOrderedPayload {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("id", &self.id);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(ShopOrderedPayload);
 
 /// The errors of `shop.pay`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -1737,50 +1111,12 @@ pub struct Voucher {
     pub worth: f64,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Voucher {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("code"),
-        ::ixt_sdk::__private::Field::required("type_"),
-        ::ixt_sdk::__private::Field::optional("worth"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            code: fields.0?,
-            type_: fields.1?,
-            worth: fields.2.unwrap_or(0.5),
-        })
-    }
+::ixt_sdk::__private::record! {
+    Voucher,
+    0 code = required("code"),
+    1 type_ = required("type_"),
+    2 worth = or("worth", 0.5),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Voucher {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("code", &self.code);
-        writer.field("type_", &self.type_);
-        writer.field("worth", &self.worth);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Voucher);
 
 /// Calls of the services that this module requires.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -1802,6 +1138,7 @@ pub mod client {
             )
             .await
     }
+
     /// Calls `notifications.forget`.
     ///
     /// # Errors
@@ -1820,6 +1157,7 @@ pub mod client {
             )
             .await
     }
+
     /// Calls `notifications.send`.
     ///
     /// Sends a message
@@ -1839,6 +1177,7 @@ pub mod client {
             )
             .await
     }
+
     /// The types of the module `notifications`, of version 2.1.0 or later.
     pub mod notifications {
         /// The way that a message takes
@@ -1852,6 +1191,7 @@ pub mod client {
             /// A value that this version of the module does not know.
             Unknown(::std::string::String),
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl Channel {
             /// Every value that the manifest declares, in its order.
@@ -1866,6 +1206,7 @@ pub mod client {
                 }
             }
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl ::ixt_sdk::__private::TextEnum for Channel {
             const NAMES: &'static [&'static str] = &["mail", "sms"];
@@ -1873,15 +1214,15 @@ pub mod client {
                 Self::ALL[index].clone()
             }
             fn unknown(text: &str) -> ::std::option::Option<Self> {
-                ::std::option::Option::Some(
-                    Self::Unknown(::std::string::String::from(text)),
-                )
+                ::std::option::Option::Some(Self::Unknown(::std::string::String::from(text)))
             }
             fn name(&self) -> &str {
                 self.as_str()
             }
         }
+
         ::ixt_sdk::__private::text_enum!(Channel);
+
         /// The type `Message` of the manifest.
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -1895,49 +1236,14 @@ pub mod client {
             /// At most 1000 long.
             pub text: ::std::string::String,
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::DecodeRecord for Message {
-            const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-                ::ixt_sdk::__private::Field::required("channel"),
-                ::ixt_sdk::__private::Field::optional("priority"),
-                ::ixt_sdk::__private::Field::required("text")
-                    .rules(&[::ixt_sdk::__private::Rule::MaxLength(1000)]),
-            ];
-            fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-            ) -> ::std::option::Option<Self> {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self {
-                    channel: fields.0?,
-                    priority: fields.1.unwrap_or(MessagePriority::Low),
-                    text: fields.2?,
-                })
-            }
+
+        ::ixt_sdk::__private::record! {
+            Message,
+            0 channel = required("channel"),
+            1 priority = or("priority", MessagePriority::Low),
+            2 text = required("text"; &[::ixt_sdk::__private::Rule::MaxLength(1000)]),
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::EncodeRecord for Message {
-            fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-                &self,
-                writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-            ) {
-                writer.field("channel", &self.channel);
-                writer.field("priority", &self.priority);
-                writer.field("text", &self.text);
-            }
-        }
-        ::ixt_sdk::__private::serde_traits!(Message);
+
         /// The values of `priority`.
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -1949,6 +1255,7 @@ pub mod client {
             /// A value that this version of the module does not know.
             Unknown(::std::string::String),
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl MessagePriority {
             /// Every value that the manifest declares, in its order.
@@ -1963,6 +1270,7 @@ pub mod client {
                 }
             }
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl ::ixt_sdk::__private::TextEnum for MessagePriority {
             const NAMES: &'static [&'static str] = &["low", "high"];
@@ -1970,15 +1278,15 @@ pub mod client {
                 Self::ALL[index].clone()
             }
             fn unknown(text: &str) -> ::std::option::Option<Self> {
-                ::std::option::Option::Some(
-                    Self::Unknown(::std::string::String::from(text)),
-                )
+                ::std::option::Option::Some(Self::Unknown(::std::string::String::from(text)))
             }
             fn name(&self) -> &str {
                 self.as_str()
             }
         }
+
         ::ixt_sdk::__private::text_enum!(MessagePriority);
+
         /// The payload of `notifications.bounced`.
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -1988,43 +1296,13 @@ pub mod client {
             /// `id`, of type `string`.
             pub id: ::std::string::String,
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::DecodeRecord for NotificationsBouncedPayload {
-            const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-                ::ixt_sdk::__private::Field::required("channel"),
-                ::ixt_sdk::__private::Field::required("id"),
-            ];
-            fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-            ) -> ::std::option::Option<Self> {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self {
-                    channel: fields.0?,
-                    id: fields.1?,
-                })
-            }
+
+        ::ixt_sdk::__private::record! {
+            NotificationsBouncedPayload,
+            0 channel = required("channel"),
+            1 id = required("id"),
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::EncodeRecord for NotificationsBouncedPayload {
-            fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-                &self,
-                writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-            ) {
-                writer.field("channel", &self.channel);
-                writer.field("id", &self.id);
-            }
-        }
-        ::ixt_sdk::__private::serde_traits!(NotificationsBouncedPayload);
+
         /// The request to `notifications.forget`.
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -2032,34 +1310,12 @@ pub mod client {
             /// `id`, of type `string`.
             pub id: ::std::string::String,
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::DecodeRecord for NotificationsForgetRequest {
-            const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-                ::ixt_sdk::__private::Field::required("id"),
-            ];
-            fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-            ) -> ::std::option::Option<Self> {
-                let mut fields = (::std::option::Option::None,);
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self { id: fields.0? })
-            }
+
+        ::ixt_sdk::__private::record! {
+            NotificationsForgetRequest,
+            0 id = required("id"),
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::EncodeRecord for NotificationsForgetRequest {
-            fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-                &self,
-                writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-            ) {
-                writer.field("id", &self.id);
-            }
-        }
-        ::ixt_sdk::__private::serde_traits!(NotificationsForgetRequest);
+
         /// The errors of `notifications.send`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -2067,6 +1323,7 @@ pub mod client {
             /// Nobody is there
             Undeliverable,
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl NotificationsSendError {
             /// Every error that the manifest declares.
@@ -2096,6 +1353,7 @@ pub mod client {
                 Self::ALL.iter().copied().find(|known| known.code() == error.code())
             }
         }
+
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl ::std::convert::From<NotificationsSendError> for ::ixt_sdk::Error {
             fn from(error: NotificationsSendError) -> Self {
@@ -2107,6 +1365,7 @@ pub mod client {
                     )
             }
         }
+
         /// The type `Outcome` of the manifest.
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -2121,62 +1380,14 @@ pub mod client {
             /// An object of a case that this version of the module does not know.
             Unknown(::ixt_sdk::Value),
         }
-        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-        impl ::ixt_sdk::__private::Union for Outcome {
-            const CASES: &'static [::ixt_sdk::__private::Case] = &[
-                ::ixt_sdk::__private::Case {
-                    name: "queued",
-                    fields: &[],
-                },
-                ::ixt_sdk::__private::Case {
-                    name: "sent",
-                    fields: &[::ixt_sdk::__private::Field::required("id")],
-                },
-            ];
-            fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-                case: usize,
-                reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-            ) -> ::std::option::Option<Self> {
-                match case {
-                    0 => {
-                        while reader.next().is_some() {
-                            reader.skip();
-                        }
-                        ::std::option::Option::Some(Self::Queued {})
-                    }
-                    1 => {
-                        let mut fields = (::std::option::Option::None,);
-                        while let ::std::option::Option::Some(index) = reader.next() {
-                            match index {
-                                0 => reader.value(&mut fields.0),
-                                _ => reader.skip(),
-                            }
-                        }
-                        ::std::option::Option::Some(Self::Sent { id: fields.0? })
-                    }
-                    _ => ::std::option::Option::None,
-                }
-            }
-            fn unknown(object: ::ixt_sdk::Value) -> ::std::option::Option<Self> {
-                ::std::option::Option::Some(Self::Unknown(object))
-            }
-            fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-                &self,
-                writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-            ) {
-                match self {
-                    Self::Queued => {
-                        writer.case("queued");
-                    }
-                    Self::Sent { id: field_0 } => {
-                        writer.case("sent");
-                        writer.field("id", field_0);
-                    }
-                    Self::Unknown(object) => writer.unknown(object),
-                }
-            }
+
+        ::ixt_sdk::__private::union! {
+            Outcome; Unknown,
+            0 Queued = "queued" {},
+            1 Sent = "sent" {
+                0 id = required("id"),
+            },
         }
-        ::ixt_sdk::__private::union!(Outcome);
     }
 }
 
@@ -2194,6 +1405,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "shop.closed", payload).await
     }
+
     /// Publishes `shop.ordered`.
     ///
     /// An order was taken

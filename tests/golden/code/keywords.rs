@@ -141,63 +141,120 @@ impl Config {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ::ixt_sdk::__private::FromConfig for Config {
     const KEYS: &'static [::ixt_sdk::ConfigKey] = &[
-        ::ixt_sdk::ConfigKey::new("abstract", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("as", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("async", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("auto", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("await", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("become", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("box", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("break", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("const", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("continue", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("crate", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("default", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("do", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("dyn", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("else", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("enum", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("extern", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("false", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("final", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("fn", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("for", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("gen", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("if", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("impl", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("in", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("let", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("loop", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("macro", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("match", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("mod", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("move", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("mut", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("override", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("priv", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("pub", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("raw", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("ref", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("return", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("safe", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("self", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("static", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("struct", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("super", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("trait", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("true", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("try", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("type", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("typeof", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("union", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("unsafe", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("unsized", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("use", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("virtual", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("where", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("while", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("word", "enum").with_default("\"Self\""),
-        ::ixt_sdk::ConfigKey::new("yield", "integer").with_default("1"),
+        ::ixt_sdk::ConfigKey::new("abstract", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("as", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("async", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("auto", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("await", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("become", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("box", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("break", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("const", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("continue", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("crate", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("default", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("do", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("dyn", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("else", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("enum", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("extern", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("false", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("final", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("fn", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("for", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("gen", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("if", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("impl", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("in", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("let", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("loop", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("macro", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("match", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("mod", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("move", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("mut", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("override", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("priv", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("pub", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("raw", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("ref", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("return", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("safe", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("self", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("static", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("struct", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("super", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("trait", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("true", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("try", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("type", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("typeof", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("union", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("unsafe", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("unsized", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("use", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("virtual", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("where", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("while", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("word", "enum")
+            .with_default("\"Self\""),
+        ::ixt_sdk::ConfigKey::new("yield", "integer")
+            .with_default("1"),
     ];
     fn from_config(
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
@@ -553,9 +610,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: AbstractRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Case>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Case>> + ::std::marker::Send;
     /// Handles `as`.
     ///
     /// Its own errors are [`AsError`].
@@ -563,9 +618,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: AsRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Case>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Case>> + ::std::marker::Send;
     /// Handles `async`.
     ///
     /// Its own errors are [`AsyncError`].
@@ -573,449 +626,337 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: AsyncRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Case>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Case>> + ::std::marker::Send;
     /// Handles `auto`.
     fn auto(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `await`.
     fn await_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `become`.
     fn become_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `box`.
     fn box_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `break`.
     fn break_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `const`.
     fn const_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `continue`.
     fn continue_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `crate`.
     fn crate_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `default`.
     fn default(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `do`.
     fn do_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `dyn`.
     fn dyn_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `else`.
     fn else_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `enum`.
     fn enum_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `extern`.
     fn extern_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `false`.
     fn false_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `final`.
     fn final_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `fn`.
     fn fn_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `for`.
     fn for_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `gen`.
     fn gen_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `if`.
     fn if_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `impl`.
     fn impl_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `in`.
     fn in_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `let`.
     fn let_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `loop`.
     fn loop_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `macro`.
     fn macro_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `match`.
     fn match_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `mod`.
     fn mod_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `move`.
     fn move_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `mut`.
     fn mut_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `override`.
     fn override_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `priv`.
     fn priv_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `pub`.
     fn pub_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `raw`.
     fn raw(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `ref`.
     fn ref_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `return`.
     fn return_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `safe`.
     fn safe(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `self`.
     fn self_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `static`.
     fn static_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `struct`.
     fn struct_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `super`.
     fn super_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `trait`.
     fn trait_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `true`.
     fn true_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `try`.
     fn try_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `type`.
     fn type_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `typeof`.
     fn typeof_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `union`.
     fn union(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `unsafe`.
     fn unsafe_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `unsized`.
     fn unsized_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `use`.
     fn use_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `virtual`.
     fn virtual_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `where`.
     fn where_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `while`.
     fn while_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `yield`.
     fn yield_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Takes the event `fn`.
     fn on_fn(
         &self,
         event: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<()>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
     /// Takes the event `self`.
     fn on_self(
         &self,
         event: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<()>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<()>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -1126,7 +1067,10 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
             Topic::Yield => call.service(<H as Handler>::yield_),
         }
     }
-    const EVENTS: &'static [&'static str] = &["fn", "self"];
+    const EVENTS: &'static [&'static str] = &[
+        "fn",
+        "self",
+    ];
     fn handle_event(
         event: usize,
         call: ::ixt_sdk::__private::Call<H>,
@@ -1210,42 +1154,11 @@ pub struct AbstractRequest {
     pub self_: Self_,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for AbstractRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("case"),
-        ::ixt_sdk::__private::Field::required("self"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            case: fields.0?,
-            self_: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    AbstractRequest,
+    0 case = required("case"),
+    1 self_ = required("self"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for AbstractRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("case", &self.case);
-        writer.field("self", &self.self_);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(AbstractRequest);
 
 /// The errors of `as`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -1312,42 +1225,11 @@ pub struct AsRequest {
     pub self_: Self_,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for AsRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("case"),
-        ::ixt_sdk::__private::Field::required("self"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            case: fields.0?,
-            self_: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    AsRequest,
+    0 case = required("case"),
+    1 self_ = required("self"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for AsRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("case", &self.case);
-        writer.field("self", &self.self_);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(AsRequest);
 
 /// The errors of `async`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -1414,42 +1296,11 @@ pub struct AsyncRequest {
     pub self_: Self_,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for AsyncRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("case"),
-        ::ixt_sdk::__private::Field::required("self"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            case: fields.0?,
-            self_: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    AsyncRequest,
+    0 case = required("case"),
+    1 self_ = required("self"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for AsyncRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("case", &self.case);
-        writer.field("self", &self.self_);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(AsyncRequest);
 
 /// The type `Case` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -2172,2778 +2023,394 @@ pub enum Case {
     },
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::Union for Case {
-    const CASES: &'static [::ixt_sdk::__private::Case] = &[
-        ::ixt_sdk::__private::Case {
-            name: "abstract",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("abstract"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "as",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("as"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "async",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("async"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "auto",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("auto"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "await",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("await"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "become",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("become"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "box",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("box"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "break",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("break"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "const",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("const"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "continue",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("continue"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "crate",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("crate"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "default",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("default"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "do",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("do"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "dyn",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("dyn"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "else",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("else"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "enum",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("enum"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "extern",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("extern"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "false",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("false"),
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "final",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("final"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "fn",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("fn"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "for",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("for"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "gen",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("gen"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "if",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("if"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "impl",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("impl"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "in",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("in"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "let",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("let"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "loop",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("loop"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "macro",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("macro"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "match",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("match"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "mod",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("mod"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "move",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("move"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "mut",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("mut"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "override",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("override"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "priv",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("priv"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "pub",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("pub"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "raw",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("raw"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "ref",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("ref"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "return",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("return"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "safe",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("safe"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "self",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("self"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "static",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("static"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "struct",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("struct"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "super",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("super"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "trait",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("trait"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "true",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("true"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "try",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("try"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "typeof",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("typeof"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "union",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("union"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "unsafe",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("unsafe"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "unsized",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("unsized"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "use",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("use"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "virtual",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("virtual"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "where",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("where"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "while",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("while"),
-                ::ixt_sdk::__private::Field::required("writer"),
-            ],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "yield",
-            fields: &[
-                ::ixt_sdk::__private::Field::required("fields_"),
-                ::ixt_sdk::__private::Field::required("index"),
-                ::ixt_sdk::__private::Field::required("reader"),
-                ::ixt_sdk::__private::Field::required("writer"),
-                ::ixt_sdk::__private::Field::required("yield"),
-            ],
-        },
-    ];
-    fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        case: usize,
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        match case {
-            0 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Abstract {
-                    abstract_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            1 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::As {
-                    as_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            2 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Async {
-                    async_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            3 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Auto {
-                    auto: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            4 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Await {
-                    await_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            5 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Become {
-                    become_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            6 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Box {
-                    box_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            7 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Break {
-                    break_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            8 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Const {
-                    const_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            9 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Continue {
-                    continue_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            10 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Crate {
-                    crate_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            11 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Default {
-                    default: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            12 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Do {
-                    do_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            13 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Dyn {
-                    dyn_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            14 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Else {
-                    else_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            15 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Enum {
-                    enum_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            16 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Extern {
-                    extern_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            17 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::False {
-                    false_: fields.0?,
-                    fields: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            18 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Final {
-                    fields: fields.0?,
-                    final_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            19 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Fn {
-                    fields: fields.0?,
-                    fn_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            20 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::For {
-                    fields: fields.0?,
-                    for_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            21 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Gen {
-                    fields: fields.0?,
-                    gen_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            22 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::If {
-                    fields: fields.0?,
-                    if_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            23 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Impl {
-                    fields: fields.0?,
-                    impl_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            24 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::In {
-                    fields: fields.0?,
-                    in_: fields.1?,
-                    index: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            25 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Let {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    let_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            26 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Loop {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    loop_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            27 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Macro {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    macro_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            28 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Match {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    match_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            29 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Mod {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    mod_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            30 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Move {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    move_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            31 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Mut {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    mut_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            32 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Override {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    override_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            33 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Priv {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    priv_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            34 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Pub {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    pub_: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            35 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Raw {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    raw: fields.2?,
-                    reader: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            36 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Ref {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    ref_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            37 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Return {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    return_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            38 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Safe {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    safe: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            39 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Self_ {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    self_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            40 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Static {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    static_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            41 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Struct {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    struct_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            42 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Super {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    super_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            43 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Trait {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    trait_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            44 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::True {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    true_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            45 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Try {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    try_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            46 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Typeof {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    typeof_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            47 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Union {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    union: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            48 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Unsafe {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    unsafe_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            49 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Unsized {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    unsized_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            50 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Use {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    use_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            51 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Virtual {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    virtual_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            52 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Where {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    where_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            53 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::While {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    while_: fields.3?,
-                    writer: fields.4?,
-                })
-            }
-            54 => {
-                let mut fields = (
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                    ::std::option::Option::None,
-                );
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        1 => reader.value(&mut fields.1),
-                        2 => reader.value(&mut fields.2),
-                        3 => reader.value(&mut fields.3),
-                        4 => reader.value(&mut fields.4),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Yield {
-                    fields: fields.0?,
-                    index: fields.1?,
-                    reader: fields.2?,
-                    writer: fields.3?,
-                    yield_: fields.4?,
-                })
-            }
-            _ => ::std::option::Option::None,
-        }
-    }
-    fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        match self {
-            Self::Abstract {
-                abstract_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("abstract");
-                writer.field("abstract", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::As {
-                as_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("as");
-                writer.field("as", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Async {
-                async_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("async");
-                writer.field("async", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Auto {
-                auto: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("auto");
-                writer.field("auto", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Await {
-                await_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("await");
-                writer.field("await", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Become {
-                become_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("become");
-                writer.field("become", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Box {
-                box_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("box");
-                writer.field("box", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Break {
-                break_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("break");
-                writer.field("break", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Const {
-                const_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("const");
-                writer.field("const", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Continue {
-                continue_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("continue");
-                writer.field("continue", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Crate {
-                crate_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("crate");
-                writer.field("crate", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Default {
-                default: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("default");
-                writer.field("default", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Do {
-                do_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("do");
-                writer.field("do", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Dyn {
-                dyn_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("dyn");
-                writer.field("dyn", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Else {
-                else_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("else");
-                writer.field("else", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Enum {
-                enum_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("enum");
-                writer.field("enum", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Extern {
-                extern_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("extern");
-                writer.field("extern", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::False {
-                false_: field_0,
-                fields: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("false");
-                writer.field("false", field_0);
-                writer.field("fields_", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Final {
-                fields: field_0,
-                final_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("final");
-                writer.field("fields_", field_0);
-                writer.field("final", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Fn {
-                fields: field_0,
-                fn_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("fn");
-                writer.field("fields_", field_0);
-                writer.field("fn", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::For {
-                fields: field_0,
-                for_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("for");
-                writer.field("fields_", field_0);
-                writer.field("for", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Gen {
-                fields: field_0,
-                gen_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("gen");
-                writer.field("fields_", field_0);
-                writer.field("gen", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::If {
-                fields: field_0,
-                if_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("if");
-                writer.field("fields_", field_0);
-                writer.field("if", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Impl {
-                fields: field_0,
-                impl_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("impl");
-                writer.field("fields_", field_0);
-                writer.field("impl", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::In {
-                fields: field_0,
-                in_: field_1,
-                index: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("in");
-                writer.field("fields_", field_0);
-                writer.field("in", field_1);
-                writer.field("index", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Let {
-                fields: field_0,
-                index: field_1,
-                let_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("let");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("let", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Loop {
-                fields: field_0,
-                index: field_1,
-                loop_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("loop");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("loop", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Macro {
-                fields: field_0,
-                index: field_1,
-                macro_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("macro");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("macro", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Match {
-                fields: field_0,
-                index: field_1,
-                match_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("match");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("match", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Mod {
-                fields: field_0,
-                index: field_1,
-                mod_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("mod");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("mod", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Move {
-                fields: field_0,
-                index: field_1,
-                move_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("move");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("move", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Mut {
-                fields: field_0,
-                index: field_1,
-                mut_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("mut");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("mut", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Override {
-                fields: field_0,
-                index: field_1,
-                override_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("override");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("override", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Priv {
-                fields: field_0,
-                index: field_1,
-                priv_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("priv");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("priv", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Pub {
-                fields: field_0,
-                index: field_1,
-                pub_: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("pub");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("pub", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Raw {
-                fields: field_0,
-                index: field_1,
-                raw: field_2,
-                reader: field_3,
-                writer: field_4,
-            } => {
-                writer.case("raw");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("raw", field_2);
-                writer.field("reader", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Ref {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                ref_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("ref");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("ref", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Return {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                return_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("return");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("return", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Safe {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                safe: field_3,
-                writer: field_4,
-            } => {
-                writer.case("safe");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("safe", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Self_ {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                self_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("self");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("self", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Static {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                static_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("static");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("static", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Struct {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                struct_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("struct");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("struct", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Super {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                super_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("super");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("super", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Trait {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                trait_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("trait");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("trait", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::True {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                true_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("true");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("true", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Try {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                try_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("try");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("try", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Typeof {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                typeof_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("typeof");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("typeof", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Union {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                union: field_3,
-                writer: field_4,
-            } => {
-                writer.case("union");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("union", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Unsafe {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                unsafe_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("unsafe");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("unsafe", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Unsized {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                unsized_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("unsized");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("unsized", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Use {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                use_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("use");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("use", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Virtual {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                virtual_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("virtual");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("virtual", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Where {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                where_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("where");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("where", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::While {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                while_: field_3,
-                writer: field_4,
-            } => {
-                writer.case("while");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("while", field_3);
-                writer.field("writer", field_4);
-            }
-            Self::Yield {
-                fields: field_0,
-                index: field_1,
-                reader: field_2,
-                writer: field_3,
-                yield_: field_4,
-            } => {
-                writer.case("yield");
-                writer.field("fields_", field_0);
-                writer.field("index", field_1);
-                writer.field("reader", field_2);
-                writer.field("writer", field_3);
-                writer.field("yield", field_4);
-            }
-        }
-    }
+::ixt_sdk::__private::union! {
+    Case,
+    0 Abstract = "abstract" {
+        0 abstract_ = required("abstract"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    1 As = "as" {
+        0 as_ = required("as"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    2 Async = "async" {
+        0 async_ = required("async"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    3 Auto = "auto" {
+        0 auto = required("auto"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    4 Await = "await" {
+        0 await_ = required("await"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    5 Become = "become" {
+        0 become_ = required("become"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    6 Box = "box" {
+        0 box_ = required("box"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    7 Break = "break" {
+        0 break_ = required("break"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    8 Const = "const" {
+        0 const_ = required("const"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    9 Continue = "continue" {
+        0 continue_ = required("continue"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    10 Crate = "crate" {
+        0 crate_ = required("crate"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    11 Default = "default" {
+        0 default = required("default"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    12 Do = "do" {
+        0 do_ = required("do"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    13 Dyn = "dyn" {
+        0 dyn_ = required("dyn"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    14 Else = "else" {
+        0 else_ = required("else"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    15 Enum = "enum" {
+        0 enum_ = required("enum"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    16 Extern = "extern" {
+        0 extern_ = required("extern"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    17 False = "false" {
+        0 false_ = required("false"),
+        1 fields = required("fields_"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    18 Final = "final" {
+        0 fields = required("fields_"),
+        1 final_ = required("final"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    19 Fn = "fn" {
+        0 fields = required("fields_"),
+        1 fn_ = required("fn"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    20 For = "for" {
+        0 fields = required("fields_"),
+        1 for_ = required("for"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    21 Gen = "gen" {
+        0 fields = required("fields_"),
+        1 gen_ = required("gen"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    22 If = "if" {
+        0 fields = required("fields_"),
+        1 if_ = required("if"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    23 Impl = "impl" {
+        0 fields = required("fields_"),
+        1 impl_ = required("impl"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    24 In = "in" {
+        0 fields = required("fields_"),
+        1 in_ = required("in"),
+        2 index = required("index"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    25 Let = "let" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 let_ = required("let"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    26 Loop = "loop" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 loop_ = required("loop"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    27 Macro = "macro" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 macro_ = required("macro"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    28 Match = "match" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 match_ = required("match"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    29 Mod = "mod" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 mod_ = required("mod"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    30 Move = "move" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 move_ = required("move"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    31 Mut = "mut" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 mut_ = required("mut"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    32 Override = "override" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 override_ = required("override"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    33 Priv = "priv" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 priv_ = required("priv"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    34 Pub = "pub" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 pub_ = required("pub"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    35 Raw = "raw" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 raw = required("raw"),
+        3 reader = required("reader"),
+        4 writer = required("writer"),
+    },
+    36 Ref = "ref" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 ref_ = required("ref"),
+        4 writer = required("writer"),
+    },
+    37 Return = "return" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 return_ = required("return"),
+        4 writer = required("writer"),
+    },
+    38 Safe = "safe" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 safe = required("safe"),
+        4 writer = required("writer"),
+    },
+    39 Self_ = "self" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 self_ = required("self"),
+        4 writer = required("writer"),
+    },
+    40 Static = "static" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 static_ = required("static"),
+        4 writer = required("writer"),
+    },
+    41 Struct = "struct" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 struct_ = required("struct"),
+        4 writer = required("writer"),
+    },
+    42 Super = "super" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 super_ = required("super"),
+        4 writer = required("writer"),
+    },
+    43 Trait = "trait" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 trait_ = required("trait"),
+        4 writer = required("writer"),
+    },
+    44 True = "true" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 true_ = required("true"),
+        4 writer = required("writer"),
+    },
+    45 Try = "try" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 try_ = required("try"),
+        4 writer = required("writer"),
+    },
+    46 Typeof = "typeof" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 typeof_ = required("typeof"),
+        4 writer = required("writer"),
+    },
+    47 Union = "union" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 union = required("union"),
+        4 writer = required("writer"),
+    },
+    48 Unsafe = "unsafe" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 unsafe_ = required("unsafe"),
+        4 writer = required("writer"),
+    },
+    49 Unsized = "unsized" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 unsized_ = required("unsized"),
+        4 writer = required("writer"),
+    },
+    50 Use = "use" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 use_ = required("use"),
+        4 writer = required("writer"),
+    },
+    51 Virtual = "virtual" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 virtual_ = required("virtual"),
+        4 writer = required("writer"),
+    },
+    52 Where = "where" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 where_ = required("where"),
+        4 writer = required("writer"),
+    },
+    53 While = "while" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 while_ = required("while"),
+        4 writer = required("writer"),
+    },
+    54 Yield = "yield" {
+        0 fields = required("fields_"),
+        1 index = required("index"),
+        2 reader = required("reader"),
+        3 writer = required("writer"),
+        4 yield_ = required("yield"),
+    },
 }
-
-::ixt_sdk::__private::union!(Case);
 
 /// The values of `word`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -5381,315 +2848,65 @@ pub struct Self_ {
     pub yield_: ::std::option::Option<::std::boxed::Box<Self_>>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Self_ {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("abstract"),
-        ::ixt_sdk::__private::Field::optional("as"),
-        ::ixt_sdk::__private::Field::optional("async"),
-        ::ixt_sdk::__private::Field::optional("auto"),
-        ::ixt_sdk::__private::Field::optional("await"),
-        ::ixt_sdk::__private::Field::optional("become"),
-        ::ixt_sdk::__private::Field::optional("box"),
-        ::ixt_sdk::__private::Field::optional("break"),
-        ::ixt_sdk::__private::Field::optional("const"),
-        ::ixt_sdk::__private::Field::optional("continue"),
-        ::ixt_sdk::__private::Field::optional("crate"),
-        ::ixt_sdk::__private::Field::optional("default"),
-        ::ixt_sdk::__private::Field::optional("do"),
-        ::ixt_sdk::__private::Field::optional("dyn"),
-        ::ixt_sdk::__private::Field::optional("else"),
-        ::ixt_sdk::__private::Field::optional("enum"),
-        ::ixt_sdk::__private::Field::optional("extern"),
-        ::ixt_sdk::__private::Field::optional("false"),
-        ::ixt_sdk::__private::Field::optional("final"),
-        ::ixt_sdk::__private::Field::optional("fn"),
-        ::ixt_sdk::__private::Field::optional("for"),
-        ::ixt_sdk::__private::Field::optional("gen"),
-        ::ixt_sdk::__private::Field::optional("if"),
-        ::ixt_sdk::__private::Field::optional("impl"),
-        ::ixt_sdk::__private::Field::optional("in"),
-        ::ixt_sdk::__private::Field::optional("let"),
-        ::ixt_sdk::__private::Field::optional("loop"),
-        ::ixt_sdk::__private::Field::optional("macro"),
-        ::ixt_sdk::__private::Field::optional("match"),
-        ::ixt_sdk::__private::Field::optional("mod"),
-        ::ixt_sdk::__private::Field::optional("move"),
-        ::ixt_sdk::__private::Field::optional("mut"),
-        ::ixt_sdk::__private::Field::optional("override"),
-        ::ixt_sdk::__private::Field::optional("priv"),
-        ::ixt_sdk::__private::Field::optional("pub"),
-        ::ixt_sdk::__private::Field::optional("raw"),
-        ::ixt_sdk::__private::Field::optional("ref"),
-        ::ixt_sdk::__private::Field::optional("return"),
-        ::ixt_sdk::__private::Field::optional("safe"),
-        ::ixt_sdk::__private::Field::optional("self"),
-        ::ixt_sdk::__private::Field::optional("static"),
-        ::ixt_sdk::__private::Field::optional("struct"),
-        ::ixt_sdk::__private::Field::optional("super"),
-        ::ixt_sdk::__private::Field::optional("trait"),
-        ::ixt_sdk::__private::Field::optional("true"),
-        ::ixt_sdk::__private::Field::optional("try"),
-        ::ixt_sdk::__private::Field::optional("type"),
-        ::ixt_sdk::__private::Field::optional("typeof"),
-        ::ixt_sdk::__private::Field::optional("union"),
-        ::ixt_sdk::__private::Field::optional("unsafe"),
-        ::ixt_sdk::__private::Field::optional("unsized"),
-        ::ixt_sdk::__private::Field::optional("use"),
-        ::ixt_sdk::__private::Field::optional("virtual"),
-        ::ixt_sdk::__private::Field::optional("where"),
-        ::ixt_sdk::__private::Field::optional("while"),
-        ::ixt_sdk::__private::Field::optional("yield"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                4 => reader.value(&mut fields.4),
-                5 => reader.value(&mut fields.5),
-                6 => reader.value(&mut fields.6),
-                7 => reader.value(&mut fields.7),
-                8 => reader.value(&mut fields.8),
-                9 => reader.value(&mut fields.9),
-                10 => reader.value(&mut fields.10),
-                11 => reader.value(&mut fields.11),
-                12 => reader.value(&mut fields.12),
-                13 => reader.value(&mut fields.13),
-                14 => reader.value(&mut fields.14),
-                15 => reader.value(&mut fields.15),
-                16 => reader.value(&mut fields.16),
-                17 => reader.value(&mut fields.17),
-                18 => reader.value(&mut fields.18),
-                19 => reader.value(&mut fields.19),
-                20 => reader.value(&mut fields.20),
-                21 => reader.value(&mut fields.21),
-                22 => reader.value(&mut fields.22),
-                23 => reader.value(&mut fields.23),
-                24 => reader.value(&mut fields.24),
-                25 => reader.value(&mut fields.25),
-                26 => reader.value(&mut fields.26),
-                27 => reader.value(&mut fields.27),
-                28 => reader.value(&mut fields.28),
-                29 => reader.value(&mut fields.29),
-                30 => reader.value(&mut fields.30),
-                31 => reader.value(&mut fields.31),
-                32 => reader.value(&mut fields.32),
-                33 => reader.value(&mut fields.33),
-                34 => reader.value(&mut fields.34),
-                35 => reader.value(&mut fields.35),
-                36 => reader.value(&mut fields.36),
-                37 => reader.value(&mut fields.37),
-                38 => reader.value(&mut fields.38),
-                39 => reader.value(&mut fields.39),
-                40 => reader.value(&mut fields.40),
-                41 => reader.value(&mut fields.41),
-                42 => reader.value(&mut fields.42),
-                43 => reader.value(&mut fields.43),
-                44 => reader.value(&mut fields.44),
-                45 => reader.value(&mut fields.45),
-                46 => reader.value(&mut fields.46),
-                47 => reader.value(&mut fields.47),
-                48 => reader.value(&mut fields.48),
-                49 => reader.value(&mut fields.49),
-                50 => reader.value(&mut fields.50),
-                51 => reader.value(&mut fields.51),
-                52 => reader.value(&mut fields.52),
-                53 => reader.value(&mut fields.53),
-                54 => reader.value(&mut fields.54),
-                55 => reader.value(&mut fields.55),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            abstract_: fields.0.map(::std::boxed::Box::new),
-            as_: fields.1.map(::std::boxed::Box::new),
-            async_: fields.2.map(::std::boxed::Box::new),
-            auto: fields.3.map(::std::boxed::Box::new),
-            await_: fields.4.map(::std::boxed::Box::new),
-            become_: fields.5.map(::std::boxed::Box::new),
-            box_: fields.6.map(::std::boxed::Box::new),
-            break_: fields.7.map(::std::boxed::Box::new),
-            const_: fields.8.map(::std::boxed::Box::new),
-            continue_: fields.9.map(::std::boxed::Box::new),
-            crate_: fields.10.map(::std::boxed::Box::new),
-            default: fields.11.map(::std::boxed::Box::new),
-            do_: fields.12.map(::std::boxed::Box::new),
-            dyn_: fields.13.map(::std::boxed::Box::new),
-            else_: fields.14.map(::std::boxed::Box::new),
-            enum_: fields.15.map(::std::boxed::Box::new),
-            extern_: fields.16.map(::std::boxed::Box::new),
-            false_: fields.17.map(::std::boxed::Box::new),
-            final_: fields.18.map(::std::boxed::Box::new),
-            fn_: fields.19.map(::std::boxed::Box::new),
-            for_: fields.20.map(::std::boxed::Box::new),
-            gen_: fields.21.map(::std::boxed::Box::new),
-            if_: fields.22.map(::std::boxed::Box::new),
-            impl_: fields.23.map(::std::boxed::Box::new),
-            in_: fields.24.map(::std::boxed::Box::new),
-            let_: fields.25.map(::std::boxed::Box::new),
-            loop_: fields.26.map(::std::boxed::Box::new),
-            macro_: fields.27.map(::std::boxed::Box::new),
-            match_: fields.28.map(::std::boxed::Box::new),
-            mod_: fields.29.map(::std::boxed::Box::new),
-            move_: fields.30.map(::std::boxed::Box::new),
-            mut_: fields.31.map(::std::boxed::Box::new),
-            override_: fields.32.map(::std::boxed::Box::new),
-            priv_: fields.33.map(::std::boxed::Box::new),
-            pub_: fields.34.map(::std::boxed::Box::new),
-            raw: fields.35.map(::std::boxed::Box::new),
-            ref_: fields.36.map(::std::boxed::Box::new),
-            return_: fields.37.map(::std::boxed::Box::new),
-            safe: fields.38.map(::std::boxed::Box::new),
-            self_: fields.39.map(::std::boxed::Box::new),
-            static_: fields.40.map(::std::boxed::Box::new),
-            struct_: fields.41.map(::std::boxed::Box::new),
-            super_: fields.42.map(::std::boxed::Box::new),
-            trait_: fields.43.map(::std::boxed::Box::new),
-            true_: fields.44.map(::std::boxed::Box::new),
-            try_: fields.45.map(::std::boxed::Box::new),
-            type_: fields.46.map(::std::boxed::Box::new),
-            typeof_: fields.47.map(::std::boxed::Box::new),
-            union: fields.48.map(::std::boxed::Box::new),
-            unsafe_: fields.49.map(::std::boxed::Box::new),
-            unsized_: fields.50.map(::std::boxed::Box::new),
-            use_: fields.51.map(::std::boxed::Box::new),
-            virtual_: fields.52.map(::std::boxed::Box::new),
-            where_: fields.53.map(::std::boxed::Box::new),
-            while_: fields.54.map(::std::boxed::Box::new),
-            yield_: fields.55.map(::std::boxed::Box::new),
-        })
-    }
+::ixt_sdk::__private::record! {
+    Self_,
+    0 abstract_ = optional_box("abstract"),
+    1 as_ = optional_box("as"),
+    2 async_ = optional_box("async"),
+    3 auto = optional_box("auto"),
+    4 await_ = optional_box("await"),
+    5 become_ = optional_box("become"),
+    6 box_ = optional_box("box"),
+    7 break_ = optional_box("break"),
+    8 const_ = optional_box("const"),
+    9 continue_ = optional_box("continue"),
+    10 crate_ = optional_box("crate"),
+    11 default = optional_box("default"),
+    12 do_ = optional_box("do"),
+    13 dyn_ = optional_box("dyn"),
+    14 else_ = optional_box("else"),
+    15 enum_ = optional_box("enum"),
+    16 extern_ = optional_box("extern"),
+    17 false_ = optional_box("false"),
+    18 final_ = optional_box("final"),
+    19 fn_ = optional_box("fn"),
+    20 for_ = optional_box("for"),
+    21 gen_ = optional_box("gen"),
+    22 if_ = optional_box("if"),
+    23 impl_ = optional_box("impl"),
+    24 in_ = optional_box("in"),
+    25 let_ = optional_box("let"),
+    26 loop_ = optional_box("loop"),
+    27 macro_ = optional_box("macro"),
+    28 match_ = optional_box("match"),
+    29 mod_ = optional_box("mod"),
+    30 move_ = optional_box("move"),
+    31 mut_ = optional_box("mut"),
+    32 override_ = optional_box("override"),
+    33 priv_ = optional_box("priv"),
+    34 pub_ = optional_box("pub"),
+    35 raw = optional_box("raw"),
+    36 ref_ = optional_box("ref"),
+    37 return_ = optional_box("return"),
+    38 safe = optional_box("safe"),
+    39 self_ = optional_box("self"),
+    40 static_ = optional_box("static"),
+    41 struct_ = optional_box("struct"),
+    42 super_ = optional_box("super"),
+    43 trait_ = optional_box("trait"),
+    44 true_ = optional_box("true"),
+    45 try_ = optional_box("try"),
+    46 type_ = optional_box("type"),
+    47 typeof_ = optional_box("typeof"),
+    48 union = optional_box("union"),
+    49 unsafe_ = optional_box("unsafe"),
+    50 unsized_ = optional_box("unsized"),
+    51 use_ = optional_box("use"),
+    52 virtual_ = optional_box("virtual"),
+    53 where_ = optional_box("where"),
+    54 while_ = optional_box("while"),
+    55 yield_ = optional_box("yield"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Self_ {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("abstract", self.abstract_.as_deref());
-        writer.optional("as", self.as_.as_deref());
-        writer.optional("async", self.async_.as_deref());
-        writer.optional("auto", self.auto.as_deref());
-        writer.optional("await", self.await_.as_deref());
-        writer.optional("become", self.become_.as_deref());
-        writer.optional("box", self.box_.as_deref());
-        writer.optional("break", self.break_.as_deref());
-        writer.optional("const", self.const_.as_deref());
-        writer.optional("continue", self.continue_.as_deref());
-        writer.optional("crate", self.crate_.as_deref());
-        writer.optional("default", self.default.as_deref());
-        writer.optional("do", self.do_.as_deref());
-        writer.optional("dyn", self.dyn_.as_deref());
-        writer.optional("else", self.else_.as_deref());
-        writer.optional("enum", self.enum_.as_deref());
-        writer.optional("extern", self.extern_.as_deref());
-        writer.optional("false", self.false_.as_deref());
-        writer.optional("final", self.final_.as_deref());
-        writer.optional("fn", self.fn_.as_deref());
-        writer.optional("for", self.for_.as_deref());
-        writer.optional("gen", self.gen_.as_deref());
-        writer.optional("if", self.if_.as_deref());
-        writer.optional("impl", self.impl_.as_deref());
-        writer.optional("in", self.in_.as_deref());
-        writer.optional("let", self.let_.as_deref());
-        writer.optional("loop", self.loop_.as_deref());
-        writer.optional("macro", self.macro_.as_deref());
-        writer.optional("match", self.match_.as_deref());
-        writer.optional("mod", self.mod_.as_deref());
-        writer.optional("move", self.move_.as_deref());
-        writer.optional("mut", self.mut_.as_deref());
-        writer.optional("override", self.override_.as_deref());
-        writer.optional("priv", self.priv_.as_deref());
-        writer.optional("pub", self.pub_.as_deref());
-        writer.optional("raw", self.raw.as_deref());
-        writer.optional("ref", self.ref_.as_deref());
-        writer.optional("return", self.return_.as_deref());
-        writer.optional("safe", self.safe.as_deref());
-        writer.optional("self", self.self_.as_deref());
-        writer.optional("static", self.static_.as_deref());
-        writer.optional("struct", self.struct_.as_deref());
-        writer.optional("super", self.super_.as_deref());
-        writer.optional("trait", self.trait_.as_deref());
-        writer.optional("true", self.true_.as_deref());
-        writer.optional("try", self.try_.as_deref());
-        writer.optional("type", self.type_.as_deref());
-        writer.optional("typeof", self.typeof_.as_deref());
-        writer.optional("union", self.union.as_deref());
-        writer.optional("unsafe", self.unsafe_.as_deref());
-        writer.optional("unsized", self.unsized_.as_deref());
-        writer.optional("use", self.use_.as_deref());
-        writer.optional("virtual", self.virtual_.as_deref());
-        writer.optional("where", self.where_.as_deref());
-        writer.optional("while", self.while_.as_deref());
-        writer.optional("yield", self.yield_.as_deref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Self_);
 
 /// Calls of the services that this module requires.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -5703,14 +2920,10 @@ pub mod client {
         caller: &impl ::ixt_sdk::Caller,
         payload: &[u8],
     ) -> ::ixt_sdk::Result<::ixt_sdk::Value> {
-        ::ixt_sdk::__private::call_raw(
-                caller,
-                "fn",
-                payload,
-                ::std::option::Option::None,
-            )
+        ::ixt_sdk::__private::call_raw(caller, "fn", payload, ::std::option::Option::None)
             .await
     }
+
     /// Calls `self`.
     ///
     /// # Errors
@@ -5720,12 +2933,7 @@ pub mod client {
         caller: &impl ::ixt_sdk::Caller,
         payload: &[u8],
     ) -> ::ixt_sdk::Result<::ixt_sdk::Value> {
-        ::ixt_sdk::__private::call_raw(
-                caller,
-                "self",
-                payload,
-                ::std::option::Option::None,
-            )
+        ::ixt_sdk::__private::call_raw(caller, "self", payload, ::std::option::Option::None)
             .await
     }
 }
@@ -5744,6 +2952,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "abstract", payload).await
     }
+
     /// Publishes `as`.
     ///
     /// # Errors
@@ -5755,6 +2964,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "as", payload).await
     }
+
     /// Publishes `async`.
     ///
     /// # Errors
@@ -5766,6 +2976,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "async", payload).await
     }
+
     /// Publishes `auto`.
     ///
     /// # Errors
@@ -5777,6 +2988,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "auto", payload).await
     }
+
     /// Publishes `await`.
     ///
     /// # Errors
@@ -5788,6 +3000,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "await", payload).await
     }
+
     /// Publishes `become`.
     ///
     /// # Errors
@@ -5799,6 +3012,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "become", payload).await
     }
+
     /// Publishes `box`.
     ///
     /// # Errors
@@ -5810,6 +3024,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "box", payload).await
     }
+
     /// Publishes `break`.
     ///
     /// # Errors
@@ -5821,6 +3036,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "break", payload).await
     }
+
     /// Publishes `const`.
     ///
     /// # Errors
@@ -5832,6 +3048,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "const", payload).await
     }
+
     /// Publishes `continue`.
     ///
     /// # Errors
@@ -5843,6 +3060,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "continue", payload).await
     }
+
     /// Publishes `crate`.
     ///
     /// # Errors
@@ -5854,6 +3072,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "crate", payload).await
     }
+
     /// Publishes `default`.
     ///
     /// # Errors
@@ -5865,6 +3084,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "default", payload).await
     }
+
     /// Publishes `do`.
     ///
     /// # Errors
@@ -5876,6 +3096,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "do", payload).await
     }
+
     /// Publishes `dyn`.
     ///
     /// # Errors
@@ -5887,6 +3108,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "dyn", payload).await
     }
+
     /// Publishes `else`.
     ///
     /// # Errors
@@ -5898,6 +3120,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "else", payload).await
     }
+
     /// Publishes `enum`.
     ///
     /// # Errors
@@ -5909,6 +3132,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "enum", payload).await
     }
+
     /// Publishes `extern`.
     ///
     /// # Errors
@@ -5920,6 +3144,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "extern", payload).await
     }
+
     /// Publishes `false`.
     ///
     /// # Errors
@@ -5931,6 +3156,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "false", payload).await
     }
+
     /// Publishes `final`.
     ///
     /// # Errors
@@ -5942,6 +3168,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "final", payload).await
     }
+
     /// Publishes `fn`.
     ///
     /// # Errors
@@ -5953,6 +3180,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "fn", payload).await
     }
+
     /// Publishes `for`.
     ///
     /// # Errors
@@ -5964,6 +3192,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "for", payload).await
     }
+
     /// Publishes `gen`.
     ///
     /// # Errors
@@ -5975,6 +3204,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "gen", payload).await
     }
+
     /// Publishes `if`.
     ///
     /// # Errors
@@ -5986,6 +3216,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "if", payload).await
     }
+
     /// Publishes `impl`.
     ///
     /// # Errors
@@ -5997,6 +3228,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "impl", payload).await
     }
+
     /// Publishes `in`.
     ///
     /// # Errors
@@ -6008,6 +3240,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "in", payload).await
     }
+
     /// Publishes `let`.
     ///
     /// # Errors
@@ -6019,6 +3252,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "let", payload).await
     }
+
     /// Publishes `loop`.
     ///
     /// # Errors
@@ -6030,6 +3264,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "loop", payload).await
     }
+
     /// Publishes `macro`.
     ///
     /// # Errors
@@ -6041,6 +3276,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "macro", payload).await
     }
+
     /// Publishes `match`.
     ///
     /// # Errors
@@ -6052,6 +3288,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "match", payload).await
     }
+
     /// Publishes `mod`.
     ///
     /// # Errors
@@ -6063,6 +3300,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "mod", payload).await
     }
+
     /// Publishes `move`.
     ///
     /// # Errors
@@ -6074,6 +3312,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "move", payload).await
     }
+
     /// Publishes `mut`.
     ///
     /// # Errors
@@ -6085,6 +3324,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "mut", payload).await
     }
+
     /// Publishes `override`.
     ///
     /// # Errors
@@ -6096,6 +3336,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "override", payload).await
     }
+
     /// Publishes `priv`.
     ///
     /// # Errors
@@ -6107,6 +3348,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "priv", payload).await
     }
+
     /// Publishes `pub`.
     ///
     /// # Errors
@@ -6118,6 +3360,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "pub", payload).await
     }
+
     /// Publishes `raw`.
     ///
     /// # Errors
@@ -6129,6 +3372,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "raw", payload).await
     }
+
     /// Publishes `ref`.
     ///
     /// # Errors
@@ -6140,6 +3384,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "ref", payload).await
     }
+
     /// Publishes `return`.
     ///
     /// # Errors
@@ -6151,6 +3396,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "return", payload).await
     }
+
     /// Publishes `safe`.
     ///
     /// # Errors
@@ -6162,6 +3408,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "safe", payload).await
     }
+
     /// Publishes `self`.
     ///
     /// # Errors
@@ -6173,6 +3420,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "self", payload).await
     }
+
     /// Publishes `static`.
     ///
     /// # Errors
@@ -6184,6 +3432,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "static", payload).await
     }
+
     /// Publishes `struct`.
     ///
     /// # Errors
@@ -6195,6 +3444,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "struct", payload).await
     }
+
     /// Publishes `super`.
     ///
     /// # Errors
@@ -6206,6 +3456,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "super", payload).await
     }
+
     /// Publishes `trait`.
     ///
     /// # Errors
@@ -6217,6 +3468,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "trait", payload).await
     }
+
     /// Publishes `true`.
     ///
     /// # Errors
@@ -6228,6 +3480,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "true", payload).await
     }
+
     /// Publishes `try`.
     ///
     /// # Errors
@@ -6239,6 +3492,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "try", payload).await
     }
+
     /// Publishes `type`.
     ///
     /// # Errors
@@ -6250,6 +3504,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "type", payload).await
     }
+
     /// Publishes `typeof`.
     ///
     /// # Errors
@@ -6261,6 +3516,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "typeof", payload).await
     }
+
     /// Publishes `union`.
     ///
     /// # Errors
@@ -6272,6 +3528,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "union", payload).await
     }
+
     /// Publishes `unsafe`.
     ///
     /// # Errors
@@ -6283,6 +3540,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "unsafe", payload).await
     }
+
     /// Publishes `unsized`.
     ///
     /// # Errors
@@ -6294,6 +3552,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "unsized", payload).await
     }
+
     /// Publishes `use`.
     ///
     /// # Errors
@@ -6305,6 +3564,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "use", payload).await
     }
+
     /// Publishes `virtual`.
     ///
     /// # Errors
@@ -6316,6 +3576,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "virtual", payload).await
     }
+
     /// Publishes `where`.
     ///
     /// # Errors
@@ -6327,6 +3588,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "where", payload).await
     }
+
     /// Publishes `while`.
     ///
     /// # Errors
@@ -6338,6 +3600,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish_raw(caller, "while", payload).await
     }
+
     /// Publishes `yield`.
     ///
     /// # Errors

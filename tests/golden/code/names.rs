@@ -39,12 +39,18 @@ impl Config {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ::ixt_sdk::__private::FromConfig for Config {
     const KEYS: &'static [::ixt_sdk::ConfigKey] = &[
-        ::ixt_sdk::ConfigKey::new("camelCase", "boolean").with_default("false"),
-        ::ixt_sdk::ConfigKey::new("gen", "integer").with_default("1"),
-        ::ixt_sdk::ConfigKey::new("kebab-case", "[string]").with_default("[]"),
-        ::ixt_sdk::ConfigKey::new("keys", "string").with_default("\"x\""),
-        ::ixt_sdk::ConfigKey::new("self", "string").with_default("\"x\""),
-        ::ixt_sdk::ConfigKey::new("type", "string").with_default("\"x\""),
+        ::ixt_sdk::ConfigKey::new("camelCase", "boolean")
+            .with_default("false"),
+        ::ixt_sdk::ConfigKey::new("gen", "integer")
+            .with_default("1"),
+        ::ixt_sdk::ConfigKey::new("kebab-case", "[string]")
+            .with_default("[]"),
+        ::ixt_sdk::ConfigKey::new("keys", "string")
+            .with_default("\"x\""),
+        ::ixt_sdk::ConfigKey::new("self", "string")
+            .with_default("\"x\""),
+        ::ixt_sdk::ConfigKey::new("type", "string")
+            .with_default("\"x\""),
     ];
     fn from_config(
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
@@ -191,137 +197,103 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `Option.Some`.
     fn option_some(
         &self,
         request: OptionSomeRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `async.fn`.
     fn async_fn(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `borrow`.
     fn borrow(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `clone`.
     fn clone(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `crate`.
     fn crate_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `err`.
     fn err(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `gen`.
     fn gen_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `handle`.
     fn handle(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `into`.
     fn into(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `into.words`.
     fn into_words(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `kebab-case.topic`.
     fn kebab_case_topic(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `run`.
     fn run(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `self`.
     fn self_(
         &self,
         request: Self_,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Result>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Result>> + ::std::marker::Send;
     /// Handles `super`.
     fn super_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `try`.
     fn try_(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `v2.2fa`.
     fn v2_2fa(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -409,38 +381,10 @@ pub struct Box {
     pub inner: ::std::option::Option<::std::boxed::Box<Box>>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Box {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("inner"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            inner: fields.0.map(::std::boxed::Box::new),
-        })
-    }
+::ixt_sdk::__private::record! {
+    Box,
+    0 inner = optional_box("inner"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Box {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("inner", self.inner.as_deref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Box);
 
 /// The type `Option` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -450,36 +394,10 @@ pub struct Option {
     pub some: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Option {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("some"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { some: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    Option,
+    0 some = required("some"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Option {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("some", &self.some);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Option);
 
 /// The request to `Option.Some`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -489,36 +407,10 @@ pub struct OptionSomeRequest {
     pub value: Option,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for OptionSomeRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("value"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { value: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    OptionSomeRequest,
+    0 value = required("value"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for OptionSomeRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("value", &self.value);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(OptionSomeRequest);
 
 /// The type `Result` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -528,36 +420,10 @@ pub struct Result {
     pub ok: ::std::option::Option<::std::string::String>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Result {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("ok"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { ok: fields.0 })
-    }
+::ixt_sdk::__private::record! {
+    Result,
+    0 ok = optional("ok"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Result {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("ok", self.ok.as_ref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Result);
 
 /// The type `Self` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -573,55 +439,13 @@ pub struct Self_ {
     pub self_: ::std::option::Option<Option>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Self_ {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("camelCase"),
-        ::ixt_sdk::__private::Field::required("crate"),
-        ::ixt_sdk::__private::Field::required("fn"),
-        ::ixt_sdk::__private::Field::optional("self"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            camel_case: fields.0?,
-            crate_: fields.1?,
-            fn_: fields.2?,
-            self_: fields.3,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Self_,
+    0 camel_case = required("camelCase"),
+    1 crate_ = required("crate"),
+    2 fn_ = required("fn"),
+    3 self_ = optional("self"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Self_ {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("camelCase", &self.camel_case);
-        writer.field("crate", &self.crate_);
-        writer.field("fn", &self.fn_);
-        writer.optional("self", self.self_.as_ref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Self_);
 
 /// The type `String` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -631,36 +455,10 @@ pub struct String {
     pub bytes: ::ixt_sdk::Bytes,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for String {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("bytes"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { bytes: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    String,
+    0 bytes = required("bytes"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for String {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("bytes", &self.bytes);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(String);
 
 /// The type `Vec` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -670,33 +468,7 @@ pub struct Vec {
     pub items: ::std::vec::Vec<Vec>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Vec {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("items"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { items: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    Vec,
+    0 items = required("items"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Vec {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("items", &self.items);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Vec);

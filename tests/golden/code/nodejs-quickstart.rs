@@ -36,8 +36,7 @@ impl ::ixt_sdk::__private::FromConfig for Config {
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
     ) -> ::std::option::Option<Self> {
         ::std::option::Option::Some(Self {
-            database_url: keys
-                .or("database_url", &[], ::std::string::String::from("sqlite://data.db")),
+            database_url: keys.or("database_url", &[], ::std::string::String::from("sqlite://data.db")),
         })
     }
 }
@@ -62,7 +61,10 @@ pub enum Topic {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Topic {
     /// Every topic, sorted by name.
-    pub const ALL: &'static [Self] = &[Self::MyServiceProcess, Self::MyServiceQuery];
+    pub const ALL: &'static [Self] = &[
+        Self::MyServiceProcess,
+        Self::MyServiceQuery,
+    ];
     /// The name under which the service is called.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -110,17 +112,13 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `my.service.query`.
     fn my_service_query(
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,

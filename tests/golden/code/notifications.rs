@@ -111,17 +111,13 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: Internal,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `notifications.forget`.
     fn notifications_forget(
         &self,
         request: NotificationsForgetRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Handles `notifications.send`.
     ///
     /// Sends a message
@@ -131,9 +127,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: Message,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Outcome>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Outcome>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -186,12 +180,8 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
         call: ::ixt_sdk::__private::Call<H>,
     ) -> ::ixt_sdk::__private::Handling {
         match topic {
-            Topic::NotificationsCount => {
-                call.service(<H as Handler>::notifications_count)
-            }
-            Topic::NotificationsForget => {
-                call.service(<H as Handler>::notifications_forget)
-            }
+            Topic::NotificationsCount => call.service(<H as Handler>::notifications_count),
+            Topic::NotificationsForget => call.service(<H as Handler>::notifications_forget),
             Topic::NotificationsSend => call.service(<H as Handler>::notifications_send),
         }
     }
@@ -248,36 +238,10 @@ pub struct Internal {
     pub note: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Internal {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("note"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { note: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    Internal,
+    0 note = required("note"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Internal {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("note", &self.note);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Internal);
 
 /// The type `Message` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -293,51 +257,12 @@ pub struct Message {
     pub text: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Message {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("channel"),
-        ::ixt_sdk::__private::Field::optional("priority"),
-        ::ixt_sdk::__private::Field::required("text")
-            .rules(&[::ixt_sdk::__private::Rule::MaxLength(1000)]),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            channel: fields.0?,
-            priority: fields.1.unwrap_or(MessagePriority::Low),
-            text: fields.2?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Message,
+    0 channel = required("channel"),
+    1 priority = or("priority", MessagePriority::Low),
+    2 text = required("text"; &[::ixt_sdk::__private::Rule::MaxLength(1000)]),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Message {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("channel", &self.channel);
-        writer.field("priority", &self.priority);
-        writer.field("text", &self.text);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Message);
 
 /// The values of `priority`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -386,42 +311,11 @@ pub struct NotificationsBouncedPayload {
     pub id: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for NotificationsBouncedPayload {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("channel"),
-        ::ixt_sdk::__private::Field::required("id"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            channel: fields.0?,
-            id: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    NotificationsBouncedPayload,
+    0 channel = required("channel"),
+    1 id = required("id"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for NotificationsBouncedPayload {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("channel", &self.channel);
-        writer.field("id", &self.id);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(NotificationsBouncedPayload);
 
 /// The request to `notifications.forget`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -431,36 +325,10 @@ pub struct NotificationsForgetRequest {
     pub id: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for NotificationsForgetRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("id"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { id: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    NotificationsForgetRequest,
+    0 id = required("id"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for NotificationsForgetRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("id", &self.id);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(NotificationsForgetRequest);
 
 /// The errors of `notifications.send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -525,59 +393,13 @@ pub enum Outcome {
     },
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::Union for Outcome {
-    const CASES: &'static [::ixt_sdk::__private::Case] = &[
-        ::ixt_sdk::__private::Case {
-            name: "queued",
-            fields: &[],
-        },
-        ::ixt_sdk::__private::Case {
-            name: "sent",
-            fields: &[::ixt_sdk::__private::Field::required("id")],
-        },
-    ];
-    fn decode_case<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        case: usize,
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        match case {
-            0 => {
-                while reader.next().is_some() {
-                    reader.skip();
-                }
-                ::std::option::Option::Some(Self::Queued {})
-            }
-            1 => {
-                let mut fields = (::std::option::Option::None,);
-                while let ::std::option::Option::Some(index) = reader.next() {
-                    match index {
-                        0 => reader.value(&mut fields.0),
-                        _ => reader.skip(),
-                    }
-                }
-                ::std::option::Option::Some(Self::Sent { id: fields.0? })
-            }
-            _ => ::std::option::Option::None,
-        }
-    }
-    fn encode_case<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        match self {
-            Self::Queued => {
-                writer.case("queued");
-            }
-            Self::Sent { id: field_0 } => {
-                writer.case("sent");
-                writer.field("id", field_0);
-            }
-        }
-    }
+::ixt_sdk::__private::union! {
+    Outcome,
+    0 Queued = "queued" {},
+    1 Sent = "sent" {
+        0 id = required("id"),
+    },
 }
-
-::ixt_sdk::__private::union!(Outcome);
 
 /// The events that this module publishes.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -595,6 +417,7 @@ pub mod publish {
     ) -> ::ixt_sdk::Result<()> {
         ::ixt_sdk::__private::publish(caller, "notifications.bounced", event).await
     }
+
     /// Publishes `notifications.idle`.
     ///
     /// # Errors

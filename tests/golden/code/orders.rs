@@ -36,9 +36,7 @@ impl Config {
 impl ::ixt_sdk::__private::FromConfig for Config {
     const KEYS: &'static [::ixt_sdk::ConfigKey] = &[
         ::ixt_sdk::ConfigKey::new("database_url", "string")
-            .with_description(
-                "The SQLite file that holds the orders: sqlite://relative/path or sqlite:///absolute/path",
-            )
+            .with_description("The SQLite file that holds the orders: sqlite://relative/path or sqlite:///absolute/path")
             .with_default("\"sqlite://orders.db\""),
         ::ixt_sdk::ConfigKey::new("max_quantity", "integer")
             .with_description("The most that one order may ask for")
@@ -48,12 +46,7 @@ impl ::ixt_sdk::__private::FromConfig for Config {
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
     ) -> ::std::option::Option<Self> {
         ::std::option::Option::Some(Self {
-            database_url: keys
-                .or(
-                    "database_url",
-                    &[],
-                    ::std::string::String::from("sqlite://orders.db"),
-                ),
+            database_url: keys.or("database_url", &[], ::std::string::String::from("sqlite://orders.db")),
             max_quantity: keys.or("max_quantity", &[], 100),
         })
     }
@@ -83,7 +76,10 @@ pub enum Topic {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Topic {
     /// Every topic, sorted by name.
-    pub const ALL: &'static [Self] = &[Self::OrdersGet, Self::OrdersPlace];
+    pub const ALL: &'static [Self] = &[
+        Self::OrdersGet,
+        Self::OrdersPlace,
+    ];
     /// The name under which the service is called.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -133,9 +129,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: OrdersGetRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Order>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Order>> + ::std::marker::Send;
     /// Handles `orders.place`.
     ///
     /// Places an order and answers with it
@@ -143,9 +137,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: OrdersPlaceRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Order>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Order>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -224,55 +216,13 @@ pub struct Order {
     pub sku: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Order {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("id"),
-        ::ixt_sdk::__private::Field::optional("note"),
-        ::ixt_sdk::__private::Field::required("quantity"),
-        ::ixt_sdk::__private::Field::required("sku"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            id: fields.0?,
-            note: fields.1,
-            quantity: fields.2?,
-            sku: fields.3?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Order,
+    0 id = required("id"),
+    1 note = optional("note"),
+    2 quantity = required("quantity"),
+    3 sku = required("sku"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Order {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("id", &self.id);
-        writer.optional("note", self.note.as_ref());
-        writer.field("quantity", &self.quantity);
-        writer.field("sku", &self.sku);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Order);
 
 /// The request to `orders.get`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -282,36 +232,10 @@ pub struct OrdersGetRequest {
     pub id: i64,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for OrdersGetRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("id"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { id: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    OrdersGetRequest,
+    0 id = required("id"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for OrdersGetRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("id", &self.id);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(OrdersGetRequest);
 
 /// The request to `orders.place`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -325,47 +249,9 @@ pub struct OrdersPlaceRequest {
     pub sku: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for OrdersPlaceRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("note"),
-        ::ixt_sdk::__private::Field::required("quantity"),
-        ::ixt_sdk::__private::Field::required("sku"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            note: fields.0,
-            quantity: fields.1?,
-            sku: fields.2?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    OrdersPlaceRequest,
+    0 note = optional("note"),
+    1 quantity = required("quantity"),
+    2 sku = required("sku"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for OrdersPlaceRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("note", self.note.as_ref());
-        writer.field("quantity", &self.quantity);
-        writer.field("sku", &self.sku);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(OrdersPlaceRequest);

@@ -57,7 +57,11 @@ pub enum Topic {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Topic {
     /// Every topic, sorted by name.
-    pub const ALL: &'static [Self] = &[Self::TreeCut, Self::TreeGrow, Self::TreeShake];
+    pub const ALL: &'static [Self] = &[
+        Self::TreeCut,
+        Self::TreeGrow,
+        Self::TreeShake,
+    ];
     /// The name under which the service is called.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -106,9 +110,7 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: ::ixt_sdk::Payload,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<Leaf>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<Leaf>> + ::std::marker::Send;
     /// Handles `tree.grow`.
     ///
     /// Grows a branch
@@ -116,17 +118,13 @@ pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::S
         &self,
         request: BranchOfTree,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<TreeGrowResponse>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<TreeGrowResponse>> + ::std::marker::Send;
     /// Handles `tree.shake`.
     fn tree_shake(
         &self,
         request: TreeShakeRequest,
         ctx: ::ixt_sdk::Context,
-    ) -> impl ::std::future::Future<
-        Output = ::ixt_sdk::Result<::ixt_sdk::Response>,
-    > + ::std::marker::Send;
+    ) -> impl ::std::future::Future<Output = ::ixt_sdk::Result<::ixt_sdk::Response>> + ::std::marker::Send;
     /// Tells the host whether the module can do its work. An error says that it can't, and why.
     fn health_check(
         &self,
@@ -206,83 +204,22 @@ pub struct BranchOfTree {
     pub leaves: ::std::vec::Vec<Leaf>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for BranchOfTree {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("forks"),
-        ::ixt_sdk::__private::Field::optional("fruit"),
-        ::ixt_sdk::__private::Field::optional("grows_from"),
-        ::ixt_sdk::__private::Field::required("leaves"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            forks: fields.0?,
-            fruit: fields.1.map(::std::boxed::Box::new),
-            grows_from: fields.2.map(::std::boxed::Box::new),
-            leaves: fields.3?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    BranchOfTree,
+    0 forks = required("forks"),
+    1 fruit = optional_box("fruit"),
+    2 grows_from = optional_box("grows_from"),
+    3 leaves = required("leaves"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for BranchOfTree {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("forks", &self.forks);
-        writer.optional("fruit", self.fruit.as_deref());
-        writer.optional("grows_from", self.grows_from.as_deref());
-        writer.field("leaves", &self.leaves);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(BranchOfTree);
 
 /// The type `Empty` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Empty {}
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Empty {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        while reader.next().is_some() {
-            reader.skip();
-        }
-        ::std::option::Option::Some(Self {})
-    }
+::ixt_sdk::__private::record! {
+    Empty,
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Empty {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        _: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {}
-}
-
-::ixt_sdk::__private::serde_traits!(Empty);
 
 /// The type `Fruit` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -294,42 +231,11 @@ pub struct Fruit {
     pub type_: ::std::string::String,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Fruit {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("on"),
-        ::ixt_sdk::__private::Field::required("type"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            on: fields.0.map(::std::boxed::Box::new),
-            type_: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Fruit,
+    0 on = optional_box("on"),
+    1 type_ = required("type"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Fruit {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("on", self.on.as_deref());
-        writer.field("type", &self.type_);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Fruit);
 
 /// The type `Leaf` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -353,75 +259,17 @@ pub struct Leaf {
     pub spots: ::std::option::Option<::std::vec::Vec<i64>>,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for Leaf {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::optional("age"),
-        ::ixt_sdk::__private::Field::required("area"),
-        ::ixt_sdk::__private::Field::required("colour"),
-        ::ixt_sdk::__private::Field::required("healthy"),
-        ::ixt_sdk::__private::Field::required("neighbours"),
-        ::ixt_sdk::__private::Field::required("picture"),
-        ::ixt_sdk::__private::Field::required("pictures"),
-        ::ixt_sdk::__private::Field::optional("spots"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-            ::std::option::Option::None,
-        );
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                2 => reader.value(&mut fields.2),
-                3 => reader.value(&mut fields.3),
-                4 => reader.value(&mut fields.4),
-                5 => reader.value(&mut fields.5),
-                6 => reader.value(&mut fields.6),
-                7 => reader.value(&mut fields.7),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            age: fields.0,
-            area: fields.1?,
-            colour: fields.2?,
-            healthy: fields.3?,
-            neighbours: fields.4?,
-            picture: fields.5?,
-            pictures: fields.6?,
-            spots: fields.7,
-        })
-    }
+::ixt_sdk::__private::record! {
+    Leaf,
+    0 age = optional("age"),
+    1 area = required("area"),
+    2 colour = required("colour"),
+    3 healthy = required("healthy"),
+    4 neighbours = required("neighbours"),
+    5 picture = required("picture"),
+    6 pictures = required("pictures"),
+    7 spots = optional("spots"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for Leaf {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.optional("age", self.age.as_ref());
-        writer.field("area", &self.area);
-        writer.field("colour", &self.colour);
-        writer.field("healthy", &self.healthy);
-        writer.field("neighbours", &self.neighbours);
-        writer.field("picture", &self.picture);
-        writer.field("pictures", &self.pictures);
-        writer.optional("spots", self.spots.as_ref());
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(Leaf);
 
 /// The response of `tree.grow`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -433,42 +281,11 @@ pub struct TreeGrowResponse {
     pub empty: Empty,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for TreeGrowResponse {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("branch"),
-        ::ixt_sdk::__private::Field::required("empty"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None, ::std::option::Option::None);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                1 => reader.value(&mut fields.1),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self {
-            branch: fields.0?,
-            empty: fields.1?,
-        })
-    }
+::ixt_sdk::__private::record! {
+    TreeGrowResponse,
+    0 branch = required("branch"),
+    1 empty = required("empty"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for TreeGrowResponse {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("branch", &self.branch);
-        writer.field("empty", &self.empty);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(TreeGrowResponse);
 
 /// The request to `tree.shake`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -478,33 +295,7 @@ pub struct TreeShakeRequest {
     pub times: i64,
 }
 
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::DecodeRecord for TreeShakeRequest {
-    const FIELDS: &'static [::ixt_sdk::__private::Field] = &[
-        ::ixt_sdk::__private::Field::required("times"),
-    ];
-    fn decode_fields<'de, A: ::ixt_sdk::__private::serde::de::MapAccess<'de>>(
-        reader: &mut ::ixt_sdk::__private::RecordReader<'de, A>,
-    ) -> ::std::option::Option<Self> {
-        let mut fields = (::std::option::Option::None,);
-        while let ::std::option::Option::Some(index) = reader.next() {
-            match index {
-                0 => reader.value(&mut fields.0),
-                _ => reader.skip(),
-            }
-        }
-        ::std::option::Option::Some(Self { times: fields.0? })
-    }
+::ixt_sdk::__private::record! {
+    TreeShakeRequest,
+    0 times = required("times"),
 }
-
-#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-impl ::ixt_sdk::__private::EncodeRecord for TreeShakeRequest {
-    fn encode_fields<S: ::ixt_sdk::__private::serde::ser::SerializeMap>(
-        &self,
-        writer: &mut ::ixt_sdk::__private::RecordWriter<S>,
-    ) {
-        writer.field("times", &self.times);
-    }
-}
-
-::ixt_sdk::__private::serde_traits!(TreeShakeRequest);

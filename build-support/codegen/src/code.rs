@@ -1,0 +1,206 @@
+//! The generated code as text.
+//!
+//! What a module has once is written with `quote!` and formatted by prettyplease. What it may have by the thousand, such as
+//! records, keys and the methods for topics, is written as lines that need no formatting: for a large manifest, parsing
+//! and formatting was nearly all that a build script spent its time on. Such lines fill the *blanks* of a quoted item.
+
+use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
+
+/// Lines without indentation of their own.
+pub(crate) type Lines = Vec<String>;
+
+/// What stands around the name of a blank.
+const BLANK: &str = "__";
+
+/// Items, formatted.
+#[derive(Default)]
+pub(crate) struct Code {
+    items: Vec<String>,
+}
+
+impl Code {
+    /// Items that were quoted.
+    pub(crate) fn quoted(items: TokenStream) -> Self {
+        let file = syn::parse2(items).expect("ixt-build writes Rust that parses");
+        Self { items: format_items(file) }
+    }
+
+    /// Items that were quoted, with lines in place of their blanks. A blank is an identifier such as `__ARMS__`: the only
+    /// item of a list in brackets, or else alone on its line but for what makes it Rust, as in `__ARMS__ => {}`.
+    pub(crate) fn filled(items: TokenStream, blanks: &[(&str, Lines)]) -> Self {
+        let Self { items } = Self::quoted(items);
+        Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
+    }
+
+    /// An item that was written as lines.
+    pub(crate) fn lines(lines: &[String]) -> Self {
+        Self { items: vec![text(lines)] }
+    }
+
+    /// Adds what comes after.
+    pub(crate) fn extend(&mut self, code: Self) {
+        self.items.extend(code.items);
+    }
+
+    /// Writes lines before the first item: attributes.
+    pub(crate) fn prepend(&mut self, lines: &[String]) {
+        if let Some(first) = self.items.first_mut() {
+            first.insert_str(0, &text(lines));
+        }
+    }
+
+    /// A module of these items; `attributes` stand before it.
+    pub(crate) fn module(self, mut attributes: Lines, ident: &Ident) -> Self {
+        let items = self.text();
+        attributes.extend(block(&format!("pub mod {ident}"), &items.lines().map(str::to_owned).collect::<Lines>()));
+        Self::lines(&attributes)
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        self.items.join("\n")
+    }
+}
+
+/// One by one, since prettyplease puts no blank lines between the items of a file.
+fn format_items(mut file: syn::File) -> Vec<String> {
+    std::mem::take(&mut file.items)
+        .into_iter()
+        .map(|item| {
+            file.items = vec![item];
+            prettyplease::unparse(&file)
+        })
+        .collect()
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
+}
+
+fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
+    let mut filled = Lines::new();
+    for line in item.lines() {
+        let trimmed = line.trim_start();
+        let indent = &line[..line.len() - trimmed.len()];
+        // Not just anywhere: a text of the manifest may look like a blank.
+        let alone = |name: &str| trimmed.strip_prefix("fn ").unwrap_or(trimmed).starts_with(name);
+        let blank = blanks.iter().filter(|_| line.contains(BLANK)).find_map(|(name, lines)| {
+            let name = format!("{BLANK}{name}{BLANK}");
+            let in_list = trimmed.split_once(&format!("&[{name}]"));
+            (in_list.is_some() || alone(&name)).then_some((in_list, lines))
+        });
+        match blank {
+            None => filled.push(line.to_owned()),
+            Some((None, lines)) => filled.extend(indented(indent, lines)),
+            Some((Some((before, after)), lines)) => {
+                filled.push(format!("{indent}{before}&["));
+                filled.extend(indented(&format!("{indent}    "), lines));
+                filled.push(format!("{indent}]{after}"));
+            }
+        }
+    }
+    text(&filled)
+}
+
+fn indented(indent: &str, lines: &[String]) -> impl Iterator<Item = String> {
+    lines.iter().map(move |line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
+}
+
+/// `head { body }`.
+pub(crate) fn block(head: &str, body: &[String]) -> Lines {
+    if body.is_empty() {
+        return vec![format!("{head} {{}}")];
+    }
+    let mut lines = vec![format!("{head} {{")];
+    lines.extend(indented("    ", body));
+    lines.push("}".to_owned());
+    lines
+}
+
+/// A string literal.
+pub(crate) fn string(text: &str) -> String {
+    Literal::string(text).to_string()
+}
+
+/// Text as tokens, to quote it.
+pub(crate) fn tokens(text: &str) -> TokenStream {
+    text.parse().expect("ixt-build writes Rust that parses")
+}
+
+/// The code with another path of the SDK.
+pub(crate) fn with_sdk(code: &str, sdk: &TokenStream) -> String {
+    Code::quoted(replace_sdk(tokens(code), sdk)).text()
+}
+
+fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
+    let mut replaced = Vec::<TokenTree>::new();
+    for token in code {
+        match token {
+            // Every path of the generated code begins with `::`.
+            TokenTree::Ident(ident) if ident == "ixt_sdk" => {
+                replaced.truncate(replaced.len() - 2);
+                replaced.extend(sdk.clone());
+            }
+            TokenTree::Group(group) => {
+                let content = replace_sdk(group.stream(), sdk);
+                replaced.push(proc_macro2::Group::new(group.delimiter(), content).into());
+            }
+            token => replaced.push(token),
+        }
+    }
+    replaced.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    #[test]
+    fn lines_fill_the_blanks_at_their_place() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Lines>();
+        let items = quote! {
+            mod m {
+                /// `__ARMS__`
+                const NAME: &str = "__ARMS__";
+                const LIST: &[u8] = &[__LIST__];
+                trait T {
+                    fn __METHODS__();
+                }
+                fn f(x: u8) {
+                    match x {
+                        __ARMS__ => {}
+                        _ => {}
+                    }
+                }
+            }
+        };
+        let blanks = [
+            ("LIST", lines(&["1,", "2,"])),
+            ("METHODS", lines(&["fn a();", "", "fn b();"])),
+            ("ARMS", lines(&["0 => {}"])),
+        ];
+        let expected = r#"mod m {
+    /// `__ARMS__`
+    const NAME: &str = "__ARMS__";
+    const LIST: &[u8] = &[
+        1,
+        2,
+    ];
+    trait T {
+        fn a();
+
+        fn b();
+    }
+    fn f(x: u8) {
+        match x {
+            0 => {}
+            _ => {}
+        }
+    }
+}
+"#;
+        assert_eq!(Code::filled(items, &blanks).text(), expected);
+    }
+}
