@@ -1,0 +1,74 @@
+//! How long `cargo check` takes for a module crate alone, with as many services with types as config keys: what rustc
+//! spends on the generated code, and on the methods of the author's handler. Sizes are arguments; 10, 100 and 1,000 if
+//! there are none.
+
+use std::fmt::Write as _;
+
+use ixt_bench::project::{Project, repository};
+use ixt_bench::{interface, measure};
+
+fn main() -> anyhow::Result<()> {
+    let mut sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;
+    if sizes.is_empty() {
+        sizes = vec![10, 100, 1_000];
+    }
+    println!("`cargo check` of the module crate alone: s, median of 5 rounds.\n");
+    println!("| services and config keys | s | ms per service and key |");
+    println!("|---:|---:|---:|");
+    for size in sizes {
+        let dependencies = format!(
+            "[dependencies]\nixt-sdk = {{ path = {:?} }}\n[build-dependencies]\nixt-build = {{ path = {:?} }}\n",
+            repository("sdk/module"),
+            repository("build-support/codegen"),
+        );
+        let project = Project::new(
+            &dependencies,
+            &[
+                ("manifest.toml", &manifest(size)),
+                ("src/main.rs", &handler(size)),
+                ("build.rs", "fn main() { ixt_build::compile(\"manifest.toml\"); }\n"),
+            ],
+        )?;
+        project.cargo(&["check"])?;
+        let [check] = measure::in_turns(5, [&mut || project.again("src/main.rs", &["check"])])?;
+        println!("| {size} | {:.2} | {:.2} |", check.median() / 1e3, check.median() / size as f64);
+    }
+    Ok(())
+}
+
+fn manifest(size: usize) -> String {
+    let mut text = interface::manifest(size);
+    text.push_str("[config]\n");
+    for index in 0..size {
+        match index % 5 {
+            0 => writeln!(text, "key_{index} = {{ type = \"string\" }}"),
+            1 => writeln!(text, "key_{index} = {{ type = \"integer\", default = {index} }}"),
+            2 => writeln!(text, "key_{index} = {{ type = \"float\", default = {index}.5 }}"),
+            3 => writeln!(text, "key_{index} = {{ type = \"boolean\", default = true }}"),
+            _ => writeln!(text, "key_{index} = {{ type = \"[string]\", default = [\"a\"] }}"),
+        }
+        .unwrap();
+    }
+    text
+}
+
+fn handler(size: usize) -> String {
+    let mut text = "use ixt_sdk::prelude::*;
+ixt_sdk::include_module!();
+struct Bench;
+impl Handler for Bench {
+    async fn init(_config: Config, _runtime: Runtime) -> Result<Self> { Ok(Self) }
+"
+    .to_owned();
+    for index in 0..size {
+        let (method, name) = (interface::topic(index).replace('.', "_"), interface::type_name(index));
+        writeln!(
+            text,
+            "    async fn {method}(&self, request: {name}Request, _ctx: Context) -> Result<{name}Response> {{
+        Ok({name}Response {{ id: request.name, amounts: vec![request.amount] }})
+    }}"
+        )
+        .unwrap();
+    }
+    text + "}\nfn main() -> std::process::ExitCode { run::<Bench>() }\n"
+}

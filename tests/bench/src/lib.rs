@@ -1,0 +1,5 @@
+//! What the benchmarks share.
+
+pub mod interface;
+pub mod measure;
+pub mod project;
