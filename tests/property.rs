@@ -201,7 +201,7 @@ fn a_sample_of_them_compiles_without_a_warning() {
     let minimal = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n";
     let scratch = Scratch::new("samples", minimal, "");
     let mut made = 0;
-    while made < 12 {
+    while made < 24 {
         let text = document(&sections.new_tree(&mut runner).unwrap().current());
         // The larger ones say more.
         if let Some(code) = code(&text).filter(|_| text.len() > 1_500) {

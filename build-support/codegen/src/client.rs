@@ -72,7 +72,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         }
         _ => "Those of the service, and those that any call can have.".to_owned(),
     });
-    let docs = docs::quoted(lines, declared.and_then(|(_, service)| service.deprecated.as_ref()));
+    let docs = docs::attributes(lines, declared.and_then(|(_, service)| service.deprecated.as_ref()));
     let ttl = match declared.and_then(|(_, service)| service.ttl_ms) {
         Some(ttl) => quote!(::std::option::Option::Some(#ttl)),
         None => quote!(::std::option::Option::None),
@@ -138,13 +138,13 @@ pub(crate) fn publish(manifest: &Manifest) -> Code {
             lines.extend(docs::text(description));
         }
         lines.extend(["", "# Errors", "", "If the host does not take it."].map(str::to_owned));
-        let docs = docs::quoted(lines, event.deprecated.as_ref());
+        let docs = docs::attributes(lines, event.deprecated.as_ref());
         match &event.payload {
             Some(payload) => {
                 let payload = names::message(&event.topic, Role::Payload, payload);
                 quote! {
                     #docs
-                        pub async fn #ident(
+                    pub async fn #ident(
                         caller: &impl ::ixt_sdk::Caller,
                         event: &super::#payload,
                     ) -> ::ixt_sdk::Result<()> {

@@ -1,8 +1,9 @@
 //! The generated code as text.
 //!
-//! What a module has once is written with `quote!` and formatted by prettyplease. What it may have by the thousand, such as
-//! records, keys and the methods for topics, is written as lines that need no formatting: for a large manifest, parsing
-//! and formatting was nearly all that a build script spent its time on. Such lines fill the *blanks* of a quoted item.
+//! Most kinds of items are written with `quote!` and formatted by prettyplease. Those of which a large manifest has the
+//! most (records, unions, topics, keys, the methods for topics) are written as lines that need no formatting, since
+//! parsing and formatting was nearly all that a build script spent its time on. Such lines fill the *blanks* of a quoted
+//! item.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 
@@ -80,11 +81,15 @@ fn text(lines: &[String]) -> String {
 fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
     let mut filled = Lines::new();
     for line in item.lines() {
+        if !line.contains(BLANK) {
+            filled.push(line.to_owned());
+            continue;
+        }
         let trimmed = line.trim_start();
         let indent = &line[..line.len() - trimmed.len()];
         // Not just anywhere: a text of the manifest may look like a blank.
         let alone = |name: &str| trimmed.strip_prefix("fn ").unwrap_or(trimmed).starts_with(name);
-        let blank = blanks.iter().filter(|_| line.contains(BLANK)).find_map(|(name, lines)| {
+        let blank = blanks.iter().find_map(|(name, lines)| {
             let name = format!("{BLANK}{name}{BLANK}");
             let in_list = trimmed.split_once(&format!("&[{name}]"));
             (in_list.is_some() || alone(&name)).then_some((in_list, lines))
@@ -136,8 +141,8 @@ fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     let mut replaced = Vec::<TokenTree>::new();
     for token in code {
         match token {
-            // Every path of the generated code begins with `::`.
-            TokenTree::Ident(ident) if ident == "ixt_sdk" => {
+            // Every path of the generated code begins with `::`; without, it is the name of something else.
+            TokenTree::Ident(ident) if ident == "ixt_sdk" && ends_with_colons(&replaced) => {
                 replaced.truncate(replaced.len() - 2);
                 replaced.extend(sdk.clone());
             }
@@ -149,6 +154,11 @@ fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
         }
     }
     replaced.into_iter().collect()
+}
+
+fn ends_with_colons(tokens: &[TokenTree]) -> bool {
+    let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ':');
+    matches!(tokens, [.., first, second] if is_colon(first) && is_colon(second))
 }
 
 #[cfg(test)]
@@ -202,5 +212,11 @@ mod tests {
 }
 "#;
         assert_eq!(Code::filled(items, &blanks).text(), expected);
+    }
+
+    #[test]
+    fn only_paths_of_the_sdk_get_its_other_path() {
+        let code = "pub struct S {\n    pub ixt_sdk: ::ixt_sdk::Bytes,\n}\n";
+        assert_eq!(with_sdk(code, &quote!(crate::sdk)), code.replace("::ixt_sdk", "crate::sdk"));
     }
 }

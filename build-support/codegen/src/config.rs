@@ -9,7 +9,7 @@ use crate::{docs, names, types, value};
 
 pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     let config = &manifest.config;
-    let docs = docs::quoted(
+    let docs = docs::attributes(
         [
             format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
             String::new(),

@@ -20,7 +20,7 @@ pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Line
 }
 
 /// The same for a quoted item, and that it is deprecated.
-pub(crate) fn quoted<S: AsRef<str>>(
+pub(crate) fn attributes<S: AsRef<str>>(
     lines: impl IntoIterator<Item = S>,
     deprecated: Option<&Deprecated>,
 ) -> TokenStream {

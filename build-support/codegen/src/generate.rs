@@ -51,7 +51,7 @@ pub struct Generated {
 ///
 /// # Panics
 ///
-/// If the code it made can't be parsed: that is a mistake in this crate, whatever the manifest says.
+/// If code that it made can't be parsed: that is a mistake in this crate, whatever the manifest says.
 pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report> {
     generate_from(source, Manifest::parse(source)?, options)
 }

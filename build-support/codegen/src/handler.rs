@@ -17,7 +17,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
         "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block".to_owned(),
         "their thread for long: there are only as many threads as processors, and the host is answered on them too.".to_owned(),
     ];
-    let docs = docs::quoted(lines, None);
+    let docs = docs::attributes(lines, None);
     let (services, events) = (&manifest.services, &manifest.requires.events);
     let (arms, call) =
         if services.is_empty() { (None, quote!(_)) } else { (Some(quote!(__ARMS__ => {})), quote!(call)) };

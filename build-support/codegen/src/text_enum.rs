@@ -20,7 +20,7 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     let variants: Vec<_> = values.iter().map(|value| names::camel(value.name.as_str())).collect();
     let members = values.iter().zip(&variants).map(|(value, variant)| {
         let docs = docs::described(value.description.as_ref(), docs::code_span(value.name.as_str()));
-        let docs = docs::quoted(docs, value.deprecated.as_ref());
+        let docs = docs::attributes(docs, value.deprecated.as_ref());
         quote!(#docs #variant,)
     });
     let unknown = format_ident!("{}", names::UNKNOWN);
@@ -85,12 +85,12 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
 }
 
 pub(crate) fn errors(ident: &Ident, service: &Service) -> Code {
-    let docs = docs::quoted([format!("The errors of `{}`.", service.topic)], None);
+    let docs = docs::attributes([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();
     let variants: Vec<_> = codes.iter().map(|code| names::camel(code)).collect();
     let members = service.errors.iter().zip(&variants).map(|(error, variant)| {
         let docs = docs::described(error.description.as_ref(), format!("`{}`.", error.code));
-        let docs = docs::quoted(docs, error.deprecated.as_ref());
+        let docs = docs::attributes(docs, error.deprecated.as_ref());
         quote!(#docs #variant)
     });
     let messages = service.errors.iter().map(|error| {

@@ -7,7 +7,7 @@ use crate::code::{Code, Lines, string};
 use crate::{docs, names};
 
 pub(crate) fn generate(manifest: &Manifest) -> Code {
-    let docs = docs::quoted([format!("The services that the module `{}` provides.", manifest.module.name)], None);
+    let docs = docs::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);
     let allow = docs::allow();
     let services = &manifest.services;
     let (variants, all, arms) = if services.is_empty() {

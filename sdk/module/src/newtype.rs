@@ -30,7 +30,7 @@ impl std::error::Error for InvalidValue {}
 #[macro_export]
 macro_rules! __newtype {
     ($type:ident, $inner:ty) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl ::std::convert::From<$inner> for $type {
             fn from(value: $inner) -> Self {
                 Self(value)
@@ -40,7 +40,7 @@ macro_rules! __newtype {
         $crate::__private::newtype!(@common $type, $inner, &[]);
     };
     ($type:ident, $inner:ty, $name:literal, $rules:expr) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl ::std::convert::TryFrom<$inner> for $type {
             type Error = $crate::InvalidValue;
 
@@ -57,7 +57,7 @@ macro_rules! __newtype {
         $crate::__private::newtype!(@common $type, $inner, $rules);
     };
     (@common $type:ident, $inner:ty, $rules:expr) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl ::std::ops::Deref for $type {
             type Target = $inner;
 
@@ -66,24 +66,22 @@ macro_rules! __newtype {
             }
         }
 
-        #[allow(deprecated)]
-
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Decode for $type {
-            fn decode<'de, D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
+            fn decode<'de, __D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
                 _rules: $crate::__private::Rules,
-            ) -> ::std::result::Result<Self, D::Error> {
+            ) -> ::std::result::Result<Self, __D::Error> {
                 $crate::__private::Decode::decode(deserializer, const { $rules }).map(Self)
             }
         }
 
-        #[allow(deprecated)]
-
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Encode for $type {
-            fn encode<S: $crate::__private::serde::Serializer>(
+            fn encode<__S: $crate::__private::serde::Serializer>(
                 &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::Encode::encode(&self.0, serializer)
             }
         }

@@ -159,7 +159,8 @@ pub mod slot {
 }
 
 /// What every generated record has. For each field its index among them, sorted by key, its name, whether it has to be
-/// given, its key, its default and its rules. All in one expansion: a macro in a macro is what rustc is slow at.
+/// given, its key, its default and its rules. All in one expansion: a macro in a macro is what rustc is slow at. The type
+/// parameters have names that no type of a manifest can get, since macros don't keep them apart.
 ///
 /// ```text
 /// record! {
@@ -172,13 +173,13 @@ pub mod slot {
 #[macro_export]
 macro_rules! __record {
     ($type:ident, $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::DecodeRecord for $type {
             const FIELDS: &'static [$crate::__private::Field] =
                 &[$($crate::__private::Field::$kind($key)$(.rules($rules))?),*];
 
-            fn decode_fields<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
-                reader: &mut $crate::__private::RecordReader<'de, A>,
+            fn decode_fields<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, __A>,
             ) -> ::std::option::Option<Self> {
                 let mut slots = ($($crate::__private::slot::empty($index),)*);
                 while let ::std::option::Option::Some(index) = reader.next() {
@@ -193,32 +194,31 @@ macro_rules! __record {
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::EncodeRecord for $type {
-            fn encode_fields<S: $crate::__private::serde::ser::SerializeMap>(
+            fn encode_fields<__S: $crate::__private::serde::ser::SerializeMap>(
                 &self,
-                writer: &mut $crate::__private::RecordWriter<S>,
+                writer: &mut $crate::__private::RecordWriter<__S>,
             ) {
-                let _ = &writer;
                 $(writer.$kind($key, &self.$field);)*
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::serde::Serialize for $type {
-            fn serialize<S: $crate::__private::serde::Serializer>(
+            fn serialize<__S: $crate::__private::serde::Serializer>(
                 &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::Encode::encode(self, serializer)
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
-            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::std::result::Result<Self, D::Error> {
+            fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> ::std::result::Result<Self, __D::Error> {
                 $crate::__private::Decode::decode(deserializer, &[])
             }
         }
@@ -230,12 +230,12 @@ macro_rules! __record {
 #[macro_export]
 macro_rules! __decode_record {
     ($type:ident, $($fields:tt)*) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::DecodeRecord for $type {
             const FIELDS: &'static [$crate::__private::Field] = $crate::__private::fields!(@specs $($fields)*);
 
-            fn decode_fields<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
-                reader: &mut $crate::__private::RecordReader<'de, A>,
+            fn decode_fields<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, __A>,
             ) -> ::std::option::Option<Self> {
                 $crate::__private::fields!(@read reader (Self) $($fields)*)
             }
@@ -272,21 +272,21 @@ macro_rules! __fields {
 #[macro_export]
 macro_rules! __serde {
     ($type:ty) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::serde::Serialize for $type {
-            fn serialize<S: $crate::__private::serde::Serializer>(
+            fn serialize<__S: $crate::__private::serde::Serializer>(
                 &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::Encode::encode(self, serializer)
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
-            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::std::result::Result<Self, D::Error> {
+            fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> ::std::result::Result<Self, __D::Error> {
                 $crate::__private::Decode::decode(deserializer, &[])
             }
         }

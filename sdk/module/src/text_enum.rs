@@ -112,15 +112,14 @@ pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Resu
 #[macro_export]
 macro_rules! __text_enum {
     ($type:ty) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl ::std::fmt::Display for $type {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad($crate::__private::TextEnum::name(self))
             }
         }
 
-        #[allow(deprecated)]
-
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl ::std::str::FromStr for $type {
             type Err = $crate::UnknownValue;
 
@@ -129,24 +128,22 @@ macro_rules! __text_enum {
             }
         }
 
-        #[allow(deprecated)]
-
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Decode for $type {
-            fn decode<'de, D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
+            fn decode<'de, __D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
                 _rules: $crate::__private::Rules,
-            ) -> ::std::result::Result<Self, D::Error> {
+            ) -> ::std::result::Result<Self, __D::Error> {
                 $crate::__private::decode_enum(deserializer)
             }
         }
 
-        #[allow(deprecated)]
-
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Encode for $type {
-            fn encode<S: $crate::__private::serde::Serializer>(
+            fn encode<__S: $crate::__private::serde::Serializer>(
                 &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::encode_enum(self, serializer)
             }
         }

@@ -171,16 +171,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
 #[macro_export]
 macro_rules! __union {
     ($type:ident $(; $unknown:ident)?, $($index:tt $variant:ident = $tag:literal $content:tt,)*) => {
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Union for $type {
             const CASES: &'static [$crate::__private::Case] = &[$($crate::__private::Case {
                 name: $tag,
                 fields: $crate::__private::union!(@specs $content),
             }),*];
 
-            fn decode_case<'de, A: $crate::__private::serde::de::MapAccess<'de>>(
+            fn decode_case<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
                 case: usize,
-                reader: &mut $crate::__private::RecordReader<'de, A>,
+                reader: &mut $crate::__private::RecordReader<'de, __A>,
             ) -> ::std::option::Option<Self> {
                 match case {
                     $($index => $crate::__private::union!(@read reader $variant $content),)*
@@ -194,40 +194,38 @@ macro_rules! __union {
                 }
             )?
 
-            fn encode_case<S: $crate::__private::serde::ser::SerializeMap>(
+            fn encode_case<__S: $crate::__private::serde::ser::SerializeMap>(
                 &self,
-                writer: &mut $crate::__private::RecordWriter<S>,
+                writer: &mut $crate::__private::RecordWriter<__S>,
             ) {
-                $(
-                    if let Self::$variant { .. } = self {
-                        writer.case($tag);
-                    }
-                    $crate::__private::union!(@write self writer $variant $content);
-                )*
-                $(
-                    if let Self::$unknown(object) = self {
-                        writer.unknown(object);
-                    }
-                )?
+                match self {
+                    $(
+                        Self::$variant { .. } => {
+                            writer.case($tag);
+                            $crate::__private::union!(@write self writer $variant $content);
+                        }
+                    )*
+                    $(Self::$unknown(object) => writer.unknown(object),)?
+                }
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Decode for $type {
-            fn decode<'de, D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
+            fn decode<'de, __D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
                 _rules: $crate::__private::Rules,
-            ) -> ::std::result::Result<Self, D::Error> {
+            ) -> ::std::result::Result<Self, __D::Error> {
                 $crate::__private::decode_union(deserializer)
             }
         }
 
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
         impl $crate::__private::Encode for $type {
-            fn encode<S: $crate::__private::serde::Serializer>(
+            fn encode<__S: $crate::__private::serde::Serializer>(
                 &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::encode_union(self, serializer)
             }
         }

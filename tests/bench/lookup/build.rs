@@ -16,7 +16,11 @@ fn main() {
             text += &format!("[services.\"{topic}\"]\nblocking = true\n");
         }
         let manifest = out.join(format!("topics_{services}.toml"));
-        fs::write(&manifest, text).unwrap();
+        if fs::read_to_string(&manifest).is_ok_and(|written| written == text) {
+            println!("cargo::rerun-if-changed={}", manifest.display());
+        } else {
+            fs::write(&manifest, text).unwrap();
+        }
         ixt_build::Builder::new(manifest).out_file(format!("topics_{services}.rs")).compile().unwrap();
     }
 }

@@ -1,16 +1,18 @@
-//! Times of things that are compared: taken in turns, so that whatever else the machine does falls on all of them.
+//! Times of things that are compared: taken in turns, the order of which changes, so that whatever else the machine does
+//! falls on all of them.
 
 use std::time::Duration;
 
 /// Runs each contestant once per round, and gives the times of each.
 pub fn in_turns<const N: usize>(
     rounds: usize,
-    mut run: [&mut dyn FnMut() -> anyhow::Result<Duration>; N],
+    run: [&mut dyn FnMut() -> anyhow::Result<Duration>; N],
 ) -> anyhow::Result<[Times; N]> {
     let mut times = std::array::from_fn(|_| Times(Vec::with_capacity(rounds)));
-    for _ in 0..rounds {
-        for (times, run) in times.iter_mut().zip(&mut run) {
-            times.0.push(run()?);
+    for round in 0..rounds {
+        for turn in 0..N {
+            let contestant = (round + turn) % N;
+            times[contestant].0.push(run[contestant]()?);
         }
     }
     Ok(times)

@@ -368,6 +368,26 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
     }
 }
 
+/// The type `Angle` of the manifest.
+///
+/// At most `3.14159`.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Angle(f64);
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl Angle {
+    /// The value inside.
+    #[must_use]
+    pub fn into_inner(self) -> f64 {
+        self.0
+    }
+}
+
+::ixt_sdk::__private::newtype!(
+    Angle, f64, "Angle", & [::ixt_sdk::__private::Rule::MaxFloat(3.14159)]
+);
+
 /// The fields of `database`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug)]
@@ -751,6 +771,8 @@ pub enum Payment {
     #[deprecated]
     Invoice {
         /// `days`, of type `integer`.
+        ///
+        /// At most `1000000`.
         days: i64,
     },
     /// `split`.
@@ -774,7 +796,7 @@ pub enum Payment {
     },
     1 Cash = "cash" {},
     2 Invoice = "invoice" {
-        0 days = or("days", 30),
+        0 days = or("days", 30; &[::ixt_sdk::__private::Rule::Max(1000000)]),
     },
     3 Split = "split" {
         0 first = required_box("first"),
@@ -802,20 +824,26 @@ pub struct Point {
 
 /// The type `prepaid-voucher` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PrepaidVoucher {
+    /// `angle`, of type `Angle?`.
+    pub angle: ::std::option::Option<Angle>,
     /// `code`, of type `string`.
     pub code: ::std::string::String,
+    /// `note`, of type `string`.
+    pub note: ::std::string::String,
 }
 
 ::ixt_sdk::__private::record! {
     PrepaidVoucher,
-    0 code = required("code"),
+    0 angle = optional("angle"),
+    1 code = required("code"),
+    2 note = or("note", ::std::string::String::from("")),
 }
 
 /// The type `Reply` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// `no`.
     No {
@@ -1115,7 +1143,7 @@ pub struct Voucher {
     Voucher,
     0 code = required("code"),
     1 type_ = required("type_"),
-    2 worth = or("worth", 0.5),
+    2 worth = or("worth", 3.14159),
 }
 
 /// Calls of the services that this module requires.

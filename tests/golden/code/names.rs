@@ -373,6 +373,33 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
     }
 }
 
+/// The type `A` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct A {
+    /// `d`, of type `D`.
+    pub d: D,
+    /// `s`, of type `S`.
+    pub s: S,
+}
+
+/// Every field at its default.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl ::std::default::Default for A {
+    fn default() -> Self {
+        Self {
+            d: D { s: S::S },
+            s: S::D,
+        }
+    }
+}
+
+::ixt_sdk::__private::record! {
+    A,
+    0 d = or("d", D { s: S::S }),
+    1 s = or("s", S::D),
+}
+
 /// The type `Box` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -384,6 +411,19 @@ pub struct Box {
 ::ixt_sdk::__private::record! {
     Box,
     0 inner = optional_box("inner"),
+}
+
+/// The type `D` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct D {
+    /// `s`, of type `S`.
+    pub s: S,
+}
+
+::ixt_sdk::__private::record! {
+    D,
+    0 s = required("s"),
 }
 
 /// The type `Option` of the manifest.
@@ -425,6 +465,43 @@ pub struct Result {
     0 ok = optional("ok"),
 }
 
+/// The type `S` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum S {
+    /// `s`
+    S,
+    /// `d`
+    D,
+}
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl S {
+    /// Every value that the manifest declares, in its order.
+    pub const ALL: &'static [Self] = &[Self::S, Self::D];
+    /// The text of the value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::S => "s",
+            Self::D => "d",
+        }
+    }
+}
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl ::ixt_sdk::__private::TextEnum for S {
+    const NAMES: &'static [&'static str] = &["s", "d"];
+    fn known(index: usize) -> Self {
+        Self::ALL[index].clone()
+    }
+    fn name(&self) -> &str {
+        (*self).as_str()
+    }
+}
+
+::ixt_sdk::__private::text_enum!(S);
+
 /// The type `Self` of the manifest.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -458,6 +535,30 @@ pub struct String {
 ::ixt_sdk::__private::record! {
     String,
     0 bytes = required("bytes"),
+}
+
+/// The type `T` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum T {
+    /// `a`: `A`.
+    A(A),
+    /// `d`.
+    D {
+        /// `a`, of type `A?`.
+        a: ::std::option::Option<A>,
+        /// `s`, of type `S`.
+        s: S,
+    },
+}
+
+::ixt_sdk::__private::union! {
+    T,
+    0 A = "a" (A),
+    1 D = "d" {
+        0 a = optional("a"),
+        1 s = or("s", S::S),
+    },
 }
 
 /// The type `Vec` of the manifest.

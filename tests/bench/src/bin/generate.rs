@@ -1,6 +1,6 @@
-//! How long a build script takes for an interface of 10, 100, 1,000 and 5,000 services with types, from the file to the
-//! formatted code: with ixt-build, prost-build and typify, the same interface in each one's own language. Whole processes,
-//! as cargo runs them.
+//! How long a build script takes for an interface of 10, 100, 1,000 and 5,000 services with types, from file to file: with
+//! ixt-build, prost-build and typify, the same interface in each one's own language. Whole processes, as cargo runs them;
+//! they are the other binaries here, which have to be built first.
 
 use std::fs;
 use std::path::Path;
