@@ -45,8 +45,11 @@ fn what_is_no_file_with_text_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::write(path("latin1.toml"), b"name = \"gr\xfc\xdfe\"\n").unwrap();
+    // Unreadable also for root, to whom permissions say nothing.
+    std::os::unix::fs::symlink("loop.toml", path("loop.toml")).unwrap();
     for (path, reason) in [
         (dir.path().to_owned(), "Is a directory"),
+        (path("loop.toml"), "Too many levels of symbolic links"),
         (path("nothing.toml"), "No such file or directory"),
         (path("latin1.toml/manifest.toml"), "Not a directory"),
         (path("latin1.toml"), "it is not UTF-8: the first wrong byte is in line 1; save the file as UTF-8"),
