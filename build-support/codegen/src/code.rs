@@ -122,6 +122,14 @@ pub(crate) fn block(head: &str, body: &[String]) -> Lines {
     lines
 }
 
+/// Lines with more behind the last: what ends a list's item, or closes a parenthesis.
+pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
+    if let Some(last) = lines.last_mut() {
+        last.push_str(end);
+    }
+    lines
+}
+
 /// A string literal.
 pub(crate) fn string(text: &str) -> String {
     Literal::string(text).to_string()

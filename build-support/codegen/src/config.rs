@@ -3,7 +3,7 @@
 use ixt_manifest::{Field, Kind, Manifest};
 use quote::quote;
 
-use crate::code::{Code, Lines, block, string};
+use crate::code::{Code, Lines, block, ending, string};
 use crate::items::{Owner, Traits};
 use crate::{docs, names, types, value};
 
@@ -52,9 +52,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     }
     reads.extend(last_reads);
     let mut body = locals;
-    let mut config_struct = block("::std::option::Option::Some(Self", &reads);
-    config_struct.last_mut().expect("there is a line").push(')');
-    body.extend(config_struct);
+    body.extend(ending(block("::std::option::Option::Some(Self", &reads), ")"));
     let keys = if config.is_empty() { quote!(_) } else { quote!(keys) };
     let secret = types::any_secret(config);
     let derives = if secret { quote!(#[derive(Clone, Debug)]) } else { quote!(#[derive(Clone, Debug, PartialEq)]) };
@@ -133,8 +131,7 @@ fn key_spec(key: &Field) -> Lines {
     if let Some(deprecated) = &key.deprecated {
         spec.push(format!("    .deprecated({})", string(deprecated.instead.as_deref().unwrap_or_default())));
     }
-    spec.last_mut().expect("there is a line").push(',');
-    spec
+    ending(spec, ",")
 }
 
 fn key_docs(key: &Field) -> Vec<String> {

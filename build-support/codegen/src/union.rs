@@ -3,7 +3,7 @@
 use ixt_manifest::{Case, Message};
 use proc_macro2::Ident;
 
-use crate::code::{Code, Lines, block, string};
+use crate::code::{Code, Lines, block, ending, string};
 use crate::items::{About, Owner, Traits};
 use crate::record::{entries, member};
 use crate::types::{attributes, derives};
@@ -40,7 +40,7 @@ pub(crate) fn union(
 fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = docs::code_span(case.name.as_str());
-    let (docs, mut definition) = match &case.content {
+    let (docs, definition) = match &case.content {
         Message::Named(record) => {
             let content = names::camel(record.as_str());
             (vec![format!("{tag}: `{record}`.")], vec![format!("{variant}({content})")])
@@ -53,22 +53,20 @@ fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) ->
             (docs, if members.is_empty() { vec![variant] } else { block(&variant, &members) })
         }
     };
-    definition.last_mut().expect("there is a line").push(',');
     let mut lines = docs::comment(docs);
     lines.extend(docs::deprecated(case.deprecated.as_ref()));
-    lines.extend(definition);
+    lines.extend(ending(definition, ","));
     lines
 }
 
 /// A case for the SDK's `union!`.
 fn entry(index: usize, case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
     let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
-    let mut lines = match &case.content {
+    let lines = match &case.content {
         Message::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],
         Message::Inline { fields, .. } => {
             block(&head, &entries(fields, &names::inline(&union.to_string(), &case.name), owner, traits))
         }
     };
-    lines.last_mut().expect("there is a line").push(',');
-    lines
+    ending(lines, ",")
 }

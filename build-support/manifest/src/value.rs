@@ -84,8 +84,12 @@ impl Value {
     /// What is wrong with the text.
     pub fn datetime(text: &str) -> Result<Self, String> {
         let datetime: Datetime = text.parse().map_err(|error: toml_datetime::DatetimeParseError| error.to_string())?;
-        if datetime.date.is_none() || datetime.time.is_none() || datetime.offset.is_none() {
+        let (Some(date), Some(_), Some(_)) = (datetime.date, datetime.time, datetime.offset) else {
             return Err("a date, a time and an offset are needed".to_owned());
+        };
+        // `ixt_sdk::Timestamp` ends at 9999-12-30T22:00:00Z, and an offset is at most a day.
+        if (date.year, date.month, date.day) >= (9999, 12, 29) {
+            return Err("it has to be before 9999-12-29".to_owned());
         }
         Ok(Self::Datetime(datetime.to_string()))
     }
