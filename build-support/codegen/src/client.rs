@@ -1,5 +1,5 @@
 //! The other direction: functions that call what the module requires, and that publish what it provides, each with the
-//! types that the manifests declare.
+//! types that the manifests declare; and constants that name services and events with their types.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use crate::code::Code;
+use crate::code::{Code, Lines, string};
 use crate::items::{Items, Traits};
 use crate::names::{self, Role};
 use crate::options::Tailoring;
@@ -88,26 +88,32 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         Some(response) => ty(Role::Response, response),
         None => quote!(::ixt_sdk::Value),
     };
+    let (constant, constant_docs) = (names::constant(topic), format!(" `{topic}`, with its types."));
+    let request_type = match request {
+        Some(request) => ty(Role::Request, request),
+        None => quote!(::ixt_sdk::Payload),
+    };
+    let constant = quote! {
+        #[doc = #constant_docs]
+        pub const #constant: ::ixt_sdk::Service<#request_type, #response> = ::ixt_sdk::Service::new(#name);
+    };
     match request {
-        Some(request) => {
-            let request = ty(Role::Request, request);
+        Some(_) => {
             quote! {
+                #constant
+
                 #docs
-                pub async fn #ident(
-                    caller: &impl ::ixt_sdk::Caller,
-                    request: &#request,
-                ) -> ::ixt_sdk::Result<#response> {
-                    ::ixt_sdk::__private::call(caller, #name, request, #ttl).await
+                pub fn #ident(caller: &impl ::ixt_sdk::Caller, request: &#request_type) -> ::ixt_sdk::Call<#response> {
+                    ::ixt_sdk::__private::call(caller, #name, request, #ttl)
                 }
             }
         }
         None => quote! {
+            #constant
+
             #docs
-            pub async fn #ident(
-                caller: &impl ::ixt_sdk::Caller,
-                payload: &[u8],
-            ) -> ::ixt_sdk::Result<#response> {
-                ::ixt_sdk::__private::call_raw(caller, #name, payload, #ttl).await
+            pub fn #ident(caller: &impl ::ixt_sdk::Caller, payload: &[u8]) -> ::ixt_sdk::Call<#response> {
+                ::ixt_sdk::__private::call_raw(caller, #name, payload, #ttl)
             }
         },
     }
@@ -139,26 +145,74 @@ pub(crate) fn publish(manifest: &Manifest) -> Code {
         }
         lines.extend(["", "# Errors", "", "If the host does not take it."].map(str::to_owned));
         let docs = docs::attributes(lines, event.deprecated.as_ref());
-        match &event.payload {
+        let payload = event.payload.as_ref().map(|payload| names::message(&event.topic, Role::Payload, payload));
+        let ty = payload.as_ref().map_or_else(|| quote!(::ixt_sdk::Payload), |payload| quote!(super::#payload));
+        let (constant, constant_docs) = (names::constant(&event.topic), format!(" `{name}`, with its type."));
+        let constant = quote! {
+            #[doc = #constant_docs]
+            pub const #constant: ::ixt_sdk::Event<#ty> = ::ixt_sdk::Event::new(#name);
+        };
+        match &payload {
             Some(payload) => {
-                let payload = names::message(&event.topic, Role::Payload, payload);
                 quote! {
+                    #constant
+
                     #docs
                     pub async fn #ident(
                         caller: &impl ::ixt_sdk::Caller,
                         event: &super::#payload,
                     ) -> ::ixt_sdk::Result<()> {
-                        ::ixt_sdk::__private::publish(caller, #name, event).await
+                        ::ixt_sdk::Caller::bus(caller).publish_json(#name, event).await
                     }
                 }
             }
             None => quote! {
+                #constant
+
                 #docs
                 pub async fn #ident(caller: &impl ::ixt_sdk::Caller, payload: &[u8]) -> ::ixt_sdk::Result<()> {
-                    ::ixt_sdk::__private::publish_raw(caller, #name, payload).await
+                    ::ixt_sdk::Caller::bus(caller).publish(#name, payload).await
                 }
             },
         }
     });
     module("publish", "The events that this module publishes.", Code::quoted(functions.collect()))
+}
+
+/// The modules `services` and `events`: constants that name what a module takes, with their types. Tests call it by them.
+pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> Code {
+    let ty = |topic, role, message: Option<&Message>, raw: &str| match message {
+        Some(message) => format!("super::{}", names::message(topic, role, message)),
+        None => raw.to_owned(),
+    };
+    let constant = |topic: &Name, ty: &str| {
+        let (kind, _) = ty.split_once('<').expect("the type has parameters");
+        let mut lines = docs::comment([format!("`{topic}`")]);
+        let name = names::constant(topic);
+        lines.push(format!("pub const {name}: {ty} ="));
+        lines.push(format!("    {kind}::new({});", string(topic.as_str())));
+        lines
+    };
+    let services = manifest.services.iter().flat_map(|service| {
+        let request = ty(&service.topic, Role::Request, service.request.as_ref(), "::ixt_sdk::Payload");
+        let response = ty(&service.topic, Role::Response, service.response.as_ref(), "::ixt_sdk::Value");
+        constant(&service.topic, &format!("::ixt_sdk::Service<{request}, {response}>"))
+    });
+    let events = manifest.requires.events.iter().flat_map(|topic| {
+        let payload = match event_payload(topic, imports) {
+            raw if raw.starts_with("::") => raw,
+            payload => format!("super::{payload}"),
+        };
+        constant(topic, &format!("::ixt_sdk::Event<{payload}>"))
+    });
+    let (services, events): (Lines, Lines) = (services.collect(), events.collect());
+    let mut code = Code::default();
+    if !services.is_empty() {
+        let docs = "The services that this module provides, with their types.";
+        code.extend(module("services", docs, Code::lines(&services)));
+    }
+    if !events.is_empty() {
+        code.extend(module("events", "The events that this module takes, with their types.", Code::lines(&events)));
+    }
+    code
 }

@@ -61,17 +61,24 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
         #[must_use]
         #allow
         pub fn run<H: Handler>() -> ::std::process::ExitCode {
-            ::ixt_sdk::__private::run::<__Module<H>>()
+            module::<H>().run()
         }
 
         /// Like `run`, for a `main` that has a tokio runtime of its own.
         #allow
         pub async fn run_async<H: Handler>() -> ::std::process::ExitCode {
-            ::ixt_sdk::__private::run_async::<__Module<H>>().await
+            module::<H>().run_async().await
         }
 
+        /// The module with this handler: to run it with other settings or with middleware, and to test it.
         #allow
-        struct __Module<H>(::std::marker::PhantomData<H>);
+        pub fn module<H: Handler>() -> ::ixt_sdk::Launcher<__Module<H>> {
+            ::ixt_sdk::Launcher::new()
+        }
+
+        #[doc(hidden)]
+        #allow
+        pub struct __Module<H>(::std::marker::PhantomData<H>);
 
         #allow
         impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use heck::{ToSnakeCase, ToUpperCamelCase};
+use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Import, Manifest, Message, Name};
 use proc_macro2::{Ident, Span};
 
@@ -44,6 +44,11 @@ pub(crate) fn camel(name: &str) -> Ident {
 /// The name of a topic's method, or of the function that calls it.
 pub(crate) fn method(topic: &Name) -> Ident {
     ident(topic.as_str().to_snake_case())
+}
+
+/// The name of the constant for a topic.
+pub(crate) fn constant(topic: &Name) -> Ident {
+    ident(topic.as_str().to_shouty_snake_case())
 }
 
 /// The name of the method for a required event.

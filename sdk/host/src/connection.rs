@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ixt_protocol::{ErrorBody, Frame, HostFrame, LineDecoder, ModuleFrame, Unreadable, code};
+use ixt_protocol::{Decoder, ErrorBody, Frame, Framing, HostFrame, ModuleFrame, RawFrame, Unreadable, code};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,13 +101,7 @@ impl Connection {
             }
         });
         let pending = Arc::<Mutex<Pending>>::default();
-        tokio::spawn(read(
-            reader,
-            LineDecoder::new(max_frame_bytes),
-            Arc::clone(&pending),
-            lines.downgrade(),
-            complain,
-        ));
+        tokio::spawn(read(reader, Decoder::new(max_frame_bytes), Arc::clone(&pending), lines.downgrade(), complain));
         Self { lines, pending, max_frame_bytes }
     }
 
@@ -131,8 +125,8 @@ impl Connection {
             id
         };
         let mut line = Vec::new();
-        Frame { id: Some(id), body }.write(&mut line);
-        let (bytes, max_frame_bytes) = (line.len() - 1, self.max_frame_bytes);
+        let bytes = Frame { id: Some(id), body }.write(Framing::Line, &mut line);
+        let max_frame_bytes = self.max_frame_bytes;
         if bytes > max_frame_bytes {
             lock(&self.pending).waiting.remove(&id);
             return Err(CallError::TooLong { bytes, max_frame_bytes });
@@ -154,7 +148,7 @@ impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if self.id.is_some() {
             let mut line = Vec::new();
-            Frame { id: self.id, body: HostFrame::Cancel }.write(&mut line);
+            Frame { id: self.id, body: HostFrame::Cancel }.write(Framing::Line, &mut line);
             let _ = self.lines.send(line);
         }
     }
@@ -162,15 +156,15 @@ impl Drop for CancelOnDrop<'_> {
 
 async fn read(
     mut reader: OwnedReadHalf,
-    mut decoder: LineDecoder,
+    mut decoder: Decoder,
     pending: Arc<Mutex<Pending>>,
     lines: mpsc::WeakUnboundedSender<Vec<u8>>,
     complain: impl Fn(String),
 ) {
     loop {
-        while let Some(line) = decoder.next_frame() {
-            match line {
-                Ok(line) => receive(line, &pending, &lines, &complain),
+        while let Some(frame) = decoder.next_frame() {
+            match frame {
+                Ok(frame) => receive(frame, &pending, &lines, &complain),
                 Err(too_long) => {
                     // Whose reply it was is lost with it, so that every call could wait for it for ever.
                     let reply = wrong_reply(&too_long);
@@ -191,13 +185,13 @@ async fn read(
 }
 
 fn receive(
-    line: &[u8],
+    frame: RawFrame<'_>,
     pending: &Mutex<Pending>,
     lines: &mpsc::WeakUnboundedSender<Vec<u8>>,
     complain: &impl Fn(String),
 ) {
-    let (id, reply) = match ModuleFrame::read(line) {
-        Ok(Frame { id, body: ModuleFrame::Success { data } }) => (id, Ok(data.to_owned())),
+    let (id, reply) = match ModuleFrame::read(frame) {
+        Ok(Frame { id, body: ModuleFrame::Success { data } }) => (id, Ok(data.into_owned())),
         Ok(Frame { id, body: ModuleFrame::Error(error) }) => (
             id,
             Err(ErrorReply {
@@ -220,15 +214,15 @@ fn receive(
                 retryable: false,
             };
             let mut line = Vec::new();
-            Frame { id, body: HostFrame::ServiceResponse(Err(error)) }.write(&mut line);
+            Frame { id, body: HostFrame::ServiceResponse(Err(error)) }.write(Framing::Line, &mut line);
             // If the host has hung up, nothing is written any more.
             if let Some(lines) = lines.upgrade() {
                 let _ = lines.send(line);
             }
             return;
         }
-        // It was answered at once.
-        Ok(Frame { body: ModuleFrame::Cancel, .. }) => return,
+        // It was answered at once; and log lines are taken from stderr.
+        Ok(Frame { body: ModuleFrame::Cancel | ModuleFrame::Log(_), .. }) => return,
         // A request is none of the replies; so is one of the wrong shape.
         Err(Unreadable::Invalid { kind, error, .. }) if kind == "service_request" || kind == "cancel" => {
             return complain(format!("skipped what it sent: {error}"));

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::data::json_or_reason;
+use crate::log_error;
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -111,9 +112,15 @@ impl Error {
         self.0.retryable
     }
 
-    /// What stands behind an unexpected error, one cause after the other. The caller gets the message alone; this is for
-    /// the log.
-    pub(crate) fn causes(&self) -> Vec<String> {
+    /// Logs what stands behind an unexpected error. The caller gets its message alone.
+    pub(crate) fn log_causes(&self, what: &dyn fmt::Display) {
+        let causes = self.causes();
+        if !causes.is_empty() {
+            log_error(format!("{what} failed: {self}; caused by: {}", causes.join("; caused by: ")));
+        }
+    }
+
+    fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut cause = self.0.cause.as_deref().and_then(std::error::Error::source);
         while let Some(error) = cause {

@@ -1,6 +1,6 @@
 //! The answer to a health check.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -15,7 +15,7 @@ use crate::data::json_or_reason;
 /// assert_eq!(serde_json::to_string(&health)?, r#"{"healthy":true,"requests_processed":42}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Health(Map<String, Value>);
 
@@ -30,6 +30,18 @@ impl Health {
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
         Self::new(false).detail("message", reason.into())
+    }
+
+    /// Whether the module can do its work.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.0.get("healthy") == Some(&Value::Bool(true))
+    }
+
+    /// All details, with `healthy`.
+    #[must_use]
+    pub fn details(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     fn new(healthy: bool) -> Self {

@@ -42,49 +42,55 @@
 //! `UNKNOWN_TOPIC`; a payload or a configuration of the wrong shape `INVALID_INPUT`, naming the path of the key that is
 //! wrong. A handler that panics is answered `INTERNAL`, and the module lives on.
 
-mod call;
+mod blocking;
 mod collect;
 mod config;
 mod context;
 mod data;
-mod entry;
 mod error;
 mod health;
-mod in_flight;
-mod log;
+mod launcher;
+pub mod middleware;
 mod module;
 mod newtype;
-mod outgoing;
-mod panic;
 mod record;
 mod rules;
-mod session;
+mod runtime;
+mod service;
+mod services;
 mod suggest;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text_enum;
 mod topic;
 mod union;
 mod wire;
 
-pub use call::Caller;
+pub use blocking::blocking;
 pub use config::ConfigKey;
 pub use context::{Context, Runtime};
 pub use data::{Bytes, Payload, Response, decode_payload, encode_payload};
 pub use error::{Error, Result};
 pub use health::Health;
-pub use ixt_protocol::{Priority, code};
+pub use ixt_protocol::{LogLevel, Priority, code};
 #[cfg(feature = "datetime")]
 pub use jiff::Timestamp;
-pub use log::{log, log_error};
+pub use launcher::Launcher;
 pub use newtype::InvalidValue;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use serde_json::{Value, json};
+pub use service::{Event, Service};
+pub use services::bus::{Bus, Call};
+pub use services::call::Caller;
+pub use services::kv::{self, Kv};
+pub use services::log::{LogLine, log, log_error};
 pub use text_enum::UnknownValue;
 pub use topic::UnknownTopic;
 
-/// What a module's `main.rs` uses: [`Bytes`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`], [`Response`], [`Result`] and
-/// [`Runtime`].
+/// What a module's `main.rs` uses: [`Bytes`], [`Caller`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`],
+/// [`Response`], [`Result`] and [`Runtime`].
 pub mod prelude {
-    pub use crate::{Bytes, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
+    pub use crate::{Bytes, Caller, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
 }
 
 /// Includes the code that `ixt_build::compile` generated from the crate's manifest.
@@ -102,12 +108,11 @@ pub mod __private {
     pub use regex_lite::Regex;
     pub use serde;
 
-    pub use crate::call::{call, call_raw, publish, publish_raw};
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
-    pub use crate::entry::{run, run_async};
     pub use crate::module::{Call, Handling, Module};
     pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter, slot};
     pub use crate::rules::{Rule, Rules};
+    pub use crate::services::bus::{call, call_raw};
     pub use crate::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
     pub use crate::topic::TopicIndex;
     pub use crate::union::{Case, Union, decode_union, encode_union};
@@ -125,12 +130,12 @@ pub mod __private {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {
-    (3u32) => {};
+    (4u32) => {};
     ($other:tt) => {
         compile_error!(concat!(
             "the ixt-build that generated this code does not fit this ixt-sdk (generation ",
             stringify!($other),
-            ", expected 3u32): take both from the same version in Cargo.toml"
+            ", expected 4u32): take both from the same version in Cargo.toml"
         ));
     };
 }

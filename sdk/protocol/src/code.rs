@@ -21,5 +21,7 @@ pub const UNIMPLEMENTED: &str = "UNIMPLEMENTED";
 pub const INTERNAL: &str = "INTERNAL";
 /// What was asked for does not exist.
 pub const NOT_FOUND: &str = "NOT_FOUND";
+/// What is there is not what the request expects to be there, such as another revision of a key.
+pub const ABORTED: &str = "ABORTED";
 /// It took longer than the caller or the host waits.
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";

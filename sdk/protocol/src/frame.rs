@@ -1,9 +1,9 @@
-//! What the frames of both directions have in common: an id, a way to be written, and what can be wrong with a line.
+//! What the frames of both directions have in common: an id, a way to be written, and what can be wrong with one.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::json::MISSING;
 use crate::{InvalidJson, read_json};
@@ -18,7 +18,7 @@ pub struct Frame<T> {
     pub body: T,
 }
 
-/// A line that is not a frame this side can work with.
+/// JSON that is not a frame this side can work with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
     /// Not an object with a `type` and a usable `id`: there is nobody to answer, so it is only logged.
@@ -61,15 +61,15 @@ struct Head<'a> {
     id: Option<u64>,
 }
 
-/// Reads a line as `T`, the flat sum of all frames of one direction. Only if that fails is it read again to find out
+/// Reads a frame as `T`, the flat sum of all frames of one direction. Only if that fails is it read again to find out
 /// what it was meant to be.
-pub(crate) fn read_flat<'a, T: Deserialize<'a>>(line: &'a [u8], known: &[&str]) -> Result<T, Unreadable> {
-    if line.trim_ascii_start().first() != Some(&b'{') {
+pub(crate) fn read_flat<'a, T: Deserialize<'a>>(json: &'a [u8], known: &[&str]) -> Result<T, Unreadable> {
+    if json.trim_ascii_start().first() != Some(&b'{') {
         // serde would take an array as the fields in order.
         let error = InvalidJson { path: String::new(), message: "expected an object".to_owned() };
         return Err(Unreadable::NotAFrame(error));
     }
-    read_json::<T>(line).map_err(|error| match read_json::<Head<'_>>(line) {
+    read_json::<T>(json).map_err(|error| match read_json::<Head<'_>>(json) {
         Err(error) => Unreadable::NotAFrame(error),
         Ok(head) if !known.contains(&&*head.kind) => {
             Unreadable::UnknownType { id: head.id, kind: head.kind.into_owned() }
@@ -80,15 +80,10 @@ pub(crate) fn read_flat<'a, T: Deserialize<'a>>(line: &'a [u8], known: &[&str]) 
 
 /// A field that this type of frame must have.
 pub(crate) fn required<T>(field: Option<T>, name: &str, id: Option<u64>, kind: &str) -> Result<T, Unreadable> {
-    field.ok_or_else(|| Unreadable::Invalid {
-        id,
-        kind: kind.to_owned(),
-        error: InvalidJson { path: name.to_owned(), message: MISSING.to_owned() },
-    })
+    field.ok_or_else(|| invalid(id, kind)(InvalidJson { path: name.to_owned(), message: MISSING.to_owned() }))
 }
 
-/// Appends a frame's line, with its end.
-pub(crate) fn write_line(frame: &impl Serialize, output: &mut Vec<u8>) {
-    serde_json::to_writer(&mut *output, frame).expect("frames hold only what JSON can, and a Vec takes everything");
-    output.push(b'\n');
+/// What is wrong with a frame of this type.
+pub(crate) fn invalid(id: Option<u64>, kind: &str) -> impl Fn(InvalidJson) -> Unreadable {
+    move |error| Unreadable::Invalid { id, kind: kind.to_owned(), error }
 }

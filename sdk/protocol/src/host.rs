@@ -5,11 +5,12 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::frame::{read_flat, required, write_line};
-use crate::{ErrorBody, Frame, InvalidJson, Unreadable, deserialize_base64, serialize_base64};
+use crate::attachment::Attachment;
+use crate::frame::{invalid, read_flat, required};
+use crate::{ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, deserialize_base64, serialize_base64};
 
 /// A frame from the host.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub enum HostFrame<'a> {
     /// An event that the module takes: a message to whose sender nothing is answered.
     Event(Box<Handle<'a>>),
     /// What became of a service request of the module.
-    ServiceResponse(Result<&'a RawValue, ErrorBody<'a>>),
+    ServiceResponse(Result<Cow<'a, RawValue>, ErrorBody<'a>>),
     /// Asks how the module is.
     HealthCheck,
     /// Asks the module to finish and exit.
@@ -66,21 +67,49 @@ pub struct Handle<'a> {
 }
 
 /// A message to a service (seeds).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Message<'a> {
     /// The service's topic.
-    #[serde(borrow)]
     pub topic: Cow<'a, str>,
-    /// The payload; base64 on the wire.
-    #[serde(serialize_with = "serialize_base64", deserialize_with = "deserialize_base64")]
+    /// The payload; base64 on the wire, or an attachment.
     pub payload: Cow<'a, [u8]>,
     /// How urgent it is.
-    #[serde(default)]
     pub priority: Priority,
     /// How many milliseconds the caller still waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
 }
+
+/// A [`Message`] on the wire.
+#[derive(Serialize, Deserialize)]
+struct MessageFields<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    /// Absent if it is attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<Base64<'a>>,
+    #[serde(default)]
+    priority: Priority,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+}
+
+struct Base64<'a>(Cow<'a, [u8]>);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_base64(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self(Cow::Owned(bytes)))
+    }
+}
+
+/// A payload of this size or more is attached, where the framing can do that: it costs less than base64.
+const ATTACH_FROM_BYTES: usize = 256;
+const PAYLOAD: &str = "message.payload";
 
 /// Where a message comes from (seeds).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -174,13 +203,15 @@ struct Flat<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     grace_ms: Option<u64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    attachment: Option<Cow<'a, str>>,
 }
 
 /// The `message` of a `handle` or an `event` is an object, that of a `service_response` a text.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum MessageOrText<'a> {
-    Message(Message<'a>),
+    Message(MessageFields<'a>),
     Text(Cow<'a, str>),
 }
 
@@ -196,7 +227,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Message::deserialize(MapAccessDeserializer::new(map)).map(MessageOrText::Message)
+                MessageFields::deserialize(MapAccessDeserializer::new(map)).map(MessageOrText::Message)
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
@@ -215,13 +246,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
 const KINDS: &[&str] = &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel"];
 
 impl<'a> HostFrame<'a> {
-    /// Reads one line, without its end.
+    /// Reads a frame.
     ///
     /// # Errors
     ///
-    /// If the line is not a frame that a module knows; the error tells whether it can be answered.
-    pub fn read(line: &'a [u8]) -> Result<Frame<Self>, Unreadable> {
-        let flat: Flat<'a> = match read_flat(line, KINDS) {
+    /// If it is not one that a module knows; the error tells whether it can be answered.
+    pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
+        let RawFrame { json, attachment, .. } = frame.into();
+        let mut flat: Flat<'a> = match read_flat(json, KINDS) {
             // These have no fields, so whatever else stands in them is ignored. A `cancel` above all must not be answered:
             // its id is that of another request.
             Err(Unreadable::Invalid { id, kind, .. }) if kind == "cancel" || kind == "health_check" => {
@@ -230,16 +262,22 @@ impl<'a> HostFrame<'a> {
             flat => flat?,
         };
         let id = flat.id;
+        let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
         let body = match &*flat.kind {
             "init" => Self::Init(Init {
                 config: required(flat.config, "config", id, "init")?,
                 module_id: flat.module_id,
                 protocol: flat.protocol,
             }),
-            "handle" => Self::Handle(flat.handle("handle")?),
-            "event" => Self::Event(flat.handle("event")?),
+            "handle" => Self::Handle(flat.handle("handle", attachment.as_ref())?),
+            "event" => Self::Event(flat.handle("event", attachment.as_ref())?),
             "service_response" if required(flat.success, "success", id, "service_response")? => {
-                Self::ServiceResponse(Ok(required(flat.data, "data", id, "service_response")?))
+                Self::ServiceResponse(Ok(match attachment {
+                    None => Cow::Borrowed(required(flat.data, "data", id, "service_response")?),
+                    Some(attachment) => {
+                        Cow::Owned(attachment.put_into(flat.data, "data").map_err(invalid(id, "service_response"))?)
+                    }
+                }))
             }
             "service_response" => Self::ServiceResponse(Err(ErrorBody {
                 code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "service_response")?,
@@ -260,22 +298,29 @@ impl<'a> HostFrame<'a> {
 }
 
 impl<'a> Flat<'a> {
-    fn handle(self, kind: &str) -> Result<Box<Handle<'a>>, Unreadable> {
-        let message = match self.message {
-            Some(MessageOrText::Message(message)) => message,
+    fn handle(self, kind: &str, attachment: Option<&Attachment<'a>>) -> Result<Box<Handle<'a>>, Unreadable> {
+        let fields = match self.message {
+            Some(MessageOrText::Message(fields)) => fields,
             Some(MessageOrText::Text(_)) => {
                 let error = InvalidJson { path: "message".to_owned(), message: "expected an object".to_owned() };
-                return Err(Unreadable::Invalid { id: self.id, kind: kind.to_owned(), error });
+                return Err(invalid(self.id, kind)(error));
             }
             None => required(None, "message", self.id, kind)?,
         };
+        let MessageFields { topic, payload, priority, ttl_ms } = fields;
+        let payload = match attachment {
+            None => required(payload, PAYLOAD, self.id, kind)?.0,
+            Some(attachment) => Cow::Borrowed(attachment.at(PAYLOAD).map_err(invalid(self.id, kind))?),
+        };
+        let message = Message { topic, payload, priority, ttl_ms };
         Ok(Box::new(Handle { message, context: self.context.unwrap_or_default() }))
     }
 }
 
 impl Frame<HostFrame<'_>> {
-    /// Appends the frame as one line, with its end.
-    pub fn write(&self, output: &mut Vec<u8>) {
+    /// Appends the frame. Returns its size, as the limit counts it.
+    pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
+        let mut attachment = None;
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {
             HostFrame::Init(init) => Flat {
@@ -285,9 +330,23 @@ impl Frame<HostFrame<'_>> {
                 ..kind("init")
             },
             HostFrame::Handle(handle) | HostFrame::Event(handle) => {
-                let Handle { message, context } = (**handle).clone();
                 let name = if matches!(self.body, HostFrame::Event(_)) { "event" } else { "handle" };
-                Flat { message: Some(MessageOrText::Message(message)), context: Some(context), ..kind(name) }
+                let Handle { message, context } = &**handle;
+                if framing == Framing::Length && message.payload.len() >= ATTACH_FROM_BYTES {
+                    attachment = Some(&*message.payload);
+                }
+                let message = MessageFields {
+                    topic: Cow::Borrowed(&message.topic),
+                    payload: attachment.is_none().then(|| Base64(Cow::Borrowed(&*message.payload))),
+                    priority: message.priority,
+                    ttl_ms: message.ttl_ms,
+                };
+                Flat {
+                    message: Some(MessageOrText::Message(message)),
+                    context: Some(context.clone()),
+                    attachment: attachment.map(|_| Cow::Borrowed(PAYLOAD)),
+                    ..kind(name)
+                }
             }
             HostFrame::ServiceResponse(Ok(data)) => {
                 Flat { success: Some(true), data: Some(data), ..kind("service_response") }
@@ -304,6 +363,6 @@ impl Frame<HostFrame<'_>> {
             HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
             HostFrame::Cancel => kind("cancel"),
         };
-        write_line(&flat, output);
+        framing.write(&flat, attachment, output)
     }
 }

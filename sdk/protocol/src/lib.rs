@@ -2,8 +2,8 @@
 //! ends are here and neither a socket nor a runtime is: bytes go in, frames come out, and the other way round.
 //!
 //! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends; each can be read and written.
-//! - [`LineDecoder`] cuts a stream of bytes into frames, one a line, up to a limit.
-//! - [`Unreadable`] says why a line is no frame, and whether its sender can be told.
+//! - [`Decoder`] cuts a stream of bytes into frames, in either [`Framing`], up to a limit.
+//! - [`Unreadable`] says why something is no frame, and whether its sender can be told.
 //!
 //! The same is written down for people, and for SDKs in other languages, in `PROTOCOL.md` beside this crate; the
 //! examples in that document are test vectors of this crate.
@@ -11,43 +11,43 @@
 //! A module's side of one request:
 //!
 //! ```
-//! use ixt_protocol::{Frame, HostFrame, LineDecoder, ModuleFrame, DEFAULT_MAX_FRAME_BYTES};
+//! use ixt_protocol::{Frame, HostFrame, Decoder, Framing, ModuleFrame, DEFAULT_MAX_FRAME_BYTES};
 //!
-//! let mut decoder = LineDecoder::new(DEFAULT_MAX_FRAME_BYTES);
+//! let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
 //! decoder.input().extend_from_slice(br#"{"type":"handle","id":7,"message":{"topic":"greet","payload":"aGk="}}"#);
 //! assert!(decoder.next_frame().is_none(), "the line has no end yet");
 //! decoder.input().push(b'\n');
 //!
-//! let line = decoder.next_frame().unwrap()?;
-//! let request = HostFrame::read(line)?;
+//! let request = HostFrame::read(decoder.next_frame().unwrap()?)?;
 //! let HostFrame::Handle(handle) = request.body else { panic!("not a handle") };
 //! assert_eq!(handle.message.topic, "greet");
 //! assert_eq!(&*handle.message.payload, b"hi");
 //!
 //! let data = serde_json::value::to_raw_value(&serde_json::json!({ "result": 42 }))?;
 //! let mut output = Vec::new();
-//! Frame { id: request.id, body: ModuleFrame::Success { data: &data } }.write(&mut output);
+//! Frame { id: request.id, body: ModuleFrame::Success { data: std::borrow::Cow::Owned(data) } }.write(Framing::Line, &mut output);
 //! assert_eq!(output, b"{\"type\":\"success\",\"id\":7,\"data\":{\"result\":42}}\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod attachment;
 mod base64_text;
 pub mod code;
 mod frame;
+mod framing;
 mod host;
 mod json;
-mod line;
 mod module;
 
 pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
+pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
 pub use host::{Context, Handle, HostFrame, Init, Message, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
-pub use line::{FrameTooLong, LineDecoder};
-pub use module::{CallContext, ErrorBody, ModuleFrame, SdkInfo, ServiceRequest};
+pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end.
+/// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end or the length before it.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::frame::{read_flat, required, write_line};
-use crate::{Frame, Unreadable};
+use crate::attachment::Attachment;
+use crate::frame::{invalid, read_flat, required};
+use crate::{Frame, Framing, RawFrame, Unreadable};
 
 /// A frame from a module: a reply to a request of the host, or a request of its own.
 #[derive(Debug, Clone)]
@@ -14,7 +15,7 @@ pub enum ModuleFrame<'a> {
     /// The request was done.
     Success {
         /// What it gives, a JSON object (seeds: `success(data)`).
-        data: &'a RawValue,
+        data: Cow<'a, RawValue>,
     },
     /// The request failed.
     Error(ErrorBody<'a>),
@@ -22,6 +23,51 @@ pub enum ModuleFrame<'a> {
     ServiceRequest(ServiceRequest<'a>),
     /// Nobody waits any more for the service request with this id. Has no reply of its own.
     Cancel,
+    /// A line for the log. Has no reply.
+    Log(Log<'a>),
+}
+
+/// `log`.
+#[derive(Debug, Clone)]
+pub struct Log<'a> {
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What happened.
+    pub message: Cow<'a, str>,
+    /// More about it, a JSON object.
+    pub fields: Option<&'a RawValue>,
+    /// The trace of the message that was handled, or empty.
+    pub trace_id: Cow<'a, str>,
+}
+
+/// How much a log line matters: the levels of the crates `log` and `tracing`, by their names in lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Every detail.
+    Trace,
+    /// What helps to find a mistake.
+    Debug,
+    /// What is as it should be.
+    Info,
+    /// What may be wrong.
+    Warn,
+    /// What is wrong.
+    Error,
+}
+
+impl LogLevel {
+    /// The name, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// `service_request`.
@@ -32,7 +78,7 @@ pub struct ServiceRequest<'a> {
     /// Which method of it.
     pub method: Cow<'a, str>,
     /// What the method takes, a JSON object.
-    pub params: &'a RawValue,
+    pub params: Cow<'a, RawValue>,
     /// What it is part of.
     pub context: CallContext<'a>,
 }
@@ -68,6 +114,15 @@ pub struct SdkInfo {
     pub protocol: u32,
     /// The SDK's name and version.
     pub sdk: String,
+    /// How many requests the module handles at once; more wait in its queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<usize>,
+    /// Which of the framings that the host offers is in force from each side's next frame on. Absent, it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framing: Option<String>,
+    /// Which of the features that the host offers the module uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -86,6 +141,8 @@ struct Flat<'a> {
     context: Option<CallContext<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<LogLevel>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     code: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
@@ -94,21 +151,33 @@ struct Flat<'a> {
     details: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     retryable: bool,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    trace_id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    attachment: Option<Cow<'a, str>>,
 }
 
-const KINDS: &[&str] = &["success", "error", "service_request", "cancel"];
+const KINDS: &[&str] = &["success", "error", "service_request", "cancel", "log"];
 
 impl<'a> ModuleFrame<'a> {
-    /// Reads one line, without its end.
+    /// Reads a frame.
     ///
     /// # Errors
     ///
-    /// If the line is not a frame that a host knows.
-    pub fn read(line: &'a [u8]) -> Result<Frame<Self>, Unreadable> {
-        let flat: Flat<'a> = read_flat(line, KINDS)?;
+    /// If it is not one that a host knows.
+    pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
+        let RawFrame { json, attachment, .. } = frame.into();
+        let mut flat: Flat<'a> = read_flat(json, KINDS)?;
         let id = flat.id;
+        let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
+        let object = |object: Option<&'a RawValue>, name: &str, kind: &str| match &attachment {
+            None => required(object, name, id, kind).map(Cow::Borrowed),
+            Some(attachment) => attachment.put_into(object, name).map(Cow::Owned).map_err(invalid(id, kind)),
+        };
         let body = match &*flat.kind {
-            "success" => Self::Success { data: required(flat.data, "data", id, "success")? },
+            "success" => Self::Success { data: object(flat.data, "data", "success")? },
             "error" => Self::Error(ErrorBody {
                 code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "error")?,
                 message: flat.message,
@@ -122,11 +191,17 @@ impl<'a> ModuleFrame<'a> {
                 Self::ServiceRequest(ServiceRequest {
                     service: text(flat.service, "service")?,
                     method: text(flat.method, "method")?,
-                    params: required(flat.params, "params", id, "service_request")?,
+                    params: object(flat.params, "params", "service_request")?,
                     context: flat.context.unwrap_or_default(),
                 })
             }
             "cancel" => Self::Cancel,
+            "log" => Self::Log(Log {
+                level: required(flat.level, "level", id, "log")?,
+                message: flat.message,
+                fields: flat.fields,
+                trace_id: flat.trace_id,
+            }),
             kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
         };
         Ok(Frame { id, body })
@@ -134,8 +209,8 @@ impl<'a> ModuleFrame<'a> {
 }
 
 impl Frame<ModuleFrame<'_>> {
-    /// Appends the frame as one line, with its end.
-    pub fn write(&self, output: &mut Vec<u8>) {
+    /// Appends the frame. Returns its size, as the limit counts it.
+    pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {
             ModuleFrame::Success { data } => Flat { data: Some(data), ..kind("success") },
@@ -149,12 +224,19 @@ impl Frame<ModuleFrame<'_>> {
             ModuleFrame::ServiceRequest(request) => Flat {
                 service: Cow::Borrowed(&request.service),
                 method: Cow::Borrowed(&request.method),
-                params: Some(request.params),
+                params: Some(&*request.params),
                 context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
                 ..kind("service_request")
             },
             ModuleFrame::Cancel => kind("cancel"),
+            ModuleFrame::Log(log) => Flat {
+                level: Some(log.level),
+                message: Cow::Borrowed(&log.message),
+                fields: log.fields,
+                trace_id: Cow::Borrowed(&log.trace_id),
+                ..kind("log")
+            },
         };
-        write_line(&flat, output);
+        framing.write(&flat, None, output)
     }
 }

@@ -1,6 +1,6 @@
 //! The frames that `PROTOCOL.md` shows are read and written byte for byte.
 
-use ixt_protocol::{HostFrame, ModuleFrame};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, Framing, HostFrame, ModuleFrame};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
@@ -18,7 +18,7 @@ fn frames_of_the_host() {
     for line in frames("host\n") {
         let frame = HostFrame::read(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
         let mut written = Vec::new();
-        frame.write(&mut written);
+        frame.write(Framing::Line, &mut written);
         assert_eq!(String::from_utf8(written).unwrap(), format!("{line}\n"));
     }
 }
@@ -28,7 +28,51 @@ fn frames_of_the_module() {
     for line in frames("module\n") {
         let frame = ModuleFrame::read(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
         let mut written = Vec::new();
-        frame.write(&mut written);
+        frame.write(Framing::Line, &mut written);
         assert_eq!(String::from_utf8(written).unwrap(), format!("{line}\n"));
     }
+}
+
+/// The bytes of a vector: text, and hexadecimal in brackets.
+fn bytes(vector: &str) -> Vec<u8> {
+    let hex = |digits: &str| -> Option<Vec<u8>> {
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
+    };
+    let mut bytes = Vec::new();
+    let mut rest = vector;
+    while let Some((text, after)) = rest.split_once('[') {
+        let (digits, after) = after.split_once(']').unwrap();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend(hex(digits).unwrap_or_else(|| panic!("{digits} is not hexadecimal")));
+        rest = after;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+#[test]
+fn frames_in_the_framing_length() {
+    let read = |vector: &str| {
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        decoder.set_framing(Framing::Length);
+        decoder.input().extend(bytes(vector));
+        let frame = decoder.next_frame().unwrap_or_else(|| panic!("its length is too large: {vector}")).unwrap();
+        let frame = HostFrame::read(frame).unwrap_or_else(|error| panic!("{error}: {vector}"));
+        let Frame { id, body } = &frame;
+        let handle = match body {
+            HostFrame::Handle(handle) => Some(handle.clone()),
+            _ => None,
+        };
+        let mut written = Vec::new();
+        frame.write(Framing::Length, &mut written);
+        let read = (*id, handle.map(|handle| (handle.message.topic.to_string(), handle.message.payload.into_owned())));
+        assert!(decoder.next_frame().is_none(), "its length is too small: {vector}");
+        (read, written)
+    };
+    let [health_check, handle, attached] = frames("length\n").try_into().expect("three vectors");
+    for vector in [health_check, handle] {
+        assert_eq!(read(vector).1, bytes(vector));
+    }
+    // So short a payload is not attached when it is written, but it can be read.
+    assert_eq!(read(attached).0, read(handle).0);
 }

@@ -1,0 +1,240 @@
+//! The module's process from `main` to its exit status.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io;
+use std::marker::PhantomData;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::middleware::{Next, Reply, Request};
+use crate::module::{Module, Starter};
+use crate::runtime::connection::{Connection, Socket};
+use crate::runtime::session::{Cause, End, Session};
+use crate::runtime::turns::Turns;
+use crate::runtime::{Limits, Outgoing};
+use crate::{Error, log_error};
+
+/// Where the host listens (seeds).
+const SOCKET: &str = "IXT_IPC_SOCKET";
+/// This process's id (seeds).
+const MODULE_ID: &str = "IXT_MODULE_ID";
+/// How many requests are handled at once, in place of what the module says.
+const MAX_CONCURRENCY: &str = "IXT_MAX_CONCURRENCY";
+/// Started without a host.
+const NO_HOST: u8 = 2;
+/// How many topics the help lists.
+const LISTED_TOPICS: usize = 20;
+/// How many requests are handled at once, where nobody says otherwise.
+const DEFAULT_MAX_CONCURRENCY: usize = 256;
+/// How many more wait, where nobody says otherwise.
+const DEFAULT_MAX_QUEUED: usize = 4096;
+
+/// Runs a module, with settings that not everyone needs. Generated code makes it: `module::<Orders>()`.
+///
+/// ```ignore
+/// fn main() -> std::process::ExitCode {
+///     module::<Orders>().max_concurrency(16).layer(Timing).run()
+/// }
+/// ```
+#[must_use = "nothing runs before `run` is called"]
+pub struct Launcher<M: Module> {
+    pub(crate) starter: Starter<M>,
+    pub(crate) limits: Limits,
+}
+
+impl<M: Module> Launcher<M> {
+    /// For generated code.
+    #[doc(hidden)]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let limits = Limits { max_concurrency: DEFAULT_MAX_CONCURRENCY, max_queued: DEFAULT_MAX_QUEUED };
+        Self { starter: Starter { wrap: None, module: PhantomData }, limits }
+    }
+
+    /// How many requests and events are handled at once: 256, if this is not called. The environment variable
+    /// `IXT_MAX_CONCURRENCY` takes precedence. Health checks, cancels, and what the module itself asks of others don't count.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn max_concurrency(mut self, requests: usize) -> Self {
+        assert!(requests > 0, "a module that handles no request at all does nothing");
+        self.limits.max_concurrency = requests;
+        self
+    }
+
+    /// How many more requests wait until others have ended, the most urgent first: 4,096, if this is not called. What comes
+    /// then is answered `RESOURCE_EXHAUSTED`.
+    pub fn max_queued(mut self, requests: usize) -> Self {
+        self.limits.max_queued = requests;
+        self
+    }
+
+    /// Puts [middleware](crate::middleware) around the handler, and around the layers that were put there before.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request, Response = Reply, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+    {
+        let inner = self.starter.wrap.take();
+        self.starter.wrap = Some(Arc::new(move |handler| {
+            let inner = match &inner {
+                Some(wrap) => wrap(handler),
+                None => handler,
+            };
+            inner.wrapped(&layer)
+        }));
+        self
+    }
+
+    /// Runs the module on a tokio runtime of its own, until its host shuts it down: call it from `main`, and return what it
+    /// returns.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => {
+                let status = runtime.block_on(self.run_async());
+                // Tasks that the author left behind are not waited for: the host was told that the module is done.
+                runtime.shutdown_background();
+                status
+            }
+            Err(error) => {
+                log_error(format!("{} can't start: {error}", M::NAME));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// The same on the caller's tokio runtime, which needs its I/O and its timer.
+    pub async fn run_async(mut self) -> ExitCode {
+        let Some(socket) = env::var_os(SOCKET) else {
+            eprint!("{}", help::<M>());
+            return ExitCode::from(NO_HOST);
+        };
+        if let Err(error) = self.limits.read_environment() {
+            log_error(error);
+            return ExitCode::FAILURE;
+        }
+        let stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let socket = socket.display();
+                log_error(format!("{} can't reach its host at {socket} ({SOCKET}): {error}", M::NAME));
+                return ExitCode::FAILURE;
+            }
+        };
+        match serve(self, stream).await {
+            Ok(End::Clean) => ExitCode::SUCCESS,
+            Ok(End::Failed) => ExitCode::FAILURE,
+            Err(error) => {
+                log_error(format!("{} can't start: {error}", M::NAME));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl<M: Module> std::fmt::Debug for Launcher<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launcher").field("module", &M::NAME).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Limits {
+    fn read_environment(&mut self) -> Result<(), String> {
+        let Some(text) = env::var_os(MAX_CONCURRENCY) else { return Ok(()) };
+        let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+        self.max_concurrency = number
+            .ok_or_else(|| format!("{MAX_CONCURRENCY} is `{}`, not a number of requests above 0", text.display()))?;
+        Ok(())
+    }
+}
+
+/// Serves the host at the other end of the connection until one of the two ends it.
+async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
+    let (stream, tokio) = (Arc::new(stream), Handle::current());
+    let signals = Signals::new()?;
+    let outgoing = Arc::new(Outgoing::new(Socket::new(&stream, &tokio)));
+    let turns = Arc::new(Turns::new(tokio.clone()));
+    let module_id = env::var(MODULE_ID).unwrap_or_default();
+    let session = Arc::new(Session::new(
+        Box::new(launcher.starter),
+        module_id,
+        launcher.limits,
+        Arc::clone(&turns) as _,
+        outgoing,
+        tokio.clone(),
+    ));
+    session.scope().make_default();
+    let told = Arc::clone(&session);
+    let listener = tokio.spawn(async move {
+        signals.received().await;
+        told.shutdown(Cause::Signal, None);
+    });
+    let connection = Connection::start(Arc::clone(&session), turns, stream, tokio)?;
+    let end = session.ended().await;
+    listener.abort();
+    connection.end();
+    Ok(end)
+}
+
+/// SIGTERM, and SIGINT from a terminal: the first lets the module finish, the second ends the process at once.
+struct Signals([Signal; 2]);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let came = Arc::new(AtomicBool::new(false));
+        for number in [SIGTERM, SIGINT] {
+            // In this order: the first signal finds the flag not set, and sets it.
+            signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
+            signal_hook::flag::register(number, Arc::clone(&came))?;
+        }
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
+    }
+
+    /// Waits for the first of them.
+    async fn received(self) {
+        let [mut terminate, mut interrupt] = self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}
+
+/// For a person who has started the module by hand.
+fn help<M: Module>() -> String {
+    let mut topics = M::topics();
+    let mut help = format!(
+        "{name} {version} is an IXT module: a host starts it, and tells it in {SOCKET} where to connect.\n",
+        name = M::NAME,
+        version = M::VERSION,
+    );
+    if let Some(first) = topics.next() {
+        let _ = write!(
+            help,
+            "\nTo call one of its services from here, let the command `ixt` be the host:\n\
+             \n    ixt call --module DIR {first}\n\
+             \nwhere DIR holds the module's manifest.toml. Its services:\n\n    {first}\n",
+        );
+    }
+    for topic in topics.by_ref().take(LISTED_TOPICS - 1) {
+        let _ = writeln!(help, "    {topic}");
+    }
+    match topics.count() {
+        0 => {}
+        more => {
+            let _ = writeln!(help, "    … and {more} more");
+        }
+    }
+    help
+}

@@ -1,0 +1,167 @@
+//! The connection of a process to its host: one thread at a time reads, and polls the handlers of what it has read;
+//! another looks whether it is stuck, and at the deadlines.
+
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::log_error;
+use crate::runtime::executor::{Executor as _, run};
+use crate::runtime::outgoing::{Sink, read_as};
+use crate::runtime::session::{Expect, Session};
+use crate::runtime::turns::{Look, Next, Turns};
+
+/// The way out.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: Arc<UnixStream>,
+    /// Its threads may wait.
+    tokio: Handle,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: &Arc<UnixStream>, tokio: &Handle) -> Self {
+        Self { stream: Arc::clone(stream), tokio: tokio.clone() }
+    }
+}
+
+impl Sink for Socket {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match send(&self.stream, &bytes[written..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => written += sent,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_later(&self, bytes: Vec<u8>, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+        let stream = Arc::clone(&self.stream);
+        self.tokio.spawn_blocking(move || done((&*stream).write_all(&bytes[from..])));
+    }
+}
+
+/// A connection that is served.
+pub(crate) struct Connection {
+    session: Arc<Session>,
+    turns: Arc<Turns>,
+    stream: Arc<UnixStream>,
+    tokio: Handle,
+    /// Held by the thread whose turn it is, but not while it polls.
+    input: Mutex<Decoder>,
+}
+
+impl Connection {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// If that is not possible.
+    pub(crate) fn start(
+        session: Arc<Session>,
+        turns: Arc<Turns>,
+        stream: Arc<UnixStream>,
+        tokio: Handle,
+    ) -> io::Result<Arc<Self>> {
+        let input = Mutex::new(Decoder::new(DEFAULT_MAX_FRAME_BYTES));
+        let connection = Arc::new(Self { session, turns, stream, tokio, input });
+        connection.read_as(1)?;
+        let this = Arc::clone(&connection);
+        thread::Builder::new().name("ixt-watch".to_owned()).spawn(move || this.watch())?;
+        Ok(connection)
+    }
+
+    /// Ends the threads, as soon as they don't run the author's code.
+    pub(crate) fn end(&self) {
+        self.turns.end();
+        // The thread that reads sees an end.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Lets a new thread read, under this number.
+    fn read_as(self: &Arc<Self>, number: u64) -> io::Result<()> {
+        let this = Arc::clone(self);
+        let work = move || {
+            if number == 1 || this.turns.take(number) {
+                let _tokio = this.tokio.enter();
+                read_as(number);
+                this.session.scope().run(|| this.read(number));
+            }
+        };
+        thread::Builder::new().name("ixt-read".to_owned()).spawn(work).map(drop)
+    }
+
+    fn read(&self, number: u64) {
+        let outgoing = self.session.outgoing();
+        outgoing.defer_for(number);
+        // What the thread before has not written.
+        outgoing.flush();
+        loop {
+            match self.turns.next(number) {
+                Next::Poll(runnable) => run(runnable),
+                Next::Leave => return outgoing.flush(),
+                Next::Read => {
+                    if !self.take_frame() {
+                        // From here on, this is a thread like any other.
+                        read_as(0);
+                        return self.session.host_gone();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the next frame, or waits for more of it. False at the end.
+    fn take_frame(&self) -> bool {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = input.next_frame() {
+            if let Some(Expect { max_frame_bytes, length }) = self.session.receive(frame) {
+                input.set_max_frame_bytes(max_frame_bytes);
+                if length {
+                    input.expect_length();
+                }
+            }
+            return true;
+        }
+        self.session.outgoing().flush();
+        self.turns.waits();
+        loop {
+            match rustix::io::read(&*self.stream, spare_capacity(input.input())) {
+                Err(Errno::INTR) => {}
+                read => return matches!(read, Ok(1..)),
+            }
+        }
+    }
+
+    fn watch(self: &Arc<Self>) {
+        loop {
+            match self.turns.look() {
+                Look::TakeOver(number) => {
+                    if let Err(error) = self.read_as(number) {
+                        self.turns.take_later();
+                        log_error(format!("a handler blocks its thread, and no other can be started: {error}"));
+                    }
+                }
+                Look::Expire => {
+                    if let Some(next) = self.session.expire(Instant::now()) {
+                        self.turns.wake_at(next);
+                    }
+                }
+                Look::Leave => return,
+            }
+        }
+    }
+}

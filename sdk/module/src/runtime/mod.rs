@@ -1,0 +1,22 @@
+//! What happens between the bytes of a connection and the author's handler.
+//!
+//! - `session`: what each frame of the host means.
+//! - `in_flight`: the requests that are not answered yet; `queue`: those that wait; `stats`: those that were.
+//! - `outgoing`: the way back.
+//! - `executor`: what runs all that; in a process that is `turns` and `connection`, the threads;
+//!   in a test `single`, a task.
+
+pub(crate) mod connection;
+pub(crate) mod executor;
+mod in_flight;
+mod outgoing;
+mod panic;
+mod queue;
+pub(crate) mod session;
+#[cfg(feature = "testing")]
+pub(crate) mod single;
+mod stats;
+pub(crate) mod turns;
+
+pub(crate) use in_flight::{Limits, Slot};
+pub(crate) use outgoing::Outgoing;

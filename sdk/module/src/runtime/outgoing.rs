@@ -1,0 +1,337 @@
+//! Frames on their way to the host. Whoever sends a frame also writes it, without waiting; only what the socket doesn't
+//! take at once is left to a thread that may wait. The thread that reads defers its writing until it has handled all that
+//! it has read, so that many replies go out in one write.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, code};
+use serde_json::value::to_raw_value;
+use tokio::sync::SetOnce;
+
+use crate::middleware::Reply;
+use crate::{Error, Result, log_error};
+
+/// Where frames are put. Shared by everyone who sends.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    state: Mutex<State>,
+    sink: Box<dyn Sink>,
+    /// Set when all has been written after [`close`](Outgoing::close), or nothing can be written any more.
+    done: SetOnce<()>,
+}
+
+/// What frames are written to.
+pub(crate) trait Sink: Debug + Send + Sync {
+    /// Writes as much as can be written without waiting, and tells how much that is.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes the bytes from this one on where waiting is allowed, and calls `done` at the end.
+    fn write_later(&self, bytes: Vec<u8>, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>);
+}
+
+#[derive(Debug)]
+struct State {
+    framing: Framing,
+    framing_after_init: Option<Framing>,
+    max_frame_bytes: usize,
+    /// What is still to be written.
+    buffer: Vec<u8>,
+    writer: Writer,
+    /// The thread that reads, which writes when it has handled what it has read.
+    deferring: u64,
+    closing: bool,
+    gone: bool,
+    logs: Logs,
+}
+
+/// What is being written at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Nothing.
+    Idle,
+    /// Somebody is writing, and goes on until the buffer is empty.
+    Writing,
+    /// The socket takes nothing; somebody waits for it, and then goes on.
+    Full,
+}
+
+/// Log lines while the socket is full: the newest of them.
+#[derive(Debug, Default)]
+struct Logs {
+    /// Whether the host takes them as frames.
+    enabled: bool,
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// The thread that reads doesn't defer more than this.
+const DEFERRED_BYTES: usize = 16 * 1024;
+/// As much of the log is kept while the host takes nothing.
+const LOG_BYTES: usize = 1024 * 1024;
+/// A buffer that has grown larger than this is not kept.
+const SPARE_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// The number under which this thread has read, if it has.
+    static READER: Cell<u64> = const { Cell::new(0) };
+}
+
+/// This thread reads, under this number, until [`Outgoing::defer_for`] names another.
+pub(crate) fn read_as(number: u64) {
+    READER.set(number);
+}
+
+/// The number under which this thread reads or has read.
+pub(crate) fn reader_number() -> u64 {
+    READER.get()
+}
+
+impl Outgoing {
+    pub(crate) fn new(sink: impl Sink + 'static) -> Self {
+        let state = State {
+            framing: Framing::Line,
+            framing_after_init: None,
+            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            buffer: Vec::new(),
+            writer: Writer::Idle,
+            deferring: u64::MAX,
+            closing: false,
+            gone: false,
+            logs: Logs::default(),
+        };
+        Self { state: Mutex::new(state), sink: Box::new(sink), done: SetOnce::new() }
+    }
+
+    /// The thread that reads under this number writes itself, when it calls [`flush`](Self::flush).
+    pub(crate) fn defer_for(&self, number: u64) {
+        self.lock().deferring = number;
+    }
+
+    /// Takes over what the host said in `init`.
+    pub(crate) fn set_limits(&self, max_frame_bytes: usize, takes_logs: bool) {
+        let mut state = self.lock();
+        state.max_frame_bytes = max_frame_bytes;
+        state.logs.enabled = takes_logs;
+    }
+
+    /// The framing of the frames from here on.
+    pub(crate) fn set_framing(&self, framing: Framing) {
+        self.lock().framing = framing;
+    }
+
+    /// The framing of the frames from the first success on, which is the reply to `init` that tells the host so.
+    pub(crate) fn set_framing_after_init(&self, framing: Framing) {
+        self.lock().framing_after_init = Some(framing);
+    }
+
+    /// Sends a frame that is no reply.
+    ///
+    /// # Errors
+    ///
+    /// If it is larger than the host takes.
+    pub(crate) fn send(self: &Arc<Self>, frame: &Frame<ModuleFrame<'_>>) -> Result<()> {
+        let mut state = self.lock();
+        if let Err(bytes) = state.append(frame) {
+            let max = state.max_frame_bytes;
+            let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
+            let error = Error::new(code::RESOURCE_EXHAUSTED, message);
+            return Err(error.detail("bytes", bytes).detail("max_frame_bytes", max));
+        }
+        self.written(state);
+        Ok(())
+    }
+
+    /// Answers a request.
+    pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: &Result<Reply>) {
+        let mut state = self.lock();
+        if let Err(bytes) = state.reply(id, reply) {
+            let max = state.max_frame_bytes;
+            let message = format!("the reply of {bytes} bytes is over the limit of {max} bytes for a frame");
+            // That it is answered counts more than the limit.
+            let error = Error::internal(&message).detail("bytes", bytes).detail("max_frame_bytes", max);
+            state.max_frame_bytes = usize::MAX;
+            let _ = state.reply(id, &Err(error));
+            state.max_frame_bytes = max;
+            self.written(state);
+            return log_error(message);
+        }
+        self.written(state);
+    }
+
+    /// Sends a log line, or gives it up for another: nobody waits for the log. False if the host doesn't take any.
+    pub(crate) fn log(self: &Arc<Self>, log: Log<'_>) -> bool {
+        let mut state = self.lock();
+        if !state.logs.enabled || state.gone || state.closing {
+            return false;
+        }
+        let mut line = Vec::new();
+        let write = |log: Log<'_>, line: &mut Vec<u8>| {
+            Frame { id: None, body: ModuleFrame::Log(log) }.write(state.framing, line)
+        };
+        if write(log.clone(), &mut line) > state.max_frame_bytes {
+            // What is too long is told in short. JSON may take six bytes for one.
+            let room = (state.max_frame_bytes / 8).saturating_sub(64);
+            let start: String = log.message.chars().take(room / 4).collect();
+            let message = format!("{start} … ({} bytes)", log.message.len());
+            line.clear();
+            write(Log { message: message.into(), fields: None, ..log }, &mut line);
+        }
+        if state.writer == Writer::Full {
+            state.logs.keep(line);
+        } else {
+            state.buffer.extend(line);
+            self.written(state);
+        }
+        true
+    }
+
+    /// Ends the connection once all is written that was put here before.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        {
+            let mut state = self.lock();
+            state.closing = true;
+            if state.writer == Writer::Idle && state.buffer.is_empty() {
+                let _ = self.done.set(());
+            }
+        }
+        self.flush();
+        self.done.wait().await;
+    }
+
+    fn written<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>) {
+        let deferred = state.deferring == reader_number() && state.buffer.len() < DEFERRED_BYTES;
+        if !deferred && state.writer == Writer::Idle {
+            self.write(state);
+        }
+    }
+
+    /// Writes what is there.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        let state = self.lock();
+        if state.writer == Writer::Idle {
+            self.write(state);
+        }
+    }
+
+    /// Writes until nothing is left; the caller is the writer, or will be.
+    fn write<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        let mut spare = Vec::new();
+        loop {
+            state.unblock_logs();
+            if state.buffer.is_empty() || state.gone {
+                state.writer = Writer::Idle;
+                state.buffer.clear();
+                if spare.capacity() > state.buffer.capacity() && spare.capacity() <= SPARE_BYTES {
+                    state.buffer = spare;
+                }
+                if state.closing || state.gone {
+                    let _ = self.done.set(());
+                }
+                return;
+            }
+            state.writer = Writer::Writing;
+            let mut chunk = std::mem::replace(&mut state.buffer, std::mem::take(&mut spare));
+            drop(state);
+            let written = self.sink.try_write(&chunk);
+            state = self.lock();
+            match written {
+                Ok(written) if written < chunk.len() => {
+                    state.writer = Writer::Full;
+                    drop(state);
+                    let this = Arc::clone(self);
+                    let done = move |result: io::Result<()>| {
+                        let mut state = this.lock();
+                        state.gone |= result.is_err();
+                        this.write(state);
+                    };
+                    return self.sink.write_later(chunk, written, Box::new(done));
+                }
+                Ok(_) => {}
+                // The host is gone, which the reader finds out as well.
+                Err(_) => state.gone = true,
+            }
+            chunk.clear();
+            spare = chunk;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic half done happens under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The frame's size if it is too large; then nothing was appended.
+    fn append(&mut self, frame: &Frame<ModuleFrame<'_>>) -> Result<(), usize> {
+        if self.gone {
+            // Nobody reads it.
+            return Ok(());
+        }
+        let start = self.buffer.len();
+        let bytes = frame.write(self.framing, &mut self.buffer);
+        if bytes > self.max_frame_bytes {
+            self.buffer.truncate(start);
+            return Err(bytes);
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, id: Option<u64>, reply: &Result<Reply>) -> Result<(), usize> {
+        let details;
+        let body = match reply {
+            Ok(reply) => ModuleFrame::Success { data: Cow::Borrowed(reply.as_raw()) },
+            Err(error) => {
+                details = (!error.details().is_empty())
+                    .then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));
+                let code = if error.code().is_empty() { code::INTERNAL } else { error.code() };
+                ModuleFrame::Error(ErrorBody {
+                    code: code.into(),
+                    message: error.message().into(),
+                    details: details.as_deref(),
+                    retryable: error.is_retryable(),
+                })
+            }
+        };
+        self.append(&Frame { id, body })?;
+        if reply.is_ok()
+            && let Some(framing) = self.framing_after_init.take()
+        {
+            self.framing = framing;
+        }
+        Ok(())
+    }
+
+    /// The socket takes something again: the log lines that were kept go out, after word of those that were not.
+    fn unblock_logs(&mut self) {
+        let dropped = std::mem::take(&mut self.logs.dropped);
+        if dropped > 0 {
+            let message = format!("{dropped} log lines were dropped here: the host did not read them fast enough");
+            let log = Log { level: LogLevel::Warn, message: message.into(), fields: None, trace_id: "".into() };
+            let _ = self.append(&Frame { id: None, body: ModuleFrame::Log(log) });
+        }
+        self.logs.bytes = 0;
+        for line in std::mem::take(&mut self.logs.lines) {
+            self.buffer.extend(line);
+        }
+    }
+}
+
+impl Logs {
+    /// Keeps a line, and drops the oldest where there are too many.
+    fn keep(&mut self, line: Vec<u8>) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.bytes > LOG_BYTES
+            && let Some(oldest) = self.lines.pop_front()
+        {
+            self.bytes -= oldest.len();
+            self.dropped += 1;
+        }
+    }
+}

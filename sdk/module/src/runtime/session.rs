@@ -1,0 +1,381 @@
+//! A module's life on one connection: `init`, requests, `shutdown`. Takes frames, starts what they ask for, and never waits
+//! for it. Where the frames come from, and what runs what they start, is not known here.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ixt_protocol::{
+    Frame, Framing, FramingError, Handle, HostFrame, Init, MAX_LENGTH_FRAME_BYTES, PROTOCOL_VERSION, ProtocolOffer,
+    RawFrame, SdkInfo, Unreadable, code,
+};
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use tokio::runtime::Handle as Tokio;
+use tokio::sync::SetOnce;
+use tokio::time::{Instant, timeout};
+
+use crate::middleware::{Kind, Reply, Request};
+use crate::module::{Serve, Start};
+use crate::runtime::executor::Executor;
+use crate::runtime::in_flight::{InFlight, Limits};
+use crate::runtime::outgoing::Outgoing;
+use crate::runtime::panic::caught;
+use crate::runtime::stats::Stats;
+use crate::services::call::Calls;
+use crate::services::log::Scope;
+use crate::{Context, Error, Health, Payload, Result, Runtime, log_error};
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The host or a signal shut the module down, or the host is gone, and the module closed what it had open.
+    Clean,
+    /// `init` or `shutdown` failed; the host was told why.
+    Failed,
+}
+
+/// How long a module has to finish when its host is gone or names no time.
+pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+/// The host's feature of taking log lines as frames.
+const LOG: &str = "log";
+
+/// Why a module shuts down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause {
+    /// The host has asked for it.
+    Asked {
+        /// The request.
+        id: Option<u64>,
+    },
+    /// The connection was closed.
+    HostGone,
+    /// The process was told to end.
+    Signal,
+}
+
+/// How the host's next frames are to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expect {
+    pub(crate) max_frame_bytes: usize,
+    /// From some frame on they will come in this framing.
+    pub(crate) length: bool,
+}
+
+pub(crate) struct Session {
+    module: Box<dyn Start>,
+    /// This process's id, for a host that doesn't tell it in `init`.
+    module_id: String,
+    started: Instant,
+    limits: Limits,
+    stage: Mutex<Stage>,
+    service: OnceLock<Arc<dyn Serve>>,
+    in_flight: Arc<InFlight>,
+    calls: Arc<Calls>,
+    outgoing: Arc<Outgoing>,
+    /// Set when the module takes nothing new.
+    stopping: Arc<SetOnce<()>>,
+    ended: SetOnce<End>,
+    /// What waits for the end runs here, since it needs a clock.
+    tokio: Tokio,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connected,
+    /// `init` was received. Whether it is done tells the service, which is there or not.
+    Initialized,
+    ShuttingDown,
+}
+
+impl Session {
+    pub(crate) fn new(
+        module: Box<dyn Start>,
+        module_id: String,
+        limits: Limits,
+        executor: Arc<dyn Executor>,
+        outgoing: Arc<Outgoing>,
+        tokio: Tokio,
+    ) -> Self {
+        let stats = Stats::new(module.topics().into_iter());
+        Self {
+            module,
+            module_id,
+            started: Instant::now(),
+            limits,
+            stage: Mutex::new(Stage::Connected),
+            service: OnceLock::new(),
+            in_flight: Arc::new(InFlight::new(limits, executor, Arc::clone(&outgoing), stats)),
+            calls: Arc::new(Calls::new(Arc::clone(&outgoing))),
+            outgoing,
+            stopping: Arc::default(),
+            ended: SetOnce::new(),
+            tokio,
+        }
+    }
+
+    /// Where log lines go that belong to no message.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope::of_session(&self.outgoing)
+    }
+
+    pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
+        &self.outgoing
+    }
+
+    /// Answers what has taken too long, and tells when to look again.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        self.in_flight.expire(now)
+    }
+
+    /// Waits until the module is done, and all was written.
+    pub(crate) async fn ended(&self) -> End {
+        let end = *self.ended.wait().await;
+        self.in_flight.abort_all(&Err(shutting_down())).await;
+        // What the module still asks in the background would wait for ever.
+        self.calls.close();
+        // A host that doesn't read any more isn't waited for.
+        let _ = timeout(DEFAULT_GRACE, self.outgoing.close()).await;
+        end
+    }
+
+    /// Takes a frame. Tells, if that changes, how the next ones are to be read.
+    pub(crate) fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>) -> Option<Expect> {
+        let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
+        let frame = match frame.map(HostFrame::read) {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(unreadable)) => {
+                self.unreadable(&unreadable);
+                return None;
+            }
+            Err(error) => {
+                log_error(format!("{error}; it was skipped"));
+                return None;
+            }
+        };
+        let Frame { id, body } = frame;
+        match body {
+            HostFrame::Init(init) => return self.init(id, &init, framing),
+            HostFrame::Shutdown(shutdown) => {
+                self.shutdown(Cause::Asked { id }, shutdown.grace_ms.map(Duration::from_millis));
+            }
+            HostFrame::Cancel => {
+                if let Some(id) = id {
+                    self.in_flight.abort(id, &Err(Error::new(code::CANCELLED, "the caller gave up")));
+                }
+            }
+            HostFrame::Handle(handle) => self.accept(Kind::Service, id, *handle),
+            HostFrame::Event(event) => self.accept(Kind::Event, id, *event),
+            HostFrame::ServiceResponse(response) => {
+                let response = response.map(Cow::into_owned).map_err(Error::from_body);
+                if !self.calls.respond(id, response) {
+                    log_error("skipped a response to nothing that was asked");
+                }
+            }
+            HostFrame::HealthCheck => match self.ready() {
+                Err(error) => self.outgoing.reply(id, &Err(error)),
+                Ok(service) => {
+                    let this = Arc::clone(self);
+                    let health = async move {
+                        let health = caught("the health check", service.health_check()).await;
+                        this.health(health.unwrap_or_else(Into::into))
+                    };
+                    self.in_flight.run(id, self.scope().enclose(health), |_| ());
+                }
+            },
+        }
+        None
+    }
+
+    fn accept(self: &Arc<Self>, kind: Kind, id: Option<u64>, handle: Handle<'_>) {
+        match self.ready() {
+            Err(error) => self.outgoing.reply(id, &Err(error)),
+            Ok(service) => {
+                let context = Context::new(id, &handle, &self.calls, Instant::now());
+                let payload = Payload::from(handle.message.payload.into_owned());
+                self.in_flight.accept(id, Request::new(kind, payload, context), &service);
+            }
+        }
+    }
+
+    fn unreadable(&self, unreadable: &Unreadable) {
+        let reply = match unreadable {
+            Unreadable::Invalid { id, kind, error } if kind == "service_response" => {
+                // It ends its call; its id is none of the host's.
+                let error = Error::internal(format!("the host's response is wrong: {error}"));
+                if !self.calls.respond(*id, Err(error)) {
+                    log_error(format!("skipped what the host sent: {unreadable}"));
+                }
+                return;
+            }
+            Unreadable::Invalid { id: Some(id), error, .. } => {
+                Some((*id, Error::invalid_json("the frame is wrong", error)))
+            }
+            Unreadable::UnknownType { id: Some(id), .. } => {
+                Some((*id, Error::new(code::UNIMPLEMENTED, unreadable.to_string())))
+            }
+            _ => None,
+        };
+        match reply {
+            Some((id, error)) => self.outgoing.reply(Some(id), &Err(error)),
+            None => log_error(format!("skipped what the host sent: {unreadable}")),
+        }
+    }
+
+    /// The module, if requests can be taken now.
+    fn ready(&self) -> Result<Arc<dyn Serve>> {
+        match (self.stage(), self.service.get()) {
+            (Stage::ShuttingDown, _) => Err(shutting_down()),
+            (_, Some(service)) => Ok(Arc::clone(service)),
+            (_, None) => Err(Error::new(code::FAILED_PRECONDITION, "the module has not answered `init` yet")),
+        }
+    }
+
+    /// Changes the stage, unless that is shutdown already; tells the one before.
+    fn enter(&self, stage: Stage) -> Stage {
+        let mut current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *current;
+        if before != Stage::ShuttingDown {
+            *current = stage;
+        }
+        before
+    }
+
+    fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<Expect> {
+        if self.enter(Stage::Initialized) != Stage::Connected {
+            let error = Error::new(code::FAILED_PRECONDITION, "`init` comes once, as the first frame");
+            self.outgoing.reply(id, &Err(error));
+            return None;
+        }
+        self.outgoing.set_framing(framing);
+        let (offer, info) = match self.negotiate(init.protocol.as_ref(), framing) {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                self.outgoing.reply(id, &Err(error));
+                let _ = self.ended.set(End::Failed);
+                return None;
+            }
+        };
+        let module_id = if init.module_id.is_empty() { &self.module_id } else { &*init.module_id };
+        let runtime = Runtime::new(module_id, &self.calls, &self.stopping);
+        let scope = self.scope();
+        let start = scope.run(|| self.module.start(init.config.get(), runtime));
+        let this = Arc::clone(self);
+        let work = scope.enclose(async move {
+            let started = caught("`init`", start).await.inspect_err(|error| error.log_causes(&"`init`"))?;
+            // Before the reply, so that whoever has read it can call.
+            let _ = this.service.set(started);
+            Ok(Reply::new(to_raw_value(&json!({ "ixt": info }))?))
+        });
+        let this = Arc::clone(self);
+        self.in_flight.run(id, work, move |reply| {
+            // A shutdown that has begun ends the session, and answers first.
+            if reply.is_err() && this.stage() != Stage::ShuttingDown {
+                let _ = this.ended.set(End::Failed);
+            }
+        });
+        offer
+    }
+
+    /// What follows from the host's offer: how its frames are to be read, and what it is told.
+    fn negotiate(&self, offer: Option<&ProtocolOffer>, framing: Framing) -> Result<(Option<Expect>, SdkInfo)> {
+        let mut info = SdkInfo {
+            protocol: PROTOCOL_VERSION,
+            sdk: concat!("ixt-sdk-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
+            max_concurrency: Some(self.limits.max_concurrency),
+            framing: None,
+            features: Vec::new(),
+        };
+        let Some(offer) = offer else { return Ok((None, info)) };
+        let ProtocolOffer { version, max_frame_bytes, framings, features } = offer;
+        if *version != PROTOCOL_VERSION {
+            let message =
+                format!("the host speaks version {version} of the protocol, this module version {PROTOCOL_VERSION}");
+            return Err(Error::new(code::FAILED_PRECONDITION, message));
+        }
+        let length = framing == Framing::Line
+            && *max_frame_bytes <= MAX_LENGTH_FRAME_BYTES
+            && framings.iter().any(|offered| offered.parse() == Ok(Framing::Length));
+        if length {
+            info.framing = Some(Framing::Length.as_str().to_owned());
+            self.outgoing.set_framing_after_init(Framing::Length);
+        }
+        let log = features.iter().any(|feature| feature == LOG);
+        if log {
+            info.features.push(LOG.to_owned());
+        }
+        self.outgoing.set_limits(*max_frame_bytes, log);
+        Ok((Some(Expect { max_frame_bytes: *max_frame_bytes, length }), info))
+    }
+
+    /// The reply to a health check: what the module says, and what is known here.
+    fn health(&self, health: Health) -> Result<Reply> {
+        let (in_flight, queued) = self.in_flight.load();
+        let stats = self.in_flight.stats();
+        let health = health.detail(
+            "ixt",
+            json!({
+                "uptime_ms": u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "in_flight": in_flight,
+                "queued": queued,
+                "max_concurrency": self.limits.max_concurrency,
+                "services": stats.to_json(Kind::Service),
+                "events": stats.to_json(Kind::Event),
+            }),
+        );
+        Ok(Reply::new(to_raw_value(&health)?))
+    }
+
+    /// The host has closed the connection.
+    pub(crate) fn host_gone(self: &Arc<Self>) {
+        self.calls.close();
+        self.shutdown(Cause::HostGone, None);
+    }
+
+    /// Stops taking requests, lets those in flight finish, closes the handler, answers if there is someone to answer,
+    /// and ends the session. Half of the time is for the requests, the rest for the handler.
+    pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
+        if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
+            if let Cause::Asked { id } = cause {
+                self.outgoing.reply(id, &Err(shutting_down()));
+            }
+            return;
+        }
+        let _ = self.stopping.set(());
+        self.in_flight.abort_queued(&Err(shutting_down()));
+        let grace = grace.unwrap_or(DEFAULT_GRACE);
+        let this = Arc::clone(self);
+        self.tokio.spawn(self.scope().enclose(async move {
+            if timeout(grace / 2, this.in_flight.idle()).await.is_err() {
+                this.in_flight.abort_all(&Err(shutting_down())).await;
+            }
+            // Not looked up before: `init` may be among the requests that were waited for.
+            let closed = match this.service.get() {
+                None => Ok(()),
+                Some(service) => {
+                    let close = timeout(grace / 2, caught("`shutdown`", service.shutdown()));
+                    close.await.unwrap_or_else(|_| {
+                        Err(Error::new(code::DEADLINE_EXCEEDED, format!("`shutdown` took more than {:?}", grace / 2)))
+                    })
+                }
+            };
+            if let Err(error) = &closed {
+                log_error(format!("`shutdown` failed: {error}"));
+                error.log_causes(&"`shutdown`");
+            }
+            let end = if closed.is_ok() { End::Clean } else { End::Failed };
+            if let Cause::Asked { id } = cause {
+                this.outgoing.reply(id, &closed.and_then(|()| Ok(Reply::new(to_raw_value(&json!({}))?))));
+            }
+            let _ = this.ended.set(end);
+        }));
+    }
+}
+
+fn shutting_down() -> Error {
+    Error::unavailable("the module is shutting down")
+}

@@ -1,0 +1,125 @@
+//! What a module did so far, for its health check: how often which topic ended how, and how long it took.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value, json};
+
+use crate::middleware::Kind;
+
+#[derive(Debug)]
+pub(crate) struct Stats(Mutex<Topics>);
+
+#[derive(Debug, Default)]
+struct Topics {
+    services: HashMap<&'static str, Topic>,
+    events: HashMap<&'static str, Topic>,
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    /// By `success`, or the error's code.
+    outcomes: BTreeMap<String, u64>,
+    /// In microseconds.
+    latency: Option<Histogram<u32>>,
+}
+
+/// How many codes of errors are counted apart; a module may make up any number of them.
+const CODES: usize = 32;
+/// Nothing that is measured takes longer than an hour.
+const LONGEST_US: u64 = 3_600_000_000;
+
+impl Stats {
+    /// `topics` are those that the module has: what is sent to another is not counted, or a caller could fill the memory.
+    pub(crate) fn new(topics: impl Iterator<Item = (Kind, &'static str)>) -> Self {
+        let mut all = Topics::default();
+        for (kind, topic) in topics {
+            all.of(kind).insert(topic, Topic::default());
+        }
+        Self(Mutex::new(all))
+    }
+
+    /// `outcome` is `success`, or the error's code.
+    pub(crate) fn record(&self, kind: Kind, topic: &str, outcome: &str, took: Duration) {
+        let mut topics = self.lock();
+        let Some(topic) = topics.of(kind).get_mut(topic) else { return };
+        match topic.outcomes.get_mut(outcome) {
+            Some(count) => *count += 1,
+            None => {
+                let known = if topic.outcomes.len() < CODES { outcome } else { "other" };
+                *topic.outcomes.entry(known.to_owned()).or_default() += 1;
+            }
+        }
+        // Two digits that count make it a few kilobytes for each topic that is used.
+        let latency = topic
+            .latency
+            .get_or_insert_with(|| Histogram::new_with_bounds(1, LONGEST_US, 2).expect("these bounds are right"));
+        latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST_US));
+    }
+
+    /// The topics of this kind that were used.
+    pub(crate) fn to_json(&self, kind: Kind) -> Value {
+        let mut topics = self.lock();
+        let used = topics.of(kind).iter().filter(|(_, topic)| !topic.outcomes.is_empty());
+        let used = used.map(|(name, topic)| {
+            let quantile = |q| topic.latency.as_ref().map(|latency| latency.value_at_quantile(q));
+            let latency = json!({
+                "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": quantile(1.0),
+            });
+            ((*name).to_owned(), json!({ "outcomes": topic.outcomes, "latency_us": latency }))
+        });
+        Value::Object(used.collect::<Map<_, _>>())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Topics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Topics {
+    fn of(&mut self, kind: Kind) -> &mut HashMap<&'static str, Topic> {
+        match kind {
+            Kind::Service => &mut self.services,
+            Kind::Event => &mut self.events,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_and_quantiles_are_told_by_topic() {
+        let stats = Stats::new([(Kind::Service, "a"), (Kind::Service, "b"), (Kind::Event, "a")].into_iter());
+        for ms in 1..=100 {
+            stats.record(Kind::Service, "a", "success", Duration::from_millis(ms));
+        }
+        stats.record(Kind::Service, "a", "NOT_FOUND", Duration::from_secs(1_000_000));
+        stats.record(Kind::Service, "never heard of", "UNKNOWN_TOPIC", Duration::ZERO);
+        let told = stats.to_json(Kind::Service);
+        assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(told["a"]["outcomes"], json!({ "success": 100, "NOT_FOUND": 1 }));
+        let near = |quantile: &str, expected: f64| {
+            let told = told["a"]["latency_us"][quantile].as_f64().unwrap();
+            assert!((told / expected - 1.0).abs() < 0.02, "{quantile}: {told}, not {expected}");
+        };
+        near("p50", 51_000.0);
+        near("p90", 91_000.0);
+        near("max", 3_600_000_000.0);
+        assert_eq!(stats.to_json(Kind::Event), json!({}));
+    }
+
+    #[test]
+    fn a_module_that_makes_up_codes_does_not_fill_the_memory() {
+        let stats = Stats::new([(Kind::Event, "a")].into_iter());
+        for code in 0..1000 {
+            stats.record(Kind::Event, "a", &format!("CODE_{code}"), Duration::ZERO);
+        }
+        let told = stats.to_json(Kind::Event);
+        assert_eq!(told["a"]["outcomes"].as_object().unwrap().len(), CODES + 1);
+        assert_eq!(told["a"]["outcomes"]["other"], 1000 - CODES);
+    }
+}

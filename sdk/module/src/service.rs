@@ -1,0 +1,53 @@
+//! Services and events with their types, as values: generated code has one for each, for tests and for tools.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A service: its topic, and the types of its request and response.
+pub struct Service<Req, Res> {
+    topic: &'static str,
+    types: PhantomData<fn(Req) -> Res>,
+}
+
+/// An event: its topic, and the type of its payload.
+pub struct Event<P> {
+    topic: &'static str,
+    types: PhantomData<fn(P)>,
+}
+
+macro_rules! named {
+    ($type:ident<$($parameter:ident),+>) => {
+        impl<$($parameter),+> $type<$($parameter),+> {
+            /// For generated code.
+            #[doc(hidden)]
+            #[must_use]
+            pub const fn new(topic: &'static str) -> Self {
+                Self { topic, types: PhantomData }
+            }
+
+            /// The topic.
+            #[must_use]
+            pub const fn topic(&self) -> &'static str {
+                self.topic
+            }
+        }
+
+        // Whatever the types are.
+        impl<$($parameter),+> Clone for $type<$($parameter),+> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<$($parameter),+> Copy for $type<$($parameter),+> {}
+
+        impl<$($parameter),+> fmt::Debug for $type<$($parameter),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($type)).field(&self.topic).finish()
+            }
+        }
+    };
+}
+
+named!(Service<Req, Res>);
+named!(Event<P>);

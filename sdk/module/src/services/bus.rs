@@ -1,0 +1,195 @@
+//! The message bus: calls of other modules, and events.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ixt_protocol::{Priority, encode_base64, read_json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::module::Boxed;
+use crate::services::call::Link;
+use crate::{Caller, Error, Result, Value};
+
+/// The message bus (seeds: `send_message`). For topics that a manifest requires, the generated functions of `client` and
+/// `publish` do the same with types.
+///
+/// ```
+/// # use std::time::Duration;
+/// use ixt_sdk::Priority;
+/// # use ixt_sdk::{Caller, Context, Result};
+///
+/// # async fn example(ctx: Context) -> Result<()> {
+/// let sent = ctx
+///     .bus()
+///     .send("notifications.send", br#"{ "user_id": 123 }"#)
+///     .priority(Priority::High)
+///     .ttl(Duration::from_secs(5))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Bus<'a> {
+    link: &'a Link,
+}
+
+impl<'a> Bus<'a> {
+    pub(crate) fn new(link: &'a Link) -> Self {
+        Self { link }
+    }
+
+    /// Calls a service with bytes. What it answers is the callee's data.
+    pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
+        Call::new(self.link, topic.into(), Ok(encode_base64(payload.as_ref())), None)
+    }
+
+    /// Calls a service whose request and response are JSON of these types.
+    pub fn send_json<R: DeserializeOwned>(
+        self,
+        topic: impl Into<Cow<'static, str>>,
+        request: &impl Serialize,
+    ) -> Call<R> {
+        Call::new(self.link, topic.into(), json(request), None)
+    }
+
+    /// Publishes an event that carries bytes. Done when the host has taken it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the host.
+    pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
+        let payload = encode_base64(payload.as_ref());
+        self.publish_base64(topic, payload).await
+    }
+
+    /// Publishes an event whose payload is JSON.
+    ///
+    /// # Errors
+    ///
+    /// Those of the host; `INTERNAL` if the event is not JSON.
+    pub async fn publish_json(self, topic: &str, event: &(impl Serialize + Sync)) -> Result<()> {
+        let payload = json(event)?;
+        self.publish_base64(topic, payload).await
+    }
+
+    async fn publish_base64(self, topic: &str, payload: String) -> Result<()> {
+        #[derive(Serialize)]
+        struct Publish<'a> {
+            topic: &'a str,
+            payload: String,
+        }
+        let limit = self.link.limit(None);
+        self.link.request("event_bus", "publish", &Publish { topic, payload }, topic, limit).await.map(drop)
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    Ok(encode_base64(&serde_json::to_vec(value)?))
+}
+
+/// A call of another module: a future that is sent when it is first polled, and taken back when it is dropped.
+///
+/// It ends with the response; with the error of the callee or the host; with `DEADLINE_EXCEEDED` when its time is over, or
+/// that of the request that it is made for; with `INTERNAL` if the response is not what was declared; with `UNAVAILABLE`
+/// when the host is gone.
+#[must_use = "nothing is sent before it is awaited"]
+pub struct Call<R> {
+    topic: Cow<'static, str>,
+    unsent: Option<Box<Unsent>>,
+    sent: Option<Boxed<Result<Box<RawValue>>>>,
+    response: PhantomData<fn() -> R>,
+}
+
+struct Unsent {
+    link: Link,
+    topic: Cow<'static, str>,
+    /// Base64.
+    payload: Result<String>,
+    priority: Priority,
+    ttl: Option<Duration>,
+}
+
+impl<R> Call<R> {
+    fn new(link: &Link, topic: Cow<'static, str>, payload: Result<String>, ttl: Option<Duration>) -> Self {
+        let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: Priority::default(), ttl };
+        Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
+    }
+
+    /// How urgent it is: low, if this is not called, as in the seeds.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.priority = priority;
+        }
+        self
+    }
+
+    /// How long to wait at most, in place of what the callee's manifest says.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.ttl = Some(ttl);
+        }
+        self
+    }
+}
+
+impl Unsent {
+    async fn send(self) -> Result<Box<RawValue>> {
+        #[derive(Serialize)]
+        struct Send<'a> {
+            topic: &'a str,
+            payload: String,
+            priority: Priority,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ttl_ms: Option<u64>,
+        }
+        let limit = self.link.limit(self.ttl);
+        let ttl_ms = limit.map(|limit| limit.ttl_ms);
+        let params = Send { topic: &self.topic, payload: self.payload?, priority: self.priority, ttl_ms };
+        self.link.request("message_bus", "send", &params, &self.topic, limit).await
+    }
+}
+
+impl<R: DeserializeOwned> Future for Call<R> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        if let Some(unsent) = self.unsent.take() {
+            self.sent = Some(Box::pin(unsent.send()));
+        }
+        let Some(sent) = &mut self.sent else {
+            panic!("a call is not polled again after it has ended");
+        };
+        let data = std::task::ready!(sent.as_mut().poll(cx));
+        self.sent = None;
+        Poll::Ready(data.and_then(|data| {
+            read_json(data.get().as_bytes()).map_err(|invalid| {
+                let message = format!("`{}` answered what its manifest does not declare: {invalid}", self.topic);
+                Error::internal(message)
+            })
+        }))
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("topic", &self.topic).field("sent", &self.unsent.is_none()).finish_non_exhaustive()
+    }
+}
+
+/// A call of a required service, with the ttl of its manifest; for generated code.
+#[doc(hidden)]
+pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
+    Call::new(caller.link(), topic.into(), json(request), ttl_ms.map(Duration::from_millis))
+}
+
+/// The same with bytes.
+#[doc(hidden)]
+pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
+    Call::new(caller.link(), topic.into(), Ok(encode_base64(payload)), ttl_ms.map(Duration::from_millis))
+}

@@ -1,0 +1,134 @@
+//! Log lines. They go to the host as frames if it takes them, with the trace of the message that is handled; otherwise, and
+//! before and after the connection, to stderr, which the host captures and labels with the module's name.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
+use std::io::Write as _;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ixt_protocol::{Log, LogLevel};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value};
+
+use crate::Context;
+use crate::data::json_or_reason;
+use crate::runtime::Outgoing;
+use crate::services::call::sealed::Sealed as _;
+
+/// Logs an informational message (seeds: `log`).
+pub fn log(message: impl Display) {
+    write(LogLevel::Info, &message.to_string(), None);
+}
+
+/// Logs an error (seeds: `log_error`).
+pub fn log_error(message: impl Display) {
+    write(LogLevel::Error, &message.to_string(), None);
+}
+
+/// A line for the log, with fields for programs.
+///
+/// ```
+/// use ixt_sdk::{LogLevel, LogLine};
+///
+/// LogLine::new(LogLevel::Warn, "the disk is almost full").field("free_bytes", 12).write();
+/// ```
+#[derive(Debug)]
+#[must_use = "it is not logged before `write` is called"]
+pub struct LogLine {
+    level: LogLevel,
+    message: String,
+    fields: Map<String, Value>,
+}
+
+impl LogLine {
+    /// A line without fields.
+    pub fn new(level: LogLevel, message: impl Display) -> Self {
+        Self { level, message: message.to_string(), fields: Map::new() }
+    }
+
+    /// Adds a field. A value that is not JSON is replaced by the reason why.
+    pub fn field(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+        self.fields.insert(key.into(), json_or_reason(value));
+        self
+    }
+
+    /// Logs it. Never waits: if the host is slow, the oldest lines are dropped, and how many is told.
+    pub fn write(self) {
+        write(self.level, &self.message, Some(self.fields).filter(|fields| !fields.is_empty()));
+    }
+}
+
+/// Where the lines of a thread go, or of a task while it runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    outgoing: Weak<Outgoing>,
+    trace_id: Option<Arc<str>>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// Where the lines of everything else go: of tasks that the author has spawned.
+static PROCESS: Mutex<Option<Scope>> = Mutex::new(None);
+
+impl Scope {
+    /// The scope of a session, whatever it handles.
+    pub(crate) fn of_session(outgoing: &Arc<Outgoing>) -> Self {
+        Self { outgoing: Arc::downgrade(outgoing), trace_id: None }
+    }
+
+    /// The scope of a message that is handled.
+    pub(crate) fn of(context: &Context) -> Self {
+        let link = context.link();
+        Self { outgoing: Arc::downgrade(link.outgoing()), trace_id: Some(link.trace_id().clone()) }
+    }
+
+    /// What is logged meanwhile, on this thread, goes here.
+    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Also after a panic.
+        struct Restore(Option<Scope>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        work()
+    }
+
+    /// The same for a future, whenever it is polled.
+    pub(crate) async fn enclose<T>(self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| self.run(|| work.as_mut().poll(cx))).await
+    }
+
+    /// The session of this process, for what no session has started.
+    pub(crate) fn make_default(self) {
+        *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+    }
+
+    fn current() -> Option<Self> {
+        let current = CURRENT.with_borrow(Clone::clone);
+        current.or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+pub(crate) fn write(level: LogLevel, message: &str, fields: Option<Map<String, Value>>) {
+    let fields = fields.map(|fields| to_raw_value(&fields).expect("a map of JSON values is JSON"));
+    if let Some(scope) = Scope::current()
+        && let Some(outgoing) = scope.outgoing.upgrade()
+    {
+        let trace_id = scope.trace_id.as_deref().unwrap_or_default().into();
+        if outgoing.log(Log { level, message: message.into(), fields: fields.as_deref(), trace_id }) {
+            return;
+        }
+    }
+    let level = level.as_str().to_uppercase();
+    let fields = fields.map_or_else(String::new, |fields| format!(" {fields}"));
+    // In one write, so that concurrent lines don't mix. If stderr is closed, there is nobody left to tell.
+    let _ = std::io::stderr().write_all(format!("{level} {message}{fields}\n").as_bytes());
+}

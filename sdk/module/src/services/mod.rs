@@ -1,0 +1,6 @@
+//! What a module asks of its host.
+
+pub(crate) mod bus;
+pub(crate) mod call;
+pub mod kv;
+pub(crate) mod log;

@@ -1,0 +1,316 @@
+//! The host's side: what it knows before a module starts, and how it answers one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ixt_protocol::{
+    DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, Init, ModuleFrame, PROTOCOL_VERSION,
+    Priority, ProtocolOffer, RawFrame, ServiceRequest, deserialize_base64,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::kv::Store;
+use super::module::{Log, Module, Sent};
+use crate::middleware::Reply;
+use crate::module::{Boxed, FromPayload, Start, Starter};
+use crate::runtime::single::connect;
+use crate::{Error, Launcher, Payload, Result, Service, code};
+
+/// What answers calls of a service that the module requires.
+type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync>;
+
+/// A host in memory, for one module.
+#[derive(Default)]
+pub struct Host {
+    stubs: HashMap<&'static str, Stub>,
+    store: Store,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("stubs", &self.stubs.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// A host on which no other module runs, with an empty KV store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers the module's calls of a service that it requires. Without it, they end with `NOT_FOUND`.
+    #[must_use]
+    pub fn stub<Req, Res, F>(
+        mut self,
+        service: Service<Req, Res>,
+        answer: impl Fn(Req) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        Req: FromPayload + 'static,
+        Res: Serialize + 'static,
+        F: Future<Output = Result<Res>> + Send + 'static,
+    {
+        let answer = Arc::new(answer);
+        let stub: Stub = Box::new(move |payload| {
+            let answer = Arc::clone(&answer);
+            Box::pin(async move { Ok(Reply::new(to_raw_value(&answer(Req::read(payload)?).await?)?)) })
+        });
+        self.stubs.insert(service.topic(), stub);
+        self
+    }
+
+    /// Puts something into the module's KV store.
+    #[must_use]
+    pub fn with_kv(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.store.set(key.into(), value.into(), None);
+        self
+    }
+
+    /// Starts a module with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// Those of `Handler::init`.
+    pub async fn start<M: crate::__private::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
+        let Launcher { starter, limits } = module;
+        let config = Mutex::new(Some(config));
+        self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
+    }
+
+    /// Starts a module with a configuration as JSON, as a real host gives it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `Handler::init`, and what is wrong with the configuration.
+    pub async fn start_json<M: crate::__private::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
+        let Launcher { starter, limits } = module;
+        self.start_any(Box::new(starter), limits, config).await
+    }
+
+    async fn start_any(self, module: Box<dyn Start>, limits: crate::runtime::Limits, config: &Value) -> Result<Module> {
+        let (wire, session) = connect(module, String::new(), limits, Handle::current());
+        let session = tokio::spawn(session);
+        let end = Arc::new(HostEnd {
+            to_module: Mutex::new(Some(wire.to_module)),
+            stubs: self.stubs,
+            state: Mutex::new(State { store: self.store, ..State::default() }),
+        });
+        tokio::spawn(Arc::clone(&end).read(wire.from_module));
+        let config = to_raw_value(config)?;
+        let init = HostFrame::Init(Init {
+            config: &config,
+            module_id: "test:0.0.0/instance-001".into(),
+            protocol: Some(ProtocolOffer {
+                version: PROTOCOL_VERSION,
+                max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+                framings: vec!["line".to_owned()],
+                features: vec!["log".to_owned()],
+            }),
+        });
+        let (_, reply) = end.send(init);
+        answered(reply).await?;
+        Ok(Module::new(end, session))
+    }
+}
+
+/// A module whose configuration is not read but given.
+struct Preset<M: crate::__private::Module> {
+    starter: Starter<M>,
+    config: Mutex<Option<M::Config>>,
+}
+
+impl<M: crate::__private::Module> Start for Preset<M> {
+    fn topics(&self) -> Vec<(crate::middleware::Kind, &'static str)> {
+        self.starter.topics()
+    }
+
+    fn start(&self, _: &str, runtime: crate::Runtime) -> Boxed<Result<Arc<dyn crate::module::Serve>>> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.starter.start_with(config.ok_or_else(|| Error::internal("started twice")), runtime)
+    }
+}
+
+/// The host's end of the connection.
+pub(super) struct HostEnd {
+    to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+    stubs: HashMap<&'static str, Stub>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    last_id: u64,
+    replies: HashMap<u64, oneshot::Sender<Result<Reply>>>,
+    /// Calls of stubs that are not answered yet.
+    stubbed: HashMap<u64, AbortHandle>,
+    pub(super) store: Store,
+    pub(super) logs: Vec<Log>,
+    pub(super) sent: Vec<Sent>,
+    /// Topic and payload.
+    pub(super) published: Vec<(String, Vec<u8>)>,
+}
+
+/// The parameters of `message_bus.send` and `event_bus.publish`.
+#[derive(Deserialize)]
+struct Params {
+    topic: String,
+    #[serde(deserialize_with = "deserialize_base64")]
+    payload: Vec<u8>,
+    #[serde(default)]
+    priority: Priority,
+    ttl_ms: Option<u64>,
+}
+
+impl HostEnd {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request; gives its id, and where the reply comes.
+    pub(super) fn send(&self, body: HostFrame<'_>) -> (u64, oneshot::Receiver<Result<Reply>>) {
+        let (sender, reply) = oneshot::channel();
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        state.replies.insert(id, sender);
+        drop(state);
+        self.write(Some(id), body);
+        (id, reply)
+    }
+
+    /// Nobody waits for this request any more.
+    pub(super) fn cancel(&self, id: u64) {
+        if self.state().replies.contains_key(&id) {
+            self.write(Some(id), HostFrame::Cancel);
+        }
+    }
+
+    /// Closes the connection, as a host that dies does.
+    pub(super) fn hang_up(&self) {
+        *self.to_module.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn write(&self, id: Option<u64>, body: HostFrame<'_>) {
+        let mut bytes = Vec::new();
+        Frame { id, body }.write(Framing::Line, &mut bytes);
+        if let Some(to_module) = &*self.to_module.lock().unwrap_or_else(PoisonError::into_inner) {
+            // If the module has ended, the replies end too.
+            let _ = to_module.send(bytes);
+        }
+    }
+
+    async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>) {
+        let mut decoder = Decoder::new(usize::MAX);
+        while let Some(bytes) = from_module.recv().await {
+            decoder.input().extend(bytes);
+            while let Some(frame) = decoder.next_frame() {
+                let frame = frame.expect("the module writes frames that can be read");
+                self.receive(frame);
+            }
+        }
+        self.state().replies.clear();
+    }
+
+    fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
+        let Frame { id, body } = ModuleFrame::read(frame).expect("the module writes frames that can be read");
+        match body {
+            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_owned()))),
+            ModuleFrame::Error(error) => self.reply(id, Err(Error::from_body(error))),
+            ModuleFrame::Log(log) => {
+                let fields = log.fields.and_then(|fields| serde_json::from_str(fields.get()).ok());
+                let (message, trace_id) = (log.message.into_owned(), log.trace_id.into_owned());
+                self.state().logs.push(Log { level: log.level, message, fields: fields.unwrap_or_default(), trace_id });
+            }
+            ModuleFrame::Cancel => {
+                let stubbed = id.and_then(|id| self.state().stubbed.remove(&id));
+                if let Some(stubbed) = stubbed {
+                    stubbed.abort();
+                }
+            }
+            ModuleFrame::ServiceRequest(request) => {
+                let id = id.expect("a service request has an id");
+                match self.serve(&request) {
+                    Served::Now(result) => self.respond(id, &result),
+                    Served::Later(answer) => {
+                        let this = Arc::clone(self);
+                        let task = tokio::spawn(async move {
+                            let result = answer.await;
+                            if this.state().stubbed.remove(&id).is_some() {
+                                this.respond(id, &result);
+                            }
+                        });
+                        self.state().stubbed.insert(id, task.abort_handle());
+                    }
+                }
+            }
+        }
+    }
+
+    fn reply(&self, id: Option<u64>, reply: Result<Reply>) {
+        let waiting = id.and_then(|id| self.state().replies.remove(&id));
+        let waiting = waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which nobody asked"));
+        // Nobody waits any more for one that was cancelled.
+        let _ = waiting.send(reply);
+    }
+
+    fn respond(&self, id: u64, result: &Result<Reply>) {
+        let details;
+        let response = match result {
+            Ok(reply) => Ok(std::borrow::Cow::Borrowed(reply.as_raw())),
+            Err(error) => {
+                details = to_raw_value(error.details()).expect("a map of JSON values is JSON");
+                Err(ErrorBody {
+                    code: error.code().into(),
+                    message: error.message().into(),
+                    details: Some(&details),
+                    retryable: error.is_retryable(),
+                })
+            }
+        };
+        self.write(Some(id), HostFrame::ServiceResponse(response));
+    }
+
+    fn serve(&self, request: &ServiceRequest<'_>) -> Served {
+        let now = |result: Result<Value>| Served::Now(result.and_then(|data| Ok(Reply::new(to_raw_value(&data)?))));
+        let params = request.params.get();
+        match (&*request.service, &*request.method) {
+            ("kv_store", method) => now(self.state().store.request(method, params)),
+            ("event_bus", "publish") => now(serde_json::from_str(params).map_err(Error::from).map(|params: Params| {
+                self.state().published.push((params.topic, params.payload));
+                Value::Object(Map::new())
+            })),
+            ("message_bus", "send") => match serde_json::from_str::<Params>(params) {
+                Err(error) => Served::Now(Err(error.into())),
+                Ok(Params { topic, payload, priority, ttl_ms }) => {
+                    let trace_id = request.context.trace_id.to_string();
+                    let sent = Sent { topic: topic.clone(), payload: payload.clone(), priority, ttl_ms, trace_id };
+                    self.state().sent.push(sent);
+                    match self.stubs.get(&*topic) {
+                        Some(stub) => Served::Later(stub(payload.into())),
+                        None => Served::Now(Err(Error::not_found(format!("the test has no stub for `{topic}`")))),
+                    }
+                }
+            },
+            (service, method) => {
+                let message = format!("the test host has no {service}.{method}");
+                Served::Now(Err(Error::new(code::UNIMPLEMENTED, message)))
+            }
+        }
+    }
+}
+
+enum Served {
+    Now(Result<Reply>),
+    Later(Boxed<Result<Reply>>),
+}
+
+/// Waits for a reply.
+pub(super) async fn answered(reply: oneshot::Receiver<Result<Reply>>) -> Result<Reply> {
+    reply.await.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
+}

@@ -1,0 +1,424 @@
+//! Where one frame ends and the next begins, in both framings. Whoever reads from a socket puts the bytes in and takes the
+//! frames out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// How frames follow one another on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// A JSON object a line.
+    #[default]
+    Line,
+    /// The length in four bytes, then the JSON object, and perhaps bytes that stand outside of it.
+    Length,
+}
+
+/// The largest limit of a frame's size with which a length can be told from text: its fourth byte is then below 0x09, which
+/// no JSON text holds.
+pub const MAX_LENGTH_FRAME_BYTES: usize = 0x0900_0000 - 1;
+
+/// The bit of a length that says that the frame has an attachment.
+const ATTACHED: u32 = 1 << 31;
+
+impl Framing {
+    /// The name in `init`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Length => "length",
+        }
+    }
+
+    /// Appends a frame, and returns its size as the limit counts it. An attachment needs [`Framing::Length`].
+    pub(crate) fn write(self, frame: &impl Serialize, attachment: Option<&[u8]>, output: &mut Vec<u8>) -> usize {
+        let start = output.len();
+        let write = |output: &mut Vec<u8>| {
+            serde_json::to_writer(output, frame).expect("frames hold only what JSON can, and a Vec takes everything");
+        };
+        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX) & !ATTACHED;
+        match (self, attachment) {
+            (Self::Line, _) => {
+                write(output);
+                output.push(b'\n');
+                output.len() - start - 1
+            }
+            (Self::Length, None) => {
+                output.extend_from_slice(&[0; 4]);
+                write(output);
+                let bytes = output.len() - start - 4;
+                output[start..start + 4].copy_from_slice(&length(bytes).to_le_bytes());
+                bytes
+            }
+            (Self::Length, Some(attachment)) => {
+                output.extend_from_slice(&[0; 8]);
+                write(output);
+                let json = output.len() - start - 8;
+                output.extend_from_slice(attachment);
+                let bytes = output.len() - start - 4;
+                output[start..start + 4].copy_from_slice(&(length(bytes) | ATTACHED).to_le_bytes());
+                output[start + 4..start + 8].copy_from_slice(&length(json).to_le_bytes());
+                bytes
+            }
+        }
+    }
+}
+
+impl FromStr for Framing {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        [Self::Line, Self::Length].into_iter().find(|framing| framing.as_str() == name).ok_or(())
+    }
+}
+
+/// A frame as it was on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawFrame<'a> {
+    /// How it came.
+    pub framing: Framing,
+    /// The JSON object.
+    pub json: &'a [u8],
+    /// The bytes outside of it.
+    pub attachment: Option<&'a [u8]>,
+}
+
+/// A line.
+impl<'a> From<&'a [u8]> for RawFrame<'a> {
+    fn from(json: &'a [u8]) -> Self {
+        Self { framing: Framing::Line, json, attachment: None }
+    }
+}
+
+/// A frame that can't be read, though the next one can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FramingError {
+    /// It was longer than the limit, and was dropped whole.
+    TooLong {
+        /// The frame's size.
+        bytes: usize,
+        /// The limit.
+        max_frame_bytes: usize,
+    },
+    /// It says that its JSON is longer than the frame as a whole.
+    Attachment {
+        /// The frame's size.
+        bytes: usize,
+        /// What it says is the size of its JSON.
+        json_bytes: usize,
+    },
+}
+
+impl fmt::Display for FramingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes, max_frame_bytes } => {
+                write!(f, "a frame of {bytes} bytes is over the limit of {max_frame_bytes} bytes")
+            }
+            Self::Attachment { bytes, json_bytes } => {
+                write!(f, "a frame of {bytes} bytes says that {json_bytes} of them are its JSON")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FramingError {}
+
+/// Cuts a stream of bytes into frames, and never holds much more than the largest frame that is allowed.
+#[derive(Debug)]
+pub struct Decoder {
+    max_frame_bytes: usize,
+    mode: Mode,
+    buffer: Vec<u8>,
+    /// The frames before this were given out.
+    start: usize,
+    /// There is no line end between `start` and here.
+    searched: usize,
+    /// A frame that is too long, and of which only the size is kept.
+    dropped: Option<Dropped>,
+    /// How much more the frame needs that has begun.
+    missing: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mode {
+    /// The first frame tells.
+    Unknown,
+    /// Lines, until the first frame that begins with a length.
+    UntilLength,
+    Known(Framing),
+}
+
+#[derive(Debug)]
+struct Dropped {
+    bytes: usize,
+    /// How much is still to come; not known of a line.
+    left: usize,
+}
+
+/// The room that [`Decoder::input`] offers at least.
+const READ_BYTES: usize = 16 * 1024;
+
+impl Decoder {
+    /// A decoder for frames of up to `max_frame_bytes`, which finds out from the first of them how they are framed.
+    #[must_use]
+    pub fn new(max_frame_bytes: usize) -> Self {
+        let mode = Mode::Unknown;
+        Self { max_frame_bytes, mode, buffer: Vec::new(), start: 0, searched: 0, dropped: None, missing: 0 }
+    }
+
+    /// Changes the limit from the next frame on.
+    pub fn set_max_frame_bytes(&mut self, max_frame_bytes: usize) {
+        self.max_frame_bytes = max_frame_bytes;
+    }
+
+    /// How the frames come; `None` as long as there was none.
+    #[must_use]
+    pub fn framing(&self) -> Option<Framing> {
+        match self.mode {
+            Mode::Unknown => None,
+            Mode::UntilLength => Some(Framing::Line),
+            Mode::Known(framing) => Some(framing),
+        }
+    }
+
+    /// From the next frame on, frames come like this.
+    pub fn set_framing(&mut self, framing: Framing) {
+        self.mode = Mode::Known(framing);
+    }
+
+    /// The other side was asked to change to [`Framing::Length`], which it does when it has read that.
+    pub fn expect_length(&mut self) {
+        if self.framing() != Some(Framing::Length) {
+            self.mode = Mode::UntilLength;
+        }
+    }
+
+    /// Where to append what was read. It has room for some kilobytes, so that it can be read into directly.
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.searched = self.searched.saturating_sub(self.start);
+            self.start = 0;
+        }
+        self.buffer.reserve(self.missing.max(READ_BYTES));
+        &mut self.buffer
+    }
+
+    /// The next frame, or `None` until more bytes come.
+    ///
+    /// # Errors
+    ///
+    /// Once for each frame that can't be read, when it has passed.
+    pub fn next_frame(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
+        match self.mode {
+            Mode::Known(Framing::Line) => self.next_line(),
+            Mode::Known(Framing::Length) => self.next_length(),
+            // In the middle of a line.
+            Mode::UntilLength if self.dropped.is_some() => self.next_line(),
+            mode => {
+                let fourth = *self.buffer.get(self.start + 3)?;
+                // No text holds such a byte. The first frame has no attachment, so that its fourth byte may be any letter.
+                let fourth = if mode == Mode::UntilLength { fourth & 0x7F } else { fourth };
+                if fourth < 0x09 {
+                    self.mode = Mode::Known(Framing::Length);
+                    self.next_length()
+                } else {
+                    if mode == Mode::Unknown {
+                        self.mode = Mode::Known(Framing::Line);
+                    }
+                    self.next_line()
+                }
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
+        self.searched = self.searched.max(self.start);
+        let found = memchr::memchr(b'\n', &self.buffer[self.searched..]);
+        let Some(offset) = found else {
+            self.searched = self.buffer.len();
+            let unfinished = self.buffer.len() - self.start;
+            if self.dropped.is_some() || unfinished > self.max_frame_bytes {
+                // Of a line that is too long only its length is kept.
+                self.dropped.get_or_insert(Dropped { bytes: 0, left: 0 }).bytes += unfinished;
+                self.start = self.buffer.len();
+            }
+            return None;
+        };
+        let end = self.searched + offset;
+        let start = std::mem::replace(&mut self.start, end + 1);
+        self.searched = end + 1;
+        let bytes = self.dropped.take().map_or(0, |dropped| dropped.bytes) + end - start;
+        if bytes > self.max_frame_bytes {
+            return Some(Err(FramingError::TooLong { bytes, max_frame_bytes: self.max_frame_bytes }));
+        }
+        Some(Ok(self.buffer[start..end].into()))
+    }
+
+    fn next_length(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
+        if self.dropped.is_none() {
+            let head = u32::from_le_bytes(*self.buffer[self.start..].first_chunk()?);
+            let bytes = (head & !ATTACHED) as usize;
+            if bytes <= self.max_frame_bytes {
+                let start = self.start + 4;
+                self.missing = (start + bytes).saturating_sub(self.buffer.len());
+                if self.missing > 0 {
+                    return None;
+                }
+                self.start = start + bytes;
+                let frame = &self.buffer[start..self.start];
+                let framing = Framing::Length;
+                return Some(match head & ATTACHED {
+                    0 => Ok(RawFrame { framing, json: frame, attachment: None }),
+                    _ => attached(frame),
+                });
+            }
+            self.dropped = Some(Dropped { bytes, left: bytes });
+            self.start += 4;
+        }
+        let dropped = self.dropped.as_mut()?;
+        let here = dropped.left.min(self.buffer.len() - self.start);
+        self.start += here;
+        dropped.left -= here;
+        if dropped.left > 0 {
+            return None;
+        }
+        let bytes = dropped.bytes;
+        self.dropped = None;
+        Some(Err(FramingError::TooLong { bytes, max_frame_bytes: self.max_frame_bytes }))
+    }
+}
+
+/// Takes a frame with an attachment apart.
+fn attached(frame: &[u8]) -> Result<RawFrame<'_>, FramingError> {
+    let parts = frame.split_first_chunk().map(|(length, rest)| (u32::from_le_bytes(*length) as usize, rest));
+    match parts.map(|(json_bytes, rest)| (json_bytes, rest.split_at_checked(json_bytes))) {
+        Some((_, Some((json, attachment)))) => {
+            Ok(RawFrame { framing: Framing::Length, json, attachment: Some(attachment) })
+        }
+        Some((json_bytes, None)) => Err(FramingError::Attachment { bytes: frame.len(), json_bytes }),
+        None => Err(FramingError::Attachment { bytes: frame.len(), json_bytes: 0 }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Owned = Result<(Vec<u8>, Option<Vec<u8>>), FramingError>;
+
+    /// A frame without an attachment.
+    fn json(text: &str) -> Owned {
+        Ok(text).map(|text| (text.into(), None))
+    }
+
+    /// What comes out of a stream that arrives in chunks of a size.
+    fn decode(stream: &[u8], size: usize, max: usize, mode: Mode) -> Vec<Owned> {
+        let mut decoder = Decoder { mode, ..Decoder::new(max) };
+        let mut frames = Vec::new();
+        for chunk in stream.chunks(size) {
+            decoder.input().extend_from_slice(chunk);
+            while let Some(frame) = decoder.next_frame() {
+                frames.push(frame.map(|frame| (frame.json.to_vec(), frame.attachment.map(<[u8]>::to_vec))));
+            }
+            assert!(decoder.buffer.len() <= max + size + 4, "holds {} bytes", decoder.buffer.len());
+        }
+        frames
+    }
+
+    fn too_long(bytes: usize) -> Owned {
+        Err(FramingError::TooLong { bytes, max_frame_bytes: 10 })
+    }
+
+    #[test]
+    fn the_size_of_the_chunks_makes_no_difference_to_lines() {
+        let stream = b"one\n\nthree\n0123456789\n0123456789A\nnext\n01234567890123456789\nlast\nrest";
+        let expected = [
+            json("one"),
+            json(""),
+            json("three"),
+            json("0123456789"),
+            too_long(11),
+            json("next"),
+            too_long(20),
+            json("last"),
+        ];
+        for size in 1..=stream.len() {
+            assert_eq!(decode(stream, size, 10, Mode::Unknown), expected, "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn the_size_of_the_chunks_makes_no_difference_to_lengths() {
+        let mut stream = Vec::new();
+        for text in ["one", "", "0123456789", "0123456789A", "next", "01234567890123456789"] {
+            stream.extend_from_slice(&u32::try_from(text.len()).unwrap().to_le_bytes());
+            stream.extend_from_slice(text.as_bytes());
+        }
+        // With an attachment, with an empty one, and two that contradict themselves.
+        for frame in [&b"\x02\0\0\0{}\n\0"[..], b"\x02\0\0\0{}", b"\x02\0\0\0{", b"\x02"] {
+            stream.extend_from_slice(&(u32::try_from(frame.len()).unwrap() | ATTACHED).to_le_bytes());
+            stream.extend_from_slice(frame);
+        }
+        stream.extend_from_slice(b"\x04\0\0\0last\x09\0\0\0rest");
+        let expected = [
+            json("one"),
+            json(""),
+            json("0123456789"),
+            too_long(11),
+            json("next"),
+            too_long(20),
+            Ok((b"{}".to_vec(), Some(b"\n\0".to_vec()))),
+            Ok((b"{}".to_vec(), Some(Vec::new()))),
+            Err(FramingError::Attachment { bytes: 5, json_bytes: 2 }),
+            Err(FramingError::Attachment { bytes: 1, json_bytes: 0 }),
+            json("last"),
+        ];
+        for size in 1..=stream.len() {
+            assert_eq!(decode(&stream, size, 10, Mode::Unknown), expected, "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn lines_come_until_the_first_length() {
+        let stream = b"{\"a\":1}\n\n0123456789A\n{}\r\n\x02\0\0\0{}\x06\0\0\x80\x02\0\0\0{}\x02\0\0\0{}";
+        let expected = [
+            json("{\"a\":1}"),
+            json(""),
+            too_long(11),
+            json("{}\r"),
+            json("{}"),
+            Ok((b"{}".to_vec(), Some(Vec::new()))),
+            json("{}"),
+        ];
+        for size in 1..=stream.len() {
+            assert_eq!(decode(stream, size, 10, Mode::UntilLength), expected, "in chunks of {size}");
+        }
+        // The first length may have an attachment.
+        let stream = b"{\"a\":1}\n\x06\0\0\x80\x02\0\0\0{}";
+        let expected = [json("{\"a\":1}"), Ok((b"{}".to_vec(), Some(Vec::new())))];
+        assert_eq!(decode(stream, 1, 10, Mode::UntilLength), expected);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (framing, attachment) in
+            [(Framing::Line, None), (Framing::Length, None), (Framing::Length, Some(&b"\x00\nraw"[..]))]
+        {
+            let mut stream = Vec::new();
+            let bytes = framing.write(&"text", attachment, &mut stream);
+            let again = framing.write(&"text", attachment, &mut stream);
+            assert_eq!(bytes, again);
+            let mode = Mode::Known(framing);
+            let frame = Ok((b"\"text\"".to_vec(), attachment.map(<[u8]>::to_vec)));
+            assert_eq!(decode(&stream, 1, bytes, mode), [frame.clone(), frame], "{framing:?}");
+            let too_long = FramingError::TooLong { bytes, max_frame_bytes: bytes - 1 };
+            assert_eq!(decode(&stream, 1, bytes - 1, mode)[0], Err(too_long), "the limit counts what is written");
+        }
+    }
+}
