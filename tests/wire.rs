@@ -196,7 +196,7 @@ fn a_handler_knows_who_asks() {
     let expected = json!({
         "topic": "context", "trace_id": "t-1", "source_module": "caller:1.0.0", "priority": 3,
         "timestamp": { "secs_since_epoch": 1_234_567_890, "nanos_since_epoch": 0 },
-        "ttl": { "secs": 1, "nanos": 500_000_000 }, "module_id": "m:1.0.0/instance-001", "directory": data["directory"],
+        "ttl": { "secs": 1, "nanos": 500_000_000 }, "name": null, "module_id": "m:1.0.0/instance-001", "directory": data["directory"],
     });
     assert_eq!(*data, expected);
 

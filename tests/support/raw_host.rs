@@ -25,12 +25,23 @@ impl RawHost {
     /// If it does not.
     #[must_use]
     pub fn start(program: &Path) -> Self {
+        Self::start_with(program, &[])
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Panics
+    ///
+    /// If it does not connect.
+    #[must_use]
+    pub fn start_with(program: &Path, environment: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let listener = UnixListener::bind(&socket).unwrap();
         let module = Command::new(program)
             .env("IXT_IPC_SOCKET", &socket)
             .env("IXT_MODULE_ID", "fixture:1.0.0/instance-001")
+            .envs(environment.iter().copied())
             .current_dir(dir.path())
             .stderr(Stdio::piped())
             .spawn()
@@ -70,6 +81,47 @@ impl RawHost {
         assert!(line.ends_with('\n'), "the connection ended within a line: {line:?}");
         line.pop();
         line
+    }
+
+    /// Sends a frame whose length stands before it.
+    ///
+    /// # Panics
+    ///
+    /// If the module has closed its connection.
+    pub fn send_length(&mut self, json: &str) {
+        self.send_raw(&u32::try_from(json.len()).unwrap().to_le_bytes());
+        self.send_raw(json.as_bytes());
+    }
+
+    /// Sends a frame with an attachment.
+    ///
+    /// # Panics
+    ///
+    /// If the module has closed its connection.
+    pub fn send_attached(&mut self, json: &str, attachment: &[u8]) {
+        let length = u32::try_from(4 + json.len() + attachment.len()).unwrap() | 1 << 31;
+        self.send_raw(&length.to_le_bytes());
+        self.send_length(json);
+        self.send_raw(attachment);
+    }
+
+    /// The next frame from the module, whose length stands before it.
+    ///
+    /// # Panics
+    ///
+    /// If the module closes its connection instead.
+    pub fn receive_length(&mut self) -> String {
+        let mut length = [0; 4];
+        self.reader.read_exact(&mut length).unwrap();
+        let mut json = vec![0; u32::from_le_bytes(length) as usize];
+        self.reader.read_exact(&mut json).unwrap();
+        String::from_utf8(json).unwrap()
+    }
+
+    /// The module's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.module.id()
     }
 
     /// Sends a line and returns the next one from the module.

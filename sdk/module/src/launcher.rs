@@ -162,6 +162,8 @@ impl Limits {
 /// Serves the host at the other end of the connection until one of the two ends it.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
+    #[cfg(feature = "tracing")]
+    crate::tracing::install();
     let signals = Signals::new()?;
     let outgoing = Arc::new(Outgoing::new(Socket::new(&stream, &tokio)));
     let turns = Arc::new(Turns::new(tokio.clone()));

@@ -84,6 +84,8 @@ pub use services::bus::{Bus, Call};
 pub use services::call::Caller;
 pub use services::kv::{self, Kv};
 pub use services::log::{LogLine, log, log_error};
+#[cfg(feature = "tracing")]
+pub use services::tracing;
 pub use text_enum::UnknownValue;
 pub use topic::UnknownTopic;
 

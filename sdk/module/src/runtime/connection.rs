@@ -18,7 +18,8 @@ use crate::log_error;
 use crate::runtime::executor::{Executor as _, run};
 use crate::runtime::outgoing::{Sink, read_as};
 use crate::runtime::session::{Expect, Session};
-use crate::runtime::turns::{Look, Next, Turns};
+use crate::runtime::turn::Look;
+use crate::runtime::turns::{Left, Turns};
 
 /// The way out.
 #[derive(Debug)]
@@ -111,15 +112,15 @@ impl Connection {
         outgoing.flush();
         loop {
             match self.turns.next(number) {
-                Next::Poll(runnable) => run(runnable),
-                Next::Leave => return outgoing.flush(),
-                Next::Read => {
+                Ok(Some(handler)) => run(handler),
+                Ok(None) => {
                     if !self.take_frame() {
                         // From here on, this is a thread like any other.
                         read_as(0);
                         return self.session.host_gone();
                     }
                 }
+                Err(Left) => return outgoing.flush(),
             }
         }
     }
@@ -160,6 +161,7 @@ impl Connection {
                         self.turns.wake_at(next);
                     }
                 }
+                Look::Wait(_) => {}
                 Look::Leave => return,
             }
         }

@@ -341,7 +341,10 @@ impl Unanswered {
 async fn handle(answer: Answer, request: Request, service: Arc<dyn Serve>) {
     let (context, kind) = (request.context().clone(), request.kind());
     let what = HandlerOf(kind, &context);
-    let reply = Scope::of(&context).enclose(caught(&what, async { service.handle(request).await })).await;
+    let work = Scope::of(&context).enclose(caught(&what, async { service.handle(request).await }));
+    #[cfg(feature = "tracing")]
+    let work = tracing::Instrument::instrument(work, crate::tracing::request_span(&context));
+    let reply = work.await;
     if let Err(error) = &reply {
         // Of an event nobody waits for the answer.
         if kind == Kind::Event {

@@ -3,7 +3,8 @@
 //! - `session`: what each frame of the host means.
 //! - `in_flight`: the requests that are not answered yet; `queue`: those that wait; `stats`: those that were.
 //! - `outgoing`: the way back.
-//! - `executor`: what runs all that; in a process that is `turns` and `connection`, the threads;
+//! - `executor`: what runs all that; in a process that is `connection`, the threads, and
+//!   `turn`, whose turn it is;
 //!   in a test `single`, a task.
 
 pub(crate) mod connection;
@@ -13,9 +14,12 @@ mod outgoing;
 mod panic;
 mod queue;
 pub(crate) mod session;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod single;
 mod stats;
+#[cfg(test)]
+mod tests;
+mod turn;
 pub(crate) mod turns;
 
 pub(crate) use in_flight::{Limits, Slot};

@@ -335,3 +335,144 @@ impl Logs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_protocol::Decoder;
+
+    use super::*;
+
+    /// Takes everything, or nothing until it is told to.
+    #[derive(Debug, Default, Clone)]
+    struct Fake(Arc<Mutex<FakeState>>);
+
+    #[derive(Default)]
+    struct FakeState {
+        full: bool,
+        written: Vec<u8>,
+        writes: usize,
+        waits: Option<(Vec<u8>, Done)>,
+    }
+
+    type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+    impl Debug for FakeState {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("FakeState")
+        }
+    }
+
+    impl Sink for Fake {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.lock().unwrap();
+            state.writes += 1;
+            // What is full takes a piece of it.
+            let taken = if state.full { 3 } else { bytes.len() };
+            state.written.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn write_later(&self, bytes: Vec<u8>, from: usize, done: Done) {
+            let waits = &mut self.0.lock().unwrap().waits;
+            assert!(waits.is_none(), "two write at once");
+            *waits = Some((bytes[from..].to_vec(), done));
+        }
+    }
+
+    impl Fake {
+        fn set_full(&self, full: bool) {
+            self.0.lock().unwrap().full = full;
+        }
+
+        /// The one who waits goes on.
+        fn resume(&self) {
+            let (rest, done) = self.0.lock().unwrap().waits.take().expect("somebody waits");
+            self.0.lock().unwrap().written.extend(rest);
+            done(Ok(()));
+        }
+
+        /// What was written, frame by frame.
+        fn frames(&self) -> Vec<String> {
+            let mut decoder = Decoder::new(usize::MAX);
+            decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
+            let mut frames = Vec::new();
+            while let Some(frame) = decoder.next_frame() {
+                frames.push(String::from_utf8(frame.unwrap().json.to_vec()).unwrap());
+            }
+            frames
+        }
+    }
+
+    fn log_line(message: &str) -> Log<'_> {
+        Log { level: LogLevel::Info, message: message.into(), fields: None, trace_id: "".into() }
+    }
+
+    #[test]
+    fn while_the_host_takes_nothing_replies_wait_and_the_oldest_log_lines_go() {
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        outgoing.set_limits(100_000, true);
+        sink.set_full(true);
+        outgoing.reply(Some(1), &Err(Error::internal("first")));
+        let message = "x".repeat(LOG_BYTES / 10);
+        for number in 0..25 {
+            assert!(outgoing.log(log_line(&format!("{number} {}", &message[..90_000]))));
+            outgoing.reply(Some(100 + number), &Err(Error::internal("more")));
+        }
+        sink.set_full(false);
+        sink.resume();
+        let frames = sink.frames();
+        let replies = frames.iter().filter(|frame| frame.contains(r#""type":"error""#)).count();
+        assert_eq!(replies, 26);
+        let told = frames.iter().position(|frame| frame.contains("log lines were dropped here")).expect("it is told");
+        assert!(frames[told].contains("14 log lines"), "{}", frames[told]);
+        let kept: Vec<_> = frames[told + 1..].iter().map(|frame| &frame[40..43]).collect();
+        assert_eq!(kept, (14..25).map(|number| format!("{number} ")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_thread_that_reads_writes_once_for_all_that_it_has_read() {
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        let reply = |id| outgoing.reply(Some(id), &Err(Error::internal("no")));
+        outgoing.defer_for(7);
+        reply(1);
+        assert_eq!(sink.0.lock().unwrap().writes, 1, "another thread writes at once");
+        read_as(7);
+        reply(2);
+        reply(3);
+        assert_eq!(sink.0.lock().unwrap().writes, 1);
+        outgoing.flush();
+        assert_eq!(sink.0.lock().unwrap().writes, 2);
+        for id in 0..1000 {
+            reply(id);
+        }
+        assert!(sink.0.lock().unwrap().writes > 2, "it doesn't wait for ever");
+        // Its turn is another's.
+        outgoing.flush();
+        outgoing.defer_for(8);
+        let writes = sink.0.lock().unwrap().writes;
+        reply(4);
+        assert_eq!(sink.0.lock().unwrap().writes, writes + 1);
+        read_as(0);
+        assert_eq!(sink.frames().len(), 1004);
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_still_to_be_written() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let sink = Fake::default();
+            let outgoing = Arc::new(Outgoing::new(sink.clone()));
+            sink.set_full(true);
+            outgoing.reply(Some(1), &Err(Error::internal("last")));
+            let mut closed = std::pin::pin!(outgoing.close());
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(closed.as_mut().poll(cx).is_pending())).await);
+            sink.set_full(false);
+            sink.resume();
+            closed.await;
+            assert_eq!(sink.frames().len(), 1);
+            assert!(!outgoing.log(log_line("nobody reads it")));
+        });
+    }
+}

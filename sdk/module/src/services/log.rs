@@ -20,12 +20,12 @@ use crate::services::call::sealed::Sealed as _;
 
 /// Logs an informational message (seeds: `log`).
 pub fn log(message: impl Display) {
-    write(LogLevel::Info, &message.to_string(), None);
+    LogLine::new(LogLevel::Info, message).write();
 }
 
 /// Logs an error (seeds: `log_error`).
 pub fn log_error(message: impl Display) {
-    write(LogLevel::Error, &message.to_string(), None);
+    LogLine::new(LogLevel::Error, message).write();
 }
 
 /// A line for the log, with fields for programs.
@@ -57,7 +57,8 @@ impl LogLine {
 
     /// Logs it. Never waits: if the host is slow, the oldest lines are dropped, and how many is told.
     pub fn write(self) {
-        write(self.level, &self.message, Some(self.fields).filter(|fields| !fields.is_empty()));
+        let fields = Some(self.fields).filter(|fields| !fields.is_empty());
+        write(Line { level: self.level, message: &self.message, fields, trace_id: None });
     }
 }
 
@@ -117,12 +118,22 @@ impl Scope {
     }
 }
 
-pub(crate) fn write(level: LogLevel, message: &str, fields: Option<Map<String, Value>>) {
+/// What is to be logged.
+pub(crate) struct Line<'a> {
+    pub(crate) level: LogLevel,
+    pub(crate) message: &'a str,
+    pub(crate) fields: Option<Map<String, Value>>,
+    /// That of the message that is handled, if it is not known better.
+    pub(crate) trace_id: Option<&'a str>,
+}
+
+pub(crate) fn write(line: Line<'_>) {
+    let Line { level, message, fields, trace_id } = line;
     let fields = fields.map(|fields| to_raw_value(&fields).expect("a map of JSON values is JSON"));
     if let Some(scope) = Scope::current()
         && let Some(outgoing) = scope.outgoing.upgrade()
     {
-        let trace_id = scope.trace_id.as_deref().unwrap_or_default().into();
+        let trace_id = trace_id.or(scope.trace_id.as_deref()).unwrap_or_default().into();
         if outgoing.log(Log { level, message: message.into(), fields: fields.as_deref(), trace_id }) {
             return;
         }

@@ -4,3 +4,5 @@ pub(crate) mod bus;
 pub(crate) mod call;
 pub mod kv;
 pub(crate) mod log;
+#[cfg(feature = "tracing")]
+pub mod tracing;

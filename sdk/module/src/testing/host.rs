@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::kv::Store;
@@ -94,8 +94,12 @@ impl Host {
     }
 
     async fn start_any(self, module: Box<dyn Start>, limits: crate::runtime::Limits, config: &Value) -> Result<Module> {
+        #[cfg(feature = "tracing")]
+        crate::tracing::install();
         let (wire, session) = connect(module, String::new(), limits, Handle::current());
-        let session = tokio::spawn(session);
+        let ended = Arc::new(SetOnce::new());
+        let told = Arc::clone(&ended);
+        tokio::spawn(async move { told.set(session.await) });
         let end = Arc::new(HostEnd {
             to_module: Mutex::new(Some(wire.to_module)),
             stubs: self.stubs,
@@ -115,7 +119,7 @@ impl Host {
         });
         let (_, reply) = end.send(init);
         answered(reply).await?;
-        Ok(Module::new(end, session))
+        Ok(Module::new(end, ended))
     }
 }
 

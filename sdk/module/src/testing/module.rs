@@ -8,7 +8,7 @@ use std::time::Duration;
 use ixt_protocol::{Context, Handle, HostFrame, LogLevel, Message, Priority, Shutdown, read_json};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
+use tokio::sync::SetOnce;
 
 use super::host::{HostEnd, answered};
 use crate::module::{FromPayload, IntoPayload};
@@ -18,7 +18,7 @@ use crate::{Error, Event, Health, Result, Service};
 /// A module that has started. Dropped, its host is gone.
 pub struct Module {
     host: Arc<HostEnd>,
-    session: JoinHandle<End>,
+    ended: Arc<SetOnce<End>>,
 }
 
 /// A log line of the module.
@@ -58,8 +58,8 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    pub(super) fn new(host: Arc<HostEnd>, session: JoinHandle<End>) -> Self {
-        Self { host, session }
+    pub(super) fn new(host: Arc<HostEnd>, ended: Arc<SetOnce<End>>) -> Self {
+        Self { host, ended }
     }
 
     /// Calls one of the module's services when it is awaited. Dropped before the reply, it is cancelled.
@@ -97,7 +97,7 @@ impl Module {
     /// # Errors
     ///
     /// Those of `Handler::shutdown`.
-    pub async fn shutdown(self) -> Result<()> {
+    pub async fn shutdown(&self) -> Result<()> {
         self.shutdown_within(Duration::from_secs(5)).await
     }
 
@@ -106,20 +106,20 @@ impl Module {
     /// # Errors
     ///
     /// Those of `Handler::shutdown`.
-    pub async fn shutdown_within(mut self, grace: Duration) -> Result<()> {
+    pub async fn shutdown_within(&self, grace: Duration) -> Result<()> {
         let (_, reply) =
             self.host.send(HostFrame::Shutdown(Shutdown { grace_ms: u64::try_from(grace.as_millis()).ok() }));
         answered(reply).await?;
-        match (&mut self.session).await {
-            Ok(End::Clean) => Ok(()),
-            _ => Err(Error::internal("the module has answered that it has shut down, but did not end well")),
+        match self.ended.wait().await {
+            End::Clean => Ok(()),
+            End::Failed => Err(Error::internal("the module has answered that it has shut down, but did not end well")),
         }
     }
 
     /// Closes the connection, as a host that dies does, and waits until the module has ended.
-    pub async fn hang_up(mut self) {
+    pub async fn hang_up(&self) {
         self.host.hang_up();
-        let _ = (&mut self.session).await;
+        self.ended.wait().await;
     }
 
     /// What the module has logged so far.

@@ -1,0 +1,389 @@
+//! Whose turn it is to read. Handlers are polled by the thread that has read their message, which is what makes small ones
+//! fast; but a handler may compute or block, and then this thread doesn't read. So the turn is taken from a thread that has
+//! polled one handler for too long, and given to a new one; the old one ends when its handler lets it.
+//!
+//! This is the state alone, with the time and the threads' numbers given to it; `turns` puts it under a lock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A handler that is polled for longer than this loses its thread the turn. With the time between two looks at it, the time
+/// to start a thread, and a busy machine, it stays below the 10 ms that the documentation promises.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(3);
+/// The time between two looks, while handlers are polled.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// After so many looks at which nothing was polled, nobody looks any more until something is.
+const QUIET_LOOKS: u32 = 100;
+/// Handlers that together take longer than this, before the thread reads again, are polled elsewhere.
+pub(crate) const BURST: Duration = Duration::from_millis(1);
+
+/// The turn, and what its thread has to do. `R` is a handler that is to be polled.
+#[derive(Debug)]
+pub(crate) struct Turn<R> {
+    /// The number of the thread whose turn it is.
+    holder: u64,
+    /// Since when it polls a handler.
+    polling: Option<Instant>,
+    /// When it began to poll, since it has read.
+    burst: Option<Instant>,
+    /// Handlers that it has to poll.
+    ready: VecDeque<R>,
+    /// Somebody looks every now and then whether it is stuck.
+    watched: bool,
+    /// At how many looks in a row nothing was polled.
+    quiet: u32,
+    /// A thread is on its way to take the turn from one that is stuck.
+    taking: bool,
+    /// When deadlines have to be looked at.
+    deadline: Option<Instant>,
+    ended: bool,
+}
+
+/// What the thread that reads does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<R> {
+    /// Polls this handler. If nobody is `watched`, somebody is to be told to look.
+    Poll { handler: R, watched: bool },
+    /// Hands these to others, then takes the next frame.
+    Read { others: VecDeque<R> },
+    /// It is not its turn any more.
+    Leave,
+}
+
+/// What the one who looks does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Starts a thread that [takes](Turn::take) the turn under this number from one that is stuck.
+    TakeOver(u64),
+    /// Answers the requests whose time is over.
+    Expire,
+    /// Looks again after this time, or when it is told to.
+    Wait(Option<Duration>),
+    /// The session has ended.
+    Leave,
+}
+
+impl<R> Turn<R> {
+    /// The turn of the thread with the number 1.
+    pub(crate) fn first() -> Self {
+        Self {
+            holder: 1,
+            polling: None,
+            burst: None,
+            ready: VecDeque::new(),
+            watched: false,
+            quiet: 0,
+            taking: false,
+            deadline: None,
+            ended: false,
+        }
+    }
+
+    /// What the thread with this number does next; it has done what it was told before. Asks for the time only if that
+    /// matters.
+    pub(crate) fn next(&mut self, number: u64, now: impl FnOnce() -> Instant) -> Next<R> {
+        if self.holder != number {
+            return Next::Leave;
+        }
+        self.polling = None;
+        if self.ready.is_empty() {
+            return Next::Read { others: VecDeque::new() };
+        }
+        let now = now();
+        let burst = *self.burst.get_or_insert(now);
+        if now.duration_since(burst) >= BURST {
+            return Next::Read { others: std::mem::take(&mut self.ready) };
+        }
+        match self.ready.pop_front() {
+            None => Next::Read { others: VecDeque::new() },
+            Some(handler) => {
+                self.polling = Some(now);
+                Next::Poll { handler, watched: std::mem::replace(&mut self.watched, true) }
+            }
+        }
+    }
+
+    /// The thread is about to wait for the host.
+    pub(crate) fn waits(&mut self) {
+        self.burst = None;
+    }
+
+    /// A handler is to be polled, says the thread with this number: by itself, if it is its turn. Otherwise the handler is
+    /// given back, to be polled elsewhere.
+    pub(crate) fn schedule(&mut self, number: u64, handler: R) -> Option<R> {
+        if self.holder == number {
+            self.ready.push_back(handler);
+            return None;
+        }
+        Some(handler)
+    }
+
+    /// Deadlines are to be looked at by this time. Tells whether that is sooner than was known.
+    pub(crate) fn wake_at(&mut self, time: Instant) -> bool {
+        let sooner = self.deadline.is_none_or(|deadline| time < deadline);
+        if sooner {
+            self.deadline = Some(time);
+        }
+        sooner
+    }
+
+    /// What has to be done about a thread that is stuck, or about a deadline.
+    pub(crate) fn look(&mut self, now: Instant) -> Look {
+        if self.ended {
+            return Look::Leave;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            return Look::Expire;
+        }
+        match self.polling {
+            Some(since) if !self.taking && now.duration_since(since) >= PATIENCE => {
+                self.taking = true;
+                return Look::TakeOver(self.holder + 1);
+            }
+            Some(_) => self.quiet = 0,
+            None => self.quiet += 1,
+        }
+        if self.quiet > QUIET_LOOKS {
+            self.watched = false;
+            self.quiet = 0;
+        }
+        let until_deadline = self.deadline.map(|deadline| deadline.duration_since(now));
+        Look::Wait(self.watched.then_some(LOOK_EVERY).into_iter().chain(until_deadline).min())
+    }
+
+    /// Takes the turn under this number. False if there is no need any more.
+    pub(crate) fn take(&mut self, number: u64, now: Instant) -> bool {
+        self.taking = false;
+        let stuck = self.polling.is_some_and(|since| now.duration_since(since) >= PATIENCE);
+        if !stuck || self.holder + 1 != number {
+            return false;
+        }
+        self.holder = number;
+        self.polling = None;
+        self.burst = None;
+        true
+    }
+
+    /// No thread could be started to take the turn: it is tried again, but not at once.
+    pub(crate) fn take_later(&mut self, now: Instant) {
+        self.taking = false;
+        self.polling = self.polling.map(|_| now);
+    }
+
+    /// Ends the turns. What the thread had still to poll is polled elsewhere.
+    pub(crate) fn end(&mut self) -> VecDeque<R> {
+        self.ended = true;
+        self.holder += 1;
+        std::mem::take(&mut self.ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll(turn: &mut Turn<u32>, number: u64, now: Instant) -> Next<u32> {
+        turn.next(number, || now)
+    }
+
+    fn read() -> Next<u32> {
+        Next::Read { others: VecDeque::new() }
+    }
+
+    #[test]
+    fn the_holder_polls_what_it_has_woken_and_others_poll_the_rest() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        assert_eq!(poll(&mut turn, 1, now), read());
+        assert_eq!(turn.schedule(1, 10), None);
+        assert_eq!(turn.schedule(0, 20), Some(20));
+        assert_eq!(turn.schedule(1, 11), None);
+        assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 10, watched: false });
+        assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 11, watched: true });
+        assert_eq!(poll(&mut turn, 1, now), read());
+        assert_eq!(poll(&mut turn, 2, now), Next::Leave);
+    }
+
+    #[test]
+    fn many_handlers_that_take_long_together_are_polled_elsewhere_until_the_thread_has_read() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        for handler in 0..3 {
+            turn.schedule(1, handler);
+        }
+        assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 0, watched: false });
+        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Read { others: VecDeque::from([1, 2]) });
+        turn.schedule(1, 3);
+        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Read { others: VecDeque::from([3]) });
+        turn.waits();
+        turn.schedule(1, 4);
+        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Poll { handler: 4, watched: true });
+    }
+
+    #[test]
+    fn a_thread_that_is_stuck_loses_its_turn_with_what_it_had_to_do() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        turn.schedule(1, 10);
+        turn.schedule(1, 11);
+        assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 10, watched: false });
+        assert_eq!(turn.look(now), Look::Wait(Some(LOOK_EVERY)));
+        let late = now + PATIENCE;
+        assert_eq!(turn.look(late), Look::TakeOver(2));
+        assert_eq!(turn.look(late), Look::Wait(Some(LOOK_EVERY)), "one thread is enough");
+        // What the stuck thread wakes before the turn is taken goes with it.
+        assert_eq!(turn.schedule(1, 12), None);
+        assert!(turn.take(2, late));
+        assert_eq!(turn.schedule(1, 13), Some(13));
+        assert_eq!(poll(&mut turn, 1, late), Next::Leave);
+        assert_eq!(poll(&mut turn, 2, late), Next::Poll { handler: 11, watched: true });
+        assert_eq!(poll(&mut turn, 2, late), Next::Poll { handler: 12, watched: true });
+    }
+
+    #[test]
+    fn a_thread_that_came_free_in_time_keeps_its_turn() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        turn.schedule(1, 10);
+        poll(&mut turn, 1, now);
+        assert_eq!(turn.look(now + PATIENCE), Look::TakeOver(2));
+        assert_eq!(poll(&mut turn, 1, now + PATIENCE), read());
+        assert!(!turn.take(2, now + PATIENCE));
+        assert_eq!(poll(&mut turn, 1, now), read());
+    }
+
+    #[test]
+    fn a_turn_that_no_thread_could_take_is_taken_later() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        turn.schedule(1, 10);
+        poll(&mut turn, 1, now);
+        let late = now + PATIENCE;
+        assert_eq!(turn.look(late), Look::TakeOver(2));
+        turn.take_later(late);
+        assert_eq!(turn.look(late), Look::Wait(Some(LOOK_EVERY)));
+        assert_eq!(turn.look(late + PATIENCE), Look::TakeOver(2));
+    }
+
+    #[test]
+    fn nobody_looks_while_nothing_happens() {
+        let (mut turn, now) = (Turn::<u32>::first(), Instant::now());
+        assert_eq!(turn.look(now), Look::Wait(None));
+        turn.schedule(1, 10);
+        poll(&mut turn, 1, now);
+        poll(&mut turn, 1, now);
+        let looks = (0..1000).filter(|_| turn.look(now) == Look::Wait(Some(LOOK_EVERY))).count();
+        assert!(looks > 10 && looks < 200, "{looks}");
+        turn.schedule(1, 11);
+        assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 11, watched: false }, "it has to be told");
+    }
+
+    #[test]
+    fn deadlines_are_looked_at_in_time() {
+        let (mut turn, now) = (Turn::<u32>::first(), Instant::now());
+        let second = Duration::from_secs(1);
+        assert!(turn.wake_at(now + 2 * second));
+        assert!(turn.wake_at(now + second));
+        assert!(!turn.wake_at(now + 3 * second), "it looks before that anyway");
+        assert_eq!(turn.look(now), Look::Wait(Some(second)));
+        assert_eq!(turn.look(now + second), Look::Expire);
+        assert_eq!(turn.look(now + second), Look::Wait(None));
+    }
+
+    /// Under every order in which the threads can come by: a handler is polled exactly once, and a frame that was deferred
+    /// is written. The lock is loom's, the state is the real one.
+    #[test]
+    fn nothing_is_lost_or_done_twice_when_a_turn_is_taken() {
+        use loom::sync::{Arc, Mutex};
+        use loom::thread;
+
+        struct World {
+            turn: Turn<u32>,
+            now: Instant,
+            polled: Vec<u32>,
+            /// The thread for which frames may be deferred (`outgoing`), and what it has not written.
+            deferring: u64,
+            unwritten: u32,
+        }
+
+        /// As `connection` does it, up to where it would wait for the host.
+        fn read(world: &Mutex<World>, number: u64, stuck: impl Fn()) {
+            {
+                let mut world = world.lock().unwrap();
+                world.deferring = number;
+                world.unwritten = 0;
+            }
+            loop {
+                let mut guard = world.lock().unwrap();
+                let now = guard.now;
+                match guard.turn.next(number, || now) {
+                    Next::Leave => return guard.unwritten = 0,
+                    Next::Poll { handler, .. } => {
+                        guard.polled.push(handler);
+                        drop(guard);
+                        if handler == 10 {
+                            stuck();
+                            // It wakes another handler, and answers.
+                            let mut guard = world.lock().unwrap();
+                            if let Some(other) = guard.turn.schedule(number, 20) {
+                                guard.polled.push(other);
+                            }
+                            drop(guard);
+                            let mut guard = world.lock().unwrap();
+                            guard.unwritten += 1;
+                            if guard.deferring != number {
+                                guard.unwritten = 0;
+                            }
+                        }
+                    }
+                    Next::Read { others } => {
+                        guard.polled.extend(others);
+                        drop(guard);
+                        let mut guard = world.lock().unwrap();
+                        guard.unwritten = 0;
+                        guard.turn.waits();
+                        return;
+                    }
+                }
+            }
+        }
+
+        loom::model(|| {
+            let now = Instant::now();
+            let mut turn = Turn::first();
+            turn.schedule(1, 10);
+            turn.schedule(1, 11);
+            let world = World { turn, now, polled: Vec::new(), deferring: 0, unwritten: 0 };
+            let world = Arc::new(Mutex::new(world));
+            let watch = {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let look = {
+                        let mut world = world.lock().unwrap();
+                        let now = world.now;
+                        world.turn.look(now)
+                    };
+                    if let Look::TakeOver(number) = look {
+                        let taken = {
+                            let mut world = world.lock().unwrap();
+                            let now = world.now;
+                            world.turn.take(number, now)
+                        };
+                        if taken {
+                            read(&world, number, || ());
+                        }
+                    }
+                })
+            };
+            // The clock jumps while the handler is polled, so that it counts as stuck.
+            read(&world, 1, || {
+                let mut world = world.lock().unwrap();
+                world.now += PATIENCE;
+            });
+            watch.join().unwrap();
+            let world = world.lock().unwrap();
+            let mut polled = world.polled.clone();
+            polled.sort_unstable();
+            assert_eq!(polled, [10, 11, 20]);
+            assert_eq!(world.unwritten, 0, "a reply waits for a thread that has left");
+        });
+    }
+}

@@ -1,0 +1,379 @@
+//! What a module's process does under load, with handlers that block, and with signals: again a host made of raw bytes.
+
+use std::process::Command;
+
+use ixt_tests::{RawHost, base64, build, entered, fixture, parse};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+fn send(host: &mut RawHost, id: u64, topic: &str, payload: &str) {
+    let payload = base64(payload.as_bytes());
+    host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{payload}"}}}}"#));
+}
+
+/// The fixture, which handles so many requests at once.
+fn limited(max_concurrency: &str) -> RawHost {
+    let mut host = RawHost::start_with(&build("fixture"), &[("IXT_MAX_CONCURRENCY", max_concurrency)]);
+    host.init(r#"{"token":"t"}"#);
+    host
+}
+
+/// What the SDK adds to the answer to a health check.
+fn health(host: &mut RawHost) -> Value {
+    parse(&host.ask(r#"{"type":"health_check","id":900}"#))["data"]["ixt"].take()
+}
+
+/// The ids and codes of the next replies, sorted by id.
+fn replies(host: &mut RawHost, number: usize) -> Vec<(u64, Option<String>)> {
+    let mut replies: Vec<_> = (0..number)
+        .map(|_| {
+            let reply = parse(&host.receive());
+            (reply["id"].as_u64().unwrap(), reply["code"].as_str().map(str::to_owned))
+        })
+        .collect();
+    replies.sort();
+    replies
+}
+
+fn signal(host: &RawHost, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(host.pid()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn handlers_that_block_their_threads_hold_up_nothing() {
+    for when in ["first", "after-call", "after-timer"] {
+        let mut host = fixture();
+        for id in 10..26 {
+            send(&mut host, id, "jam", &format!(r#"{{"when":"{when}"}}"#));
+            if when == "after-call" {
+                let call = parse(&host.receive());
+                assert_eq!((&call["service"], &call["context"]["parent"]), (&json!("kv_store"), &json!(id)), "{call}");
+                let call = &call["id"];
+                host.send(&format!(
+                    r#"{{"type":"service_response","id":{call},"success":true,"data":{{"exists":true}}}}"#
+                ));
+            }
+        }
+        // All of them are stuck, and there are more of them than processors.
+        while entered(&mut host) < 16 {}
+        send(&mut host, 30, "raw", "x");
+        assert_eq!(replies(&mut host, 1), [(30, None)], "{when}");
+        send(&mut host, 31, "take", r#"{"sku":"A-1"}"#);
+        let call = parse(&host.receive())["id"].clone();
+        host.send(&format!(
+            r#"{{"type":"service_response","id":{call},"success":true,"data":{{"left":1,"shelf":"low"}}}}"#
+        ));
+        assert_eq!(replies(&mut host, 1), [(31, None)], "{when}");
+        // One that is given up is answered, though nobody can end its thread.
+        host.send(r#"{"type":"cancel","id":10}"#);
+        assert_eq!(replies(&mut host, 1), [(10, Some("CANCELLED".to_owned()))], "{when}");
+        for id in 40..56 {
+            send(&mut host, id, "unjam", "");
+        }
+        let expected: Vec<_> = (11..26).chain(40..56).map(|id| (id, None)).collect();
+        assert_eq!(replies(&mut host, 31), expected, "{when}");
+    }
+}
+
+#[test]
+fn requests_over_the_limit_wait_and_what_is_no_request_does_not() {
+    let mut host = limited("1");
+    send(&mut host, 2, "wait", "");
+    send(&mut host, 3, "raw", "");
+    send(&mut host, 4, "raw", "");
+    let load = health(&mut host);
+    assert_eq!((&load["in_flight"], &load["queued"], &load["max_concurrency"]), (&json!(1), &json!(2), &json!(1)));
+    host.send(r#"{"type":"cancel","id":3}"#);
+    assert_eq!(replies(&mut host, 1), [(3, Some("CANCELLED".to_owned()))]);
+    // Nothing but the cancel of the first lets the other have its turn: what would release it waits behind it.
+    host.send(r#"{"type":"cancel","id":2}"#);
+    assert_eq!(replies(&mut host, 2), [(2, Some("CANCELLED".to_owned())), (4, None)]);
+    assert_eq!(health(&mut host)["in_flight"], 0);
+}
+
+#[test]
+fn a_handler_that_calls_back_is_answered_though_no_other_may_run() {
+    let mut host = limited("1");
+    send(&mut host, 2, "take", r#"{"sku":"A-1"}"#);
+    let call = parse(&host.receive())["id"].clone();
+    for id in 3..100 {
+        send(&mut host, id, "raw", "");
+    }
+    host.send(&format!(
+        r#"{{"type":"service_response","id":{call},"success":true,"data":{{"left":1,"shelf":"low"}}}}"#
+    ));
+    assert_eq!(replies(&mut host, 98), (2..100).map(|id| (id, None)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_queue_refuses_and_says_so() {
+    let mut host = limited("1");
+    send(&mut host, 2, "wait", "");
+    for id in 3..4099 {
+        send(&mut host, id, "raw", "");
+    }
+    send(&mut host, 5000, "raw", "");
+    let reply = parse(&host.receive());
+    let expected = json!({
+        "type": "error", "id": 5000, "code": "RESOURCE_EXHAUSTED", "retryable": true,
+        "message": "the module handles 1 requests, and 4096 more wait",
+    });
+    assert_eq!(reply, expected);
+    host.send(r#"{"type":"cancel","id":2}"#);
+    assert_eq!(replies(&mut host, 4097).len(), 4097);
+}
+
+#[test]
+fn a_thread_that_blocks_for_nobody_still_counts() {
+    let mut host = limited("2");
+    send(&mut host, 2, "jam.blocking", "");
+    while entered(&mut host) < 1 {}
+    host.send(r#"{"type":"cancel","id":2}"#);
+    assert_eq!(replies(&mut host, 1), [(2, Some("CANCELLED".to_owned()))]);
+    send(&mut host, 3, "wait", "");
+    send(&mut host, 4, "raw", "");
+    let load = health(&mut host);
+    assert_eq!((&load["in_flight"], &load["queued"]), (&json!(2), &json!(1)), "{load}");
+    host.send(r#"{"type":"cancel","id":3}"#);
+    assert_eq!(replies(&mut host, 2), [(3, Some("CANCELLED".to_owned())), (4, None)]);
+    // It sees that nobody waits, and its place is free when it ends.
+    send(&mut host, 5, "unjam", "");
+    assert_eq!(replies(&mut host, 1), [(5, None)]);
+    while health(&mut host)["in_flight"] != 0 {}
+}
+
+#[test]
+fn the_limit_is_a_number_above_zero() {
+    for wrong in ["0", "-1", "many", ""] {
+        let mut module = Command::new(build("fixture"));
+        module.env("IXT_IPC_SOCKET", "/nowhere").env("IXT_MAX_CONCURRENCY", wrong);
+        let output = module.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let expected = format!("ERROR IXT_MAX_CONCURRENCY is `{wrong}`, not a number of requests above 0\n");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    }
+    let mut host = RawHost::start_with(&build("fixture"), &[("IXT_MAX_CONCURRENCY", "7")]);
+    let reply = parse(&host.ask(r#"{"type":"init","id":1,"config":{"token":"t"}}"#));
+    assert_eq!(reply["data"]["ixt"]["max_concurrency"], 7, "{reply}");
+}
+
+#[test]
+fn a_host_that_writes_all_before_it_reads_is_read_all_the_same() {
+    let mut host = fixture();
+    // Much more than the socket holds, in either direction.
+    let payload = base64(&vec![b'x'; 100_000]);
+    for id in 2..202 {
+        host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"raw","payload":"{payload}"}}}}"#));
+    }
+    let mut answered: Vec<u64> = (0..200)
+        .map(|_| {
+            let reply = parse(&host.receive());
+            assert_eq!(reply["data"]["result"].as_str().map(str::len), Some(payload.len()));
+            reply["id"].as_u64().unwrap()
+        })
+        .collect();
+    answered.sort_unstable();
+    assert_eq!(answered, (2..202).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_signal_lets_the_module_finish_with_calls_that_still_work() {
+    let mut host = fixture();
+    send(&mut host, 2, "take", r#"{"sku":"A-1"}"#);
+    let call = parse(&host.receive())["id"].clone();
+    signal(&host, Signal::TERM);
+    // From some moment on nothing new is taken.
+    let mut id = 3;
+    loop {
+        send(&mut host, id, "raw", "");
+        let reply = parse(&host.receive());
+        assert_eq!(reply["id"], id);
+        if reply["code"] == "UNAVAILABLE" {
+            break;
+        }
+        id += 1;
+    }
+    host.send(&format!(
+        r#"{{"type":"service_response","id":{call},"success":true,"data":{{"left":1,"shelf":"low"}}}}"#
+    ));
+    let (rest, status, stderr) = host.end();
+    assert_eq!(rest, "{\"type\":\"success\",\"id\":2,\"data\":{\"left\":1,\"shelf\":\"low\"}}\n");
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), "INFO closed\n"));
+}
+
+#[test]
+fn requests_that_wait_are_refused_at_shutdown() {
+    let mut host = limited("1");
+    send(&mut host, 2, "wait", "");
+    send(&mut host, 3, "raw", "");
+    host.send(r#"{"type":"shutdown","id":4,"grace_ms":60000}"#);
+    let reply = parse(&host.receive());
+    assert_eq!((&reply["id"], &reply["code"], &reply["retryable"]), (&json!(3), &json!("UNAVAILABLE"), &json!(true)));
+    host.send(r#"{"type":"cancel","id":2}"#);
+    assert_eq!(replies(&mut host, 2), [(2, Some("CANCELLED".to_owned())), (4, None)]);
+}
+
+#[test]
+fn a_second_signal_ends_the_module_at_once() {
+    let mut host = fixture();
+    send(&mut host, 2, "wait", "");
+    while entered(&mut host) < 1 {}
+    signal(&host, Signal::TERM);
+    // The first one was seen when nothing new is taken any more.
+    while parse(&host.ask(r#"{"type":"health_check","id":3}"#))["code"] != "UNAVAILABLE" {}
+    signal(&host, Signal::TERM);
+    let (_, status, stderr) = host.end();
+    assert_eq!(status.code(), Some(128 + 15));
+    assert!(!stderr.contains("closed"), "{stderr}");
+}
+
+#[test]
+fn the_framing_that_is_offered_is_taken_and_the_first_is_kept() {
+    // Offered: the module takes it, but reads what was sent before the host knew.
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":100000,"framings":["line","length"]}}"#;
+    let handle = r#"{"type":"handle","id":2,"message":{"topic":"raw","payload":"aGk="}}"#;
+    assert_eq!(parse(&host.ask(init))["data"]["ixt"]["framing"], "length");
+    host.send(handle);
+    let hi = r#"{"type":"success","id":2,"data":{"length":2,"result":"aGk="}}"#;
+    assert_eq!(host.receive_length(), hi);
+    host.send_length(handle);
+    assert_eq!(host.receive_length(), hi);
+    let attached = r#"{"type":"handle","id":2,"message":{"topic":"raw"},"attachment":"message.payload"}"#;
+    host.send_attached(attached, b"hi");
+    assert_eq!(host.receive_length(), hi);
+    // An attachment that stands for nothing, or that is not there.
+    host.send_attached(handle, b"hi");
+    assert_eq!(parse(&host.receive_length())["details"]["path"], "attachment");
+    host.send_length(attached);
+    assert_eq!(parse(&host.receive_length())["details"]["path"], "attachment");
+    host.send_attached(&attached.replace("message.payload", "context.trace_id"), b"hi");
+    assert_eq!(parse(&host.receive_length())["details"]["path"], "attachment");
+    // One that is too long is skipped.
+    host.send_attached(attached, &[b'x'; 100_000]);
+    host.send_length(handle);
+    assert_eq!(host.receive_length(), hi);
+    // The answer to a call may have one too.
+    host.send_length(
+        r#"{"type":"handle","id":3,"message":{"topic":"store","payload":"eyJrZXkiOiJrIiwidmFsdWUiOjV9"}}"#,
+    );
+    let call = parse(&host.receive_length());
+    assert_eq!((&call["method"], &call["params"]["key"]), (&json!("get"), &json!("k")), "{call}");
+    let response = r#"{"type":"service_response","id":1,"success":true,"data":{"found":true,"revision":7},"attachment":"data.value"}"#;
+    host.send_attached(response, b"4");
+    let call = parse(&host.receive_length());
+    assert_eq!((&call["method"], &call["params"]["expected_revision"]), (&json!("set"), &json!(7)), "{call}");
+
+    // The host begins with it.
+    let mut host = RawHost::start(&build("fixture"));
+    host.send_length(r#"{"type":"init","id":1,"config":{"token":"t"}}"#);
+    assert_eq!(parse(&host.receive_length())["type"], "success");
+    host.send_attached(attached, b"hi");
+    assert_eq!(host.receive_length(), hi);
+
+    // Frames may be longer than a length can tell: there is only one framing.
+    let mut host = RawHost::start(&build("fixture"));
+    let reply = parse(&host.ask(&init.replace("100000", "150994944")));
+    assert_eq!(reply["data"]["ixt"].get("framing"), None, "{reply}");
+}
+
+#[test]
+fn log_lines_are_frames_for_a_host_that_takes_them() {
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":1000,"features":["log","more"]}}"#;
+    assert_eq!(parse(&host.ask(init))["data"]["ixt"]["features"], json!(["log"]));
+    let payload = base64(br#"{"message":"hello","times":1}"#);
+    host.send(&format!(
+        r#"{{"type":"handle","id":2,"message":{{"topic":"say","payload":"{payload}"}},"context":{{"trace_id":"t-1"}}}}"#
+    ));
+    let line = r#"{"type":"log","level":"warn","message":"hello","fields":{"number":0},"trace_id":"t-1"}"#;
+    assert_eq!(host.receive(), line);
+    assert_eq!(parse(&host.receive())["id"], 2);
+    // What the SDK has to say, too; and one that is too long is told in short.
+    host.send("nonsense");
+    let line = parse(&host.receive());
+    assert_eq!((&line["level"], line.get("trace_id")), (&json!("error"), None), "{line}");
+    // The worst case: six bytes of JSON for each.
+    send(&mut host, 3, "say", &json!({ "message": "\u{1}", "repeated": 2000, "times": 1 }).to_string());
+    let line = host.receive();
+    assert!(line.len() <= 1000 && line.contains(" … (2000 bytes)"), "{line}");
+    assert_eq!(parse(&host.receive())["id"], 3);
+    host.send(r#"{"type":"shutdown","id":4}"#);
+    let (rest, _, stderr) = host.end();
+    assert!(rest.starts_with(r#"{"type":"log","level":"info","message":"closed"}"#), "{rest}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn events_of_tracing_are_log_lines_with_fields_spans_and_trace() {
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":10000,"features":["log"]}}"#;
+    host.ask(init);
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"trace","payload":"aGk="},"context":{"trace_id":"t-1","source_module":"a:1.0.0"}}"#);
+    let request = json!({
+        "name": "request", "fields": { "topic": "trace", "trace_id": "t-1", "source_module": "a:1.0.0" },
+    });
+    let work = json!({ "name": "work", "fields": { "step": 1, "late": true } });
+    let expected = json!({
+        "type": "log", "level": "warn", "message": "it happens", "trace_id": "t-1",
+        "fields": {
+            "text": "hi", "ratio": 0.5, "error": std::fmt::Error.to_string(), "list": "[1, 2]", "target": "fixture",
+            "spans": [request, work],
+        },
+    });
+    assert_eq!(parse(&host.receive()), expected);
+    let line = parse(&host.receive());
+    assert_eq!(
+        (&line["level"], &line["fields"]["count"], &line["fields"]["spans"]),
+        (&json!("error"), &json!(3), &json!([request]))
+    );
+    assert_eq!(parse(&host.receive())["id"], 2);
+
+    // What is logged can be chosen, and goes to stderr where the host takes no lines.
+    for (filter, lines) in [("fixture=debug", 3), ("off", 0), ("warn,fixture=error", 1)] {
+        let mut host = RawHost::start_with(&build("fixture"), &[("IXT_LOG", filter)]);
+        host.init(r#"{"token":"t"}"#);
+        send(&mut host, 2, "trace", "");
+        assert_eq!(replies(&mut host, 1), [(2, None)]);
+        host.send(r#"{"type":"shutdown","id":3}"#);
+        let (_, _, stderr) = host.end();
+        assert_eq!(stderr.matches("\"target\":\"fixture\"").count(), lines, "{filter}: {stderr}");
+    }
+}
+
+#[test]
+fn a_host_that_does_not_read_costs_log_lines_and_no_reply() {
+    let mut host = RawHost::start(&build("fixture"));
+    let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":100000,"features":["log"]}}"#;
+    host.ask(init);
+    for id in 2..12 {
+        let message = json!({ "message": "x".repeat(1000), "times": 1000 }).to_string();
+        send(&mut host, id, "say", &message);
+    }
+    // Before the first line is read, all of them were written: each handler answers after its lines, and the last reply
+    // can only come when they have all run.
+    let (mut lines, mut dropped, mut answered) = (0, 0, 0);
+    while answered < 10 {
+        let frame = parse(&host.receive());
+        let message = frame["message"].as_str().unwrap_or_default();
+        if frame["type"] == "success" {
+            answered += 1;
+        } else if let Some((number, rest)) = message.split_once(' ')
+            && rest.starts_with("log lines were dropped")
+        {
+            dropped += number.parse::<usize>().unwrap();
+        } else {
+            lines += 1;
+        }
+    }
+    // What came after the last reply.
+    while lines + dropped < 10_000 {
+        let frame = parse(&host.receive());
+        match frame["message"].as_str().and_then(|message| message.split_once(' ')) {
+            Some((number, _)) => dropped += number.parse::<usize>().unwrap(),
+            None => lines += 1,
+        }
+    }
+    assert_eq!(lines + dropped, 10_000, "{dropped} dropped");
+}

@@ -1,0 +1,352 @@
+//! The test harness, and by it what the runtime does with time, which stands still here.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use fixture::{
+    Config, Fixture, Name, SayRequest, StoreRequest, TakeRequest, client, events, module, publish, services,
+};
+use ixt_sdk::middleware::{Layer, Next, Request, Service};
+use ixt_sdk::testing::{self, Host, Module};
+use ixt_sdk::{Error, LogLevel, Payload, Priority, Result, code, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn start(host: Host) -> Result<Module> {
+    host.start_json(module::<Fixture>(), &json!({ "token": "t" })).await
+}
+
+fn raw(bytes: &[u8]) -> Payload {
+    bytes.to_vec().into()
+}
+
+fn code_of<T: std::fmt::Debug>(result: Result<T>) -> String {
+    result.unwrap_err().code().to_owned()
+}
+
+#[test]
+fn services_are_called_with_the_types_of_the_manifest() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        let number = |value| fixture::Number { value, comment: None };
+        let request = fixture::AddRequest { a: number(1), more: vec![number(2), number(3)] };
+        assert_eq!(module.call(services::ADD, &request).await?, number(6));
+        let answer = module.call(services::RAW, &raw(b"hi")).await?;
+        assert_eq!(answer, json!({ "length": 2, "result": "aGk=" }));
+        assert_eq!(code_of(module.call_raw("add", "[]").await), code::INVALID_INPUT);
+        assert_eq!(code_of(module.call_raw("nonsense", "").await), code::UNKNOWN_TOPIC);
+        assert_eq!(code_of(module.call(services::PANIC, &raw(b"")).await), code::INTERNAL);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn a_configuration_is_given_as_its_type_or_as_json() {
+    testing::run(async {
+        let config = Config::from_json(r#"{ "token": "t", "limit": 3 }"#)?;
+        let module = Host::new().start(module::<Fixture>(), config).await?;
+        assert_eq!(module.call(services::CONFIG, &raw(b"")).await?["limit"], 3);
+        module.shutdown().await?;
+        assert_eq!(
+            code_of(Host::new().start_json(fixture::module::<Fixture>(), &json!({})).await),
+            code::INVALID_INPUT
+        );
+        let refused = json!({ "token": "t", "on_init": "not today" });
+        assert_eq!(code_of(Host::new().start_json(fixture::module::<Fixture>(), &refused).await), "NOT_TODAY");
+        Ok(())
+    });
+}
+
+#[test]
+fn required_services_are_stubbed_with_their_types() {
+    testing::run(async {
+        let host = Host::new().stub(client::STOCK_TAKE, async |request| {
+            assert_eq!(request.shelf, Some(client::stock::Shelf::High));
+            match request.sku.as_str() {
+                "A-1" => Ok(client::stock::StockTakeResponse { left: 2, shelf: client::stock::Shelf::Low }),
+                _ => Err(client::stock::StockTakeError::Empty.into()),
+            }
+        });
+        let module = start(host).await?;
+        let take = |sku: &str| TakeRequest { sku: sku.to_owned() };
+        let taken = module.call(services::TAKE, &take("A-1")).trace_id("t-1").await?;
+        assert_eq!((taken.left, taken.shelf.as_str()), (2, "low"));
+        assert_eq!(code_of(module.call(services::TAKE, &take("B-2")).await), code::UNAVAILABLE);
+        let sent = module.sent();
+        assert_eq!((sent.len(), sent[0].topic.as_str(), sent[0].trace_id.as_str()), (2, "stock.take", "t-1"));
+        assert_eq!((sent[0].priority, sent[0].ttl_ms), (Priority::Low, Some(1500)));
+        // Without a stub there is nobody.
+        assert_eq!(code_of(module.call(services::FORWARD, &raw(b"")).await), code::NOT_FOUND);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_when_its_time_is_over() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        let start = tokio::time::Instant::now();
+        let error = module.call(services::WAIT, &raw(b"")).ttl(2 * SECOND).await.unwrap_err();
+        assert_eq!(error.to_string(), "DEADLINE_EXCEEDED: the 2000 ms of the request were over while it was handled");
+        assert_eq!(start.elapsed(), 2 * SECOND);
+        // Its future is gone, so the release is left for the next one.
+        module.call(services::RELEASE, &raw(b"")).await?;
+        assert_eq!(module.call(services::WAIT, &raw(b"")).ttl(SECOND).await?.answer, "released");
+        // One without any time is not begun.
+        let entered = module.health().await?.details()["entered"].clone();
+        assert_eq!(code_of(module.call(services::WAIT, &raw(b"")).ttl(Duration::ZERO).await), code::DEADLINE_EXCEEDED);
+        assert_eq!(module.health().await?.details()["entered"], entered);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn a_request_whose_time_is_over_in_the_queue_is_answered_and_never_begun() {
+    testing::run(async {
+        let host = Host::new();
+        let module = host.start_json(module::<Fixture>().max_concurrency(1), &json!({ "token": "t" })).await?;
+        let (first, second) = tokio::join!(
+            module.call(services::WAIT, &raw(b"")).ttl(3 * SECOND).into_future(),
+            module.call(services::WAIT, &raw(b"")).ttl(2 * SECOND).into_future(),
+        );
+        assert!(first.unwrap_err().message().ends_with("while it was handled"));
+        assert!(second.unwrap_err().message().ends_with("while it waited for its turn"));
+        assert_eq!(module.health().await?.details()["entered"], 1);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn a_nested_call_has_what_is_left_of_the_time_and_the_priority_that_was_set() {
+    testing::run(async {
+        let other = ixt_sdk::Service::<Payload, ixt_sdk::Value>::new("other");
+        let host = Host::new().stub(other, async |_| {
+            tokio::time::sleep(3 * SECOND).await;
+            Ok(json!("late"))
+        });
+        let module = start(host).await?;
+        let answer = module.call(services::REMAINING, &raw(b"")).ttl(5 * SECOND).await?;
+        assert_eq!(answer, json!({ "answer": "late", "remaining_ms": 2000 }));
+        assert_eq!((module.sent()[0].ttl_ms, module.sent()[0].priority), (Some(5000), Priority::Critical));
+        // Its own limit is the smaller one.
+        module.call(services::REMAINING, &raw(b"")).ttl(60 * SECOND).await?;
+        assert_eq!(module.sent()[1].ttl_ms, Some(10_000));
+        // The call ends with the request.
+        assert_eq!(code_of(module.call(services::REMAINING, &raw(b"")).ttl(2 * SECOND).await), code::DEADLINE_EXCEEDED);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn a_call_that_is_not_answered_ends_with_its_time() {
+    testing::run(async {
+        let other = ixt_sdk::Service::<Payload, ixt_sdk::Value>::new("other");
+        let module = start(Host::new().stub(other, async |_| std::future::pending().await)).await?;
+        let error = module.call(services::REMAINING, &raw(b"")).await.unwrap_err();
+        assert_eq!(error.to_string(), "DEADLINE_EXCEEDED: the 10000 ms of the call of `other` are over");
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn what_a_handler_leaves_running_hears_that_nobody_waits() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        let call = module.call(services::LINGER, &raw(b"")).trace_id("t-1");
+        assert!(tokio::time::timeout(SECOND, call.into_future()).await.is_err(), "it lingers");
+        assert_eq!(code_of(module.call(services::LINGER, &raw(b"")).ttl(SECOND).await), code::DEADLINE_EXCEEDED);
+        // In the background, so it may take a moment.
+        while module.kv("lingered").as_deref() != Some(b"2") {
+            tokio::task::yield_now().await;
+        }
+        let stats = module.health().await?.details()["ixt"]["services"]["linger"]["outcomes"].clone();
+        assert_eq!(stats, json!({ "CANCELLED": 1, "DEADLINE_EXCEEDED": 1 }));
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn the_store_keeps_what_the_module_has_put_there() {
+    testing::run(async {
+        let module = start(Host::new().with_kv("a", "7")).await?;
+        let store = |value, ttl_ms| StoreRequest { key: "a".to_owned(), value, ttl_ms };
+        assert_eq!(module.call(services::STORE, &store(8, None)).await?, json!({ "before": 7, "value": 8 }));
+        assert_eq!(module.call(services::STORE, &store(9, Some(1000))).await?, json!({ "before": 8, "value": 9 }));
+        assert_eq!(module.kv("a").as_deref(), Some(&b"9"[..]));
+        testing::advance(SECOND).await;
+        assert_eq!(module.kv("a"), None);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn events_are_published_and_taken_with_their_types() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        module.call(services::ANNOUNCE, &raw(b"hello")).await?;
+        let announced = module.published(publish::ANNOUNCED)?;
+        assert_eq!(announced, [fixture::AnnouncedPayload { text: "hello".to_owned() }]);
+        assert_eq!(module.published(publish::ANNOUNCED_RAW)?.len(), 1);
+
+        let event = client::stock::StockChangedPayload { sku: "A-1".to_owned(), left: 3 };
+        module.event(events::STOCK_CHANGED, &event).await?;
+        assert_eq!(code_of(module.event(events::TICK, &raw(b"")).await), code::INVALID_INPUT);
+        let logs = module.logs();
+        assert!(logs.iter().any(|log| log.message == "stock.changed: 3 of A-1 left" && log.trace_id == "test"));
+        let failed = "the handler of the event `tick` failed: INVALID_INPUT: an empty tick";
+        assert!(logs.iter().any(|log| log.level == LogLevel::Error && log.message == failed), "{logs:?}");
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn log_lines_have_their_fields_and_the_trace_of_their_message() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        let request = SayRequest { message: "hello".to_owned(), repeated: None, times: 2 };
+        module.call(services::SAY, &request).trace_id("t-7").await?;
+        let lines: Vec<_> = module.logs().into_iter().map(|log| (log.message, log.trace_id, log.fields)).collect();
+        let fields = |number| json!({ "number": number }).as_object().unwrap().clone();
+        let line = |number| ("hello".to_owned(), "t-7".to_owned(), fields(number));
+        assert_eq!(lines, [line(0), line(1)]);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn the_health_tells_the_load_the_outcomes_and_the_latency() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        module.call(services::RAW, &raw(b"")).await?;
+        module.call(services::RAW, &raw(b"")).await?;
+        let _ = module.call(services::WAIT, &raw(b"")).ttl(SECOND).await;
+        module.event(events::TICK, &raw(b"tock")).await?;
+        let health = module.health().await?;
+        assert!(health.is_healthy());
+        let ixt = &health.details()["ixt"];
+        assert_eq!((&ixt["in_flight"], &ixt["queued"], &ixt["uptime_ms"]), (&json!(0), &json!(0), &json!(1000)));
+        assert_eq!(ixt["services"]["raw"]["outcomes"], json!({ "success": 2 }));
+        assert_eq!(ixt["services"]["wait"]["outcomes"], json!({ "DEADLINE_EXCEEDED": 1 }));
+        let p50 = ixt["services"]["wait"]["latency_us"]["p50"].as_f64().unwrap();
+        assert!((p50 / 1e6 - 1.0).abs() < 0.02, "{p50}");
+        assert_eq!(ixt["events"]["tick"]["outcomes"], json!({ "success": 1 }));
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn calls_still_work_while_the_module_drains() {
+    testing::run(async {
+        let host = Host::new().stub(client::STOCK_TAKE, async |_| {
+            tokio::time::sleep(SECOND).await;
+            Ok(client::stock::StockTakeResponse { left: 2, shelf: client::stock::Shelf::Low })
+        });
+        let module = Arc::new(start(host).await?);
+        let request = TakeRequest { sku: "A-1".to_owned() };
+        let taken = tokio::spawn({
+            let module = Arc::clone(&module);
+            async move { module.call(services::TAKE, &request).await }
+        });
+        // The handler waits for its answer.
+        while module.sent().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        module.shutdown_within(10 * SECOND).await?;
+        assert_eq!(taken.await?.unwrap().left, 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_handler_that_outlasts_the_grace_is_answered_and_left() {
+    testing::run(async {
+        let module = Arc::new(start(Host::new()).await?);
+        let waits = tokio::spawn({
+            let module = Arc::clone(&module);
+            async move { module.call(services::WAIT, &raw(b"")).await }
+        });
+        tokio::task::yield_now().await;
+        let start = tokio::time::Instant::now();
+        module.shutdown_within(10 * SECOND).await?;
+        assert_eq!(start.elapsed(), 5 * SECOND, "half of the grace is for the requests");
+        assert_eq!(code_of(waits.await?), code::UNAVAILABLE);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_module_whose_host_is_gone_ends() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        module.hang_up().await;
+        Ok(())
+    });
+}
+
+/// Notes what passes, and gives the handler something, or refuses.
+#[derive(Clone)]
+struct Watch<S> {
+    inner: S,
+    name: &'static str,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl<S> Service<Request> for Watch<S>
+where
+    S: Service<Request, Error = Error, Future: Send + 'static>,
+{
+    type Response = S::Response;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let seen = format!("{} {:?} {}", self.name, request.kind(), request.context().topic());
+        self.seen.lock().unwrap().push(seen);
+        if request.context().source_module().starts_with("evil:") {
+            return Box::pin(async { Err(Error::new("PERMISSION_DENIED", "no")) });
+        }
+        request.context_mut().insert(Name(self.name));
+        Box::pin(self.inner.call(request))
+    }
+}
+
+struct WatchLayer(&'static str, Arc<Mutex<Vec<String>>>);
+
+impl Layer<Next> for WatchLayer {
+    type Service = Watch<Next>;
+
+    fn layer(&self, inner: Next) -> Watch<Next> {
+        Watch { inner, name: self.0, seen: Arc::clone(&self.1) }
+    }
+}
+
+#[test]
+fn middleware_stands_around_every_handler_the_last_layer_outermost() {
+    testing::run(async {
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let layer = |name| WatchLayer(name, Arc::clone(&seen));
+        let launcher = module::<Fixture>().layer(layer("inner")).layer(layer("outer"));
+        let module = Host::new().start_json(launcher, &json!({ "token": "t" })).await?;
+        let named = module.call(services::CONTEXT, &raw(b"")).await?;
+        assert_eq!(named["name"], "inner", "the innermost has the last word");
+        module.event(events::TICK, &raw(b"tock")).await?;
+        let refused = module.call(services::CONTEXT, &raw(b"")).source_module("evil:1.0.0").await;
+        assert_eq!(code_of(refused), "PERMISSION_DENIED");
+        module.health().await?;
+        let expected = [
+            "outer Service context",
+            "inner Service context",
+            "outer Event tick",
+            "inner Event tick",
+            "outer Service context",
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected);
+        module.shutdown().await
+    });
+}
