@@ -251,7 +251,7 @@ fn the_framing_that_is_offered_is_taken_and_the_first_is_kept() {
     host.send_attached(&attached.replace("message.payload", "context.trace_id"), b"hi");
     assert_eq!(parse(&host.receive_length())["details"]["path"], "attachment");
     // One that is too long is skipped.
-    host.send_attached(attached, &[b'x'; 100_000]);
+    host.send_attached(attached, "x".repeat(100_000).as_bytes());
     host.send_length(handle);
     assert_eq!(host.receive_length(), hi);
     // The answer to a call may have one too.

@@ -14,8 +14,9 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     let lines = [
         format!("What the module `{name}` does: a method for each service that it provides."),
         String::new(),
-        "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block".to_owned(),
-        "their thread for long: there are only as many threads as processors, and the host is answered on them too.".to_owned(),
+        "Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`. One that computes or".to_owned(),
+        "blocks for long holds up no other, but costs a thread meanwhile: declare such a service `blocking`, or use".to_owned(),
+        "`ixt_sdk::blocking` for that part.".to_owned(),
     ];
     let docs = docs::attributes(lines, None);
     let (services, events) = (&manifest.services, &manifest.requires.events);

@@ -42,3 +42,27 @@ impl Handler for Echo {
 fn main() -> ExitCode {
     run::<Echo>()
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_sdk::testing::{self, Host};
+    use ixt_sdk::{encode_payload, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_comes_back() {
+        testing::run(async {
+            let module = Host::new().start(module::<Echo>(), Config::default()).await?;
+            let hello = Payload::from(b"hello".to_vec());
+            let answer = module.call(services::MY_SERVICE_PROCESS, &hello).await?;
+            assert_eq!(answer, json!({ "result": encode_payload("hello") }));
+            let answer = module.call(services::MY_SERVICE_QUERY, &hello).await?;
+            assert_eq!(answer["data"], encode_payload("my.service.query of sqlite:///data.db: hello"));
+            assert_eq!(module.health().await?.details()["requests_processed"], 2);
+            module.shutdown().await?;
+            assert_eq!(module.logs().last().unwrap().message, "Shutting down module");
+            Ok(())
+        });
+    }
+}

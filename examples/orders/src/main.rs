@@ -39,3 +39,45 @@ impl Handler for Orders {
 fn main() -> ExitCode {
     run::<Orders>()
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_sdk::code;
+    use ixt_sdk::testing::{self, Host, Module};
+
+    use super::*;
+
+    async fn start() -> Result<Module> {
+        let config = Config { database_url: "sqlite://:memory:".to_owned(), max_quantity: 3 };
+        Host::new().start(module::<Orders>(), config).await
+    }
+
+    fn some(quantity: i64) -> OrdersPlaceRequest {
+        OrdersPlaceRequest { sku: "A-1".to_owned(), quantity, note: None }
+    }
+
+    #[test]
+    fn an_order_that_is_placed_is_found() {
+        testing::run(async {
+            let module = start().await?;
+            let placed = module.call(services::ORDERS_PLACE, &some(3)).await?;
+            let found = module.call(services::ORDERS_GET, &OrdersGetRequest { id: placed.id }).await?;
+            assert_eq!(found, placed);
+            let missing = module.call(services::ORDERS_GET, &OrdersGetRequest { id: 77 }).await;
+            assert_eq!(missing.unwrap_err().code(), code::NOT_FOUND);
+            module.shutdown().await
+        });
+    }
+
+    #[test]
+    fn an_order_over_the_limit_is_refused_with_the_limit() {
+        testing::run(async {
+            let module = start().await?;
+            for quantity in [0, 4] {
+                let error = module.call(services::ORDERS_PLACE, &some(quantity)).await.unwrap_err();
+                assert_eq!(error.code(), code::INVALID_INPUT);
+            }
+            module.shutdown().await
+        });
+    }
+}

@@ -45,7 +45,7 @@ pub fn decode_base64(text: &str) -> Result<Vec<u8>, Base64Error> {
 ///
 /// Those of the serializer.
 pub fn serialize_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&base64::display::Base64Display::new(bytes.as_ref(), &STANDARD))
+    serializer.serialize_str(&encode_base64(bytes.as_ref()))
 }
 
 /// For `#[serde(deserialize_with)]`.

@@ -130,8 +130,9 @@ impl ::std::str::FromStr for Topic {
 
 /// What the module `descriptions` does: a method for each service that it provides.
 ///
-/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`, and must not block
-/// their thread for long: there are only as many threads as processors, and the host is answered on them too.
+/// Implement the methods as plain `async fn`. They run concurrently, each on a shared `&self`. One that computes or
+/// blocks for long holds up no other, but costs a thread meanwhile: declare such a service `blocking`, or use
+/// `ixt_sdk::blocking` for that part.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 pub trait Handler: ::std::marker::Sized + ::std::marker::Send + ::std::marker::Sync + 'static {
     /// Starts the module: opens what it needs with the configuration from the host.

@@ -10,7 +10,7 @@ use std::thread;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -18,8 +18,11 @@ use crate::log_error;
 use crate::runtime::executor::{Executor as _, run};
 use crate::runtime::outgoing::{Sink, read_as};
 use crate::runtime::session::{Expect, Session};
-use crate::runtime::turn::Look;
-use crate::runtime::turns::{Left, Turns};
+use crate::runtime::turn::{Look, Next};
+use crate::runtime::turns::Turns;
+
+/// So many frames are taken before their handlers are polled: what bypasses the handlers overtakes so many of them.
+const BATCH: usize = 64;
 
 /// The way out.
 #[derive(Debug)]
@@ -112,37 +115,45 @@ impl Connection {
         outgoing.flush();
         loop {
             match self.turns.next(number) {
-                Ok(Some(handler)) => run(handler),
-                Ok(None) => {
-                    if !self.take_frame() {
+                Next::Poll { handler, .. } => run(handler),
+                Next::Read { wait } => {
+                    if !self.take_frames(wait) {
                         // From here on, this is a thread like any other.
                         read_as(0);
                         return self.session.host_gone();
                     }
                 }
-                Err(Left) => return outgoing.flush(),
+                Next::Leave => return outgoing.flush(),
             }
         }
     }
 
-    /// Takes the next frame, or waits for more of it. False at the end.
-    fn take_frame(&self) -> bool {
+    /// Takes some frames. If there are none: writes, then reads, and waits for that if there is nothing else to do. False at
+    /// the end.
+    fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = input.next_frame() {
+        let mut taken = 0;
+        while taken < BATCH
+            && let Some(frame) = input.next_frame()
+        {
+            taken += 1;
             if let Some(Expect { max_frame_bytes, length }) = self.session.receive(frame) {
                 input.set_max_frame_bytes(max_frame_bytes);
                 if length {
                     input.expect_length();
                 }
             }
+        }
+        if taken > 0 {
             return true;
         }
         self.session.outgoing().flush();
-        self.turns.waits();
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         loop {
-            match rustix::io::read(&*self.stream, spare_capacity(input.input())) {
+            match recv(&self.stream, spare_capacity(input.input()), flags) {
                 Err(Errno::INTR) => {}
-                read => return matches!(read, Ok(1..)),
+                Err(Errno::AGAIN) => return true,
+                read => return matches!(read, Ok((1.., _))),
             }
         }
     }

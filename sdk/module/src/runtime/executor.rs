@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 /// Runs tasks, and looks at the clock.
 pub(crate) trait Executor: Debug + Send + Sync {
-    /// Runs a task's next step, soon and not in here: the caller may hold a lock.
-    fn schedule(&self, runnable: Runnable);
+    /// Runs a task's next step, soon and not in here: the caller may hold a lock. What is urgent is before all else.
+    fn schedule(&self, runnable: Runnable, urgent: bool);
     /// Sees to it that deadlines are looked at by this time.
     fn wake_at(&self, time: Instant);
 }
@@ -19,10 +19,11 @@ pub(crate) trait Executor: Debug + Send + Sync {
 /// A task, and its first step. Dropped, the task is cancelled.
 pub(crate) fn spawn(
     executor: &Arc<dyn Executor>,
+    urgent: bool,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> (Runnable, Task<()>) {
     let executor = Arc::clone(executor);
-    async_task::spawn(work, move |runnable| executor.schedule(runnable))
+    async_task::spawn(work, move |runnable| executor.schedule(runnable, urgent))
 }
 
 /// Runs one step of a task. A panic ends here: it is one of the author's destructors, the rest is caught before.

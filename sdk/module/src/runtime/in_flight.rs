@@ -134,7 +134,7 @@ impl InFlight {
         let mut requests = self.lock();
         let key = requests.next_key();
         let answer = Answer { in_flight: Arc::clone(self), key };
-        let (runnable, task) = spawn(&self.executor, async move {
+        let (runnable, task) = spawn(&self.executor, true, async move {
             let reply = work.await;
             if answer.give(&reply) {
                 then(&reply);
@@ -301,7 +301,7 @@ impl Requests {
         self.running += 1;
         request.slot = Some(Slot(Arc::clone(in_flight)));
         let answer = Answer { in_flight: Arc::clone(in_flight), key };
-        let (runnable, task) = spawn(&in_flight.executor, handle(answer, request, service));
+        let (runnable, task) = spawn(&in_flight.executor, false, handle(answer, request, service));
         self.insert(key, Unanswered { id, message, stage: Stage::Running(task) });
         pending.start.push(runnable);
     }

@@ -25,7 +25,7 @@ struct Single {
 }
 
 impl Executor for Single {
-    fn schedule(&self, runnable: Runnable) {
+    fn schedule(&self, runnable: Runnable, _: bool) {
         // When the task has ended, nothing runs any more.
         let _ = self.ready.send(runnable);
     }

@@ -16,7 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(3);
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// After so many looks at which nothing was polled, nobody looks any more until something is.
 const QUIET_LOOKS: u32 = 100;
-/// Handlers that together take longer than this, before the thread reads again, are polled elsewhere.
+/// After handlers were polled for as long as this, the thread looks whether the host has sent more, even if there are more to
+/// poll.
 pub(crate) const BURST: Duration = Duration::from_millis(1);
 
 /// The turn, and what its thread has to do. `R` is a handler that is to be polled.
@@ -28,6 +29,8 @@ pub(crate) struct Turn<R> {
     polling: Option<Instant>,
     /// When it began to poll, since it has read.
     burst: Option<Instant>,
+    /// What it has to poll before all else: health checks.
+    urgent: VecDeque<R>,
     /// Handlers that it has to poll.
     ready: VecDeque<R>,
     /// Somebody looks every now and then whether it is stuck.
@@ -46,8 +49,8 @@ pub(crate) struct Turn<R> {
 pub(crate) enum Next<R> {
     /// Polls this handler. If nobody is `watched`, somebody is to be told to look.
     Poll { handler: R, watched: bool },
-    /// Hands these to others, then takes the next frame.
-    Read { others: VecDeque<R> },
+    /// Takes what the host has sent, and waits for it if there is nothing to poll.
+    Read { wait: bool },
     /// It is not its turn any more.
     Leave,
 }
@@ -72,6 +75,7 @@ impl<R> Turn<R> {
             holder: 1,
             polling: None,
             burst: None,
+            urgent: VecDeque::new(),
             ready: VecDeque::new(),
             watched: false,
             quiet: 0,
@@ -88,16 +92,17 @@ impl<R> Turn<R> {
             return Next::Leave;
         }
         self.polling = None;
-        if self.ready.is_empty() {
-            return Next::Read { others: VecDeque::new() };
+        if self.urgent.is_empty() && self.ready.is_empty() {
+            self.burst = None;
+            return Next::Read { wait: true };
         }
         let now = now();
-        let burst = *self.burst.get_or_insert(now);
-        if now.duration_since(burst) >= BURST {
-            return Next::Read { others: std::mem::take(&mut self.ready) };
+        if now.duration_since(*self.burst.get_or_insert(now)) >= BURST {
+            self.burst = None;
+            return Next::Read { wait: false };
         }
-        match self.ready.pop_front() {
-            None => Next::Read { others: VecDeque::new() },
+        match self.urgent.pop_front().or_else(|| self.ready.pop_front()) {
+            None => Next::Read { wait: true },
             Some(handler) => {
                 self.polling = Some(now);
                 Next::Poll { handler, watched: std::mem::replace(&mut self.watched, true) }
@@ -105,19 +110,14 @@ impl<R> Turn<R> {
         }
     }
 
-    /// The thread is about to wait for the host.
-    pub(crate) fn waits(&mut self) {
-        self.burst = None;
-    }
-
     /// A handler is to be polled, says the thread with this number: by itself, if it is its turn. Otherwise the handler is
     /// given back, to be polled elsewhere.
-    pub(crate) fn schedule(&mut self, number: u64, handler: R) -> Option<R> {
-        if self.holder == number {
-            self.ready.push_back(handler);
-            return None;
+    pub(crate) fn schedule(&mut self, number: u64, handler: R, urgent: bool) -> Option<R> {
+        if self.holder != number {
+            return Some(handler);
         }
-        Some(handler)
+        if urgent { &mut self.urgent } else { &mut self.ready }.push_back(handler);
+        None
     }
 
     /// Deadlines are to be looked at by this time. Tells whether that is sooner than was known.
@@ -154,17 +154,18 @@ impl<R> Turn<R> {
         Look::Wait(self.watched.then_some(LOOK_EVERY).into_iter().chain(until_deadline).min())
     }
 
-    /// Takes the turn under this number. False if there is no need any more.
-    pub(crate) fn take(&mut self, number: u64, now: Instant) -> bool {
+    /// Takes the turn under this number; nothing if there is no need any more. The handlers that the stuck thread had still
+    /// to poll are given back, to be polled elsewhere: they may be of the kind that it is stuck in.
+    pub(crate) fn take(&mut self, number: u64, now: Instant) -> Option<VecDeque<R>> {
         self.taking = false;
         let stuck = self.polling.is_some_and(|since| now.duration_since(since) >= PATIENCE);
         if !stuck || self.holder + 1 != number {
-            return false;
+            return None;
         }
         self.holder = number;
         self.polling = None;
         self.burst = None;
-        true
+        Some(std::mem::take(&mut self.ready))
     }
 
     /// No thread could be started to take the turn: it is tried again, but not at once.
@@ -177,7 +178,7 @@ impl<R> Turn<R> {
     pub(crate) fn end(&mut self) -> VecDeque<R> {
         self.ended = true;
         self.holder += 1;
-        std::mem::take(&mut self.ready)
+        self.urgent.drain(..).chain(self.ready.drain(..)).collect()
     }
 }
 
@@ -190,16 +191,16 @@ mod tests {
     }
 
     fn read() -> Next<u32> {
-        Next::Read { others: VecDeque::new() }
+        Next::Read { wait: true }
     }
 
     #[test]
     fn the_holder_polls_what_it_has_woken_and_others_poll_the_rest() {
         let (mut turn, now) = (Turn::first(), Instant::now());
         assert_eq!(poll(&mut turn, 1, now), read());
-        assert_eq!(turn.schedule(1, 10), None);
-        assert_eq!(turn.schedule(0, 20), Some(20));
-        assert_eq!(turn.schedule(1, 11), None);
+        assert_eq!(turn.schedule(1, 10, false), None);
+        assert_eq!(turn.schedule(0, 20, false), Some(20));
+        assert_eq!(turn.schedule(1, 11, false), None);
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 10, watched: false });
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 11, watched: true });
         assert_eq!(poll(&mut turn, 1, now), read());
@@ -207,54 +208,55 @@ mod tests {
     }
 
     #[test]
-    fn many_handlers_that_take_long_together_are_polled_elsewhere_until_the_thread_has_read() {
+    fn the_thread_looks_at_the_socket_now_and_then_and_polls_what_is_urgent_first() {
         let (mut turn, now) = (Turn::first(), Instant::now());
         for handler in 0..3 {
-            turn.schedule(1, handler);
+            turn.schedule(1, handler, false);
         }
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 0, watched: false });
-        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Read { others: VecDeque::from([1, 2]) });
-        turn.schedule(1, 3);
-        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Read { others: VecDeque::from([3]) });
-        turn.waits();
-        turn.schedule(1, 4);
-        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Poll { handler: 4, watched: true });
+        let later = now + BURST;
+        assert_eq!(poll(&mut turn, 1, later), Next::Read { wait: false });
+        turn.schedule(1, 10, true);
+        turn.schedule(1, 11, true);
+        for handler in [10, 11, 1, 2] {
+            assert_eq!(poll(&mut turn, 1, later), Next::Poll { handler, watched: true });
+        }
+        assert_eq!(poll(&mut turn, 1, later), read());
     }
 
     #[test]
     fn a_thread_that_is_stuck_loses_its_turn_with_what_it_had_to_do() {
         let (mut turn, now) = (Turn::first(), Instant::now());
-        turn.schedule(1, 10);
-        turn.schedule(1, 11);
+        turn.schedule(1, 10, false);
+        turn.schedule(1, 11, false);
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 10, watched: false });
         assert_eq!(turn.look(now), Look::Wait(Some(LOOK_EVERY)));
         let late = now + PATIENCE;
         assert_eq!(turn.look(late), Look::TakeOver(2));
         assert_eq!(turn.look(late), Look::Wait(Some(LOOK_EVERY)), "one thread is enough");
-        // What the stuck thread wakes before the turn is taken goes with it.
-        assert_eq!(turn.schedule(1, 12), None);
-        assert!(turn.take(2, late));
-        assert_eq!(turn.schedule(1, 13), Some(13));
+        // What the stuck thread wakes before the turn is taken is polled by others, like what it had still to poll.
+        assert_eq!(turn.schedule(1, 12, false), None);
+        assert_eq!(turn.take(2, late), Some(VecDeque::from([11, 12])));
+        assert_eq!(turn.schedule(1, 13, false), Some(13));
         assert_eq!(poll(&mut turn, 1, late), Next::Leave);
-        assert_eq!(poll(&mut turn, 2, late), Next::Poll { handler: 11, watched: true });
-        assert_eq!(poll(&mut turn, 2, late), Next::Poll { handler: 12, watched: true });
+        assert_eq!(poll(&mut turn, 2, late), read());
     }
 
     #[test]
     fn a_thread_that_came_free_in_time_keeps_its_turn() {
         let (mut turn, now) = (Turn::first(), Instant::now());
-        turn.schedule(1, 10);
+        turn.schedule(1, 10, false);
         poll(&mut turn, 1, now);
         assert_eq!(turn.look(now + PATIENCE), Look::TakeOver(2));
         assert_eq!(poll(&mut turn, 1, now + PATIENCE), read());
-        assert!(!turn.take(2, now + PATIENCE));
+        assert_eq!(turn.take(2, now + PATIENCE), None);
         assert_eq!(poll(&mut turn, 1, now), read());
     }
 
     #[test]
     fn a_turn_that_no_thread_could_take_is_taken_later() {
         let (mut turn, now) = (Turn::first(), Instant::now());
-        turn.schedule(1, 10);
+        turn.schedule(1, 10, false);
         poll(&mut turn, 1, now);
         let late = now + PATIENCE;
         assert_eq!(turn.look(late), Look::TakeOver(2));
@@ -267,12 +269,12 @@ mod tests {
     fn nobody_looks_while_nothing_happens() {
         let (mut turn, now) = (Turn::<u32>::first(), Instant::now());
         assert_eq!(turn.look(now), Look::Wait(None));
-        turn.schedule(1, 10);
+        turn.schedule(1, 10, false);
         poll(&mut turn, 1, now);
         poll(&mut turn, 1, now);
         let looks = (0..1000).filter(|_| turn.look(now) == Look::Wait(Some(LOOK_EVERY))).count();
         assert!(looks > 10 && looks < 200, "{looks}");
-        turn.schedule(1, 11);
+        turn.schedule(1, 11, false);
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 11, watched: false }, "it has to be told");
     }
 
@@ -323,7 +325,7 @@ mod tests {
                             stuck();
                             // It wakes another handler, and answers.
                             let mut guard = world.lock().unwrap();
-                            if let Some(other) = guard.turn.schedule(number, 20) {
+                            if let Some(other) = guard.turn.schedule(number, 20, false) {
                                 guard.polled.push(other);
                             }
                             drop(guard);
@@ -334,13 +336,12 @@ mod tests {
                             }
                         }
                     }
-                    Next::Read { others } => {
-                        guard.polled.extend(others);
+                    Next::Read { wait } => {
                         drop(guard);
-                        let mut guard = world.lock().unwrap();
-                        guard.unwritten = 0;
-                        guard.turn.waits();
-                        return;
+                        world.lock().unwrap().unwritten = 0;
+                        if wait {
+                            return;
+                        }
                     }
                 }
             }
@@ -349,8 +350,8 @@ mod tests {
         loom::model(|| {
             let now = Instant::now();
             let mut turn = Turn::first();
-            turn.schedule(1, 10);
-            turn.schedule(1, 11);
+            turn.schedule(1, 10, false);
+            turn.schedule(1, 11, false);
             let world = World { turn, now, polled: Vec::new(), deferring: 0, unwritten: 0 };
             let world = Arc::new(Mutex::new(world));
             let watch = {
@@ -362,12 +363,13 @@ mod tests {
                         world.turn.look(now)
                     };
                     if let Look::TakeOver(number) = look {
-                        let taken = {
+                        let others = {
                             let mut world = world.lock().unwrap();
                             let now = world.now;
                             world.turn.take(number, now)
                         };
-                        if taken {
+                        if let Some(others) = others {
+                            world.lock().unwrap().polled.extend(others);
                             read(&world, number, || ());
                         }
                     }

@@ -23,30 +23,13 @@ impl Turns {
         Self { turn: Mutex::new(Turn::first()), look: Condvar::new(), tokio }
     }
 
-    /// The handler that the thread with this number polls next: none if it takes the next frame instead. An error if it is
-    /// not its turn any more.
-    pub(crate) fn next(&self, number: u64) -> Result<Option<Runnable>, Left> {
+    /// What the thread with this number does next.
+    pub(crate) fn next(&self, number: u64) -> Next<Runnable> {
         let next = self.lock().next(number, Instant::now);
-        match next {
-            Next::Poll { handler, watched } => {
-                if !watched {
-                    self.look.notify_one();
-                }
-                Ok(Some(handler))
-            }
-            Next::Read { others } => {
-                for handler in others {
-                    self.poll_elsewhere(handler);
-                }
-                Ok(None)
-            }
-            Next::Leave => Err(Left),
+        if matches!(next, Next::Poll { watched: false, .. }) {
+            self.look.notify_one();
         }
-    }
-
-    /// The thread is about to wait for the host.
-    pub(crate) fn waits(&self) {
-        self.lock().waits();
+        next
     }
 
     /// Waits until something has to be done.
@@ -63,7 +46,12 @@ impl Turns {
 
     /// Takes the turn under this number. False if there is no need any more.
     pub(crate) fn take(&self, number: u64) -> bool {
-        self.lock().take(number, Instant::now())
+        let others = self.lock().take(number, Instant::now());
+        let taken = others.is_some();
+        for handler in others.into_iter().flatten() {
+            self.poll_elsewhere(handler);
+        }
+        taken
     }
 
     /// No thread could be started to take the turn.
@@ -91,13 +79,9 @@ impl Turns {
     }
 }
 
-/// The turn is another thread's.
-#[derive(Debug)]
-pub(crate) struct Left;
-
 impl Executor for Turns {
-    fn schedule(&self, runnable: Runnable) {
-        let other = self.lock().schedule(reader_number(), runnable);
+    fn schedule(&self, runnable: Runnable, urgent: bool) {
+        let other = self.lock().schedule(reader_number(), runnable, urgent);
         if let Some(runnable) = other {
             self.poll_elsewhere(runnable);
         }

@@ -1,0 +1,3 @@
+fn main() {
+    ixt_build::compile("manifest.toml");
+}

@@ -1,0 +1,44 @@
+//! The module that is measured.
+
+use std::time::{Duration, Instant};
+
+use ixt_sdk::prelude::*;
+
+ixt_sdk::include_module!();
+
+struct Bench;
+
+impl Handler for Bench {
+    async fn init(_config: Config, _runtime: Runtime) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn echo(&self, payload: Payload, _ctx: Context) -> Result<Response> {
+        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+    }
+
+    async fn later(&self, payload: Payload, _ctx: Context) -> Result<Response> {
+        let mut yielded = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return std::task::Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+    }
+
+    async fn compute(&self, request: ComputeRequest, _ctx: Context) -> Result<Response> {
+        let end = Instant::now() + Duration::from_millis(request.ms.unsigned_abs());
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        Ok(Response::new())
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    run::<Bench>()
+}
