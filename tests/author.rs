@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use ixt_tests::{Scratch, build, target_dir};
+use ixt_tests::{Scratch, build, target_dir, workspace};
 
 const MANIFEST: &str = r#"
 schema_version = "3.0"
@@ -98,6 +98,21 @@ fn the_readmes_module_builds_without_a_warning_and_answers_what_the_readme_says(
     assert_eq!(reply, "{\"degrees\":21.5,\"station\":\"Wien\"}\n");
     assert!(readme_boxes("console").any(|text| text.contains(reply.trim_end())), "the README shows this reply");
     assert_eq!(call(&["weather.report", r#"{"celsius":false}"#]), "{\"degrees\":70.7,\"station\":\"Graz\"}\n");
+
+    // Its test, where there is no thermometer.
+    let test = readme_boxes("rust").find(|text| text.contains("#[cfg(test)]")).unwrap();
+    scratch.write("src/main.rs", &format!("{main}\n{test}"));
+    let root = workspace().display();
+    let features = format!("ixt-sdk = {{ path = \"{root}/sdk/module\", features = [\"testing\"] }}");
+    scratch.edit(
+        "Cargo.toml",
+        "[build-dependencies]",
+        &format!("[dev-dependencies]\n{features}\n\n[build-dependencies]"),
+    );
+    std::fs::remove_file(scratch.dir().join("thermometer")).unwrap();
+    let output = scratch.cargo("test");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("test result: ok. 1 passed"), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

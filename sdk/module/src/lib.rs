@@ -29,18 +29,22 @@
 //! What an author meets:
 //!
 //! - [`Error`] and [`Result`]: what a handler returns when it fails. Any `std::error::Error` converts with `?`.
-//! - [`Context`]: who asks, in which trace. [`Runtime`]: what the module knows about its host. Both are [`Caller`]s: the
-//!   generated functions that call other modules and publish events take either.
+//! - [`Context`]: who asks, in which trace, until when. [`Runtime`]: what the module knows about its host. Both are
+//!   [`Caller`]s: they have the message [`Bus`] and the [`Kv`] store, and the generated functions that call other modules and
+//!   publish events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
 //! - [`Payload`] and [`Response`]: the raw bytes and the free-form answer of a service whose manifest declares no types.
-//! - [`Health`]: the answer to a health check. [`log`] and [`log_error`]: a line for the host's log.
+//! - [`Health`]: the answer to a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
+//! - [`blocking`]: where a handler may block its thread. [`Launcher`]: limits and [`middleware`].
 //!
-//! Two features are for what not every manifest has: `pattern` for the key `pattern`, and `datetime` for the type
-//! `datetime`, which is jiff's `Timestamp` in Rust. The code of a manifest that needs one does not compile without it.
+//! The [`guide`] says what a module does at run time, and what the methods of the Python and Node.js SDKs are called here.
 //!
-//! What happens to a message that doesn't fit, without the handler being entered: an unknown topic is answered
-//! `UNKNOWN_TOPIC`; a payload or a configuration of the wrong shape `INVALID_INPUT`, naming the path of the key that is
-//! wrong. A handler that panics is answered `INTERNAL`, and the module lives on.
+//! Features, none of which is on by default:
+//!
+//! - `pattern` for the manifest's key `pattern`, and `datetime` for its type `datetime`, which is jiff's `Timestamp` in Rust.
+//!   The code of a manifest that needs one does not compile without it.
+//! - `tracing` sends the events of the crate tracing to the host's log.
+//! - `testing` runs a module in memory, for tests.
 
 mod blocking;
 mod collect;
@@ -88,6 +92,9 @@ pub use services::log::{LogLine, log, log_error};
 pub use services::tracing;
 pub use text_enum::UnknownValue;
 pub use topic::UnknownTopic;
+
+#[doc = include_str!("../RUNTIME.md")]
+pub mod guide {}
 
 /// What a module's `main.rs` uses: [`Bytes`], [`Caller`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`],
 /// [`Response`], [`Result`] and [`Runtime`].
