@@ -351,8 +351,7 @@ fn a_host_that_does_not_read_costs_log_lines_and_no_reply() {
         let message = json!({ "message": "x".repeat(1000), "times": 1000 }).to_string();
         send(&mut host, id, "say", &message);
     }
-    // Before the first line is read, all of them were written: each handler answers after its lines, and the last reply
-    // can only come when they have all run.
+    // How many are dropped depends on who is faster; that none is lost without a word doesn't.
     let (mut lines, mut dropped, mut answered) = (0, 0, 0);
     while answered < 10 {
         let frame = parse(&host.receive());
@@ -376,4 +375,76 @@ fn a_host_that_does_not_read_costs_log_lines_and_no_reply() {
         }
     }
     assert_eq!(lines + dropped, 10_000, "{dropped} dropped");
+}
+
+#[test]
+fn a_destructor_that_panics_takes_nothing_with_it() {
+    let mut host = fixture();
+    send(&mut host, 2, "wait", "");
+    send(&mut host, 3, "bomb", "");
+    while entered(&mut host) < 2 {}
+    host.send(r#"{"type":"cancel","id":3}"#);
+    assert_eq!(replies(&mut host, 1), [(3, Some("CANCELLED".to_owned()))]);
+    send(&mut host, 4, "release", "");
+    assert_eq!(replies(&mut host, 2), [(2, None), (4, None)]);
+}
+
+#[test]
+fn what_was_taken_is_done_though_the_host_hangs_up() {
+    let mut host = fixture();
+    let spin = r#"{"type":"handle","id":7,"message":{"topic":"spin","payload":""}}"#;
+    host.send_raw(format!("{spin}\n").repeat(60).as_bytes());
+    // Without its last line end, so that it is read with the rest and is no frame itself.
+    host.send_raw(b"{");
+    host.close_output();
+    let (_, status, stderr) = host.end();
+    assert_eq!((status.code(), stderr.matches("INFO spun\n").count()), (Some(0), 60), "{stderr}");
+    assert!(stderr.ends_with("INFO closed\n"), "{stderr}");
+}
+
+#[test]
+fn a_module_that_was_not_initialized_exits() {
+    let init = r#"{"type":"init","id":1,"config":{"token":"t","on_init":"hang"}}"#;
+    let mut host = RawHost::start(&build("fixture"));
+    host.send(init);
+    assert_eq!(parse(&host.ask(r#"{"type":"cancel","id":1}"#))["code"], "CANCELLED");
+    assert_eq!(host.end().1.code(), Some(1));
+
+    let mut host = RawHost::start(&build("fixture"));
+    assert_eq!(parse(&host.ask(r#"{"type":"init","id":1}"#))["code"], "INVALID_INPUT");
+    assert_eq!(host.end().1.code(), Some(1));
+
+    // The reply to `init` is longer than the host says it takes.
+    let mut host = RawHost::start(&build("fixture"));
+    let tiny = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":10,"framings":["length"]}}"#;
+    assert_eq!(parse(&host.ask(tiny))["code"], "INTERNAL");
+    assert_eq!(host.end().1.code(), Some(1));
+}
+
+#[test]
+fn a_shutdown_that_blocks_its_thread_is_not_waited_for() {
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(r#"{"token":"t","on_shutdown":"block"}"#);
+    let reply = parse(&host.ask(r#"{"type":"shutdown","id":2,"grace_ms":20}"#));
+    assert_eq!(reply["code"], "DEADLINE_EXCEEDED", "{reply}");
+    assert_eq!(host.end().1.code(), Some(1));
+}
+
+#[test]
+fn a_host_that_begins_in_a_framing_is_answered_in_it() {
+    let mut host = RawHost::start(&build("fixture"));
+    host.send_length(r#"{"type":"health_check","id":1}"#);
+    assert_eq!(parse(&host.receive_length())["code"], "FAILED_PRECONDITION");
+    host.send_length(r#"{"type":"init","id":2}"#);
+    assert_eq!(parse(&host.receive_length())["code"], "INVALID_INPUT");
+}
+
+#[test]
+fn a_cancel_is_never_answered_whatever_else_it_says() {
+    let mut host = fixture();
+    send(&mut host, 2, "wait", "");
+    while entered(&mut host) < 1 {}
+    host.send(r#"{"type":"cancel","id":2,"attachment":"message.payload"}"#);
+    assert_eq!(replies(&mut host, 1), [(2, Some("CANCELLED".to_owned()))]);
+    assert_eq!(health(&mut host)["in_flight"], 0, "the next line is the answer to this");
 }

@@ -285,6 +285,39 @@ fn a_module_whose_host_is_gone_ends() {
     });
 }
 
+#[test]
+#[should_panic(expected = "a stub has panicked")]
+fn a_stub_that_panics_fails_the_test() {
+    testing::run(async {
+        let host = Host::new().stub(client::STOCK_TAKE, async |_| panic!("an assertion"));
+        let module = start(host).await?;
+        let _ = module.call(services::TAKE, &TakeRequest { sku: "A-1".to_owned() }).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_module_that_has_ended_answers_nothing() {
+    testing::run(async {
+        let module = start(Host::new()).await?;
+        module.shutdown().await?;
+        assert_eq!(code_of(module.call(services::RAW, &raw(b"")).await), code::UNAVAILABLE);
+        assert_eq!(code_of(module.health().await.map(drop)), code::UNAVAILABLE);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stored_value_that_does_not_fit_is_not_shown() {
+    testing::run(async {
+        let module = start(Host::new().with_kv("a", "\"s3cr3t\"")).await?;
+        let store = StoreRequest { key: "a".to_owned(), value: 1, ttl_ms: None };
+        let error = module.call(services::STORE, &store).await.unwrap_err();
+        assert_eq!(error.to_string(), "INTERNAL: the stored value is wrong: expected an integer of 64 bits");
+        module.shutdown().await
+    });
+}
+
 /// Notes what passes, and gives the handler something, or refuses.
 #[derive(Clone)]
 struct Watch<S> {
@@ -295,7 +328,7 @@ struct Watch<S> {
 
 impl<S> Service<Request> for Watch<S>
 where
-    S: Service<Request, Error = Error, Future: Send + 'static>,
+    S: Service<Request, Response: Send, Error = Error, Future: Send + 'static>,
 {
     type Response = S::Response;
     type Error = Error;
@@ -312,7 +345,14 @@ where
             return Box::pin(async { Err(Error::new("PERMISSION_DENIED", "no")) });
         }
         request.context_mut().insert(Name(self.name));
-        Box::pin(self.inner.call(request))
+        let (call, slow) = (self.inner.call(request), self.name == "slow");
+        Box::pin(async move {
+            let reply = call.await;
+            if slow {
+                tokio::time::sleep(SECOND).await;
+            }
+            reply
+        })
     }
 }
 
@@ -347,6 +387,20 @@ fn middleware_stands_around_every_handler_the_last_layer_outermost() {
             "outer Service context",
         ];
         assert_eq!(*seen.lock().unwrap(), expected);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn middleware_counts_as_long_as_it_runs() {
+    testing::run(async {
+        let launcher = module::<Fixture>().layer(WatchLayer("slow", Arc::default())).max_concurrency(1);
+        let module = Host::new().start_json(launcher, &json!({ "token": "t" })).await?;
+        let start = tokio::time::Instant::now();
+        let call = || module.call(services::RAW, &raw(b"")).into_future();
+        let (first, second) = tokio::join!(call(), call());
+        assert!(first.is_ok() && second.is_ok());
+        assert_eq!(start.elapsed(), 2 * SECOND, "one after the other");
         module.shutdown().await
     });
 }

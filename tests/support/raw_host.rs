@@ -141,6 +141,15 @@ impl RawHost {
         assert!(reply.starts_with(r#"{"type":"success","id":1,"data":"#), "{reply}");
     }
 
+    /// Sends nothing any more, but still reads.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    pub fn close_output(&mut self) {
+        self.writer.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Closes the host's end, as a host that dies does.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! Work that blocks its thread, where that is allowed.
 
+use crate::services::log::Scope;
 use crate::{Error, Result};
 
 /// Runs code that blocks or computes for long, from an async handler, on a thread where that holds nobody up.
@@ -17,6 +18,18 @@ use crate::{Error, Result};
 ///
 /// Those of the work; `UNAVAILABLE` if the module ends before it has begun. A panic of the work goes on here.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    // What it logs belongs to the same message.
+    let scope = Scope::current();
+    #[cfg(feature = "tracing")]
+    let span = tracing::Span::current();
+    let work = move || {
+        #[cfg(feature = "tracing")]
+        let _span = span.enter();
+        match scope {
+            Some(scope) => scope.run(work),
+            None => work(),
+        }
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

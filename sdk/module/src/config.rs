@@ -171,14 +171,8 @@ impl Decode for SecretSlice<u8> {
 }
 
 /// serde says what it found and what it expected; what it found may be a secret.
-fn without_value(mut invalid: InvalidJson) -> InvalidJson {
-    if let Some(expected) = invalid.message.rfind(", expected ") {
-        invalid.message = invalid.message[expected + 2..].to_owned();
-    } else if let Some(not) = invalid.message.strip_prefix("not ") {
-        // "not base64: …", "not a duration such as "250ms": …": the reason may quote the value.
-        let end = not.find(": ").unwrap_or(not.len());
-        invalid.message = format!("not {}", &not[..end]);
-    }
+fn without_value(invalid: InvalidJson) -> InvalidJson {
+    let mut invalid = invalid.without_value();
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
         if invalid.message == rust {
             plain.clone_into(&mut invalid.message);

@@ -183,8 +183,8 @@ impl Runtime {
         &self.module_id
     }
 
-    /// Waits until the module takes nothing new because it shuts down: for background tasks, to end what they do. Calls
-    /// still work until `Handler::shutdown` has ended.
+    /// Waits until the module takes nothing new because it shuts down: for background tasks, to end what they do. Unless
+    /// the host is gone, calls still work until `Handler::shutdown` has ended.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -99,8 +100,14 @@ impl<M: Module> Launcher<M> {
     /// Runs the module on a tokio runtime of its own, until its host shuts it down: call it from `main`, and return what it
     /// returns.
     #[must_use]
-    pub fn run(self) -> ExitCode {
-        match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    pub fn run(mut self) -> ExitCode {
+        if let Err(error) = self.limits.read_environment() {
+            log_error(error);
+            return ExitCode::FAILURE;
+        }
+        // Each handler that blocks may need a thread, and the author's code some more.
+        let threads = self.limits.max_concurrency.saturating_add(512);
+        match tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build() {
             Ok(runtime) => {
                 let status = runtime.block_on(self.run_async());
                 // Tasks that the author left behind are not waited for: the host was told that the module is done.
@@ -114,7 +121,8 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// The same on the caller's tokio runtime, which needs its I/O and its timer.
+    /// The same on the caller's tokio runtime, which needs its I/O, its timer, and as many blocking threads as handlers may
+    /// block theirs.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());
@@ -164,8 +172,8 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     let (stream, tokio) = (Arc::new(stream), Handle::current());
     #[cfg(feature = "tracing")]
     crate::tracing::install();
-    let signals = Signals::new()?;
-    let outgoing = Arc::new(Outgoing::new(Socket::new(&stream, &tokio)));
+    let mut signals = Signals::new()?;
+    let outgoing = Arc::new(Outgoing::new(Socket::new(&stream)));
     let turns = Arc::new(Turns::new(tokio.clone()));
     let module_id = env::var(MODULE_ID).unwrap_or_default();
     let session = Arc::new(Session::new(
@@ -181,6 +189,8 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     let listener = tokio.spawn(async move {
         signals.received().await;
         told.shutdown(Cause::Signal, None);
+        // A second one counts until the module has ended.
+        std::future::pending::<()>().await;
     });
     let connection = Connection::start(Arc::clone(&session), turns, stream, tokio)?;
     let end = session.ended().await;
@@ -190,22 +200,34 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
 }
 
 /// SIGTERM, and SIGINT from a terminal: the first lets the module finish, the second ends the process at once.
-struct Signals([Signal; 2]);
+struct Signals {
+    signals: [Signal; 2],
+    registered: Vec<SigId>,
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let came = Arc::new(AtomicBool::new(false));
+        let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let (came, mut registered) = (Arc::new(AtomicBool::new(false)), Vec::new());
         for number in [SIGTERM, SIGINT] {
             // In this order: the first signal finds the flag not set, and sets it.
-            signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
-            signal_hook::flag::register(number, Arc::clone(&came))?;
+            let shutdown = signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
+            registered.extend([shutdown, signal_hook::flag::register(number, Arc::clone(&came))?]);
         }
-        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
+        Ok(Self { signals, registered })
     }
 
     /// Waits for the first of them.
-    async fn received(self) {
-        let [mut terminate, mut interrupt] = self.0;
+    async fn received(&mut self) {
+        let [terminate, interrupt] = &mut self.signals;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

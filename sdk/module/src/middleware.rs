@@ -84,7 +84,7 @@ pub struct Request {
     pub(crate) kind: Kind,
     pub(crate) payload: Payload,
     pub(crate) context: Context,
-    /// Held by the handler for as long as it runs.
+    /// Held for as long as something of it runs.
     pub(crate) slot: Option<Slot>,
 }
 

@@ -15,7 +15,6 @@ use serde_json::value::to_raw_value;
 use crate::config::{FromConfig, read_config};
 use crate::middleware::{Kind, Next, Reply, Request};
 use crate::runtime::Slot;
-use crate::services::log::Scope;
 use crate::{Context, Error, Health, Payload, Response, Result, Runtime, UnknownTopic, blocking};
 
 /// A module as the session sees it. Generated code implements it on top of the author's `Handler`.
@@ -129,7 +128,7 @@ pub struct Call<H> {
     handler: Arc<H>,
     payload: Payload,
     context: Context,
-    /// Held for as long as the handler runs.
+    /// Held by a thread that blocks, for as long as it runs.
     slot: Option<Slot>,
 }
 
@@ -142,7 +141,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         F: for<'a> Method<'a, H, Req, Res> + Send + 'static,
     {
         Box::pin(async move {
-            let Self { handler, payload, context, slot: _slot } = self;
+            let Self { handler, payload, context, .. } = self;
             let request = Req::read(payload)?;
             reply(method(&handler, request, context).await)
         })
@@ -157,11 +156,10 @@ impl<H: Send + Sync + 'static> Call<H> {
         Box::pin(async move {
             let Self { handler, payload, context, slot } = self;
             let request = Req::read(payload)?;
-            let log = Scope::of(&context);
             // The thread runs on even when nobody waits for it any more, and so long it counts.
             blocking(move || {
                 let _slot = slot;
-                log.run(|| reply(method(&handler, request, context)))
+                reply(method(&handler, request, context))
             })
             .await
         })
@@ -174,7 +172,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         F: for<'a> Method<'a, H, Event, ()> + Send + 'static,
     {
         Box::pin(async move {
-            let Self { handler, payload, context, slot: _slot } = self;
+            let Self { handler, payload, context, .. } = self;
             let event = Event::read(payload)?;
             let taken = method(&handler, event, context).await;
             reply(taken.map(|()| Response::new()))

@@ -262,7 +262,10 @@ impl<'a> HostFrame<'a> {
             flat => flat?,
         };
         let id = flat.id;
-        let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
+        let attachment = match &*flat.kind {
+            "cancel" | "health_check" => None,
+            kind => Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, kind))?,
+        };
         let body = match &*flat.kind {
             "init" => Self::Init(Init {
                 config: required(flat.config, "config", id, "init")?,

@@ -16,6 +16,19 @@ pub struct InvalidJson {
 }
 
 impl InvalidJson {
+    /// The same without what was found instead: that may be a secret, or none of the reader's business.
+    #[must_use]
+    pub fn without_value(mut self) -> Self {
+        if let Some(expected) = self.message.rfind(", expected ") {
+            self.message.drain(..expected + 2);
+        } else if let Some(not) = self.message.strip_prefix("not ") {
+            // "not base64: …", "not a duration such as "250ms": …": the reason may quote the value.
+            let end = not.find(": ").unwrap_or(not.len());
+            self.message = format!("not {}", &not[..end]);
+        }
+        self
+    }
+
     /// The same, for a value that is itself at `parent`.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {

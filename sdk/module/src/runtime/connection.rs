@@ -4,7 +4,9 @@
 use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
@@ -28,13 +30,26 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Arc<UnixStream>,
-    /// Its threads may wait.
-    tokio: Handle,
+    /// The thread that waits when the socket is full: of its own, since the others may be waiting for the host's answer.
+    writer: OnceLock<Sender<Job>>,
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 impl Socket {
-    pub(crate) fn new(stream: &Arc<UnixStream>, tokio: &Handle) -> Self {
-        Self { stream: Arc::clone(stream), tokio: tokio.clone() }
+    pub(crate) fn new(stream: &Arc<UnixStream>) -> Self {
+        Self { stream: Arc::clone(stream), writer: OnceLock::new() }
+    }
+
+    /// Its thread, started when it is first needed.
+    fn writer(&self) -> &Sender<Job> {
+        self.writer.get_or_init(|| {
+            let (jobs, queue) = mpsc::channel::<Job>();
+            let work = move || queue.into_iter().for_each(|job| job());
+            // If there is no thread, nobody takes a job from the channel, and it comes back.
+            let _ = thread::Builder::new().name("ixt-write".to_owned()).spawn(work);
+            jobs
+        })
     }
 }
 
@@ -54,7 +69,10 @@ impl Sink for Socket {
 
     fn write_later(&self, bytes: Vec<u8>, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
         let stream = Arc::clone(&self.stream);
-        self.tokio.spawn_blocking(move || done((&*stream).write_all(&bytes[from..])));
+        let job: Job = Box::new(move || done((&*stream).write_all(&bytes[from..])));
+        if let Err(mpsc::SendError(job)) = self.writer().send(job) {
+            job();
+        }
     }
 }
 
@@ -83,8 +101,7 @@ impl Connection {
         let input = Mutex::new(Decoder::new(DEFAULT_MAX_FRAME_BYTES));
         let connection = Arc::new(Self { session, turns, stream, tokio, input });
         connection.read_as(1)?;
-        let this = Arc::clone(&connection);
-        thread::Builder::new().name("ixt-watch".to_owned()).spawn(move || this.watch())?;
+        connection.spawn("ixt-watch", Self::watch)?;
         Ok(connection)
     }
 
@@ -97,15 +114,24 @@ impl Connection {
 
     /// Lets a new thread read, under this number.
     fn read_as(self: &Arc<Self>, number: u64) -> io::Result<()> {
-        let this = Arc::clone(self);
-        let work = move || {
+        self.spawn("ixt-read", move |this| {
             if number == 1 || this.turns.take(number) {
                 let _tokio = this.tokio.enter();
                 read_as(number);
                 this.session.scope().run(|| this.read(number));
             }
+        })
+    }
+
+    /// Without its threads, a session can't go on.
+    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Arc<Self>) + Send + 'static) -> io::Result<()> {
+        let this = Arc::clone(self);
+        let work = move || {
+            if catch_unwind(AssertUnwindSafe(|| work(&this))).is_err() {
+                this.session.fail();
+            }
         };
-        thread::Builder::new().name("ixt-read".to_owned()).spawn(work).map(drop)
+        thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
     }
 
     fn read(&self, number: u64) {
@@ -118,8 +144,7 @@ impl Connection {
                 Next::Poll { handler, .. } => run(handler),
                 Next::Read { wait } => {
                     if !self.take_frames(wait) {
-                        // From here on, this is a thread like any other.
-                        read_as(0);
+                        self.turns.retire();
                         return self.session.host_gone();
                     }
                 }
@@ -159,14 +184,20 @@ impl Connection {
     }
 
     fn watch(self: &Arc<Self>) {
+        let mut told = false;
         loop {
             match self.turns.look() {
-                Look::TakeOver(number) => {
-                    if let Err(error) = self.read_as(number) {
+                Look::TakeOver(number) => match self.read_as(number) {
+                    Ok(()) => told = false,
+                    Err(error) => {
                         self.turns.take_later();
-                        log_error(format!("a handler blocks its thread, and no other can be started: {error}"));
+                        // It is tried again every few milliseconds.
+                        if !std::mem::replace(&mut told, true) {
+                            let message = format!("a handler blocks its thread, and no other can be started: {error}");
+                            self.session.scope().run(|| log_error(message));
+                        }
                     }
-                }
+                },
                 Look::Expire => {
                     if let Some(next) = self.session.expire(Instant::now()) {
                         self.turns.wake_at(next);

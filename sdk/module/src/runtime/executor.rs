@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_task::{Runnable, Task};
 use tokio::time::Instant;
@@ -23,10 +24,12 @@ pub(crate) fn spawn(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> (Runnable, Task<()>) {
     let executor = Arc::clone(executor);
-    async_task::spawn(work, move |runnable| executor.schedule(runnable, urgent))
+    // Later steps are not, or one that wakes itself again and again would be before all else for ever.
+    let first = AtomicBool::new(urgent);
+    async_task::spawn(work, move |runnable| executor.schedule(runnable, first.swap(false, Ordering::Relaxed)))
 }
 
-/// Runs one step of a task. A panic ends here: it is one of the author's destructors, the rest is caught before.
+/// Runs one step of a task. The author's panics were caught before; should there be another, the thread lives on.
 pub(crate) fn run(runnable: Runnable) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runnable.run()));
 }

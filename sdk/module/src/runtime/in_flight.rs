@@ -31,7 +31,6 @@ pub(crate) struct Limits {
     pub(crate) max_queued: usize,
 }
 
-#[derive(Debug)]
 pub(crate) struct InFlight {
     requests: Mutex<Requests>,
     /// Told whenever the last request was answered.
@@ -42,7 +41,7 @@ pub(crate) struct InFlight {
     stats: Stats,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Requests {
     /// Not the host's id: a plain host may send none, or the same twice.
     next: u64,
@@ -55,32 +54,44 @@ struct Requests {
     owed: usize,
 }
 
-#[derive(Debug)]
 struct Unanswered {
     id: Option<u64>,
     /// What it is, if it came for a handler.
     message: Option<Message>,
     stage: Stage,
+    /// How it is answered, if not just so.
+    answer: Option<AnswerBy>,
 }
 
-#[derive(Debug)]
+/// Answers a request, whoever has ended it.
+type AnswerBy = Box<dyn Fn(&Result<Reply>) + Send + Sync>;
+
 struct Message {
     kind: Kind,
     context: Context,
     since: Instant,
 }
 
-#[derive(Debug)]
 enum Stage {
     Queued(Request, Arc<dyn Serve>),
     Running(Task<()>),
 }
 
-/// One of the handlers that may run at once; dropped when it has ended.
-#[derive(Debug)]
-pub(crate) struct Slot(Arc<InFlight>);
+/// One of the handlers that may run at once; the last of its clones is dropped when it has ended.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    _freed: Arc<Freed>,
+}
 
-impl Drop for Slot {
+struct Freed(Arc<InFlight>);
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Drop for Freed {
     fn drop(&mut self) {
         self.0.start_next();
     }
@@ -103,7 +114,8 @@ impl InFlight {
         let context = request.context().clone();
         let (deadline, priority) = (context.deadline(), context.priority());
         let message = Some(Message { kind: request.kind(), context, since: Instant::now() });
-        let arrived = Unanswered { id, message, stage: Stage::Queued(request, Arc::clone(service)) };
+        let stage = Stage::Queued(request, Arc::clone(service));
+        let arrived = Unanswered { id, message, stage, answer: None };
         let mut pending = Pending::default();
         let mut requests = self.lock();
         let key = requests.next_key();
@@ -124,23 +136,20 @@ impl InFlight {
         self.finish(pending);
     }
 
-    /// Runs what is not for a handler, and doesn't wait for any; answers with what it gives, then calls `then`.
+    /// Runs what is not for a handler, and doesn't wait for any; answers with what it gives, or lets `answer` do that.
     pub(crate) fn run(
         self: &Arc<Self>,
         id: Option<u64>,
         work: impl Future<Output = Result<Reply>> + Send + 'static,
-        then: impl FnOnce(&Result<Reply>) + Send + 'static,
+        answer_by: Option<AnswerBy>,
     ) {
         let mut requests = self.lock();
         let key = requests.next_key();
         let answer = Answer { in_flight: Arc::clone(self), key };
         let (runnable, task) = spawn(&self.executor, true, async move {
-            let reply = work.await;
-            if answer.give(&reply) {
-                then(&reply);
-            }
+            answer.give(&work.await);
         });
-        requests.insert(key, Unanswered { id, message: None, stage: Stage::Running(task) });
+        requests.insert(key, Unanswered { id, message: None, stage: Stage::Running(task), answer: answer_by });
         drop(requests);
         runnable.schedule();
     }
@@ -264,7 +273,10 @@ impl InFlight {
 
     /// For a request that was taken out.
     fn answer(&self, request: &Unanswered, reply: &Result<Reply>) {
-        self.outgoing.reply(request.id, reply);
+        match &request.answer {
+            None => self.outgoing.reply(request.id, reply),
+            Some(answer) => answer(reply),
+        }
         if let Some(Message { kind, context, since }) = &request.message {
             let outcome = reply.as_ref().map_or_else(Error::code, |_| "success");
             self.stats.record(*kind, context.topic(), outcome, since.elapsed());
@@ -272,7 +284,9 @@ impl InFlight {
         // Only now: a shutdown that saw nothing running before would close the way out in front of this reply.
         let mut requests = self.lock();
         requests.owed -= 1;
-        if requests.owed == 0 {
+        let idle = requests.owed == 0;
+        drop(requests);
+        if idle {
             self.idle.notify_waiters();
         }
     }
@@ -297,12 +311,14 @@ impl Requests {
             let error = deadline_exceeded(&request);
             return pending.answer.push((request, Err(error)));
         }
-        let Unanswered { id, message, stage: Stage::Queued(mut request, service) } = request else { return };
+        let Unanswered { id, message, stage: Stage::Queued(mut request, service), answer: None } = request else {
+            return;
+        };
         self.running += 1;
-        request.slot = Some(Slot(Arc::clone(in_flight)));
+        request.slot = Some(Slot { _freed: Arc::new(Freed(Arc::clone(in_flight))) });
         let answer = Answer { in_flight: Arc::clone(in_flight), key };
         let (runnable, task) = spawn(&in_flight.executor, false, handle(answer, request, service));
-        self.insert(key, Unanswered { id, message, stage: Stage::Running(task) });
+        self.insert(key, Unanswered { id, message, stage: Stage::Running(task), answer: None });
         pending.start.push(runnable);
     }
 
@@ -339,9 +355,11 @@ impl Unanswered {
 
 /// Calls the handler, and answers with what it gives.
 async fn handle(answer: Answer, request: Request, service: Arc<dyn Serve>) {
+    // Middleware may go on when the handler has let go of it.
+    let _slot = request.slot.clone();
     let (context, kind) = (request.context().clone(), request.kind());
     let what = HandlerOf(kind, &context);
-    let work = Scope::of(&context).enclose(caught(&what, async { service.handle(request).await }));
+    let work = Scope::of(&context).enclose(caught(&what, || service.handle(request)));
     #[cfg(feature = "tracing")]
     let work = tracing::Instrument::instrument(work, crate::tracing::request_span(&context));
     let reply = work.await;
@@ -382,18 +400,14 @@ struct Answer {
 }
 
 impl Answer {
-    /// False if somebody else has answered before.
-    fn give(&self, reply: &Result<Reply>) -> bool {
-        let request = self.in_flight.take(self.key);
-        let given = request.is_some();
-        if let Some(request) = request {
+    fn give(&self, reply: &Result<Reply>) {
+        if let Some(request) = self.in_flight.take(self.key) {
             self.in_flight.answer(&request, reply);
             if let Stage::Running(task) = request.stage {
                 // It ends by itself.
                 task.detach();
             }
         }
-        given
     }
 }
 

@@ -36,7 +36,6 @@ pub(crate) trait Sink: Debug + Send + Sync {
 #[derive(Debug)]
 struct State {
     framing: Framing,
-    framing_after_init: Option<Framing>,
     max_frame_bytes: usize,
     /// What is still to be written.
     buffer: Vec<u8>,
@@ -95,7 +94,6 @@ impl Outgoing {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let state = State {
             framing: Framing::Line,
-            framing_after_init: None,
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
             buffer: Vec::new(),
             writer: Writer::Idle,
@@ -122,11 +120,6 @@ impl Outgoing {
     /// The framing of the frames from here on.
     pub(crate) fn set_framing(&self, framing: Framing) {
         self.lock().framing = framing;
-    }
-
-    /// The framing of the frames from the first success on, which is the reply to `init` that tells the host so.
-    pub(crate) fn set_framing_after_init(&self, framing: Framing) {
-        self.lock().framing_after_init = Some(framing);
     }
 
     /// Sends a frame that is no reply.
@@ -163,12 +156,38 @@ impl Outgoing {
         self.written(state);
     }
 
+    /// Answers `init`. If that is a success, calls `open` before anybody can have read it, and goes on in another framing if
+    /// one is given. False if it is none: also if it is longer than the host takes.
+    pub(crate) fn reply_to_init(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        reply: &Result<Reply>,
+        framing: Option<Framing>,
+        open: impl FnOnce(),
+    ) -> bool {
+        let mut state = self.lock();
+        // What was kept is in the framing before.
+        state.unblock_logs();
+        if reply.is_err() || state.reply(id, reply).is_err() {
+            drop(state);
+            self.reply(id, reply);
+            return false;
+        }
+        open();
+        if let Some(framing) = framing {
+            state.framing = framing;
+        }
+        self.written(state);
+        true
+    }
+
     /// Sends a log line, or gives it up for another: nobody waits for the log. False if the host doesn't take any.
     pub(crate) fn log(self: &Arc<Self>, log: Log<'_>) -> bool {
         let mut state = self.lock();
         if !state.logs.enabled || state.gone || state.closing {
             return false;
         }
+        let level = log.level;
         let mut line = Vec::new();
         let write = |log: Log<'_>, line: &mut Vec<u8>| {
             Frame { id: None, body: ModuleFrame::Log(log) }.write(state.framing, line)
@@ -185,7 +204,12 @@ impl Outgoing {
             state.logs.keep(line);
         } else {
             state.buffer.extend(line);
-            self.written(state);
+            if level == LogLevel::Error && state.writer == Writer::Idle {
+                // It may be the process's last word.
+                self.write(state);
+            } else {
+                self.written(state);
+            }
         }
         true
     }
@@ -298,13 +322,7 @@ impl State {
                 })
             }
         };
-        self.append(&Frame { id, body })?;
-        if reply.is_ok()
-            && let Some(framing) = self.framing_after_init.take()
-        {
-            self.framing = framing;
-        }
-        Ok(())
+        self.append(&Frame { id, body })
     }
 
     /// The socket takes something again: the log lines that were kept go out, after word of those that were not.
@@ -456,6 +474,41 @@ mod tests {
         assert_eq!(sink.0.lock().unwrap().writes, writes + 1);
         read_as(0);
         assert_eq!(sink.frames().len(), 1004);
+    }
+
+    #[test]
+    fn log_lines_that_were_kept_during_init_go_out_in_the_framing_before() {
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        outgoing.set_limits(100_000, true);
+        sink.set_full(true);
+        for message in ["first", "kept"] {
+            assert!(outgoing.log(log_line(message)));
+        }
+        let ready = Ok(Reply::new(to_raw_value("ready").unwrap()));
+        let opened = std::cell::Cell::new(false);
+        assert!(outgoing.reply_to_init(Some(1), &ready, Some(Framing::Length), || opened.set(true)));
+        assert!(opened.get());
+        assert!(outgoing.log(log_line("after")));
+        sink.set_full(false);
+        sink.resume();
+        let written = sink.0.lock().unwrap().written.clone();
+        let text = String::from_utf8_lossy(&written);
+        let lines: Vec<_> = text.split('\n').collect();
+        assert!(lines[0].contains("first") && lines[1].contains("kept") && lines[2].contains("ready"), "{text}");
+        assert_eq!(lines[3].as_bytes()[..4], u32::try_from(lines[3].len() - 4).unwrap().to_le_bytes(), "{text}");
+    }
+
+    #[test]
+    fn an_init_that_has_failed_opens_nothing() {
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        let open = || panic!("it has failed");
+        assert!(!outgoing.reply_to_init(Some(1), &Err(Error::internal("no")), Some(Framing::Length), open));
+        outgoing.set_limits(10, false);
+        let ready = Ok(Reply::new(to_raw_value("ready").unwrap()));
+        assert!(!outgoing.reply_to_init(Some(1), &ready, Some(Framing::Length), open));
+        assert_eq!(sink.frames().len(), 2, "in lines");
     }
 
     #[test]

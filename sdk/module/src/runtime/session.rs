@@ -12,12 +12,12 @@ use ixt_protocol::{
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use tokio::runtime::Handle as Tokio;
-use tokio::sync::SetOnce;
+use tokio::sync::{SetOnce, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::{Serve, Start};
-use crate::runtime::executor::Executor;
+use crate::runtime::executor::{Executor, spawn};
 use crate::runtime::in_flight::{InFlight, Limits};
 use crate::runtime::outgoing::Outgoing;
 use crate::runtime::panic::caught;
@@ -71,6 +71,9 @@ pub(crate) struct Session {
     stage: Mutex<Stage>,
     service: OnceLock<Arc<dyn Serve>>,
     in_flight: Arc<InFlight>,
+    /// Held by the health check that runs.
+    health_check: tokio::sync::Mutex<()>,
+    executor: Arc<dyn Executor>,
     calls: Arc<Calls>,
     outgoing: Arc<Outgoing>,
     /// Set when the module takes nothing new.
@@ -105,7 +108,9 @@ impl Session {
             limits,
             stage: Mutex::new(Stage::Connected),
             service: OnceLock::new(),
-            in_flight: Arc::new(InFlight::new(limits, executor, Arc::clone(&outgoing), stats)),
+            in_flight: Arc::new(InFlight::new(limits, Arc::clone(&executor), Arc::clone(&outgoing), stats)),
+            health_check: tokio::sync::Mutex::default(),
+            executor,
             calls: Arc::new(Calls::new(Arc::clone(&outgoing))),
             outgoing,
             stopping: Arc::default(),
@@ -142,6 +147,10 @@ impl Session {
     /// Takes a frame. Tells, if that changes, how the next ones are to be read.
     pub(crate) fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>) -> Option<Expect> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
+        if self.stage() == Stage::Connected {
+            // The host speaks first, and is answered in kind.
+            self.outgoing.set_framing(framing);
+        }
         let frame = match frame.map(HostFrame::read) {
             Ok(Ok(frame)) => frame,
             Ok(Err(unreadable)) => {
@@ -177,10 +186,12 @@ impl Session {
                 Ok(service) => {
                     let this = Arc::clone(self);
                     let health = async move {
-                        let health = caught("the health check", service.health_check()).await;
+                        // One at a time: a host that asks again and again finds one that is stuck, not many.
+                        let _one = this.health_check.lock().await;
+                        let health = caught("the health check", || service.health_check()).await;
                         this.health(health.unwrap_or_else(Into::into))
                     };
-                    self.in_flight.run(id, self.scope().enclose(health), |_| ());
+                    self.in_flight.run(id, self.scope().enclose(health), None);
                 }
             },
         }
@@ -207,6 +218,10 @@ impl Session {
                     log_error(format!("skipped what the host sent: {unreadable}"));
                 }
                 return;
+            }
+            Unreadable::Invalid { id, kind, error } if kind == "init" && self.stage() == Stage::Connected => {
+                self.outgoing.reply(*id, &Err(Error::invalid_json("the frame is wrong", error)));
+                return self.fail();
             }
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
@@ -246,39 +261,47 @@ impl Session {
     }
 
     fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<Expect> {
-        if self.enter(Stage::Initialized) != Stage::Connected {
-            let error = Error::new(code::FAILED_PRECONDITION, "`init` comes once, as the first frame");
+        let error = match self.enter(Stage::Initialized) {
+            Stage::Connected => None,
+            Stage::Initialized => Some(Error::new(code::FAILED_PRECONDITION, "`init` comes once, as the first frame")),
+            Stage::ShuttingDown => Some(shutting_down()),
+        };
+        if let Some(error) = error {
             self.outgoing.reply(id, &Err(error));
             return None;
         }
-        self.outgoing.set_framing(framing);
-        let (offer, info) = match self.negotiate(init.protocol.as_ref(), framing) {
+        let (expect, info) = match self.negotiate(init.protocol.as_ref(), framing) {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 self.outgoing.reply(id, &Err(error));
-                let _ = self.ended.set(End::Failed);
+                self.fail();
                 return None;
             }
         };
+        let framing = expect.and_then(|expect| expect.length.then_some(Framing::Length));
         let module_id = if init.module_id.is_empty() { &self.module_id } else { &*init.module_id };
         let runtime = Runtime::new(module_id, &self.calls, &self.stopping);
         let scope = self.scope();
         let start = scope.run(|| self.module.start(init.config.get(), runtime));
-        let this = Arc::clone(self);
+        let started = Arc::new(OnceLock::new());
+        let opened = Arc::clone(&started);
         let work = scope.enclose(async move {
-            let started = caught("`init`", start).await.inspect_err(|error| error.log_causes(&"`init`"))?;
-            // Before the reply, so that whoever has read it can call.
-            let _ = this.service.set(started);
+            let service = caught("`init`", || start).await.inspect_err(|error| error.log_causes(&"`init`"))?;
+            let _ = started.set(service);
             Ok(Reply::new(to_raw_value(&json!({ "ixt": info }))?))
         });
         let this = Arc::clone(self);
-        self.in_flight.run(id, work, move |reply| {
+        let answer = move |reply: &Result<Reply>| {
+            // Whoever has read the reply can call; nobody can before.
+            let open = || drop(opened.get().map(|service| this.service.set(Arc::clone(service))));
+            let success = this.outgoing.reply_to_init(id, reply, framing, open);
             // A shutdown that has begun ends the session, and answers first.
-            if reply.is_err() && this.stage() != Stage::ShuttingDown {
-                let _ = this.ended.set(End::Failed);
+            if !success && this.stage() != Stage::ShuttingDown {
+                this.fail();
             }
-        });
-        offer
+        };
+        self.in_flight.run(id, work, Some(Box::new(answer)));
+        expect
     }
 
     /// What follows from the host's offer: how its frames are to be read, and what it is told.
@@ -302,7 +325,6 @@ impl Session {
             && framings.iter().any(|offered| offered.parse() == Ok(Framing::Length));
         if length {
             info.framing = Some(Framing::Length.as_str().to_owned());
-            self.outgoing.set_framing_after_init(Framing::Length);
         }
         let log = features.iter().any(|feature| feature == LOG);
         if log {
@@ -328,6 +350,11 @@ impl Session {
             }),
         );
         Ok(Reply::new(to_raw_value(&health)?))
+    }
+
+    /// The session can't begin, or can't go on.
+    pub(crate) fn fail(&self) {
+        let _ = self.ended.set(End::Failed);
     }
 
     /// The host has closed the connection.
@@ -356,12 +383,7 @@ impl Session {
             // Not looked up before: `init` may be among the requests that were waited for.
             let closed = match this.service.get() {
                 None => Ok(()),
-                Some(service) => {
-                    let close = timeout(grace / 2, caught("`shutdown`", service.shutdown()));
-                    close.await.unwrap_or_else(|_| {
-                        Err(Error::new(code::DEADLINE_EXCEEDED, format!("`shutdown` took more than {:?}", grace / 2)))
-                    })
-                }
+                Some(service) => this.close(Arc::clone(service), grace / 2).await,
             };
             if let Err(error) = &closed {
                 log_error(format!("`shutdown` failed: {error}"));
@@ -373,6 +395,22 @@ impl Session {
             }
             let _ = this.ended.set(end);
         }));
+    }
+
+    /// Calls `Handler::shutdown`, as handlers are called: so that it may block its thread, and is not waited for longer
+    /// than this.
+    async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
+        let (sender, closed) = oneshot::channel();
+        let work = self.scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });
+        let (runnable, task) = spawn(&self.executor, true, async move { drop(sender.send(work.await)) });
+        runnable.schedule();
+        let closed = timeout(grace, closed).await;
+        drop(task);
+        match closed {
+            Ok(Ok(closed)) => closed,
+            Ok(Err(_)) => Err(Error::internal("`shutdown` was dropped")),
+            Err(_) => Err(Error::new(code::DEADLINE_EXCEEDED, format!("`shutdown` took more than {grace:?}"))),
+        }
     }
 }
 

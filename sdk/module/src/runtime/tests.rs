@@ -2,6 +2,7 @@
 //! lost, none is made up, and those that wait have their turns in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,25 @@ struct Probe {
     /// The ids in the order in which their handlers were entered.
     entered: Mutex<Vec<u64>>,
     gate: Gate,
+    running: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A handler that runs.
+struct Running(Arc<Probe>);
+
+impl Running {
+    fn new(probe: &Arc<Probe>) -> Self {
+        let running = probe.running.fetch_add(1, Ordering::Relaxed) + 1;
+        probe.most.fetch_max(running, Ordering::Relaxed);
+        Self(Arc::clone(probe))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -60,6 +80,7 @@ impl Serve for Service {
         Box::pin(async move {
             let id: u64 = request.payload().to_text()?.parse()?;
             probe.entered.lock().unwrap().push(id);
+            let _running = Running::new(&probe);
             match request.context().topic() {
                 "echo" => {}
                 "hold" => probe.gate.0.acquire().await?.forget(),
@@ -199,6 +220,15 @@ enum Step {
     Exchange,
 }
 
+/// How it ends.
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    /// When all has ended that can.
+    Drain,
+    Shutdown,
+    HangUp,
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let ttl =
         prop_oneof![3 => Just(None), 1 => prop_oneof![Just(0), Just(10), Just(60), Just(u64::MAX)].prop_map(Some)];
@@ -224,16 +254,26 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// A module that has answered `init`, as request 1.
-async fn start(limits: Limits, framing: Framing, pieces: &[usize]) -> (Host, Arc<Probe>, tokio::task::JoinHandle<End>) {
+async fn start(
+    limits: Limits,
+    framing: Framing,
+    offer: bool,
+    pieces: &[usize],
+) -> (Host, Arc<Probe>, tokio::task::JoinHandle<End>) {
     let probe = Arc::<Probe>::default();
     let module = Box::new(Starter(Arc::clone(&probe)));
     let (wire, session) = connect(module, String::new(), limits, tokio::runtime::Handle::current());
     let session = tokio::spawn(session);
     let mut host = Host::new(wire, framing);
-    let offer = json!({ "version": 1, "max_frame_bytes": 1_000_000, "features": ["log"] });
-    host.put(&json!({ "type": "init", "id": 1, "config": {}, "protocol": offer }));
+    let framings: &[_] = if offer { &["line", "length"] } else { &[] };
+    let protocol = json!({ "version": 1, "max_frame_bytes": 1_000_000, "framings": framings, "features": ["log"] });
+    host.put(&json!({ "type": "init", "id": 1, "config": {}, "protocol": protocol }));
     host.exchange(pieces).await;
-    assert_eq!(host.replies[&1].len(), 1);
+    let [reply] = host.replies[&1].as_slice() else { panic!("init has one reply") };
+    if reply["data"]["ixt"]["framing"] == "length" {
+        host.framing = Framing::Length;
+        host.decoder.set_framing(Framing::Length);
+    }
     (host, probe, session)
 }
 
@@ -247,11 +287,12 @@ proptest! {
         max_concurrency in 1..6usize,
         max_queued in 0..10usize,
         length in any::<bool>(),
-        drain in any::<bool>(),
+        offer in any::<bool>(),
+        end in prop_oneof![Just(Last::Drain), Just(Last::Shutdown), Just(Last::HangUp)],
     ) {
         block_on(async {
             let framing = if length { Framing::Length } else { Framing::Line };
-            let (mut host, probe, session) = start(Limits { max_concurrency, max_queued }, framing, &pieces).await;
+            let (mut host, probe, session) = start(Limits { max_concurrency, max_queued }, framing, offer, &pieces).await;
             let mut asked = BTreeMap::from([(1, Step::Health)]);
             let (mut cancelled, mut id) = (BTreeSet::new(), 1);
             for step in steps {
@@ -298,20 +339,27 @@ proptest! {
                     Step::Exchange => host.exchange(&pieces).await,
                 }
             }
-            if drain {
+            if matches!(end, Last::Drain) {
                 // All that can end does.
                 probe.gate.0.add_permits(1000);
                 host.exchange(&pieces).await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 host.settle().await;
             }
-            id += 1;
-            host.put(&json!({ "type": "shutdown", "id": id, "grace_ms": 1000 }));
-            asked.insert(id, Step::Health);
-            host.exchange(&pieces).await;
+            if matches!(end, Last::HangUp) {
+                host.exchange(&pieces).await;
+                // What is still asked is answered, though nobody may read it.
+                host.wire.to_module = tokio::sync::mpsc::unbounded_channel().0;
+            } else {
+                id += 1;
+                host.put(&json!({ "type": "shutdown", "id": id, "grace_ms": 1000 }));
+                asked.insert(id, Step::Health);
+                host.exchange(&pieces).await;
+            }
             assert_eq!(session.await.unwrap(), End::Clean);
             host.settle().await;
 
+            assert!(probe.most.load(Ordering::Relaxed) <= max_concurrency);
             let answered: BTreeSet<_> = host.replies.keys().copied().collect();
             let expected: BTreeSet<_> = asked.keys().copied().collect();
             assert_eq!(answered, expected, "lost or made up");
@@ -344,7 +392,7 @@ proptest! {
     ) {
         block_on(async {
             let limits = Limits { max_concurrency: 1, max_queued: 40 };
-            let (mut host, probe, _session) = start(limits, Framing::Line, &pieces).await;
+            let (mut host, probe, _session) = start(limits, Framing::Line, false, &pieces).await;
             host.put(&handle(2, "hold", 1, None));
             let mut waiting: Vec<(u64, u64)> = (3..).zip(priorities).collect();
             for (id, priority) in &waiting {

@@ -174,10 +174,16 @@ impl<R> Turn<R> {
         self.polling = self.polling.map(|_| now);
     }
 
-    /// Ends the turns. What the thread had still to poll is polled elsewhere.
+    /// Ends the turns, and gives what the thread had still to poll.
     pub(crate) fn end(&mut self) -> VecDeque<R> {
         self.ended = true;
+        self.retire()
+    }
+
+    /// Nobody reads any more. What the thread had still to poll is given back, to be polled elsewhere.
+    pub(crate) fn retire(&mut self) -> VecDeque<R> {
         self.holder += 1;
+        self.polling = None;
         self.urgent.drain(..).chain(self.ready.drain(..)).collect()
     }
 }
@@ -276,6 +282,19 @@ mod tests {
         assert!(looks > 10 && looks < 200, "{looks}");
         turn.schedule(1, 11, false);
         assert_eq!(poll(&mut turn, 1, now), Next::Poll { handler: 11, watched: false }, "it has to be told");
+    }
+
+    #[test]
+    fn a_thread_that_has_read_the_end_leaves_what_it_had_to_do_to_others() {
+        let (mut turn, now) = (Turn::first(), Instant::now());
+        for (handler, urgent) in [(10, false), (11, false), (20, true)] {
+            turn.schedule(1, handler, urgent);
+        }
+        poll(&mut turn, 1, now);
+        assert_eq!(poll(&mut turn, 1, now + BURST), Next::Read { wait: false });
+        assert_eq!(turn.retire(), [10, 11]);
+        assert_eq!(turn.schedule(1, 12, false), Some(12));
+        assert_eq!(poll(&mut turn, 1, now), Next::Leave);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The [`Turn`] under a lock, shared by the threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use async_task::Runnable;
@@ -48,9 +49,7 @@ impl Turns {
     pub(crate) fn take(&self, number: u64) -> bool {
         let others = self.lock().take(number, Instant::now());
         let taken = others.is_some();
-        for handler in others.into_iter().flatten() {
-            self.poll_elsewhere(handler);
-        }
+        self.poll_all_elsewhere(others.into_iter().flatten());
         taken
     }
 
@@ -63,14 +62,26 @@ impl Turns {
     pub(crate) fn end(&self) {
         let ready = self.lock().end();
         self.look.notify_one();
-        for handler in ready {
+        self.poll_all_elsewhere(ready);
+    }
+
+    /// Nobody reads any more.
+    pub(crate) fn retire(&self) {
+        let ready = self.lock().retire();
+        self.poll_all_elsewhere(ready);
+    }
+
+    fn poll_all_elsewhere(&self, handlers: impl IntoIterator<Item = Runnable>) {
+        for handler in handlers {
             self.poll_elsewhere(handler);
         }
     }
 
     /// On a thread of tokio's that may block: so none of these holds up another.
     fn poll_elsewhere(&self, handler: Runnable) {
-        self.tokio.spawn_blocking(move || run(handler));
+        // If the system has no thread left, tokio panics and drops the handler, whose request is then answered.
+        let spawn = || drop(self.tokio.spawn_blocking(move || run(handler)));
+        let _ = catch_unwind(AssertUnwindSafe(spawn));
     }
 
     fn lock(&self) -> MutexGuard<'_, Turn<Runnable>> {

@@ -169,6 +169,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
         self.sent = None;
         Poll::Ready(data.and_then(|data| {
             read_json(data.get().as_bytes()).map_err(|invalid| {
+                let invalid = invalid.without_value();
                 let message = format!("`{}` answered what its manifest does not declare: {invalid}", self.topic);
                 Error::internal(message)
             })

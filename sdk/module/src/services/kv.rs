@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use ixt_protocol::{deserialize_base64, encode_base64, read_json};
+use ixt_protocol::{InvalidJson, deserialize_base64, encode_base64, read_json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,8 @@ impl Entry {
     ///
     /// `INTERNAL` if it is not JSON of this type: it was the module that has written it.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
-        read_json(&self.value).map_err(|invalid| Error::internal(format!("the stored value is wrong: {invalid}")))
+        let wrong = |invalid: InvalidJson| format!("the stored value is wrong: {}", invalid.without_value());
+        read_json(&self.value).map_err(|invalid| Error::internal(wrong(invalid)))
     }
 }
 
@@ -182,6 +183,7 @@ impl<'a> Kv<'a> {
         let what = format!("kv_store.{method}");
         let data = self.link.request("kv_store", method, params, &what, self.link.limit(None)).await?;
         read_json(data.get().as_bytes())
+            .map_err(InvalidJson::without_value)
             .map_err(|invalid| Error::internal(format!("the host's answer to `{what}` is wrong: {invalid}")))
     }
 }

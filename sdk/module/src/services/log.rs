@@ -112,7 +112,8 @@ impl Scope {
         *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 
-    fn current() -> Option<Self> {
+    /// Where the lines of this thread go at the moment.
+    pub(crate) fn current() -> Option<Self> {
         let current = CURRENT.with_borrow(Clone::clone);
         current.or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

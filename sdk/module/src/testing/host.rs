@@ -18,6 +18,7 @@ use super::kv::Store;
 use super::module::{Log, Module, Sent};
 use crate::middleware::Reply;
 use crate::module::{Boxed, FromPayload, Start, Starter};
+use crate::runtime::session::End;
 use crate::runtime::single::connect;
 use crate::{Error, Launcher, Payload, Result, Service, code};
 
@@ -98,14 +99,14 @@ impl Host {
         crate::tracing::install();
         let (wire, session) = connect(module, String::new(), limits, Handle::current());
         let ended = Arc::new(SetOnce::new());
-        let told = Arc::clone(&ended);
-        tokio::spawn(async move { told.set(session.await) });
         let end = Arc::new(HostEnd {
             to_module: Mutex::new(Some(wire.to_module)),
             stubs: self.stubs,
             state: Mutex::new(State { store: self.store, ..State::default() }),
         });
-        tokio::spawn(Arc::clone(&end).read(wire.from_module));
+        let told = Arc::clone(&ended);
+        tokio::spawn(async move { told.set(session.await) });
+        tokio::spawn(Arc::clone(&end).read(wire.from_module, Arc::clone(&ended)));
         let config = to_raw_value(config)?;
         let init = HostFrame::Init(Init {
             config: &config,
@@ -118,7 +119,7 @@ impl Host {
             }),
         });
         let (_, reply) = end.send(init);
-        answered(reply).await?;
+        answered(&end, reply).await?;
         Ok(Module::new(end, ended))
     }
 }
@@ -158,6 +159,23 @@ pub(super) struct State {
     pub(super) sent: Vec<Sent>,
     /// Topic and payload.
     pub(super) published: Vec<(String, Vec<u8>)>,
+    /// The module has ended: nothing is answered any more.
+    closed: bool,
+    /// A stub has panicked, and so the test fails.
+    failure: Option<String>,
+}
+
+/// When the module has ended, or what reads from it has panicked.
+struct CloseOnDrop(Arc<HostEnd>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closed = true;
+        let replies = std::mem::take(&mut state.replies);
+        drop(state);
+        drop(replies);
+    }
 }
 
 /// The parameters of `message_bus.send` and `event_bus.publish`.
@@ -182,7 +200,9 @@ impl HostEnd {
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
-        state.replies.insert(id, sender);
+        if !state.closed {
+            state.replies.insert(id, sender);
+        }
         drop(state);
         self.write(Some(id), body);
         (id, reply)
@@ -209,16 +229,23 @@ impl HostEnd {
         }
     }
 
-    async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>) {
+    async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>, ended: Arc<SetOnce<End>>) {
+        let _closed = CloseOnDrop(Arc::clone(&self));
         let mut decoder = Decoder::new(usize::MAX);
-        while let Some(bytes) = from_module.recv().await {
+        loop {
+            let bytes = tokio::select! {
+                // What it has written before its end comes first.
+                biased;
+                bytes = from_module.recv() => bytes,
+                _ = ended.wait() => None,
+            };
+            let Some(bytes) = bytes else { return };
             decoder.input().extend(bytes);
             while let Some(frame) = decoder.next_frame() {
                 let frame = frame.expect("the module writes frames that can be read");
                 self.receive(frame);
             }
         }
-        self.state().replies.clear();
     }
 
     fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
@@ -243,13 +270,22 @@ impl HostEnd {
                     Served::Now(result) => self.respond(id, &result),
                     Served::Later(answer) => {
                         let this = Arc::clone(self);
-                        let task = tokio::spawn(async move {
+                        // Held, so that its end finds it.
+                        let mut state = self.state();
+                        let answer = tokio::spawn(answer);
+                        state.stubbed.insert(id, answer.abort_handle());
+                        tokio::spawn(async move {
                             let result = answer.await;
-                            if this.state().stubbed.remove(&id).is_some() {
-                                this.respond(id, &result);
+                            let stubbed = this.state().stubbed.remove(&id).is_some();
+                            match result {
+                                Ok(result) if stubbed => this.respond(id, &result),
+                                Err(error) if error.is_panic() => {
+                                    this.state().failure = Some(format!("a stub has panicked: {error}"));
+                                    this.respond(id, &Err(Error::internal("the stub has panicked")));
+                                }
+                                _ => {}
                             }
                         });
-                        self.state().stubbed.insert(id, task.abort_handle());
                     }
                 }
             }
@@ -315,6 +351,11 @@ enum Served {
 }
 
 /// Waits for a reply.
-pub(super) async fn answered(reply: oneshot::Receiver<Result<Reply>>) -> Result<Reply> {
-    reply.await.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
+pub(super) async fn answered(host: &HostEnd, reply: oneshot::Receiver<Result<Reply>>) -> Result<Reply> {
+    let reply = reply.await;
+    let failure = host.state().failure.take();
+    if let Some(failure) = failure {
+        panic!("{failure}");
+    }
+    reply.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
 }

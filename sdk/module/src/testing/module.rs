@@ -88,7 +88,7 @@ impl Module {
     /// If it has ended.
     pub async fn health(&self) -> Result<Health> {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
-        let reply = answered(reply).await?;
+        let reply = answered(&self.host, reply).await?;
         read_json(reply.as_json().as_bytes()).map_err(Error::internal)
     }
 
@@ -109,7 +109,7 @@ impl Module {
     pub async fn shutdown_within(&self, grace: Duration) -> Result<()> {
         let (_, reply) =
             self.host.send(HostFrame::Shutdown(Shutdown { grace_ms: u64::try_from(grace.as_millis()).ok() }));
-        answered(reply).await?;
+        answered(&self.host, reply).await?;
         match self.ended.wait().await {
             End::Clean => Ok(()),
             End::Failed => Err(Error::internal("the module has answered that it has shut down, but did not end well")),
@@ -231,7 +231,7 @@ impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
             let handle = Box::new(Handle { message, context });
             let (id, reply) = host.send(if is_event { HostFrame::Event(handle) } else { HostFrame::Handle(handle) });
             let _cancel = CancelOnDrop { host, id };
-            let reply = answered(reply).await?;
+            let reply = answered(host, reply).await?;
             read_json(reply.as_json().as_bytes())
                 .map_err(|invalid| Error::internal(format!("the module's reply is wrong: {invalid}")))
         })
