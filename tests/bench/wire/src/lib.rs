@@ -91,7 +91,11 @@ impl Peer {
             });
             for _ in 0..times {
                 let start = Instant::now();
-                if large { allow.send(())? } else { self.send(frame)? }
+                if large {
+                    allow.send(())?
+                } else {
+                    self.send(frame)?
+                }
                 self.receive()?;
                 trips.push(start.elapsed());
             }

@@ -9,7 +9,9 @@ use ixt_bench_wire::{Peer, frame, program};
 const ROUNDS: usize = 11;
 
 fn main() -> Result<()> {
-    println!("| payload | service | raw p50, µs | module p50, µs | p50/raw | raw, 1/s | module, 1/s | raw rate/module rate |");
+    println!(
+        "| payload | service | raw p50, µs | module p50, µs | p50/raw | raw, 1/s | module, 1/s | raw rate/module rate |"
+    );
     println!("|---:|---|---:|---:|---|---:|---:|---|");
     for bytes in [64, 1 << 10, 64 << 10, 1 << 20] {
         for topic in ["echo", "later"] {
