@@ -77,6 +77,23 @@ fn handlers_that_block_their_threads_hold_up_nothing() {
 }
 
 #[test]
+fn a_handler_that_has_blocked_its_thread_begins_elsewhere_the_next_time() {
+    let mut host = fixture();
+    for id in 10..26 {
+        send(&mut host, id, "jam", r#"{"when":"first"}"#);
+        // Each for itself, so that each could block the thread that has read it.
+        while entered(&mut host) < id - 9 {}
+    }
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host.pid())).unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    assert_eq!(names.filter(|name| name == "ixt-read\n").count(), 2, "one that is stuck, and one that reads");
+    for id in 40..56 {
+        send(&mut host, id, "unjam", "");
+    }
+    assert_eq!(replies(&mut host, 32).len(), 32);
+}
+
+#[test]
 fn requests_over_the_limit_wait_and_what_is_no_request_does_not() {
     let mut host = limited("1");
     send(&mut host, 2, "wait", "");

@@ -116,6 +116,9 @@ impl Connection {
     fn read_as(self: &Arc<Self>, number: u64) -> io::Result<()> {
         self.spawn("ixt-read", move |this| {
             if number == 1 || this.turns.take(number) {
+                if number > 1 {
+                    this.session.is_stuck();
+                }
                 let _tokio = this.tokio.enter();
                 read_as(number);
                 this.session.scope().run(|| this.read(number));

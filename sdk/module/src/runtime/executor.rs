@@ -11,22 +11,36 @@ use tokio::time::Instant;
 
 /// Runs tasks, and looks at the clock.
 pub(crate) trait Executor: Debug + Send + Sync {
-    /// Runs a task's next step, soon and not in here: the caller may hold a lock. What is urgent is before all else.
-    fn schedule(&self, runnable: Runnable, urgent: bool);
+    /// Runs a task's next step, soon and not in here: the caller may hold a lock.
+    fn schedule(&self, runnable: Runnable, step: Step);
     /// Sees to it that deadlines are looked at by this time.
     fn wake_at(&self, time: Instant);
+}
+
+/// What is known about a step of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It comes before all else.
+    Urgent,
+    /// Nothing.
+    Any,
+    /// It may block its thread, or compute for long.
+    Slow,
 }
 
 /// A task, and its first step. Dropped, the task is cancelled.
 pub(crate) fn spawn(
     executor: &Arc<dyn Executor>,
-    urgent: bool,
+    first: Step,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> (Runnable, Task<()>) {
     let executor = Arc::clone(executor);
-    // Later steps are not, or one that wakes itself again and again would be before all else for ever.
-    let first = AtomicBool::new(urgent);
-    async_task::spawn(work, move |runnable| executor.schedule(runnable, first.swap(false, Ordering::Relaxed)))
+    // Of the later steps nothing is known; one that is woken again and again must not be before all else for ever.
+    let is_first = AtomicBool::new(true);
+    async_task::spawn(work, move |runnable| {
+        let step = if is_first.swap(false, Ordering::Relaxed) { first } else { Step::Any };
+        executor.schedule(runnable, step);
+    })
 }
 
 /// Runs one step of a task. The author's panics were caught before; should there be another, the thread lives on.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_task::{Runnable, Task};
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::Serve;
-use crate::runtime::executor::{Executor, spawn};
-use crate::runtime::outgoing::Outgoing;
+use crate::runtime::executor::{Executor, Step, spawn};
+use crate::runtime::outgoing::{Outgoing, reader_number};
 use crate::runtime::panic::caught;
 use crate::runtime::queue::Queue;
 use crate::runtime::stats::Stats;
@@ -39,6 +40,8 @@ pub(crate) struct InFlight {
     executor: Arc<dyn Executor>,
     outgoing: Arc<Outgoing>,
     stats: Stats,
+    /// The request whose handler was last polled by the thread that reads.
+    polled: AtomicU64,
 }
 
 #[derive(Default)]
@@ -106,7 +109,15 @@ struct Pending {
 
 impl InFlight {
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
-        Self { requests: Mutex::default(), idle: Notify::new(), limits, executor, outgoing, stats }
+        Self {
+            requests: Mutex::default(),
+            idle: Notify::new(),
+            limits,
+            executor,
+            outgoing,
+            stats,
+            polled: AtomicU64::new(0),
+        }
     }
 
     /// Takes a message for a handler: runs it, or lets it wait, or refuses it.
@@ -146,7 +157,9 @@ impl InFlight {
         let mut requests = self.lock();
         let key = requests.next_key();
         let answer = Answer { in_flight: Arc::clone(self), key };
-        let (runnable, task) = spawn(&self.executor, true, async move {
+        let (runnable, task) = spawn(&self.executor, Step::Urgent, async move {
+            // Should it be stuck, no handler is to blame.
+            answer.in_flight.polled.store(answer.key, Ordering::Relaxed);
             answer.give(&work.await);
         });
         requests.insert(key, Unanswered { id, message: None, stage: Stage::Running(task), answer: answer_by });
@@ -230,6 +243,16 @@ impl InFlight {
 
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The thread that reads is stuck in the handler that it has polled last: the next ones of its kind begin where they hold
+    /// up nobody.
+    pub(crate) fn mark_slow(&self) {
+        let requests = self.lock();
+        let polled = requests.unanswered.get(&self.polled.load(Ordering::Relaxed));
+        if let Some(Message { kind, context, .. }) = polled.and_then(|request| request.message.as_ref()) {
+            self.stats.mark_slow(*kind, context.topic());
+        }
     }
 
     /// A handler has ended: the next request has its turn.
@@ -317,7 +340,9 @@ impl Requests {
         self.running += 1;
         request.slot = Some(Slot { _freed: Arc::new(Freed(Arc::clone(in_flight))) });
         let answer = Answer { in_flight: Arc::clone(in_flight), key };
-        let (runnable, task) = spawn(&in_flight.executor, false, handle(answer, request, service));
+        let slow = in_flight.stats.is_slow(request.kind(), request.context().topic());
+        let first = if slow { Step::Slow } else { Step::Any };
+        let (runnable, task) = spawn(&in_flight.executor, first, handle(answer, request, service));
         self.insert(key, Unanswered { id, message, stage: Stage::Running(task), answer: None });
         pending.start.push(runnable);
     }
@@ -362,7 +387,14 @@ async fn handle(answer: Answer, request: Request, service: Arc<dyn Serve>) {
     let work = Scope::of(&context).enclose(caught(&what, || service.handle(request)));
     #[cfg(feature = "tracing")]
     let work = tracing::Instrument::instrument(work, crate::tracing::request_span(&context));
-    let reply = work.await;
+    let mut work = std::pin::pin!(work);
+    let reply = std::future::poll_fn(|cx| {
+        if reader_number() != 0 {
+            answer.in_flight.polled.store(answer.key, Ordering::Relaxed);
+        }
+        work.as_mut().poll(cx)
+    })
+    .await;
     if let Err(error) = &reply {
         // Of an event nobody waits for the answer.
         if kind == Kind::Event {

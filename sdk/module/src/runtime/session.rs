@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::{Serve, Start};
-use crate::runtime::executor::{Executor, spawn};
+use crate::runtime::executor::{Executor, Step, spawn};
 use crate::runtime::in_flight::{InFlight, Limits};
 use crate::runtime::outgoing::Outgoing;
 use crate::runtime::panic::caught;
@@ -352,6 +352,11 @@ impl Session {
         Ok(Reply::new(to_raw_value(&health)?))
     }
 
+    /// The thread that reads is stuck in a handler, and another takes its turn.
+    pub(crate) fn is_stuck(&self) {
+        self.in_flight.mark_slow();
+    }
+
     /// The session can't begin, or can't go on.
     pub(crate) fn fail(&self) {
         let _ = self.ended.set(End::Failed);
@@ -402,7 +407,7 @@ impl Session {
     async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
         let (sender, closed) = oneshot::channel();
         let work = self.scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });
-        let (runnable, task) = spawn(&self.executor, true, async move { drop(sender.send(work.await)) });
+        let (runnable, task) = spawn(&self.executor, Step::Urgent, async move { drop(sender.send(work.await)) });
         runnable.schedule();
         let closed = timeout(grace, closed).await;
         drop(task);

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::module::Start;
-use crate::runtime::executor::{Executor, run};
+use crate::runtime::executor::{Executor, Step, run};
 use crate::runtime::outgoing::Sink;
 use crate::runtime::session::{End, Expect, Session};
 use crate::runtime::{Limits, Outgoing};
@@ -25,7 +25,7 @@ struct Single {
 }
 
 impl Executor for Single {
-    fn schedule(&self, runnable: Runnable, _: bool) {
+    fn schedule(&self, runnable: Runnable, _: Step) {
         // When the task has ended, nothing runs any more.
         let _ = self.ready.send(runnable);
     }

@@ -1,16 +1,21 @@
 //! What a module did so far, for its health check: how often which topic ended how, and how long it took.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::middleware::Kind;
 
 #[derive(Debug)]
-pub(crate) struct Stats(Mutex<Topics>);
+pub(crate) struct Stats {
+    topics: Mutex<Topics>,
+    any_slow: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Topics {
@@ -24,8 +29,12 @@ struct Topic {
     outcomes: BTreeMap<String, u64>,
     /// In microseconds.
     latency: Option<Histogram<u32>>,
+    /// Until when its handler is taken for one that blocks its thread, or computes for long.
+    slow_until: Option<Instant>,
 }
 
+/// So long a handler that was slow is not trusted to be fast.
+const SLOW_FOR: Duration = Duration::from_secs(30);
 /// How many codes of errors are counted apart; a module may make up any number of them.
 const CODES: usize = 32;
 /// Nothing that is measured takes longer than an hour.
@@ -38,7 +47,7 @@ impl Stats {
         for (kind, topic) in topics {
             all.of(kind).insert(topic, Topic::default());
         }
-        Self(Mutex::new(all))
+        Self { topics: Mutex::new(all), any_slow: AtomicBool::new(false) }
     }
 
     /// `outcome` is `success`, or the error's code.
@@ -59,6 +68,26 @@ impl Stats {
         latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST_US));
     }
 
+    /// The topic's handler has just held up its thread.
+    pub(crate) fn mark_slow(&self, kind: Kind, topic: &str) {
+        if let Some(topic) = self.lock().of(kind).get_mut(topic) {
+            topic.slow_until = Some(Instant::now() + SLOW_FOR);
+            self.any_slow.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether that was not long ago.
+    pub(crate) fn is_slow(&self, kind: Kind, topic: &str) -> bool {
+        // Most modules have no such handler.
+        self.any_slow.load(Ordering::Relaxed)
+            && self
+                .lock()
+                .of(kind)
+                .get(topic)
+                .and_then(|topic| topic.slow_until)
+                .is_some_and(|until| Instant::now() < until)
+    }
+
     /// The topics of this kind that were used.
     pub(crate) fn to_json(&self, kind: Kind) -> Value {
         let mut topics = self.lock();
@@ -74,7 +103,7 @@ impl Stats {
     }
 
     fn lock(&self) -> MutexGuard<'_, Topics> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@ use async_task::Runnable;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::runtime::executor::{Executor, run};
+use crate::runtime::executor::{Executor, Step, run};
 use crate::runtime::outgoing::reader_number;
 use crate::runtime::turn::{Look, Next, Turn};
 
@@ -91,8 +91,11 @@ impl Turns {
 }
 
 impl Executor for Turns {
-    fn schedule(&self, runnable: Runnable, urgent: bool) {
-        let other = self.lock().schedule(reader_number(), runnable, urgent);
+    fn schedule(&self, runnable: Runnable, step: Step) {
+        if step == Step::Slow {
+            return self.poll_elsewhere(runnable);
+        }
+        let other = self.lock().schedule(reader_number(), runnable, step == Step::Urgent);
         if let Some(runnable) = other {
             self.poll_elsewhere(runnable);
         }
