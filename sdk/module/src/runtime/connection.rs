@@ -121,6 +121,7 @@ impl Connection {
                 }
                 let _tokio = this.tokio.enter();
                 read_as(number);
+                this.turns.reads();
                 this.session.scope().run(|| this.read(number));
             }
         })

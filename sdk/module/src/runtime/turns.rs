@@ -1,9 +1,12 @@
 //! The [`Turn`] under a lock, shared by the threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_task::Runnable;
+use rustix::thread::gettid;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -16,12 +19,14 @@ pub(crate) struct Turns {
     turn: Mutex<Turn<Runnable>>,
     /// Told when there is something new to look at.
     look: Condvar,
+    /// The system's number of the thread that reads.
+    reader: AtomicI32,
     tokio: Handle,
 }
 
 impl Turns {
     pub(crate) fn new(tokio: Handle) -> Self {
-        Self { turn: Mutex::new(Turn::first()), look: Condvar::new(), tokio }
+        Self { turn: Mutex::new(Turn::first()), look: Condvar::new(), reader: AtomicI32::new(0), tokio }
     }
 
     /// What the thread with this number does next.
@@ -33,11 +38,25 @@ impl Turns {
         next
     }
 
+    /// This thread reads.
+    pub(crate) fn reads(&self) {
+        self.reader.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+    }
+
+    /// How long the thread that reads has waited for a processor: the second figure of Linux's `schedstat`. Where there is none,
+    /// a thread that has no processor is taken for one that is stuck.
+    fn waited(&self) -> Duration {
+        let thread = self.reader.load(Ordering::Relaxed);
+        let figures = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+        let waited = figures.split_ascii_whitespace().nth(1).and_then(|nanoseconds| nanoseconds.parse().ok());
+        waited.map_or(Duration::ZERO, Duration::from_nanos)
+    }
+
     /// Waits until something has to be done.
     pub(crate) fn look(&self) -> Look {
         let mut turn = self.lock();
         loop {
-            turn = match turn.look(Instant::now()) {
+            turn = match turn.look(Instant::now(), || self.waited()) {
                 Look::Wait(None) => self.look.wait(turn).unwrap_or_else(PoisonError::into_inner),
                 Look::Wait(Some(time)) => self.look.wait_timeout(turn, time).unwrap_or_else(PoisonError::into_inner).0,
                 look => return look,
@@ -47,7 +66,7 @@ impl Turns {
 
     /// Takes the turn under this number. False if there is no need any more.
     pub(crate) fn take(&self, number: u64) -> bool {
-        let others = self.lock().take(number, Instant::now());
+        let others = self.lock().take(number);
         let taken = others.is_some();
         self.poll_all_elsewhere(others.into_iter().flatten());
         taken
@@ -55,7 +74,7 @@ impl Turns {
 
     /// No thread could be started to take the turn.
     pub(crate) fn take_later(&self) {
-        self.lock().take_later(Instant::now());
+        self.lock().take_later();
     }
 
     /// Ends the turns.
