@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::log_error;
 use crate::runtime::executor::{Executor as _, run};
 use crate::runtime::outgoing::{Sink, read_as};
-use crate::runtime::session::{Expect, Session};
+use crate::runtime::session::Session;
 use crate::runtime::turn::{Look, Next};
 use crate::runtime::turns::Turns;
 
@@ -149,6 +149,8 @@ impl Connection {
                 Next::Read { wait } => {
                     if !self.take_frames(wait) {
                         self.turns.retire();
+                        // From here on, this is a thread like any other: what it sends is written at once.
+                        read_as(0);
                         return self.session.host_gone();
                     }
                 }
@@ -161,19 +163,7 @@ impl Connection {
     /// the end.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = 0;
-        while taken < BATCH
-            && let Some(frame) = input.next_frame()
-        {
-            taken += 1;
-            if let Some(Expect { max_frame_bytes, length }) = self.session.receive(frame) {
-                input.set_max_frame_bytes(max_frame_bytes);
-                if length {
-                    input.expect_length();
-                }
-            }
-        }
-        if taken > 0 {
+        if self.session.take_frames(&mut input, BATCH) {
             return true;
         }
         self.session.outgoing().flush();

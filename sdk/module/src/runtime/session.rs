@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::{
-    Frame, Framing, FramingError, Handle, HostFrame, Init, MAX_LENGTH_FRAME_BYTES, PROTOCOL_VERSION, ProtocolOffer,
-    RawFrame, SdkInfo, Unreadable, code,
+    Decoder, Frame, Framing, FramingError, Handle, HostFrame, Init, MAX_LENGTH_FRAME_BYTES, PROTOCOL_VERSION,
+    ProtocolOffer, RawFrame, SdkInfo, Unreadable, code,
 };
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -56,10 +56,10 @@ pub(crate) enum Cause {
 
 /// How the host's next frames are to be read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Expect {
-    pub(crate) max_frame_bytes: usize,
-    /// From some frame on they will come in this framing.
-    pub(crate) length: bool,
+struct Expect {
+    max_frame_bytes: usize,
+    /// From some frame on they will come with their length before them.
+    length: bool,
 }
 
 pub(crate) struct Session {
@@ -144,8 +144,25 @@ impl Session {
         end
     }
 
+    /// Takes what frames there are, but not more than this. False if there is none.
+    pub(crate) fn take_frames(self: &Arc<Self>, input: &mut Decoder, most: usize) -> bool {
+        let mut taken = 0;
+        while taken < most
+            && let Some(frame) = input.next_frame()
+        {
+            taken += 1;
+            if let Some(Expect { max_frame_bytes, length }) = self.receive(frame) {
+                input.set_max_frame_bytes(max_frame_bytes);
+                if length {
+                    input.expect_length();
+                }
+            }
+        }
+        taken > 0
+    }
+
     /// Takes a frame. Tells, if that changes, how the next ones are to be read.
-    pub(crate) fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>) -> Option<Expect> {
+    fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>) -> Option<Expect> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
         if self.stage() == Stage::Connected {
             // The host speaks first, and is answered in kind.

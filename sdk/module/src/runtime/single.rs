@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::module::Start;
 use crate::runtime::executor::{Executor, Step, run};
 use crate::runtime::outgoing::Sink;
-use crate::runtime::session::{End, Expect, Session};
+use crate::runtime::session::{End, Session};
 use crate::runtime::{Limits, Outgoing};
 
 /// What the task has to do.
@@ -109,7 +109,7 @@ pub(crate) fn connect(
                     }
                     Some(chunk) => {
                         decoder.input().extend(chunk);
-                        session.scope().run(|| take_frames(&session, &mut decoder));
+                        session.scope().run(|| session.take_frames(&mut decoder, usize::MAX));
                     }
                 },
                 () = executor.expiry() => {
@@ -122,15 +122,4 @@ pub(crate) fn connect(
         }
     };
     (Wire { to_module, from_module }, module)
-}
-
-fn take_frames(session: &Arc<Session>, decoder: &mut Decoder) {
-    while let Some(frame) = decoder.next_frame() {
-        if let Some(Expect { max_frame_bytes, length }) = session.receive(frame) {
-            decoder.set_max_frame_bytes(max_frame_bytes);
-            if length {
-                decoder.expect_length();
-            }
-        }
-    }
 }
