@@ -60,6 +60,8 @@ pub struct ModuleInfo {
 /// `[requires]`: what the module uses of others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Requires {
+    /// Whether the manifest has this table: then the module may call nothing else.
+    pub declared: bool,
     /// The topics that it calls.
     pub services: Vec<Name>,
     /// The topics of the events that it handles.

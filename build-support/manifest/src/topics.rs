@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Requires { services, events, from }
+        Requires { declared: true, services, events, from }
     }
 
     fn topics(&mut self, table: &Table<'a>, key: &'static str) -> Topics {

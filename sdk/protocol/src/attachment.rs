@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
-use crate::{InvalidJson, encode_base64};
+use crate::{Framing, InvalidJson, encode_base64};
 
 /// An attachment, and which field it stands for.
 pub(crate) struct Attachment<'a> {
@@ -30,15 +29,18 @@ impl<'a> Attachment<'a> {
         if self.path == path { Ok(self.bytes) } else { Err(self.misplaced()) }
     }
 
-    /// The object at `parent` with the bytes as base64 in it, as it would have come without an attachment.
-    pub(crate) fn put_into(&self, object: Option<&RawValue>, parent: &str) -> Result<Box<RawValue>, InvalidJson> {
+    /// The object at `parent`, with the bytes outside of it.
+    fn object(&self, json: Option<&'a RawValue>, parent: &str) -> Result<Object<'a>, InvalidJson> {
         let key = self.path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.'));
-        let key = key.ok_or_else(|| self.misplaced())?;
-        let object = object.map_or(Ok(Map::new()), |object| serde_json::from_str::<Map<String, Value>>(object.get()));
-        let mut object =
-            object.map_err(|_| InvalidJson { path: parent.to_owned(), message: "expected an object".to_owned() })?;
-        object.insert(key.to_owned(), Value::String(encode_base64(self.bytes)));
-        Ok(to_raw_value(&object).expect("a map of JSON values is JSON"))
+        let key = key.ok_or_else(|| self.misplaced())?.to_owned();
+        let json = match json {
+            None => Cow::Owned(raw("{}".to_owned())),
+            Some(json) if json.get().starts_with('{') => Cow::Borrowed(json),
+            Some(_) => {
+                return Err(InvalidJson { path: parent.to_owned(), message: "expected an object".to_owned() });
+            }
+        };
+        Ok(Object { json, outside: Some(Outside { key: Cow::Owned(key), bytes: Cow::Borrowed(self.bytes) }) })
     }
 
     fn misplaced(&self) -> InvalidJson {
@@ -47,4 +49,101 @@ impl<'a> Attachment<'a> {
             message: format!("`{}` is nothing that an attachment can stand for here", self.path),
         }
     }
+}
+
+/// A JSON object as it is on the wire, where one of its base64 texts may stand outside of it. Whoever passes it on need not
+/// look into it; whoever wants the JSON, whole, asks for [`Object::into_json`].
+#[derive(Debug, Clone)]
+pub struct Object<'a> {
+    json: Cow<'a, RawValue>,
+    outside: Option<Outside<'a>>,
+}
+
+#[derive(Debug, Clone)]
+struct Outside<'a> {
+    key: Cow<'a, str>,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Object<'a> {
+    pub(crate) fn read(
+        json: Option<&'a RawValue>,
+        parent: &str,
+        attachment: Option<&Attachment<'a>>,
+    ) -> Result<Option<Self>, InvalidJson> {
+        match attachment {
+            None => Ok(json.map(Self::from)),
+            Some(attachment) => attachment.object(json, parent).map(Some),
+        }
+    }
+
+    /// The bytes of the text that stands outside, under this key.
+    #[must_use]
+    pub fn attached(&self, key: &str) -> Option<&[u8]> {
+        self.outside.as_ref().filter(|outside| outside.key == key).map(|outside| &*outside.bytes)
+    }
+
+    /// The JSON, without what stands outside of it.
+    #[must_use]
+    pub fn json(&self) -> &RawValue {
+        &self.json
+    }
+
+    /// The whole object as JSON.
+    #[must_use]
+    pub fn into_json(self) -> Cow<'a, RawValue> {
+        let Some(Outside { key, bytes }) = self.outside else { return self.json };
+        // Only the text is put together; what else is in the object is nobody's business here.
+        let rest = self.json.get().get(1..).unwrap_or("}").trim_start();
+        let comma = if rest.starts_with('}') { "" } else { "," };
+        let key = serde_json::to_string(&key).expect("text is JSON");
+        Cow::Owned(raw(format!("{{{key}:\"{}\"{comma}{rest}", encode_base64(&bytes))))
+    }
+
+    /// The JSON to write, and what to attach to it under which path, where the framing can do that.
+    pub(crate) fn for_wire(
+        &self,
+        framing: Framing,
+        parent: &str,
+    ) -> (Cow<'_, RawValue>, Option<(Cow<'_, str>, &[u8])>) {
+        match (&self.outside, framing) {
+            (None, _) => (Cow::Borrowed(&*self.json), None),
+            (Some(_), Framing::Line) => (self.clone().into_json(), None),
+            (Some(Outside { key, bytes }), Framing::Length) => {
+                (Cow::Borrowed(&*self.json), Some((Cow::Owned(format!("{parent}.{key}")), bytes)))
+            }
+        }
+    }
+
+    /// The same, which borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Object<'static> {
+        let outside = self.outside.map(|Outside { key, bytes }| Outside {
+            key: Cow::Owned(key.into_owned()),
+            bytes: Cow::Owned(bytes.into_owned()),
+        });
+        Object { json: Cow::Owned(self.json.into_owned()), outside }
+    }
+}
+
+impl<'a> From<Cow<'a, RawValue>> for Object<'a> {
+    fn from(json: Cow<'a, RawValue>) -> Self {
+        Self { json, outside: None }
+    }
+}
+
+impl<'a> From<&'a RawValue> for Object<'a> {
+    fn from(json: &'a RawValue) -> Self {
+        Self::from(Cow::Borrowed(json))
+    }
+}
+
+impl From<Box<RawValue>> for Object<'_> {
+    fn from(json: Box<RawValue>) -> Self {
+        Self::from(Cow::Owned(json))
+    }
+}
+
+fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("an object with one text more is an object")
 }

@@ -25,3 +25,5 @@ pub const NOT_FOUND: &str = "NOT_FOUND";
 pub const ABORTED: &str = "ABORTED";
 /// It took longer than the caller or the host waits.
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+/// The caller may not do this; its manifest says what it uses.
+pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";

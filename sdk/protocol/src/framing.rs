@@ -43,6 +43,11 @@ impl Framing {
         match (self, attachment) {
             (Self::Line, _) => {
                 write(output);
+                // What is passed on as it came may have line ends between its values, where any space will do: within
+                // strings there are none.
+                while let Some(at) = memchr::memchr(b'\n', &output[start..]) {
+                    output[start + at] = b' ';
+                }
                 output.push(b'\n');
                 output.len() - start - 1
             }
@@ -403,6 +408,14 @@ mod tests {
         let stream = b"{\"a\":1}\n\x06\0\0\x80\x02\0\0\0{}";
         let expected = [json("{\"a\":1}"), Ok((b"{}".to_vec(), Some(Vec::new())))];
         assert_eq!(decode(stream, 1, 10, Mode::UntilLength), expected);
+    }
+
+    #[test]
+    fn json_that_is_passed_on_with_line_ends_is_still_one_line() {
+        let json: &serde_json::value::RawValue = serde_json::from_str("{\n  \"a\": \"\\n\"\n}").unwrap();
+        let mut line = Vec::new();
+        Framing::Line.write(&json, None, &mut line);
+        assert_eq!(line, b"{   \"a\": \"\\n\" }\n");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::attachment::Attachment;
+use crate::attachment::{Attachment, Object};
 use crate::frame::{invalid, read_flat, required};
-use crate::{ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, deserialize_base64, serialize_base64};
+use crate::{Base64Error, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64, deserialize_base64, encode_base64};
 
 /// A frame from the host.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub enum HostFrame<'a> {
     /// An event that the module takes: a message to whose sender nothing is answered.
     Event(Box<Handle<'a>>),
     /// What became of a service request of the module.
-    ServiceResponse(Result<Cow<'a, RawValue>, ErrorBody<'a>>),
+    ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),
     /// Asks how the module is.
     HealthCheck,
     /// Asks the module to finish and exit.
@@ -71,8 +71,8 @@ pub struct Handle<'a> {
 pub struct Message<'a> {
     /// The service's topic.
     pub topic: Cow<'a, str>,
-    /// The payload; base64 on the wire, or an attachment.
-    pub payload: Cow<'a, [u8]>,
+    /// What it carries.
+    pub payload: Payload<'a>,
     /// How urgent it is.
     pub priority: Priority,
     /// How many milliseconds the caller still waits.
@@ -86,24 +86,78 @@ struct MessageFields<'a> {
     topic: Cow<'a, str>,
     /// Absent if it is attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    payload: Option<Base64<'a>>,
+    payload: Option<Payload<'a>>,
     #[serde(default)]
     priority: Priority,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
 }
 
-struct Base64<'a>(Cow<'a, [u8]>);
+/// The payload of a message. What is read is always [`Payload::Bytes`]; whoever passes on a text need not decode it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// The bytes: base64 on the wire, or an attachment.
+    Bytes(Cow<'a, [u8]>),
+    /// The bytes in base64, which goes to the wire as it is.
+    Base64(Cow<'a, str>),
+}
 
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_base64(&self.0, serializer)
+impl<'a> Payload<'a> {
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it is text that is not base64.
+    pub fn into_bytes(self) -> Result<Cow<'a, [u8]>, Base64Error> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Base64(text) => decode_base64(&text).map(Cow::Owned),
+        }
+    }
+
+    /// The same, which borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Payload<'static> {
+        match self {
+            Self::Bytes(bytes) => Payload::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Base64(text) => Payload::Base64(Cow::Owned(text.into_owned())),
+        }
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Payload<'_> {
+        match self {
+            Self::Bytes(bytes) => Payload::Bytes(Cow::Borrowed(bytes)),
+            Self::Base64(text) => Payload::Base64(Cow::Borrowed(text)),
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for Base64<'_> {
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Payload<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Cow::Owned(bytes))
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bytes(bytes) => serializer.serialize_str(&encode_base64(bytes)),
+            Self::Base64(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self(Cow::Owned(bytes)))
+        deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self::Bytes(Cow::Owned(bytes)))
     }
 }
 
@@ -275,12 +329,9 @@ impl<'a> HostFrame<'a> {
             "handle" => Self::Handle(flat.handle("handle", attachment.as_ref())?),
             "event" => Self::Event(flat.handle("event", attachment.as_ref())?),
             "service_response" if required(flat.success, "success", id, "service_response")? => {
-                Self::ServiceResponse(Ok(match attachment {
-                    None => Cow::Borrowed(required(flat.data, "data", id, "service_response")?),
-                    Some(attachment) => {
-                        Cow::Owned(attachment.put_into(flat.data, "data").map_err(invalid(id, "service_response"))?)
-                    }
-                }))
+                let data = Object::read(flat.data, "data", attachment.as_ref());
+                let data = data.map_err(invalid(id, "service_response"))?;
+                Self::ServiceResponse(Ok(required(data, "data", id, "service_response")?))
             }
             "service_response" => Self::ServiceResponse(Err(ErrorBody {
                 code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "service_response")?,
@@ -312,8 +363,8 @@ impl<'a> Flat<'a> {
         };
         let MessageFields { topic, payload, priority, ttl_ms } = fields;
         let payload = match attachment {
-            None => required(payload, PAYLOAD, self.id, kind)?.0,
-            Some(attachment) => Cow::Borrowed(attachment.at(PAYLOAD).map_err(invalid(self.id, kind))?),
+            None => required(payload, PAYLOAD, self.id, kind)?,
+            Some(attachment) => Payload::from(attachment.at(PAYLOAD).map_err(invalid(self.id, kind))?),
         };
         let message = Message { topic, payload, priority, ttl_ms };
         Ok(Box::new(Handle { message, context: self.context.unwrap_or_default() }))
@@ -323,7 +374,8 @@ impl<'a> Flat<'a> {
 impl Frame<HostFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let mut attachment = None;
+        let mut attachment: Option<(Cow<'_, str>, &[u8])> = None;
+        let whole;
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {
             HostFrame::Init(init) => Flat {
@@ -335,24 +387,26 @@ impl Frame<HostFrame<'_>> {
             HostFrame::Handle(handle) | HostFrame::Event(handle) => {
                 let name = if matches!(self.body, HostFrame::Event(_)) { "event" } else { "handle" };
                 let Handle { message, context } = &**handle;
-                if framing == Framing::Length && message.payload.len() >= ATTACH_FROM_BYTES {
-                    attachment = Some(&*message.payload);
+                if let (Framing::Length, Payload::Bytes(bytes)) = (framing, &message.payload)
+                    && bytes.len() >= ATTACH_FROM_BYTES
+                {
+                    attachment = Some((Cow::Borrowed(PAYLOAD), bytes));
                 }
                 let message = MessageFields {
                     topic: Cow::Borrowed(&message.topic),
-                    payload: attachment.is_none().then(|| Base64(Cow::Borrowed(&*message.payload))),
+                    payload: attachment.is_none().then(|| message.payload.borrowed()),
                     priority: message.priority,
                     ttl_ms: message.ttl_ms,
                 };
                 Flat {
                     message: Some(MessageOrText::Message(message)),
                     context: Some(context.clone()),
-                    attachment: attachment.map(|_| Cow::Borrowed(PAYLOAD)),
                     ..kind(name)
                 }
             }
             HostFrame::ServiceResponse(Ok(data)) => {
-                Flat { success: Some(true), data: Some(data), ..kind("service_response") }
+                (whole, attachment) = data.for_wire(framing, "data");
+                Flat { success: Some(true), data: Some(&whole), ..kind("service_response") }
             }
             HostFrame::ServiceResponse(Err(error)) => Flat {
                 success: Some(false),
@@ -366,6 +420,7 @@ impl Frame<HostFrame<'_>> {
             HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
             HostFrame::Cancel => kind("cancel"),
         };
-        framing.write(&flat, attachment, output)
+        let (path, attachment) = attachment.unzip();
+        framing.write(&Flat { attachment: path, ..flat }, attachment, output)
     }
 }

@@ -21,11 +21,11 @@
 //! let request = HostFrame::read(decoder.next_frame().unwrap()?)?;
 //! let HostFrame::Handle(handle) = request.body else { panic!("not a handle") };
 //! assert_eq!(handle.message.topic, "greet");
-//! assert_eq!(&*handle.message.payload, b"hi");
+//! assert_eq!(&*handle.message.payload.into_bytes()?, b"hi");
 //!
 //! let data = serde_json::value::to_raw_value(&serde_json::json!({ "result": 42 }))?;
 //! let mut output = Vec::new();
-//! Frame { id: request.id, body: ModuleFrame::Success { data: std::borrow::Cow::Owned(data) } }.write(Framing::Line, &mut output);
+//! Frame { id: request.id, body: ModuleFrame::Success { data: data.into() } }.write(Framing::Line, &mut output);
 //! assert_eq!(output, b"{\"type\":\"success\",\"id\":7,\"data\":{\"result\":42}}\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -39,10 +39,11 @@ mod host;
 mod json;
 mod module;
 
+pub use attachment::Object;
 pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
 pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
-pub use host::{Context, Handle, HostFrame, Init, Message, Priority, ProtocolOffer, Shutdown};
+pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
 pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
 

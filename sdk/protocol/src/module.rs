@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::Attachment;
+use crate::attachment::{Attachment, Object};
 use crate::frame::{invalid, read_flat, required};
 use crate::{Frame, Framing, RawFrame, Unreadable};
 
@@ -15,7 +15,7 @@ pub enum ModuleFrame<'a> {
     /// The request was done.
     Success {
         /// What it gives, a JSON object (seeds: `success(data)`).
-        data: Cow<'a, RawValue>,
+        data: Object<'a>,
     },
     /// The request failed.
     Error(ErrorBody<'a>),
@@ -78,7 +78,7 @@ pub struct ServiceRequest<'a> {
     /// Which method of it.
     pub method: Cow<'a, str>,
     /// What the method takes, a JSON object.
-    pub params: Cow<'a, RawValue>,
+    pub params: Object<'a>,
     /// What it is part of.
     pub context: CallContext<'a>,
 }
@@ -172,9 +172,9 @@ impl<'a> ModuleFrame<'a> {
         let mut flat: Flat<'a> = read_flat(json, KINDS)?;
         let id = flat.id;
         let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
-        let object = |object: Option<&'a RawValue>, name: &str, kind: &str| match &attachment {
-            None => required(object, name, id, kind).map(Cow::Borrowed),
-            Some(attachment) => attachment.put_into(object, name).map(Cow::Owned).map_err(invalid(id, kind)),
+        let object = |object: Option<&'a RawValue>, name: &str, kind: &str| {
+            let object = Object::read(object, name, attachment.as_ref()).map_err(invalid(id, kind))?;
+            required(object, name, id, kind)
         };
         let body = match &*flat.kind {
             "success" => Self::Success { data: object(flat.data, "data", "success")? },
@@ -211,9 +211,14 @@ impl<'a> ModuleFrame<'a> {
 impl Frame<ModuleFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
+        let mut attachment: Option<(Cow<'_, str>, &[u8])> = None;
+        let whole;
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {
-            ModuleFrame::Success { data } => Flat { data: Some(data), ..kind("success") },
+            ModuleFrame::Success { data } => {
+                (whole, attachment) = data.for_wire(framing, "data");
+                Flat { data: Some(&whole), ..kind("success") }
+            }
             ModuleFrame::Error(error) => Flat {
                 code: Cow::Borrowed(&error.code),
                 message: Cow::Borrowed(&error.message),
@@ -221,13 +226,16 @@ impl Frame<ModuleFrame<'_>> {
                 retryable: error.retryable,
                 ..kind("error")
             },
-            ModuleFrame::ServiceRequest(request) => Flat {
+            ModuleFrame::ServiceRequest(request) => {
+                (whole, attachment) = request.params.for_wire(framing, "params");
+                Flat {
                 service: Cow::Borrowed(&request.service),
                 method: Cow::Borrowed(&request.method),
-                params: Some(&*request.params),
+                params: Some(&whole),
                 context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
                 ..kind("service_request")
-            },
+            }
+            }
             ModuleFrame::Cancel => kind("cancel"),
             ModuleFrame::Log(log) => Flat {
                 level: Some(log.level),
@@ -237,6 +245,7 @@ impl Frame<ModuleFrame<'_>> {
                 ..kind("log")
             },
         };
-        framing.write(&flat, None, output)
+        let (path, attachment) = attachment.unzip();
+        framing.write(&Flat { attachment: path, ..flat }, attachment, output)
     }
 }

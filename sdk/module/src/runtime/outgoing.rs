@@ -2,7 +2,6 @@
 //! take at once is left to a thread that may wait. The thread that reads defers its writing until it has handled all that
 //! it has read, so that many replies go out in one write.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -309,7 +308,7 @@ impl State {
     fn reply(&mut self, id: Option<u64>, reply: &Result<Reply>) -> Result<(), usize> {
         let details;
         let body = match reply {
-            Ok(reply) => ModuleFrame::Success { data: Cow::Borrowed(reply.as_raw()) },
+            Ok(reply) => ModuleFrame::Success { data: reply.as_raw().into() },
             Err(error) => {
                 details = (!error.details().is_empty())
                     .then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));

@@ -1,7 +1,6 @@
 //! A module's life on one connection: `init`, requests, `shutdown`. Takes frames, starts what they ask for, and never waits
 //! for it. Where the frames come from, and what runs what they start, is not known here.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -193,7 +192,7 @@ impl Session {
             HostFrame::Handle(handle) => self.accept(Kind::Service, id, *handle),
             HostFrame::Event(event) => self.accept(Kind::Event, id, *event),
             HostFrame::ServiceResponse(response) => {
-                let response = response.map(Cow::into_owned).map_err(Error::from_body);
+                let response = response.map(|data| data.into_json().into_owned()).map_err(Error::from_body);
                 if !self.calls.respond(id, response) {
                     log_error("skipped a response to nothing that was asked");
                 }
@@ -220,8 +219,13 @@ impl Session {
             Err(error) => self.outgoing.reply(id, &Err(error)),
             Ok(service) => {
                 let context = Context::new(id, &handle, &self.calls, Instant::now());
-                let payload = Payload::from(handle.message.payload.into_owned());
-                self.in_flight.accept(id, Request::new(kind, payload, context), &service);
+                match handle.message.payload.into_bytes() {
+                    Ok(payload) => {
+                        let request = Request::new(kind, Payload::from(payload.into_owned()), context);
+                        self.in_flight.accept(id, request, &service);
+                    }
+                    Err(error) => self.outgoing.reply(id, &Err(Error::invalid_input(error.to_string()))),
+                }
             }
         }
     }

@@ -168,7 +168,7 @@ impl Host {
             let Frame { id, body } = ModuleFrame::read(frame.unwrap()).unwrap();
             match body {
                 ModuleFrame::Success { data } => {
-                    let data: Value = serde_json::from_str(data.get()).unwrap();
+                    let data: Value = serde_json::from_str(data.into_json().get()).unwrap();
                     self.replies.entry(id.unwrap()).or_default().push(json!({ "data": data }));
                 }
                 ModuleFrame::Error(error) => {

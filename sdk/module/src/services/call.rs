@@ -88,7 +88,7 @@ impl Link {
         let params = to_raw_value(params)?;
         let context = CallContext { trace_id: Cow::Borrowed(&*self.trace_id), parent: self.parent };
         let request =
-            ServiceRequest { service: service.into(), method: method.into(), params: Cow::Borrowed(&*params), context };
+            ServiceRequest { service: service.into(), method: method.into(), params: (&*params).into(), context };
         let response = self.calls.request(ModuleFrame::ServiceRequest(request));
         match limit {
             None => response.await,

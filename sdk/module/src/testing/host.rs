@@ -251,7 +251,7 @@ impl HostEnd {
     fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
         let Frame { id, body } = ModuleFrame::read(frame).expect("the module writes frames that can be read");
         match body {
-            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_owned()))),
+            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_json().into_owned()))),
             ModuleFrame::Error(error) => self.reply(id, Err(Error::from_body(error))),
             ModuleFrame::Log(log) => {
                 let fields = log.fields.and_then(|fields| serde_json::from_str(fields.get()).ok());
@@ -266,7 +266,7 @@ impl HostEnd {
             }
             ModuleFrame::ServiceRequest(request) => {
                 let id = id.expect("a service request has an id");
-                match self.serve(&request) {
+                match self.serve(request) {
                     Served::Now(result) => self.respond(id, &result),
                     Served::Later(answer) => {
                         let this = Arc::clone(self);
@@ -302,7 +302,7 @@ impl HostEnd {
     fn respond(&self, id: u64, result: &Result<Reply>) {
         let details;
         let response = match result {
-            Ok(reply) => Ok(std::borrow::Cow::Borrowed(reply.as_raw())),
+            Ok(reply) => Ok(reply.as_raw().into()),
             Err(error) => {
                 details = to_raw_value(error.details()).expect("a map of JSON values is JSON");
                 Err(ErrorBody {
@@ -316,9 +316,10 @@ impl HostEnd {
         self.write(Some(id), HostFrame::ServiceResponse(response));
     }
 
-    fn serve(&self, request: &ServiceRequest<'_>) -> Served {
+    fn serve(&self, request: ServiceRequest<'_>) -> Served {
         let now = |result: Result<Value>| Served::Now(result.and_then(|data| Ok(Reply::new(to_raw_value(&data)?))));
-        let params = request.params.get();
+        let params = request.params.into_json();
+        let params = params.get();
         match (&*request.service, &*request.method) {
             ("kv_store", method) => now(self.state().store.request(method, params)),
             ("event_bus", "publish") => now(serde_json::from_str(params).map_err(Error::from).map(|params: Params| {
