@@ -121,6 +121,131 @@ fn a_call_of_the_modules_own_has_no_parent_and_takes_bytes_where_nothing_is_decl
     assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{"answer":{"free":["form"]}}}"#);
 }
 
+/// The fixture begins to watch keys; gives the id of its request.
+fn send_watch(host: &mut RawHost, id: u64) -> u64 {
+    let payload = base64(br#"{"prefix":"a/"}"#);
+    host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"watch","payload":"{payload}"}}}}"#));
+    let (id, request) = call(host);
+    assert_eq!((&request["service"], &request["method"]), (&json!("kv_store"), &json!("watch")), "{request}");
+    assert_eq!(request["params"], json!({ "prefix": "a/" }));
+    id
+}
+
+/// A change whose value is JSON text, or nothing.
+fn change(watch: u64, key: &str, revision: u64, value: Option<&str>) -> String {
+    let value = match value {
+        Some(value) => format!(r#""value":"{}""#, base64(value.as_bytes())),
+        None => r#""deleted":true"#.to_owned(),
+    };
+    format!(r#"{{"type":"kv_change","watch":{watch},"key":"{key}","revision":{revision},{value}}}"#)
+}
+
+#[test]
+fn of_each_key_that_is_watched_the_last_change_arrives_and_none_is_too_early() {
+    let mut host = fixture();
+    let id = send_watch(&mut host, 7);
+    let lines = [
+        // In one piece with the response, after which the module knows which watch it is.
+        format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{"watch":3}}}}"#),
+        change(3, "a/1", 10, Some("1")),
+        change(3, "a/2", 11, Some("2")),
+        change(3, "a/1", 12, None),
+        change(3, "a/3", 13, Some("3")),
+        // Of a watch that there is not.
+        change(4, "a/4", 14, Some("4")),
+        change(3, "a/3", 15, Some("[5]")),
+    ];
+    host.send(&lines.join("\n"));
+    assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{}}"#);
+    let reply = handle(&mut host, 8, "changes", r#"{"count":3}"#);
+    let changes = json!([["a/1", 12, null], ["a/2", 11, 2], ["a/3", 15, [5]]]);
+    assert_eq!(reply, json!({ "type": "success", "id": 8, "data": { "changes": changes } }));
+
+    // The handler waits for what comes later, too.
+    let payload = base64(br#"{"count":1}"#);
+    host.send(&format!(r#"{{"type":"handle","id":9,"message":{{"topic":"changes","payload":"{payload}"}}}}"#));
+    assert_eq!(entered(&mut host), 0);
+    host.send(&change(3, "a/1", 16, Some("6")));
+    assert_eq!(host.receive(), r#"{"type":"success","id":9,"data":{"changes":[["a/1",16,6]]}}"#);
+}
+
+#[test]
+fn a_watch_that_is_dropped_is_ended_and_what_still_comes_for_it_is_ignored() {
+    let mut host = fixture();
+    let id = send_watch(&mut host, 7);
+    host.send(&format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{"watch":3}}}}"#));
+    assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{}}"#);
+    host.send(r#"{"type":"handle","id":8,"message":{"topic":"unwatch","payload":""}}"#);
+    let (id, request) = call(&mut host);
+    assert_eq!((&request["service"], &request["method"]), (&json!("kv_store"), &json!("unwatch")), "{request}");
+    assert_eq!((&request["params"], request.get("context")), (&json!({ "watch": 3 }), None), "{request}");
+    // It is not waited for.
+    assert_eq!(host.receive(), r#"{"type":"success","id":8,"data":{}}"#);
+    host.send(&change(3, "a/1", 10, Some("1")));
+    host.send(&format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{}}}}"#));
+    host.send(r#"{"type":"shutdown","id":9}"#);
+    let (rest, _, stderr) = host.end();
+    assert_eq!((rest.as_str(), stderr.as_str()), ("{\"type\":\"success\",\"id\":9,\"data\":{}}\n", "INFO closed\n"));
+}
+
+#[test]
+fn a_watch_for_which_nobody_waits_any_more_is_ended_when_it_is_there() {
+    let mut host = fixture();
+    let id = send_watch(&mut host, 7);
+    host.send(r#"{"type":"cancel","id":7}"#);
+    // Not taken back: the host may have begun it already.
+    assert_eq!(parse(&host.receive())["code"], "CANCELLED");
+    host.send(&format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{"watch":3}}}}"#));
+    let (_, request) = call(&mut host);
+    assert_eq!((&request["method"], &request["params"]), (&json!("unwatch"), &json!({ "watch": 3 })), "{request}");
+}
+
+#[test]
+fn a_watch_that_the_host_refuses_or_answers_wrongly_is_none() {
+    let mut host = fixture();
+    for (response, code, message) in [
+        (r#""success":false,"code":"UNIMPLEMENTED","message":"no""#, "UNIMPLEMENTED", "no"),
+        (r#""success":true,"data":{}"#, "INTERNAL", "the host's answer to `kv_store.watch` is wrong: `watch`: missing"),
+    ] {
+        let id = send_watch(&mut host, 7);
+        host.send(&format!(r#"{{"type":"service_response","id":{id},{response}}}"#));
+        let reply = parse(&host.receive());
+        assert_eq!((&reply["code"], &reply["message"]), (&json!(code), &json!(message)), "{reply}");
+    }
+}
+
+#[test]
+fn a_change_of_the_wrong_shape_is_logged_and_never_answered() {
+    let mut host = fixture();
+    for change in [
+        r#"{"type":"kv_change","id":10}"#,
+        r#"{"type":"kv_change","id":10,"watch":3,"key":5,"revision":1,"deleted":true}"#,
+        r#"{"type":"kv_change","id":10,"watch":3,"key":"s3cr3t","revision":1,"value":"s3cr3t"}"#,
+    ] {
+        host.send(change);
+    }
+    assert_eq!(entered(&mut host), 0, "the next line is the answer to what was asked");
+    host.send(r#"{"type":"shutdown","id":9}"#);
+    let (_, _, stderr) = host.end();
+    assert_eq!(stderr.matches("a `kv_change` frame is wrong").count(), 3, "{stderr}");
+    assert!(!stderr.contains("s3cr3t"), "{stderr}");
+}
+
+#[test]
+fn a_watch_ends_when_the_host_is_gone() {
+    let mut host = fixture();
+    let id = send_watch(&mut host, 7);
+    host.send(&format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{"watch":3}}}}"#));
+    assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{}}"#);
+    let payload = base64(br#"{"count":1}"#);
+    host.send(&format!(r#"{{"type":"handle","id":8,"message":{{"topic":"changes","payload":"{payload}"}}}}"#));
+    assert_eq!(entered(&mut host), 0, "the handler runs by now");
+    host.hang_up();
+    let (_, status, stderr) = host.end();
+    assert!(status.success(), "{status}");
+    assert_eq!(stderr, "INFO the watch is over\nINFO closed\n");
+}
+
 #[test]
 fn events_are_published_with_their_types() {
     let mut host = fixture();

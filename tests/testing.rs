@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fixture::{
-    Config, Fixture, Name, SayRequest, StoreRequest, TakeRequest, client, events, module, publish, services,
+    ChangesRequest, Config, Fixture, Name, SayRequest, StoreRequest, TakeRequest, WatchRequest, client, events, module,
+    publish, services,
 };
 use ixt_sdk::middleware::{Layer, Next, Request, Service};
 use ixt_sdk::testing::{self, Host, Module};
@@ -177,6 +178,39 @@ fn the_store_keeps_what_the_module_has_put_there() {
         assert_eq!(module.kv("a").as_deref(), Some(&b"9"[..]));
         testing::advance(SECOND).await;
         assert_eq!(module.kv("a"), None);
+        module.shutdown().await
+    });
+}
+
+#[test]
+fn keys_are_watched_by_a_module_until_it_has_no_use_for_it() {
+    testing::run(async {
+        let module = start(Host::new().with_kv("a/old", "0")).await?;
+        let store = |key: &str, value, ttl_ms| StoreRequest { key: key.to_owned(), value, ttl_ms };
+        let changes = || module.call(services::CHANGES, &ChangesRequest { count: 1 });
+        module.call(services::WATCH, &WatchRequest { prefix: "a/".to_owned() }).await?;
+        // By the module itself, by another instance, and by time.
+        module.call(services::STORE, &store("b/1", 1, None)).await?;
+        module.call(services::STORE, &store("a/1", 2, Some(1000))).await?;
+        assert_eq!(changes().await?, json!({ "changes": [["a/1", 3, 2]] }), "nothing that was there before");
+        let start = tokio::time::Instant::now();
+        assert_eq!(changes().await?, json!({ "changes": [["a/1", 4, null]] }));
+        assert_eq!(start.elapsed(), SECOND);
+        module.set_kv("a/2", "5");
+        assert_eq!(changes().await?, json!({ "changes": [["a/2", 5, 5]] }));
+        module.delete_kv("a/old");
+        module.delete_kv("a/old");
+        assert_eq!(changes().await?, json!({ "changes": [["a/old", 6, null]] }));
+        // Whoever waited and went has taken nothing.
+        assert_eq!(code_of(changes().ttl(SECOND).await), code::DEADLINE_EXCEEDED);
+        module.set_kv("a/3", "7");
+        assert_eq!(changes().await?, json!({ "changes": [["a/3", 7, 7]] }));
+
+        module.call(services::UNWATCH, &raw(b"")).await?;
+        module.call(services::WATCH, &WatchRequest { prefix: "b/".to_owned() }).await?;
+        module.set_kv("a/4", "8");
+        module.set_kv("b/4", "9");
+        assert_eq!(changes().await?, json!({ "changes": [["b/4", 9, 9]] }));
         module.shutdown().await
     });
 }

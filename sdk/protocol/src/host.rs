@@ -10,7 +10,11 @@ use serde_json::value::RawValue;
 
 use crate::attachment::{Attachment, Object};
 use crate::frame::{invalid, read_flat, required};
-use crate::{Base64Error, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64, deserialize_base64, encode_base64};
+use crate::kv_change::{KV_CHANGE, KvChange};
+use crate::{
+    Base64Error, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64, deserialize_base64,
+    encode_base64,
+};
 
 /// A frame from the host.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub enum HostFrame<'a> {
     Shutdown(Shutdown),
     /// Nobody waits any more for the request with this id. Has no reply of its own.
     Cancel,
+    /// A key that the module watches has changed. Has no id, and no reply.
+    KvChange(KvChange<'a>),
 }
 
 /// `init`.
@@ -162,7 +168,7 @@ impl<'de> Deserialize<'de> for Payload<'_> {
 }
 
 /// A payload of this size or more is attached, where the framing can do that: it costs less than base64.
-const ATTACH_FROM_BYTES: usize = 256;
+pub(crate) const ATTACH_FROM_BYTES: usize = 256;
 const PAYLOAD: &str = "message.payload";
 
 /// Where a message comes from (seeds).
@@ -297,7 +303,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
     }
 }
 
-const KINDS: &[&str] = &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel"];
+const KINDS: &[&str] =
+    &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel", KV_CHANGE];
 
 impl<'a> HostFrame<'a> {
     /// Reads a frame.
@@ -308,14 +315,18 @@ impl<'a> HostFrame<'a> {
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let RawFrame { json, attachment, .. } = frame.into();
         let mut flat: Flat<'a> = match read_flat(json, KINDS) {
-            // These have no fields, so whatever else stands in them is ignored. A `cancel` above all must not be answered:
-            // its id is that of another request.
-            Err(Unreadable::Invalid { id, kind, .. }) if kind == "cancel" || kind == "health_check" => {
+            // These have no fields among these, so whatever else stands in them is ignored. A `cancel` above all must not be
+            // answered: its id is that of another request.
+            Err(Unreadable::Invalid { id, kind, .. }) if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE) => {
                 Flat { id, kind: kind.into(), ..Flat::default() }
             }
             flat => flat?,
         };
         let id = flat.id;
+        if flat.kind == KV_CHANGE {
+            let change = KvChange::read(json, attachment).map_err(invalid(id, KV_CHANGE))?;
+            return Ok(Frame { id, body: Self::KvChange(change) });
+        }
         let attachment = match &*flat.kind {
             "cancel" | "health_check" => None,
             kind => Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, kind))?,
@@ -398,11 +409,7 @@ impl Frame<HostFrame<'_>> {
                     priority: message.priority,
                     ttl_ms: message.ttl_ms,
                 };
-                Flat {
-                    message: Some(MessageOrText::Message(message)),
-                    context: Some(context.clone()),
-                    ..kind(name)
-                }
+                Flat { message: Some(MessageOrText::Message(message)), context: Some(context.clone()), ..kind(name) }
             }
             HostFrame::ServiceResponse(Ok(data)) => {
                 (whole, attachment) = data.for_wire(framing, "data");
@@ -419,6 +426,7 @@ impl Frame<HostFrame<'_>> {
             HostFrame::HealthCheck => kind("health_check"),
             HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
             HostFrame::Cancel => kind("cancel"),
+            HostFrame::KvChange(change) => return change.write(framing, output),
         };
         let (path, attachment) = attachment.unzip();
         framing.write(&Flat { attachment: path, ..flat }, attachment, output)

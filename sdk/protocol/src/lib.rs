@@ -37,6 +37,7 @@ mod frame;
 mod framing;
 mod host;
 mod json;
+mod kv_change;
 mod module;
 
 pub use attachment::Object;
@@ -45,6 +46,7 @@ pub use frame::{Frame, Unreadable};
 pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
 pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
+pub use kv_change::KvChange;
 pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
 
 /// The version of the protocol that this crate implements.

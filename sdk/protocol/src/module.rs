@@ -229,12 +229,12 @@ impl Frame<ModuleFrame<'_>> {
             ModuleFrame::ServiceRequest(request) => {
                 (whole, attachment) = request.params.for_wire(framing, "params");
                 Flat {
-                service: Cow::Borrowed(&request.service),
-                method: Cow::Borrowed(&request.method),
-                params: Some(&whole),
-                context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
-                ..kind("service_request")
-            }
+                    service: Cow::Borrowed(&request.service),
+                    method: Cow::Borrowed(&request.method),
+                    params: Some(&whole),
+                    context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
+                    ..kind("service_request")
+                }
             }
             ModuleFrame::Cancel => kind("cancel"),
             ModuleFrame::Log(log) => Flat {

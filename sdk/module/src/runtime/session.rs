@@ -189,6 +189,7 @@ impl Session {
                     self.in_flight.abort(id, &Err(Error::new(code::CANCELLED, "the caller gave up")));
                 }
             }
+            HostFrame::KvChange(change) => self.calls.changed(change),
             HostFrame::Handle(handle) => self.accept(Kind::Service, id, *handle),
             HostFrame::Event(event) => self.accept(Kind::Event, id, *event),
             HostFrame::ServiceResponse(response) => {
@@ -244,6 +245,8 @@ impl Session {
                 self.outgoing.reply(*id, &Err(Error::invalid_json("the frame is wrong", error)));
                 return self.fail();
             }
+            // It is no request, whatever else is wrong with it.
+            Unreadable::Invalid { kind, .. } if kind == "kv_change" => None,
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }

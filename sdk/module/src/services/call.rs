@@ -1,13 +1,14 @@
 //! Requests of the module to its host. Each ends: with the host's response, with an error when the time is over or the host
-//! is gone, or, if nobody waits for it any more, with a `cancel`.
+//! is gone, or, if nobody waits for it any more, with a `cancel`. Only a watch for which nobody waits is ended when it is there.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, Frame, ModuleFrame, ServiceRequest, code};
-use serde::Serialize;
+use ixt_protocol::{CallContext, Frame, KvChange, ModuleFrame, ServiceRequest, code, read_json};
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::runtime::Outgoing;
 use crate::services::bus::Bus;
 use crate::services::kv::Kv;
+use crate::services::watch::{Changes, Watch};
 use crate::{Error, Result};
 
 /// Who can ask something of the host and of other modules: a [`Context`](crate::Context), whose calls are part of the
@@ -86,17 +88,40 @@ impl Link {
         limit: Option<Limit>,
     ) -> Result<Box<RawValue>> {
         let params = to_raw_value(params)?;
-        let context = CallContext { trace_id: Cow::Borrowed(&*self.trace_id), parent: self.parent };
-        let request =
-            ServiceRequest { service: service.into(), method: method.into(), params: (&*params).into(), context };
-        let response = self.calls.request(ModuleFrame::ServiceRequest(request));
-        match limit {
-            None => response.await,
-            Some(limit) => timeout_at(limit.deadline, response).await.unwrap_or_else(|_| {
-                let message = format!("the {} ms of the call of `{what}` are over", limit.ttl_ms);
-                Err(Error::new(code::DEADLINE_EXCEEDED, message))
-            }),
-        }
+        let request = service_request(service, method, &params, self.context());
+        within(limit, what, self.calls.request(request)).await
+    }
+
+    /// Asks the host to tell of changes.
+    pub(crate) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
+        let params = to_raw_value(params)?;
+        let request = service_request("kv_store", "watch", &params, self.context());
+        within(self.limit(None), "kv_store.watch", self.calls.watch(request)).await
+    }
+
+    fn context(&self) -> CallContext<'_> {
+        CallContext { trace_id: Cow::Borrowed(&*self.trace_id), parent: self.parent }
+    }
+}
+
+fn service_request<'a>(
+    service: &'static str,
+    method: &'static str,
+    params: &'a RawValue,
+    context: CallContext<'a>,
+) -> ModuleFrame<'a> {
+    let (service, method) = (service.into(), method.into());
+    ModuleFrame::ServiceRequest(ServiceRequest { service, method, params: params.into(), context })
+}
+
+/// Waits for the response to a call, but not longer than this.
+async fn within<T>(limit: Option<Limit>, what: &str, response: impl Future<Output = Result<T>>) -> Result<T> {
+    match limit {
+        None => response.await,
+        Some(limit) => timeout_at(limit.deadline, response).await.unwrap_or_else(|_| {
+            let message = format!("the {} ms of the call of `{what}` are over", limit.ttl_ms);
+            Err(Error::new(code::DEADLINE_EXCEEDED, message))
+        }),
     }
 }
 
@@ -117,8 +142,18 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct Waiting {
     last_id: u64,
-    responses: HashMap<u64, oneshot::Sender<Result<Box<RawValue>>>>,
+    responses: HashMap<u64, Waiter>,
+    /// Where the changes go that the host tells, by the numbers that it has given.
+    watches: HashMap<u64, Arc<Changes>>,
     closed: bool,
+}
+
+/// Who waits for a response.
+#[derive(Debug)]
+enum Waiter {
+    Call(oneshot::Sender<Result<Box<RawValue>>>),
+    /// A watch is made by the thread that reads, before it reads on: the next frame may be the first change.
+    Watch(oneshot::Sender<Result<Watch>>),
 }
 
 impl Calls {
@@ -128,6 +163,24 @@ impl Calls {
 
     async fn request(&self, body: ModuleFrame<'_>) -> Result<Box<RawValue>> {
         let (sender, response) = oneshot::channel();
+        let id = self.send(body, Some(Waiter::Call(sender)))?;
+        // From here on, whoever drops this future takes the request back.
+        let mut abandoned = Abandoned { calls: self, id: Some(id) };
+        let response = response.await;
+        abandoned.id = None;
+        response.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Dropped before the response is there, this is not taken back: the host may have begun the watch, whose number would
+    /// then be lost. It is ended as soon as it is there, since nobody takes it.
+    async fn watch(&self, body: ModuleFrame<'_>) -> Result<Watch> {
+        let (sender, response) = oneshot::channel();
+        self.send(body, Some(Waiter::Watch(sender)))?;
+        response.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Sends a request; gives its id. The response to one for which nobody waits is ignored.
+    fn send(&self, body: ModuleFrame<'_>, waiter: Option<Waiter>) -> Result<u64> {
         let id = {
             let mut waiting = self.lock();
             if waiting.closed {
@@ -135,49 +188,93 @@ impl Calls {
             }
             waiting.last_id += 1;
             let id = waiting.last_id;
-            waiting.responses.insert(id, sender);
+            waiting.responses.extend(waiter.map(|waiter| (id, waiter)));
             id
         };
-        // From here on, whoever drops this future takes the request back.
-        let mut abandoned = Abandoned { calls: self, id: Some(id) };
-        if let Err(error) = self.outgoing.send(&Frame { id: Some(id), body }) {
-            abandoned.id = None;
-            self.lock().responses.remove(&id);
-            return Err(error);
+        self.outgoing.send(&Frame { id: Some(id), body }).inspect_err(|_| {
+            let waiter = self.lock().responses.remove(&id);
+            drop(waiter);
+        })?;
+        Ok(id)
+    }
+
+    /// Ends a watch: the host is told, and what still comes is ignored.
+    pub(crate) fn unwatch(&self, watch: u64) {
+        let changes = self.lock().watches.remove(&watch);
+        // Otherwise the host is gone.
+        if changes.is_some()
+            && let Ok(params) = to_raw_value(&WatchId { watch })
+        {
+            let _ = self.send(service_request("kv_store", "unwatch", &params, CallContext::default()), None);
         }
-        let response = response.await;
-        abandoned.id = None;
-        response.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Brings a change to its watch. One for which there is none has crossed an `unwatch`.
+    pub(crate) fn changed(&self, change: KvChange<'_>) {
+        let changes = self.lock().watches.get(&change.watch).map(Arc::clone);
+        if let Some(changes) = changes {
+            changes.push(change);
+        }
+    }
+
+    /// The watch that the host has begun.
+    fn begin_watch(self: &Arc<Self>, response: Result<Box<RawValue>>) -> Result<Watch> {
+        let wrong = |what: &str| Error::internal(format!("the host's answer to `kv_store.watch` is wrong: {what}"));
+        let WatchId { watch } = read_json(response?.get().as_bytes()).map_err(|error| wrong(&error.to_string()))?;
+        let changes = Arc::new(Changes::default());
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(gone());
+        }
+        match waiting.watches.entry(watch) {
+            Entry::Occupied(_) => Err(wrong(&format!("there is a watch {watch} already"))),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(&changes));
+                Ok(Watch::new(watch, changes, Arc::clone(self)))
+            }
+        }
     }
 
     /// Brings a response to the one who waits for it. False if that was never asked; that nobody waits any more is what
     /// happens when a response crosses a `cancel`.
-    pub(crate) fn respond(&self, id: Option<u64>, response: Result<Box<RawValue>>) -> bool {
+    pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Box<RawValue>>) -> bool {
         let Some(id) = id else { return false };
         let mut waiting = self.lock();
         let asked = (1..=waiting.last_id).contains(&id);
-        let sender = waiting.responses.remove(&id);
+        let waiter = waiting.responses.remove(&id);
         drop(waiting);
-        if let Some(sender) = sender {
-            let _ = sender.send(response);
+        match waiter {
+            Some(Waiter::Call(sender)) => drop(sender.send(response)),
+            Some(Waiter::Watch(sender)) => drop(sender.send(self.begin_watch(response))),
+            None => {}
         }
         asked
     }
 
-    /// Ends all calls: the host is gone.
+    /// Ends all calls and watches: the host is gone.
     pub(crate) fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
         // Dropped without the lock: those who wait may call again when they hear of it.
         let responses = std::mem::take(&mut waiting.responses);
+        let watches = std::mem::take(&mut waiting.watches);
         drop(waiting);
         drop(responses);
+        for changes in watches.values() {
+            changes.close();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that can panic happens under this lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The response to `kv_store.watch`, and the parameters of `kv_store.unwatch`.
+#[derive(Serialize, Deserialize)]
+struct WatchId {
+    watch: u64,
 }
 
 fn gone() -> Error {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::services::call::Link;
+pub use crate::services::watch::{Change, Watch};
 use crate::{Error, Result};
 
 /// The module's own keys and values, which the host keeps (seeds: `kv_get`, `kv_set`, `kv_delete`, `kv_exists`). Keys are
@@ -64,9 +65,13 @@ impl Entry {
     ///
     /// `INTERNAL` if it is not JSON of this type: it was the module that has written it.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
-        let wrong = |invalid: InvalidJson| format!("the stored value is wrong: {}", invalid.without_value());
-        read_json(&self.value).map_err(|invalid| Error::internal(wrong(invalid)))
+        stored_json(&self.value)
     }
+}
+
+pub(crate) fn stored_json<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
+    let wrong = |invalid: InvalidJson| format!("the stored value is wrong: {}", invalid.without_value());
+    read_json(value).map_err(|invalid| Error::internal(wrong(invalid)))
 }
 
 #[derive(Serialize)]
@@ -177,6 +182,32 @@ impl<'a> Kv<'a> {
                 return Ok(keys);
             }
         }
+    }
+
+    /// Tells all changes, from now on, of keys that begin like this; with `""`, of all keys. It tells nothing of what was there
+    /// before, so watch first, and then read.
+    ///
+    /// ```
+    /// # use ixt_sdk::{Caller, Context, Result};
+    /// # async fn example(ctx: Context) -> Result<()> {
+    /// let mut watch = ctx.kv().watch("jobs/7").await?;
+    /// while !ctx.kv().exists("jobs/7").await? {
+    ///     // `None` when the host is gone.
+    ///     let Some(change) = watch.next().await else { break };
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`]; `UNIMPLEMENTED` from a host that can't do it.
+    pub async fn watch(self, prefix: &str) -> Result<Watch> {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            prefix: &'a str,
+        }
+        self.link.watch(&Params { prefix }).await
     }
 
     async fn request<R: DeserializeOwned>(self, method: &'static str, params: &(impl Serialize + Sync)) -> Result<R> {

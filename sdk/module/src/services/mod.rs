@@ -6,3 +6,4 @@ pub mod kv;
 pub(crate) mod log;
 #[cfg(feature = "tracing")]
 pub mod tracing;
+mod watch;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::sleep_until;
 
 use super::kv::Store;
 use super::module::{Log, Module, Sent};
@@ -103,10 +104,20 @@ impl Host {
             to_module: Mutex::new(Some(wire.to_module)),
             stubs: self.stubs,
             state: Mutex::new(State { store: self.store, ..State::default() }),
+            stored: Notify::new(),
         });
         let told = Arc::clone(&ended);
         tokio::spawn(async move { told.set(session.await) });
         tokio::spawn(Arc::clone(&end).read(wire.from_module, Arc::clone(&ended)));
+        tokio::spawn({
+            let (end, ended) = (Arc::clone(&end), Arc::clone(&ended));
+            async move {
+                tokio::select! {
+                    _ = ended.wait() => {}
+                    () = end.expire() => {}
+                }
+            }
+        });
         let config = to_raw_value(config)?;
         let init = HostFrame::Init(Init {
             config: &config,
@@ -146,6 +157,8 @@ pub(super) struct HostEnd {
     to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
     stubs: HashMap<&'static str, Stub>,
     state: Mutex<State>,
+    /// The store may have a key whose time is over sooner than that of the others.
+    stored: Notify,
 }
 
 #[derive(Default)]
@@ -229,6 +242,33 @@ impl HostEnd {
         }
     }
 
+    /// Does something with the store, and then tells those who watch.
+    pub(super) fn with_store<R>(&self, act: impl FnOnce(&mut Store) -> R) -> R {
+        let mut state = self.state();
+        let done = act(&mut state.store);
+        // With the lock, so that changes arrive in the order in which they were made.
+        for change in state.store.take_changes() {
+            self.write(None, HostFrame::KvChange(change));
+        }
+        drop(state);
+        self.stored.notify_one();
+        done
+    }
+
+    /// Removes keys when their time is over, so that those who watch hear of it.
+    async fn expire(&self) {
+        loop {
+            let next = self.state().store.next_expiry();
+            match next {
+                None => self.stored.notified().await,
+                Some(next) => tokio::select! {
+                    () = sleep_until(next) => self.with_store(Store::expire),
+                    () = self.stored.notified() => {}
+                },
+            }
+        }
+    }
+
     async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>, ended: Arc<SetOnce<End>>) {
         let _closed = CloseOnDrop(Arc::clone(&self));
         let mut decoder = Decoder::new(usize::MAX);
@@ -266,6 +306,13 @@ impl HostEnd {
             }
             ModuleFrame::ServiceRequest(request) => {
                 let id = id.expect("a service request has an id");
+                if request.service == "kv_store" {
+                    // The response to a watch comes before its first change.
+                    return self.with_store(|store| {
+                        let result = store.request(&request.method, request.params.into_json().get());
+                        self.respond(id, &result.and_then(|data| Ok(Reply::new(to_raw_value(&data)?))));
+                    });
+                }
                 match self.serve(request) {
                     Served::Now(result) => self.respond(id, &result),
                     Served::Later(answer) => {
@@ -321,7 +368,6 @@ impl HostEnd {
         let params = request.params.into_json();
         let params = params.get();
         match (&*request.service, &*request.method) {
-            ("kv_store", method) => now(self.state().store.request(method, params)),
             ("event_bus", "publish") => now(serde_json::from_str(params).map_err(Error::from).map(|params: Params| {
                 self.state().published.push((params.topic, params.payload));
                 Value::Object(Map::new())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ixt_protocol::{decode_base64, encode_base64};
+use ixt_protocol::{KvChange, decode_base64, encode_base64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,6 +14,11 @@ use crate::{Error, Result, code};
 pub(super) struct Store {
     entries: BTreeMap<String, Entry>,
     revision: u64,
+    /// By their numbers, what the keys of each begin with.
+    watches: BTreeMap<u64, String>,
+    last_watch: u64,
+    /// What those who watch were not told yet.
+    changes: Vec<KvChange<'static>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +40,8 @@ struct Params {
     #[serde(default)]
     prefix: String,
     after: Option<String>,
+    #[serde(default)]
+    watch: u64,
 }
 
 /// So few, that tests meet the end of a page.
@@ -47,15 +54,46 @@ impl Store {
     }
 
     pub(super) fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<Duration>) -> u64 {
+        let revision = self.changed(&key, Some(&value));
+        // A time that no clock can show is as good as none.
+        let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        self.entries.insert(key, Entry { value, revision, expires });
+        revision
+    }
+
+    /// Whether there was such a key.
+    pub(super) fn delete(&mut self, key: &str) -> bool {
+        self.expire();
+        let deleted = self.entries.remove(key).is_some();
+        if deleted {
+            self.changed(key, None);
+        }
+        deleted
+    }
+
+    /// When the next key's time is over.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.entries.values().filter_map(|entry| entry.expires).min()
+    }
+
+    /// What those who watch are to be told.
+    pub(super) fn take_changes(&mut self) -> Vec<KvChange<'static>> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Gives the change its revision.
+    fn changed(&mut self, key: &str, value: Option<&[u8]>) -> u64 {
         self.revision += 1;
-        let expires = ttl.map(|ttl| Instant::now() + ttl);
-        self.entries.insert(key, Entry { value, revision: self.revision, expires });
+        for (&watch, _) in self.watches.iter().filter(|(_, prefix)| key.starts_with(*prefix)) {
+            let (key, value) = (key.to_owned().into(), value.map(|value| value.to_vec().into()));
+            self.changes.push(KvChange { watch, key, revision: self.revision, value });
+        }
         self.revision
     }
 
     /// Answers a `kv_store` request.
     pub(super) fn request(&mut self, method: &str, params: &str) -> Result<Value> {
-        let Params { key, value, ttl_ms, expected_revision, prefix, after } = serde_json::from_str(params)?;
+        let Params { key, value, ttl_ms, expected_revision, prefix, after, watch } = serde_json::from_str(params)?;
         self.expire();
         let revision = self.entries.get(&key).map_or(0, |entry| entry.revision);
         if expected_revision.is_some_and(|expected| expected != revision) {
@@ -72,7 +110,7 @@ impl Store {
                 let value = decode_base64(&value)?;
                 json!({ "revision": self.set(key, value, ttl_ms.map(Duration::from_millis)) })
             }
-            "delete" => json!({ "deleted": self.entries.remove(&key).is_some() }),
+            "delete" => json!({ "deleted": self.delete(&key) }),
             "exists" => json!({ "exists": self.entries.contains_key(&key) }),
             "list" => {
                 let keys = self.entries.keys().filter(|key| key.starts_with(&prefix));
@@ -82,12 +120,28 @@ impl Store {
                 keys.truncate(PAGE);
                 json!({ "keys": keys, "next": keys.last().filter(|_| more) })
             }
+            "watch" => {
+                self.last_watch += 1;
+                self.watches.insert(self.last_watch, prefix);
+                json!({ "watch": self.last_watch })
+            }
+            "unwatch" => {
+                self.watches.remove(&watch);
+                self.changes.retain(|change| change.watch != watch);
+                json!({})
+            }
             _ => return Err(Error::new(code::UNIMPLEMENTED, format!("the test host has no kv_store.{method}"))),
         })
     }
 
-    fn expire(&mut self) {
+    /// Removes the keys whose time is over.
+    pub(super) fn expire(&mut self) {
         let now = Instant::now();
-        self.entries.retain(|_, entry| entry.expires.is_none_or(|expires| expires > now));
+        let over = |entry: &Entry| entry.expires.is_some_and(|expires| expires <= now);
+        let expired = self.entries.iter().filter(|(_, entry)| over(entry)).map(|(key, _)| key.clone());
+        for key in expired.collect::<Vec<_>>() {
+            self.entries.remove(&key);
+            self.changed(&key, None);
+        }
     }
 }

@@ -148,7 +148,18 @@ impl Module {
     /// What is in the module's KV store under this key.
     #[must_use]
     pub fn kv(&self, key: &str) -> Option<Vec<u8>> {
-        self.host.state().store.get(key)
+        self.host.with_store(|store| store.get(key))
+    }
+
+    /// Puts something into the module's KV store, as another instance of the module does: one that watches the key hears of
+    /// it.
+    pub fn set_kv(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
+        self.host.with_store(|store| store.set(key.into(), value.into(), None));
+    }
+
+    /// Removes something from the module's KV store in the same way.
+    pub fn delete_kv(&self, key: &str) {
+        self.host.with_store(|store| store.delete(key));
     }
 }
 

@@ -1,0 +1,146 @@
+//! `kv_change`: what a host tells a module that watches keys. Read and written apart from the other host frames, so that their
+//! fields and its own are unknown to each other, and ignored.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attachment::Attachment;
+use crate::host::{ATTACH_FROM_BYTES, Payload};
+use crate::json::MISSING;
+use crate::{Base64Error, Framing, InvalidJson, read_json};
+
+/// `kv_change`: a key that the module watches has another value, or none any more. It has no reply.
+///
+/// ```
+/// use ixt_protocol::{Frame, Framing, HostFrame, KvChange};
+///
+/// let change = KvChange { watch: 1, key: "stock/A-1".into(), revision: 8, value: None };
+/// let mut output = Vec::new();
+/// Frame { id: None, body: HostFrame::KvChange(change) }.write(Framing::Line, &mut output);
+/// assert_eq!(output, b"{\"type\":\"kv_change\",\"watch\":1,\"key\":\"stock/A-1\",\"revision\":8,\"deleted\":true}\n");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvChange<'a> {
+    /// The watch, as the response to `kv_store.watch` has named it.
+    pub watch: u64,
+    /// The key.
+    pub key: Cow<'a, str>,
+    /// The revision that the change has made.
+    pub revision: u64,
+    /// The new value, base64 on the wire or an attachment; `None` if the key was deleted or its time is over.
+    pub value: Option<Cow<'a, [u8]>>,
+}
+
+/// A [`KvChange`] on the wire.
+#[derive(Serialize, Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    watch: u64,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    revision: u64,
+    /// Absent if it is attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Payload<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<bool>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    attachment: Option<Cow<'a, str>>,
+}
+
+pub(crate) const KV_CHANGE: &str = "kv_change";
+const VALUE: &str = "value";
+
+impl<'a> KvChange<'a> {
+    /// Reads a frame of which only the type is known so far. The error shows no value: what a module stores is none of the
+    /// log's business.
+    pub(crate) fn read(json: &'a [u8], attachment: Option<&'a [u8]>) -> Result<Self, InvalidJson> {
+        let fields = read_json(json).map_err(InvalidJson::without_value)?;
+        let Fields { watch, key, revision, value, deleted, attachment: path, .. } = fields;
+        let wrong = |error: Base64Error| InvalidJson { path: VALUE.to_owned(), message: error.to_string() };
+        let value = match Attachment::new(path, attachment)? {
+            _ if deleted == Some(true) => None,
+            Some(attachment) => Some(Cow::Borrowed(attachment.at(VALUE)?)),
+            None => match value {
+                Some(value) => Some(value.into_bytes().map_err(wrong)?),
+                None => return Err(InvalidJson { path: VALUE.to_owned(), message: MISSING.to_owned() }),
+            },
+        };
+        Ok(Self { watch, key, revision, value })
+    }
+
+    pub(crate) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
+        let value = self.value.as_deref();
+        let attachment = value.filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES);
+        let fields = Fields {
+            kind: Cow::Borrowed(KV_CHANGE),
+            watch: self.watch,
+            key: Cow::Borrowed(&self.key),
+            revision: self.revision,
+            value: value.filter(|_| attachment.is_none()).map(Payload::from),
+            deleted: value.is_none().then_some(true),
+            attachment: attachment.map(|_| Cow::Borrowed(VALUE)),
+        };
+        framing.write(&fields, attachment, output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, HostFrame, Unreadable};
+
+    fn read(line: &str) -> Result<KvChange<'_>, Unreadable> {
+        HostFrame::read(line.as_bytes()).map(|frame| match frame.body {
+            HostFrame::KvChange(change) => change,
+            other => panic!("not a change: {other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_large_value_is_attached_where_the_framing_can_do_that() {
+        for (bytes, framing, attached) in
+            [(255, Framing::Length, false), (256, Framing::Length, true), (256, Framing::Line, false)]
+        {
+            let value = vec![7; bytes];
+            let change = KvChange { watch: 1, key: "k".into(), revision: 2, value: Some(value.into()) };
+            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            decoder.set_framing(framing);
+            let frame = Frame { id: None, body: HostFrame::KvChange(change.clone()) };
+            frame.write(framing, decoder.input());
+            let raw = decoder.next_frame().unwrap().unwrap();
+            assert_eq!(raw.attachment.is_some(), attached);
+            let HostFrame::KvChange(read) = HostFrame::read(raw).unwrap().body else { panic!("not a change") };
+            assert_eq!(read, change);
+        }
+    }
+
+    #[test]
+    fn fields_of_other_frames_are_unknown_here_and_the_other_way_round() {
+        let change =
+            read(r#"{"type":"kv_change","watch":1,"key":"k","revision":2,"value":"aGk=","success":5,"context":0}"#);
+        assert_eq!(change.unwrap().value.as_deref(), Some(&b"hi"[..]));
+        let health = br#"{"type":"shutdown","id":3,"watch":"x","key":5,"value":{},"deleted":0}"#;
+        assert!(HostFrame::read(&health[..]).is_ok());
+    }
+
+    #[test]
+    fn a_change_says_the_value_or_that_there_is_none() {
+        let frame = |rest: &str| format!(r#"{{"type":"kv_change","watch":1,"key":"k","revision":2{rest}}}"#);
+        let value = |rest: &str| read(&frame(rest)).map(|change| change.value.map(Cow::into_owned));
+        assert_eq!(value(r#","value":"""#), Ok(Some(Vec::new())), "empty is not deleted");
+        assert_eq!(value(r#","value":null,"deleted":true"#), Ok(None));
+        for (rest, says) in [
+            ("", "`value`: missing"),
+            (r#","deleted":false"#, "`value`: missing"),
+            (r#","value":"s3cr3t""#, "`value`: not base64"),
+            (r#","value":{"s3cr3t":5}"#, "`value`: expected a string of base64"),
+            (r#","value":"","attachment":"value""#, "`attachment`: the frame has none"),
+        ] {
+            let error = value(rest).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("s3cr3t"), "{error}");
+        }
+    }
+}
