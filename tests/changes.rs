@@ -98,7 +98,7 @@ fn the_command_exits_1_if_a_change_breaks_something() {
     assert_eq!(diff(new, new, &[], ""), (Some(0), String::new(), String::new()));
 
     let text = fs::read_to_string(workspace().join(old)).unwrap();
-    let (status, stdout, _) = diff("-", new, &["--format", "json"], &text);
+    let (status, stdout, _) = diff("-", new, &["--json"], &text);
     assert_eq!(status, Some(1));
     let first: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
     assert_eq!((&first["severity"], &first["related"][0]["file"]), (&"breaking".into(), &"<stdin>".into()), "{first}");

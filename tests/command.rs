@@ -2,9 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ixt_tests::{Scratch, build, is_running, target_dir, workspace};
@@ -13,9 +11,10 @@ use serde_json::{Value, json};
 
 /// `ixt` with these arguments, in the workspace's root.
 fn ixt(args: &[&str]) -> Command {
-    static IXT: OnceLock<PathBuf> = OnceLock::new();
-    let mut command = Command::new(IXT.get_or_init(|| build("ixt")));
+    let mut command = Command::new(build("ixt"));
     command.args(args).current_dir(workspace()).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_dir());
+    // Not one that whoever runs the tests has running.
+    command.env("IXT_HOST", "/no/such/host");
     command
 }
 
@@ -83,9 +82,9 @@ fn a_request_comes_from_the_command_line_a_file_or_stdin() {
     assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"length\":2,\"result\":\"LTU=\"}\n");
     assert_eq!(run(&call_fixture(&["raw", "--", "-x"])).stdout, "{\"length\":2,\"result\":\"LXg=\"}\n");
     let large = dir.path().join("large");
-    std::fs::File::create(&large).unwrap().set_len(13 * 1024 * 1024).unwrap();
+    std::fs::File::create(&large).unwrap().set_len(17 * 1024 * 1024).unwrap();
     let too_long = run(&call_fixture(&["raw", "--data", &format!("@{}", large.display())]));
-    assert_eq!(too_long.status, 2);
+    assert_eq!(too_long.status, 1);
     assert!(too_long.stderr.contains("is over the limit of 16777216 bytes"), "{}", too_long.stderr);
 
     let mut ixt = ixt(&call_fixture(&["fail", "--data", "-"]))
@@ -143,7 +142,8 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
         (&call_fixture(&["raw", "-c", "limit=5", "-c", "limit=6"]), "the config key `limit` is set twice"),
         (&call_fixture(&["raw", "-c", "limit"]), "expected `KEY=VALUE`"),
         (&call_fixture(&["raw", "-c", "limits=5"]), "there is no config key `limits`: the manifest declares `key`"),
-        (&["call", "raw"], "--module <DIR>"),
+        (&["call", "raw"], "no host is running at /no/such/host: start one with `ixt run DIR`"),
+        (&["call", "raw", "-c", "a=b"], "--config and --data-dir are for a module that is started with --module"),
     ] {
         let result = run(args);
         assert_eq!((result.status, result.stdout.as_str()), (2, ""), "{args:?}: {}", result.stderr);
@@ -182,7 +182,11 @@ fn a_module_that_does_not_build_start_or_initialize_exits_3() {
     std::fs::write(no_crate.path().join("manifest.toml"), self::manifest("m")).unwrap();
     let no_crate = run(&["call", "-m", &no_crate.path().display().to_string(), "s"]);
     assert_eq!(no_crate.status, 3);
-    assert!(no_crate.stderr.contains("Cargo.toml: a module is built with cargo"), "{}", no_crate.stderr);
+    assert!(
+        no_crate.stderr.contains("it has no Cargo.toml, and its manifest no [artifacts.process]"),
+        "{}",
+        no_crate.stderr
+    );
 }
 
 fn manifest(name: &str) -> String {
@@ -280,7 +284,7 @@ fn check_takes_directories() {
 
 #[test]
 fn check_prints_json_for_programs() {
-    let result = run(&["check", "--format", "json", "manifests/invalid/colliding-fields.toml", "manifests/suspicious"]);
+    let result = run(&["check", "--json", "manifests/invalid/colliding-fields.toml", "manifests/suspicious"]);
     assert_eq!((result.status, result.stderr.as_str()), (1, ""));
     let lines: Vec<Value> = result.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let first = &lines[0];

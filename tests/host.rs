@@ -1,125 +1,96 @@
-//! `ixt-host` as a library, with real module processes.
+//! A host with one module, with real processes: how it is started, called and ended, and what it is told that is wrong.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_host::{CallError, Config, Instance, Module, ShutdownError, StartError};
-use ixt_tests::{build, workspace};
+use ixt_host::{CallError, CallOptions, Config, Host, HostError, Module, Program, Settings, StartErrorKind};
+use ixt_tests::{Hosts, Started, block_on, build, workspace};
+use serde_json::{Value, json};
 
-/// The fixture's lines of output, as they come.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+const ONE: CallOptions = CallOptions { priority: ixt_host::Priority::Normal, ttl: None };
 
-impl Lines {
-    fn sink(&self) -> impl Fn(&str) + Send + Sync + 'static {
-        let lines = Arc::clone(&self.0);
-        move |line| lines.lock().unwrap().push(line.to_owned())
-    }
-
-    fn get(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-fn fixture() -> Module {
-    Module::open(workspace().join("tests/fixture")).unwrap()
+fn fixture(settings: &[(&str, &str)]) -> Hosts {
+    let settings: Vec<_> = [("token", "t")].iter().chain(settings).copied().collect();
+    Hosts::new().module("tests/fixture", Program::new(build("fixture")), &settings)
 }
 
 /// A module without an SDK, which answers as its topics say.
-async fn start_fake(lines: &Lines) -> Instance {
-    let module = Module::open(workspace().join("tests/fake")).unwrap();
-    Instance::start(&module, &build("fake"), &Config::of(module.manifest()), lines.sink()).await.unwrap()
+async fn fake() -> Started {
+    Hosts::new().module("tests/fake", Program::new(build("fake")), &[]).start().await
 }
 
-async fn start(module: &Module, settings: &[(&str, &str)], lines: &Lines) -> Result<Instance, StartError> {
-    let mut config = Config::of(module.manifest());
-    for (key, value) in [("token", "t")].iter().chain(settings) {
-        config.set_text(key, value).unwrap();
-    }
-    Instance::start(module, &build("fixture"), &config, lines.sink()).await
-}
-
-/// The real executor, since a paused clock fires every timeout while a process is waited for.
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
+async fn start_error(hosts: Hosts) -> ixt_host::StartError {
+    let started = hosts.begin();
+    started.host.ready().await.unwrap_err()
 }
 
 #[test]
 fn a_module_is_started_configured_called_and_shut_down() {
     block_on(async {
-        let (module, lines) = (fixture(), Lines::default());
-        let mut instance = start(&module, &[("limit", "5"), ("key", "AAE=")], &lines).await.unwrap();
-        assert_eq!(instance.id(), "fixture:1.0.0/instance-001");
-        let reply = instance.call("config", b"").await.unwrap();
+        let started = fixture(&[("limit", "5"), ("key", "AAE=")]).start().await;
+        let host = &started.host;
+        let reply = host.call("config", b"", ONE).await.unwrap();
         assert_eq!(reply.get(), r#"{"key":"AAE=","limit":5,"tags":["a"],"token":"t"}"#);
-        let reply = instance.call("context", b"").await.unwrap();
+        let reply = host.call("context", b"", ONE).await.unwrap();
         assert!(reply.get().contains(r#""source_module":"ixt-host:"#), "{reply}");
         assert!(reply.get().contains(r#""module_id":"fixture:1.0.0/instance-001""#), "{reply}");
-        assert!(reply.get().contains(&format!(r#""directory":"{}""#, module.dir().display())), "{reply}");
-        let Err(CallError::Replied(error)) = instance.call("add", b"{}").await else { panic!("it should not do that") };
+        let directory = workspace().join("tests/fixture");
+        assert!(reply.get().contains(&format!(r#""directory":"{}""#, directory.display())), "{reply}");
+        let Err(CallError::Replied(error)) = host.call("add", b"{}", ONE).await else {
+            panic!("it should not do that")
+        };
         assert_eq!(error.code, "INVALID_INPUT");
-        let health = instance.health_check().await.unwrap();
-        assert!(health.get().starts_with(r#"{"entered":2,"healthy":true,"ixt":{"#), "{health}");
-        instance.shutdown().await.unwrap();
-        assert_eq!(lines.get(), ["INFO closed"], "all of the output is there when it has ended");
+        assert_eq!(started.host.clone().shutdown().await, [""; 0]);
+        let lines = started.rest().await;
+        assert!(lines.ends_with(&["closed".to_owned(), "has ended".to_owned()]), "its output is there: {lines:?}");
     });
 }
 
 #[test]
 fn a_module_that_dies_ends_its_calls_with_the_reason() {
     block_on(async {
-        let mut instance = start(&fixture(), &[], &Lines::default()).await.unwrap();
-        let error = instance.call("abort", b"").await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "fixture:1.0.0/instance-001 ended while it handled `abort`: it was killed by signal 6"
+        let started = fixture(&[]).start().await;
+        let Err(CallError::Gone { reason }) = started.host.call("abort", b"", ONE).await else { panic!("it lives") };
+        assert_eq!(reason, "fixture:1.0.0/instance-001 ended while it handled `abort`: it was killed by signal 6");
+        let (code, message) = started.error("raw", Value::Null).await;
+        assert_eq!(code, "UNAVAILABLE");
+        assert!(
+            message.starts_with("`fixture` has failed and is not restarted any more: it was killed by signal 6"),
+            "{message}"
         );
-        let error = instance.call("raw", b"").await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "fixture:1.0.0/instance-001 had ended before `raw` was called: it was killed by signal 6"
-        );
-        assert!(matches!(instance.shutdown().await, Err(ShutdownError::Reply(CallError::Gone { .. }))));
     });
 }
 
 #[test]
 fn a_module_that_does_not_start_says_why() {
     block_on(async {
-        let (module, lines) = (fixture(), Lines::default());
-        let error = start(&module, &[("on_init", "no disk")], &lines).await.unwrap_err();
-        assert_eq!(error.to_string(), "fixture:1.0.0/instance-001 could not initialize: NOT_TODAY: no disk");
-        let error = start(&module, &[("on_init", "exit")], &lines).await.unwrap_err();
+        let error = start_error(fixture(&[("on_init", "no disk")])).await;
+        assert_eq!(error.kind().to_string(), "fixture:1.0.0/instance-001 could not initialize: NOT_TODAY: no disk");
+        let error = start_error(fixture(&[("on_init", "exit")])).await;
         assert_eq!(
             error.to_string(),
             "fixture:1.0.0/instance-001 ended before it answered `init`: it exited with status 7"
         );
-        let error = start(&module, &[("on_init", "panic")], &lines).await.unwrap_err();
-        assert!(matches!(&error, StartError::Refused { reply, .. } if reply.code == "INTERNAL"), "{error}");
-        assert!(
-            lines.get().iter().any(|line| line.contains("as it was told to")),
-            "the panic's own message is passed on"
-        );
-        assert!(matches!(
-            Instance::start(&module, &build("fixture"), &Config::of(module.manifest()), |_| {}).await,
-            Err(StartError::Config(_))
-        ));
+        let error = start_error(fixture(&[("on_init", "panic")])).await;
+        assert!(matches!(error.kind(), StartErrorKind::Refused { reply, .. } if reply.code == "INTERNAL"), "{error}");
+        let lines = error.last_lines().len();
+        assert!((1..=20).contains(&lines), "what it wrote is passed on: {error}");
+        let module = Module::open(workspace().join("tests/fixture")).unwrap();
+        let mut builder = Host::builder(Settings::default());
+        let error = builder.module(module.clone(), Program::new("x"), &Config::of(module.manifest()), 1).unwrap_err();
+        assert!(matches!(&error, HostError::Config { .. }), "{error}");
     });
 }
 
 #[test]
 fn a_program_that_is_no_module_is_told_apart() {
     block_on(async {
-        let module = fixture();
-        let mut config = Config::of(module.manifest());
-        config.set_text("token", "t").unwrap();
-        let error = Instance::start(&module, &PathBuf::from("/bin/false"), &config, |_| {}).await.unwrap_err();
+        let error = start_error(Hosts::new().program("m", "", 1, Program::new("/bin/false"))).await;
         assert_eq!(
             error.to_string(),
-            "fixture:1.0.0/instance-001 ended before it connected to its host: it exited with status 1"
+            "m:1.0.0/instance-001 ended before it connected to its host: it exited with status 1"
         );
-        let error = Instance::start(&module, &PathBuf::from("/no/such/program"), &config, |_| {}).await.unwrap_err();
+        let error = start_error(Hosts::new().program("m", "", 1, Program::new("/no/such/program"))).await;
         assert!(error.to_string().starts_with("can't start /no/such/program: "), "{error}");
     });
 }
@@ -127,89 +98,81 @@ fn a_program_that_is_no_module_is_told_apart() {
 #[test]
 fn a_module_that_does_not_shut_down_well_has_ended_all_the_same() {
     block_on(async {
-        let instance = start(&fixture(), &[("on_shutdown", "can't flush")], &Lines::default()).await.unwrap();
-        let error = instance.shutdown().await.unwrap_err();
-        assert_eq!(error.to_string(), "the module could not shut down: INTERNAL: can't flush");
+        let started = fixture(&[("on_shutdown", "can't flush")]).start().await;
+        let complaints = started.host.shutdown().await;
+        assert_eq!(complaints, ["fixture:1.0.0/instance-001: the module could not shut down: INTERNAL: can't flush"]);
     });
 }
 
 #[test]
 fn a_request_over_the_limit_is_not_sent() {
     block_on(async {
-        let mut instance = start(&fixture(), &[], &Lines::default()).await.unwrap();
-        let error = instance.call("raw", &vec![0; 13 * 1024 * 1024]).await.unwrap_err();
-        assert!(matches!(error, CallError::TooLong { max_frame_bytes: 16_777_216, .. }), "{error}");
-        let reply = instance.call("raw", &vec![0; 8 * 1024 * 1024]).await.unwrap();
-        assert!(reply.get().starts_with(r#"{"length":8388608,"#));
-        instance.shutdown().await.unwrap();
-    });
-}
+        // A module that takes lines: with attachments there is more room.
+        let started = Hosts::new().actor("a", "[provides]\nservices = [\"a\"]").start().await;
+        let error = started.host.call("a", &vec![0; 13 * 1024 * 1024], ONE).await.unwrap_err();
+        let CallError::Replied(reply) = error else { panic!("{error}") };
+        assert_eq!(reply.code, "RESOURCE_EXHAUSTED");
+        assert!(reply.message.contains("is over the limit of 16777216 bytes for a frame"), "{reply}");
+        started.host.call("a", &vec![0; 8 * 1024 * 1024], ONE).await.unwrap();
 
-#[test]
-fn a_module_may_leave_ids_out() {
-    block_on(async {
-        let mut instance = start_fake(&Lines::default()).await;
-        assert_eq!(instance.call("without-id", b"").await.unwrap().get(), r#"{"id":"none"}"#);
-        instance.shutdown().await.unwrap();
+        let started = fixture(&[]).start().await;
+        // The request is taken; what is too long is the reply, in base64.
+        let reply = started.host.call("raw", &vec![0; 13 * 1024 * 1024], ONE).await.unwrap_err().to_string();
+        assert!(reply.contains("the reply of"));
     });
 }
 
 #[test]
 fn a_reply_that_is_wrong_ends_its_call_and_the_next_one_is_answered() {
     block_on(async {
-        let lines = Lines::default();
-        let mut instance = start_fake(&lines).await;
+        let started = fake().await;
+        assert_eq!(started.ask("without-id", Value::Null).await.unwrap(), json!({ "id": "none" }));
         for (topic, says) in [("wrong", "`code`: missing"), ("too-long", "is over the limit of 16777216 bytes")] {
-            let Err(CallError::Replied(reply)) = instance.call(topic, b"").await else { panic!("{topic} is wrong") };
-            assert_eq!(reply.code, "INTERNAL");
-            assert!(reply.message.starts_with("the module's reply is wrong: "), "{reply}");
-            assert!(reply.message.contains(says), "{reply}");
-            instance.call("without-id", b"").await.unwrap();
+            let (code, message) = started.error(topic, Value::Null).await;
+            assert_eq!(code, "INTERNAL");
+            assert!(message.starts_with("the module's reply is wrong: "), "{message}");
+            assert!(message.contains(says), "{message}");
+            started.ask("without-id", Value::Null).await.unwrap();
         }
-        instance.shutdown().await.unwrap();
     });
 }
 
 #[test]
 fn what_belongs_to_no_call_is_told() {
     block_on(async {
-        let lines = Lines::default();
-        let mut instance = start_fake(&lines).await;
-        instance.call("twice", b"").await.unwrap();
-        instance.call("garbage", b"").await.unwrap();
-        instance.shutdown().await.unwrap();
+        let mut started = fake().await;
+        started.ask("twice", Value::Null).await.unwrap();
+        started.ask("garbage", Value::Null).await.unwrap();
+        let lines = started.lines();
         let expected = [
-            "(host) it sent a reply that nobody waits for",
-            "(host) skipped what it sent: not a frame: expected an object",
-            "(host) skipped what it sent: not a frame: expected an object",
-            "(host) skipped what it sent: frames of type `hello` are not known here",
-            "(host) it sent a reply that nobody waits for",
+            "skipped a reply to the request 2 that nobody waits for",
+            "skipped what it sent: not a frame: expected an object",
+            "skipped what it sent: not a frame: expected an object",
+            "skipped what it sent: frames of type `hello` are not known here",
+            "skipped a reply to the request 99 that nobody waits for",
         ];
-        assert_eq!(lines.get(), expected);
+        assert_eq!(lines[1..], expected);
     });
 }
 
 #[test]
 fn a_module_that_hangs_up_ends_its_calls() {
     block_on(async {
-        let mut instance = start_fake(&Lines::default()).await;
-        let error = instance.call("close", b"").await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "fake:1.0.0/instance-001 ended while it handled `close`: it exited with status 0"
-        );
+        let (code, reason) = fake().await.error("close", Value::Null).await;
+        assert_eq!(code, "gone");
+        assert_eq!(reason, "fake:1.0.0/instance-001 ended while it handled `close`: it exited with status 0");
     });
 }
 
 #[test]
 fn what_a_module_has_started_ends_with_it() {
     block_on(async {
-        let mut instance = start_fake(&Lines::default()).await;
-        let reply: serde_json::Value = serde_json::from_str(instance.call("orphan", b"").await.unwrap().get()).unwrap();
+        let started = fake().await;
+        let reply = started.ask("orphan", Value::Null).await.unwrap();
         let child = PathBuf::from(format!("/proc/{}", reply["pid"]));
         assert!(child.exists());
         // The child holds the output's pipe, and `shutdown` waits for its end.
-        instance.shutdown().await.unwrap();
+        started.host.shutdown().await;
         // Empty for a process that has ended and that nobody has waited for yet.
         assert!(std::fs::read(child.join("environ")).map_or(true, |environment| environment.is_empty()));
     });
@@ -218,15 +181,81 @@ fn what_a_module_has_started_ends_with_it() {
 #[test]
 fn a_call_that_is_dropped_is_cancelled_and_disturbs_no_other() {
     block_on(async {
-        let mut instance = start(&fixture(), &[], &Lines::default()).await.unwrap();
+        let started = fixture(&[]).start().await;
+        let host = &started.host;
         {
-            let mut wait = std::pin::pin!(instance.call("wait", b""));
+            let mut wait = std::pin::pin!(host.call("wait", b"", ONE));
             let sent = std::future::poll_fn(|cx| std::task::Poll::Ready(wait.as_mut().poll(cx).is_pending()));
             assert!(sent.await);
         }
         // Had the first call not been cancelled, it would have taken what the second one needs.
-        instance.call("release", b"").await.unwrap();
-        tokio::time::timeout(Duration::from_secs(60), instance.call("wait", b"")).await.unwrap().unwrap();
-        instance.shutdown().await.unwrap();
+        host.call("release", b"", ONE).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(60), host.call("wait", b"", ONE)).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_program_is_the_one_that_the_manifest_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(scratch.path().join(name), text).unwrap();
+    let open = |process: &str| {
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n";
+        write("manifest.toml", &format!("{manifest}{process}"));
+        Module::open(scratch.path()).unwrap()
+    };
+    let error = |process: &str| block_on(open(process).program()).unwrap_err().to_string();
+    write("main.py", "hello");
+    std::fs::create_dir(scratch.path().join("dist")).unwrap();
+    let file = scratch.path().canonicalize().unwrap().join("main.py");
+
+    let nothing = error("");
+    assert!(nothing.contains("it has no Cargo.toml, and its manifest no [artifacts.process]"), "{nothing}");
+    let missing = error("[artifacts.process]\npath = \"main.js\"\n");
+    assert!(missing.contains("main.js, which the manifest's [artifacts.process] names: No such file"), "{missing}");
+    let directory = error("[artifacts.process]\npath = \"dist\"\n");
+    assert!(directory.contains("it is a directory; `entry` names the file in it"), "{directory}");
+    let size = error("[artifacts.process]\npath = \"main.py\"\nsize_bytes = 4\n");
+    assert!(size.contains("it has 5 bytes, and `size_bytes` says 4"), "{size}");
+    let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let wrong = error(&format!("[artifacts.process]\npath = \"main.py\"\nsha256 = \"{}\"\n", "0".repeat(64)));
+    assert!(wrong.contains(&format!("its SHA-256 is {digest}")), "{wrong}");
+
+    let right = format!(
+        "[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\nsha256 = \"{digest}\"\nsize_bytes = 5\n"
+    );
+    assert_eq!(block_on(open(&right).program()).unwrap(), Program::new("python3").arg(&file));
+    let entry = open("[artifacts.process]\npath = \".\"\nentry = \"main.py\"\n");
+    assert_eq!(block_on(entry.program()).unwrap(), Program::new(&file));
+}
+
+#[test]
+fn a_module_gets_of_the_environment_what_its_manifest_names() {
+    block_on(async {
+        let service = "[provides]\nservices = [\"all\"]";
+        let some = "[provides]\nservices = [\"some\"]\n[env]\npass = [\"CARGO_PKG_NAME\"]";
+        let started = Hosts::new().actor("all", service).actor("some", some).start().await;
+        let variable = async |topic: &str, name: &str| {
+            started.ask(topic, json!({ "do": "variable", "name": name })).await.unwrap()["value"].clone()
+        };
+        // Cargo sets both for tests.
+        assert_eq!(variable("all", "CARGO_PKG_VERSION").await, "0.1.0");
+        assert_eq!(variable("some", "CARGO_PKG_NAME").await, "ixt-tests");
+        assert_eq!(variable("some", "CARGO_PKG_VERSION").await, Value::Null);
+    });
+}
+
+#[test]
+fn a_module_has_the_limits_of_its_manifest() {
+    block_on(async {
+        let rest = "[provides]\nservices = [\"a\"]\n[limits]\nfiles = 77\nmemory = \"64MiB\"";
+        let started = Hosts::new().actor("a", rest).start().await;
+        let pid = started.ask("a", json!({ "do": "tell" })).await.unwrap()["pid"].clone();
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let limit = |name: &str| {
+            let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+            line[name.len()..].split_whitespace().next().unwrap().to_owned()
+        };
+        assert_eq!(limit("Max open files"), "77");
+        assert_eq!(limit("Max data size"), (64 * 1024 * 1024).to_string());
     });
 }

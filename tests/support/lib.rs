@@ -2,11 +2,13 @@
 //! but a socket.
 
 mod fixture;
+mod hosts;
 mod program;
 mod raw_host;
 mod scratch;
 
 pub use fixture::{base64, entered, fixture, handle, parse};
-pub use program::{build, is_running, target_dir, workspace};
+pub use hosts::{Hosts, Started, block_on};
+pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;
 pub use scratch::Scratch;

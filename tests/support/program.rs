@@ -1,8 +1,10 @@
 //! The workspace's programs, built when a test needs them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 /// The workspace's root.
@@ -34,6 +36,18 @@ pub fn target_dir() -> PathBuf {
 /// If it doesn't build.
 #[must_use]
 pub fn build(package: &str) -> PathBuf {
+    // Once for each process of tests: cargo takes its time to find out that there is nothing to do.
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = built.get(package) {
+        return program.clone();
+    }
+    let program = build_now(package);
+    built.insert(package.to_owned(), program.clone());
+    program
+}
+
+fn build_now(package: &str) -> PathBuf {
     let output = Command::new(cargo())
         .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics", "--package", package])
         .arg("--target-dir")
@@ -65,6 +79,21 @@ pub(crate) fn fetch() {
 
 pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Sees to it that a program is there which is no part of this project.
+///
+/// # Panics
+///
+/// If it is not, with what to install: a test that is left out without a word says that all is well.
+pub fn needs(program: &str) {
+    let package = match program {
+        "node" => "Node.js 14.6 or newer (Debian and Ubuntu: apt install nodejs)",
+        "python3" => "Python 3.8 or newer (Debian and Ubuntu: apt install python3)",
+        other => other,
+    };
+    let runs = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(runs.is_ok_and(|status| status.success()), "this test needs `{program}`: install {package}");
 }
 
 /// Whether any process has this text in its environment. That is how a test finds what one of its own processes has left

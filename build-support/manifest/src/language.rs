@@ -436,7 +436,7 @@ pub static EVENT: TableSpec = TableSpec {
         key("payload", MESSAGE_KIND, "\"Order\"", "What it carries."),
         description(),
         deprecated(),
-        key("durable", Kind::Boolean, "true", "It is kept for subscribers that are away."),
+        key("durable", Kind::Boolean, "true", "A subscriber that ends while it handles it gets it again."),
     ],
 };
 
@@ -477,16 +477,16 @@ pub static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
     description: "What one process of the module may use.",
     keys: &[
-        key("memory", Kind::Size, "\"256MiB\"", "Memory."),
+        key("memory", Kind::Size, "\"256MiB\"", "Memory that it writes to."),
         key("files", Kind::Integer, "1024", "Open files."),
-        key("cpu", Kind::Number, "1.5", "Processors."),
+        key("cpu", Kind::Number, "1.5", "Processors; not enforced so far."),
     ],
 };
 
 /// `[env]`.
 pub static ENV: TableSpec = TableSpec {
     title: "[env]",
-    description: "The environment of the module's processes. Nothing but what stands here is passed on.",
+    description: "The environment of the module's processes. Nothing but what stands here is passed on, beside `PATH` and `HOME`; without this table, all of the host's environment is.",
     keys: &[key(
         "pass",
         Kind::Texts,

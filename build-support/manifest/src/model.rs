@@ -113,7 +113,7 @@ pub struct Event {
     pub deprecated: Option<Deprecated>,
     /// What it carries; raw bytes where nothing is declared.
     pub payload: Option<Message>,
-    /// Whether it is kept for subscribers that are away.
+    /// Whether a subscriber that ends while it handles it gets it again.
     pub durable: bool,
 }
 
@@ -374,7 +374,7 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Open files.
     pub files: Option<u64>,
-    /// Processors.
+    /// Processors; not enforced so far.
     pub cpu: Option<f64>,
 }
 

@@ -1,14 +1,24 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ixt_protocol::LogLevel;
 
-/// Checks, generates and calls IXT modules.
+/// Checks, generates, runs and calls IXT modules.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
+    /// The socket of the host to run or to talk to, if not this user's default one.
+    #[arg(long, global = true, env = "IXT_HOST", value_name = "PATH")]
+    pub(crate) host: Option<PathBuf>,
+    /// Print JSON, for programs: an object a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -36,13 +46,189 @@ pub(crate) enum Command {
     },
     /// Print a JSON Schema of manifests, with which TOML editors complete and check them.
     Schema,
-    /// Call a service of a module: build it, start it, call it, shut it down.
+    /// Run modules: build them, start them, connect them, restart those that end, until Ctrl-C.
     ///
-    /// Prints the reply's data as JSON on stdout; everything the module writes goes to stderr, after its name.
+    /// The log goes to stdout, for people if that is a terminal, and as JSON lines otherwise and with --json.
     ///
-    /// Exits 1 if the module answers with an error, 2 if the call can't be made as it stands, 3 if the module could not
-    /// be built, started or initialized, or is gone before it has answered, and 130 if it was interrupted.
+    /// Exits 0 when all modules have ended well, 2 if something is wrong with what was given, 3 if a module could not be
+    /// built, or did not end well, and 130 if it was interrupted twice.
+    Run(Run),
+    /// Call a service of a running host's module, or, with --module, of one that is started for this call alone.
+    ///
+    /// Prints the reply's data as JSON on stdout; with --module, everything that the module writes goes to stderr, after its
+    /// name.
+    ///
+    /// Exits 1 if the module, or the host, answers with an error, 2 if the call can't be made as it stands, and with
+    /// --module 3 if the module could not be built, started or initialized, or is gone before it has answered, and 130 if it
+    /// was interrupted.
     Call(Call),
+    /// Publish an event at a running host.
+    Publish(Publish),
+    /// Show how a running host and its modules are.
+    Ps,
+    /// Show the same again and again, with how often each service is called and how long it takes.
+    Top,
+    /// Show the log of a running host.
+    Logs(Logs),
+    /// Start a module of a running host anew; what it has begun it finishes first.
+    Restart {
+        /// The module.
+        module: String,
+    },
+    /// Shut down a module of a running host, or the host with all of them.
+    Stop {
+        /// The module.
+        module: Option<String>,
+    },
+    /// Read and write the keys and values that a running host keeps for its modules.
+    #[command(subcommand)]
+    Kv(Kv),
+    /// Check whether a module, in any language, keeps to the protocol (sdk/protocol/PROTOCOL.md).
+    ///
+    /// Starts the module again and again, plays its host, and prints a line for each check: `ok`, `FAILED` with what was
+    /// expected and what came, or `skipped` with the reason. Every service of the manifest is really called, with an
+    /// empty payload, and some with other bytes: --skip leaves out those that would do harm.
+    ///
+    /// Exits 1 if a check has failed, 2 if the checks can't be made as they stand, 3 if the manifest is wrong or the
+    /// command can't be started, and 130 if it was interrupted.
+    Conformance(Conformance),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Modules: directories with a manifest.toml, or directories whose children are such.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// A file with the configuration of the host and of its modules.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set a key of a module's configuration. `@FILE` takes the value from a file and `env:NAME` from an environment
+    /// variable, so that a secret need not stand on a command line.
+    #[arg(long, value_name = "MODULE.KEY=VALUE", value_parser = module_setting)]
+    pub(crate) set: Vec<(String, Setting)>,
+    /// Run several processes of a module, among which its calls are divided.
+    #[arg(long, value_name = "MODULE=NUMBER", value_parser = module_instances)]
+    pub(crate) instances: Vec<(String, u32)>,
+    /// Where the modules' keys and values are kept; without it, in `ixt` in the user's directory for data.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Keep the modules' keys and values in memory alone.
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Write the log to files in this directory too, as JSON lines, one file for each day; 14 of them are kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Serve metrics over HTTP at this address, in Prometheus' format, under /metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`.
+    #[cfg(feature = "otel")]
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+}
+
+/// `MODULE.KEY=VALUE`; a module's name may have dots, a key has none.
+fn module_setting(text: &str) -> Result<(String, Setting), String> {
+    let expected = "expected `MODULE.KEY=VALUE`";
+    let (name, _) = text.split_once('=').ok_or(expected)?;
+    let (module, _) = name.rsplit_once('.').ok_or(expected)?;
+    let setting = text[module.len() + 1..].parse()?;
+    Ok((module.to_owned(), setting))
+}
+
+fn module_instances(text: &str) -> Result<(String, u32), String> {
+    let (module, number) = text.split_once('=').ok_or("expected `MODULE=NUMBER`")?;
+    match number.parse() {
+        Ok(number @ 1..) => Ok((module.to_owned(), number)),
+        _ => Err(format!("`{number}` is no number of processes")),
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Go on with what comes.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// So many of the lines that are there.
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "NUMBER")]
+    pub(crate) lines: usize,
+    /// Only what this module writes, and what the host says of it.
+    pub(crate) module: Option<String>,
+    /// Only what matters at least so much.
+    #[arg(short, long)]
+    pub(crate) level: Option<Level>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kv {
+    /// Print a value, as it is. Exits 1 if there is none.
+    Get {
+        /// The module whose key it is.
+        module: String,
+        key: String,
+    },
+    /// Put a value under a key.
+    Set {
+        /// The module whose key it is.
+        module: String,
+        key: String,
+        /// The value; without it and --data it is read from stdin.
+        #[arg(conflicts_with = "data", allow_hyphen_values = true)]
+        value: Option<String>,
+        /// Take the value from a file (`@FILE`) or from stdin (`-`).
+        #[arg(long, value_name = "@FILE|-")]
+        data: Option<Source>,
+        /// Remove the key after this time, such as `10m`.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        ttl: Option<Duration>,
+        /// Only if this is the key's revision; 0: if there is no such key.
+        #[arg(long, value_name = "REVISION")]
+        expected_revision: Option<u64>,
+    },
+    /// Remove a key. Exits 1 if there is none.
+    Delete {
+        /// The module whose key it is.
+        module: String,
+        key: String,
+        /// Only if this is the key's revision.
+        #[arg(long, value_name = "REVISION")]
+        expected_revision: Option<u64>,
+    },
+    /// Print the keys that begin like this.
+    List {
+        /// The module whose keys they are.
+        module: String,
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Print changes of the keys that begin like this, as they come.
+    Watch {
+        /// The module whose keys they are.
+        module: String,
+        #[arg(default_value = "")]
+        prefix: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,15 +237,6 @@ pub(crate) struct Check {
     /// the .toml files directly in it.
     #[arg(default_value = ".", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// How to print what was found: for people on stderr, or as a JSON object a line on stdout.
-    #[arg(long, default_value = "human", value_name = "FORMAT")]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Format {
-    Human,
-    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,9 +245,6 @@ pub(crate) struct Diff {
     pub(crate) old: PathBuf,
     /// The manifest as it is.
     pub(crate) new: PathBuf,
-    /// How to print the changes: for people, or as a JSON object a line.
-    #[arg(long, default_value = "human", value_name = "FORMAT")]
-    pub(crate) format: Format,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,23 +279,91 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Call {
-    /// The module's directory, with its manifest.toml and Cargo.toml.
+    /// Start the module in this directory for the call, and end it afterwards.
     #[arg(short, long, value_name = "DIR")]
-    pub(crate) module: PathBuf,
-    /// The service's topic.
+    pub(crate) module: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) request: Request,
+    /// How urgent it is.
+    #[arg(long, default_value = "normal")]
+    pub(crate) priority: Priority,
+    /// How long to wait, such as `5s`; if nothing is said, as long as the service's manifest says, or for ever.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) ttl: Option<Duration>,
+    /// With --module: set a key of the module's configuration. `KEY=@FILE` takes the value from a file and `KEY=env:NAME`
+    /// from an environment variable, so that a secret need not stand on a command line; so does a value that itself begins
+    /// with `@` or `env:`.
+    #[arg(short, long = "config", value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<Setting>,
+    /// With --module: where its keys and values are kept; without it they are gone afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    pub(crate) request: Request,
+}
+
+/// What is sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Request {
+    /// The topic.
     pub(crate) topic: String,
-    /// The request as JSON; for a service without a declared request, the bytes of the payload (after `--` if they
-    /// begin with `-`).
+    /// The request as JSON; where nothing is declared, the bytes of the payload (after `--` if they begin with `-`).
     #[arg(value_name = "JSON", conflicts_with = "data", allow_negative_numbers = true)]
-    pub(crate) json: Option<String>,
+    pub(crate) payload: Option<String>,
     /// Take the request from a file (`@FILE`) or from stdin (`-`).
     #[arg(long, value_name = "@FILE|-")]
     pub(crate) data: Option<Source>,
-    /// Set a key of the module's configuration. `KEY=@FILE` takes the value from a file and `KEY=env:NAME` from an
-    /// environment variable, so that a secret need not stand on a command line; so does a value that itself begins with
-    /// `@` or `env:`.
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Priority {
+    Low,
+    Normal,
+    High,
+    Critical,
+}
+
+impl From<Priority> for ixt_protocol::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+            Priority::Critical => Self::Critical,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Conformance {
+    /// The module's manifest. The module runs in its directory.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) manifest: PathBuf,
+    /// How long each step may take, from the connection to the end.
+    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    pub(crate) timeout: humantime::Duration,
+    /// Set a key of the module's configuration, as in `ixt call`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<Setting>,
+    /// Make only the checks that have this text in their names, after the two that every module has to pass first. The
+    /// services are then called only if they are named, so that the other checks need --echo to call one.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+    /// Don't call this service.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) skip: Vec<String>,
+    /// A service whose reply holds its payload, whatever that is, as the value of a key: with it the bytes that go to and
+    /// fro are checked too.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) echo: Option<String>,
+    /// The command that starts the module, from the manifest's directory. A path to the program itself is one from here.
+    /// Without a command, it is what the manifest's [artifacts.process] says.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Where a request is read from.

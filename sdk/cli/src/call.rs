@@ -1,88 +1,119 @@
-//! `ixt call --module`.
+//! `ixt call` and `ixt publish`: one request, to a module of a running host, or to one that is started for it.
 
-use std::ffi::OsString;
 use std::io::Read as _;
-use std::{env, fs, io};
+use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
-use ixt_host::{CallError, Config, ErrorReply, Instance, Module};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use ixt_host::control::Command;
+use ixt_host::logs::{Line, Origin, harmless};
+use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart, Settings};
+use ixt_protocol::encode_base64;
+use serde_json::value::RawValue;
 
-use crate::args::{Call, Setting, Source, Value};
-use crate::exit::{Failure, Result, print, say};
+use crate::args::{Call, Publish, Request, Source};
+use crate::configuration::apply_all;
+use crate::exit::{Failure, Result, error_text, print, say};
+use crate::interrupts::Interrupts;
+use crate::remote::Remote;
 
-pub(crate) fn call(args: &Call) -> Result<()> {
-    let module = Module::open(&args.module).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
-    let payload = payload(&module, args).map_err(Failure::usage)?;
-    let config = config(&module, &args.config).map_err(Failure::usage)?;
-
+pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
+    let Some(dir) = &args.module else {
+        if !args.config.is_empty() || args.data_dir.is_some() {
+            return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
+        }
+        let payload = payload(&args.request).map_err(Failure::usage)?;
+        let command = Command::Call {
+            topic: args.request.topic.clone(),
+            payload: encode_base64(&payload),
+            priority: args.priority.into(),
+            ttl_ms: args.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        };
+        let data: Box<RawValue> = Remote::ask(socket, &command)?.one()?;
+        return print(&format!("{data}\n"));
+    };
+    let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
+    let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
+    let mut config = Config::of(module.manifest());
+    apply_all(&mut config, args.config.iter()).map_err(Failure::usage)?;
+    config.check().map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::module)?;
-    let data = runtime.block_on(run(&module, &config, &args.topic, &payload))?;
+    let data = runtime.block_on(alone(&module, &config, args, &payload))?;
     print(&format!("{data}\n"))
 }
 
-/// The whole life of the module. Interrupted, it ends what it has started: first as a host does, and when interrupted
-/// again, at once.
-async fn run(module: &Module, config: &Config<'_>, topic: &str, payload: &[u8]) -> Result<String> {
-    let mut interrupts = Interrupts::new().map_err(Failure::module)?;
-    let label = module.manifest().module.name.to_string();
-    let output = move |line: &str| say(&format!("{label} | {line}\n"));
+pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
+    let payload = payload(&args.request).map_err(Failure::usage)?;
+    let command = Command::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
+    Remote::ask(socket, &command)?.done()
+}
 
-    let program = interrupts.or(module.build()).await?.map_err(Failure::module)?;
-    let start = Instance::start(module, &program, config, output);
-    let mut instance = interrupts.or(start).await?.map_err(Failure::module)?;
-    let reply = interrupts.or(instance.call(topic, payload)).await;
-    let ended = interrupts.or(instance.shutdown()).await?;
+/// The whole life of a module. Interrupted, it ends what it has started: first as a host does, and when interrupted again, at
+/// once.
+async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]) -> Result<String> {
+    let mut interrupts = Interrupts::new().map_err(Failure::module)?;
+    let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
+    let mut settings = Settings::default();
+    settings.restart = Restart::never();
+    settings.data_dir.clone_from(&args.data_dir);
+    let mut builder = Host::builder(settings);
+    let mut follower = builder.logs().follow_all();
+    // What the module writes, as it comes; of the host only what is wrong, which is told in the end.
+    let output = tokio::spawn(async move {
+        while let Some(line) = follower.next().await {
+            show(&line);
+        }
+    });
+    builder.module(module.clone(), program, config, 1).map_err(Failure::usage)?;
+    let host = builder.start().map_err(Failure::usage)?;
+    let host = match interrupts.or(host.ready()).await? {
+        Ok(()) => host,
+        Err(error) => {
+            drop(host);
+            // What it has written says more than the error.
+            let _ = output.await;
+            return Err(Failure::module(error.kind()));
+        }
+    };
+    let options = CallOptions { priority: args.priority.into(), ttl: args.ttl };
+    let reply = interrupts.or(host.call(&args.request.topic, payload, options)).await;
+    let complaints = interrupts.or(host.shutdown()).await?;
+    let _ = output.await;
     match reply? {
         Err(CallError::Replied(reply)) => Err(Failure::no(error_text(&reply))),
         Err(error @ CallError::TooLong { .. }) => Err(Failure::usage(error)),
         Err(error) => Err(Failure::module(error)),
         Ok(data) => {
             // The answer is there, so it is given; that the module did not end well is still worth telling.
-            if let Err(error) = ended {
-                say(&format!("warning: {error}\n"));
+            for complaint in complaints {
+                say(&format!("warning: {complaint}\n"));
             }
             Ok(data.to_string())
         }
     }
 }
 
-fn error_text(reply: &ErrorReply) -> String {
-    let details = if reply.details.is_null() { String::new() } else { format!("  details: {}\n", reply.details) };
-    format!("error: {reply}\n{details}")
-}
-
-/// Ctrl-C and SIGTERM.
-struct Interrupts {
-    int: Signal,
-    term: Signal,
-}
-
-impl Interrupts {
-    fn new() -> io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
-    }
-
-    /// Does the work, unless interrupted; then the work is dropped, which ends what it has started.
-    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
-        tokio::select! {
-            done = work => Ok(done),
-            _ = self.int.recv() => Err(Failure::interrupted()),
-            _ = self.term.recv() => Err(Failure::interrupted()),
+fn show(line: &Line) {
+    let Line::Record(record) = line else { return };
+    let name = record.module.split(':').next().unwrap_or_default();
+    match record.origin {
+        Origin::Stdout | Origin::Stderr | Origin::Module => {
+            // What a program just writes has no level.
+            let level = match (record.origin, record.level) {
+                (Origin::Stdout | Origin::Stderr, LogLevel::Info) => String::new(),
+                (_, level) => format!("{} ", level.as_str().to_uppercase()),
+            };
+            let fields = record.fields.as_ref().map_or_else(String::new, |fields| format!(" {fields}"));
+            say(&format!("{name} | {level}{}{}\n", harmless(&record.message), harmless(&fields)));
         }
+        Origin::Host => {}
     }
 }
 
-/// The request's bytes, checked as far as that is possible without the module's code.
-fn payload(module: &Module, args: &Call) -> anyhow::Result<Vec<u8>> {
-    let services = &module.manifest().services;
-    let Some(service) = services.iter().find(|service| service.topic.as_str() == args.topic) else {
-        let name = &module.manifest().module.name;
-        let topics: Vec<_> = services.iter().map(|service| service.topic.as_str()).collect();
-        bail!("the module `{name}` does not provide `{}`; it provides: {}", args.topic, topics.join(", "));
-    };
-    let payload = match (&args.json, &args.data) {
-        (Some(json), _) => json.clone().into_bytes(),
+/// The request's bytes.
+fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
+    Ok(match (&request.payload, &request.data) {
+        (Some(payload), _) => payload.clone().into_bytes(),
         (None, Some(Source::File(path))) => {
             fs::read(path).with_context(|| format!("can't read the request from {}", path.display()))?
         }
@@ -92,35 +123,21 @@ fn payload(module: &Module, args: &Call) -> anyhow::Result<Vec<u8>> {
             payload
         }
         (None, None) => Vec::new(),
-    };
-    if service.request.is_some() && !payload.is_empty() {
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&payload)
-            .with_context(|| format!("`{}` takes a JSON object", args.topic))?;
-    }
-    Ok(payload)
+    })
 }
 
-fn config<'a>(module: &'a Module, settings: &[Setting]) -> anyhow::Result<Config<'a>> {
-    let mut config = Config::of(module.manifest());
-    for (index, Setting { key, value }) in settings.iter().enumerate() {
-        if settings[..index].iter().any(|earlier| earlier.key == *key) {
-            bail!("the config key `{key}` is set twice");
-        }
-        match value {
-            Value::Text(text) => config.set_text(key, text)?,
-            Value::File(path) => {
-                let content = fs::read(path)
-                    .with_context(|| format!("can't read the config key `{key}` from {}", path.display()))?;
-                config.set_content(key, &content)?;
-            }
-            // Not `env::var`, whose error shows the value.
-            Value::Variable(name) => match env::var_os(name).map(OsString::into_string) {
-                Some(Ok(text)) => config.set_text(key, &text)?,
-                Some(Err(_)) => bail!("the environment variable `{name}`, for the config key `{key}`, is not UTF-8"),
-                None => bail!("the environment variable `{name}`, for the config key `{key}`, is not set"),
-            },
-        }
+/// The same, checked as far as that is possible without the module's code.
+fn checked_payload(module: &Module, request: &Request) -> anyhow::Result<Vec<u8>> {
+    let services = &module.manifest().services;
+    let Some(service) = services.iter().find(|service| service.topic.as_str() == request.topic) else {
+        let name = &module.manifest().module.name;
+        let topics: Vec<_> = services.iter().map(|service| service.topic.as_str()).collect();
+        bail!("the module `{name}` does not provide `{}`; it provides: {}", request.topic, topics.join(", "));
+    };
+    let payload = payload(request)?;
+    if service.request.is_some() && !payload.is_empty() {
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&payload)
+            .with_context(|| format!("`{}` takes a JSON object", request.topic))?;
     }
-    config.check()?;
-    Ok(config)
+    Ok(payload)
 }

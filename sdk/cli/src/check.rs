@@ -2,12 +2,12 @@
 
 use ixt_build::{Options, Severity, Source};
 
-use crate::args::{Check, Format};
+use crate::args::Check;
 use crate::exit::{Failure, Result, print, say};
 use crate::files::manifests;
 use crate::json;
 
-pub(crate) fn check(args: &Check) -> Result<()> {
+pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
     for path in &args.paths {
         for file in manifests(path)? {
@@ -18,13 +18,13 @@ pub(crate) fn check(args: &Check) -> Result<()> {
     }
     let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let text = match args.format {
-        Format::Json => {
+    let text = match as_json {
+        true => {
             print(&json::lines(&reports))?;
             String::new()
         }
-        Format::Human if errors + warnings == 0 => String::new(),
-        Format::Human => {
+        false if errors + warnings == 0 => String::new(),
+        false => {
             let found: Vec<_> = reports.iter().filter(|report| !report.is_empty()).collect();
             let text = found.iter().map(|report| report.to_ansi_string()).collect::<Vec<_>>().join("\n");
             let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);

@@ -5,19 +5,19 @@ use std::path::Path;
 
 use ixt_manifest::{Manifest, Severity, Source, compare};
 
-use crate::args::{Diff, Format};
+use crate::args::Diff;
 use crate::exit::{Failure, Result, print};
 use crate::json;
 
-pub(crate) fn diff(args: &Diff) -> Result<()> {
+pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let parse = |source: &Source| Manifest::parse(source).map_err(|report| Failure::wrong(report.to_ansi_string()));
     let report = compare((&old, &parse(&old)?), (&new, &parse(&new)?));
     let breaking = report.count(Severity::Breaking);
-    match args.format {
-        Format::Json => print(&json::lines([&report]))?,
-        Format::Human if report.is_empty() => {}
-        Format::Human => {
+    match as_json {
+        true => print(&json::lines([&report]))?,
+        false if report.is_empty() => {}
+        false => {
             let plural = if breaking == 1 { "" } else { "s" };
             let (notes, compatible) = (report.count(Severity::Note), report.count(Severity::Compatible));
             let summary = format!("{breaking} breaking change{plural}, {notes} to note, {compatible} compatible\n");

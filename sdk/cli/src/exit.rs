@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use ixt_host::ErrorReply;
+use ixt_host::logs::harmless;
+
 /// The text is complete, with its line end.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -55,12 +58,28 @@ pub(crate) fn say(text: &str) {
     let _ = anstream::stderr().write_all(text.as_bytes());
 }
 
-/// To stdout. A reader that has seen enough, such as `head`, is no failure.
+/// An error that a module, or the host, has answered with.
+pub(crate) fn error_text(reply: &ErrorReply) -> String {
+    let details = if reply.details.is_null() {
+        String::new()
+    } else {
+        format!("  details: {}\n", harmless(&reply.details.to_string()))
+    };
+    // Whoever wrote it is not trusted with the terminal.
+    format!("error: {}\n{}", harmless(&reply.to_string()), details)
+}
+
+/// To stdout. A reader that has seen enough, such as `head`, ends the command, and is no failure.
 pub(crate) fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::usage(format!("can't write to stdout: {error}")))
-        }
-        _ => Ok(()),
+    print_bytes(text.as_bytes())
+}
+
+/// The same with what may be no text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure { text: String::new(), status: 0 }),
+        Err(error) => Err(Failure::usage(format!("can't write to stdout: {error}"))),
     }
 }

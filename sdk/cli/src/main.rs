@@ -5,19 +5,30 @@
 //! - `ixt diff OLD NEW` tells what a change of a manifest breaks;
 //! - `ixt docs MANIFEST` prints a module's reference page;
 //! - `ixt schema` prints a JSON Schema of manifests, for editors;
-//! - `ixt call --module DIR TOPIC [JSON]` builds a module, starts it, calls one of its services and ends it.
+//! - `ixt run DIR…` runs modules, and `ixt call`, `publish`, `ps`, `top`, `logs`, `restart`, `stop` and `kv` talk to them;
+//! - `ixt call --module DIR TOPIC [JSON]` starts a module for one call.
+//! - `ixt conformance --manifest FILE -- COMMAND…` tells where a module, in any language, breaks the protocol;
 //!
 //! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
 
 mod args;
 mod call;
 mod check;
+mod configuration;
+mod conformance;
 mod diff;
 mod docs;
 mod exit;
 mod files;
 mod generate;
+mod interrupts;
 mod json;
+mod kv;
+mod logs;
+mod metrics;
+mod ps;
+mod remote;
+mod run;
 mod schema;
 
 use std::process::ExitCode;
@@ -25,15 +36,33 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command};
+use ixt_host::control;
+use remote::Remote;
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
-        Command::Check(args) => check::check(&args),
+    let Args { host, json, command } = Args::parse();
+    let host = host.as_deref();
+    let result = match command {
+        Command::Check(args) => check::check(&args, json),
         Command::Generate(args) => generate::generate(&args),
-        Command::Diff(args) => diff::diff(&args),
+        Command::Diff(args) => diff::diff(&args, json),
         Command::Docs { manifest } => docs::docs(&manifest),
         Command::Schema => schema::schema(),
-        Command::Call(call) => call::call(&call),
+        Command::Run(args) => run::run(&args, host, json),
+        Command::Call(args) => call::call(&args, host),
+        Command::Publish(args) => call::publish(&args, host),
+        Command::Ps => ps::ps(host, json),
+        Command::Top => ps::top(host, json),
+        Command::Logs(args) => logs::logs(&args, host, json),
+        Command::Restart { module } => Remote::ask(host, &control::Command::Restart { module }).and_then(Remote::done),
+        Command::Stop { module: Some(module) } => {
+            Remote::ask(host, &control::Command::Stop { module: Some(module) }).and_then(Remote::done)
+        }
+        Command::Stop { module: None } => {
+            Remote::ask(host, &control::Command::Stop { module: None }).and_then(Remote::ended)
+        }
+        Command::Kv(args) => kv::kv(&args, host, json),
+        Command::Conformance(args) => conformance::conformance(args, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -103,6 +103,16 @@ impl<'a> Config<'a> {
         self.set_text(key, text)
     }
 
+    /// Sets a key from JSON, as it stands in `init`.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest has no such key, or the value is not of its type.
+    pub fn set_json(&mut self, key: &str, value: Value) -> Result<(), ConfigError> {
+        let ty = self.type_of(key)?;
+        self.set(key, ty, value)
+    }
+
     fn type_of(&self, key: &str) -> Result<&'a Type, ConfigError> {
         let keys = &self.manifest.config;
         keys.iter().find(|declared| declared.name.as_str() == key).map(|declared| &declared.ty).ok_or_else(|| {
@@ -130,7 +140,7 @@ impl<'a> Config<'a> {
         Ok(())
     }
 
-    /// Whether the configuration is complete. [`Instance::start`](crate::Instance::start) checks that too.
+    /// Whether the configuration is complete. [`HostBuilder::module`](crate::HostBuilder::module) checks that too.
     ///
     /// # Errors
     ///
@@ -141,8 +151,13 @@ impl<'a> Config<'a> {
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { keys: missing }) }
     }
 
-    /// The object for `init`.
-    pub(crate) fn to_json(&self) -> Result<Box<RawValue>, ConfigError> {
+    /// The object for `init`. Whoever prints it shows its secrets.
+    ///
+    /// # Errors
+    ///
+    /// If a key that has no default was not set.
+    #[expect(clippy::missing_panics_doc, reason = "a map of JSON values is JSON")]
+    pub fn to_json(&self) -> Result<Box<RawValue>, ConfigError> {
         self.check()?;
         Ok(to_raw_value(&self.values).expect("a map of JSON values is JSON"))
     }

@@ -2,48 +2,73 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ixt_protocol::{
-    Context, DEFAULT_MAX_FRAME_BYTES, Handle, HostFrame, Init, Message, PROTOCOL_VERSION, Priority, ProtocolOffer,
-    Shutdown,
-};
-use serde_json::value::RawValue;
-use tokio::process::Command;
+use ixt_protocol::Framing;
 use tokio::time::timeout;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Hello, Request};
+use crate::guard::Guard;
+use crate::managed::Managed;
 use crate::process::{Output, Process};
+use crate::services::{Backends, HostServices};
+use crate::settings::Settings;
 use crate::socket::Socket;
-use crate::{CallError, Config, ConfigError, ErrorReply, Module};
-
-/// How long a module has to connect once its process was started.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a module has to answer `init`.
-const INIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a module has to finish after `shutdown`.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// How long to wait for the exit status of a module that has closed its connection.
-const EXIT_GRACE: Duration = Duration::from_secs(5);
+use crate::trace::Spans;
+use crate::{CallError, ErrorReply};
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
 #[derive(Debug)]
-pub struct Instance {
-    id: String,
-    source: String,
-    connection: Connection,
+pub(crate) struct Instance {
+    connection: Arc<Connection>,
     process: Process,
+    output: Arc<Output>,
 }
 
 /// Why a module did not start. Nothing of it is left running.
 #[derive(Debug)]
+pub struct StartError {
+    kind: StartErrorKind,
+    /// The last lines of stderr.
+    tail: Vec<String>,
+}
+
+impl StartError {
+    pub(crate) fn new(kind: StartErrorKind) -> Self {
+        Self { kind, tail: Vec::new() }
+    }
+
+    /// What it was.
+    #[must_use]
+    pub fn kind(&self) -> &StartErrorKind {
+        &self.kind
+    }
+
+    /// The last lines that the process wrote to stderr.
+    #[must_use]
+    pub fn last_lines(&self) -> &[String] {
+        &self.tail
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if !self.tail.is_empty() {
+            write!(f, "; its last lines were:\n{}", self.tail.join("\n"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What kept a module from starting.
+#[derive(Debug)]
 #[non_exhaustive]
-pub enum StartError {
-    /// The configuration is not complete.
-    Config(ConfigError),
+pub enum StartErrorKind {
     /// The socket for the module could not be made.
     Socket {
         /// Its path, or the directory for it.
@@ -92,10 +117,9 @@ pub enum StartError {
     },
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for StartErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => error.fmt(f),
             Self::Socket { path, error } => {
                 write!(f, "can't make a socket for the module in {}: {error}", path.display())
             }
@@ -104,7 +128,7 @@ impl fmt::Display for StartError {
                 write!(f, "{module} ended before it {step}: {}", describe(*status))
             }
             Self::TimedOut { module, step, after } => {
-                write!(f, "{module} was ended: after {} s it had not {step}", after.as_secs())
+                write!(f, "{module} was ended: after {} it had not {step}", humantime::format_duration(*after))
             }
             Self::Refused { module, reply } => write!(f, "{module} could not initialize: {reply}"),
             Self::Connection { module, error } => write!(f, "{module} could not initialize: {error}"),
@@ -114,16 +138,9 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-impl From<ConfigError> for StartError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
 /// Why a module did not end as it should. It has ended all the same.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum ShutdownError {
+pub(crate) enum ShutdownError {
     /// It answered `shutdown` with an error, or not at all.
     Reply(CallError),
     /// It did not exit with success.
@@ -136,9 +153,9 @@ impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reply(error) => write!(f, "the module could not shut down: {error}"),
-            Self::Status(status) => write!(f, "the module shut down, but {}", describe(*status)),
+            Self::Status(status) => write!(f, "the module did not shut down well: {}", describe(*status)),
             Self::TimedOut(grace) => {
-                write!(f, "the module did not shut down within {} s and was ended", grace.as_secs())
+                write!(f, "the module did not shut down within {} and was ended", humantime::format_duration(*grace))
             }
         }
     }
@@ -146,7 +163,8 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-fn describe(status: ExitStatus) -> String {
+/// How a process has ended.
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it exited with status {code}"),
@@ -156,149 +174,135 @@ fn describe(status: ExitStatus) -> String {
 }
 
 impl Instance {
-    /// Starts `program` as a process of the module, and waits until it has answered `init`.
-    ///
-    /// `output` is called with each line that the process writes to stdout or stderr.
-    ///
-    /// # Errors
-    ///
-    /// If the process can't be started, ends, doesn't connect or doesn't accept its configuration.
-    pub async fn start(
-        module: &Module,
-        program: &Path,
-        config: &Config<'_>,
-        output: impl Fn(&str) + Send + Sync + 'static,
+    /// Starts a process of the module, and waits until it has answered `init`. `spawned` is told its number.
+    pub(crate) async fn start(
+        managed: &Arc<Managed>,
+        id: &Arc<str>,
+        backends: &Backends,
+        settings: &Settings,
+        guard: Option<Guard>,
+        spawned: impl Fn(Option<u32>),
     ) -> Result<Self, StartError> {
-        let config = config.to_json()?;
-        let output: Output = Arc::new(output);
-        let id = module.instance_id(1);
-
-        let socket = Socket::new().map_err(|(path, error)| StartError::Socket { path, error })?;
-        let mut command = Command::new(program);
-        command.current_dir(module.dir()).env("IXT_IPC_SOCKET", socket.path()).env("IXT_MODULE_ID", &id);
-        let mut process = Process::spawn(command, &output)
-            .map_err(|error| StartError::Spawn { program: program.to_owned(), error })?;
-
-        match start(&mut process, socket, &id, &config, output).await {
-            Ok(connection) => {
-                let source = format!("{}:{}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-                Ok(Self { id, source, connection, process })
-            }
-            Err(error) => {
+        let socket = Socket::new().map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
+        let mut command = managed.program().command(managed.module());
+        command.env("IXT_IPC_SOCKET", socket.path()).env("IXT_MODULE_ID", &**id);
+        let output = Arc::new(Output::new(backends.logs.clone(), Arc::clone(id)));
+        let limits = &managed.manifest().limits;
+        let mut process = Process::spawn(command, limits, &output, guard)
+            .map_err(|error| StartErrorKind::Spawn { program: managed.program().path().to_owned(), error })
+            .map_err(StartError::new)?;
+        spawned(process.pid());
+        let services = HostServices::new(backends.clone(), Arc::clone(managed), Arc::clone(id));
+        match connect(&mut process, socket, managed, id, services, backends.spans.clone(), settings).await {
+            Ok(connection) => Ok(Self { connection, process, output }),
+            Err(mut error) => {
                 // A module that refused `init` exits by itself, and may have more to say on stderr.
-                let _ = process.end(EXIT_GRACE).await;
+                let _ = process.end(settings.exit_grace, settings.exit_grace).await;
+                process.output().await;
+                error.tail = output.tail();
                 Err(error)
             }
         }
     }
 
-    /// The instance's id, `name:version/instance-NNN`.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    /// Calls one of the module's services, and waits as long as it takes.
-    ///
-    /// # Errors
-    ///
-    /// The module's own error reply, or that it is gone.
-    pub async fn call(&mut self, topic: &str, payload: &[u8]) -> Result<Box<RawValue>, CallError> {
-        let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let handle = Handle {
-            message: Message { topic: topic.into(), payload: payload.into(), priority: Priority::Normal, ttl_ms: None },
-            context: Context {
-                trace_id: format!("{:032x}", fastrand::u128(..)).into(),
-                source_module: self.source.as_str().into(),
-                timestamp,
-            },
-        };
-        let when = if self.connection.is_closed() {
-            format!("had ended before `{topic}` was called")
-        } else {
-            format!("ended while it handled `{topic}`")
-        };
-        match self.connection.request(HostFrame::Handle(Box::new(handle))).await {
-            Err(CallError::Gone { reason }) => {
-                let reason = match timeout(EXIT_GRACE, self.process.wait()).await {
-                    Ok(Ok(status)) => format!("{} {when}: {}", self.id, describe(status)),
-                    _ => format!("the connection of {} {when}: {reason}, but its process still runs", self.id),
-                };
-                Err(CallError::Gone { reason })
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// The last lines that it wrote to stderr.
+    pub(crate) fn tail(&self) -> Vec<String> {
+        self.output.tail()
+    }
+
+    /// Waits until the process has ended. Cancel-safe.
+    pub(crate) async fn wait(&mut self) {
+        let _ = self.process.wait().await;
+    }
+
+    /// Ends the process. Gives its status, if it has ended by itself.
+    pub(crate) async fn end(&mut self, patience: Duration, settings: &Settings) -> Option<ExitStatus> {
+        let by_itself = timeout(patience, self.process.wait()).await.is_ok();
+        let status = self.process.end(Duration::ZERO, settings.exit_grace).await;
+        status.ok().filter(|_| by_itself)
+    }
+
+    /// Waits until the output of a process that has ended was passed on.
+    pub(crate) async fn output(&mut self) {
+        self.process.output().await;
+    }
+
+    /// Shuts the module down: asks it to, and ends it if it doesn't. It has ended in any case.
+    pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
+        let Settings { shutdown_grace, exit_grace, .. } = *settings;
+        let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
+        let mut ask = pin!(self.connection.ask(Request::Shutdown { grace_ms }, Duration::MAX));
+        let reply = tokio::select! {
+            reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
+            () = self.connection.closed() => {
+                // What it had to say it has said; the reply may have come in this moment.
+                let gone = CallError::Gone { reason: "it has hung up".to_owned() };
+                Some(timeout(Duration::ZERO, ask).await.unwrap_or(Err(gone)))
             }
-            reply => reply,
-        }
-    }
-
-    /// Asks the module how it is.
-    ///
-    /// # Errors
-    ///
-    /// That it is gone, or answers with an error.
-    pub async fn health_check(&self) -> Result<Box<RawValue>, CallError> {
-        self.connection.request(HostFrame::HealthCheck).await
-    }
-
-    /// Shuts the module down: asks it to, and ends it if it doesn't.
-    ///
-    /// # Errors
-    ///
-    /// If it did not end by itself, or not well. It has ended in any case.
-    pub async fn shutdown(mut self) -> Result<(), ShutdownError> {
-        let grace_ms = u64::try_from(SHUTDOWN_GRACE.as_millis()).ok();
-        let request = self.connection.request(HostFrame::Shutdown(Shutdown { grace_ms }));
-        let reply = timeout(SHUTDOWN_GRACE, request).await;
-        let status = self.process.end(if reply.is_ok() { EXIT_GRACE } else { Duration::ZERO }).await;
+        };
+        let status = self.process.end(if reply.is_some() { exit_grace } else { Duration::ZERO }, exit_grace).await;
+        self.connection.close("it was shut down");
+        self.process.output().await;
         match (reply, status) {
-            (Err(_), _) => Err(ShutdownError::TimedOut(SHUTDOWN_GRACE)),
-            (Ok(Err(error)), _) => Err(ShutdownError::Reply(error)),
-            (Ok(Ok(_)), Ok(status)) if !status.success() => Err(ShutdownError::Status(status)),
-            (Ok(Ok(_)), _) => Ok(()),
+            (None, _) => Err(ShutdownError::TimedOut(shutdown_grace)),
+            (Some(Ok(_)), Ok(status)) if status.success() => Ok(()),
+            (Some(Ok(_)), Err(_)) => Ok(()),
+            (Some(Err(error @ CallError::Replied(_))), _) | (Some(Err(error)), Err(_)) => {
+                Err(ShutdownError::Reply(error))
+            }
+            (Some(Ok(_) | Err(_)), Ok(status)) => Err(ShutdownError::Status(status)),
         }
     }
 }
 
+/// A process that is dropped takes its connection with it: whoever waits is answered.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.connection.close("its host has ended");
+    }
+}
+
 /// Waits for the connection and sends `init`.
-async fn start(
+async fn connect(
     process: &mut Process,
     socket: Socket,
-    id: &str,
-    config: &RawValue,
-    output: Output,
-) -> Result<Connection, StartError> {
-    let module = || id.to_owned();
-    let timed_out = |step, after| StartError::TimedOut { module: module(), step, after };
-    let exited = |step, status| StartError::Exited { module: module(), step, status };
-
+    managed: &Managed,
+    id: &Arc<str>,
+    services: HostServices,
+    spans: Spans,
+    settings: &Settings,
+) -> Result<Arc<Connection>, StartError> {
+    let Settings { connect_timeout, init_timeout, exit_grace, max_frame_bytes, .. } = *settings;
+    let module = || id.to_string();
+    let timed_out = |step, after| StartError::new(StartErrorKind::TimedOut { module: module(), step, after });
+    let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
     let stream = tokio::select! {
-        accepted = timeout(CONNECT_TIMEOUT, socket.accept()) => {
-            let accepted = accepted.map_err(|_| timed_out("connected to its host", CONNECT_TIMEOUT))?;
-            accepted.map_err(|error| StartError::Socket { path: socket.path(), error })?
+        accepted = timeout(connect_timeout, socket.accept()) => {
+            let accepted = accepted.map_err(|_| timed_out("connected to its host", connect_timeout))?;
+            accepted.map_err(|error| StartError::new(StartErrorKind::Socket { path: socket.path(), error }))?
         }
         Ok(status) = process.wait() => return Err(exited("connected to its host", status)),
     };
-
     drop(socket);
-    let complain = move |complaint: String| output(&format!("(host) {complaint}"));
-    let connection = Connection::new(stream, DEFAULT_MAX_FRAME_BYTES, complain);
-    let init = connection.request(HostFrame::Init(Init {
-        config,
-        module_id: id.into(),
-        protocol: Some(ProtocolOffer {
-            version: PROTOCOL_VERSION,
-            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
-            framings: vec!["line".to_owned()],
-            features: Vec::new(),
-        }),
-    }));
+    let framing = managed.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
+    let hello = Hello { config: managed.config(), framing: framing.unwrap_or(Framing::Line) };
+    let opened = Connection::open(stream, Arc::clone(id), hello, max_frame_bytes, services, spans);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
-    match timeout(INIT_TIMEOUT, init).await {
-        Ok(Ok(_)) => Ok(connection),
-        Ok(Err(CallError::Replied(reply))) => Err(StartError::Refused { module: module(), reply }),
-        Ok(Err(error)) => Err(match timeout(EXIT_GRACE, process.wait()).await {
+    match timeout(init_timeout, opened).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(CallError::Replied(reply))) => Err(StartError::new(StartErrorKind::Refused { module: module(), reply })),
+        Ok(Err(error)) => Err(match timeout(exit_grace, process.wait()).await {
             Ok(Ok(status)) => exited("answered `init`", status),
-            _ => StartError::Connection { module: module(), error },
+            _ => StartError::new(StartErrorKind::Connection { module: module(), error }),
         }),
-        Err(_) => Err(timed_out("answered `init`", INIT_TIMEOUT)),
+        Err(_) => Err(timed_out("answered `init`", init_timeout)),
     }
 }

@@ -1,37 +1,54 @@
-//! The host's end of IXT: starts a module's process, gives it its configuration, calls its services and ends it.
+//! The host's end of IXT: runs modules, supervises them, and connects them: a message bus, a store of keys and values, and a
+//! log.
 //!
-//! ```no_run
-//! use ixt_host::{Config, Instance, Module};
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let module = Module::open("examples/orders")?;
-//! let mut config = Config::of(module.manifest());
-//! config.set_text("max_quantity", "5")?;
-//!
-//! let executable = module.build().await?;
-//! let mut instance = Instance::start(&module, &executable, &config, |line| eprintln!("orders | {line}")).await?;
-//! let reply = instance.call("orders.get", br#"{ "id": 1 }"#).await?;
-//! println!("{reply}");
-//! instance.shutdown().await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! - [`Module`] is a directory with a manifest; so far one that is a cargo package, which [`Module::build`] builds.
+//! - [`Module`] is a directory with a manifest, and either a cargo package or what `[artifacts.process]` names;
+//!   [`Module::program`] is what to start.
 //! - [`Config`] is what the manifest declares, with its defaults; what is set is checked against the declared types.
-//! - [`Instance`] is a running process of a module. It is in a process group of its own, and when the `Instance` is gone,
-//!   so is the group.
+//! - [`Host`] runs modules. Each process is in a process group of its own, and when the `Host` is gone, so is the group.
+//! - [`bus`] and [`kv`] are what modules share, each a trait with a backend that needs nothing to be installed; [`logs`] is
+//!   what they and the host have to say.
+//!
+//! The [guide] says what a host does, and how to embed one.
 
+#[doc = include_str!("../HOST.md")]
+pub mod guide {}
+
+mod answer;
+pub mod bus;
 mod cargo;
 mod config;
 mod connection;
+pub mod control;
+mod guard;
+mod host;
 mod instance;
+pub mod kv;
+mod life;
+pub mod logs;
+mod managed;
+pub mod metrics;
 mod module;
+mod order;
 mod process;
+mod program;
+mod restarts;
+mod services;
+mod settings;
+mod slot;
 mod socket;
+mod stats;
+mod status;
+mod topic;
+mod trace;
 
+pub use answer::{CallError, ErrorReply};
 pub use cargo::BuildError;
 pub use config::{Config, ConfigError};
-pub use connection::{CallError, ErrorReply};
-pub use instance::{Instance, ShutdownError, StartError};
+pub use host::{CallOptions, Host, HostBuilder, HostError};
+pub use instance::{StartError, StartErrorKind};
+pub use ixt_protocol::{LogLevel, Priority};
 pub use module::Module;
+pub use program::{Program, ProgramError};
+pub use settings::{Restart, Settings};
+pub use stats::TopicStats;
+pub use status::{InstanceStatus, ModuleStatus, State};

@@ -51,6 +51,9 @@ impl<'a> Attachment<'a> {
     }
 }
 
+/// What to attach to a frame, and the path of the text that it stands for.
+pub(crate) type Attached<'a> = Option<(Cow<'a, str>, &'a [u8])>;
+
 /// A JSON object as it is on the wire, where one of its base64 texts may stand outside of it. Whoever passes it on need not
 /// look into it; whoever wants the JSON, whole, asks for [`Object::into_json`].
 #[derive(Debug, Clone)]
@@ -91,6 +94,7 @@ impl<'a> Object<'a> {
 
     /// The whole object as JSON.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "an object with one text more is an object")]
     pub fn into_json(self) -> Cow<'a, RawValue> {
         let Some(Outside { key, bytes }) = self.outside else { return self.json };
         // Only the text is put together; what else is in the object is nobody's business here.
@@ -101,11 +105,7 @@ impl<'a> Object<'a> {
     }
 
     /// The JSON to write, and what to attach to it under which path, where the framing can do that.
-    pub(crate) fn for_wire(
-        &self,
-        framing: Framing,
-        parent: &str,
-    ) -> (Cow<'_, RawValue>, Option<(Cow<'_, str>, &[u8])>) {
+    pub(crate) fn for_wire(&self, framing: Framing, parent: &str) -> (Cow<'_, RawValue>, Attached<'_>) {
         match (&self.outside, framing) {
             (None, _) => (Cow::Borrowed(&*self.json), None),
             (Some(_), Framing::Line) => (self.clone().into_json(), None),

@@ -167,6 +167,8 @@ struct Dropped {
 
 /// The room that [`Decoder::input`] offers at least.
 const READ_BYTES: usize = 16 * 1024;
+/// A buffer that has grown to more than this is given back when it is empty.
+const KEPT_BYTES: usize = 256 * 1024;
 
 impl Decoder {
     /// A decoder for frames of up to `max_frame_bytes`, which finds out from the first of them how they are framed.
@@ -209,6 +211,10 @@ impl Decoder {
             self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
+            // What one large frame needed is not kept for those that come after it.
+            self.buffer = Vec::new();
         }
         self.buffer.reserve(self.missing.max(READ_BYTES));
         &mut self.buffer

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::attachment::{Attachment, Object};
+use crate::attachment::{Attached, Attachment, Object};
 use crate::frame::{invalid, read_flat, required};
 use crate::kv_change::{KV_CHANGE, KvChange};
 use crate::{
@@ -385,7 +385,7 @@ impl<'a> Flat<'a> {
 impl Frame<HostFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let mut attachment: Option<(Cow<'_, str>, &[u8])> = None;
+        let mut attachment: Attached<'_> = None;
         let whole;
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {

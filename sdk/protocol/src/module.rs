@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::{Attachment, Object};
+use crate::attachment::{Attached, Attachment, Object};
 use crate::frame::{invalid, read_flat, required};
 use crate::{Frame, Framing, RawFrame, Unreadable};
 
@@ -211,7 +211,7 @@ impl<'a> ModuleFrame<'a> {
 impl Frame<ModuleFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let mut attachment: Option<(Cow<'_, str>, &[u8])> = None;
+        let mut attachment: Attached<'_> = None;
         let whole;
         let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
         let flat = match &self.body {

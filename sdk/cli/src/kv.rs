@@ -1,0 +1,124 @@
+//! `ixt kv`: the keys and values that a running host keeps for its modules.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::{fs, io};
+
+use anyhow::Context as _;
+use ixt_host::control::Command;
+use ixt_protocol::{decode_base64, encode_base64};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::args::{Kv, Source};
+use crate::exit::{Failure, Result, print, print_bytes};
+use crate::remote::Remote;
+
+#[derive(Deserialize)]
+struct Got {
+    found: bool,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    deleted: bool,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    key: String,
+    revision: u64,
+    value: Option<String>,
+}
+
+pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
+    let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
+    match args {
+        Kv::Get { module, key } => {
+            let command = Command::KvGet { module: module.clone(), key: key.clone() };
+            let Got { found, value, revision } = Remote::ask(socket, &command)?.one()?;
+            if !found {
+                return Err(Failure::no(format!("error: `{module}` has no key `{key}`\n")));
+            }
+            if json {
+                return print(&line(&json!({ "key": key, "revision": revision, "value": value })));
+            }
+            print_bytes(&bytes(&value)?)
+        }
+        Kv::Set { module, key, value, data, ttl, expected_revision } => {
+            let value = content(value.as_deref(), data.as_ref()).map_err(Failure::usage)?;
+            let command = Command::KvSet {
+                module: module.clone(),
+                key: key.clone(),
+                value: encode_base64(&value),
+                ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                expected_revision: *expected_revision,
+            };
+            let Written { revision } = Remote::ask(socket, &command)?.one()?;
+            if json { print(&line(&json!({ "key": key, "revision": revision }))) } else { Ok(()) }
+        }
+        Kv::Delete { module, key, expected_revision } => {
+            let command =
+                Command::KvDelete { module: module.clone(), key: key.clone(), expected_revision: *expected_revision };
+            let Deleted { deleted } = Remote::ask(socket, &command)?.one()?;
+            if json {
+                print(&line(&json!({ "key": key, "deleted": deleted })))?;
+            }
+            if deleted { Ok(()) } else { Err(Failure::no(format!("error: `{module}` has no key `{key}`\n"))) }
+        }
+        Kv::List { module, prefix } => {
+            let command = Command::KvList { module: module.clone(), prefix: prefix.clone() };
+            let mut remote = Remote::ask(socket, &command)?;
+            while let Some(key) = remote.next()? {
+                let name: String = serde_json::from_str(key.get()).map_err(Failure::module)?;
+                print(&if json { line(&json!({ "key": name })) } else { format!("{name}\n") })?;
+            }
+            Ok(())
+        }
+        Kv::Watch { module, prefix } => {
+            let command = Command::KvWatch { module: module.clone(), prefix: prefix.clone() };
+            let mut remote = Remote::ask(socket, &command)?;
+            // That it watches now.
+            remote.next()?;
+            while let Some(change) = remote.next()? {
+                if json {
+                    print(&format!("{change}\n"))?;
+                    continue;
+                }
+                let Changed { key, revision, value } = serde_json::from_str(change.get()).map_err(Failure::module)?;
+                print(&match value {
+                    None => format!("{revision} {key} deleted\n"),
+                    Some(value) => format!("{revision} {key} = {}\n", String::from_utf8_lossy(&bytes(&value)?)),
+                })?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn line(value: &serde_json::Value) -> String {
+    format!("{value}\n")
+}
+
+fn content(value: Option<&str>, data: Option<&Source>) -> anyhow::Result<Vec<u8>> {
+    Ok(match (value, data) {
+        (Some(value), _) => value.as_bytes().to_vec(),
+        (None, Some(Source::File(path))) => {
+            fs::read(path).with_context(|| format!("can't read the value from {}", path.display()))?
+        }
+        (None, Some(Source::Stdin) | None) => {
+            let mut value = Vec::new();
+            io::stdin().read_to_end(&mut value).context("can't read the value from stdin")?;
+            value
+        }
+    })
+}

@@ -1,0 +1,67 @@
+//! `ixt run --metrics`: what the host counts, over HTTP.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ixt_host::{Host, metrics};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::exit::say;
+
+/// So many clients are served at once.
+const MAX_CONNECTIONS: usize = 32;
+/// How long a client has to send its request, or the next one.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("can't serve metrics at {address}"))?;
+    let address = listener.local_addr()?;
+    say(&format!("* metrics are at http://{address}/metrics\n"));
+    Ok(listener)
+}
+
+pub(crate) async fn serve(listener: TcpListener, host: Host) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(one) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of files, most likely: others will be closed.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let host = host.clone();
+        tokio::spawn(async move {
+            let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, &host))));
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
+            // A client that breaks off harms nobody but itself.
+            let _ = http.serve_connection(TokioIo::new(stream), answer).await;
+            drop(one);
+        });
+    }
+}
+
+fn respond(request: &Request<Incoming>, host: &Host) -> Response<Full<Bytes>> {
+    let (status, kind, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => (StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&host.status())),
+        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "text/plain", "metrics are at /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET"));
+    }
+    response
+}

@@ -1,0 +1,179 @@
+//! `ixt ps` and `ixt top`: how a running host and its modules are.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use ixt_host::control::{Command, HostStatus};
+use ixt_host::logs::harmless;
+use ixt_host::{InstanceStatus, State, TopicStats};
+
+use crate::exit::{Failure, Result, print};
+use crate::remote::Remote;
+
+/// How often `ixt top` looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How it was when it was looked at last, by module and topic.
+type Before = (Instant, HashMap<(String, String), TopicStats>);
+
+pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
+    if json {
+        let status: Box<serde_json::value::RawValue> = Remote::ask(socket, &Command::Status)?.one()?;
+        return print(&format!("{status}\n"));
+    }
+    let status = status(socket)?;
+    let _ = anstream::stdout().write_all(instances(&status).as_bytes());
+    Ok(())
+}
+
+pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
+    let terminal = std::io::stdout().is_terminal();
+    let mut before: Option<Before> = None;
+    loop {
+        let status = status(socket)?;
+        if json {
+            print(&format!("{}\n", serde_json::to_string(&status).map_err(Failure::module)?))?;
+        } else {
+            let table = format!("{}\n{}", instances(&status), topics(&status, before.as_ref()));
+            // From the upper left corner, over what was there: cleared first, it would flicker.
+            let table = table.replace('\n', "\u{1b}[K\n");
+            let frame = if terminal { format!("\u{1b}[H{table}\u{1b}[J") } else { format!("{}\n", instances(&status)) };
+            let mut stdout = anstream::AutoStream::always(std::io::stdout());
+            if !terminal {
+                stdout = anstream::AutoStream::never(std::io::stdout());
+            } else if before.is_none() {
+                let _ = stdout.write_all(b"\x1b[2J");
+            }
+            if stdout.write_all(frame.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+                return Ok(());
+            }
+        }
+        let topics = status.modules.iter().flat_map(|module| {
+            module.topics.iter().map(|topic| ((module.name.clone(), topic.topic.clone()), topic.clone()))
+        });
+        before = Some((Instant::now(), topics.collect()));
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+fn status(socket: Option<&Path>) -> Result<HostStatus> {
+    Remote::ask(socket, &Command::Status)?.one()
+}
+
+/// A row for each process.
+fn instances(status: &HostStatus) -> String {
+    let mut rows =
+        vec![["MODULE", "STATE", "PID", "RESTARTS", "IN FLIGHT", "HEALTH", "FOR", "EVENTS"].map(str::to_owned)];
+    let mut notes = String::new();
+    for module in &status.modules {
+        for instance in &module.instances {
+            let InstanceStatus { id, state, pid, restarts, in_flight, healthy, seconds, reason, last_lines, .. } =
+                instance;
+            let health = match healthy {
+                None => "-",
+                Some(true) => "ok",
+                Some(false) => "NOT OK",
+            };
+            let events = format!("{} waiting, {} dropped", module.events_waiting, module.events_dropped);
+            let events = if (module.events_waiting, module.events_dropped) == (0, 0) { "-".to_owned() } else { events };
+            rows.push([
+                id.clone(),
+                state.to_string(),
+                pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                restarts.to_string(),
+                in_flight.to_string(),
+                health.to_owned(),
+                duration(*seconds),
+                events,
+            ]);
+            if let Some(reason) = reason
+                && !matches!(state, State::Ready | State::Stopped)
+            {
+                let _ = writeln!(notes, "{id}: {}", harmless(reason));
+                for line in last_lines {
+                    let _ = writeln!(notes, "    {}", harmless(line));
+                }
+            }
+        }
+    }
+    let mut text = format!("host {} (pid {}), up {}\n", status.version, status.pid, duration(status.seconds));
+    text.push_str(&table(&rows));
+    if !notes.is_empty() {
+        text.push('\n');
+        text.push_str(&notes);
+    }
+    text
+}
+
+/// A row for each topic that was called.
+fn topics(status: &HostStatus, before: Option<&Before>) -> String {
+    let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
+    let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
+    for (module, topic) in topics.filter(|(_, topic)| topic.calls > 0) {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, for people")]
+        let rate = before.map_or(0.0, |(then, topics)| {
+            let calls = topic.calls
+                - topics
+                    .get(&(module.name.clone(), topic.topic.clone()))
+                    .map_or(0, |before| before.calls.min(topic.calls));
+            calls as f64 / then.elapsed().as_secs_f64()
+        });
+        rows.push([
+            topic.topic.clone(),
+            module.name.clone(),
+            topic.calls.to_string(),
+            format!("{rate:.0}"),
+            topic.errors.to_string(),
+            latency(topic.p50),
+            latency(topic.p99),
+        ]);
+    }
+    if rows.len() == 1 { "nothing was called so far\n".to_owned() } else { table(&rows) }
+}
+
+/// In columns that are as wide as what is in them.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let bold = Style::new().bold();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let style = match row[1].as_str() {
+            _ if index == 0 => bold,
+            "failed" => AnsiColor::Red.on_default(),
+            "starting" | "backoff" | "stopping" => AnsiColor::Yellow.on_default(),
+            _ => Style::new(),
+        };
+        let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
+    }
+    text
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a life, never negative")]
+fn duration(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+fn latency(seconds: f64) -> String {
+    if seconds < 1e-3 {
+        format!("{:.0} µs", seconds * 1e6)
+    } else if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}

@@ -1,0 +1,254 @@
+//! `ixt run`: a host for modules, until it is interrupted.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, thread};
+
+use anyhow::{Context as _, bail};
+use ixt_host::control::Claim;
+use ixt_host::logs::{Follower, Logs, Style};
+use ixt_host::{Config, Host, Module, Settings};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+
+use crate::args::Run;
+use crate::configuration::{HostFile, apply_all};
+use crate::exit::{Failure, Result, say};
+use crate::interrupts::Interrupts;
+
+/// So many files of the log are kept, one for each day.
+const LOG_FILES: usize = 14;
+
+pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
+    let file = match &args.config {
+        Some(path) => HostFile::read(path).map_err(Failure::usage)?,
+        None => HostFile::default(),
+    };
+    let modules = modules(&args.dirs)?;
+    check_names(args, &file, &modules).map_err(Failure::usage)?;
+    let settings = settings(args, &file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::module)?;
+    runtime.block_on(serve(args, &file, modules, settings, socket, json))
+}
+
+async fn serve(
+    args: &Run,
+    file: &HostFile,
+    modules: Vec<Module>,
+    settings: Settings,
+    socket: Option<&Path>,
+    json: bool,
+) -> Result<()> {
+    let mut interrupts = Interrupts::new().map_err(Failure::module)?;
+    // Before anything is built: where there is a host already, nothing has happened yet.
+    let control = Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned));
+    let control = control.map_err(Failure::usage)?;
+    let mut builder = Host::builder(settings);
+    let printer = print_log(builder.logs().follow_all(), json);
+    let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
+        Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
+        None => None,
+    };
+    for module in &modules {
+        let name = module.manifest().module.name.as_str();
+        let table = file.modules.get(name);
+        let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
+        let config =
+            config(args, module, table).with_context(|| format!("the module `{name}`")).map_err(Failure::usage)?;
+        let instances = args.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
+        let instances = instances.or(table.and_then(|table| table.instances)).unwrap_or(1);
+        builder.module(module.clone(), program, &config, instances).map_err(Failure::usage)?;
+    }
+    let metrics = match args.metrics {
+        Some(address) => Some(crate::metrics::bind(address).await.map_err(Failure::usage)?),
+        None => None,
+    };
+    #[cfg(feature = "otel")]
+    let spans = match &args.otlp {
+        Some(url) => Some(send_spans(&mut builder, url).map_err(Failure::usage)?),
+        None => None,
+    };
+    let control = control.listen().map_err(Failure::usage)?;
+    let host = builder.start().map_err(Failure::usage)?;
+    say(&format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
+    let metrics = metrics.map(|listener| tokio::spawn(crate::metrics::serve(listener, host.clone())));
+    tokio::select! {
+        () = control.serve(&host) => {}
+        () = interrupts.next() => {}
+    }
+    say("* the modules finish what they have begun; Ctrl-C again ends them at once\n");
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
+    let complaints = interrupts.or(host.shutdown()).await?;
+    #[cfg(feature = "otel")]
+    if let Some(spans) = spans {
+        use opentelemetry_sdk::trace::SpanProcessor as _;
+
+        // The last ones; it has a thread of its own, and a limit of time.
+        let _ = tokio::task::spawn_blocking(move || spans.shutdown()).await;
+    }
+    // A terminal that stands still does not keep it from ending at once when that is wanted.
+    let (written, all) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        for follower in [Some(printer), writer].into_iter().flatten() {
+            let _ = follower.join();
+        }
+        let _ = written.send(());
+    });
+    let _ = interrupts.or(all).await?;
+    drop(control);
+    if complaints.is_empty() { Ok(()) } else { Err(Failure::module(complaints.join("\n"))) }
+}
+
+/// Sends spans to a collector, from a thread of its own; those that it can't send are dropped.
+#[cfg(feature = "otel")]
+fn send_spans(
+    builder: &mut ixt_host::HostBuilder,
+    url: &str,
+) -> anyhow::Result<std::sync::Arc<opentelemetry_sdk::trace::BatchSpanProcessor>> {
+    use opentelemetry_otlp::WithExportConfig as _;
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor as _};
+
+    // It is made, and its client with it, on a thread on which it may block.
+    let exporter = std::thread::scope(|scope| {
+        let make = || opentelemetry_otlp::SpanExporter::builder().with_http().with_endpoint(url).build();
+        scope.spawn(make).join()
+    });
+    let exporter = exporter.map_err(|_| anyhow::anyhow!("the exporter of spans can't be made"))?;
+    let exporter = exporter.with_context(|| format!("can't send spans to {url}"))?;
+    let mut spans = BatchSpanProcessor::builder(exporter).build();
+    spans.set_resource(&Resource::builder().with_service_name("ixt").build());
+    let spans = std::sync::Arc::new(spans);
+    builder.spans(spans.clone());
+    Ok(spans)
+}
+
+/// The modules of these directories: each is one, or its children are.
+fn modules(dirs: &[PathBuf]) -> Result<Vec<Module>> {
+    let mut modules = Vec::new();
+    for dir in dirs {
+        let failed = |error: std::io::Error| Failure::usage(format!("can't read {}: {error}", dir.display()));
+        let dir = fs::canonicalize(dir).map_err(failed)?;
+        let is_module = |dir: &PathBuf| dir.join("manifest.toml").is_file();
+        let found = if is_module(&dir) {
+            vec![dir.clone()]
+        } else {
+            let children = fs::read_dir(&dir).map_err(failed)?;
+            let mut children =
+                children.map(|child| child.map(|child| child.path())).collect::<std::io::Result<Vec<_>>>();
+            let children = children.as_mut().map_err(|error| Failure::usage(&*error))?;
+            children.retain(is_module);
+            children.sort();
+            std::mem::take(children)
+        };
+        if found.is_empty() {
+            let dir = dir.display();
+            let message = format!("{dir} is no module, and none of its children is one: there is no manifest.toml");
+            return Err(Failure::usage(message));
+        }
+        for dir in found {
+            modules.push(Module::open(dir).map_err(|report| Failure::wrong(report.to_ansi_string()))?);
+        }
+    }
+    Ok(modules)
+}
+
+/// Whether all that something is said about is there.
+fn check_names(args: &Run, file: &HostFile, modules: &[Module]) -> anyhow::Result<()> {
+    let names: Vec<_> = modules.iter().map(|module| module.manifest().module.name.as_str()).collect();
+    let said = args.set.iter().map(|(module, _)| (module, "--set"));
+    let said = said.chain(args.instances.iter().map(|(module, _)| (module, "--instances")));
+    let said = said.chain(file.modules.keys().map(|module| (module, "[modules] of the configuration")));
+    for (module, place) in said {
+        if !names.contains(&module.as_str()) {
+            bail!("there is no module `{module}`, of which {place} says something; there are: {}", names.join(", "));
+        }
+    }
+    Ok(())
+}
+
+fn config<'m>(
+    args: &Run,
+    module: &'m Module,
+    table: Option<&crate::configuration::ModuleTable>,
+) -> anyhow::Result<Config<'m>> {
+    let name = module.manifest().module.name.as_str();
+    let mut config = Config::of(module.manifest());
+    if let Some(table) = table {
+        table.apply(&mut config).context("the configuration file")?;
+    }
+    apply_all(&mut config, args.set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting))?;
+    Ok(config)
+}
+
+fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
+    let mut settings = file.settings();
+    settings.data_dir = match (&args.data_dir, &file.data_dir) {
+        _ if args.ephemeral => None,
+        (Some(dir), _) | (None, Some(dir)) => Some(dir.clone()),
+        (None, None) => Some(default_data_dir()?),
+    };
+    Ok(settings)
+}
+
+/// By the XDG Base Directory Specification.
+fn default_data_dir() -> Result<PathBuf> {
+    let dir = |name| env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let data = dir("XDG_DATA_HOME").or_else(|| dir("HOME").map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| {
+        Failure::usage(
+            "there is no place for data, for HOME is not set: give --data-dir DIR, or --ephemeral to keep nothing",
+        )
+    })?;
+    Ok(data.join("ixt"))
+}
+
+/// Shows the log on stdout, from a thread of its own: a terminal may be slow.
+fn print_log(mut follower: Follower, json: bool) -> thread::JoinHandle<()> {
+    let style = if !json && std::io::stdout().is_terminal() { Style::Pretty } else { Style::Json };
+    let runtime = tokio::runtime::Handle::current();
+    thread::spawn(move || {
+        let mut stdout = anstream::stdout();
+        while let Some(line) = runtime.block_on(follower.next()) {
+            // If nobody reads it any more, the modules go on.
+            if stdout.write_all(style.show(&line).as_bytes()).and_then(|()| stdout.flush()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Writes the log to files, one for each day.
+fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
+    let mut files = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("ixt")
+        .filename_suffix("jsonl")
+        .max_log_files(LOG_FILES)
+        .build(dir)
+        .with_context(|| format!("can't write the log to {}", dir.display()))?;
+    let mut follower = logs.follow_all();
+    let runtime = tokio::runtime::Handle::current();
+    let dir = dir.to_owned();
+    Ok(thread::spawn(move || {
+        let mut complained = false;
+        while let Some(line) = runtime.block_on(follower.next()) {
+            // A disk that is full now may not be later.
+            match files.write_all(Style::Json.show(&line).as_bytes()) {
+                Ok(()) => complained = false,
+                Err(error) if !complained => {
+                    complained = true;
+                    say(&format!("warning: can't write the log to {}: {error}\n", dir.display()));
+                }
+                Err(_) => {}
+            }
+        }
+    }))
+}

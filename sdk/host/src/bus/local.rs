@@ -1,0 +1,91 @@
+//! The bus within a host: a table from topics to modules.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ixt_protocol::{Object, code};
+use serde_json::value::RawValue;
+
+use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, Message, Pending, ReplyTo};
+
+/// A bus for the modules of one host: a call is in its module's socket when [`call`](Bus::call) returns.
+#[derive(Default)]
+pub struct LocalBus {
+    topics: RwLock<Topics>,
+}
+
+#[derive(Default)]
+struct Topics {
+    providers: HashMap<String, Arc<dyn Endpoint>>,
+    subscribers: HashMap<String, Vec<Arc<dyn Endpoint>>>,
+}
+
+impl LocalBus {
+    fn read(&self) -> RwLockReadGuard<'_, Topics> {
+        // Nothing that can panic happens under this lock.
+        self.topics.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Topics> {
+        self.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bus for LocalBus {
+    fn provide(&self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), AlreadyProvided> {
+        let mut topics = self.write();
+        if topics.providers.contains_key(topic) {
+            return Err(AlreadyProvided);
+        }
+        topics.providers.insert(topic.to_owned(), endpoint);
+        Ok(())
+    }
+
+    fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>) {
+        self.write().subscribers.entry(topic.to_owned()).or_default().push(endpoint);
+    }
+
+    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
+        let provider = self.read().providers.get(&*message.topic).map(Arc::clone);
+        match provider {
+            Some(provider) => provider.call(message, reply),
+            None => {
+                reply.error(code::NOT_FOUND, &format!("no module here provides `{}`", message.topic), false);
+                Pending::default()
+            }
+        }
+    }
+
+    fn publish(&self, message: Message<'_>, reply: ReplyTo) {
+        let subscribers = self.read().subscribers.get(&*message.topic).cloned();
+        for subscriber in subscribers.iter().flatten() {
+            subscriber.event(&message);
+        }
+        reply.send(Answer::Success(empty()));
+    }
+
+    fn is_provided(&self, topic: &str) -> bool {
+        self.read().providers.contains_key(topic)
+    }
+
+    fn close(&self) {
+        let topics = std::mem::take(&mut *self.write());
+        // Without the lock.
+        drop(topics);
+    }
+}
+
+/// `{}`.
+pub(crate) fn empty() -> Object<'static> {
+    Object::from(RawValue::from_string("{}".to_owned()).expect("it is an object"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_a_bus() {
+        crate::bus::conformance::check(Arc::new(LocalBus::default())).await;
+    }
+}

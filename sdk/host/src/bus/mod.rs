@@ -1,0 +1,212 @@
+//! The message bus: brings a call to the module that provides its topic, and an event to those that want it. [`Bus`] is what
+//! the host needs of one, [`LocalBus`] is the one within a host.
+//!
+//! Nothing here waits: what answers a call is given to its [`ReplyTo`], whenever that is, and exactly once.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod local;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use ixt_protocol::{ErrorBody, Object, Payload, Priority};
+use tokio::time::Instant;
+
+pub use local::LocalBus;
+pub(crate) use local::empty;
+
+/// A call of a service, or an event, on its way.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    /// The topic.
+    pub topic: Cow<'a, str>,
+    /// What it carries, in the form in which it came.
+    pub payload: Payload<'a>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When nobody waits for it any more.
+    pub deadline: Option<Instant>,
+    /// The same for all messages that one cause sets off.
+    pub trace_id: Arc<str>,
+    /// Who sends it, `name:version`.
+    pub source: Arc<str>,
+    /// The request that is handled by the one who sends it.
+    pub cause: Option<Arc<Cause>>,
+}
+
+impl Message<'_> {
+    /// The same, which borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Message<'static> {
+        Message { topic: Cow::Owned(self.topic.into_owned()), payload: self.payload.into_owned(), ..self }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let payload = match &self.payload {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::Base64(text) => text.len(),
+        };
+        size_of::<Self>() + payload
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Message<'_> {
+        Message {
+            topic: Cow::Borrowed(&self.topic),
+            payload: self.payload.borrowed(),
+            trace_id: Arc::clone(&self.trace_id),
+            source: Arc::clone(&self.source),
+            cause: self.cause.clone(),
+            ..*self
+        }
+    }
+}
+
+/// A request that is being handled, and the one that waits for it: the way back to where a chain of calls began. Nobody waits
+/// for an event, so that it begins a chain of its own.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The process that handles it, by its number in this host.
+    pub(crate) connection: u64,
+    /// Its id, `name:version/instance-NNN`.
+    pub(crate) instance: Arc<str>,
+    /// The request's span, in the trace of the call.
+    pub(crate) span: u64,
+    /// That of the request whose handling made this one; 0 if there was none.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
+    pub(crate) parent_span: u64,
+    /// The request that waits for this one.
+    pub(crate) parent: Option<Arc<Cause>>,
+    /// How many requests there are from the first one to this.
+    pub(crate) depth: usize,
+}
+
+impl Cause {
+    /// This one, the one that it is part of, and so on.
+    pub(crate) fn chain(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::successors(Some(self), |cause| cause.parent.as_ref())
+    }
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// The service's data.
+    Success(Object<'a>),
+    /// The service's error, or one of the bus.
+    Error(ErrorBody<'a>),
+    /// The process that had taken it ended before it answered: why.
+    Lost(&'a str),
+}
+
+/// To whom a call is answered. Dropped, it says that the call was lost: there is no way not to answer.
+pub struct ReplyTo(Option<Box<Reply>>);
+
+type Reply = dyn FnOnce(Answer<'_>) + Send;
+
+impl ReplyTo {
+    /// What to do with the answer.
+    pub fn new(answer: impl FnOnce(Answer<'_>) + Send + 'static) -> Self {
+        Self(Some(Box::new(answer)))
+    }
+
+    /// Answers.
+    pub fn send(mut self, answer: Answer<'_>) {
+        if let Some(reply) = self.0.take() {
+            reply(answer);
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn forget(mut self) {
+        self.0 = None;
+    }
+
+    /// Answers with an error.
+    pub(crate) fn error(self, code: &str, message: &str, retryable: bool) {
+        let (code, message) = (Cow::Borrowed(code), Cow::Borrowed(message));
+        self.send(Answer::Error(ErrorBody { code, message, details: None, retryable }));
+    }
+}
+
+impl Drop for ReplyTo {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply(Answer::Lost("it was not answered"));
+        }
+    }
+}
+
+impl fmt::Debug for ReplyTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReplyTo").finish_non_exhaustive()
+    }
+}
+
+/// A call that was made, by which it can be taken back.
+#[derive(Debug, Default)]
+#[must_use = "without it the call can't be taken back"]
+pub struct Pending(Option<(Weak<dyn Cancel>, u64)>);
+
+impl Pending {
+    /// Of a call that `of` knows by this number.
+    pub fn new(of: Weak<dyn Cancel>, number: u64) -> Self {
+        Self(Some((of, number)))
+    }
+
+    /// Nobody waits for the answer any more. There may be one all the same.
+    pub fn cancel(self) {
+        if let Some((of, number)) = self.0
+            && let Some(of) = of.upgrade()
+        {
+            of.cancel(number);
+        }
+    }
+}
+
+/// Something that has taken calls.
+pub trait Cancel: fmt::Debug + Send + Sync {
+    /// Nobody waits for this call any more.
+    fn cancel(&self, number: u64);
+}
+
+/// One who takes calls and events: a module.
+pub trait Endpoint: Send + Sync {
+    /// Takes a call.
+    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending;
+    /// Takes an event. It must not wait: what it can't take it drops, and tells.
+    fn event(&self, message: &Message<'_>);
+}
+
+/// Why a module can't have a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlreadyProvided;
+
+/// A message bus.
+pub trait Bus: Send + Sync + 'static {
+    /// From now on `endpoint` takes the calls of this topic.
+    ///
+    /// # Errors
+    ///
+    /// If another one does.
+    fn provide(&self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), AlreadyProvided>;
+
+    /// From now on `endpoint` gets the events of this topic.
+    fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>);
+
+    /// Calls a service. Where nobody provides the topic, the answer is `NOT_FOUND`.
+    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending;
+
+    /// Publishes an event to every subscriber, and answers when all of them have it, or have told that they drop it.
+    fn publish(&self, message: Message<'_>, reply: ReplyTo);
+
+    /// Whether somebody provides the topic.
+    fn is_provided(&self, topic: &str) -> bool;
+
+    /// Ends it: the endpoints are let go.
+    fn close(&self);
+}

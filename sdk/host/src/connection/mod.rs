@@ -1,0 +1,512 @@
+//! The host's end of the connection with one process of a module: numbers requests, brings each reply to the one who waits
+//! for it, and the module's own requests to the [services](crate::services) of the host.
+
+mod calls;
+mod outgoing;
+mod reader;
+mod requests;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use ixt_protocol::{
+    Context, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, Message as WireMessage, Object, PROTOCOL_VERSION,
+    ProtocolOffer, ServiceRequest, Shutdown, code,
+};
+use serde_json::value::RawValue;
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, SetOnce, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::answer::{CallError, ErrorReply};
+use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
+use crate::topic::{CallInFlight, Topic};
+use crate::trace::Spans;
+
+use calls::{Calls, Held};
+use outgoing::{EVENTS_LIMIT, Outgoing};
+pub(crate) use outgoing::{Refused, batch};
+pub(crate) use requests::Request;
+use requests::{Abandoned, Admitted, Has, InFlight, Next, Requests};
+
+/// A process of a module that has answered `init`, or is about to.
+pub(crate) struct Connection {
+    /// Of this host's connections.
+    number: u64,
+    /// `name:version/instance-NNN`.
+    id: Arc<str>,
+    max_frame_bytes: usize,
+    outgoing: Arc<Outgoing>,
+    requests: Mutex<Requests>,
+    /// A deadline is sooner than those before.
+    sooner: Notify,
+    /// The module's own requests.
+    calls: Mutex<Calls>,
+    /// The module has hung up, or is as good as if it had.
+    closed: SetOnce<()>,
+    /// Why it is to be ended, if it has not hung up.
+    end_reason: OnceLock<String>,
+    /// Gives out who waits for `init`.
+    init: Mutex<Option<oneshot::Sender<Result<(), ErrorReply>>>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    spans: Spans,
+    /// What its own requests carry that are being worked on.
+    held: Held,
+}
+
+/// What a module can ask of its host, and what becomes of what it says.
+pub(crate) trait Services: Send + Sync + 'static {
+    /// The module asks for something.
+    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>);
+    /// A line of the module's log.
+    fn log(&self, log: &Log<'_>);
+    /// What is wrong with something that the module sent, and that can't be told to it.
+    fn complain(&self, complaint: &str);
+}
+
+/// What is put before the connection's own frames.
+pub(crate) struct Hello<'a> {
+    pub(crate) config: &'a RawValue,
+    pub(crate) framing: Framing,
+}
+
+/// What was not sent, and to whom it is still to be answered.
+pub(crate) type Back<T> = Box<(T, ReplyTo)>;
+
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
+impl Connection {
+    /// Sends `init`, and waits for the reply.
+    pub(crate) async fn open(
+        stream: UnixStream,
+        id: Arc<str>,
+        hello: Hello<'_>,
+        max_frame_bytes: usize,
+        services: impl Services,
+        spans: Spans,
+    ) -> Result<Arc<Self>, CallError> {
+        let (reader, writer) = stream.into_split();
+        let (init, initialized) = oneshot::channel();
+        let connection = Arc::new(Self {
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
+            id: Arc::clone(&id),
+            max_frame_bytes,
+            outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes)),
+            requests: Mutex::default(),
+            sooner: Notify::new(),
+            calls: Mutex::default(),
+            closed: SetOnce::new(),
+            end_reason: OnceLock::new(),
+            init: Mutex::new(Some(init)),
+            tasks: Mutex::default(),
+            spans,
+            held: Held::default(),
+        });
+        // Until it is done, an attempt that is given up takes its tasks with it.
+        let guard = CloseOnDrop(Some(Arc::clone(&connection)));
+        let offer = ProtocolOffer {
+            version: PROTOCOL_VERSION,
+            max_frame_bytes,
+            framings: vec![Framing::Line.as_str().to_owned(), Framing::Length.as_str().to_owned()],
+            features: vec!["log".to_owned()],
+        };
+        let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
+        let sent = connection.outgoing.request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) });
+        if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
+            return Err(CallError::TooLong { bytes, max_frame_bytes });
+        }
+        let tasks = [
+            tokio::spawn(Arc::clone(&connection.outgoing).run()).abort_handle(),
+            tokio::spawn(expire(Arc::downgrade(&connection))).abort_handle(),
+            tokio::spawn(reader::read(reader, Arc::clone(&connection), services)).abort_handle(),
+        ];
+        lock(&connection.tasks).extend(tasks);
+        match initialized.await {
+            Ok(Ok(())) => Ok(guard.keep()),
+            Ok(Err(refusal)) => Err(CallError::Replied(refusal)),
+            Err(_) => Err(CallError::Gone { reason: "the module closed its connection".to_owned() }),
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many requests the module has not answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        lock(&self.requests).len()
+    }
+
+    /// Whether it takes one request at a time.
+    pub(crate) fn is_sequential(&self) -> bool {
+        lock(&self.requests).is_sequential()
+    }
+
+    /// Whether it takes one request at a time, and has one.
+    pub(crate) fn is_busy(&self) -> bool {
+        lock(&self.requests).is_busy()
+    }
+
+    /// For how long nobody has waited for what it does, if it takes one request at a time.
+    pub(crate) fn is_late(&self) -> Option<Duration> {
+        lock(&self.requests).is_late(Instant::now())
+    }
+
+    /// Why the process is to be ended, if it has not hung up by itself.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        self.end_reason.get().cloned()
+    }
+
+    /// Waits until the module has hung up.
+    pub(crate) async fn closed(&self) {
+        self.closed.wait().await;
+    }
+
+    /// No new request is taken, and those that wait here for the module are answered.
+    pub(crate) fn stop(&self) {
+        let waiting = lock(&self.requests).stop();
+        let message = format!("{} is shutting down, or has ended, and was not asked", self.id);
+        for reply in waiting.into_iter().filter_map(|waiting| waiting.reply) {
+            reply.send(Answer::Lost(&message));
+        }
+    }
+
+    /// Whether new requests are taken.
+    pub(crate) fn is_open(&self) -> bool {
+        !lock(&self.requests).is_closed()
+    }
+
+    /// The call that the module handles under this id.
+    pub(crate) fn handled(&self, parent: Option<u64>) -> Option<CallInFlight> {
+        lock(&self.requests).handled(parent).cloned()
+    }
+
+    /// Sends the module a call of a service or an event. If it takes nothing any more, both come back.
+    pub(crate) fn send_message<'m>(
+        self: &Arc<Self>,
+        request: fn(Message<'m>) -> Request<'m>,
+        message: Message<'m>,
+        topic: &Arc<Topic>,
+        reply: ReplyTo,
+    ) -> Result<Pending, Back<Message<'m>>> {
+        let call = CallInFlight {
+            topic: Arc::clone(topic),
+            trace_id: Arc::clone(&message.trace_id),
+            source: Arc::clone(&message.source),
+            deadline: message.deadline,
+            cause: Arc::new(Cause {
+                connection: self.number,
+                instance: Arc::clone(&self.id),
+                span: fastrand::u64(1..),
+                parent_span: message.cause.as_ref().map_or(0, |cause| cause.span),
+                depth: message.cause.as_ref().map_or(0, |cause| cause.depth + 1),
+                parent: message.cause.clone(),
+            }),
+        };
+        let deadline = message.deadline;
+        match self.request(request(message), deadline, Some(call), reply) {
+            Ok(id) => {
+                Ok(id.map_or_else(Pending::default, |id| Pending::new(Arc::downgrade(self) as Weak<dyn Cancel>, id)))
+            }
+            Err(back) => match *back {
+                (Request::Handle(message) | Request::Event(message), reply) => Err(Box::new((message, reply))),
+                // Neither is sent by this.
+                (Request::HealthCheck | Request::Shutdown { .. }, _) => Ok(Pending::default()),
+            },
+        }
+    }
+
+    /// Sends a request. Gives its id, unless it was answered already; or gives it back, if nothing is taken any more.
+    fn request<'r>(
+        self: &Arc<Self>,
+        request: Request<'r>,
+        deadline: Option<Instant>,
+        call: Option<CallInFlight>,
+        reply: ReplyTo,
+    ) -> Result<Option<u64>, Back<Request<'r>>> {
+        let admitted = lock(&self.requests).admit(request, reply, deadline, call);
+        let (id, look_sooner) = match admitted {
+            Admitted::Send { id, request, look_sooner } => {
+                self.send(id, request);
+                (id, look_sooner)
+            }
+            Admitted::Queued { id, look_sooner } => (id, look_sooner),
+            Admitted::Closed { request, reply } => return Err(Box::new((request, reply))),
+            Admitted::Refused { reply, call } => {
+                if let Some(call) = call {
+                    call.topic.stats().refused();
+                }
+                let message = format!("too many requests wait for {}", self.id);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+                return Ok(None);
+            }
+        };
+        if look_sooner {
+            self.sooner.notify_one();
+        }
+        Ok(Some(id))
+    }
+
+    /// Asks the module something that the host itself wants to know, within this time.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        within: Duration,
+    ) -> Result<Box<RawValue>, CallError> {
+        let (sender, answer) = oneshot::channel();
+        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
+        if let Err(back) = self.request(request, Instant::now().checked_add(within), None, reply) {
+            back.1.send(Answer::Lost("it takes nothing any more"));
+        }
+        answer.await.unwrap_or_else(|_| Err(CallError::Gone { reason: "it was not answered".to_owned() }))
+    }
+
+    /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
+    fn send(self: &Arc<Self>, id: u64, request: Request<'_>) {
+        let Some(refused) = self.write(id, request) else { return };
+        let (done, mut next) = lock(&self.requests).complete(Some(id));
+        self.refuse(done, refused);
+        while let Some((id, request)) = next.send.take() {
+            let Some(refused) = self.write(id, request) else { return };
+            let done;
+            (done, next) = lock(&self.requests).complete(Some(id));
+            self.refuse(done, refused);
+        }
+    }
+
+    fn write(self: &Arc<Self>, id: u64, request: Request<'_>) -> Option<Refused> {
+        let body = match request {
+            Request::Handle(message) => HostFrame::Handle(wire(message)),
+            Request::Event(message) => HostFrame::Event(wire(message)),
+            Request::HealthCheck => HostFrame::HealthCheck,
+            Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(grace_ms) }),
+        };
+        self.outgoing.request(&Frame { id: Some(id), body }).err()
+    }
+
+    fn refuse(&self, done: Option<InFlight>, refused: Refused) {
+        let Some(InFlight { reply: Some(reply), call, .. }) = done else { return };
+        if let Some(call) = call {
+            call.topic.stats().refused();
+        }
+        match refused {
+            Refused::TooLong { bytes, max_frame_bytes } => {
+                let message =
+                    format!("the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
+                reply.error(code::RESOURCE_EXHAUSTED, &message, false);
+            }
+            Refused::Full => {
+                let message = format!("{} does not read what it is sent", self.id);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+            }
+            // The reader will know why; here it is only known that it is so.
+            Refused::Closed => {
+                // Before the answer, for whoever gets that may ask again.
+                self.stop();
+                reply.send(Answer::Lost("it has closed its connection"));
+            }
+        }
+    }
+
+    /// A response to one of the module's own requests.
+    pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>) {
+        let instead = |message: &str, retryable| {
+            let error = ErrorBody {
+                code: code::RESOURCE_EXHAUSTED.into(),
+                message: message.to_owned().into(),
+                details: None,
+                retryable,
+            };
+            Frame { id, body: HostFrame::ServiceResponse(Err(error)) }
+        };
+        let refused = self.outgoing.respond(&Frame { id, body: HostFrame::ServiceResponse(response) });
+        let _ = match refused {
+            Ok(()) | Err(Refused::Closed) => Ok(()),
+            Err(Refused::TooLong { bytes, max_frame_bytes }) => self.outgoing.respond(&instead(
+                &format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
+                false,
+            )),
+            // Over the limit for anything else: an error is small.
+            Err(Refused::Full) => {
+                self.outgoing.respond_at_last(&instead("the module does not read its responses", true))
+            }
+        };
+    }
+
+    /// Tells the module something to which it does not reply.
+    pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
+        self.outgoing.request(&Frame { id: None, body })
+    }
+
+    /// Waits until the module has read so much of what it was sent that it can take an event.
+    pub(crate) async fn room(&self) {
+        self.outgoing.room(EVENTS_LIMIT).await;
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outgoing.has_room(EVENTS_LIMIT)
+    }
+
+    /// A reply has come.
+    fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
+        let (done, Next { send }) = lock(&self.requests).complete(id);
+        if let Some((id, request)) = send {
+            self.send(id, request);
+        }
+        let Some(done) = done else { return false };
+        match answer {
+            // It was told to end, and has not begun with this.
+            Answer::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
+                self.finish(done, Answer::Lost(&format!("{}: {}", self.id, error.message)));
+            }
+            answer => self.finish(done, answer),
+        }
+        true
+    }
+
+    /// Ends every request with this reason, and the module's own.
+    pub(crate) fn close(&self, reason: &str) {
+        let (requests, calls) = (lock(&self.requests).close(), std::mem::take(&mut *lock(&self.calls)));
+        batch(|| {
+            for in_flight in requests {
+                let reason = match &in_flight.call {
+                    Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
+                    None => format!("{} ended: {reason}", self.id),
+                };
+                self.finish(in_flight, Answer::Lost(&reason));
+            }
+            for pending in calls.by_id.into_values() {
+                pending.cancel();
+            }
+        });
+        self.outgoing.close();
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+
+    fn expire(self: &Arc<Self>) -> Option<Instant> {
+        let (expired, next) = lock(&self.requests).expired(Instant::now());
+        for id in expired {
+            let Some((reply, topic)) = self.abandon(id) else { continue };
+            let topic = topic.as_deref().map_or("the request", Topic::name);
+            let message = format!("the time for `{topic}` is over, and {} has not answered", self.id);
+            reply.error(code::DEADLINE_EXCEEDED, &message, true);
+        }
+        next
+    }
+
+    /// Nobody waits for this request any more: the module is told, where that is possible.
+    fn abandon(&self, id: u64) -> Option<(ReplyTo, Option<Arc<Topic>>)> {
+        let Abandoned { reply, started, topic, has } = lock(&self.requests).abandon(id)?;
+        if let Some(topic) = &topic {
+            topic.stats().finished(started.elapsed(), false);
+        }
+        match has {
+            Has::Not => {}
+            Has::AmongOthers => {
+                // One that does not read need not know.
+                let _ = self.outgoing.request(&Frame { id: Some(id), body: HostFrame::Cancel });
+            }
+            // It can't be told. But what it waits for itself need not keep it any longer.
+            Has::Alone => {
+                let calls = std::mem::take(&mut lock(&self.calls).by_id);
+                for (id, pending) in calls {
+                    pending.cancel();
+                    let error = error_body(code::CANCELLED, "nobody waits for what this call was made for");
+                    self.respond(Some(id), Err(error));
+                }
+            }
+        }
+        Some((reply, topic))
+    }
+
+    fn finish(&self, done: InFlight, answer: Answer<'_>) {
+        // One that was given up was answered then.
+        let Some(reply) = done.reply else { return };
+        if let Some(call) = &done.call {
+            call.topic.stats().finished(done.started.elapsed(), matches!(answer, Answer::Success(_)));
+            self.spans.finished(call, done.started, &answer);
+        }
+        reply.send(answer);
+    }
+}
+
+struct CloseOnDrop(Option<Arc<Connection>>);
+
+impl CloseOnDrop {
+    fn keep(mut self) -> Arc<Connection> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.close("it was given up");
+        }
+    }
+}
+
+impl Cancel for Connection {
+    fn cancel(&self, number: u64) {
+        if let Some((reply, _)) = self.abandon(number) {
+            // The caller is gone, so that nothing is said to it.
+            reply.forget();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn wire(message: Message<'_>) -> Box<Handle<'_>> {
+    let now = Instant::now();
+    // Rounded up, so that a moment left is not none.
+    let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
+    let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let context = Context {
+        trace_id: message.trace_id.to_string().into(),
+        source_module: message.source.to_string().into(),
+        timestamp,
+    };
+    let message = WireMessage {
+        topic: message.topic,
+        payload: message.payload,
+        priority: message.priority,
+        ttl_ms: message.deadline.map(|deadline| u64::try_from(left(deadline)).unwrap_or(u64::MAX)),
+    };
+    Box::new(Handle { message, context })
+}
+
+/// Ends what takes too long.
+async fn expire(connection: Weak<Connection>) {
+    let mut next = None;
+    loop {
+        let Some(this) = connection.upgrade() else { return };
+        let sooner = async {
+            match next {
+                Some(next) => drop(tokio::time::timeout_at(next, this.sooner.notified()).await),
+                None => this.sooner.notified().await,
+            }
+        };
+        sooner.await;
+        next = batch(|| this.expire());
+    }
+}
+
+fn error_body<'a>(code: &'a str, message: &'a str) -> ErrorBody<'a> {
+    ErrorBody { code: code.into(), message: message.into(), details: None, retryable: false }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that can panic happens under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,212 @@
+//! What goes to a module: frames are put into a buffer, and written when a batch of them is complete. Nobody waits for a
+//! module that reads slowly but the one who reads from that very module.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ixt_protocol::{Frame, Framing, HostFrame};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Notify;
+
+/// With this much that it has not read yet, a module gets no more requests.
+pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
+/// With this much, no more events and changes: those can wait, and leave room for requests.
+pub(crate) const EVENTS_LIMIT: usize = 1024 * 1024;
+/// And with this much, not even responses to its own: they are replaced by an error.
+const RESPONSES_LIMIT: usize = 64 * 1024 * 1024;
+/// A buffer that has grown to more than this is given back when it is empty.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// Why a frame is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is longer than a frame may be.
+    TooLong { bytes: usize, max_frame_bytes: usize },
+    /// The module does not read what it is sent.
+    Full,
+    /// The module is gone.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    stream: OwnedWriteHalf,
+    state: Mutex<State>,
+    /// There is something that could not be written at once.
+    blocked: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    framing: Framing,
+    max_frame_bytes: usize,
+    buffer: Vec<u8>,
+    /// What was written of it.
+    written: usize,
+    /// It is in the batch of a thread, or is left to the task that waits for the socket.
+    scheduled: bool,
+    closed: bool,
+}
+
+thread_local! {
+    /// What this thread has put something into and not yet written.
+    static BATCH: RefCell<Option<Vec<Arc<Outgoing>>>> = const { RefCell::new(None) };
+}
+
+/// What is sent meanwhile, by this thread, is written at the end: many frames in one write.
+pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
+    struct Flush;
+    impl Drop for Flush {
+        fn drop(&mut self) {
+            for outgoing in BATCH.take().into_iter().flatten() {
+                outgoing.flush();
+            }
+        }
+    }
+    if BATCH.with_borrow(Option::is_some) {
+        return work();
+    }
+    BATCH.set(Some(Vec::new()));
+    let _flush = Flush;
+    work()
+}
+
+impl Outgoing {
+    pub(crate) fn new(stream: OwnedWriteHalf, framing: Framing, max_frame_bytes: usize) -> Self {
+        let state = State { framing, max_frame_bytes, buffer: Vec::new(), written: 0, scheduled: false, closed: false };
+        Self { stream, state: Mutex::new(state), blocked: Notify::new(), room: Notify::new() }
+    }
+
+    pub(crate) fn set_framing(&self, framing: Framing) {
+        self.lock().framing = framing;
+    }
+
+    /// A request: refused where the module has not read what was sent before.
+    pub(crate) fn request(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
+        self.push(frame, REQUESTS_LIMIT)
+    }
+
+    /// A response to a request of the module, or something else that is not to be held back.
+    pub(crate) fn respond(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
+        self.push(frame, RESPONSES_LIMIT)
+    }
+
+    /// What has to get through: it is small.
+    pub(crate) fn respond_at_last(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
+        self.push(frame, usize::MAX)
+    }
+
+    fn push(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>, limit: usize) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Refused::Closed);
+        }
+        if state.waiting() > limit {
+            return Err(Refused::Full);
+        }
+        let start = state.buffer.len();
+        let framing = state.framing;
+        let bytes = frame.write(framing, &mut state.buffer);
+        if bytes > state.max_frame_bytes {
+            state.buffer.truncate(start);
+            return Err(Refused::TooLong { bytes, max_frame_bytes: state.max_frame_bytes });
+        }
+        if state.scheduled {
+            return Ok(());
+        }
+        state.scheduled = true;
+        drop(state);
+        let batched = BATCH.with_borrow_mut(|batch| batch.as_mut().map(|batch| batch.push(Arc::clone(self))).is_some());
+        if !batched {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Writes what it can.
+    fn flush(&self) {
+        if !self.write() {
+            self.blocked.notify_one();
+        }
+    }
+
+    /// False if the socket takes no more now.
+    fn write(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting() > 0 && !state.closed {
+            match self.stream.try_write(&state.buffer[state.written..]) {
+                Ok(written) => state.written += written,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    // What was written is let go, but not with every few bytes.
+                    if state.written > KEPT_BYTES && state.written > state.buffer.len() / 2 {
+                        let written = std::mem::take(&mut state.written);
+                        state.buffer.drain(..written);
+                    }
+                    return false;
+                }
+                // The module is gone; whoever reads from it sees that too, and ends all that waits.
+                Err(_) => state.closed = true,
+            }
+        }
+        state.clear();
+        drop(state);
+        self.room.notify_waiters();
+        true
+    }
+
+    /// Writes what could not be written at once. Never ends: it is to be aborted.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            self.blocked.notified().await;
+            while self.stream.writable().await.is_ok() && !self.write() {}
+        }
+    }
+
+    /// Whether the module has read all but so much of what it was sent.
+    pub(crate) fn has_room(&self, limit: usize) -> bool {
+        let state = self.lock();
+        state.closed || state.waiting() <= limit
+    }
+
+    /// Waits until it has, or is gone.
+    pub(crate) async fn room(&self, limit: usize) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // From here on no notification is missed.
+            room.as_mut().enable();
+            if self.has_room(limit) {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.clear();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic happens under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.buffer.len() - self.written
+    }
+
+    fn clear(&mut self) {
+        self.written = 0;
+        self.scheduled = false;
+        if self.buffer.capacity() > KEPT_BYTES { self.buffer = Vec::new() } else { self.buffer.clear() }
+    }
+}

@@ -1,0 +1,163 @@
+//! The control socket of a running host: how the command talks to it. A connection is one request: a line of JSON, a
+//! [`Command`]; what comes back is lines of JSON, [`Reply`]s, the last of which says that it is done, or why not.
+//!
+//! The socket is of its user alone, and nobody else can put another one into its place.
+
+mod server;
+
+use std::env;
+use std::path::PathBuf;
+
+use ixt_protocol::{LogLevel, Priority};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::{ErrorReply, ModuleStatus};
+
+pub use server::{Claim, Control, ControlError};
+
+/// What can be asked of a running host. Bytes are in base64, times in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Call a service. Its data come back.
+    Call {
+        /// The topic.
+        topic: String,
+        /// The payload.
+        payload: String,
+        /// How urgent it is.
+        #[serde(default)]
+        priority: Priority,
+        /// How long the caller waits.
+        #[serde(default)]
+        ttl_ms: Option<u64>,
+    },
+    /// Publish an event.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// The payload.
+        payload: String,
+    },
+    /// How the host and its modules are: a [`HostStatus`].
+    Status,
+    /// Lines of the log.
+    Logs {
+        /// So many of those that are there.
+        last: usize,
+        /// And those that will come.
+        follow: bool,
+        /// Only of this module.
+        module: Option<String>,
+        /// Only of this level and above.
+        level: Option<LogLevel>,
+    },
+    /// Start a module's processes anew.
+    Restart {
+        /// The module.
+        module: String,
+    },
+    /// Shut a module down, or the host. The connection ends when that is done.
+    Stop {
+        /// The module; `None`: the host with all of them.
+        module: Option<String>,
+    },
+    /// A value, with `found`, `value` and `revision`.
+    KvGet {
+        /// The module.
+        module: String,
+        /// The key.
+        key: String,
+    },
+    /// Put a value under a key. Gives the `revision`.
+    KvSet {
+        /// The module.
+        module: String,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// The key is removed when this is over.
+        ttl_ms: Option<u64>,
+        /// See the wire's `kv_store.set`.
+        expected_revision: Option<u64>,
+    },
+    /// Remove a key. Gives `deleted`.
+    KvDelete {
+        /// The module.
+        module: String,
+        /// The key.
+        key: String,
+        /// See the wire's `kv_store.delete`.
+        expected_revision: Option<u64>,
+    },
+    /// The keys that begin like this, one after the other.
+    KvList {
+        /// The module.
+        module: String,
+        /// How they begin.
+        prefix: String,
+    },
+    /// Changes, as they come: `key`, `revision`, and `value` or `deleted`.
+    KvWatch {
+        /// The module.
+        module: String,
+        /// How the keys begin.
+        prefix: String,
+    },
+}
+
+/// A line of what comes back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// What was asked for, or a part of it.
+    Data(Box<RawValue>),
+    /// It is done.
+    Done,
+    /// It is not done.
+    Error {
+        /// What kind of failure it is.
+        code: String,
+        /// What went wrong.
+        message: String,
+        /// More about it.
+        #[serde(default)]
+        details: Value,
+        /// Whether the same request may do better later.
+        #[serde(default)]
+        retryable: bool,
+    },
+}
+
+impl From<ErrorReply> for Reply {
+    fn from(ErrorReply { code, message, details, retryable }: ErrorReply) -> Self {
+        Self::Error { code, message, details, retryable }
+    }
+}
+
+/// How a host is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// For how many seconds it has run.
+    pub seconds: f64,
+    /// Its modules.
+    pub modules: Vec<ModuleStatus>,
+}
+
+/// Where the control socket of this user's host is, unless another place is given: in `$XDG_RUNTIME_DIR`, or, without that,
+/// in a directory of this user in the system's one for temporary files.
+#[must_use]
+pub fn default_path() -> PathBuf {
+    let dir = match env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("ixt"),
+        _ => env::temp_dir().join(format!("ixt-{}", rustix::process::geteuid().as_raw())),
+    };
+    dir.join("host.sock")
+}

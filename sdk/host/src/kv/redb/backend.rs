@@ -1,0 +1,240 @@
+//! What redb reads and writes, between it and the file: so that a database that is given up can't touch the file any more,
+//! and so that one can be opened to read when nothing can be written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ::redb::StorageBackend;
+
+/// The backend of one [`redb::Database`], which outlives it: closing the database doesn't close it (and so doesn't give up
+/// the lock of the file). After [`Fence::shut`] it fails whatever is asked of it.
+#[derive(Debug)]
+pub(super) struct Fenced {
+    inner: Arc<dyn StorageBackend>,
+    fence: Fence,
+}
+
+/// Shuts a database off from its backend.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fence(Arc<AtomicBool>);
+
+impl Fence {
+    /// From now on the database can neither read nor write. A write under way on another thread may still be done.
+    pub(super) fn shut(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::SeqCst) { Err(io::Error::other("the file was opened anew")) } else { Ok(()) }
+    }
+}
+
+impl Fenced {
+    pub(super) fn new(inner: Arc<dyn StorageBackend>, fence: Fence) -> Self {
+        Self { inner, fence }
+    }
+}
+
+impl StorageBackend for Fenced {
+    fn len(&self) -> io::Result<u64> {
+        self.fence.check()?;
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.fence.check()?;
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.fence.check()?;
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.fence.check()?;
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.fence.check()?;
+        self.inner.write(offset, data)
+    }
+}
+
+/// A backend of which nothing is written: what is, is kept in memory. That is not much, for redb writes little when it
+/// opens a file.
+pub(super) struct Overlay {
+    base: Arc<dyn StorageBackend>,
+    written: RwLock<Written>,
+}
+
+struct Written {
+    len: u64,
+    /// How much of the base still shows: less than all of it once the length was less.
+    base_len: u64,
+    blocks: BTreeMap<u64, Box<[u8]>>,
+}
+
+/// As large as redb's pages.
+const BLOCK_BYTES: usize = 4096;
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+impl Overlay {
+    pub(super) fn new(base: Arc<dyn StorageBackend>) -> io::Result<Self> {
+        let len = base.len()?;
+        Ok(Self { base, written: RwLock::new(Written { len, base_len: len, blocks: BTreeMap::new() }) })
+    }
+
+    /// Reads what is within the length: what was written, what the base has, else zeros.
+    fn read_block(&self, written: &Written, block: u64, from: usize, out: &mut [u8]) -> io::Result<()> {
+        if let Some(data) = written.blocks.get(&block) {
+            out.copy_from_slice(&data[from..from + out.len()]);
+            return Ok(());
+        }
+        let offset = block * BLOCK + from as u64;
+        let in_base = usize::try_from(written.base_len.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
+        let (of_base, beyond) = out.split_at_mut(in_base);
+        beyond.fill(0);
+        if of_base.is_empty() { Ok(()) } else { self.base.read(offset, of_base) }
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Written> {
+        self.written.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_to_write(&self) -> RwLockWriteGuard<'_, Written> {
+        self.written.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parts of a range that lie in one block each: the block, where in it, and how many bytes.
+fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let mut at = offset;
+    let end = offset + len as u64;
+    std::iter::from_fn(move || {
+        let block = at / BLOCK;
+        let part = end.min((block + 1) * BLOCK).checked_sub(at).filter(|part| *part > 0)?;
+        let from = at % BLOCK;
+        at += part;
+        // Both are at most a block.
+        Some((block, usize::try_from(from).ok()?, usize::try_from(part).ok()?))
+    })
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.lock().len)
+    }
+
+    fn read(&self, offset: u64, mut out: &mut [u8]) -> io::Result<()> {
+        let written = self.lock();
+        if offset.saturating_add(out.len() as u64) > written.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (block, from, len) in blocks(offset, out.len()) {
+            let (part, rest) = out.split_at_mut(len);
+            self.read_block(&written, block, from, part)?;
+            out = rest;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut written = self.lock_to_write();
+        written.len = len;
+        written.base_len = written.base_len.min(len);
+        let within = len / BLOCK;
+        let _ = written.blocks.split_off(&len.div_ceil(BLOCK));
+        if let Some(last) = written.blocks.get_mut(&within) {
+            for (_, from, _) in blocks(len, 1) {
+                last[from..].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, mut data: &[u8]) -> io::Result<()> {
+        let mut written = self.lock_to_write();
+        written.len = written.len.max(offset.saturating_add(data.len() as u64));
+        for (block, from, len) in blocks(offset, data.len()) {
+            let (part, rest) = data.split_at(len);
+            let mut whole = vec![0; BLOCK_BYTES].into_boxed_slice();
+            self.read_block(&written, block, 0, &mut whole)?;
+            whole[from..from + len].copy_from_slice(part);
+            written.blocks.insert(block, whole);
+            data = rest;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overlay").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::redb::backends::InMemoryBackend;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        SetLen(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..20_000_u64, 1..9000_usize, any::<u8>()).prop_map(|(at, len, byte)| Step::Write(at, vec![byte; len])),
+            1 => (0..20_000_u64).prop_map(Step::SetLen),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_overlay_reads_as_if_it_were_written_to(base in 0..20_000_u64, steps in prop::collection::vec(step(), 0..20)) {
+            let [plain, under] = [(); 2].map(|()| InMemoryBackend::new());
+            for backend in [&plain, &under] {
+                backend.set_len(base).unwrap();
+                backend.write(0, &vec![7; usize::try_from(base).unwrap()]).unwrap();
+            }
+            let under: Arc<dyn StorageBackend> = Arc::new(under);
+            let overlay = Overlay::new(Arc::clone(&under)).unwrap();
+            for step in steps {
+                match step {
+                    Step::Write(at, data) => {
+                        let len = plain.len().unwrap().max(at + data.len() as u64);
+                        plain.set_len(len).unwrap();
+                        plain.write(at, &data).unwrap();
+                        overlay.write(at, &data).unwrap();
+                    }
+                    Step::SetLen(len) => {
+                        plain.set_len(len).unwrap();
+                        overlay.set_len(len).unwrap();
+                    }
+                }
+                let [all, over] = [&plain as &dyn StorageBackend, &overlay].map(|backend| {
+                    let mut all = vec![0; usize::try_from(backend.len().unwrap()).unwrap()];
+                    backend.read(0, &mut all).unwrap();
+                    all
+                });
+                prop_assert!(all == over);
+            }
+            let mut untouched = vec![0; usize::try_from(base).unwrap()];
+            under.read(0, &mut untouched).unwrap();
+            prop_assert!(untouched.iter().all(|byte| *byte == 7) && under.len().unwrap() == base);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The database and what it lies in: opened, and opened anew after it has failed, for redb then refuses everything.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ::redb::{Builder, Database, Error, StorageBackend};
+
+use super::backend::{Fence, Fenced, Overlay};
+use super::tables::{self, Beginning};
+
+/// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to
+/// have more than that.
+const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 64 * 1024 * 1024 };
+
+/// The database, for the writer, who opens it anew, and the reader.
+pub(super) struct File {
+    backend: Arc<dyn StorageBackend>,
+    /// For people.
+    place: String,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    database: Option<Arc<Database>>,
+    /// Grows each time that it is opened.
+    generation: u64,
+    fence: Fence,
+}
+
+impl File {
+    /// Opens it for the first time.
+    pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, Beginning), OpenFailure> {
+        let fence = Fence::default();
+        let (database, beginning) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
+        let current = Mutex::new(Current { database: Some(Arc::new(database)), generation: 0, fence });
+        Ok((Self { backend, place, current }, beginning))
+    }
+
+    /// Opens it anew: what was open can't do anything to the file any more, even if somebody still has it. If it can't be
+    /// opened for writing, it is opened so that what it holds can be read, and the reason is the error.
+    pub(super) fn reopen(&self) -> (Option<Beginning>, Result<(), Arc<str>>) {
+        let before = {
+            let mut current = self.lock();
+            current.fence.shut();
+            current.database.take()
+        };
+        // Only now nothing of it writes.
+        self.drop_broken(before);
+
+        match self.open_fenced(&self.backend) {
+            Ok(beginning) => (Some(beginning), Ok(())),
+            Err(reason) => {
+                let overlay = Overlay::new(Arc::clone(&self.backend)).map_err(|error| self.reason(&error));
+                let beginning = overlay.and_then(|overlay| self.open_fenced(&(Arc::new(overlay) as Arc<_>)));
+                (beginning.ok(), Err(reason))
+            }
+        }
+    }
+
+    fn open_fenced(&self, backend: &Arc<dyn StorageBackend>) -> Result<Beginning, Arc<str>> {
+        let fence = Fence::default();
+        let opened = open(Fenced::new(Arc::clone(backend), fence.clone()));
+        let (database, beginning) = opened.map_err(|failure| self.reason(&failure))?;
+        let mut current = self.lock();
+        *current = Current { database: Some(Arc::new(database)), generation: current.generation + 1, fence };
+        Ok(beginning)
+    }
+
+    /// What is open, and which it is in the row of those that were; `None` if nothing could be opened any more.
+    pub(super) fn current(&self) -> Option<(Arc<Database>, u64)> {
+        let current = self.lock();
+        current.database.clone().map(|database| (database, current.generation))
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// Does something with redb, and says why it failed.
+    pub(super) fn catch<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+        catch(run).map_err(|failure| {
+            let of_the_disk =
+                matches!(failure, OpenFailure::Error(Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed));
+            Failure { reason: self.reason(&failure), of_the_disk }
+        })
+    }
+
+    pub(super) fn reason(&self, failure: &dyn fmt::Display) -> Arc<str> {
+        format!("{}: {failure}", self.place).into()
+    }
+
+    /// Closes the file; nobody else has the database any more.
+    pub(super) fn close(&self) {
+        let database = self.lock().database.take();
+        self.drop_broken(database);
+        // Gives up the lock even if a child process is just being started that has a copy of the descriptor. If that
+        // fails, closing the descriptor does it.
+        let _ = self.backend.close();
+    }
+
+    /// A database writes when it is dropped, and may panic then too.
+    fn drop_broken(&self, database: Option<Arc<Database>>) {
+        let _ = self.catch(|| {
+            drop(database);
+            Ok(())
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why something that is open did not do what it was to.
+pub(super) struct Failure {
+    /// For people.
+    pub(super) reason: Arc<str>,
+    /// Whether the disk failed, after which redb does nothing more before it is opened anew. Else the file is damaged at
+    /// one place; it mustn't be opened anew for that, for redb would then refuse all of it.
+    pub(super) of_the_disk: bool,
+}
+
+/// Why redb did not do something.
+pub(super) enum OpenFailure {
+    Error(Error),
+    Panic(String),
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(Error::Io(error)) => error.fmt(f),
+            Self::Error(error) => error.fmt(f),
+            Self::Panic(message) => write!(f, "the file is damaged: {message}"),
+        }
+    }
+}
+
+/// A panic is a failure too: redb asserts much about what it finds in a file, and one bad page must not end the host's
+/// store.
+fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, OpenFailure> {
+    // What it may leave half done is the database, which is then opened anew.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(OpenFailure::Error),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("redb panicked");
+            Err(OpenFailure::Panic(message.to_owned()))
+        }
+    }
+}
+
+fn open(backend: impl StorageBackend) -> Result<(Database, Beginning), OpenFailure> {
+    catch(|| {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
+        let beginning = tables::begin(&database)?;
+        Ok((database, beginning))
+    })
+}

@@ -1,0 +1,540 @@
+//! The store on a file and in memory: all that every store does, and what this one does beyond it.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ixt_protocol::code;
+use proptest::prelude::*;
+use tempfile::{TempDir, tempdir};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::kv::{Change, conformance};
+
+const SPACE: &str = "space";
+
+async fn set(store: &RedbStore, key: &str, value: &[u8]) -> u64 {
+    store.set(SPACE, key, value.to_vec(), SetOptions::default()).await.unwrap()
+}
+
+async fn get(store: &RedbStore, key: &str) -> Option<Vec<u8>> {
+    store.get(SPACE, key).await.unwrap().map(|entry| entry.value)
+}
+
+fn ttl(ttl: Duration) -> SetOptions {
+    SetOptions { ttl: Some(ttl), ..SetOptions::default() }
+}
+
+fn directory() -> (TempDir, PathBuf) {
+    let parent = tempdir().unwrap();
+    let data = parent.path().join("host/data");
+    (parent, data)
+}
+
+#[tokio::test]
+async fn a_file_conforms() {
+    let (_parent, data) = directory();
+    conformance::check(Arc::new(RedbStore::open(data).unwrap())).await;
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conformance::check(Arc::new(RedbStore::ephemeral().unwrap())).await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_reopening() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(data.join(FILE_NAME).metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    set(&store, "key", b"value").await;
+    store.set(SPACE, "short", b"x".to_vec(), ttl(Duration::from_millis(20))).await.unwrap();
+    store.set(SPACE, "long", b"y".to_vec(), ttl(Duration::from_secs(3600))).await.unwrap();
+    let revision = set(&store, "deleted", b"z").await;
+    store.delete(SPACE, "deleted", None).await.unwrap();
+    let mut watch = store.watch(SPACE, "");
+    drop(store);
+    // It ends, after what has expired in the meantime.
+    while watch.next().await.is_some() {}
+
+    let store = RedbStore::open(&data).unwrap();
+    let mut watch = store.watch(SPACE, "short");
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"value"[..]));
+    assert_eq!(get(&store, "long").await.as_deref(), Some(&b"y"[..]));
+    assert_eq!(get(&store, "deleted").await, None);
+    // It is removed when its time comes even if the store was closed or began in between; before the watch, or after.
+    if get(&store, "short").await.is_some() {
+        assert_eq!(watch.next().await.unwrap().value, None);
+        assert_eq!(get(&store, "short").await, None);
+    }
+    let next = set(&store, "deleted", b"z").await;
+    assert!(next > revision + 1, "{next} was used before: the removal had a revision too, after {revision}");
+}
+
+#[tokio::test]
+async fn a_directory_has_one_store_at_a_time() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    let error = RedbStore::open(&data).unwrap_err();
+    assert!(matches!(&error, OpenError::InUse { directory } if *directory == data), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(data.to_str().unwrap()) && text.contains("another data directory"), "{text}");
+    drop(store);
+    RedbStore::open(&data).unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_is_none() {
+    let parent = tempdir().unwrap();
+    let file = parent.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("data");
+    let error = RedbStore::open(&below).unwrap_err();
+    assert!(matches!(&error, OpenError::Directory { directory, .. } if *directory == below), "{error}");
+
+    let data = parent.path().join("data");
+    std::fs::create_dir_all(data.join(FILE_NAME)).unwrap();
+    let error = RedbStore::open(&data).unwrap_err();
+    assert!(matches!(&error, OpenError::File { path, .. } if *path == data.join(FILE_NAME)), "{error}");
+}
+
+#[tokio::test]
+async fn damaged_files() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    set(&store, "key", &vec![1; 100_000]).await;
+    drop(store);
+    let path = data.join(FILE_NAME);
+    let sound = std::fs::read(&path).unwrap();
+
+    let mut no_header = sound.clone();
+    no_header[..64].fill(b'x');
+    let mut no_body = sound.clone();
+    no_body[4096..].fill(b'x');
+    for damaged in [&b"text"[..], &sound[..sound.len() / 2], &sound[..100], &no_header, &no_body] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = RedbStore::open(&data).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { .. }), "{error:?}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+    std::fs::write(&path, &sound).unwrap();
+    assert_eq!(get(&RedbStore::open(&data).unwrap(), "key").await, Some(vec![1; 100_000]));
+}
+
+#[tokio::test]
+async fn dropping_the_store_writes_what_was_accepted() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    let mut accepted = Vec::new();
+    for number in 0..100 {
+        let mut write = store.set(SPACE, &format!("{number}"), vec![0; 1000], SetOptions::default());
+        // Sends it, and doesn't wait.
+        assert!(poll_once(&mut write).is_none_or(|done| done.is_ok()));
+        accepted.push(write);
+    }
+    let late = store.get(SPACE, "0");
+    drop((store, accepted));
+    assert_eq!(late.await, Err(KvError::Closed));
+
+    let store = RedbStore::open(&data).unwrap();
+    assert_eq!(store.list(SPACE, "", None, 1000).await.unwrap().keys.len(), 100);
+}
+
+/// Polls once.
+fn poll_once<T>(future: &mut KvFuture<T>) -> Option<Result<T, KvError>> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(result) => Some(result),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// A disk that can be full, or broken.
+#[derive(Debug, Default)]
+struct Disk {
+    memory: InMemoryBackend,
+    full: AtomicBool,
+    /// Says that it has failed, having written.
+    sync_fails: AtomicBool,
+    unreadable: AtomicBool,
+    /// How many bytes.
+    written: AtomicUsize,
+}
+
+fn fail_if(flag: &AtomicBool) -> io::Result<()> {
+    if flag.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        fail_if(&self.unreadable)?;
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        fail_if(&self.full)?;
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        fail_if(&self.sync_fails)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        fail_if(&self.full)?;
+        self.written.fetch_add(data.len(), Ordering::SeqCst);
+        self.memory.write(offset, data)
+    }
+}
+
+fn on(disk: &Arc<Disk>) -> RedbStore {
+    RedbStore::with_backend(Arc::clone(disk) as Arc<_>, Path::new("/data/kv.redb")).unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_writes_until_there_is_room() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    // More than one page, so that not all of it is at hand.
+    for number in 0..50 {
+        set(&store, &format!("{number}"), &[1; 3000]).await;
+    }
+    let mut watch = store.watch(SPACE, "");
+    for round in 0..3 {
+        disk.full.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let error = store.set(SPACE, "new", vec![2; 10], SetOptions::default()).await.unwrap_err();
+            assert_eq!((error.code(), error.retryable()), (code::UNAVAILABLE, true));
+            assert!(error.to_string().contains("/data/kv.redb: no storage space"), "{error}");
+            for number in 0..50 {
+                assert_eq!(get(&store, &format!("{number}")).await, Some(vec![1; 3000]), "round {round}");
+            }
+            let keys = store.list(SPACE, "", None, 100).await.unwrap().keys.len();
+            assert_eq!(keys, 50 + usize::from(round > 0));
+        }
+        disk.full.store(false, Ordering::SeqCst);
+        let revision = set(&store, "new", &[3; 10]).await;
+        assert_eq!(get(&store, "new").await, Some(vec![3; 10]));
+        let change = watch.next().await.unwrap();
+        assert_eq!((change.revision, change.value.as_deref()), (revision, Some(&[3; 10][..])));
+    }
+    drop(store);
+    let store = on(&disk);
+    assert_eq!(get(&store, "new").await, Some(vec![3; 10]));
+    assert_eq!(get(&store, "7").await, Some(vec![1; 3000]));
+}
+
+#[tokio::test]
+async fn a_write_that_failed_late_uses_up_its_revision_and_is_told_of_if_it_was_done() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    let before = set(&store, "key", b"before").await;
+    let mut watch = store.watch(SPACE, "");
+    disk.sync_fails.store(true, Ordering::SeqCst);
+    assert!(store.set(SPACE, "key", b"failed".to_vec(), SetOptions::default()).await.is_err());
+    let now = store.get(SPACE, "key").await.unwrap().unwrap();
+    disk.sync_fails.store(false, Ordering::SeqCst);
+    let after = set(&store, "other", b"after").await;
+    assert!(after > before + 1, "{after} may be the revision of what failed");
+
+    if now.value == b"failed" {
+        let told = Change { key: "key".to_owned(), revision: now.revision, value: Some(b"failed"[..].into()) };
+        assert_eq!(watch.next().await, Some(told), "what can be read must be told of");
+    }
+    assert_eq!(watch.next().await.unwrap().key, "other");
+    assert_eq!(store.get(SPACE, "key").await.unwrap(), Some(now), "what was read once stays");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_can_be_when_the_disk_is_well_again() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    // More than what is kept in memory.
+    for number in 0..9 {
+        set(&store, &format!("{number}"), &vec![number; 256 * 1024]).await;
+    }
+    disk.unreadable.store(true, Ordering::SeqCst);
+    let mut failed = None;
+    for number in 0..9 {
+        failed = failed.or(store.get(SPACE, &format!("{number}")).await.err());
+    }
+    let error = failed.expect("not all of it can be in memory");
+    assert_eq!((error.code(), error.retryable()), (code::UNAVAILABLE, true));
+    disk.unreadable.store(false, Ordering::SeqCst);
+    for number in 0..9 {
+        assert!(get(&store, &format!("{number}")).await.is_some_and(|value| value == vec![number; 256 * 1024]));
+    }
+    set(&store, "key", b"next").await;
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"next"[..]));
+}
+
+#[tokio::test]
+async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    set(&store, "good", b"value").await;
+    // Were it opened anew, as after a failure of the disk, nothing of it could be read any more.
+    disk.unreadable.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let panics = store.read::<()>(None, |_| panic!("redb asserts much"));
+        assert!(panics.await.unwrap_err().to_string().contains("redb asserts much"));
+        let fails = store.read::<()>(None, |_| Err(Error::Corrupted("page 7".to_owned())));
+        assert_eq!(fails.await.unwrap_err().code(), code::UNAVAILABLE);
+    }
+    assert_eq!(get(&store, "good").await.as_deref(), Some(&b"value"[..]));
+}
+
+#[tokio::test]
+async fn keys_expire_while_the_disk_is_full() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    let mut watch = store.watch(SPACE, "");
+    set(&store, "key", b"1").await;
+    watch.next().await.unwrap();
+    store.set(SPACE, "key", b"2".to_vec(), ttl(Duration::from_millis(20))).await.unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    while get(&store, "key").await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    disk.full.store(false, Ordering::SeqCst);
+    while watch.next().await.unwrap().value.is_some() {}
+}
+
+/// A disk that takes as long as a test likes.
+#[derive(Debug, Default)]
+struct Slow {
+    memory: InMemoryBackend,
+    gate: Mutex<()>,
+    synced: AtomicUsize,
+}
+
+impl StorageBackend for Slow {
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let _open = self.gate.lock().unwrap();
+        self.synced.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.memory.write(offset, data)
+    }
+}
+
+#[tokio::test]
+async fn writes_at_once_are_committed_together() {
+    let disk = Arc::new(Slow::default());
+    let store = RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow")).unwrap();
+    let before = disk.synced.load(Ordering::SeqCst);
+    let shut = disk.gate.lock().unwrap();
+    let mut writes: Vec<_> =
+        (0..1000).map(|number| store.set(SPACE, &format!("{number}"), vec![1], SetOptions::default())).collect();
+    for write in &mut writes {
+        assert!(poll_once(write).is_none(), "it was answered before it was on the disk");
+    }
+    drop(shut);
+    let mut answers = JoinSet::new();
+    for write in writes {
+        answers.spawn(write);
+    }
+    assert!(answers.join_all().await.iter().all(Result::is_ok));
+    // At most the first of them alone, and the others together; a commit may sync more than once.
+    let syncs = disk.synced.load(Ordering::SeqCst) - before;
+    assert!(syncs <= 10, "{syncs} waits for the disk");
+}
+
+#[tokio::test]
+async fn a_small_value_beside_a_large_one_is_written_alone() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    set(&store, "large", &vec![1; 8 * 1024 * 1024]).await;
+    let before = disk.written.load(Ordering::SeqCst);
+    for _ in 0..10 {
+        set(&store, "larger", b"small").await;
+    }
+    let each = (disk.written.load(Ordering::SeqCst) - before) / 10;
+    assert!(each < 512 * 1024, "{each} bytes for a write of 5");
+}
+
+#[tokio::test]
+async fn a_large_value_gives_its_room_back() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    for round in 0..20 {
+        set(&store, "key", &vec![round; 1024 * 1024]).await;
+    }
+    store.delete(SPACE, "key", None).await.unwrap();
+    drop(store);
+    let kept = disk.memory.len().unwrap();
+    assert!(kept < 10 * 1024 * 1024, "{kept} bytes for an empty store");
+}
+
+#[tokio::test]
+async fn writes_beyond_what_may_wait_wait_to_be_accepted() {
+    let disk = Arc::new(Slow::default());
+    let store = RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow")).unwrap();
+    let shut = disk.gate.lock().unwrap();
+    let value = vec![1; WAITING_BYTES / 16];
+    let mut writes: Vec<_> =
+        (0..20).map(|number| store.set(SPACE, &format!("{number}"), value.clone(), SetOptions::default())).collect();
+    for write in &mut writes {
+        assert!(poll_once(write).is_none());
+    }
+    assert!(store.writes.available_permits() < value.len(), "all of it is taken");
+    drop(shut);
+    for write in writes {
+        write.await.unwrap();
+    }
+    assert_eq!(store.list(SPACE, "", None, 100).await.unwrap().keys.len(), 20);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set { key: String, value: u8, over: bool, expect: Expect },
+    Delete { key: String, expect: Expect },
+    List { prefix: String, after: Option<String>, limit: usize },
+    Reopen,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Expect {
+    Anything,
+    Nothing,
+    Present,
+    Wrong,
+}
+
+fn key() -> impl Strategy<Value = String> {
+    "[ab\0é]{1,3}"
+}
+
+fn expect() -> impl Strategy<Value = Expect> {
+    prop_oneof![Just(Expect::Anything), Just(Expect::Nothing), Just(Expect::Present), Just(Expect::Wrong)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let over = prop::bool::weighted(0.2);
+    prop_oneof![
+        6 => (key(), any::<u8>(), over, expect())
+            .prop_map(|(key, value, over, expect)| Step::Set { key, value, over, expect }),
+        3 => (key(), expect()).prop_map(|(key, expect)| Step::Delete { key, expect }),
+        3 => ("[abé]{0,2}", prop::option::of(key()), 1..5_usize)
+            .prop_map(|(prefix, after, limit)| Step::List { prefix, after, limit }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// What a store is to be like: revisions and values by key.
+#[derive(Default)]
+struct Model {
+    entries: BTreeMap<String, (u64, u8)>,
+    last: u64,
+}
+
+impl Model {
+    fn revision(&self, key: &str) -> u64 {
+        self.entries.get(key).map_or(0, |(revision, _)| *revision)
+    }
+
+    fn expected(&self, key: &str, expect: Expect) -> Option<u64> {
+        match expect {
+            Expect::Anything => None,
+            Expect::Nothing => Some(0),
+            Expect::Present => Some(self.revision(key)),
+            Expect::Wrong => Some(u64::MAX),
+        }
+    }
+
+    fn mismatch(&self, key: &str, expect: Expect) -> Option<KvError> {
+        let (expected, actual) = (self.expected(key, expect)?, self.revision(key));
+        (expected != actual).then(|| KvError::RevisionMismatch { key: key.to_owned(), expected, actual })
+    }
+
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Page {
+        let matching =
+            self.entries.keys().filter(|key| key.starts_with(prefix) && after.is_none_or(|a| key.as_str() > a));
+        let all: Vec<String> = matching.cloned().collect();
+        let keys: Vec<String> = all.iter().take(limit).cloned().collect();
+        let next = keys.last().filter(|_| all.len() > limit).cloned();
+        Page { keys, next }
+    }
+}
+
+async fn follow(steps: Vec<Step>) {
+    // Reopened like a file, without its waits for the disk.
+    let disk = Arc::new(Disk::default());
+    let mut store = on(&disk);
+    set(&store, "other", b"").await;
+    store.delete(SPACE, "other", None).await.unwrap();
+    let mut model = Model::default();
+    for step in steps {
+        match step {
+            Step::Set { key, value, over, expect } => {
+                let options =
+                    SetOptions { ttl: over.then_some(Duration::ZERO), expected_revision: model.expected(&key, expect) };
+                let answer = store.set(SPACE, &key, vec![value], options).await;
+                match model.mismatch(&key, expect) {
+                    Some(mismatch) => assert_eq!(answer, Err(mismatch)),
+                    None => {
+                        let revision = answer.unwrap();
+                        assert!(revision > model.last);
+                        model.last = revision;
+                        model.entries.remove(&key);
+                        if !over {
+                            model.entries.insert(key, (revision, value));
+                        }
+                    }
+                }
+            }
+            Step::Delete { key, expect } => {
+                let answer = store.delete(SPACE, &key, model.expected(&key, expect)).await;
+                match model.mismatch(&key, expect) {
+                    Some(mismatch) => assert_eq!(answer, Err(mismatch)),
+                    None => assert_eq!(answer, Ok(model.entries.remove(&key).is_some())),
+                }
+            }
+            Step::List { prefix, after, limit } => {
+                let page = store.list(SPACE, &prefix, after.as_deref(), limit).await.unwrap();
+                assert_eq!(page, model.list(&prefix, after.as_deref(), limit));
+            }
+            Step::Reopen => {
+                drop(store);
+                store = on(&disk);
+            }
+        }
+        for (key, (revision, value)) in &model.entries {
+            let entry = Entry { value: vec![*value], revision: *revision };
+            assert_eq!(store.get(SPACE, key).await, Ok(Some(entry)));
+        }
+        assert_eq!(store.list(SPACE, "", None, 1000).await.unwrap(), model.list("", None, 1000));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn it_does_what_a_map_does(steps in prop::collection::vec(step(), 1..60)) {
+        Runtime::new().unwrap().block_on(follow(steps));
+    }
+}

@@ -1,0 +1,204 @@
+//! The thread that writes: all that waits goes into one transaction, so that many writes share the one wait for the disk.
+//! It also removes keys when their time is over.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::file::File;
+use super::tables::{self, Beginning, Done, Tables};
+use crate::kv::watch::{Watchers, Written};
+use crate::kv::{KvError, SetOptions};
+
+/// The wait for the next key that expires is cut into pieces no longer than this, for the clock on the wall may be set,
+/// and a computer may sleep.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long to let expired keys be after they could not be removed. No one sees them meanwhile.
+const RETRY_EXPIRY: Duration = Duration::from_secs(1);
+
+/// What the writer is told.
+pub(super) enum Command {
+    Write(Write),
+    /// A read failed in this generation of the database. Answered, it has been opened anew.
+    Failed {
+        generation: u64,
+        done: SyncSender<()>,
+    },
+    /// Write what was asked for before, and end.
+    Close,
+}
+
+/// A write, and who waits for it.
+pub(super) struct Write {
+    pub(super) namespace: String,
+    pub(super) key: String,
+    pub(super) kind: Kind,
+    /// The revision; 0 if there was nothing to remove.
+    pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
+    /// Its share of what may wait.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+pub(super) enum Kind {
+    Set { value: Vec<u8>, options: SetOptions },
+    Delete { expected_revision: Option<u64> },
+}
+
+pub(super) struct Writer {
+    pub(super) file: Arc<File>,
+    pub(super) watchers: Arc<Watchers>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) revision: u64,
+    pub(super) next_expiry: Option<u64>,
+    /// Why the database can only be read.
+    pub(super) broken: Option<Arc<str>>,
+    /// Writes of the transaction that failed last. It may have been committed nonetheless: then this was its revision.
+    pub(super) unsure: Option<(u64, Vec<(String, Written)>)>,
+    pub(super) retry_expiry: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        file: Arc<File>,
+        watchers: Arc<Watchers>,
+        commands: Receiver<Command>,
+        begin: &Beginning,
+    ) -> Self {
+        let Beginning { revision, next_expiry } = *begin;
+        Self { file, watchers, commands, revision, next_expiry, broken: None, unsure: None, retry_expiry: None }
+    }
+
+    /// Writes until the store is closed.
+    pub(super) fn run(mut self) {
+        let mut open = true;
+        while open {
+            let mut writes = Vec::new();
+            let mut failed = Vec::new();
+            let mut next = self.wait();
+            // How much may wait is limited, and so is what is taken here.
+            while let Some(command) = next {
+                match command {
+                    Command::Write(write) => writes.push(write),
+                    Command::Failed { generation, done } => failed.push((generation, done)),
+                    Command::Close => {
+                        open = false;
+                        break;
+                    }
+                }
+                next = self.commands.try_recv().ok();
+            }
+            if failed.iter().any(|(generation, _)| *generation == self.file.generation()) {
+                self.reopen();
+            }
+            for (_, done) in failed {
+                // The reader waits for it, unless it has ended.
+                let _ = done.try_send(());
+            }
+            self.write(writes);
+        }
+        self.watchers.close();
+        self.file.close();
+    }
+
+    /// The next command; `None` when it is time to look for keys that have expired.
+    fn wait(&self) -> Option<Command> {
+        let Some(at) = self.next_expiry else {
+            return Some(self.commands.recv().unwrap_or(Command::Close));
+        };
+        let until_expiry = Duration::from_millis(at.saturating_sub(tables::now())).min(LONGEST_WAIT);
+        let until_retry = self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        match self.commands.recv_timeout(until_expiry.max(until_retry)) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+        }
+    }
+
+    /// Does all of it in one transaction, and answers when it is on the disk.
+    fn write(&mut self, mut writes: Vec<Write>) {
+        let expiry_is_due = self.next_expiry.is_some_and(|at| at <= tables::now());
+        if writes.is_empty() && !expiry_is_due {
+            return;
+        }
+        if self.broken.is_some() {
+            self.reopen();
+        }
+        let result = match &self.broken {
+            None => self.transact(&mut writes),
+            Some(reason) => Err(Arc::clone(reason)),
+        };
+        match result {
+            Ok(answers) => {
+                self.retry_expiry = None;
+                for (write, answer) in writes.into_iter().zip(answers) {
+                    // Whoever no longer waits doesn't want to know.
+                    let _ = write.reply.send(answer);
+                }
+            }
+            Err(reason) => {
+                self.retry_expiry = Some(Instant::now() + RETRY_EXPIRY);
+                if self.broken.is_none() {
+                    // At once, so that what is there can be read.
+                    self.reopen();
+                }
+                for write in writes {
+                    let _ = write.reply.send(Err(KvError::Storage { reason: Arc::clone(&reason) }));
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, writes: &mut [Write]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
+        let file = Arc::clone(&self.file);
+        let result = file.catch(|| {
+            let Some((database, _)) = file.current() else { return Err(::redb::StorageError::DatabaseClosed.into()) };
+            let transaction = database.begin_write()?;
+            let mut tables = Tables::open(&transaction, self.revision)?;
+            tables.expire()?;
+            let mut answers = Vec::with_capacity(writes.len());
+            for Write { namespace, key, kind, .. } in writes {
+                answers.push(match kind {
+                    Kind::Set { value, options } => tables.set(namespace, key, value, *options)?,
+                    Kind::Delete { expected_revision } => tables.delete(namespace, key, *expected_revision)?,
+                });
+            }
+            let Done { revision, written, next_expiry } = tables.finish()?;
+            if written.is_empty() {
+                transaction.abort()?;
+            } else {
+                // Before it is tried: if it fails, it may yet have reached the disk, and these revisions are used up.
+                self.revision = revision;
+                self.unsure = Some((revision, written));
+                transaction.commit()?;
+            }
+            Ok((answers, next_expiry))
+        });
+        let (answers, next_expiry) = result.map_err(|failure| failure.reason)?;
+        self.next_expiry = next_expiry;
+        self.publish();
+        Ok(answers)
+    }
+
+    /// Tells the watchers what was written.
+    fn publish(&mut self) {
+        for (namespace, written) in self.unsure.take().into_iter().flat_map(|(_, written)| written) {
+            self.watchers.publish(&namespace, written);
+        }
+    }
+
+    /// Opens the database anew, to write if that can be, else to read.
+    fn reopen(&mut self) {
+        let (beginning, result) = self.file.reopen();
+        self.broken = result.err();
+        let Some(beginning) = beginning else { return };
+        self.next_expiry = beginning.next_expiry;
+        self.revision = self.revision.max(beginning.revision);
+        // A transaction is there as a whole or not at all.
+        match &self.unsure {
+            Some((revision, _)) if beginning.revision >= *revision => self.publish(),
+            _ => self.unsure = None,
+        }
+    }
+}

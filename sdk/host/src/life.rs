@@ -1,0 +1,250 @@
+//! The life of one process of a module after the other: it is started, is ready, and ends, and is followed by another one,
+//! unless that happens too often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{LogLevel, code};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+use crate::connection::{Connection, Request};
+use crate::guard::Guard;
+use crate::instance::{Instance, StartError, describe};
+use crate::managed::Managed;
+use crate::restarts::Restarts;
+use crate::services::Backends;
+use crate::settings::Settings;
+use crate::slot::{Health, Slot, Wanted};
+use crate::status::State;
+use crate::{CallError, Restart};
+
+/// What the life of a process needs.
+pub(crate) struct Life {
+    pub(crate) managed: Arc<Managed>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) backends: Backends,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) guard: Option<Guard>,
+    /// Which group of modules is started.
+    pub(crate) turn: watch::Receiver<usize>,
+}
+
+/// How a process came to its end.
+enum End {
+    /// By itself, or since it was ended for what it did. Those who wait for it are told when it is known what becomes of it.
+    Failed { reason: String, last_lines: Vec<String>, ended: Option<Box<Instance>> },
+    /// As was wanted.
+    Wanted,
+}
+
+impl Life {
+    /// Runs until the host ends; begins when it is this group's turn. The first attempt's result goes to `first`.
+    pub(crate) async fn run(self, group: usize, first: oneshot::Sender<Result<(), StartError>>) {
+        let Self { managed, slot, settings, .. } = &self;
+        let mut first = Some(first);
+        let mut wanted = slot.wanted.subscribe();
+        let mut turn = self.turn.clone();
+        tokio::select! {
+            // Its sender is gone when all of them have had their turn.
+            _ = turn.wait_for(|turn| *turn >= group) => {}
+            _ = wanted.wait_for(|wanted| !wanted.runs) => {}
+        }
+        let mut restarts = Restarts::new(settings.restart.clone());
+        loop {
+            let now = *wanted.borrow_and_update();
+            if !now.runs {
+                slot.set(State::Stopped, |status| status.pid = None);
+                // Nobody is to wait for it.
+                drop(first.take());
+                managed.given_up();
+                // Ends with the slot.
+                if wanted.wait_for(|wanted| wanted.runs).await.is_err() {
+                    return;
+                }
+                restarts.forget();
+                continue;
+            }
+            slot.set(State::Starting, |status| {
+                status.pid = None;
+                status.round = now.round;
+                status.end_reason = None;
+            });
+            let started = tokio::select! {
+                started = self.start() => started,
+                // What was begun is ended.
+                _ = wanted.wait_for(|wanted| *wanted != now) => continue,
+            };
+            let end = match started {
+                Ok(instance) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
+                    let since = Instant::now();
+                    let end = self.watch(instance, &mut wanted, now).await;
+                    restarts.was_ready_for(since.elapsed());
+                    end
+                }
+                Err(error) => {
+                    let (reason, last_lines) = (error.kind().to_string(), error.last_lines().to_vec());
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Err(error));
+                    }
+                    End::Failed { reason, last_lines, ended: None }
+                }
+            };
+            let End::Failed { reason, last_lines, ended } = end else { continue };
+            let next = restarts.next();
+            let failed = if next.is_some() { State::Backoff } else { State::Failed };
+            slot.set(failed, |status| {
+                status.pid = None;
+                status.restarts += u64::from(next.is_some());
+                status.reason = Some(reason.clone());
+                status.last_lines.clone_from(&last_lines);
+            });
+            // Now that it is known what becomes of it, those who wait for it are told.
+            if let Some(mut ended) = ended {
+                ended.connection().close(&reason);
+                ended.output().await;
+                slot.set(failed, |status| status.last_lines = ended.tail());
+            }
+            let last_lines = match &slot.lock().last_lines[..] {
+                [] => String::new(),
+                lines => format!("; its last lines were:\n{}", lines.join("\n")),
+            };
+            let Some(pause) = next else {
+                managed.given_up();
+                let Restart { intensity, window, .. } = &settings.restart;
+                let given_up = match intensity {
+                    0 => String::new(),
+                    _ => format!(
+                        "; it has failed, after {intensity} restarts within {}, and is not started again (see why, then: \
+                         ixt restart {})",
+                        humantime::format_duration(*window),
+                        managed.name(),
+                    ),
+                };
+                self.backends.logs.host(LogLevel::Error, slot.id(), format!("{reason}{given_up}{last_lines}"));
+                if wanted.wait_for(|wanted| *wanted != now).await.is_err() {
+                    return;
+                }
+                restarts.forget();
+                continue;
+            };
+            let message = format!("{reason}; it is started again in {} ms{last_lines}", pause.as_millis());
+            self.backends.logs.host(LogLevel::Error, slot.id(), message);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = wanted.wait_for(|wanted| *wanted != now) => {}
+            }
+        }
+    }
+
+    async fn start(&self) -> Result<Instance, StartError> {
+        let started = |pid| self.slot.set(State::Starting, |status| status.pid = pid);
+        Instance::start(&self.managed, self.slot.id(), &self.backends, &self.settings, self.guard.clone(), started)
+            .await
+    }
+
+    /// The time in which the process is ready.
+    async fn watch(&self, mut instance: Instance, wanted: &mut watch::Receiver<Wanted>, now: Wanted) -> End {
+        let Self { managed, slot, settings, backends, .. } = self;
+        let connection = Arc::clone(instance.connection());
+        // First this: whoever sees that it is ready may call it.
+        managed.add(&connection);
+        slot.set(State::Ready, |status| {
+            status.connection = Some(connection.number());
+            status.health = None;
+        });
+        backends.logs.host(LogLevel::Info, slot.id(), format!("is ready (pid {})", instance.pid().unwrap_or_default()));
+        let end = tokio::select! {
+            biased;
+            _ = wanted.wait_for(|wanted| *wanted != now) => None,
+            // Either of both: a process may close its connection and live on, or leave it to a child.
+            () = connection.closed() => Some(None),
+            () = instance.wait() => Some(None),
+            unwell = self.check_health(&connection) => Some(Some(unwell)),
+        };
+        managed.remove(&connection);
+        connection.stop();
+        let Some(unwell) = end else {
+            slot.set(State::Stopping, |_| {});
+            match instance.shutdown(settings).await {
+                Ok(()) => backends.logs.host(LogLevel::Info, slot.id(), "has ended"),
+                Err(error) => {
+                    backends.logs.host(LogLevel::Warn, slot.id(), error.to_string());
+                    slot.set(State::Stopping, |status| status.end_reason = Some(error.to_string()));
+                }
+            }
+            return End::Wanted;
+        };
+        let reason = match unwell {
+            Some(unwell) => {
+                instance.end(Duration::ZERO, settings).await;
+                unwell
+            }
+            None => {
+                let end_reason = connection.end_reason();
+                let patience = if end_reason.is_some() { Duration::ZERO } else { settings.exit_grace };
+                let status = instance.end(patience, settings).await;
+                // What it has said before it ended is in the socket, and counts. A child may hold that open.
+                let _ = timeout(settings.exit_grace, connection.closed()).await;
+                let hung_up = || "it has closed its connection, and was ended".to_owned();
+                end_reason.unwrap_or_else(|| status.map_or_else(hung_up, describe))
+            }
+        };
+        End::Failed { reason, last_lines: Vec::new(), ended: Some(Box::new(instance)) }
+    }
+
+    /// Asks again and again how the process is. Ends when it is to be ended, with the reason.
+    async fn check_health(&self, connection: &Arc<Connection>) -> String {
+        #[derive(Deserialize)]
+        struct Data {
+            healthy: bool,
+        }
+        let Settings { health_interval, health_timeout, health_failures, .. } = *self.settings;
+        let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0;
+        loop {
+            ticks.tick().await;
+            let (healthy, data, complaint) = if connection.is_busy() {
+                // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
+                match connection.is_late() {
+                    Some(late) if late >= health_timeout => {
+                        let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
+                        (false, Value::Null, format!("it still handles a request whose time was over {late} ago"))
+                    }
+                    _ => continue,
+                }
+            } else {
+                match connection.ask(Request::HealthCheck, health_timeout).await {
+                    Ok(data) => {
+                        let healthy = serde_json::from_str(data.get()).map(|Data { healthy }| healthy);
+                        let complaint = match healthy {
+                            Ok(_) => format!("it says that it is not healthy: {data}"),
+                            Err(_) => format!("its health check has no `healthy`: {data}"),
+                        };
+                        (healthy.unwrap_or_default(), serde_json::from_str(data.get()).unwrap_or_default(), complaint)
+                    }
+                    Err(CallError::Gone { .. }) => std::future::pending().await,
+                    Err(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+                        let after = humantime::format_duration(health_timeout);
+                        (false, Value::Null, format!("it has not answered a health check within {after}"))
+                    }
+                    Err(error) => (false, Value::Null, format!("its health check failed: {error}")),
+                }
+            };
+            self.slot.lock().health = Some(Health { healthy, data });
+            failures = if healthy { 0 } else { failures + 1 };
+            if failures >= health_failures {
+                return format!("it was ended: {complaint} ({failures} times in a row)");
+            }
+            if !healthy {
+                self.backends.logs.host(LogLevel::Warn, self.slot.id(), complaint);
+            }
+        }
+    }
+}

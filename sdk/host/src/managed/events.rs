@@ -1,0 +1,184 @@
+//! The events that wait for a module. Each is given to one of its processes, so many at once; one that is slow holds up nobody,
+//! and loses those that come when too many wait.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use ixt_protocol::LogLevel;
+use tokio::time::Instant;
+
+use super::{MAX_WAITING_BYTES, Managed, Picked, lock};
+use crate::bus::{Answer, Cause, Message, ReplyTo};
+use crate::connection::{Connection, Request};
+
+/// So many events wait for a module; more are dropped.
+const MAX_EVENTS: usize = 1024;
+/// So many events a process has at once.
+const EVENTS_AT_ONCE: usize = 64;
+
+#[derive(Default)]
+pub(super) struct EventQueue {
+    pub(super) waiting: VecDeque<Message<'static>>,
+    /// What they carry.
+    bytes: usize,
+    /// How many the module has.
+    taken: usize,
+    pub(super) dropped: u64,
+    /// How many of those were told.
+    told: u64,
+    /// Somebody gives out events, and is to look again when done.
+    pumping: bool,
+    again: bool,
+    /// Somebody waits until the module has read what it was sent.
+    waits_for_room: bool,
+}
+
+impl EventQueue {
+    fn push_front(&mut self, message: Message<'static>) {
+        self.bytes += message.bytes();
+        self.waiting.push_front(message);
+    }
+
+    fn push_back(&mut self, message: Message<'static>) {
+        self.bytes += message.bytes();
+        self.waiting.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message<'static>> {
+        let message = self.waiting.pop_front()?;
+        self.bytes -= message.bytes();
+        Some(message)
+    }
+
+    pub(super) fn clear(&mut self) -> usize {
+        self.bytes = 0;
+        let waiting = std::mem::take(&mut self.waiting).len();
+        self.dropped += waiting as u64;
+        waiting
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_EVENTS || self.bytes >= MAX_WAITING_BYTES
+    }
+}
+
+impl Managed {
+    pub(super) fn take_event(&self, message: &Message<'_>) {
+        let complaint = {
+            let mut queue = lock(&self.queue);
+            if !queue.is_full() && !self.slots.iter().all(|slot| slot.state().is_final()) {
+                // Nobody waits for an event: it is the beginning of what comes of it.
+                let parent = message.cause.as_ref();
+                let cause = parent.map(|cause| Arc::new(Cause { parent: None, depth: 0, ..Cause::clone(cause) }));
+                let deadline = Instant::now().checked_add(self.call_timeout);
+                queue.push_back(Message { deadline, cause, ..message.borrowed().into_owned() });
+                None
+            } else {
+                queue.dropped += 1;
+                // The first is told at once, and then ever fewer of them.
+                let told = queue.dropped >= (queue.told * 10).max(1);
+                told.then(|| {
+                    queue.told = queue.dropped;
+                    let (topic, dropped) = (&message.topic, queue.dropped);
+                    format!("takes its events too slowly: `{topic}` was dropped, as were {dropped} events so far")
+                })
+            }
+        };
+        if let Some(complaint) = complaint {
+            self.logs.host(LogLevel::Warn, &self.source, complaint);
+        }
+        self.pump();
+    }
+
+    /// Gives out events as long as there is somebody who takes them. Whoever answers one may be within this: then the one who
+    /// is at it looks again.
+    pub(super) fn pump(&self) {
+        {
+            let mut queue = lock(&self.queue);
+            queue.again = true;
+            if std::mem::replace(&mut queue.pumping, true) {
+                return;
+            }
+        }
+        loop {
+            lock(&self.queue).again = false;
+            while self.give_one() {}
+            let mut queue = lock(&self.queue);
+            if !queue.again {
+                queue.pumping = false;
+                return;
+            }
+        }
+    }
+
+    /// False if there is no event, or nobody who takes one now.
+    fn give_one(&self) -> bool {
+        let Picked::Ready(connection) = self.pick(None) else { return false };
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).len();
+        let most = if connection.is_sequential() { ready } else { ready * EVENTS_AT_ONCE };
+        let message = {
+            let mut queue = lock(&self.queue);
+            if queue.taken >= most || queue.waiting.is_empty() {
+                return false;
+            }
+            if !connection.has_room() {
+                if !std::mem::replace(&mut queue.waits_for_room, true) {
+                    let this = self.this.clone();
+                    tokio::spawn(async move {
+                        connection.room().await;
+                        let Some(this) = this.upgrade() else { return };
+                        lock(&this.queue).waits_for_room = false;
+                        this.pump();
+                    });
+                }
+                return false;
+            }
+            let Some(message) = queue.pop() else { return false };
+            queue.taken += 1;
+            message
+        };
+        self.give(&connection, message);
+        true
+    }
+
+    fn give(&self, connection: &Arc<Connection>, message: Message<'static>) {
+        let Some(topic) = self.events.get(&*message.topic) else { return };
+        let kept = topic.again.then(|| message.clone());
+        let this = self.this.clone();
+        let name = topic.name().to_owned();
+        let reply = ReplyTo::new(move |answer| {
+            let Some(this) = this.upgrade() else { return };
+            let complaint = {
+                let mut queue = lock(&this.queue);
+                queue.taken -= 1;
+                match (answer, kept) {
+                    (Answer::Success(_), _) => None,
+                    (Answer::Error(error), _) => {
+                        Some(format!("could not handle the event `{name}`: {}: {}", error.code, error.message))
+                    }
+                    (Answer::Lost(reason), Some(message)) => {
+                        // It was first, so it is again.
+                        queue.push_front(message);
+                        Some(format!("the event `{name}` is durable and will be sent again: {reason}"))
+                    }
+                    (Answer::Lost(reason), None) => {
+                        queue.dropped += 1;
+                        Some(format!("the event `{name}` is lost: {reason}"))
+                    }
+                }
+            };
+            if let Some(complaint) = complaint {
+                this.logs.host(LogLevel::Warn, &this.source, complaint);
+            }
+            this.pump();
+        });
+        if let Err(back) = connection.send_message(Request::Event, message, topic, reply) {
+            let (message, reply) = *back;
+            // In this moment it was told to end: another one, or the next, will get it.
+            reply.forget();
+            let mut queue = lock(&self.queue);
+            queue.taken -= 1;
+            queue.push_front(message);
+        }
+    }
+}

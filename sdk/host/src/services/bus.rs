@@ -1,0 +1,126 @@
+//! `message_bus` and `event_bus`: what a module sends to others. The host says who it comes from, and passes on what is left
+//! of the time and the trace of what is being handled.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{CallContext, ErrorBody, Object, Payload, Priority, code};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::bus::{Answer, Message, ReplyTo};
+use crate::connection::Connection;
+use crate::services::{HostServices, Refusal, read_params};
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    /// Absent if it is attached.
+    #[serde(borrow)]
+    payload: Option<Cow<'a, str>>,
+    #[serde(default)]
+    priority: Priority,
+    ttl_ms: Option<u64>,
+}
+
+impl HostServices {
+    pub(crate) fn send(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        params: &Object<'_>,
+        context: &CallContext<'_>,
+    ) -> Refusal {
+        let message = self.message(connection, params, context)?;
+        let manifest = self.module.manifest();
+        let requires = &manifest.requires;
+        if requires.declared && !requires.services.iter().any(|topic| topic.as_str() == message.topic) {
+            let (name, topic) = (&manifest.module.name, &message.topic);
+            let message =
+                format!("`{name}` may not call `{topic}`: it is not in the `[requires] services` of its manifest");
+            return Err((code::PERMISSION_DENIED, message));
+        }
+        let pending = self.backends.bus.call(message, reply_to(connection, id));
+        if let Some(id) = id {
+            connection.waits_for(id, pending);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn publish(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        params: &Object<'_>,
+        context: &CallContext<'_>,
+    ) -> Refusal {
+        let message = Message { deadline: None, ..self.message(connection, params, context)? };
+        let manifest = self.module.manifest();
+        if !manifest.events.iter().any(|event| event.topic.as_str() == message.topic) {
+            let (name, topic) = (&manifest.module.name, &message.topic);
+            let message =
+                format!("`{name}` may not publish `{topic}`: it is not in the `[provides] events` of its manifest");
+            return Err((code::PERMISSION_DENIED, message));
+        }
+        self.backends.bus.publish(message, reply_to(connection, id));
+        Ok(())
+    }
+
+    fn message<'a>(
+        &self,
+        connection: &Connection,
+        params: &'a Object<'_>,
+        context: &CallContext<'_>,
+    ) -> Refusal<Message<'a>> {
+        let Params { topic, payload, priority, ttl_ms } = read_params::<Params<'a>>(params)?;
+        let payload = match (params.attached("payload"), payload) {
+            (Some(attached), _) => Payload::from(attached),
+            (None, Some(text)) => Payload::Base64(text),
+            (None, None) => return Err((code::INVALID_INPUT, "`params.payload`: missing".to_owned())),
+        };
+        let handled = connection.handled(context.parent);
+        let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
+        let inherited = handled.as_ref().and_then(|call| call.deadline);
+        let trace_id = match &handled {
+            Some(call) => Arc::clone(&call.trace_id),
+            None if context.trace_id.is_empty() => new_trace(),
+            None => context.trace_id.as_ref().into(),
+        };
+        Ok(Message {
+            topic,
+            payload,
+            priority,
+            deadline: own.into_iter().chain(inherited).min(),
+            trace_id,
+            source: Arc::clone(self.module.source()),
+            cause: handled.map(|call| call.cause),
+        })
+    }
+}
+
+/// The id of a trace that begins here: 16 bytes, as W3C's trace context has it.
+pub(crate) fn new_trace() -> Arc<str> {
+    format!("{:032x}", fastrand::u128(1..)).into()
+}
+
+/// To the module that asks, unless it is gone.
+fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
+    let connection = Arc::downgrade(connection);
+    ReplyTo::new(move |answer| {
+        if let Some(connection) = connection.upgrade() {
+            connection.end_call(id, response(answer));
+        }
+    })
+}
+
+fn response(answer: Answer<'_>) -> Result<Object<'_>, ErrorBody<'_>> {
+    match answer {
+        Answer::Success(data) => Ok(data),
+        Answer::Error(error) => Err(error),
+        Answer::Lost(reason) => {
+            Err(ErrorBody { code: code::UNAVAILABLE.into(), message: reason.into(), details: None, retryable: true })
+        }
+    }
+}

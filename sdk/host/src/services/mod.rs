@@ -1,0 +1,147 @@
+//! What a module can ask of its host: the message bus, events, the store of keys and values, the log. One file for each; the
+//! module's rights are checked here, and who it is says the host.
+
+mod bus;
+mod kv;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ixt_protocol::{ErrorBody, Log, LogLevel, Object, ServiceRequest, code, read_json};
+use serde::Deserialize;
+
+use crate::bus::Bus;
+use crate::connection::{Connection, Services};
+use crate::kv::KvStore;
+use crate::logs::{Logs, Origin, Record};
+use crate::managed::Managed;
+use crate::process::MAX_LINE_BYTES;
+use crate::trace::Spans;
+
+pub(crate) use bus::new_trace;
+
+/// What the modules of a host share.
+#[derive(Clone)]
+pub(crate) struct Backends {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) kv: Arc<dyn KvStore>,
+    pub(crate) logs: Logs,
+    pub(crate) spans: Spans,
+}
+
+/// The services for one process of a module.
+pub(crate) struct HostServices {
+    backends: Backends,
+    module: Arc<Managed>,
+    instance: Arc<str>,
+    watches: kv::Watches,
+}
+
+impl HostServices {
+    pub(crate) fn new(backends: Backends, module: Arc<Managed>, instance: Arc<str>) -> Self {
+        Self { backends, module, instance, watches: kv::Watches::default() }
+    }
+}
+
+impl Services for HostServices {
+    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>) {
+        if !connection.begin_call(id) {
+            let message = "too many requests of this module wait, or one with this id does";
+            connection.respond(id, Err(error(code::RESOURCE_EXHAUSTED, message, true)));
+            return;
+        }
+        let ServiceRequest { service, method, params, context } = request;
+        let done = match (&*service, &*method) {
+            ("message_bus", "send") => self.send(connection, id, &params, &context),
+            ("event_bus", "publish") => self.publish(connection, id, &params, &context),
+            ("kv_store", method) => self.kv(connection, id, method, &params),
+            ("logging", "log") => self.logging(connection, id, &params, &context.trace_id),
+            _ => Err((code::UNIMPLEMENTED, format!("this host has no `{service}.{method}`"))),
+        };
+        if let Err((code, message)) = done {
+            connection.end_call(id, Err(error(code, &message, false)));
+        }
+    }
+
+    fn log(&self, log: &Log<'_>) {
+        // No line is worth more than all others: what is longer than one of stdout may be is cut.
+        let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
+        let is_cut = log.fields.is_some() && fields.is_none();
+        let cut = if is_cut { " (its fields are too long)" } else { "" };
+        self.backends.logs.write(Record {
+            level: log.level,
+            origin: Origin::Module,
+            trace_id: shorten(&log.trace_id).to_owned(),
+            fields,
+            ..Record::new(&self.instance, format!("{}{cut}", shorten(&log.message)))
+        });
+    }
+
+    fn complain(&self, complaint: &str) {
+        self.backends.logs.host(LogLevel::Warn, &self.instance, complaint);
+    }
+}
+
+impl HostServices {
+    /// `logging.log`, for those who want to hear that it was taken (seeds).
+    fn logging(&self, connection: &Arc<Connection>, id: Option<u64>, params: &Object<'_>, trace_id: &str) -> Refusal {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            level: Level,
+            #[serde(borrow)]
+            message: Cow<'a, str>,
+            #[serde(borrow)]
+            fields: Option<&'a serde_json::value::RawValue>,
+        }
+        let Params { level: Level(level), message, fields } = read_params(params)?;
+        let trace_id = match connection.handled(None) {
+            Some(call) if trace_id.is_empty() => call.trace_id.to_string(),
+            _ => trace_id.to_owned(),
+        };
+        self.log(&Log { level, message, fields, trace_id: trace_id.into() });
+        connection.end_call(id, Ok(crate::bus::empty()));
+        Ok(())
+    }
+}
+
+/// The beginning of a text, if it is longer than a line may be.
+fn shorten(text: &str) -> &str {
+    let mut end = text.len().min(MAX_LINE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A level as people write it.
+struct Level(LogLevel);
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?.to_ascii_lowercase();
+        // The names of Python's and of syslog's levels too.
+        Ok(Self(match name.as_str() {
+            "trace" => LogLevel::Trace,
+            "debug" => LogLevel::Debug,
+            "info" | "notice" => LogLevel::Info,
+            "warn" | "warning" => LogLevel::Warn,
+            "error" | "critical" | "fatal" => LogLevel::Error,
+            _ => {
+                let expected = "expected `trace`, `debug`, `info`, `warn` or `error`";
+                return Err(serde::de::Error::custom(format!("there is no level `{name}`: {expected}")));
+            }
+        }))
+    }
+}
+
+/// Why something is refused: a code and a message.
+type Refusal<T = ()> = Result<T, (&'static str, String)>;
+
+fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
+    read_json(params.json().get().as_bytes())
+        .map_err(|invalid| (code::INVALID_INPUT, invalid.under("params").to_string()))
+}
+
+fn error<'a>(code: &'a str, message: &'a str, retryable: bool) -> ErrorBody<'a> {
+    ErrorBody { code: code.into(), message: message.into(), details: None, retryable }
+}

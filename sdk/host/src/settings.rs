@@ -1,0 +1,90 @@
+//! How a host runs its modules: where the defaults don't fit.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ixt_protocol::DEFAULT_MAX_FRAME_BYTES;
+
+/// How a host runs its modules.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where keys and values are kept; `None`: in memory, and gone with the host.
+    pub data_dir: Option<PathBuf>,
+    /// What happens to a process that ends.
+    pub restart: Restart,
+    /// How long a process has to connect once it was started.
+    pub connect_timeout: Duration,
+    /// How long a module has to answer `init`.
+    pub init_timeout: Duration,
+    /// How often a module is asked how it is.
+    pub health_interval: Duration,
+    /// How long it has to answer that.
+    pub health_timeout: Duration,
+    /// After so many health checks in a row that failed it is restarted.
+    pub health_failures: u32,
+    /// How long a call of a module by another waits, and an event is handled, where neither the caller nor the manifest says.
+    pub call_timeout: Duration,
+    /// How long a module has to finish what it has begun, when it is shut down.
+    pub shutdown_grace: Duration,
+    /// How long a process has to end after that, and again after SIGTERM, before SIGKILL.
+    pub exit_grace: Duration,
+    /// The largest frame on the wire.
+    pub max_frame_bytes: usize,
+}
+
+/// What happens to a process that ends, be it that it could not be started, or was ended because it hangs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restart {
+    /// After so many restarts within [`Restart::window`] the process has failed, and is not started again. With 0 it is not
+    /// restarted at all.
+    pub intensity: u32,
+    /// See [`Restart::intensity`].
+    pub window: Duration,
+    /// How long is waited before the first restart; each next one waits twice as long, give or take what keeps many
+    /// modules from starting at once.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub max_backoff: Duration,
+    /// A process that has been ready for so long is one that runs well: the next restart waits as the first did.
+    pub stable_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            restart: Restart::default(),
+            connect_timeout: Duration::from_secs(10),
+            init_timeout: Duration::from_secs(60),
+            health_interval: Duration::from_secs(10),
+            health_timeout: Duration::from_secs(5),
+            health_failures: 3,
+            call_timeout: Duration::from_secs(300),
+            shutdown_grace: Duration::from_secs(5),
+            exit_grace: Duration::from_secs(2),
+            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+        }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            intensity: 5,
+            window: Duration::from_secs(60),
+            backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(30),
+            stable_after: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Restart {
+    /// Nothing is restarted.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { intensity: 0, ..Self::default() }
+    }
+}

@@ -1,0 +1,443 @@
+//! `ixt run`, and the commands that talk to what it runs, as their user sees them.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ixt_tests::{build, is_running, target_dir, workspace};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// `ixt run`, whose control socket and data are in a directory of its own.
+struct Running {
+    dir: tempfile::TempDir,
+    ixt: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    notes: Lines<BufReader<ChildStderr>>,
+}
+
+/// A directory with a module for each of these: an actor, and what its manifest says.
+fn modules(modules: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let actor = build("actor");
+    for (name, rest) in modules {
+        let module = dir.path().join("modules").join(name);
+        fs::create_dir_all(&module).unwrap();
+        let manifest = format!(
+            "schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n\
+             [artifacts.process]\npath = '{}'\n{rest}\n",
+            actor.display(),
+        );
+        fs::write(module.join("manifest.toml"), manifest).unwrap();
+    }
+    dir
+}
+
+fn ixt(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(build("ixt"));
+    command.args(args).current_dir(workspace()).env("IXT_HOST", dir.join("host/h"));
+    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_dir()).env("IXT_TEST_MARK", mark(dir));
+    command
+}
+
+/// In the environment of a host and of all that it starts.
+fn mark(dir: &Path) -> String {
+    format!("mark-{}", dir.file_name().unwrap().to_str().unwrap())
+}
+
+impl Running {
+    fn start(dir: tempfile::TempDir, args: &[&str]) -> Self {
+        let modules = dir.path().join("modules");
+        let mut all = vec!["run", modules.to_str().unwrap()];
+        all.extend(args);
+        if !args.contains(&"--data-dir") {
+            all.push("--ephemeral");
+        }
+        Self::spawn(dir, |dir| ixt(dir, &all))
+    }
+
+    fn spawn(dir: tempfile::TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
+        let mut ixt = command(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let notes = BufReader::new(ixt.stderr.take().unwrap()).lines();
+        let log = BufReader::new(ixt.stdout.take().unwrap()).lines();
+        Self { dir, ixt, log, notes }
+    }
+
+    /// Waits for a line of the log.
+    fn logged(&mut self, text: &str) -> Value {
+        loop {
+            let line = self.log.next().unwrap_or_else(|| panic!("the log has no `{text}`")).unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"].as_str().unwrap_or_default().contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        ixt(self.dir.path(), args).output().unwrap()
+    }
+
+    /// What a command prints that succeeds.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The status and what a command says that fails.
+    fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        assert!(output.stdout.is_empty(), "{args:?} prints {}", String::from_utf8_lossy(&output.stdout));
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Ends it, and returns its status.
+    fn stop(&mut self) -> i32 {
+        self.ok(&["stop"]);
+        // What it still has to say does not fill its pipe.
+        let rest = self.log.by_ref().count();
+        assert!(rest > 0);
+        self.ixt.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After `stop` there is nothing to kill.
+        let _ = self.ixt.kill();
+        let _ = self.ixt.wait();
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+const A: &str = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]";
+const B: &str = "[provides]\nservices = [\"b\"]\n[requires]\nevents = [\"e\"]";
+
+#[test]
+fn a_running_host_is_called_shown_and_stopped() {
+    let mut running = Running::start(modules(&[("a", A), ("b", B)]), &["--instances", "b=2"]);
+    for _ in 0..3 {
+        running.logged("is ready");
+    }
+    let script = json!({ "do": "call", "topic": "b", "with": { "do": "tell" } }).to_string();
+    let told = json(&running.ok(&["call", "a", &script]));
+    assert_eq!(told["data"]["context"]["source_module"], "a:1.0.0");
+    assert_eq!(
+        running.fails(&["call", "a", r#"{"do":"fail","code":"NO"}"#]),
+        (1, "error: NO: as told\n  details: {\"why\":\"told\"}\n".to_owned())
+    );
+    assert_eq!(running.fails(&["call", "x"]), (1, "error: NOT_FOUND: no module here provides `x`\n".to_owned()));
+    let (status, error) = running.fails(&["call", "a", r#"{"do":"nothing"}"#, "--ttl", "50ms"]);
+    assert_eq!(
+        (status, error.as_str()),
+        (1, "error: DEADLINE_EXCEEDED: the time for `a` is over, and a:1.0.0/instance-001 has not answered\n")
+    );
+    running.ok(&["publish", "e", r#"{"event":1}"#]);
+
+    let status = json(&running.ok(&["ps", "--json"]));
+    let instances: Vec<_> = status["modules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|module| module["instances"].as_array().unwrap())
+        .collect();
+    assert_eq!(instances.len(), 3);
+    assert!(instances.iter().all(|instance| instance["state"] == "ready" && instance["restarts"] == 0), "{status}");
+    let table = running.ok(&["ps"]);
+    assert!(table.contains("b:1.0.0/instance-002  ready"), "{table}");
+
+    running.ok(&["restart", "a"]);
+    running.ok(&["stop", "b"]);
+    assert_eq!(running.fails(&["call", "b"]), (1, "error: UNAVAILABLE: `b` is stopped\n".to_owned()));
+    assert_eq!(
+        running.fails(&["restart", "c"]).1,
+        "error: NOT_FOUND: there is no module `c` here; there are: `a`, `b`\n"
+    );
+    running.ok(&["restart", "b"]);
+    running.ok(&["call", "b"]);
+    let logs = running.ok(&["logs", "a", "-n", "2", "--json"]);
+    let messages: Vec<_> = logs
+        .lines()
+        .map(|line| json(line)["message"].as_str().unwrap().split(" (").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(messages, ["has ended", "is ready"], "{logs}");
+    // With fields, for people and for programs.
+    let waits = r#"{"do":"wait","for":"nothing"}"#;
+    assert_eq!(running.fails(&["call", "a", waits, "--ttl", "50ms"]).0, 1);
+    let line = running.ok(&["logs", "a", "-n", "1"]);
+    assert!(line.contains("INFO  a              waits for nothing pid="), "{line}");
+    let line = json(&running.ok(&["logs", "a", "-n", "1", "--json"]));
+    assert!(line["fields"]["pid"].is_u64(), "{line}");
+    let dir = running.dir.path().to_owned();
+    assert_eq!(running.stop(), 0);
+    let gone = ixt(&dir, &["ps"]).output().unwrap();
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&gone.stderr).starts_with("error: no host is running at "), "{gone:?}");
+}
+
+#[test]
+fn keys_and_values_are_shown_changed_and_kept() {
+    let dir = modules(&[("a", A)]);
+    let data = dir.path().join("data");
+    let args = ["--data-dir", data.to_str().unwrap()];
+    let mut running = Running::start(dir, &args);
+    running.logged("is ready");
+    assert_eq!(running.fails(&["kv", "get", "a", "k"]), (1, "error: `a` has no key `k`\n".to_owned()));
+    let mut watch = ixt(running.dir.path(), &["kv", "watch", "a", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut changes = BufReader::new(watch.stdout.take().unwrap()).lines();
+    // It watches when it says so, which only programs see; the first change that it tells is late enough.
+    let script = |value: &str| {
+        json!({ "do": "ask", "service": "kv_store", "method": "set",
+            "params": { "key": "k", "value": ixt_tests::base64(value.as_bytes()) } })
+        .to_string()
+    };
+    let patience = Instant::now() + Duration::from_secs(60);
+    let told = std::thread::scope(|scope| {
+        let first = scope.spawn(|| changes.next().unwrap().unwrap());
+        while !first.is_finished() {
+            running.ok(&["call", "a", &script("hello")]);
+            assert!(Instant::now() < patience, "no change is told");
+        }
+        first.join().unwrap()
+    });
+    assert_eq!(json(&told)["key"], "k");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert_eq!(running.ok(&["kv", "get", "a", "k"]), "hello");
+    running.ok(&["kv", "set", "a", "n/1", "--", "-5"]);
+    let revision = json(&running.ok(&["kv", "set", "a", "n/2", "two", "--json"]))["revision"].as_u64().unwrap();
+    let (status, error) = running.fails(&["kv", "set", "a", "n/2", "x", "--expected-revision", "1"]);
+    assert_eq!(status, 1);
+    assert!(error.starts_with("error: ABORTED: ") && error.contains(&revision.to_string()), "{error}");
+    assert_eq!(running.ok(&["kv", "list", "a", "n/"]), "n/1\nn/2\n");
+    running.ok(&["kv", "delete", "a", "n/1"]);
+    assert_eq!(running.fails(&["kv", "delete", "a", "n/1"]).0, 1);
+    assert_eq!(
+        running.fails(&["kv", "list", "x"]).1,
+        "error: NOT_FOUND: there is no module `x` here; there are: `a`\n"
+    );
+
+    // Another host can't have them.
+    let other = modules(&[("a", A)]);
+    let mut all = vec!["run", other.path().to_str().unwrap()];
+    let modules = other.path().join("modules");
+    all[1] = modules.to_str().unwrap();
+    all.extend(args);
+    let refused = ixt(other.path(), &all).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains(&format!("the data directory {} is in use by another host", data.display())), "{error}");
+
+    // kill -9, and there they are.
+    kill_process(Pid::from_child(&running.ixt), Signal::KILL).unwrap();
+    running.ixt.wait().unwrap();
+    let dir = std::mem::replace(&mut running.dir, tempfile::tempdir().unwrap());
+    let mut again = Running::start(dir, &args);
+    again.logged("is ready");
+    assert_eq!(again.ok(&["kv", "get", "a", "n/2"]), "two");
+    assert_eq!(again.stop(), 0);
+}
+
+#[test]
+fn a_data_directory_that_can_not_be_written_to_is_an_error_with_its_name() {
+    let dir = modules(&[("a", A)]);
+    let modules = dir.path().join("modules");
+    // Not even root can write there.
+    let output = ixt(dir.path(), &["run", modules.to_str().unwrap(), "--data-dir", "/proc/ixt-data"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("/proc/ixt-data"), "{error}");
+}
+
+#[test]
+fn a_disk_that_is_full_fails_the_write_and_nothing_else() {
+    let dir = modules(&[("a", A)]);
+    let data = dir.path().join("data");
+    let modules = dir.path().join("modules");
+    let mut running = Running::spawn(dir, |dir| {
+        let ixt = ixt(dir, &[]);
+        let mut command = Command::new("/bin/sh");
+        // A process that writes more than it may is ended, unless it ignores that signal: then the write fails.
+        command.args(["-c", "trap '' 25; exec \"$0\" \"$@\""]).arg(ixt.get_program()).arg("run").arg(modules);
+        command.arg("--data-dir").arg(&data).envs(ixt.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    });
+    running.logged("is ready");
+    running.ok(&["kv", "set", "a", "small", "1"]);
+    // No file may grow any more: to the process that is a full disk.
+    let host = Pid::from_child(&running.ixt);
+    let size = fs::metadata(data.join("kv.redb")).unwrap().len();
+    let limit = |size| rustix::process::Rlimit { current: size, maximum: None };
+    rustix::process::prlimit(Some(host), rustix::process::Resource::Fsize, limit(Some(size))).unwrap();
+    let large = running.dir.path().join("large");
+    fs::write(&large, vec![7; 4 * 1024 * 1024]).unwrap();
+    let from = format!("@{}", large.display());
+    let (status, error) = running.fails(&["kv", "set", "a", "large", "--data", &from]);
+    assert_eq!(status, 1);
+    assert!(error.starts_with("error: UNAVAILABLE: ") && error.contains("File too large"), "{error}");
+    assert_eq!(running.ok(&["kv", "get", "a", "small"]), "1", "what is there can be read");
+    rustix::process::prlimit(Some(host), rustix::process::Resource::Fsize, limit(None)).unwrap();
+    running.ok(&["kv", "set", "a", "large", "--data", &from]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn when_the_host_is_killed_its_modules_end_those_that_hang_too() {
+    let file = "[shutdown]\ngrace = \"200ms\"\nexit_grace = \"200ms\"\n";
+    let dir = modules(&[("a", A), ("b", B)]);
+    let config = dir.path().join("host.toml");
+    fs::write(&config, file).unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
+    running.logged("is ready");
+    running.logged("is ready");
+    // It sees nothing of the end of its host.
+    running.ok(&["call", "a", r#"{"do":"deaf"}"#]);
+    let mark = format!("IXT_TEST_MARK={}", mark(running.dir.path()));
+    kill_process(Pid::from_child(&running.ixt), Signal::KILL).unwrap();
+    running.ixt.wait().unwrap();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while is_running(&mark) {
+        assert!(Instant::now() < patience, "a module outlives its host");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn interrupted_it_ends_its_modules_and_leaves_nothing() {
+    let mut running = Running::start(modules(&[("a", A)]), &[]);
+    running.logged("is ready");
+    let mark = format!("IXT_TEST_MARK={}", mark(running.dir.path()));
+    assert!(is_running(&mark));
+    kill_process(Pid::from_child(&running.ixt), Signal::INT).unwrap();
+    running.logged("has ended");
+    assert_eq!(running.ixt.wait().unwrap().code(), Some(0));
+    assert!(!is_running(&mark));
+    assert!(!running.dir.path().join("host/h").exists(), "nor its socket");
+}
+
+#[test]
+fn the_configuration_is_checked_before_anything_is_started() {
+    let dir = modules(&[(
+        "a",
+        "[config]\nlimit = { type = \"integer\" }\ntoken = { type = \"string\", default = \"t\", secret = true }",
+    )]);
+    let modules = dir.path().join("modules");
+    let modules = modules.to_str().unwrap();
+    let config = dir.path().join("host.toml");
+    let path = config.to_str().unwrap();
+    let fails = |args: &[&str]| {
+        let output = ixt(dir.path(), &[&["run", modules, "--ephemeral"], args].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(fails(&[]), "error: the module `a`: no value for the config key `limit`, which has no default\n");
+    assert_eq!(
+        fails(&["--set", "a.limit=s3cret"]),
+        "error: the module `a`: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
+    );
+    assert_eq!(
+        fails(&["--set", "b.limit=1"]),
+        "error: there is no module `b`, of which --set says something; there are: a\n"
+    );
+    fs::write(&config, "[modules.a]\ninstance = 2\n").unwrap();
+    let error = fails(&["--config", path]);
+    assert!(
+        error.contains("host.toml is wrong") && error.contains("line 2") && error.contains("unknown field `instance`"),
+        "{error}"
+    );
+    fs::write(&config, "[modules.a.config]\nlimit = \"five\"\n").unwrap();
+    assert_eq!(
+        fails(&["--config", path]),
+        "error: the module `a`: the configuration file: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
+    );
+    fs::write(&config, "[modules.a.config]\nlimit = 5\n[modules.a.config_from]\ntoken = \"env:IXT_NO_SUCH\"\n")
+        .unwrap();
+    let error = fails(&["--config", path]);
+    assert!(
+        error.contains("the environment variable `IXT_NO_SUCH`, for the config key `token`, is not set"),
+        "{error}"
+    );
+    let output = ixt(dir.path(), &["run", dir.path().to_str().unwrap()]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("is no module, and none of its children is one"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_examples_work_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::spawn(dir, |dir| ixt(dir, &["run", "examples", "--ephemeral"]));
+    for _ in 0..4 {
+        running.logged("is ready");
+    }
+    let sent = json(&running.ok(&["call", "notifications.send", r#"{ "user_id": 1, "message": "Hello!" }"#]));
+    let receipt = sent["receipt"].as_str().unwrap();
+    assert_eq!(running.ok(&["kv", "list", "mail"]), format!("outbox/{receipt}\n"));
+    let mail = json(&running.ok(&["kv", "get", "mail", &format!("outbox/{receipt}")]));
+    assert_eq!(mail, json!({ "to": "user-1@example.org", "text": "Hello!" }));
+    assert_eq!(running.ok(&["call", "notifications.count", r#"{ "user_id": 1 }"#]), "{\"count\":1}\n");
+    let (mail, notifications) = (running.logged("is on its way"), running.logged("sent"));
+    assert_eq!(mail["trace_id"], notifications["trace_id"], "what was logged for one call has one trace");
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn one_default_place_holds_one_host() {
+    let mut running = Running::start(modules(&[("a", A)]), &[]);
+    running.logged("is ready");
+    let socket = running.dir.path().join("host/h");
+    let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777;
+    assert_eq!((mode(&socket), mode(socket.parent().unwrap())), (0o600, 0o700));
+    let modules = running.dir.path().join("modules");
+    let (status, error) = running.fails(&["run", modules.to_str().unwrap(), "--ephemeral"]);
+    assert_eq!(status, 2);
+    assert!(error.starts_with(&format!("error: a host is running already, at {}: ", socket.display())), "{error}");
+    running.ok(&["call", "a"]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn the_log_is_written_to_files_and_metrics_are_served() {
+    let dir = modules(&[("a", A)]);
+    let logs = dir.path().join("logs");
+    let mut running = Running::start(dir, &["--log-dir", logs.to_str().unwrap(), "--metrics", "127.0.0.1:0"]);
+    running.logged("is ready");
+    running.ok(&["call", "a", r#"{"do":"print","text":"ERROR no disk"}"#]);
+    let line = running.logged("no disk");
+    assert_eq!(
+        (&line["level"], &line["origin"], &line["module"]),
+        (&json!("error"), &json!("stdout"), &json!("a:1.0.0/instance-001"))
+    );
+    let at = running.notes.find_map(|line| line.unwrap().strip_prefix("* metrics are at http://").map(str::to_owned));
+    let at = at.unwrap();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(at.strip_suffix("/metrics").unwrap()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let metrics = get("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+    for line in [
+        "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n",
+        "\nixt_instance_ready{module=\"a\",instance=\"a:1.0.0/instance-001\"} 1\n",
+        "\nixt_calls_total{module=\"a\",topic=\"a\"} 1\n",
+        "\nixt_call_duration_seconds_count{module=\"a\",topic=\"a\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line:?} is not in {metrics}");
+    }
+    assert!(get("/").starts_with("HTTP/1.1 404 "));
+    assert_eq!(running.stop(), 0);
+    let files: Vec<_> = fs::read_dir(&logs).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    assert!(fs::read_to_string(&files[0]).unwrap().contains("no disk"));
+}

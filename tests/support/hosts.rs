@@ -1,0 +1,258 @@
+//! Hosts for tests, with modules that do what they are asked to: see `tests/actor`.
+
+use std::fs;
+use std::time::Duration;
+
+use ixt_host::logs::{Follower, Line};
+use ixt_host::{CallError, CallOptions, Config, Host, HostBuilder, Module, Program, Restart, Settings};
+use serde_json::Value;
+
+use crate::{build, workspace};
+
+/// A host that is about to be.
+pub struct Hosts {
+    dir: tempfile::TempDir,
+    /// How it runs its modules: nothing is restarted, unless that is changed.
+    pub settings: Settings,
+    modules: Vec<Planned>,
+}
+
+struct Planned {
+    module: Module,
+    program: Program,
+    config: Vec<(String, String)>,
+    instances: u32,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hosts {
+    /// Without modules.
+    ///
+    /// # Panics
+    ///
+    /// If there is no place for its files.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut settings = Settings::default();
+        settings.restart = Restart::never();
+        Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new() }
+    }
+
+    /// What ends is started again, at once and so often within a long time.
+    #[must_use]
+    pub fn restarting(mut self, intensity: u32) -> Self {
+        let mut restart = Restart::default();
+        restart.intensity = intensity;
+        restart.window = Duration::from_secs(3600);
+        restart.backoff = Duration::from_millis(1);
+        restart.max_backoff = Duration::from_millis(10);
+        self.settings.restart = restart;
+        self
+    }
+
+    /// An actor. `rest` is what its manifest says beside its name.
+    ///
+    /// # Panics
+    ///
+    /// If the manifest is wrong.
+    #[must_use]
+    pub fn actor(self, name: &str, rest: &str) -> Self {
+        self.actors(name, rest, 1)
+    }
+
+    /// Several processes of it.
+    ///
+    /// # Panics
+    ///
+    /// If the manifest is wrong.
+    #[must_use]
+    pub fn actors(self, name: &str, rest: &str, instances: u32) -> Self {
+        self.program(name, rest, instances, Program::new(build("actor")))
+    }
+
+    /// A module of any program.
+    ///
+    /// # Panics
+    ///
+    /// If the manifest is wrong.
+    #[must_use]
+    pub fn program(mut self, name: &str, rest: &str, instances: u32, program: Program) -> Self {
+        let dir = self.dir.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        let manifest = format!("schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n{rest}\n");
+        fs::write(dir.join("manifest.toml"), manifest).unwrap();
+        let module = Module::open(dir).unwrap_or_else(|report| panic!("{report}"));
+        self.modules.push(Planned { module, program, config: Vec::new(), instances });
+        self
+    }
+
+    /// A module of this workspace.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn module(mut self, path: &str, program: Program, settings: &[(&str, &str)]) -> Self {
+        let module = Module::open(workspace().join(path)).unwrap_or_else(|report| panic!("{report}"));
+        let config = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.modules.push(Planned { module, program, config, instances: 1 });
+        self
+    }
+
+    /// A module of this workspace that says itself what is to be started.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or it does not say.
+    pub async fn artifact(self, path: &str) -> Self {
+        let module = Module::open(workspace().join(path)).unwrap_or_else(|report| panic!("{report}"));
+        let program = module.program().await.unwrap();
+        self.module(path, program, &[])
+    }
+
+    /// Ready to be started.
+    ///
+    /// # Panics
+    ///
+    /// If a module is wrong.
+    #[must_use]
+    pub fn builder(&self) -> HostBuilder {
+        let mut builder = Host::builder(self.settings.clone());
+        for Planned { module, program, config: set, instances } in &self.modules {
+            let mut config = Config::of(module.manifest());
+            for (key, value) in set {
+                config.set_text(key, value).unwrap();
+            }
+            builder.module(module.clone(), program.clone(), &config, *instances).unwrap();
+        }
+        builder
+    }
+
+    /// Starts it, and waits until all modules are ready.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub async fn start(self) -> Started {
+        let host = self.builder().start().unwrap();
+        let logs = host.logs().follow_all();
+        host.ready().await.unwrap();
+        Started { host, logs, files: self.dir }
+    }
+
+    /// Starts it, whatever becomes of the modules.
+    ///
+    /// # Panics
+    ///
+    /// If the host itself does not start.
+    #[must_use]
+    pub fn begin(self) -> Started {
+        let host = self.builder().start().unwrap();
+        let logs = host.logs().follow_all();
+        Started { host, logs, files: self.dir }
+    }
+}
+
+/// A host that runs.
+pub struct Started {
+    /// The host.
+    pub host: Host,
+    logs: Follower,
+    /// The directory in which each module has one.
+    pub files: tempfile::TempDir,
+}
+
+impl Started {
+    /// Calls a module, with a script for the actor.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call.
+    pub async fn ask(&self, topic: &str, script: Value) -> Result<Value, CallError> {
+        self.ask_with(topic, script, CallOptions::default()).await
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call.
+    ///
+    /// # Panics
+    ///
+    /// If the answer is not JSON.
+    pub async fn ask_with(&self, topic: &str, script: Value, options: CallOptions) -> Result<Value, CallError> {
+        let data = self.host.call(topic, script.to_string().as_bytes(), options).await?;
+        Ok(serde_json::from_str(data.get()).unwrap())
+    }
+
+    /// The answer's error, by its code and message.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    pub async fn error(&self, topic: &str, script: Value) -> (String, String) {
+        match self.ask(topic, script).await {
+            Err(CallError::Replied(reply)) => (reply.code, reply.message),
+            Err(CallError::Gone { reason }) => ("gone".to_owned(), reason),
+            other => panic!("{topic} answers {other:?}"),
+        }
+    }
+
+    /// Waits for a line of the log that contains this, from where the last one was found; returns its module and message.
+    ///
+    /// # Panics
+    ///
+    /// If there is none within a long time.
+    pub async fn logged(&mut self, text: &str) -> (String, String) {
+        let search = async {
+            loop {
+                match self.logs.next().await {
+                    Some(Line::Record(record)) if record.message.contains(text) => {
+                        return (record.module.clone(), record.message.clone());
+                    }
+                    Some(_) => {}
+                    None => panic!("the log has no `{text}`"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), search).await.unwrap_or_else(|_| panic!("no `{text}` is logged"))
+    }
+
+    /// Lines that are there and were not taken yet.
+    pub fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.logs.try_next() {
+            if let Line::Record(record) = line {
+                lines.push(record.message.clone());
+            }
+        }
+        lines
+    }
+
+    /// The rest of the log, of a host that has ended.
+    pub async fn rest(mut self) -> Vec<String> {
+        drop(self.host);
+        let mut lines = Vec::new();
+        while let Some(line) = self.logs.next().await {
+            if let Line::Record(record) = line {
+                lines.push(record.message.clone());
+            }
+        }
+        lines
+    }
+}
+
+/// The real executor, since a paused clock fires every timeout while a process is waited for.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
+}
