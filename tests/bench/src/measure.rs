@@ -21,6 +21,12 @@ pub fn in_turns<const N: usize>(
 /// The times of one contestant, a round each.
 pub struct Times(Vec<Duration>);
 
+impl FromIterator<Duration> for Times {
+    fn from_iter<T: IntoIterator<Item = Duration>>(times: T) -> Self {
+        Self(times.into_iter().collect())
+    }
+}
+
 impl Times {
     /// In milliseconds.
     pub fn median(&self) -> f64 {

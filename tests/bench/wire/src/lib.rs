@@ -137,11 +137,14 @@ impl Peer {
         Ok((windows * (DEPTH / 2)) as f64 / time.as_secs_f64())
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A figure of the process, in kilobytes: `VmRSS`, `VmHWM`.
     pub fn memory(&self, figure: &str) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)).context("no such figure")?;
-        Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
+        memory(self.id(), figure)
     }
 
     /// Closes the connection and waits for the process.
@@ -157,6 +160,13 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A figure of a process, in kilobytes.
+pub fn memory(process: u32, figure: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).context("no such figure")?;
+    Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
 }
 
 /// A request whose payload has this many bytes.

@@ -1,0 +1,37 @@
+//! A module that knows the topics of many, since each of those that run beside each other has one of its own: `echo.00` and
+//! so on send back what they get, `drive.00` and so on call others.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+const TOPICS: usize = 50;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
+    let mut services = Vec::new();
+    let mut methods = String::new();
+    for kind in ["drive", "echo"] {
+        for number in 0..TOPICS {
+            services.push(format!("{kind}.n{number:02}"));
+            methods += &format!(
+                "async fn {kind}_n{number:02}(&self, payload: Payload, ctx: Context) -> Result<Response> {{\n\
+                     {kind}(payload, ctx).await\n\
+                 }}\n"
+            );
+        }
+    }
+    let manifest = format!(
+        "schema_version = \"3.0\"\n[module]\nname = \"member\"\nversion = \"1.0.0\"\n[provides]\nservices = {services:?}\n"
+    );
+    let handler = format!(
+        "impl Handler for Member {{\n\
+             async fn init(_config: Config, _runtime: Runtime) -> Result<Self> {{\nOk(Self)\n}}\n\
+             {methods}\
+         }}\n"
+    );
+    let path = out.join("manifest.toml");
+    fs::write(&path, manifest).unwrap();
+    fs::write(out.join("handler.rs"), handler).unwrap();
+    ixt_build::Builder::new(path).compile().unwrap();
+}
