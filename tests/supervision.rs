@@ -262,7 +262,10 @@ fn one_that_takes_one_request_at_a_time_and_hangs_is_restarted_and_its_queue_ans
         assert_eq!(code, "gone");
         assert_eq!(reason, "a:1.0.0/instance-001 is shutting down, or has ended, and was not asked");
         let (_, message) = started.logged("it was ended").await;
-        assert!(message.starts_with("it was ended: it still handles a request whose time was over "), "{message}");
+        assert!(
+            message.starts_with("it was ended: it still handles a request for which nobody has waited for "),
+            "{message}"
+        );
         started.logged("is ready").await;
         assert_eq!(started.ask("a", json!({ "do": "tell" })).await.unwrap()["handled"], 1);
     });

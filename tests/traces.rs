@@ -66,3 +66,20 @@ fn a_call_through_three_modules_is_one_trace() {
         assert!(a.start_time <= b.start_time && b.end_time <= a.end_time);
     });
 }
+
+#[test]
+fn a_call_that_is_given_up_has_a_span_too() {
+    block_on(async {
+        let spans = Arc::new(Spans::default());
+        let hosts = Hosts::new().actor("a", "[provides]\nservices = [\"a\"]");
+        let mut builder = hosts.builder();
+        builder.spans(Arc::clone(&spans) as _);
+        let host = builder.start().unwrap();
+        host.ready().await.unwrap();
+        let options = CallOptions { ttl: Some(Duration::from_millis(20)), ..CallOptions::default() };
+        host.call("a", br#"{"do":"nothing"}"#, options).await.unwrap_err();
+        let spans = std::mem::take(&mut *spans.0.lock().unwrap());
+        let [span] = &spans[..] else { panic!("{spans:?}") };
+        assert_eq!(attribute(span, "error.type").as_deref(), Some("DEADLINE_EXCEEDED"));
+    });
+}

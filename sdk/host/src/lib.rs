@@ -24,6 +24,7 @@ mod host;
 mod instance;
 pub mod kv;
 mod life;
+mod lock;
 pub mod logs;
 mod managed;
 pub mod metrics;

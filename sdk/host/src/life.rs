@@ -215,7 +215,11 @@ impl Life {
                 match connection.is_late() {
                     Some(late) if late >= health_timeout => {
                         let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
-                        (false, Value::Null, format!("it still handles a request whose time was over {late} ago"))
+                        (
+                            false,
+                            Value::Null,
+                            format!("it still handles a request for which nobody has waited for {late}"),
+                        )
                     }
                     _ => continue,
                 }

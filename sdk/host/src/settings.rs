@@ -23,7 +23,8 @@ pub struct Settings {
     pub health_timeout: Duration,
     /// After so many health checks in a row that failed it is restarted.
     pub health_failures: u32,
-    /// How long a call of a module by another waits, and an event is handled, where neither the caller nor the manifest says.
+    /// How long a call waits that a module makes for a request, where neither it, nor that request, nor the manifest says; and
+    /// how long an event is handled.
     pub call_timeout: Duration,
     /// How long a module has to finish what it has begun, when it is shut down.
     pub shutdown_grace: Duration,

@@ -107,6 +107,13 @@ pub struct ErrorBody<'a> {
     pub retryable: bool,
 }
 
+impl<'a> ErrorBody<'a> {
+    /// An error without details.
+    pub fn new(code: &'a str, message: impl Into<Cow<'a, str>>, retryable: bool) -> Self {
+        Self { code: Cow::Borrowed(code), message: message.into(), details: None, retryable }
+    }
+}
+
 /// What an SDK says of itself in the `ixt` object of its reply to `init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SdkInfo {

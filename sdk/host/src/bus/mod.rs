@@ -128,8 +128,7 @@ impl ReplyTo {
 
     /// Answers with an error.
     pub(crate) fn error(self, code: &str, message: &str, retryable: bool) {
-        let (code, message) = (Cow::Borrowed(code), Cow::Borrowed(message));
-        self.send(Answer::Error(ErrorBody { code, message, details: None, retryable }));
+        self.send(Answer::Error(ErrorBody::new(code, message, retryable)));
     }
 }
 

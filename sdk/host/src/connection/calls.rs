@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 use ixt_protocol::{ErrorBody, Object};
 use tokio::sync::Notify;
 
-use super::{Connection, lock};
+use super::Connection;
 use crate::bus::Pending;
+use crate::lock::lock;
 
 /// So many requests of its own a module may have at once.
 const MAX_CALLS: usize = 16 * 1024;

@@ -8,7 +8,7 @@ mod requests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use ixt_protocol::{
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::answer::{CallError, ErrorReply};
 use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
+use crate::lock::lock;
 use crate::topic::{CallInFlight, Topic};
 use crate::trace::Spans;
 
@@ -71,6 +72,14 @@ pub(crate) trait Services: Send + Sync + 'static {
 pub(crate) struct Hello<'a> {
     pub(crate) config: &'a RawValue,
     pub(crate) framing: Framing,
+}
+
+/// How much a module has to do.
+pub(crate) struct Load {
+    /// How many requests it has not answered.
+    pub(crate) in_flight: usize,
+    /// Whether it takes one request at a time, and has one.
+    pub(crate) is_busy: bool,
 }
 
 /// What was not sent, and to whom it is still to be answered.
@@ -135,6 +144,13 @@ impl Connection {
         self.number
     }
 
+    /// How much the module has to do; `None` if it takes nothing any more.
+    pub(crate) fn load(&self) -> Option<Load> {
+        let requests = lock(&self.requests);
+        let (in_flight, is_busy) = (requests.len(), requests.is_busy());
+        (!requests.is_closed()).then_some(Load { in_flight, is_busy })
+    }
+
     /// How many requests the module has not answered.
     pub(crate) fn in_flight(&self) -> usize {
         lock(&self.requests).len()
@@ -169,13 +185,13 @@ impl Connection {
     pub(crate) fn stop(&self) {
         let waiting = lock(&self.requests).stop();
         let message = format!("{} is shutting down, or has ended, and was not asked", self.id);
-        for reply in waiting.into_iter().filter_map(|waiting| waiting.reply) {
-            reply.send(Answer::Lost(&message));
+        for waiting in waiting {
+            self.finish(waiting, Answer::Lost(&message));
         }
     }
 
     /// Whether new requests are taken.
-    pub(crate) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         !lock(&self.requests).is_closed()
     }
 
@@ -230,7 +246,7 @@ impl Connection {
         let admitted = lock(&self.requests).admit(request, reply, deadline, call);
         let (id, look_sooner) = match admitted {
             Admitted::Send { id, request, look_sooner } => {
-                self.send(id, request);
+                self.send(id, &request);
                 (id, look_sooner)
             }
             Admitted::Queued { id, look_sooner } => (id, look_sooner),
@@ -265,24 +281,24 @@ impl Connection {
     }
 
     /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
-    fn send(self: &Arc<Self>, id: u64, request: Request<'_>) {
+    fn send(&self, id: u64, request: &Request<'_>) {
         let Some(refused) = self.write(id, request) else { return };
         let (done, mut next) = lock(&self.requests).complete(Some(id));
         self.refuse(done, refused);
         while let Some((id, request)) = next.send.take() {
-            let Some(refused) = self.write(id, request) else { return };
+            let Some(refused) = self.write(id, &request) else { return };
             let done;
             (done, next) = lock(&self.requests).complete(Some(id));
             self.refuse(done, refused);
         }
     }
 
-    fn write(self: &Arc<Self>, id: u64, request: Request<'_>) -> Option<Refused> {
+    fn write(&self, id: u64, request: &Request<'_>) -> Option<Refused> {
         let body = match request {
             Request::Handle(message) => HostFrame::Handle(wire(message)),
             Request::Event(message) => HostFrame::Event(wire(message)),
             Request::HealthCheck => HostFrame::HealthCheck,
-            Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(grace_ms) }),
+            Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }),
         };
         self.outgoing.request(&Frame { id: Some(id), body }).err()
     }
@@ -313,25 +329,20 @@ impl Connection {
 
     /// A response to one of the module's own requests.
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>) {
-        let instead = |message: &str, retryable| {
-            let error = ErrorBody {
-                code: code::RESOURCE_EXHAUSTED.into(),
-                message: message.to_owned().into(),
-                details: None,
-                retryable,
-            };
+        let instead = |message: String, retryable| {
+            let error = ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable);
             Frame { id, body: HostFrame::ServiceResponse(Err(error)) }
         };
         let refused = self.outgoing.respond(&Frame { id, body: HostFrame::ServiceResponse(response) });
         let _ = match refused {
             Ok(()) | Err(Refused::Closed) => Ok(()),
             Err(Refused::TooLong { bytes, max_frame_bytes }) => self.outgoing.respond(&instead(
-                &format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
+                format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
                 false,
             )),
             // Over the limit for anything else: an error is small.
             Err(Refused::Full) => {
-                self.outgoing.respond_at_last(&instead("the module does not read its responses", true))
+                self.outgoing.respond_at_last(&instead("the module does not read its responses".to_owned(), true))
             }
         };
     }
@@ -355,7 +366,7 @@ impl Connection {
     fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
         let (done, Next { send }) = lock(&self.requests).complete(id);
         if let Some((id, request)) = send {
-            self.send(id, request);
+            self.send(id, &request);
         }
         let Some(done) = done else { return false };
         match answer {
@@ -392,19 +403,21 @@ impl Connection {
     fn expire(self: &Arc<Self>) -> Option<Instant> {
         let (expired, next) = lock(&self.requests).expired(Instant::now());
         for id in expired {
-            let Some((reply, topic)) = self.abandon(id) else { continue };
-            let topic = topic.as_deref().map_or("the request", Topic::name);
-            let message = format!("the time for `{topic}` is over, and {} has not answered", self.id);
-            reply.error(code::DEADLINE_EXCEEDED, &message, true);
+            let over = |topic: &str| format!("the time for `{topic}` is over, and {} has not answered", self.id);
+            if let Some((reply, message)) = self.abandon(id, code::DEADLINE_EXCEEDED, over) {
+                reply.error(code::DEADLINE_EXCEEDED, &message, true);
+            }
         }
         next
     }
 
-    /// Nobody waits for this request any more: the module is told, where that is possible.
-    fn abandon(&self, id: u64) -> Option<(ReplyTo, Option<Arc<Topic>>)> {
-        let Abandoned { reply, started, topic, has } = lock(&self.requests).abandon(id)?;
-        if let Some(topic) = &topic {
-            topic.stats().finished(started.elapsed(), false);
+    /// Nobody waits for this request any more: the module is told, where that is possible. Gives whoever waited for it, and the
+    /// reason in words.
+    fn abandon(&self, id: u64, code: &str, why: impl FnOnce(&str) -> String) -> Option<(ReplyTo, String)> {
+        let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id)?;
+        let why = why(call.as_ref().map_or("the request", |call| call.topic.name()));
+        if let Some(call) = &call {
+            self.ended(call, started, &Answer::Error(ErrorBody::new(code, &*why, true)));
         }
         match has {
             Has::Not => {}
@@ -417,22 +430,27 @@ impl Connection {
                 let calls = std::mem::take(&mut lock(&self.calls).by_id);
                 for (id, pending) in calls {
                     pending.cancel();
-                    let error = error_body(code::CANCELLED, "nobody waits for what this call was made for");
+                    let error = ErrorBody::new(code::CANCELLED, "nobody waits for what this call was made for", false);
                     self.respond(Some(id), Err(error));
                 }
             }
         }
-        Some((reply, topic))
+        Some((reply, why))
     }
 
     fn finish(&self, done: InFlight, answer: Answer<'_>) {
         // One that was given up was answered then.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
-            call.topic.stats().finished(done.started.elapsed(), matches!(answer, Answer::Success(_)));
-            self.spans.finished(call, done.started, &answer);
+            self.ended(call, done.started, &answer);
         }
         reply.send(answer);
+    }
+
+    /// The caller is answered, or has given up.
+    fn ended(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
+        call.topic.stats().finished(started.elapsed(), matches!(answer, Answer::Success(_)));
+        self.spans.finished(call, started, answer);
     }
 }
 
@@ -454,7 +472,8 @@ impl Drop for CloseOnDrop {
 
 impl Cancel for Connection {
     fn cancel(&self, number: u64) {
-        if let Some((reply, _)) = self.abandon(number) {
+        let gave_up = |topic: &str| format!("the caller of `{topic}` gave up");
+        if let Some((reply, _)) = self.abandon(number, code::CANCELLED, gave_up) {
             // The caller is gone, so that nothing is said to it.
             reply.forget();
         }
@@ -467,19 +486,16 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn wire(message: Message<'_>) -> Box<Handle<'_>> {
+fn wire<'m>(message: &'m Message<'_>) -> Box<Handle<'m>> {
     let now = Instant::now();
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let context = Context {
-        trace_id: message.trace_id.to_string().into(),
-        source_module: message.source.to_string().into(),
-        timestamp,
-    };
+    let context =
+        Context { trace_id: (&*message.trace_id).into(), source_module: (&*message.source).into(), timestamp };
     let message = WireMessage {
-        topic: message.topic,
-        payload: message.payload,
+        topic: (&*message.topic).into(),
+        payload: message.payload.borrowed(),
         priority: message.priority,
         ttl_ms: message.deadline.map(|deadline| u64::try_from(left(deadline)).unwrap_or(u64::MAX)),
     };
@@ -500,13 +516,4 @@ async fn expire(connection: Weak<Connection>) {
         sooner.await;
         next = batch(|| this.expire());
     }
-}
-
-fn error_body<'a>(code: &'a str, message: &'a str) -> ErrorBody<'a> {
-    ErrorBody { code: code.into(), message: message.into(), details: None, retryable: false }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic happens under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
-use super::{Connection, Services, error_body, lock};
+use super::{Connection, Services};
 use crate::answer::ErrorReply;
 use crate::bus::Answer;
+use crate::lock::lock;
 
 pub(super) async fn read(mut reader: OwnedReadHalf, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
@@ -147,10 +148,10 @@ impl Connection {
         match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
                 let message = format!("the frame is wrong: {error}");
-                self.respond(*id, Err(error_body(code::INVALID_INPUT, &message)));
+                self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)));
             }
             Unreadable::UnknownType { id: Some(id), .. } => {
-                self.respond(Some(*id), Err(error_body(code::UNIMPLEMENTED, &unreadable.to_string())));
+                self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
                 services.complain(&format!("skipped what it sent: {unreadable}"));
             }
             // A reply of the wrong shape ends its call (protocol).
@@ -168,12 +169,7 @@ impl Connection {
 }
 
 fn wrong(error: &str) -> ErrorBody<'static> {
-    ErrorBody {
-        code: code::INTERNAL.into(),
-        message: format!("the module's reply is wrong: {error}").into(),
-        details: None,
-        retryable: false,
-    }
+    ErrorBody::new(code::INTERNAL, format!("the module's reply is wrong: {error}"), false)
 }
 
 fn wrong_reply(error: &str) -> Answer<'static> {

@@ -3,12 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
-use crate::topic::{CallInFlight, Topic};
+use crate::topic::CallInFlight;
 
 /// So many requests may wait for a module that takes one at a time.
 const MAX_QUEUED: usize = 1024;
@@ -128,8 +127,7 @@ impl Sequential {
 pub(crate) struct Abandoned {
     pub(crate) reply: ReplyTo,
     pub(crate) started: Instant,
-    /// Of a call.
-    pub(crate) topic: Option<Arc<Topic>>,
+    pub(crate) call: Option<CallInFlight>,
     pub(crate) has: Has,
 }
 
@@ -259,7 +257,7 @@ impl Requests {
         let in_flight = self.in_flight.get_mut(&id)?;
         let reply = in_flight.reply.take()?;
         in_flight.abandoned = Some(Instant::now());
-        let (started, topic) = (in_flight.started, in_flight.call.as_ref().map(|call| Arc::clone(&call.topic)));
+        let (started, call) = (in_flight.started, in_flight.call.clone());
         let has = match &mut self.sequential {
             None => Has::AmongOthers,
             Some(sequential) => match sequential.take(id) {
@@ -270,7 +268,7 @@ impl Requests {
                 None => Has::Alone,
             },
         };
-        Some(Abandoned { reply, started, topic, has })
+        Some(Abandoned { reply, started, call, has })
     }
 
     /// The requests whose time is over, and when to look again.

@@ -7,9 +7,10 @@ use std::sync::{Arc, PoisonError};
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
 
-use super::{MAX_WAITING_BYTES, Managed, Picked, lock};
+use super::{MAX_WAITING_BYTES, Managed, Picked};
 use crate::bus::{Answer, Cause, Message, ReplyTo};
 use crate::connection::{Connection, Request};
+use crate::lock::lock;
 
 /// So many events wait for a module; more are dropped.
 const MAX_EVENTS: usize = 1024;
@@ -66,7 +67,8 @@ impl Managed {
     pub(super) fn take_event(&self, message: &Message<'_>) {
         let complaint = {
             let mut queue = lock(&self.queue);
-            if !queue.is_full() && !self.slots.iter().all(|slot| slot.state().is_final()) {
+            let is_gone = self.slots.iter().all(|slot| slot.state().is_final());
+            if !queue.is_full() && !is_gone {
                 // Nobody waits for an event: it is the beginning of what comes of it.
                 let parent = message.cause.as_ref();
                 let cause = parent.map(|cause| Arc::new(Cause { parent: None, depth: 0, ..Cause::clone(cause) }));
@@ -80,7 +82,8 @@ impl Managed {
                 told.then(|| {
                     queue.told = queue.dropped;
                     let (topic, dropped) = (&message.topic, queue.dropped);
-                    format!("takes its events too slowly: `{topic}` was dropped, as were {dropped} events so far")
+                    let why = if is_gone { "does not run" } else { "takes its events too slowly" };
+                    format!("{why}: `{topic}` was dropped, as were {dropped} events so far")
                 })
             }
         };

@@ -4,7 +4,7 @@ mod events;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use ixt_manifest::Manifest;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::bus::{Answer, Cause, Endpoint, Message, Pending, ReplyTo};
 use crate::connection::{Connection, Request};
+use crate::lock::lock;
 use crate::logs::Logs;
 use crate::managed::events::EventQueue;
 use crate::slot::Slot;
@@ -176,20 +177,17 @@ impl Managed {
         let mut best: Option<(usize, &Arc<Connection>)> = None;
         for index in 0..ready.len() {
             let connection = &ready[(start + index) % ready.len()];
-            if !connection.is_open() {
-                continue;
-            }
+            let Some(load) = connection.load() else { continue };
             let in_chain = |cause: &Arc<Cause>| cause.chain().any(|cause| cause.connection == connection.number());
             if let Some(cause) = cause
-                && connection.is_busy()
+                && load.is_busy
                 && in_chain(cause)
             {
                 waits_for_itself = Some(Arc::clone(cause));
                 continue;
             }
-            let load = connection.in_flight();
-            if best.is_none_or(|(least, _)| load < least) {
-                best = Some((load, connection));
+            if best.is_none_or(|(least, _)| load.in_flight < least) {
+                best = Some((load.in_flight, connection));
             }
         }
         match (best, waits_for_itself) {
@@ -298,6 +296,9 @@ impl Managed {
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
         for Parked { message, reply } in expired {
+            if let Some(topic) = self.services.get(&*message.topic) {
+                topic.stats().refused();
+            }
             let message = format!("the time for `{}` is over: {}", message.topic, self.why_not());
             reply.error(code::DEADLINE_EXCEEDED, &message, true);
         }
@@ -357,9 +358,4 @@ impl Endpoint for Managed {
     fn event(&self, message: &Message<'_>) {
         self.take_event(message);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic happens under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -119,8 +119,6 @@ fn response(answer: Answer<'_>) -> Result<Object<'_>, ErrorBody<'_>> {
     match answer {
         Answer::Success(data) => Ok(data),
         Answer::Error(error) => Err(error),
-        Answer::Lost(reason) => {
-            Err(ErrorBody { code: code::UNAVAILABLE.into(), message: reason.into(), details: None, retryable: true })
-        }
+        Answer::Lost(reason) => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
     }
 }

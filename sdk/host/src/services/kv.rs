@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{HostFrame, KvChange, Object, code, decode_base64, encode_base64};
+use ixt_protocol::{ErrorBody, HostFrame, KvChange, Object, code, decode_base64, encode_base64};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::AbortHandle;
 
 use crate::connection::{Connection, Refused};
 use crate::kv::{Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
-use crate::services::{HostServices, Refusal, error, read_params};
+use crate::services::{HostServices, Refusal, read_params};
 
 /// So many watches a process may have.
 const MAX_WATCHES: usize = 1024;
@@ -205,8 +205,7 @@ fn answer<T: Send + 'static>(
                     KvError::RevisionMismatch { actual, .. } => Some(json(&serde_json::json!({ "revision": actual }))),
                     _ => None,
                 };
-                let message = failed.to_string();
-                let mut body = error(failed.code(), &message, failed.retryable());
+                let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
                 body.details = details.as_deref();
                 connection.end_call(id, Err(body));
             }

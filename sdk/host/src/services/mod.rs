@@ -47,7 +47,7 @@ impl Services for HostServices {
     fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>) {
         if !connection.begin_call(id) {
             let message = "too many requests of this module wait, or one with this id does";
-            connection.respond(id, Err(error(code::RESOURCE_EXHAUSTED, message, true)));
+            connection.respond(id, Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, true)));
             return;
         }
         let ServiceRequest { service, method, params, context } = request;
@@ -59,7 +59,7 @@ impl Services for HostServices {
             _ => Err((code::UNIMPLEMENTED, format!("this host has no `{service}.{method}`"))),
         };
         if let Err((code, message)) = done {
-            connection.end_call(id, Err(error(code, &message, false)));
+            connection.end_call(id, Err(ErrorBody::new(code, &message, false)));
         }
     }
 
@@ -140,8 +140,4 @@ type Refusal<T = ()> = Result<T, (&'static str, String)>;
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
     read_json(params.json().get().as_bytes())
         .map_err(|invalid| (code::INVALID_INPUT, invalid.under("params").to_string()))
-}
-
-fn error<'a>(code: &'a str, message: &'a str, retryable: bool) -> ErrorBody<'a> {
-    ErrorBody { code: code.into(), message: message.into(), details: None, retryable }
 }
