@@ -20,13 +20,13 @@ impl Handler for Echo {
 
     async fn my_service_process(&self, payload: Payload, _ctx: Context) -> Result<Response> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+        Ok(Response::new().with_bytes("result", payload))
     }
 
     async fn my_service_query(&self, payload: Payload, ctx: Context) -> Result<Response> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let answer = format!("{} of {}: {}", ctx.topic(), self.database_url, payload.to_text()?);
-        Ok(Response::new().with("data", Bytes::from(answer.into_bytes())))
+        Ok(Response::new().with_bytes("data", answer))
     }
 
     async fn health_check(&self) -> Result<Health> {

@@ -70,7 +70,7 @@ pub enum CallError {
 impl CallError {
     pub(crate) fn of(answer: Answer<'_>) -> Result<Box<RawValue>, Self> {
         match answer {
-            Answer::Success(data) => Ok(data.into_json().into_owned()),
+            Answer::Success(data) => Ok(data.into_raw()),
             Answer::Error(error) => Err(Self::Replied(error.into())),
             Answer::Lost(reason) => Err(Self::Gone { reason: reason.to_owned() }),
         }

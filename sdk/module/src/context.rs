@@ -12,25 +12,55 @@ use tokio::time::Instant;
 
 use crate::services::call::{Caller, Calls, Link, sealed::Sealed};
 
+/// What a call of the module is part of: a message that is handled, or nothing.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) calls: Arc<Calls>,
+    /// The topic, the trace's id and the caller, one behind the other: one allocation for each message, not three.
+    text: Box<str>,
+    topic_end: usize,
+    trace_id_end: usize,
+    /// The host's id of the message.
+    pub(crate) parent: Option<u64>,
+    received: Instant,
+    pub(crate) deadline: Option<Instant>,
+    timestamp: u64,
+    priority: Priority,
+    ttl: Option<Duration>,
+    cancelled: SetOnce<()>,
+}
+
+impl Origin {
+    /// No message.
+    fn none(calls: Arc<Calls>) -> Self {
+        Self {
+            calls,
+            text: Box::default(),
+            topic_end: 0,
+            trace_id_end: 0,
+            parent: None,
+            received: Instant::now(),
+            deadline: None,
+            timestamp: 0,
+            priority: Priority::default(),
+            ttl: None,
+            cancelled: SetOnce::new(),
+        }
+    }
+
+    pub(crate) fn trace_id(&self) -> &str {
+        &self.text[self.topic_end..self.trace_id_end]
+    }
+}
+
 /// The circumstances of one message (seeds: `context`, and what `message` says beside topic and payload). Cheap to clone.
 ///
 /// It is a [`Caller`]: what a handler asks of others with it carries the message's trace, and no more than what is left of
 /// its time.
 #[derive(Debug, Clone)]
 pub struct Context {
-    message: Arc<Message>,
-    extensions: Extensions,
-}
-
-#[derive(Debug)]
-struct Message {
-    topic: String,
     link: Link,
-    source_module: String,
-    timestamp: u64,
-    priority: Priority,
-    ttl: Option<Duration>,
-    cancelled: SetOnce<()>,
+    extensions: Extensions,
 }
 
 /// What middleware has found out, by its type.
@@ -50,34 +80,50 @@ impl Context {
         let ttl = message.ttl_ms.map(Duration::from_millis);
         // A time that no clock can show is as good as none.
         let deadline = ttl.and_then(|ttl| received.checked_add(ttl));
-        let message = Message {
-            topic: message.topic.to_string(),
-            link: Link::new(Arc::clone(calls), &context.trace_id, id, deadline),
-            source_module: context.source_module.to_string(),
+        let parts = [&*message.topic, &*context.trace_id, &*context.source_module];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        text.extend(parts);
+        let origin = Origin {
+            calls: Arc::clone(calls),
+            text: text.into(),
+            topic_end: message.topic.len(),
+            trace_id_end: message.topic.len() + context.trace_id.len(),
+            parent: id,
+            received,
+            deadline,
             timestamp: context.timestamp,
             priority: message.priority,
             ttl,
             cancelled: SetOnce::new(),
         };
-        Self { message: Arc::new(message), extensions: Extensions::default() }
+        Self { link: Link::new(origin), extensions: Extensions::default() }
+    }
+
+    fn origin(&self) -> &Origin {
+        self.link.origin()
+    }
+
+    /// When the message was read.
+    pub(crate) fn received(&self) -> Instant {
+        self.origin().received
     }
 
     /// The topic under which the service was called.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.message.topic
+        &self.origin().text[..self.origin().topic_end]
     }
 
     /// The same for all messages that one cause sets off; empty if the host gave none.
     #[must_use]
     pub fn trace_id(&self) -> &str {
-        self.message.link.trace_id()
+        self.origin().trace_id()
     }
 
     /// The caller, as `name:version`; empty if the host gave none.
     #[must_use]
     pub fn source_module(&self) -> &str {
-        &self.message.source_module
+        &self.origin().text[self.origin().trace_id_end..]
     }
 
     /// When the message was sent, to the second.
@@ -85,26 +131,26 @@ impl Context {
     pub fn timestamp(&self) -> SystemTime {
         // A time that no clock can show is as good as none.
         SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_secs(self.message.timestamp))
+            .checked_add(Duration::from_secs(self.origin().timestamp))
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// How urgent the caller says it is.
     #[must_use]
     pub fn priority(&self) -> Priority {
-        self.message.priority
+        self.origin().priority
     }
 
     /// How long the caller was willing to wait when the host sent the message; `None` if it waits for ever.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
-        self.message.ttl
+        self.origin().ttl
     }
 
     /// When that is over: then the caller is answered `DEADLINE_EXCEEDED`, and the handler's future is dropped.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.message.link.deadline()
+        self.origin().deadline
     }
 
     /// How much of the time is left; zero if nothing is.
@@ -118,17 +164,17 @@ impl Context {
     /// dropped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.message.cancelled.initialized()
+        self.origin().cancelled.initialized()
     }
 
     /// Waits until nobody waits for the answer any more, for what a handler leaves running beside itself. Never ends if the
     /// message is answered before.
     pub async fn cancelled(&self) {
-        self.message.cancelled.wait().await;
+        self.origin().cancelled.wait().await;
     }
 
     pub(crate) fn cancel(&self) {
-        let _ = self.message.cancelled.set(());
+        let _ = self.origin().cancelled.set(());
     }
 
     /// Gives the handler a value, in place of one of the same type. For [middleware](crate::middleware).
@@ -148,7 +194,7 @@ impl Caller for Context {}
 
 impl Sealed for Context {
     fn link(&self) -> &Link {
-        &self.message.link
+        &self.link
     }
 }
 
@@ -172,7 +218,7 @@ impl Runtime {
     pub(crate) fn new(module_id: &str, calls: &Arc<Calls>, stopping: &Arc<SetOnce<()>>) -> Self {
         Self {
             module_id: module_id.into(),
-            link: Link::new(Arc::clone(calls), "", None, None),
+            link: Link::new(Origin::none(Arc::clone(calls))),
             stopping: Arc::clone(stopping),
         }
     }

@@ -1,13 +1,15 @@
 //! Bytes and free-form data: what a service takes and gives where its manifest declares no types.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use ixt_protocol::{decode_base64, deserialize_base64, encode_base64, read_json, serialize_base64};
+use ixt_protocol::{Object, decode_base64, deserialize_base64, encode_base64, read_json, serialize_base64};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::middleware::Reply;
 use crate::{Error, Result};
 
 /// The payload of a message to a service without a declared request: bytes, whatever they mean.
@@ -46,6 +48,12 @@ impl From<Vec<u8>> for Payload {
     }
 }
 
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        payload.0
+    }
+}
+
 impl Deref for Payload {
     type Target = [u8];
 
@@ -73,6 +81,8 @@ impl fmt::Debug for Payload {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Response {
     data: Map<String, Value>,
+    /// Bytes under a key that is not in `data`.
+    bytes: Option<(Cow<'static, str>, Vec<u8>)>,
     /// The first value that was not JSON, and why.
     invalid: Option<String>,
 }
@@ -89,6 +99,7 @@ impl Response {
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let key = key.into();
+        self.bytes.take_if(|(known, _)| *known == key);
         match serde_json::to_value(value) {
             Ok(value) => {
                 self.data.insert(key, value);
@@ -101,6 +112,28 @@ impl Response {
         self
     }
 
+    /// Adds bytes under a key, as [`with`](Self::with) does with [`Bytes`]. They are base64 in JSON, but are not copied to
+    /// become that: between modules of this SDK they are sent as they are.
+    ///
+    /// ```
+    /// # use ixt_sdk::Response;
+    /// let response = Response::new().with_bytes("result", *b"hello").with("count", 1);
+    /// assert_eq!(serde_json::to_string(&response)?, r#"{"count":1,"result":"aGVsbG8="}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_bytes(mut self, key: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Self {
+        let (key, bytes) = (key.into(), bytes.into());
+        self.data.remove(&*key);
+        let before =
+            self.bytes.replace((key, bytes)).filter(|(key, _)| self.bytes.as_ref().is_none_or(|(new, _)| new != key));
+        // One value at most can be sent like that.
+        if let Some((key, bytes)) = before {
+            self.data.insert(key.into_owned(), encode_base64(&bytes).into());
+        }
+        self
+    }
+
     /// A response from a struct, a map, or `json!({ … })`.
     ///
     /// # Errors
@@ -108,16 +141,35 @@ impl Response {
     /// `INTERNAL` if the value is not a JSON object.
     pub fn json(value: impl Serialize) -> Result<Self> {
         match serde_json::to_value(value)? {
-            Value::Object(data) => Ok(Self { data, invalid: None }),
+            Value::Object(data) => Ok(Self { data, ..Self::new() }),
             _ => Err(Error::internal("a response must be a JSON object")),
         }
+    }
+
+    pub(crate) fn into_reply(self) -> Result<Reply> {
+        let Self { data, bytes, invalid } = self;
+        if let Some(reason) = invalid {
+            return Err(Error::internal(reason));
+        }
+        let json = if data.is_empty() { Cow::Borrowed("{}") } else { Cow::Owned(serde_json::to_string(&data)?) };
+        let object = Object::trusted(json);
+        Ok(Reply::new(match bytes {
+            None => object,
+            Some((key, bytes)) => object.attach(key, bytes),
+        }))
     }
 }
 
 impl Serialize for Response {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match &self.invalid {
-            None => self.data.serialize(serializer),
+            None => {
+                let mut data = Cow::Borrowed(&self.data);
+                if let Some((key, bytes)) = &self.bytes {
+                    data.to_mut().insert(key.to_string(), encode_base64(bytes).into());
+                }
+                data.serialize(serializer)
+            }
             Some(reason) => Err(serde::ser::Error::custom(reason)),
         }
     }
@@ -143,6 +195,12 @@ impl Bytes {
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+}
+
+impl From<Bytes> for Vec<u8> {
+    fn from(bytes: Bytes) -> Self {
+        bytes.0
     }
 }
 

@@ -56,12 +56,14 @@
 //!
 //! In `main`, `module::<Orders>().layer(GateLayer).run()` in place of `run::<Orders>()`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 
-use serde_json::value::RawValue;
+use ixt_protocol::Object;
+use serde::Serialize;
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 
@@ -84,7 +86,7 @@ pub struct Request {
     pub(crate) kind: Kind,
     pub(crate) payload: Payload,
     pub(crate) context: Context,
-    /// Held for as long as something of it runs.
+    /// Held for as long as it is handled.
     pub(crate) slot: Option<Slot>,
 }
 
@@ -124,21 +126,27 @@ impl Request {
 
 /// What a handler answered: a JSON object.
 #[derive(Debug, Clone)]
-pub struct Reply(Box<RawValue>);
+pub struct Reply(Object<'static>);
 
 impl Reply {
-    pub(crate) fn new(data: Box<RawValue>) -> Self {
+    pub(crate) fn new(data: Object<'static>) -> Self {
         Self(data)
     }
 
-    /// The object, as it is sent.
-    #[must_use]
-    pub fn as_json(&self) -> &str {
-        self.0.get()
+    /// What serializes to an object.
+    pub(crate) fn json(data: &impl Serialize) -> Result<Self> {
+        Ok(Self(Object::trusted(serde_json::to_string(data)?)))
     }
 
-    pub(crate) fn as_raw(&self) -> &RawValue {
-        &self.0
+    /// The object as JSON; bytes of [`Response::with_bytes`](crate::Response::with_bytes) are base64 in it, however they are
+    /// sent.
+    #[must_use]
+    pub fn to_json(&self) -> Cow<'_, str> {
+        self.0.to_json()
+    }
+
+    pub(crate) fn data(self) -> Object<'static> {
+        self.0
     }
 }
 

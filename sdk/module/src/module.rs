@@ -1,5 +1,6 @@
 //! Between the session, which knows frames, and generated code, which knows types.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use ixt_protocol::{code, read_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::to_raw_value;
 
 use crate::config::{FromConfig, read_config};
 use crate::middleware::{Kind, Next, Reply, Request};
@@ -128,7 +128,7 @@ pub struct Call<H> {
     handler: Arc<H>,
     payload: Payload,
     context: Context,
-    /// Held by a thread that blocks, for as long as it runs.
+    /// Held for as long as the method runs.
     slot: Option<Slot>,
 }
 
@@ -141,7 +141,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         F: for<'a> Method<'a, H, Req, Res> + Send + 'static,
     {
         Box::pin(async move {
-            let Self { handler, payload, context, .. } = self;
+            let Self { handler, payload, context, slot: _slot } = self;
             let request = Req::read(payload)?;
             reply(method(&handler, request, context).await)
         })
@@ -172,7 +172,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         F: for<'a> Method<'a, H, Event, ()> + Send + 'static,
     {
         Box::pin(async move {
-            let Self { handler, payload, context, .. } = self;
+            let Self { handler, payload, context, slot: _slot } = self;
             let event = Event::read(payload)?;
             let taken = method(&handler, event, context).await;
             reply(taken.map(|()| Response::new()))
@@ -181,8 +181,13 @@ impl<H: Send + Sync + 'static> Call<H> {
 }
 
 /// The reply's data for what the handler returned.
-fn reply<Res: Serialize>(response: Result<Res>) -> Result<Reply> {
-    Ok(Reply::new(to_raw_value(&response?)?))
+pub(crate) fn reply<Res: Serialize + 'static>(response: Result<Res>) -> Result<Reply> {
+    let mut response = Some(response?);
+    // Its bytes are not copied.
+    if let Some(response) = (&mut response as &mut dyn Any).downcast_mut::<Option<Response>>() {
+        return response.take().unwrap_or_default().into_reply();
+    }
+    Reply::json(&response)
 }
 
 /// A module that has not started, whatever its types.
@@ -245,10 +250,19 @@ impl<M: Module> Starter<M> {
 }
 
 impl<M: Module> Serve for Started<M> {
-    fn handle(&self, request: Request) -> Handling {
+    fn handle(&self, mut request: Request) -> Handling {
         match &self.wrapped {
             None => dispatch::<M>(&self.handler, request),
-            Some(wrapped) => wrapped.call(request),
+            Some(wrapped) => {
+                // Middleware may go on when the handler has let go of it.
+                let (slot, shared) = request.slot.take().map(Slot::share).unzip();
+                request.slot = shared;
+                let handling = wrapped.call(request);
+                Box::pin(async move {
+                    let _slot = slot;
+                    handling.await
+                })
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! From a topic's name to the generated `Topic`.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
 
 /// A topic that the module does not provide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl std::error::Error for UnknownTopic {}
 pub struct TopicIndex<T: 'static> {
     all: &'static [T],
     name: fn(T) -> &'static str,
-    by_name: OnceLock<HashMap<&'static str, T>>,
+    by_name: OnceLock<FxHashMap<&'static str, T>>,
 }
 
 impl<T: Copy> TopicIndex<T> {

@@ -1,20 +1,25 @@
 //! Bytes that stand outside of a frame's JSON, in place of one of its base64 texts.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::value::{BytesDeserializer, StrDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
-use crate::{Framing, InvalidJson, encode_base64};
+use crate::write;
+use crate::{Framing, InvalidJson, RawFrame, read_json};
 
 /// An attachment, and which field it stands for.
 pub(crate) struct Attachment<'a> {
     path: Cow<'a, str>,
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
 }
 
 impl<'a> Attachment<'a> {
     /// `path` is what the frame's `attachment` says.
-    pub(crate) fn new(path: Option<Cow<'a, str>>, bytes: Option<&'a [u8]>) -> Result<Option<Self>, InvalidJson> {
+    pub(crate) fn new(path: Option<Cow<'a, str>>, bytes: Option<Cow<'a, [u8]>>) -> Result<Option<Self>, InvalidJson> {
         let error = |message: &str| Err(InvalidJson { path: "attachment".to_owned(), message: message.to_owned() });
         match (path, bytes) {
             (None, None) => Ok(None),
@@ -25,22 +30,19 @@ impl<'a> Attachment<'a> {
     }
 
     /// The bytes, if they stand for the field at this path.
-    pub(crate) fn at(&self, path: &str) -> Result<&'a [u8], InvalidJson> {
+    pub(crate) fn at(self, path: &str) -> Result<Cow<'a, [u8]>, InvalidJson> {
         if self.path == path { Ok(self.bytes) } else { Err(self.misplaced()) }
     }
 
     /// The object at `parent`, with the bytes outside of it.
-    fn object(&self, json: Option<&'a RawValue>, parent: &str) -> Result<Object<'a>, InvalidJson> {
+    fn object(self, json: Option<&'a str>, parent: &str) -> Result<Object<'a>, InvalidJson> {
         let key = self.path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.'));
-        let key = key.ok_or_else(|| self.misplaced())?.to_owned();
-        let json = match json {
-            None => Cow::Owned(raw("{}".to_owned())),
-            Some(json) if json.get().starts_with('{') => Cow::Borrowed(json),
-            Some(_) => {
-                return Err(InvalidJson { path: parent.to_owned(), message: "expected an object".to_owned() });
-            }
-        };
-        Ok(Object { json, outside: Some(Outside { key: Cow::Owned(key), bytes: Cow::Borrowed(self.bytes) }) })
+        let key = Cow::Owned(key.ok_or_else(|| self.misplaced())?.to_owned());
+        let json = json.unwrap_or("{}");
+        if !json.starts_with('{') {
+            return Err(InvalidJson { path: parent.to_owned(), message: "expected an object".to_owned() });
+        }
+        Ok(Object { json: Cow::Borrowed(json), outside: Some(Outside { key, bytes: self.bytes }) })
     }
 
     fn misplaced(&self) -> InvalidJson {
@@ -51,31 +53,64 @@ impl<'a> Attachment<'a> {
     }
 }
 
-/// What to attach to a frame, and the path of the text that it stands for.
-pub(crate) type Attached<'a> = Option<(Cow<'a, str>, &'a [u8])>;
+/// Bytes from this size on are attached, where the framing can do that: it costs less than base64.
+pub const ATTACH_FROM_BYTES: usize = 256;
 
 /// A JSON object as it is on the wire, where one of its base64 texts may stand outside of it. Whoever passes it on need not
-/// look into it; whoever wants the JSON, whole, asks for [`Object::into_json`].
-#[derive(Debug, Clone)]
+/// look into it; whoever wants the JSON, whole, asks for [`Object::to_json`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<'a> {
-    json: Cow<'a, RawValue>,
+    json: Cow<'a, str>,
     outside: Option<Outside<'a>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Outside<'a> {
     key: Cow<'a, str>,
     bytes: Cow<'a, [u8]>,
 }
 
+impl Outside<'_> {
+    fn is_attached(&self, framing: Framing) -> bool {
+        framing == Framing::Length && self.bytes.len() >= ATTACH_FROM_BYTES
+    }
+}
+
 impl<'a> Object<'a> {
-    pub(crate) fn read(
-        json: Option<&'a RawValue>,
+    /// An object from JSON that is one, which is not looked at.
+    pub fn trusted(json: impl Into<Cow<'a, str>>) -> Self {
+        Self { json: json.into(), outside: None }
+    }
+
+    /// The same with bytes under a key that it has not: as an attachment where the framing can do that, otherwise as base64.
+    #[must_use]
+    pub fn attach(self, key: impl Into<Cow<'a, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { outside: Some(Outside { key: key.into(), bytes: bytes.into() }), ..self }
+    }
+
+    /// In the plain form. `None` says nothing: then the frame is as it was.
+    pub(crate) fn of_quickly(
+        json: Option<&'a str>,
         parent: &str,
-        attachment: Option<&Attachment<'a>>,
+        path: Option<&'a str>,
+        frame: &mut RawFrame<'a>,
+    ) -> Option<Self> {
+        let Some(path) = path else {
+            return json.filter(|_| frame.attachment.is_none()).map(Self::trusted);
+        };
+        let key = path.strip_prefix(parent)?.strip_prefix('.')?;
+        let json = json.unwrap_or("{}");
+        let bytes = frame.attachment.take_if(|_| json.starts_with('{'))?;
+        Some(Self::trusted(json).attach(key, bytes))
+    }
+
+    pub(crate) fn of(
+        json: Option<&'a str>,
+        parent: &str,
+        attachment: Option<Attachment<'a>>,
     ) -> Result<Option<Self>, InvalidJson> {
         match attachment {
-            None => Ok(json.map(Self::from)),
+            None => Ok(json.map(Self::trusted)),
             Some(attachment) => attachment.object(json, parent).map(Some),
         }
     }
@@ -88,31 +123,94 @@ impl<'a> Object<'a> {
 
     /// The JSON, without what stands outside of it.
     #[must_use]
-    pub fn json(&self) -> &RawValue {
+    pub fn json(&self) -> &str {
         &self.json
     }
 
     /// The whole object as JSON.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "an object with one text more is an object")]
-    pub fn into_json(self) -> Cow<'a, RawValue> {
-        let Some(Outside { key, bytes }) = self.outside else { return self.json };
-        // Only the text is put together; what else is in the object is nobody's business here.
-        let rest = self.json.get().get(1..).unwrap_or("}").trim_start();
-        let comma = if rest.starts_with('}') { "" } else { "," };
-        let key = serde_json::to_string(&key).expect("text is JSON");
-        Cow::Owned(raw(format!("{{{key}:\"{}\"{comma}{rest}", encode_base64(&bytes))))
+    #[expect(clippy::missing_panics_doc, reason = "text and base64 are UTF-8")]
+    pub fn to_json(&self) -> Cow<'_, str> {
+        if self.outside.is_none() {
+            return Cow::Borrowed(&self.json);
+        }
+        let mut json = Vec::new();
+        self.append_whole(&mut json);
+        Cow::Owned(String::from_utf8(json).expect("it is made of text, and of base64"))
     }
 
-    /// The JSON to write, and what to attach to it under which path, where the framing can do that.
-    pub(crate) fn for_wire(&self, framing: Framing, parent: &str) -> (Cow<'_, RawValue>, Attached<'_>) {
-        match (&self.outside, framing) {
-            (None, _) => (Cow::Borrowed(&*self.json), None),
-            (Some(_), Framing::Line) => (self.clone().into_json(), None),
-            (Some(Outside { key, bytes }), Framing::Length) => {
-                (Cow::Borrowed(&*self.json), Some((Cow::Owned(format!("{parent}.{key}")), bytes)))
-            }
+    /// The whole object as JSON.
+    #[must_use]
+    pub fn into_json(self) -> String {
+        if self.outside.is_some() { self.to_json().into_owned() } else { self.json.into_owned() }
+    }
+
+    /// The whole object, as it is read.
+    ///
+    /// # Panics
+    ///
+    /// If the text that was [trusted](Object::trusted) is not JSON.
+    #[must_use]
+    pub fn into_raw(self) -> Box<RawValue> {
+        RawValue::from_string(self.into_json()).expect("an object is JSON")
+    }
+
+    /// The bytes that are to be attached, where the framing can do that.
+    #[must_use]
+    pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {
+        let outside = self.outside.filter(|outside| outside.is_attached(framing))?;
+        Some(outside.bytes.into_owned())
+    }
+
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.json.len() + self.outside.as_ref().map_or(0, |outside| outside.bytes.len())
+    }
+
+    /// Appends the whole object as JSON.
+    fn append_whole(&self, output: &mut Vec<u8>) {
+        let Some(Outside { key, bytes }) = &self.outside else { return output.extend_from_slice(self.json.as_bytes()) };
+        // Only the text is put in; what else is in the object is nobody's business here.
+        let rest = self.json.get(1..).unwrap_or("}").trim_start();
+        output.reserve(self.json.len() + key.len() + bytes.len() / 3 * 4 + 16);
+        output.push(b'{');
+        write::text(key, output);
+        output.push(b':');
+        write::base64(bytes, output);
+        output.extend_from_slice(if rest.starts_with('}') { b"" } else { b"," });
+        output.extend_from_slice(rest.as_bytes());
+    }
+
+    /// What is to be attached under which key, where the framing can do that.
+    pub(crate) fn outside(&self, framing: Framing) -> Option<(&str, &[u8])> {
+        let Outside { key, bytes } = self.outside.as_ref().filter(|outside| outside.is_attached(framing))?;
+        Some((key, bytes))
+    }
+
+    /// Reads the object as `T`, in which the bytes outside need not be base64 first.
+    ///
+    /// # Errors
+    ///
+    /// If it is not of this type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, InvalidJson> {
+        if let Some(Outside { key, bytes }) = &self.outside
+            && let Ok(value) = T::deserialize(WithBytes { json: &self.json, key, bytes })
+        {
+            return Ok(value);
         }
+        // What is wrong, and types that take text alone.
+        read_json(self.to_json().as_bytes())
+    }
+
+    /// Appends the object as the value of a field. Gives the path of what is to be attached.
+    pub(crate) fn write(&self, field: &str, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+        write::key(field, output);
+        match self.outside(framing) {
+            None => self.append_whole(output),
+            Some(_) => output.extend_from_slice(self.json.as_bytes()),
+        }
+        self.outside(framing).map(|(key, _)| Cow::Owned(format!("{field}.{key}")))
     }
 
     /// The same, which borrows nothing.
@@ -126,24 +224,123 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'a> From<Cow<'a, RawValue>> for Object<'a> {
-    fn from(json: Cow<'a, RawValue>) -> Self {
-        Self { json, outside: None }
+/// An object, in which one value is bytes, for serde.
+struct WithBytes<'a> {
+    json: &'a str,
+    key: &'a str,
+    bytes: &'a [u8],
+}
+
+impl<'de> Deserializer<'de> for WithBytes<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let mut json = serde_json::Deserializer::from_str(self.json);
+        json.deserialize_map(FirstBytes { visitor, key: self.key, bytes: self.bytes })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Visits the bytes, and then what is in the JSON.
+struct FirstBytes<'a, V> {
+    visitor: V,
+    key: &'a str,
+    bytes: &'a [u8],
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for FirstBytes<'de, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, rest: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_map(Entries { first: Some((self.key, self.bytes)), value: None, rest })
+    }
+}
+
+struct Entries<'a, A> {
+    first: Option<(&'a str, &'a [u8])>,
+    value: Option<&'a [u8]>,
+    rest: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            None => self.rest.next_key_seed(seed),
+            Some((key, bytes)) => {
+                self.value = Some(bytes);
+                seed.deserialize(StrDeserializer::new(key)).map(Some)
+            }
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        match self.value.take() {
+            None => self.rest.next_value_seed(seed),
+            Some(bytes) => seed.deserialize(BytesDeserializer::new(bytes)),
+        }
     }
 }
 
 impl<'a> From<&'a RawValue> for Object<'a> {
     fn from(json: &'a RawValue) -> Self {
-        Self::from(Cow::Borrowed(json))
+        Self::trusted(json.get())
     }
 }
 
 impl From<Box<RawValue>> for Object<'_> {
     fn from(json: Box<RawValue>) -> Self {
-        Self::from(Cow::Owned(json))
+        Self::trusted(String::from(Box::<str>::from(json)))
     }
 }
 
-fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("an object with one text more is an object")
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::deserialize_base64;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Image {
+        name: String,
+        #[serde(deserialize_with = "deserialize_base64")]
+        pixels: Vec<u8>,
+    }
+
+    #[test]
+    fn bytes_outside_are_read_as_base64_is() {
+        let image = || Image { name: "n".to_owned(), pixels: b"\xFF\0".to_vec() };
+        let json = r#"{"name":"n"}"#;
+        for object in
+            [Object::trusted(json).attach("pixels", &b"\xFF\0"[..]), Object::trusted(r#"{"name":"n","pixels":"/wA="}"#)]
+        {
+            assert_eq!(object.read::<Image>(), Ok(image()));
+            let value: serde_json::Value = object.read().unwrap();
+            assert_eq!(value["pixels"], "/wA=");
+            assert_eq!(object.into_raw().get().len(), r#"{"name":"n","pixels":"/wA="}"#.len());
+        }
+        let other = Object::trusted(json).attach("other", &b"x"[..]);
+        assert_eq!(other.read::<Image>().unwrap_err().to_string(), "`pixels`: missing");
+        let twice = Object::trusted(json).attach("name", &b"x"[..]);
+        assert_eq!(twice.read::<Image>().unwrap_err().to_string(), "duplicate field `name`");
+    }
+
+    #[test]
+    fn the_rest_of_an_object_is_as_it_was() {
+        for (json, whole) in
+            [("{}", r#"{"a\"":"aGk="}"#), ("{ }", r#"{"a\"":"aGk="}"#), (r#"{ "b": 1 }"#, r#"{"a\"":"aGk=","b": 1 }"#)]
+        {
+            assert_eq!(Object::trusted(json).attach("a\"", &b"hi"[..]).to_json(), whole);
+        }
+    }
 }

@@ -1,10 +1,9 @@
 //! Where one frame ends and the next begins, in both framings. Whoever reads from a socket puts the bytes in and takes the
 //! frames out.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-
-use serde::Serialize;
 
 /// How frames follow one another on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,12 +32,27 @@ impl Framing {
         }
     }
 
-    /// Appends a frame, and returns its size as the limit counts it. An attachment needs [`Framing::Length`].
-    pub(crate) fn write(self, frame: &impl Serialize, attachment: Option<&[u8]>, output: &mut Vec<u8>) -> usize {
+    /// Appends a frame whose JSON `write` appends, and returns its size as the limit counts it. An attachment needs
+    /// [`Framing::Length`].
+    pub(crate) fn write(
+        self,
+        write: impl FnOnce(&mut Vec<u8>),
+        attachment: Option<&[u8]>,
+        output: &mut Vec<u8>,
+    ) -> usize {
+        let bytes = self.write_before_attachment(write, attachment.map(<[u8]>::len), output);
+        output.extend_from_slice(attachment.unwrap_or_default());
+        bytes
+    }
+
+    /// The same without the attachment, of which only the size is needed.
+    pub(crate) fn write_before_attachment(
+        self,
+        write: impl FnOnce(&mut Vec<u8>),
+        attachment: Option<usize>,
+        output: &mut Vec<u8>,
+    ) -> usize {
         let start = output.len();
-        let write = |output: &mut Vec<u8>| {
-            serde_json::to_writer(output, frame).expect("frames hold only what JSON can, and a Vec takes everything");
-        };
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX) & !ATTACHED;
         match (self, attachment) {
             (Self::Line, _) => {
@@ -62,8 +76,7 @@ impl Framing {
                 output.extend_from_slice(&[0; 8]);
                 write(output);
                 let json = output.len() - start - 8;
-                output.extend_from_slice(attachment);
-                let bytes = output.len() - start - 4;
+                let bytes = 4 + json + attachment;
                 output[start..start + 4].copy_from_slice(&(length(bytes) | ATTACHED).to_le_bytes());
                 output[start + 4..start + 8].copy_from_slice(&length(json).to_le_bytes());
                 bytes
@@ -81,14 +94,14 @@ impl FromStr for Framing {
 }
 
 /// A frame as it was on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame<'a> {
     /// How it came.
     pub framing: Framing,
     /// The JSON object.
     pub json: &'a [u8],
-    /// The bytes outside of it.
-    pub attachment: Option<&'a [u8]>,
+    /// The bytes outside of it: owned, if they are so many that they are not worth a copy.
+    pub attachment: Option<Cow<'a, [u8]>>,
 }
 
 /// A line.
@@ -147,6 +160,21 @@ pub struct Decoder {
     dropped: Option<Dropped>,
     /// How much more the frame needs that has begun.
     missing: usize,
+    /// A large attachment that is being read, straight into where it is to stay.
+    large: Option<Large>,
+    /// How often in a row the buffer was empty, and larger than what had been in it.
+    oversized: u32,
+    /// The most that was in the buffer since it was empty.
+    peak: usize,
+}
+
+#[derive(Debug)]
+struct Large {
+    /// Where the frame's JSON stands in the buffer, up to its end.
+    json: usize,
+    attachment: Vec<u8>,
+    /// How long the attachment will be.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,15 +195,31 @@ struct Dropped {
 
 /// The room that [`Decoder::input`] offers at least.
 const READ_BYTES: usize = 16 * 1024;
-/// A buffer that has grown to more than this is given back when it is empty.
+/// A buffer that has grown to more than this is given back after some time in which so much was not needed.
 const KEPT_BYTES: usize = 256 * 1024;
+/// That time, counted in the times at which it was empty.
+const KEPT_TIMES: u32 = 16;
+/// A buffer that has grown to more than this is given back as soon as it is empty.
+const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
+/// An attachment of which so much is still to come is read straight into where it is to stay.
+const LARGE_BYTES: usize = 32 * 1024;
 
 impl Decoder {
     /// A decoder for frames of up to `max_frame_bytes`, which finds out from the first of them how they are framed.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
-        let mode = Mode::Unknown;
-        Self { max_frame_bytes, mode, buffer: Vec::new(), start: 0, searched: 0, dropped: None, missing: 0 }
+        Self {
+            max_frame_bytes,
+            mode: Mode::Unknown,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            dropped: None,
+            missing: 0,
+            large: None,
+            oversized: 0,
+            peak: 0,
+        }
     }
 
     /// Changes the limit from the next frame on.
@@ -207,17 +251,30 @@ impl Decoder {
 
     /// Where to append what was read. It has room for some kilobytes, so that it can be read into directly.
     pub fn input(&mut self) -> &mut Vec<u8> {
+        if self.large.is_some() {
+            return self.large_input();
+        }
+        self.peak = self.peak.max(self.buffer.len());
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
         }
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
-            // What one large frame needed is not kept for those that come after it.
-            self.buffer = Vec::new();
+        if self.buffer.is_empty() {
+            self.shrink();
         }
         self.buffer.reserve(self.missing.max(READ_BYTES));
         &mut self.buffer
+    }
+
+    /// The buffer is empty: what a few large frames have needed is not kept for ever.
+    fn shrink(&mut self) {
+        let (kept, peak) = (self.buffer.capacity(), std::mem::take(&mut self.peak));
+        self.oversized = if kept > KEPT_BYTES && peak <= KEPT_BYTES { self.oversized + 1 } else { 0 };
+        if kept > KEPT_AT_MOST || self.oversized >= KEPT_TIMES {
+            self.buffer = Vec::new();
+            self.oversized = 0;
+        }
     }
 
     /// The next frame, or `None` until more bytes come.
@@ -226,6 +283,9 @@ impl Decoder {
     ///
     /// Once for each frame that can't be read, when it has passed.
     pub fn next_frame(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
+        if self.large.is_some() {
+            return self.next_large();
+        }
         match self.mode {
             Mode::Known(Framing::Line) => self.next_line(),
             Mode::Known(Framing::Length) => self.next_length(),
@@ -279,6 +339,9 @@ impl Decoder {
                 let start = self.start + 4;
                 self.missing = (start + bytes).saturating_sub(self.buffer.len());
                 if self.missing > 0 {
+                    if head & ATTACHED != 0 && self.missing >= LARGE_BYTES {
+                        self.begin_large(start, bytes);
+                    }
                     return None;
                 }
                 self.start = start + bytes;
@@ -305,12 +368,54 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// A frame of so many bytes has begun here, much of whose attachment is still to come. If its JSON is there, the attachment
+    /// is read into a buffer of its own.
+    fn begin_large(&mut self, start: usize, bytes: usize) {
+        let here = &self.buffer[start..];
+        let Some((json, rest)) = here.split_first_chunk() else { return };
+        let json = u32::from_le_bytes(*json) as usize;
+        // What contradicts itself is found out when it is whole.
+        if let Some(bytes) = (bytes - 4).checked_sub(json)
+            && let Some(begun) = rest.get(json..)
+        {
+            let mut attachment = Vec::new();
+            attachment.reserve_exact(bytes);
+            attachment.extend_from_slice(begun);
+            self.large = Some(Large { json: start + 4 + json, attachment, bytes });
+            self.start = start + 4;
+            self.buffer.truncate(start + 4 + json);
+            self.missing = 0;
+        }
+    }
+
+    /// It has room for what is still to come, and no more: what follows belongs to the next frame.
+    fn large_input(&mut self) -> &mut Vec<u8> {
+        let input = self.large.as_mut().map_or(&mut self.buffer, |large| &mut large.attachment);
+        if input.len() == input.capacity() {
+            input.reserve(READ_BYTES);
+        }
+        input
+    }
+
+    fn next_large(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
+        let Large { json, mut attachment, bytes } =
+            self.large.take_if(|large| large.attachment.len() >= large.bytes)?;
+        // What has come after it belongs to the next frame.
+        self.buffer.extend_from_slice(&attachment[bytes..]);
+        attachment.truncate(bytes);
+        let start = std::mem::replace(&mut self.start, json);
+        let json = &self.buffer[start..json];
+        Some(Ok(RawFrame { framing: Framing::Length, json, attachment: Some(Cow::Owned(attachment)) }))
+    }
+}
+
 /// Takes a frame with an attachment apart.
 fn attached(frame: &[u8]) -> Result<RawFrame<'_>, FramingError> {
     let parts = frame.split_first_chunk().map(|(length, rest)| (u32::from_le_bytes(*length) as usize, rest));
     match parts.map(|(json_bytes, rest)| (json_bytes, rest.split_at_checked(json_bytes))) {
         Some((_, Some((json, attachment)))) => {
-            Ok(RawFrame { framing: Framing::Length, json, attachment: Some(attachment) })
+            Ok(RawFrame { framing: Framing::Length, json, attachment: Some(Cow::Borrowed(attachment)) })
         }
         Some((json_bytes, None)) => Err(FramingError::Attachment { bytes: frame.len(), json_bytes }),
         None => Err(FramingError::Attachment { bytes: frame.len(), json_bytes: 0 }),
@@ -335,7 +440,7 @@ mod tests {
         for chunk in stream.chunks(size) {
             decoder.input().extend_from_slice(chunk);
             while let Some(frame) = decoder.next_frame() {
-                frames.push(frame.map(|frame| (frame.json.to_vec(), frame.attachment.map(<[u8]>::to_vec))));
+                frames.push(frame.map(|frame| (frame.json.to_vec(), frame.attachment.map(Cow::into_owned))));
             }
             assert!(decoder.buffer.len() <= max + size + 4, "holds {} bytes", decoder.buffer.len());
         }
@@ -418,9 +523,9 @@ mod tests {
 
     #[test]
     fn json_that_is_passed_on_with_line_ends_is_still_one_line() {
-        let json: &serde_json::value::RawValue = serde_json::from_str("{\n  \"a\": \"\\n\"\n}").unwrap();
+        let json = |output: &mut Vec<u8>| output.extend_from_slice(b"{\n  \"a\": \"\\n\"\n}");
         let mut line = Vec::new();
-        Framing::Line.write(&json, None, &mut line);
+        Framing::Line.write(json, None, &mut line);
         assert_eq!(line, b"{   \"a\": \"\\n\" }\n");
     }
 
@@ -430,8 +535,9 @@ mod tests {
             [(Framing::Line, None), (Framing::Length, None), (Framing::Length, Some(&b"\x00\nraw"[..]))]
         {
             let mut stream = Vec::new();
-            let bytes = framing.write(&"text", attachment, &mut stream);
-            let again = framing.write(&"text", attachment, &mut stream);
+            let text = |output: &mut Vec<u8>| output.extend_from_slice(b"\"text\"");
+            let bytes = framing.write(text, attachment, &mut stream);
+            let again = framing.write(text, attachment, &mut stream);
             assert_eq!(bytes, again);
             let mode = Mode::Known(framing);
             let frame = Ok((b"\"text\"".to_vec(), attachment.map(<[u8]>::to_vec)));
@@ -439,5 +545,53 @@ mod tests {
             let too_long = FramingError::TooLong { bytes, max_frame_bytes: bytes - 1 };
             assert_eq!(decode(&stream, 1, bytes - 1, mode)[0], Err(too_long), "the limit counts what is written");
         }
+    }
+
+    #[test]
+    fn a_large_attachment_is_read_straight_into_where_it_stays() {
+        let frame = |attachment: &[u8], stream: &mut Vec<u8>| {
+            Framing::Length.write(|output| output.extend_from_slice(b"{}"), Some(attachment), stream);
+        };
+        let (large, small) = (vec![7; 3 * LARGE_BYTES], vec![8; 300]);
+        let mut stream = Vec::new();
+        frame(&large, &mut stream);
+        frame(&small, &mut stream);
+        frame(&large, &mut stream);
+        let expected = [&large, &small, &large].map(|bytes| Ok((b"{}".to_vec(), Some(bytes.clone()))));
+        for size in [1, 9, 10, 11, 1000, LARGE_BYTES, stream.len()] {
+            let mode = Mode::Known(Framing::Length);
+            assert_eq!(decode(&stream, size, 4 * LARGE_BYTES, mode), expected, "in chunks of {size}");
+        }
+        // As a socket gives it.
+        let mut decoder = Decoder::new(4 * LARGE_BYTES);
+        decoder.set_framing(Framing::Length);
+        decoder.input().extend_from_slice(&stream[..100]);
+        assert!(decoder.next_frame().is_none());
+        let input = decoder.input();
+        assert_eq!(input.capacity(), large.len());
+        let at = input.as_ptr();
+        input.extend_from_slice(&stream[100..8 + 2 + large.len()]);
+        let Some(Ok(RawFrame { attachment: Some(Cow::Owned(attachment)), .. })) = decoder.next_frame() else {
+            panic!("not owned")
+        };
+        assert_eq!((attachment.as_ptr(), attachment), (at, large));
+    }
+
+    #[test]
+    fn what_a_large_frame_has_needed_is_given_back_in_time() {
+        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        let mut line = |bytes: usize| {
+            let input = decoder.input();
+            let kept = input.capacity();
+            input.extend(std::iter::repeat_n(b'x', bytes).chain([b'\n']));
+            assert!(decoder.next_frame().is_some());
+            kept
+        };
+        line(1 << 20);
+        assert!((0..KEPT_TIMES).all(|_| line(10) > 1 << 20), "it may be needed again");
+        line(1 << 20);
+        assert!((0..=KEPT_TIMES + 1).map(|_| line(10)).last() < Some(KEPT_BYTES));
+        line(8 << 20);
+        assert!(line(10) < KEPT_BYTES, "so much is not kept at all");
     }
 }

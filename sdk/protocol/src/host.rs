@@ -5,15 +5,16 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::{Attached, Attachment, Object};
-use crate::frame::{invalid, read_flat, required};
+use crate::attachment::{ATTACH_FROM_BYTES, Attachment, Object};
+use crate::frame::{invalid, once, read_flat, required};
 use crate::kv_change::{KV_CHANGE, KvChange};
+use crate::scan::Scan;
+use crate::write::{base64, head, key, number, tail, text, value};
 use crate::{
     Base64Error, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64, deserialize_base64,
-    encode_base64,
 };
 
 /// A frame from the host.
@@ -21,10 +22,10 @@ use crate::{
 pub enum HostFrame<'a> {
     /// The first frame: the module's configuration.
     Init(Init<'a>),
-    /// A message for one of the module's services. Boxed, for it is much larger than the others.
-    Handle(Box<Handle<'a>>),
+    /// A message for one of the module's services.
+    Handle(Handle<'a>),
     /// An event that the module takes: a message to whose sender nothing is answered.
-    Event(Box<Handle<'a>>),
+    Event(Handle<'a>),
     /// What became of a service request of the module.
     ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),
     /// Asks how the module is.
@@ -86,16 +87,14 @@ pub struct Message<'a> {
 }
 
 /// A [`Message`] on the wire.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct MessageFields<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
     /// Absent if it is attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<Payload<'a>>,
     #[serde(default)]
     priority: Priority,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
 }
 
@@ -117,7 +116,7 @@ impl<'a> Payload<'a> {
     pub fn into_bytes(self) -> Result<Cow<'a, [u8]>, Base64Error> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Base64(text) => decode_base64(&text).map(Cow::Owned),
+            Self::Base64(text) => decode_base64(&*text).map(Cow::Owned),
         }
     }
 
@@ -152,27 +151,16 @@ impl From<Vec<u8>> for Payload<'_> {
     }
 }
 
-impl Serialize for Payload<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Bytes(bytes) => serializer.serialize_str(&encode_base64(bytes)),
-            Self::Base64(text) => serializer.serialize_str(text),
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Payload<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self::Bytes(Cow::Owned(bytes)))
     }
 }
 
-/// A payload of this size or more is attached, where the framing can do that: it costs less than base64.
-pub(crate) const ATTACH_FROM_BYTES: usize = 256;
 const PAYLOAD: &str = "message.payload";
 
 /// Where a message comes from (seeds).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Context<'a> {
     /// The same for all messages that one cause sets off.
     #[serde(borrow, default)]
@@ -235,41 +223,35 @@ pub struct Shutdown {
 }
 
 /// All host frames in one: serde reads this in one pass, without the buffer that a tagged enum needs.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 struct Flat<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     config: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     module_id: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<ProtocolOffer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     success: Option<bool>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     code: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     message: Option<MessageOrText<'a>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     context: Option<Context<'a>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     details: Option<&'a RawValue>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     retryable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     grace_ms: Option<u64>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     attachment: Option<Cow<'a, str>>,
 }
 
 /// The `message` of a `handle` or an `event` is an object, that of a `service_response` a text.
-#[derive(Serialize)]
-#[serde(untagged)]
 enum MessageOrText<'a> {
     Message(MessageFields<'a>),
     Text(Cow<'a, str>),
@@ -313,7 +295,57 @@ impl<'a> HostFrame<'a> {
     ///
     /// If it is not one that a module knows; the error tells whether it can be answered.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
-        let RawFrame { json, attachment, .. } = frame.into();
+        let mut frame = frame.into();
+        Self::read_quickly(&mut frame).map_or_else(|| Self::read_any(frame), Ok)
+    }
+
+    /// The frames that come by the thousand, in their plain form. `None` says nothing: then the frame is as it was.
+    fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
+        let (mut kind, mut id, mut message, mut context) = (None, None, None, None);
+        let (mut success, mut data, mut path) = (None, None, None);
+        let mut scan = Scan::new(frame.json);
+        scan.object(|scan| {
+            if scan.key(br#""type":"#) {
+                once(&mut kind, scan.text()?)
+            } else if scan.key(br#""id":"#) {
+                once(&mut id, scan.number()?)
+            } else if scan.key(br#""message":"#) {
+                once(&mut message, QuickMessage::read(scan)?)
+            } else if scan.key(br#""context":"#) {
+                once(&mut context, Context::read_quickly(scan)?)
+            } else if scan.key(br#""success":"#) {
+                once(&mut success, scan.boolean()?)
+            } else if scan.key(br#""data":"#) {
+                once(&mut data, scan.value().filter(|data| *data != "null")?)
+            } else if scan.key(br#""attachment":"#) {
+                once(&mut path, scan.text()?)
+            } else {
+                None
+            }
+        })?;
+        scan.end()?;
+        let body = match (kind?, message) {
+            (kind @ ("handle" | "event"), Some(QuickMessage { topic, payload, priority, ttl_ms })) => {
+                let payload = match (payload, path, &mut frame.attachment) {
+                    (Some(text), None, None) => Cow::Owned(decode_base64(text).ok()?),
+                    (None, Some(PAYLOAD), attachment) => attachment.take()?,
+                    _ => return None,
+                };
+                let topic = Cow::Borrowed(topic);
+                let message = Message { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
+                let handle = Handle { message, context: context.unwrap_or_default() };
+                if kind == "handle" { Self::Handle(handle) } else { Self::Event(handle) }
+            }
+            ("service_response", None) if success == Some(true) => {
+                Self::ServiceResponse(Ok(Object::of_quickly(data, "data", path, frame)?))
+            }
+            _ => return None,
+        };
+        Some(Frame { id, body })
+    }
+
+    fn read_any(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
+        let RawFrame { json, attachment, .. } = frame;
         let mut flat: Flat<'a> = match read_flat(json, KINDS) {
             // These have no fields among these, so whatever else stands in them is ignored. A `cancel` above all must not be
             // answered: its id is that of another request.
@@ -337,10 +369,10 @@ impl<'a> HostFrame<'a> {
                 module_id: flat.module_id,
                 protocol: flat.protocol,
             }),
-            "handle" => Self::Handle(flat.handle("handle", attachment.as_ref())?),
-            "event" => Self::Event(flat.handle("event", attachment.as_ref())?),
+            "handle" => Self::Handle(flat.handle("handle", attachment)?),
+            "event" => Self::Event(flat.handle("event", attachment)?),
             "service_response" if required(flat.success, "success", id, "service_response")? => {
-                let data = Object::read(flat.data, "data", attachment.as_ref());
+                let data = Object::of(flat.data.map(RawValue::get), "data", attachment);
                 let data = data.map_err(invalid(id, "service_response"))?;
                 Self::ServiceResponse(Ok(required(data, "data", id, "service_response")?))
             }
@@ -362,8 +394,24 @@ impl<'a> HostFrame<'a> {
     }
 }
 
+impl HostFrame<'_> {
+    /// Its type on the wire.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Handle(_) => "handle",
+            Self::Event(_) => "event",
+            Self::ServiceResponse(_) => "service_response",
+            Self::HealthCheck => "health_check",
+            Self::Shutdown(_) => "shutdown",
+            Self::Cancel => "cancel",
+            Self::KvChange(_) => KV_CHANGE,
+        }
+    }
+}
+
 impl<'a> Flat<'a> {
-    fn handle(self, kind: &str, attachment: Option<&Attachment<'a>>) -> Result<Box<Handle<'a>>, Unreadable> {
+    fn handle(self, kind: &str, attachment: Option<Attachment<'a>>) -> Result<Handle<'a>, Unreadable> {
         let fields = match self.message {
             Some(MessageOrText::Message(fields)) => fields,
             Some(MessageOrText::Text(_)) => {
@@ -375,60 +423,199 @@ impl<'a> Flat<'a> {
         let MessageFields { topic, payload, priority, ttl_ms } = fields;
         let payload = match attachment {
             None => required(payload, PAYLOAD, self.id, kind)?,
-            Some(attachment) => Payload::from(attachment.at(PAYLOAD).map_err(invalid(self.id, kind))?),
+            Some(attachment) => Payload::Bytes(attachment.at(PAYLOAD).map_err(invalid(self.id, kind))?),
         };
         let message = Message { topic, payload, priority, ttl_ms };
-        Ok(Box::new(Handle { message, context: self.context.unwrap_or_default() }))
+        Ok(Handle { message, context: self.context.unwrap_or_default() })
+    }
+}
+
+/// A [`Message`] in its plain form.
+struct QuickMessage<'a> {
+    topic: &'a str,
+    /// Base64, perhaps.
+    payload: Option<&'a [u8]>,
+    priority: Priority,
+    ttl_ms: Option<u64>,
+}
+
+impl<'a> QuickMessage<'a> {
+    fn read(scan: &mut Scan<'a>) -> Option<Self> {
+        let (mut topic, mut payload, mut priority, mut ttl_ms) = (None, None, None, None);
+        scan.object(|scan| {
+            if scan.key(br#""topic":"#) {
+                once(&mut topic, scan.text()?)
+            } else if scan.key(br#""payload":"#) {
+                once(&mut payload, scan.quoted()?)
+            } else if scan.key(br#""priority":"#) {
+                once(&mut priority, Priority::try_from(scan.number()?).ok()?)
+            } else if scan.key(br#""ttl_ms":"#) {
+                once(&mut ttl_ms, scan.number()?)
+            } else {
+                None
+            }
+        })?;
+        Some(Self { topic: topic?, payload, priority: priority.unwrap_or_default(), ttl_ms })
+    }
+}
+
+impl<'a> Context<'a> {
+    fn read_quickly(scan: &mut Scan<'a>) -> Option<Self> {
+        let (mut trace_id, mut source_module, mut timestamp) = (None, None, None);
+        scan.object(|scan| {
+            if scan.key(br#""trace_id":"#) {
+                once(&mut trace_id, scan.text()?)
+            } else if scan.key(br#""source_module":"#) {
+                once(&mut source_module, scan.text()?)
+            } else if scan.key(br#""timestamp":"#) {
+                once(&mut timestamp, scan.number()?)
+            } else {
+                None
+            }
+        })?;
+        Some(Self {
+            trace_id: Cow::Borrowed(trace_id.unwrap_or_default()),
+            source_module: Cow::Borrowed(source_module.unwrap_or_default()),
+            timestamp: timestamp.unwrap_or_default(),
+        })
+    }
+
+    fn write(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(b"{\"trace_id\":");
+        text(&self.trace_id, output);
+        key("source_module", output);
+        text(&self.source_module, output);
+        key("timestamp", output);
+        number(self.timestamp, output);
+        output.push(b'}');
+    }
+}
+
+impl Message<'_> {
+    /// Appends it, without the payload if that is attached.
+    fn write(&self, attached: bool, output: &mut Vec<u8>) {
+        output.extend_from_slice(b"{\"topic\":");
+        text(&self.topic, output);
+        if !attached {
+            key("payload", output);
+            match &self.payload {
+                Payload::Bytes(bytes) => base64(bytes, output),
+                Payload::Base64(base64) => text(base64, output),
+            }
+        }
+        key("priority", output);
+        number(self.priority.into(), output);
+        if let Some(ttl_ms) = self.ttl_ms {
+            key("ttl_ms", output);
+            number(ttl_ms, output);
+        }
+        output.push(b'}');
+    }
+}
+
+impl Init<'_> {
+    fn write(&self, output: &mut Vec<u8>) {
+        key("config", output);
+        output.extend_from_slice(self.config.get().as_bytes());
+        if !self.module_id.is_empty() {
+            key("module_id", output);
+            text(&self.module_id, output);
+        }
+        if let Some(protocol) = &self.protocol {
+            key("protocol", output);
+            value(protocol, output);
+        }
     }
 }
 
 impl Frame<HostFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let mut attachment: Attached<'_> = None;
-        let whole;
-        let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
-        let flat = match &self.body {
-            HostFrame::Init(init) => Flat {
-                config: Some(init.config),
-                module_id: init.module_id.clone(),
-                protocol: init.protocol.clone(),
-                ..kind("init")
-            },
-            HostFrame::Handle(handle) | HostFrame::Event(handle) => {
-                let name = if matches!(self.body, HostFrame::Event(_)) { "event" } else { "handle" };
-                let Handle { message, context } = &**handle;
-                if let (Framing::Length, Payload::Bytes(bytes)) = (framing, &message.payload)
-                    && bytes.len() >= ATTACH_FROM_BYTES
-                {
-                    attachment = Some((Cow::Borrowed(PAYLOAD), bytes));
+        let attachment = match &self.body {
+            HostFrame::Handle(Handle { message, .. }) | HostFrame::Event(Handle { message, .. }) => {
+                match &message.payload {
+                    Payload::Bytes(bytes) if framing == Framing::Length && bytes.len() >= ATTACH_FROM_BYTES => {
+                        Some(&**bytes)
+                    }
+                    _ => None,
                 }
-                let message = MessageFields {
-                    topic: Cow::Borrowed(&message.topic),
-                    payload: attachment.is_none().then(|| message.payload.borrowed()),
-                    priority: message.priority,
-                    ttl_ms: message.ttl_ms,
-                };
-                Flat { message: Some(MessageOrText::Message(message)), context: Some(context.clone()), ..kind(name) }
+            }
+            HostFrame::ServiceResponse(Ok(data)) => data.outside(framing).map(|(_, bytes)| bytes),
+            HostFrame::KvChange(change) => change.attachment(framing),
+            _ => None,
+        };
+        framing.write(|output| self.write_json(framing, attachment.is_some(), output), attachment, output)
+    }
+
+    fn write_json(&self, framing: Framing, attached: bool, output: &mut Vec<u8>) {
+        let kind = self.body.kind();
+        head(kind, self.id, output);
+        let mut path = None;
+        match &self.body {
+            HostFrame::Init(init) => init.write(output),
+            HostFrame::Handle(handle) | HostFrame::Event(handle) => {
+                key("message", output);
+                handle.message.write(attached, output);
+                key("context", output);
+                handle.context.write(output);
+                path = attached.then_some(Cow::Borrowed(PAYLOAD));
             }
             HostFrame::ServiceResponse(Ok(data)) => {
-                (whole, attachment) = data.for_wire(framing, "data");
-                Flat { success: Some(true), data: Some(&whole), ..kind("service_response") }
+                output.extend_from_slice(b",\"success\":true");
+                path = data.write("data", framing, output);
             }
-            HostFrame::ServiceResponse(Err(error)) => Flat {
-                success: Some(false),
-                code: Cow::Borrowed(&error.code),
-                message: Some(MessageOrText::Text(Cow::Borrowed(&error.message))),
-                details: error.details,
-                retryable: error.retryable,
-                ..kind("service_response")
-            },
-            HostFrame::HealthCheck => kind("health_check"),
-            HostFrame::Shutdown(shutdown) => Flat { grace_ms: shutdown.grace_ms, ..kind("shutdown") },
-            HostFrame::Cancel => kind("cancel"),
-            HostFrame::KvChange(change) => return change.write(framing, output),
-        };
-        let (path, attachment) = attachment.unzip();
-        framing.write(&Flat { attachment: path, ..flat }, attachment, output)
+            HostFrame::ServiceResponse(Err(error)) => {
+                output.extend_from_slice(b",\"success\":false");
+                error.write(output);
+            }
+            HostFrame::Shutdown(Shutdown { grace_ms: Some(grace_ms) }) => {
+                key("grace_ms", output);
+                number(*grace_ms, output);
+            }
+            HostFrame::KvChange(change) => path = change.write(attached, output),
+            HostFrame::HealthCheck | HostFrame::Shutdown(_) | HostFrame::Cancel => {}
+        }
+        tail(path.as_deref(), output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::scan::tests::almost;
+
+    const FRAMES: &[&str] = &[
+        r#"{"type":"handle","id":2,"message":{"topic":"a.b","payload":"aGVsbG8=","priority":1,"ttl_ms":50},"context":{"trace_id":"t","source_module":"m:1.0.0","timestamp":12}}"#,
+        r#"{"type": "event", "message": {"topic": "a", "payload": ""}, "id": 3}"#,
+        r#"{"type":"service_response","id":1,"success":true,"data":{"a":[1,"\u00e4",{}]}}"#,
+        r#"{"type":"handle","id":2,"message":{"topic":"t","priority":4},"attachment":"message.payload"}"#,
+        r#"{"type":"service_response","id":1,"success":true,"data":{},"attachment":"data.k"}"#,
+    ];
+
+    fn both(text: &str, attachment: Option<&[u8]>) -> (Option<String>, Result<String, Unreadable>) {
+        let frame =
+            RawFrame { framing: Framing::Length, json: text.as_bytes(), attachment: attachment.map(Cow::Borrowed) };
+        let quick = HostFrame::read_quickly(&mut frame.clone());
+        (quick.map(|frame| format!("{frame:?}")), HostFrame::read_any(frame).map(|frame| format!("{frame:?}")))
+    }
+
+    #[test]
+    fn what_comes_by_the_thousand_is_read_quickly() {
+        for (text, attachment) in FRAMES.iter().zip([None, None, None, Some(&b"hi"[..]), Some(&[])]) {
+            let (quick, any) = both(text, attachment);
+            assert_eq!(quick, Some(any.unwrap()), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is wrong with a frame, or unusual: what is read quickly is what serde reads.
+        #[test]
+        fn what_is_read_quickly_is_the_same(text in almost(FRAMES), attached: bool) {
+            if let (Some(quick), any) = both(&text, attached.then_some(b"hi")) {
+                prop_assert_eq!(Ok(quick), any, "{}", text);
+            }
+        }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::attachment::Attachment;
-use crate::host::{ATTACH_FROM_BYTES, Payload};
+use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
+use crate::host::Payload;
 use crate::json::MISSING;
+use crate::write::{base64, key, number, text};
 use crate::{Base64Error, Framing, InvalidJson, read_json};
 
 /// `kv_change`: a key that the module watches has another value, or none any more. It has no reply.
@@ -33,20 +34,16 @@ pub struct KvChange<'a> {
 }
 
 /// A [`KvChange`] on the wire.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
     watch: u64,
     #[serde(borrow)]
     key: Cow<'a, str>,
     revision: u64,
     /// Absent if it is attached.
-    #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Payload<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     attachment: Option<Cow<'a, str>>,
 }
 
@@ -56,13 +53,13 @@ const VALUE: &str = "value";
 impl<'a> KvChange<'a> {
     /// Reads a frame of which only the type is known so far. The error shows no value: what a module stores is none of the
     /// log's business.
-    pub(crate) fn read(json: &'a [u8], attachment: Option<&'a [u8]>) -> Result<Self, InvalidJson> {
+    pub(crate) fn read(json: &'a [u8], attachment: Option<Cow<'a, [u8]>>) -> Result<Self, InvalidJson> {
         let fields = read_json(json).map_err(InvalidJson::without_value)?;
-        let Fields { watch, key, revision, value, deleted, attachment: path, .. } = fields;
+        let Fields { watch, key, revision, value, deleted, attachment: path } = fields;
         let wrong = |error: Base64Error| InvalidJson { path: VALUE.to_owned(), message: error.to_string() };
         let value = match Attachment::new(path, attachment)? {
             _ if deleted == Some(true) => None,
-            Some(attachment) => Some(Cow::Borrowed(attachment.at(VALUE)?)),
+            Some(attachment) => Some(attachment.at(VALUE)?),
             None => match value {
                 Some(value) => Some(value.into_bytes().map_err(wrong)?),
                 None => return Err(InvalidJson { path: VALUE.to_owned(), message: MISSING.to_owned() }),
@@ -71,19 +68,28 @@ impl<'a> KvChange<'a> {
         Ok(Self { watch, key, revision, value })
     }
 
-    pub(crate) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let value = self.value.as_deref();
-        let attachment = value.filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES);
-        let fields = Fields {
-            kind: Cow::Borrowed(KV_CHANGE),
-            watch: self.watch,
-            key: Cow::Borrowed(&self.key),
-            revision: self.revision,
-            value: value.filter(|_| attachment.is_none()).map(Payload::from),
-            deleted: value.is_none().then_some(true),
-            attachment: attachment.map(|_| Cow::Borrowed(VALUE)),
-        };
-        framing.write(&fields, attachment, output)
+    /// The value, if it is attached in this framing.
+    pub(crate) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
+        self.value.as_deref().filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES)
+    }
+
+    /// Appends its fields. Gives the path of what is attached.
+    pub(crate) fn write(&self, attached: bool, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+        key("watch", output);
+        number(self.watch, output);
+        key("key", output);
+        text(&self.key, output);
+        key("revision", output);
+        number(self.revision, output);
+        match &self.value {
+            Some(_) if attached => return Some(Cow::Borrowed(VALUE)),
+            Some(value) => {
+                key("value", output);
+                base64(value, output);
+            }
+            None => output.extend_from_slice(b",\"deleted\":true"),
+        }
+        None
     }
 }
 

@@ -39,8 +39,10 @@ mod host;
 mod json;
 mod kv_change;
 mod module;
+mod scan;
+mod write;
 
-pub use attachment::Object;
+pub use attachment::{ATTACH_FROM_BYTES, Object};
 pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
 pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};

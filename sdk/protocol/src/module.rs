@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::{Attached, Attachment, Object};
-use crate::frame::{invalid, read_flat, required};
+use crate::attachment::{Attachment, Object};
+use crate::frame::{invalid, once, read_flat, required};
+use crate::scan::Scan;
+use crate::write::{head, key, number, tail, text};
 use crate::{Frame, Framing, RawFrame, Unreadable};
 
 /// A frame from a module: a reply to a request of the host, or a request of its own.
@@ -84,13 +86,12 @@ pub struct ServiceRequest<'a> {
 }
 
 /// What a request of a module is part of.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct CallContext<'a> {
     /// The same for all messages that one cause sets off.
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     pub trace_id: Cow<'a, str>,
     /// The id of the host's request that the module is handling, if it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
 }
 
@@ -132,37 +133,35 @@ pub struct SdkInfo {
     pub features: Vec<String>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 struct Flat<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     service: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     method: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     params: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     context: Option<CallContext<'a>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<LogLevel>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     code: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     message: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     details: Option<&'a RawValue>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     retryable: bool,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     fields: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    #[serde(borrow, default)]
     trace_id: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     attachment: Option<Cow<'a, str>>,
 }
 
@@ -175,12 +174,57 @@ impl<'a> ModuleFrame<'a> {
     ///
     /// If it is not one that a host knows.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
-        let RawFrame { json, attachment, .. } = frame.into();
+        let mut frame = frame.into();
+        Self::read_quickly(&mut frame).map_or_else(|| Self::read_any(frame), Ok)
+    }
+
+    /// The frames that come by the thousand, in their plain form. `None` says nothing: then the frame is as it was.
+    fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
+        let (mut kind, mut id, mut data, mut path) = (None, None, None, None);
+        let (mut service, mut method, mut params, mut context) = (None, None, None, None);
+        let mut scan = Scan::new(frame.json);
+        scan.object(|scan| {
+            if scan.key(br#""type":"#) {
+                once(&mut kind, scan.text()?)
+            } else if scan.key(br#""id":"#) {
+                once(&mut id, scan.number()?)
+            } else if scan.key(br#""data":"#) {
+                once(&mut data, scan.value().filter(|data| *data != "null")?)
+            } else if scan.key(br#""service":"#) {
+                once(&mut service, scan.text().filter(|service| !service.is_empty())?)
+            } else if scan.key(br#""method":"#) {
+                once(&mut method, scan.text().filter(|method| !method.is_empty())?)
+            } else if scan.key(br#""params":"#) {
+                once(&mut params, scan.value().filter(|params| *params != "null")?)
+            } else if scan.key(br#""context":"#) {
+                once(&mut context, CallContext::read_quickly(scan)?)
+            } else if scan.key(br#""attachment":"#) {
+                once(&mut path, scan.text()?)
+            } else {
+                None
+            }
+        })?;
+        scan.end()?;
+        let body = match kind? {
+            "success" => Self::Success { data: Object::of_quickly(data, "data", path, frame)? },
+            "service_request" => Self::ServiceRequest(ServiceRequest {
+                service: Cow::Borrowed(service?),
+                method: Cow::Borrowed(method?),
+                params: Object::of_quickly(params, "params", path, frame)?,
+                context: context.unwrap_or_default(),
+            }),
+            _ => return None,
+        };
+        Some(Frame { id, body })
+    }
+
+    fn read_any(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
+        let RawFrame { json, attachment, .. } = frame;
         let mut flat: Flat<'a> = read_flat(json, KINDS)?;
         let id = flat.id;
         let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
         let object = |object: Option<&'a RawValue>, name: &str, kind: &str| {
-            let object = Object::read(object, name, attachment.as_ref()).map_err(invalid(id, kind))?;
+            let object = Object::of(object.map(RawValue::get), name, attachment).map_err(invalid(id, kind))?;
             required(object, name, id, kind)
         };
         let body = match &*flat.kind {
@@ -215,44 +259,188 @@ impl<'a> ModuleFrame<'a> {
     }
 }
 
+impl<'a> CallContext<'a> {
+    fn read_quickly(scan: &mut Scan<'a>) -> Option<Self> {
+        let (mut trace_id, mut parent) = (None, None);
+        scan.object(|scan| {
+            if scan.key(br#""trace_id":"#) {
+                once(&mut trace_id, scan.text()?)
+            } else if scan.key(br#""parent":"#) {
+                once(&mut parent, scan.number()?)
+            } else {
+                None
+            }
+        })?;
+        Some(Self { trace_id: Cow::Borrowed(trace_id.unwrap_or_default()), parent })
+    }
+
+    /// Appends it, if it says anything.
+    fn write(&self, output: &mut Vec<u8>) {
+        let Self { trace_id, parent } = self;
+        if trace_id.is_empty() && parent.is_none() {
+            return;
+        }
+        key("context", output);
+        output.push(b'{');
+        if !trace_id.is_empty() {
+            output.extend_from_slice(b"\"trace_id\":");
+            text(trace_id, output);
+        }
+        if let Some(parent) = parent {
+            output.extend_from_slice(if trace_id.is_empty() { b"\"parent\":" } else { b",\"parent\":" });
+            number(*parent, output);
+        }
+        output.push(b'}');
+    }
+}
+
+impl ModuleFrame<'_> {
+    /// The object that it carries, if it is of a type with one.
+    #[must_use]
+    pub fn object(&self) -> Option<&Object<'_>> {
+        match self {
+            Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
+                Some(object)
+            }
+            Self::Error(_) | Self::Cancel | Self::Log(_) => None,
+        }
+    }
+
+    /// What [`Frame::write_before_attachment`] has left out, without copying it.
+    #[must_use]
+    pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {
+        match self {
+            Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
+                object.into_attachment(framing)
+            }
+            Self::Error(_) | Self::Cancel | Self::Log(_) => None,
+        }
+    }
+
+    /// Its type on the wire.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Success { .. } => "success",
+            Self::Error(_) => "error",
+            Self::ServiceRequest(_) => "service_request",
+            Self::Cancel => "cancel",
+            Self::Log(_) => "log",
+        }
+    }
+}
+
+impl ErrorBody<'_> {
+    /// Appends its fields.
+    pub(crate) fn write(&self, output: &mut Vec<u8>) {
+        for (name, value) in [("code", &self.code), ("message", &self.message)] {
+            if !value.is_empty() {
+                key(name, output);
+                text(value, output);
+            }
+        }
+        if let Some(details) = self.details {
+            key("details", output);
+            output.extend_from_slice(details.get().as_bytes());
+        }
+        if self.retryable {
+            output.extend_from_slice(b",\"retryable\":true");
+        }
+    }
+}
+
+impl Log<'_> {
+    /// Appends its fields.
+    fn write(&self, output: &mut Vec<u8>) {
+        key("level", output);
+        text(self.level.as_str(), output);
+        if !self.message.is_empty() {
+            key("message", output);
+            text(&self.message, output);
+        }
+        if let Some(fields) = self.fields {
+            key("fields", output);
+            output.extend_from_slice(fields.get().as_bytes());
+        }
+        if !self.trace_id.is_empty() {
+            key("trace_id", output);
+            text(&self.trace_id, output);
+        }
+    }
+}
+
 impl Frame<ModuleFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
-        let mut attachment: Attached<'_> = None;
-        let whole;
-        let kind = |kind| Flat { kind: Cow::Borrowed(kind), id: self.id, ..Flat::default() };
-        let flat = match &self.body {
-            ModuleFrame::Success { data } => {
-                (whole, attachment) = data.for_wire(framing, "data");
-                Flat { data: Some(&whole), ..kind("success") }
+        let (bytes, attachment) = self.write_before_attachment(framing, output);
+        output.extend_from_slice(attachment.unwrap_or_default());
+        bytes
+    }
+
+    /// The same for whoever writes the attachment, if there is one, behind it without copying it: it is returned.
+    pub fn write_before_attachment(&self, framing: Framing, output: &mut Vec<u8>) -> (usize, Option<&[u8]>) {
+        let attachment = self.body.object().and_then(|object| object.outside(framing)).map(|(_, bytes)| bytes);
+        let json = |output: &mut Vec<u8>| self.write_json(framing, output);
+        (framing.write_before_attachment(json, attachment.map(<[u8]>::len), output), attachment)
+    }
+
+    fn write_json(&self, framing: Framing, output: &mut Vec<u8>) {
+        head(self.body.kind(), self.id, output);
+        let mut path = None;
+        match &self.body {
+            ModuleFrame::Success { data } => path = data.write("data", framing, output),
+            ModuleFrame::Error(error) => error.write(output),
+            ModuleFrame::ServiceRequest(ServiceRequest { service, method, params, context }) => {
+                key("service", output);
+                text(service, output);
+                key("method", output);
+                text(method, output);
+                path = params.write("params", framing, output);
+                context.write(output);
             }
-            ModuleFrame::Error(error) => Flat {
-                code: Cow::Borrowed(&error.code),
-                message: Cow::Borrowed(&error.message),
-                details: error.details,
-                retryable: error.retryable,
-                ..kind("error")
-            },
-            ModuleFrame::ServiceRequest(request) => {
-                (whole, attachment) = request.params.for_wire(framing, "params");
-                Flat {
-                    service: Cow::Borrowed(&request.service),
-                    method: Cow::Borrowed(&request.method),
-                    params: Some(&whole),
-                    context: Some(request.context.clone()).filter(|context| *context != CallContext::default()),
-                    ..kind("service_request")
-                }
+            ModuleFrame::Cancel => {}
+            ModuleFrame::Log(log) => log.write(output),
+        }
+        tail(path.as_deref(), output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::scan::tests::almost;
+
+    const FRAMES: &[&str] = &[
+        r#"{"type":"success","id":2,"data":{"result":"aGVsbG8gd29ybGQ="}}"#,
+        r#"{"data": {"a": [1.5e-3, null, "\n"]}, "type": "success"}"#,
+        r#"{"type":"service_request","id":1,"service":"message_bus","method":"send","params":{"topic":"a"},"context":{"trace_id":"t","parent":2}}"#,
+        r#"{"type":"success","id":2,"data":{"a":1},"attachment":"data.result"}"#,
+        r#"{"type":"service_request","id":1,"service":"s","method":"m","attachment":"params.payload"}"#,
+    ];
+
+    fn both(text: &str, attachment: Option<&[u8]>) -> (Option<String>, Result<String, Unreadable>) {
+        let frame =
+            RawFrame { framing: Framing::Length, json: text.as_bytes(), attachment: attachment.map(Cow::Borrowed) };
+        let quick = ModuleFrame::read_quickly(&mut frame.clone());
+        (quick.map(|frame| format!("{frame:?}")), ModuleFrame::read_any(frame).map(|frame| format!("{frame:?}")))
+    }
+
+    #[test]
+    fn what_comes_by_the_thousand_is_read_quickly() {
+        for (text, attachment) in FRAMES.iter().zip([None, None, None, Some(&b"hi"[..]), Some(&[])]) {
+            let (quick, any) = both(text, attachment);
+            assert_eq!(quick, Some(any.unwrap()), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is wrong with a frame, or unusual: what is read quickly is what serde reads.
+        #[test]
+        fn what_is_read_quickly_is_the_same(text in almost(FRAMES), attached: bool) {
+            if let (Some(quick), any) = both(&text, attached.then_some(b"hi")) {
+                prop_assert_eq!(Ok(quick), any, "{}", text);
             }
-            ModuleFrame::Cancel => kind("cancel"),
-            ModuleFrame::Log(log) => Flat {
-                level: Some(log.level),
-                message: Cow::Borrowed(&log.message),
-                fields: log.fields,
-                trace_id: Cow::Borrowed(&log.trace_id),
-                ..kind("log")
-            },
-        };
-        let (path, attachment) = attachment.unzip();
-        framing.write(&Flat { attachment: path, ..flat }, attachment, output)
+        }
     }
 }

@@ -486,7 +486,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn wire<'m>(message: &'m Message<'_>) -> Box<Handle<'m>> {
+fn wire<'m>(message: &'m Message<'_>) -> Handle<'m> {
     let now = Instant::now();
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
@@ -499,7 +499,7 @@ fn wire<'m>(message: &'m Message<'_>) -> Box<Handle<'m>> {
         priority: message.priority,
         ttl_ms: message.deadline.map(|deadline| u64::try_from(left(deadline)).unwrap_or(u64::MAX)),
     };
-    Box::new(Handle { message, context })
+    Handle { message, context }
 }
 
 /// Ends what takes too long.

@@ -129,7 +129,7 @@ impl Connection {
         if id.is_none() {
             lock(&self.requests).make_sequential();
         }
-        let info = match serde_json::from_str::<Data>(data.json().get()) {
+        let info = match serde_json::from_str::<Data>(data.json()) {
             Ok(Data { ixt }) => ixt,
             Err(error) => {
                 services.complain(&format!("what it says of itself in its reply to `init` is wrong: {error}"));

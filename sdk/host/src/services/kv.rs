@@ -88,7 +88,7 @@ impl HostServices {
                 let Set { key, value, ttl_ms, expected_revision } = read_params(params)?;
                 let value = match (params.attached("value"), value) {
                     (Some(attached), _) => attached.to_vec(),
-                    (None, Some(text)) => decode_base64(&text)
+                    (None, Some(text)) => decode_base64(&*text)
                         .map_err(|error| (code::INVALID_INPUT, format!("`params.value`: {error}")))?,
                     (None, None) => return Err((code::INVALID_INPUT, "`params.value`: missing".to_owned())),
                 };

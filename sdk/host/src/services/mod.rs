@@ -138,6 +138,5 @@ impl<'de> Deserialize<'de> for Level {
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
-    read_json(params.json().get().as_bytes())
-        .map_err(|invalid| (code::INVALID_INPUT, invalid.under("params").to_string()))
+    read_json(params.json().as_bytes()).map_err(|invalid| (code::INVALID_INPUT, invalid.under("params").to_string()))
 }

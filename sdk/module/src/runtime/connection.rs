@@ -1,7 +1,7 @@
 //! The connection of a process to its host: one thread at a time reads, and polls the handlers of what it has read;
 //! another looks whether it is stuck, and at the deadlines.
 
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,19 +12,21 @@ use std::thread;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::log_error;
-use crate::runtime::executor::{Executor as _, run};
-use crate::runtime::outgoing::{Sink, read_as};
+use crate::runtime::executor::Executor as _;
+use crate::runtime::outgoing::{Chunks, Sink, read_as};
 use crate::runtime::session::Session;
 use crate::runtime::turn::{Look, Next};
 use crate::runtime::turns::Turns;
 
-/// So many frames are taken before their handlers are polled: what bypasses the handlers overtakes so many of them.
-const BATCH: usize = 64;
+/// So many frames are taken before their handlers are polled: few, so that what one has used is at hand for the next.
+const BATCH: usize = 8;
+/// So many are taken when the handlers take their time: what bypasses them overtakes so many.
+const LARGE_BATCH: usize = 64;
 
 /// The way out.
 #[derive(Debug)]
@@ -54,22 +56,20 @@ impl Socket {
 }
 
 impl Sink for Socket {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match send(&self.stream, &bytes[written..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) => written += sent,
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            match sendmsg(&self.stream, bytes, &mut SendAncillaryBuffer::default(), flags) {
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
+                Err(Errno::AGAIN) => return Ok(0),
+                sent => return Ok(sent?),
             }
         }
-        Ok(written)
     }
 
-    fn write_later(&self, bytes: Vec<u8>, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+    fn write_later(&self, bytes: Chunks, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
         let stream = Arc::clone(&self.stream);
-        let job: Job = Box::new(move || done((&*stream).write_all(&bytes[from..])));
+        let job: Job = Box::new(move || done(bytes.slices(from).try_for_each(|slice| (&*stream).write_all(slice))));
         if let Err(mpsc::SendError(job)) = self.writer().send(job) {
             job();
         }
@@ -145,7 +145,7 @@ impl Connection {
         outgoing.flush();
         loop {
             match self.turns.next(number) {
-                Next::Poll { handler, .. } => run(handler),
+                Next::Poll { handler, .. } => handler.run(),
                 Next::Read { wait } => {
                     if !self.take_frames(wait) {
                         self.turns.retire();
@@ -163,7 +163,7 @@ impl Connection {
     /// the end.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.session.take_frames(&mut input, BATCH) {
+        if self.session.take_frames(&mut input, if wait { BATCH } else { LARGE_BATCH }) {
             return true;
         }
         self.session.outgoing().flush();

@@ -4,22 +4,32 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_task::{Runnable, Task};
 use tokio::time::Instant;
 
+use crate::runtime::in_flight::Begin;
+
 /// Runs tasks, and looks at the clock.
 pub(crate) trait Executor: Debug + Send + Sync {
-    /// Runs a task's next step, soon and not in here: the caller may hold a lock.
-    fn schedule(&self, runnable: Runnable, step: Step);
+    /// Does this soon, and not in here: the caller may hold a lock.
+    fn schedule(&self, step: Step, how: How);
     /// Sees to it that deadlines are looked at by this time.
     fn wake_at(&self, time: Instant);
 }
 
-/// What is known about a step of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Something to do that is done in a moment, if the author's code is as it should be.
+#[derive(Debug)]
 pub(crate) enum Step {
+    /// A request is handled, as far as that goes without waiting.
+    Begin(Begin),
+    /// A task goes on.
+    Task(Runnable),
+}
+
+/// What is known about a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
     /// It comes before all else.
     Urgent,
     /// Nothing.
@@ -28,22 +38,22 @@ pub(crate) enum Step {
     Slow,
 }
 
+impl Step {
+    /// Does it. The author's panics were caught before; should there be another, the thread lives on.
+    pub(crate) fn run(self) {
+        let run = || match self {
+            Self::Begin(request) => request.run(),
+            Self::Task(runnable) => drop(runnable.run()),
+        };
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    }
+}
+
 /// A task, and its first step. Dropped, the task is cancelled.
 pub(crate) fn spawn(
     executor: &Arc<dyn Executor>,
-    first: Step,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> (Runnable, Task<()>) {
     let executor = Arc::clone(executor);
-    // Of the later steps nothing is known; one that is woken again and again must not be before all else for ever.
-    let is_first = AtomicBool::new(true);
-    async_task::spawn(work, move |runnable| {
-        let step = if is_first.swap(false, Ordering::Relaxed) { first } else { Step::Any };
-        executor.schedule(runnable, step);
-    })
-}
-
-/// Runs one step of a task. The author's panics were caught before; should there be another, the thread lives on.
-pub(crate) fn run(runnable: Runnable) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runnable.run()));
+    async_task::spawn(work, move |runnable| executor.schedule(Step::Task(runnable), How::Any))
 }

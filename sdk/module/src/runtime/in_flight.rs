@@ -1,23 +1,29 @@
 //! The requests that are not answered yet: those that run, and those that wait for others to end. Whoever takes a request
 //! out of here answers it, and nobody else does: that is what makes it exactly one reply, whether the handler ends, its
 //! time is over, the host cancels, or the module shuts down first.
+//!
+//! A handler is polled once where its message was read, without a task of its own: most have ended then. Only one that waits
+//! becomes a task.
 
-use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{self, Poll, Waker};
 
-use async_task::{Runnable, Task};
+use async_task::Task;
 use ixt_protocol::code;
+use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::Serve;
-use crate::runtime::executor::{Executor, Step, spawn};
+use crate::runtime::executor::{Executor, How, Step, spawn};
 use crate::runtime::outgoing::{Outgoing, reader_number};
-use crate::runtime::panic::caught;
+use crate::runtime::panic::Caught;
 use crate::runtime::queue::Queue;
 use crate::runtime::stats::Stats;
 use crate::services::log::Scope;
@@ -34,12 +40,16 @@ pub(crate) struct Limits {
 
 pub(crate) struct InFlight {
     requests: Mutex<Requests>,
+    /// How many have no reply on its way yet: those above, and those whose reply is just being written.
+    owed: AtomicUsize,
     /// Told whenever the last request was answered.
     idle: Notify,
     limits: Limits,
     executor: Arc<dyn Executor>,
     outgoing: Arc<Outgoing>,
     stats: Stats,
+    /// The module, from its reply to `init` on.
+    service: OnceLock<Arc<dyn Serve>>,
     /// The request whose handler was last polled by the thread that reads.
     polled: AtomicU64,
 }
@@ -47,54 +57,73 @@ pub(crate) struct InFlight {
 #[derive(Default)]
 struct Requests {
     /// Not the host's id: a plain host may send none, or the same twice.
-    next: u64,
-    unanswered: HashMap<u64, Unanswered>,
+    last: u64,
+    unanswered: Slab<Unanswered>,
     queue: Queue,
-    deadlines: BTreeSet<(Instant, u64)>,
+    /// Of no request the time is over sooner than this.
+    deadline: Option<Instant>,
     /// How many handlers run. A handler may run on after its request was answered: nobody can end a thread that blocks.
     running: usize,
-    /// How many have no reply on its way yet: those above, and those whose reply is just being written.
-    owed: usize,
+}
+
+/// By what a request is known here: its number, which grows from one to the next, and where it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) number: u64,
+    pub(crate) slot: usize,
 }
 
 struct Unanswered {
+    number: u64,
     id: Option<u64>,
     /// What it is, if it came for a handler.
-    message: Option<Message>,
+    message: Option<(Kind, Context)>,
     stage: Stage,
     /// How it is answered, if not just so.
     answer: Option<AnswerBy>,
 }
 
 /// Answers a request, whoever has ended it.
-type AnswerBy = Box<dyn Fn(&Result<Reply>) + Send + Sync>;
-
-struct Message {
-    kind: Kind,
-    context: Context,
-    since: Instant,
-}
+type AnswerBy = Box<dyn FnOnce(Result<Reply>) + Send>;
 
 enum Stage {
-    Queued(Request, Arc<dyn Serve>),
+    Queued(Request),
+    /// It is polled for the first time, or about to be.
+    Begun,
+    /// A task, whose steps are run when it is woken.
     Running(Task<()>),
 }
 
-/// One of the handlers that may run at once; the last of its clones is dropped when it has ended.
-#[derive(Clone)]
-pub(crate) struct Slot {
-    _freed: Arc<Freed>,
+/// One of the handlers that may run at once. Whoever drops it lets the next one begin.
+#[derive(Debug)]
+pub(crate) struct Slot(Held);
+
+#[derive(Debug)]
+enum Held {
+    Alone(Running),
+    Shared(Arc<Running>),
 }
 
-struct Freed(Arc<InFlight>);
+struct Running(Arc<InFlight>);
 
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
+impl Slot {
+    /// It is free when both were dropped.
+    pub(crate) fn share(self) -> (Self, Self) {
+        let running = match self.0 {
+            Held::Alone(running) => Arc::new(running),
+            Held::Shared(running) => running,
+        };
+        (Self(Held::Shared(Arc::clone(&running))), Self(Held::Shared(running)))
     }
 }
 
-impl Drop for Freed {
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.start_next();
     }
@@ -103,51 +132,72 @@ impl Drop for Freed {
 /// What is left to do when a lock is released.
 #[derive(Default)]
 struct Pending {
-    start: Vec<Runnable>,
-    answer: Vec<(Unanswered, Result<Reply>)>,
+    begin: Option<Begin>,
+    expired: Vec<Unanswered>,
 }
 
 impl InFlight {
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
         Self {
             requests: Mutex::default(),
+            owed: AtomicUsize::new(0),
             idle: Notify::new(),
             limits,
             executor,
             outgoing,
             stats,
+            service: OnceLock::new(),
             polled: AtomicU64::new(0),
         }
     }
 
+    /// The module can be called from now on.
+    pub(crate) fn open(&self, service: Arc<dyn Serve>) {
+        let _ = self.service.set(service);
+    }
+
+    /// The module, once it can be called.
+    pub(crate) fn service(&self) -> Option<&Arc<dyn Serve>> {
+        self.service.get()
+    }
+
     /// Takes a message for a handler: runs it, or lets it wait, or refuses it.
-    pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request, service: &Arc<dyn Serve>) {
+    pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request) {
         let context = request.context().clone();
-        let (deadline, priority) = (context.deadline(), context.priority());
-        let message = Some(Message { kind: request.kind(), context, since: Instant::now() });
-        let stage = Stage::Queued(request, Arc::clone(service));
-        let arrived = Unanswered { id, message, stage, answer: None };
+        let (deadline, priority, received) = (context.deadline(), context.priority(), context.received());
         let mut pending = Pending::default();
+        let mut sooner = None;
         let mut requests = self.lock();
-        let key = requests.next_key();
+        let mut arrived = requests.arrived(id, Some((request.kind(), context)));
+        self.owed.fetch_add(1, Ordering::Relaxed);
         if requests.running < self.limits.max_concurrency && requests.queue.len() == 0 {
-            requests.start(self, key, arrived, &mut pending);
+            if deadline.is_some_and(|deadline| deadline <= received) {
+                arrived.stage = Stage::Queued(request);
+                pending.expired.push(arrived);
+            } else {
+                sooner = requests.wait_until(deadline);
+                let key = requests.insert(arrived);
+                pending.begin = Some(requests.begin(self, key, request));
+            }
         } else if requests.queue.len() < self.limits.max_queued {
+            arrived.stage = Stage::Queued(request);
+            sooner = requests.wait_until(deadline);
+            let key = requests.insert(arrived);
             requests.queue.push(priority, key);
-            requests.insert(key, arrived);
         } else {
+            drop(requests);
             let Limits { max_concurrency, max_queued } = self.limits;
             let message = format!("the module handles {max_concurrency} requests, and {max_queued} more wait");
-            pending.answer.push((arrived, Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable())));
+            return self.answer(arrived, Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable()));
         }
         drop(requests);
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = sooner {
             self.executor.wake_at(deadline);
         }
         self.finish(pending);
     }
 
-    /// Runs what is not for a handler, and doesn't wait for any; answers with what it gives, or lets `answer` do that.
+    /// Runs what is not for a handler, and doesn't wait for any; answers with what it gives, or lets `answer_by` do that.
     pub(crate) fn run(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -155,68 +205,66 @@ impl InFlight {
         answer_by: Option<AnswerBy>,
     ) {
         let mut requests = self.lock();
-        let key = requests.next_key();
-        let answer = Answer { in_flight: Arc::clone(self), key };
-        let (runnable, task) = spawn(&self.executor, Step::Urgent, async move {
-            // Should it be stuck, no handler is to blame.
-            answer.in_flight.polled.store(answer.key, Ordering::Relaxed);
-            answer.give(&work.await);
+        self.owed.fetch_add(1, Ordering::Relaxed);
+        let arrived = Unanswered { answer: answer_by, ..requests.arrived(id, None) };
+        let key = requests.insert(arrived);
+        let mut answer = Answer(Some((Arc::clone(self), key)));
+        let (runnable, task) = spawn(&self.executor, async move {
+            if let Some((in_flight, key)) = &answer.0 {
+                // Should it be stuck, no handler is to blame.
+                in_flight.polled.store(key.number, Ordering::Relaxed);
+            }
+            answer.give(work.await);
         });
-        requests.insert(key, Unanswered { id, message: None, stage: Stage::Running(task), answer: answer_by });
+        if let Some(request) = requests.get(key) {
+            request.stage = Stage::Running(task);
+        }
         drop(requests);
-        runnable.schedule();
+        self.executor.schedule(Step::Task(runnable), How::Urgent);
     }
 
     /// Ends the request with this id, if it is not answered yet, and answers it.
-    pub(crate) fn abort(&self, id: u64, reply: &Result<Reply>) {
+    pub(crate) fn abort(&self, id: u64, error: Error) {
         let mut requests = self.lock();
-        let found = requests.unanswered.iter().find(|(_, request)| request.id == Some(id));
-        let key = found.map(|(key, _)| *key);
-        let request = key.and_then(|key| requests.take(key));
+        let request = requests.find(|request| request.id == Some(id)).and_then(|key| requests.take(key));
         drop(requests);
         if let Some(request) = request {
-            self.end(request, reply);
+            self.end(request, error);
         }
     }
 
     /// Ends all that is not answered yet, and returns when it is answered.
-    pub(crate) async fn abort_all(&self, reply: &Result<Reply>) {
-        self.abort_where(|_| true, reply);
+    pub(crate) async fn abort_all(&self, error: impl Fn() -> Error) {
+        self.abort_where(|_| true, error);
         // Some may be just being answered by their own tasks.
         self.idle().await;
     }
 
     /// Ends what has not begun yet.
-    pub(crate) fn abort_queued(&self, reply: &Result<Reply>) {
-        self.abort_where(|stage| matches!(stage, Stage::Queued(..)), reply);
+    pub(crate) fn abort_queued(&self, error: impl Fn() -> Error) {
+        self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
     }
 
-    fn abort_where(&self, which: impl Fn(&Stage) -> bool, reply: &Result<Reply>) {
+    fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
         let mut requests = self.lock();
-        let keys = requests.unanswered.iter().filter(|(_, request)| which(&request.stage)).map(|(key, _)| *key);
-        let keys: Vec<_> = keys.collect();
-        let ended: Vec<_> = keys.into_iter().filter_map(|key| requests.take(key)).collect();
+        let ended = requests.take_where(|request| which(&request.stage));
         drop(requests);
         for request in ended {
-            self.end(request, reply);
+            self.end(request, error());
         }
     }
 
     /// Answers the requests whose time is over. Tells when the next one's is.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut expired = Vec::new();
         let mut requests = self.lock();
-        while let Some((deadline, key)) = requests.deadlines.first().copied()
-            && deadline <= now
-        {
-            requests.deadlines.pop_first();
-            expired.extend(requests.take(key));
-        }
-        let next = requests.deadlines.first().map(|(deadline, _)| *deadline);
+        // They are few, and looked at once in the time of the shortest: cheaper than to keep them sorted.
+        let expired = requests.take_where(|request| request.deadline().is_some_and(|deadline| deadline <= now));
+        let next = requests.unanswered.iter().filter_map(|(_, request)| request.deadline()).min();
+        requests.deadline = next;
         drop(requests);
         for request in expired {
             let error = deadline_exceeded(&request);
-            self.end(request, &Err(error));
+            self.end(request, error);
         }
         next
     }
@@ -227,7 +275,7 @@ impl InFlight {
         loop {
             // Listen first, look second: otherwise the last request could end in between.
             notified.as_mut().enable();
-            if self.lock().owed == 0 {
+            if self.owed.load(Ordering::Acquire) == 0 {
                 return;
             }
             notified.as_mut().await;
@@ -248,9 +296,10 @@ impl InFlight {
     /// The thread that reads is stuck in the handler that it has polled last: the next ones of its kind begin where they hold
     /// up nobody.
     pub(crate) fn mark_slow(&self) {
-        let requests = self.lock();
-        let polled = requests.unanswered.get(&self.polled.load(Ordering::Relaxed));
-        if let Some(Message { kind, context, .. }) = polled.and_then(|request| request.message.as_ref()) {
+        let mut requests = self.lock();
+        let polled = self.polled.load(Ordering::Relaxed);
+        let polled = requests.find(|request| request.number == polled);
+        if let Some((kind, context)) = polled.and_then(|key| requests.get(key)?.message.as_ref()) {
             self.stats.mark_slow(*kind, context.topic());
         }
     }
@@ -260,56 +309,55 @@ impl InFlight {
         let mut pending = Pending::default();
         let mut requests = self.lock();
         requests.running -= 1;
-        while requests.running < self.limits.max_concurrency
+        while pending.begin.is_none()
+            && requests.running < self.limits.max_concurrency
             && let Some(key) = requests.queue.pop()
         {
-            if let Some(request) = requests.remove(key) {
-                requests.start(self, key, request, &mut pending);
+            let Some(request) = requests.get(key) else { continue };
+            if request.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+                pending.expired.extend(requests.remove(key));
+            } else if let Stage::Queued(waited) = std::mem::replace(&mut request.stage, Stage::Begun) {
+                pending.begin = Some(requests.begin(self, key, waited));
             }
         }
         drop(requests);
         self.finish(pending);
     }
 
-    fn finish(&self, pending: Pending) {
-        for runnable in pending.start {
-            runnable.schedule();
+    fn finish(&self, Pending { begin, expired }: Pending) {
+        if let Some(begin) = begin {
+            let context = begin.request.context();
+            let how = if self.stats.is_slow(begin.request.kind(), context.topic()) { How::Slow } else { How::Any };
+            self.executor.schedule(Step::Begin(begin), how);
         }
-        for (request, reply) in pending.answer {
-            self.answer(&request, &reply);
+        for request in expired {
+            let error = deadline_exceeded(&request);
+            self.answer(request, Err(error));
         }
-    }
-
-    fn take(&self, key: u64) -> Option<Unanswered> {
-        self.lock().take(key)
     }
 
     /// For a request that was taken out, and whose handler is to end.
-    fn end(&self, request: Unanswered, reply: &Result<Reply>) {
-        if let Some(message) = &request.message {
-            message.context.cancel();
+    fn end(&self, mut request: Unanswered, error: Error) {
+        if let Some((_, context)) = &request.message {
+            context.cancel();
         }
-        self.answer(&request, reply);
-        // Dropped here, without a lock: what it holds is the author's.
-        drop(request);
+        // Dropped at the end, without a lock: what it holds is the author's.
+        let _stage = std::mem::replace(&mut request.stage, Stage::Begun);
+        self.answer(request, Err(error));
     }
 
     /// For a request that was taken out.
-    fn answer(&self, request: &Unanswered, reply: &Result<Reply>) {
-        match &request.answer {
+    fn answer(&self, request: Unanswered, reply: Result<Reply>) {
+        if let Some((kind, context)) = &request.message {
+            let error = reply.as_ref().err().map(Error::code);
+            self.stats.record(*kind, context.topic(), error, context.received().elapsed());
+        }
+        match request.answer {
             None => self.outgoing.reply(request.id, reply),
             Some(answer) => answer(reply),
         }
-        if let Some(Message { kind, context, since }) = &request.message {
-            let outcome = reply.as_ref().map_or_else(Error::code, |_| "success");
-            self.stats.record(*kind, context.topic(), outcome, since.elapsed());
-        }
         // Only now: a shutdown that saw nothing running before would close the way out in front of this reply.
-        let mut requests = self.lock();
-        requests.owed -= 1;
-        let idle = requests.owed == 0;
-        drop(requests);
-        if idle {
+        if self.owed.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
     }
@@ -321,130 +369,213 @@ impl InFlight {
 }
 
 impl Requests {
-    /// The key for a request, from now on to be answered.
-    fn next_key(&mut self) -> u64 {
-        self.owed += 1;
-        self.next += 1;
-        self.next
+    /// A request, from now on to be answered.
+    fn arrived(&mut self, id: Option<u64>, message: Option<(Kind, Context)>) -> Unanswered {
+        self.last += 1;
+        Unanswered { number: self.last, id, message, stage: Stage::Begun, answer: None }
     }
 
-    /// Runs the handler of a request that was queued or has just come. The lock is held: only prepares it.
-    fn start(&mut self, in_flight: &Arc<InFlight>, key: u64, request: Unanswered, pending: &mut Pending) {
-        if request.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
-            let error = deadline_exceeded(&request);
-            return pending.answer.push((request, Err(error)));
-        }
-        let Unanswered { id, message, stage: Stage::Queued(mut request, service), answer: None } = request else {
-            return;
-        };
+    fn insert(&mut self, request: Unanswered) -> Key {
+        let number = request.number;
+        Key { number, slot: self.unanswered.insert(request) }
+    }
+
+    /// Tells when to look at the deadlines, if it has to be sooner than was known.
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Instant> {
+        let sooner = deadline.filter(|deadline| self.deadline.is_none_or(|known| *deadline < known));
+        self.deadline = sooner.or(self.deadline);
+        sooner
+    }
+
+    /// A handler begins.
+    fn begin(&mut self, in_flight: &Arc<InFlight>, key: Key, mut request: Request) -> Begin {
         self.running += 1;
-        request.slot = Some(Slot { _freed: Arc::new(Freed(Arc::clone(in_flight))) });
-        let answer = Answer { in_flight: Arc::clone(in_flight), key };
-        let slow = in_flight.stats.is_slow(request.kind(), request.context().topic());
-        let first = if slow { Step::Slow } else { Step::Any };
-        let (runnable, task) = spawn(&in_flight.executor, first, handle(answer, request, service));
-        self.insert(key, Unanswered { id, message, stage: Stage::Running(task), answer: None });
-        pending.start.push(runnable);
+        request.slot = Some(Slot(Held::Alone(Running(Arc::clone(in_flight)))));
+        Begin { request, answer: Answer(Some((Arc::clone(in_flight), key))) }
     }
 
-    fn insert(&mut self, key: u64, request: Unanswered) {
-        if let Some(deadline) = request.deadline() {
-            self.deadlines.insert((deadline, key));
-        }
-        self.unanswered.insert(key, request);
+    fn get(&mut self, key: Key) -> Option<&mut Unanswered> {
+        self.unanswered.get_mut(key.slot).filter(|request| request.number == key.number)
     }
 
-    fn remove(&mut self, key: u64) -> Option<Unanswered> {
-        let request = self.unanswered.remove(&key)?;
-        if let Some(deadline) = request.deadline() {
-            self.deadlines.remove(&(deadline, key));
-        }
-        Some(request)
+    fn find(&self, which: impl Fn(&Unanswered) -> bool) -> Option<Key> {
+        let found = self.unanswered.iter().find(|(_, request)| which(request));
+        found.map(|(slot, request)| Key { number: request.number, slot })
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Unanswered> {
+        self.get(key)?;
+        self.unanswered.try_remove(key.slot)
     }
 
     /// Takes a request out, to answer it.
-    fn take(&mut self, key: u64) -> Option<Unanswered> {
+    fn take(&mut self, key: Key) -> Option<Unanswered> {
         let request = self.remove(key)?;
-        if let (Stage::Queued(..), Some(message)) = (&request.stage, &request.message) {
-            self.queue.remove(message.context.priority(), key);
+        if let (Stage::Queued(..), Some((_, context))) = (&request.stage, &request.message) {
+            self.queue.remove(context.priority(), key);
         }
         Some(request)
+    }
+
+    fn take_where(&mut self, which: impl Fn(&Unanswered) -> bool) -> Vec<Unanswered> {
+        let found = self.unanswered.iter().filter(|(_, request)| which(request));
+        let keys: Vec<_> = found.map(|(slot, request)| Key { number: request.number, slot }).collect();
+        keys.into_iter().filter_map(|key| self.take(key)).collect()
     }
 }
 
 impl Unanswered {
     fn deadline(&self) -> Option<Instant> {
-        self.message.as_ref().and_then(|message| message.context.deadline())
+        self.message.as_ref().and_then(|(_, context)| context.deadline())
     }
 }
 
-/// Calls the handler, and answers with what it gives.
-async fn handle(answer: Answer, request: Request, service: Arc<dyn Serve>) {
-    // Middleware may go on when the handler has let go of it.
-    let _slot = request.slot.clone();
-    let (context, kind) = (request.context().clone(), request.kind());
-    let what = HandlerOf(kind, &context);
-    let work = Scope::of(&context).enclose(caught(&what, || service.handle(request)));
-    #[cfg(feature = "tracing")]
-    let work = tracing::Instrument::instrument(work, crate::tracing::request_span(&context));
-    let mut work = std::pin::pin!(work);
-    let reply = std::future::poll_fn(|cx| {
-        if reader_number() != 0 {
-            answer.in_flight.polled.store(answer.key, Ordering::Relaxed);
+/// A request whose handler is to be called.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    request: Request,
+    answer: Answer,
+}
+
+impl Begin {
+    /// Calls the handler, and answers if it ends without waiting.
+    pub(crate) fn run(self) {
+        let Self { request, answer } = self;
+        let Some((in_flight, key)) = answer.0.clone() else { return };
+        let Some(service) = in_flight.service() else { return };
+        let (kind, context) = (request.kind(), request.context().clone());
+        // Its time may be over, or its caller may have given up.
+        if context.is_cancelled() {
+            return;
         }
-        work.as_mut().poll(cx)
-    })
-    .await;
-    if let Err(error) = &reply {
-        // Of an event nobody waits for the answer.
-        if kind == Kind::Event {
-            log_error(format!("{what} failed: {error}"));
+        let mut handling = Handling {
+            kind,
+            scope: Scope::of(&context),
+            #[cfg(feature = "tracing")]
+            span: crate::tracing::request_span(&context),
+            context,
+            work: Caught::new(|| service.handle(request)),
+            answer,
+        };
+        // If it waits, it is polled again at once, as a task that can be woken.
+        let mut cx = task::Context::from_waker(Waker::noop());
+        if handling.step(&mut cx).is_pending() {
+            in_flight.go_on(key, handling);
         }
-        error.log_causes(&what);
     }
-    answer.give(&reply);
+}
+
+/// A handler that runs.
+struct Handling {
+    kind: Kind,
+    context: Context,
+    scope: Scope,
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+    work: Caught<Reply>,
+    answer: Answer,
+}
+
+impl Handling {
+    /// Goes on, and answers at the end.
+    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        if let Some((in_flight, key)) = &self.answer.0
+            && reader_number() != 0
+        {
+            in_flight.polled.store(key.number, Ordering::Relaxed);
+        }
+        let (work, what) = (&mut self.work, HandlerOf(self.kind, &self.context));
+        let mut poll = || self.scope.run(|| work.poll(cx, &what));
+        #[cfg(feature = "tracing")]
+        let mut poll = || self.span.in_scope(&mut poll);
+        let reply = std::task::ready!(poll());
+        if let Err(error) = &reply {
+            // Of an event nobody waits for the answer.
+            if self.kind == Kind::Event {
+                log_error(format!("{what} failed: {error}"));
+            }
+            error.log_causes(&what);
+        }
+        self.answer.give(reply);
+        Poll::Ready(())
+    }
+}
+
+impl Future for Handling {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.step(cx)
+    }
+}
+
+impl InFlight {
+    /// A handler waits for something: it goes on as a task.
+    fn go_on(&self, key: Key, handling: Handling) {
+        let (runnable, task) = spawn(&self.executor, handling);
+        let mut requests = self.lock();
+        // Otherwise it was answered meanwhile.
+        let task = match requests.get(key) {
+            Some(request) => {
+                request.stage = Stage::Running(task);
+                None
+            }
+            None => Some(task),
+        };
+        drop(requests);
+        if task.is_none() {
+            runnable.schedule();
+        }
+    }
 }
 
 struct HandlerOf<'a>(Kind, &'a Context);
 
-impl std::fmt::Display for HandlerOf<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for HandlerOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let event = if self.0 == Kind::Event { "the event " } else { "" };
         write!(f, "the handler of {event}`{}`", self.1.topic())
     }
 }
 
 fn deadline_exceeded(request: &Unanswered) -> Error {
-    let context = request.message.as_ref().map(|message| &message.context);
+    let context = request.message.as_ref().map(|(_, context)| context);
     let ttl = context.and_then(Context::ttl).unwrap_or_default();
     let stage = match request.stage {
         Stage::Queued(..) => "waited for its turn",
-        Stage::Running(_) => "was handled",
+        Stage::Begun | Stage::Running(_) => "was handled",
     };
     Error::new(code::DEADLINE_EXCEEDED, format!("the {} ms of the request were over while it {stage}", ttl.as_millis()))
 }
 
-/// The duty to answer one request. Dropped without an answer, because the task panicked outside of what `caught` watches,
-/// it answers all the same.
-struct Answer {
-    in_flight: Arc<InFlight>,
-    key: u64,
+/// The duty to answer one request. Dropped without an answer, because it panicked outside of what is `Caught`, or nothing
+/// could run it, it answers all the same.
+struct Answer(Option<(Arc<InFlight>, Key)>);
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
 }
 
 impl Answer {
-    fn give(&self, reply: &Result<Reply>) {
-        if let Some(request) = self.in_flight.take(self.key) {
-            self.in_flight.answer(&request, reply);
-            if let Stage::Running(task) = request.stage {
+    fn give(&mut self, reply: Result<Reply>) {
+        let Some((in_flight, key)) = self.0.take() else { return };
+        let request = in_flight.lock().take(key);
+        if let Some(mut request) = request {
+            if let Stage::Running(task) = std::mem::replace(&mut request.stage, Stage::Begun) {
                 // It ends by itself.
                 task.detach();
             }
+            in_flight.answer(request, reply);
         }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.give(&Err(Error::internal("the request was dropped; the module's log may say why")));
+        if self.0.is_some() {
+            self.give(Err(Error::internal("the request was dropped; the module's log may say why")));
+        }
     }
 }

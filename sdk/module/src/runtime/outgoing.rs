@@ -1,11 +1,12 @@
 //! Frames on their way to the host. Whoever sends a frame also writes it, without waiting; only what the socket doesn't
 //! take at once is left to a thread that may wait. The thread that reads defers its writing until it has handled all that
-//! it has read, so that many replies go out in one write.
+//! it has read, so that many replies go out in one write. Small frames are put one behind the other, large ones are written
+//! from where they were made.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, code};
@@ -27,9 +28,46 @@ pub(crate) struct Outgoing {
 /// What frames are written to.
 pub(crate) trait Sink: Debug + Send + Sync {
     /// Writes as much as can be written without waiting, and tells how much that is.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Writes the bytes from this one on where waiting is allowed, and calls `done` at the end.
-    fn write_later(&self, bytes: Vec<u8>, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>);
+    fn write_later(&self, bytes: Chunks, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>);
+}
+
+/// Bytes in several pieces, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    /// Those before the last.
+    front: Vec<Vec<u8>>,
+    /// To which small frames are appended.
+    last: Vec<u8>,
+}
+
+impl Chunks {
+    fn len(&self) -> usize {
+        self.front.iter().map(Vec::len).sum::<usize>() + self.last.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.front.is_empty() && self.last.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.front.clear();
+        self.last.clear();
+    }
+
+    fn push(&mut self, chunk: Vec<u8>) {
+        self.front.extend([std::mem::take(&mut self.last), chunk].into_iter().filter(|chunk| !chunk.is_empty()));
+    }
+
+    /// The pieces from this byte on.
+    pub(crate) fn slices(&self, mut from: usize) -> impl Iterator<Item = &[u8]> {
+        self.front.iter().chain([&self.last]).filter_map(move |chunk| {
+            let skip = from.min(chunk.len());
+            from -= skip;
+            Some(&chunk[skip..]).filter(|rest| !rest.is_empty())
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +75,7 @@ struct State {
     framing: Framing,
     max_frame_bytes: usize,
     /// What is still to be written.
-    buffer: Vec<u8>,
+    buffer: Chunks,
     writer: Writer,
     /// The thread that reads, which writes when it has handled what it has read.
     deferring: u64,
@@ -69,6 +107,10 @@ struct Logs {
 
 /// The thread that reads doesn't defer more than this.
 const DEFERRED_BYTES: usize = 16 * 1024;
+/// A frame from this size on is not copied, and is made without the lock.
+const LARGE_BYTES: usize = 16 * 1024;
+/// So many pieces are written at once.
+const SLICES: usize = 16;
 /// As much of the log is kept while the host takes nothing.
 const LOG_BYTES: usize = 1024 * 1024;
 /// A buffer that has grown larger than this is not kept.
@@ -94,7 +136,7 @@ impl Outgoing {
         let state = State {
             framing: Framing::Line,
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
-            buffer: Vec::new(),
+            buffer: Chunks::default(),
             writer: Writer::Idle,
             deferring: u64::MAX,
             closing: false,
@@ -126,9 +168,9 @@ impl Outgoing {
     /// # Errors
     ///
     /// If it is larger than the host takes.
-    pub(crate) fn send(self: &Arc<Self>, frame: &Frame<ModuleFrame<'_>>) -> Result<()> {
-        let mut state = self.lock();
-        if let Err(bytes) = state.append(frame) {
+    pub(crate) fn send(self: &Arc<Self>, frame: Frame<ModuleFrame<'_>>) -> Result<()> {
+        let (state, written) = self.put(frame);
+        if let Err(bytes) = written {
             let max = state.max_frame_bytes;
             let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
             let error = Error::new(code::RESOURCE_EXHAUSTED, message);
@@ -139,15 +181,22 @@ impl Outgoing {
     }
 
     /// Answers a request.
-    pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: &Result<Reply>) {
-        let mut state = self.lock();
-        if let Err(bytes) = state.reply(id, reply) {
+    pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
+        let (mut state, written) = match reply {
+            Ok(reply) => self.put(Frame { id, body: ModuleFrame::Success { data: reply.data() } }),
+            Err(error) => {
+                let mut state = self.lock();
+                let written = state.append_error(id, &error);
+                (state, written)
+            }
+        };
+        if let Err(bytes) = written {
             let max = state.max_frame_bytes;
             let message = format!("the reply of {bytes} bytes is over the limit of {max} bytes for a frame");
             // That it is answered counts more than the limit.
             let error = Error::internal(&message).detail("bytes", bytes).detail("max_frame_bytes", max);
             state.max_frame_bytes = usize::MAX;
-            let _ = state.reply(id, &Err(error));
+            let _ = state.append_error(id, &error);
             state.max_frame_bytes = max;
             self.written(state);
             return log_error(message);
@@ -160,14 +209,18 @@ impl Outgoing {
     pub(crate) fn reply_to_init(
         self: &Arc<Self>,
         id: Option<u64>,
-        reply: &Result<Reply>,
+        reply: Result<Reply>,
         framing: Option<Framing>,
         open: impl FnOnce(),
     ) -> bool {
         let mut state = self.lock();
         // What was kept is in the framing before.
         state.unblock_logs();
-        if reply.is_err() || state.reply(id, reply).is_err() {
+        let written = match &reply {
+            Ok(reply) => state.append(&Frame { id, body: ModuleFrame::Success { data: reply.clone().data() } }).is_ok(),
+            Err(_) => false,
+        };
+        if !written {
             drop(state);
             self.reply(id, reply);
             return false;
@@ -202,7 +255,7 @@ impl Outgoing {
         if state.writer == Writer::Full {
             state.logs.keep(line);
         } else {
-            state.buffer.extend(line);
+            state.buffer.last.extend(line);
             if level == LogLevel::Error && state.writer == Writer::Idle {
                 // It may be the process's last word.
                 self.write(state);
@@ -226,6 +279,21 @@ impl Outgoing {
         self.done.wait().await;
     }
 
+    /// Puts a frame behind the others. Its size, if it is too large; then it was not put there.
+    fn put(&self, frame: Frame<ModuleFrame<'_>>) -> (MutexGuard<'_, State>, Result<(), usize>) {
+        let mut state = self.lock();
+        if frame.body.object().is_none_or(|object| object.bytes() < LARGE_BYTES) || state.gone {
+            let written = state.append(&frame);
+            return (state, written);
+        }
+        let framing = state.framing;
+        drop(state);
+        let large = Large::new(framing, frame);
+        state = self.lock();
+        let written = state.append_large(large);
+        (state, written)
+    }
+
     fn written<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>) {
         let deferred = state.deferring == reader_number() && state.buffer.len() < DEFERRED_BYTES;
         if !deferred && state.writer == Writer::Idle {
@@ -243,13 +311,14 @@ impl Outgoing {
 
     /// Writes until nothing is left; the caller is the writer, or will be.
     fn write<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
-        let mut spare = Vec::new();
+        let mut spare = Chunks::default();
         loop {
             state.unblock_logs();
             if state.buffer.is_empty() || state.gone {
                 state.writer = Writer::Idle;
                 state.buffer.clear();
-                if spare.capacity() > state.buffer.capacity() && spare.capacity() <= SPARE_BYTES {
+                let capacity = spare.last.capacity();
+                if capacity > state.buffer.last.capacity() && capacity <= SPARE_BYTES {
                     state.buffer = spare;
                 }
                 if state.closing || state.gone {
@@ -258,12 +327,12 @@ impl Outgoing {
                 return;
             }
             state.writer = Writer::Writing;
-            let mut chunk = std::mem::replace(&mut state.buffer, std::mem::take(&mut spare));
+            let mut chunks = std::mem::replace(&mut state.buffer, std::mem::take(&mut spare));
             drop(state);
-            let written = self.sink.try_write(&chunk);
+            let (written, all) = (self.try_write(&chunks), chunks.len());
             state = self.lock();
             match written {
-                Ok(written) if written < chunk.len() => {
+                Ok(written) if written < all => {
                     state.writer = Writer::Full;
                     drop(state);
                     let this = Arc::clone(self);
@@ -272,20 +341,61 @@ impl Outgoing {
                         state.gone |= result.is_err();
                         this.write(state);
                     };
-                    return self.sink.write_later(chunk, written, Box::new(done));
+                    return self.sink.write_later(chunks, written, Box::new(done));
                 }
                 Ok(_) => {}
                 // The host is gone, which the reader finds out as well.
                 Err(_) => state.gone = true,
             }
-            chunk.clear();
-            spare = chunk;
+            chunks.clear();
+            spare = chunks;
         }
+    }
+
+    /// Writes as much as can be written without waiting.
+    fn try_write(&self, chunks: &Chunks) -> io::Result<usize> {
+        let (mut written, all) = (0, chunks.len());
+        while written < all {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = slices
+                .iter_mut()
+                .zip(chunks.slices(written))
+                .map(|(slice, chunk)| *slice = IoSlice::new(chunk))
+                .count();
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            let taken = self.sink.try_write(&slices[..filled])?;
+            written += taken;
+            if taken < offered {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic half done happens under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A frame that was made apart.
+struct Large {
+    chunk: Vec<u8>,
+    attachment: Option<Vec<u8>>,
+    /// Its size, as the limit counts it.
+    bytes: usize,
+}
+
+impl Large {
+    fn new(framing: Framing, frame: Frame<ModuleFrame<'_>>) -> Self {
+        let size = frame.body.object().map_or(0, |object| match framing {
+            // Bytes are base64.
+            Framing::Line => object.bytes() / 3 * 4,
+            Framing::Length => object.json().len(),
+        });
+        let mut chunk = Vec::with_capacity(size + 256);
+        let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
+        Self { chunk, attachment: frame.body.into_attachment(framing), bytes }
     }
 }
 
@@ -296,31 +406,35 @@ impl State {
             // Nobody reads it.
             return Ok(());
         }
-        let start = self.buffer.len();
-        let bytes = frame.write(self.framing, &mut self.buffer);
+        let start = self.buffer.last.len();
+        let bytes = frame.write(self.framing, &mut self.buffer.last);
         if bytes > self.max_frame_bytes {
-            self.buffer.truncate(start);
+            self.buffer.last.truncate(start);
             return Err(bytes);
         }
         Ok(())
     }
 
-    fn reply(&mut self, id: Option<u64>, reply: &Result<Reply>) -> Result<(), usize> {
-        let details;
-        let body = match reply {
-            Ok(reply) => ModuleFrame::Success { data: reply.as_raw().into() },
-            Err(error) => {
-                details = (!error.details().is_empty())
-                    .then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));
-                let code = if error.code().is_empty() { code::INTERNAL } else { error.code() };
-                ModuleFrame::Error(ErrorBody {
-                    code: code.into(),
-                    message: error.message().into(),
-                    details: details.as_deref(),
-                    retryable: error.is_retryable(),
-                })
-            }
-        };
+    fn append_large(&mut self, Large { chunk, attachment, bytes }: Large) -> Result<(), usize> {
+        if bytes > self.max_frame_bytes {
+            return Err(bytes);
+        }
+        self.buffer.push(chunk);
+        if let Some(attachment) = attachment {
+            self.buffer.push(attachment);
+        }
+        Ok(())
+    }
+
+    fn append_error(&mut self, id: Option<u64>, error: &Error) -> Result<(), usize> {
+        let details =
+            (!error.details().is_empty()).then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));
+        let body = ModuleFrame::Error(ErrorBody {
+            code: if error.code().is_empty() { code::INTERNAL } else { error.code() }.into(),
+            message: error.message().into(),
+            details: details.as_deref(),
+            retryable: error.is_retryable(),
+        });
         self.append(&Frame { id, body })
     }
 
@@ -334,7 +448,7 @@ impl State {
         }
         self.logs.bytes = 0;
         for line in std::mem::take(&mut self.logs.lines) {
-            self.buffer.extend(line);
+            self.buffer.last.extend(line);
         }
     }
 }
@@ -380,7 +494,8 @@ mod tests {
     }
 
     impl Sink for Fake {
-        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+            let bytes: Vec<u8> = bytes.iter().flat_map(|slice| slice.to_vec()).collect();
             let mut state = self.0.lock().unwrap();
             state.writes += 1;
             // What is full takes a piece of it.
@@ -389,10 +504,10 @@ mod tests {
             Ok(taken)
         }
 
-        fn write_later(&self, bytes: Vec<u8>, from: usize, done: Done) {
+        fn write_later(&self, bytes: Chunks, from: usize, done: Done) {
             let waits = &mut self.0.lock().unwrap().waits;
             assert!(waits.is_none(), "two write at once");
-            *waits = Some((bytes[from..].to_vec(), done));
+            *waits = Some((bytes.slices(from).collect::<Vec<_>>().concat(), done));
         }
     }
 
@@ -430,11 +545,11 @@ mod tests {
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
         outgoing.set_limits(100_000, true);
         sink.set_full(true);
-        outgoing.reply(Some(1), &Err(Error::internal("first")));
+        outgoing.reply(Some(1), Err(Error::internal("first")));
         let message = "x".repeat(LOG_BYTES / 10);
         for number in 0..25 {
             assert!(outgoing.log(log_line(&format!("{number} {}", &message[..90_000]))));
-            outgoing.reply(Some(100 + number), &Err(Error::internal("more")));
+            outgoing.reply(Some(100 + number), Err(Error::internal("more")));
         }
         sink.set_full(false);
         sink.resume();
@@ -451,7 +566,7 @@ mod tests {
     fn the_thread_that_reads_writes_once_for_all_that_it_has_read() {
         let sink = Fake::default();
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
-        let reply = |id| outgoing.reply(Some(id), &Err(Error::internal("no")));
+        let reply = |id| outgoing.reply(Some(id), Err(Error::internal("no")));
         outgoing.defer_for(7);
         reply(1);
         assert_eq!(sink.0.lock().unwrap().writes, 1, "another thread writes at once");
@@ -484,9 +599,9 @@ mod tests {
         for message in ["first", "kept"] {
             assert!(outgoing.log(log_line(message)));
         }
-        let ready = Ok(Reply::new(to_raw_value("ready").unwrap()));
+        let ready = Ok(Reply::json(&"ready").unwrap());
         let opened = std::cell::Cell::new(false);
-        assert!(outgoing.reply_to_init(Some(1), &ready, Some(Framing::Length), || opened.set(true)));
+        assert!(outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), || opened.set(true)));
         assert!(opened.get());
         assert!(outgoing.log(log_line("after")));
         sink.set_full(false);
@@ -503,10 +618,10 @@ mod tests {
         let sink = Fake::default();
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
         let open = || panic!("it has failed");
-        assert!(!outgoing.reply_to_init(Some(1), &Err(Error::internal("no")), Some(Framing::Length), open));
+        assert!(!outgoing.reply_to_init(Some(1), Err(Error::internal("no")), Some(Framing::Length), open));
         outgoing.set_limits(10, false);
-        let ready = Ok(Reply::new(to_raw_value("ready").unwrap()));
-        assert!(!outgoing.reply_to_init(Some(1), &ready, Some(Framing::Length), open));
+        let ready = Ok(Reply::json(&"ready").unwrap());
+        assert!(!outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), open));
         assert_eq!(sink.frames().len(), 2, "in lines");
     }
 
@@ -517,7 +632,7 @@ mod tests {
             let sink = Fake::default();
             let outgoing = Arc::new(Outgoing::new(sink.clone()));
             sink.set_full(true);
-            outgoing.reply(Some(1), &Err(Error::internal("last")));
+            outgoing.reply(Some(1), Err(Error::internal("last")));
             let mut closed = std::pin::pin!(outgoing.close());
             assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(closed.as_mut().poll(cx).is_pending())).await);
             sink.set_full(false);

@@ -11,26 +11,34 @@ use crate::{Error, Result};
 /// Makes some work and runs it to its end; a panic is the error `INTERNAL`. The panic's message is not told to the caller,
 /// since it may show what should stay here: the panic hook has written it to stderr, and so to the log.
 pub(crate) async fn caught<T>(what: impl Display, make: impl FnOnce() -> Boxed<Result<T>>) -> Result<T> {
-    let panicked = |_| Error::internal(format!("{what} panicked; the module's log says where"));
-    let mut work = Work(Some(catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?));
-    std::future::poll_fn(|cx| {
-        // After a panic the future isn't polled again, so nobody sees what it left half done but a handler that shares
-        // it with others, for which a poisoned mutex is the usual guard.
-        catch_unwind(AssertUnwindSafe(|| work.poll(cx))).unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
-    })
-    .await
+    let mut work = Caught::new(make);
+    std::future::poll_fn(|cx| work.poll(cx, &what)).await
 }
 
-struct Work<T>(Option<Boxed<T>>);
+/// Some of the author's work, whose panics end with it.
+pub(crate) struct Caught<T>(Option<Boxed<Result<T>>>);
 
-impl<T> Work<T> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        self.0.as_mut().map_or(Poll::Pending, |work| work.as_mut().poll(cx))
+impl<T> Caught<T> {
+    pub(crate) fn new(make: impl FnOnce() -> Boxed<Result<T>>) -> Self {
+        Self(catch_unwind(AssertUnwindSafe(make)).ok())
+    }
+
+    /// Goes on with it; `what` is how the error calls it. Not to be polled again after its end.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, what: &impl Display) -> Poll<Result<T>> {
+        // After a panic the future isn't polled again, so nobody sees what it left half done but a handler that shares
+        // it with others, for which a poisoned mutex is the usual guard.
+        let polled = self.0.as_mut().map(|work| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))));
+        match polled {
+            Some(Ok(polled)) => polled,
+            None | Some(Err(_)) => {
+                Poll::Ready(Err(Error::internal(format!("{what} panicked; the module's log says where"))))
+            }
+        }
     }
 }
 
 /// What is dropped before its end runs the author's destructors, which may panic too.
-impl<T> Drop for Work<T> {
+impl<T> Drop for Caught<T> {
     fn drop(&mut self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.0.take()));
     }

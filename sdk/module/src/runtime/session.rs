@@ -1,22 +1,22 @@
 //! A module's life on one connection: `init`, requests, `shutdown`. Takes frames, starts what they ask for, and never waits
 //! for it. Where the frames come from, and what runs what they start, is not known here.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ixt_protocol::{
-    Decoder, Frame, Framing, FramingError, Handle, HostFrame, Init, MAX_LENGTH_FRAME_BYTES, PROTOCOL_VERSION,
+    Decoder, Frame, Framing, FramingError, Handle, HostFrame, Init, MAX_LENGTH_FRAME_BYTES, Object, PROTOCOL_VERSION,
     ProtocolOffer, RawFrame, SdkInfo, Unreadable, code,
 };
 use serde_json::json;
-use serde_json::value::to_raw_value;
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::{SetOnce, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::{Serve, Start};
-use crate::runtime::executor::{Executor, Step, spawn};
+use crate::runtime::executor::{Executor, How, Step, spawn};
 use crate::runtime::in_flight::{InFlight, Limits};
 use crate::runtime::outgoing::Outgoing;
 use crate::runtime::panic::caught;
@@ -67,8 +67,7 @@ pub(crate) struct Session {
     module_id: String,
     started: Instant,
     limits: Limits,
-    stage: Mutex<Stage>,
-    service: OnceLock<Arc<dyn Serve>>,
+    stage: AtomicU8,
     in_flight: Arc<InFlight>,
     /// Held by the health check that runs.
     health_check: tokio::sync::Mutex<()>,
@@ -90,6 +89,10 @@ enum Stage {
     ShuttingDown,
 }
 
+impl Stage {
+    const ALL: [Self; 3] = [Self::Connected, Self::Initialized, Self::ShuttingDown];
+}
+
 impl Session {
     pub(crate) fn new(
         module: Box<dyn Start>,
@@ -105,8 +108,7 @@ impl Session {
             module_id,
             started: Instant::now(),
             limits,
-            stage: Mutex::new(Stage::Connected),
-            service: OnceLock::new(),
+            stage: AtomicU8::new(Stage::Connected as u8),
             in_flight: Arc::new(InFlight::new(limits, Arc::clone(&executor), Arc::clone(&outgoing), stats)),
             health_check: tokio::sync::Mutex::default(),
             executor,
@@ -135,7 +137,7 @@ impl Session {
     /// Waits until the module is done, and all was written.
     pub(crate) async fn ended(&self) -> End {
         let end = *self.ended.wait().await;
-        self.in_flight.abort_all(&Err(shutting_down())).await;
+        self.in_flight.abort_all(shutting_down).await;
         // What the module still asks in the background would wait for ever.
         self.calls.close();
         // A host that doesn't read any more isn't waited for.
@@ -186,22 +188,22 @@ impl Session {
             }
             HostFrame::Cancel => {
                 if let Some(id) = id {
-                    self.in_flight.abort(id, &Err(Error::new(code::CANCELLED, "the caller gave up")));
+                    self.in_flight.abort(id, Error::new(code::CANCELLED, "the caller gave up"));
                 }
             }
             HostFrame::KvChange(change) => self.calls.changed(change),
-            HostFrame::Handle(handle) => self.accept(Kind::Service, id, *handle),
-            HostFrame::Event(event) => self.accept(Kind::Event, id, *event),
+            HostFrame::Handle(handle) => self.accept(Kind::Service, id, handle),
+            HostFrame::Event(event) => self.accept(Kind::Event, id, event),
             HostFrame::ServiceResponse(response) => {
-                let response = response.map(|data| data.into_json().into_owned()).map_err(Error::from_body);
+                let response = response.map(Object::into_owned).map_err(Error::from_body);
                 if !self.calls.respond(id, response) {
                     log_error("skipped a response to nothing that was asked");
                 }
             }
             HostFrame::HealthCheck => match self.ready() {
-                Err(error) => self.outgoing.reply(id, &Err(error)),
+                Err(error) => self.outgoing.reply(id, Err(error)),
                 Ok(service) => {
-                    let this = Arc::clone(self);
+                    let (this, service) = (Arc::clone(self), Arc::clone(service));
                     let health = async move {
                         // One at a time: a host that asks again and again finds one that is stuck, not many.
                         let _one = this.health_check.lock().await;
@@ -216,18 +218,16 @@ impl Session {
     }
 
     fn accept(self: &Arc<Self>, kind: Kind, id: Option<u64>, handle: Handle<'_>) {
-        match self.ready() {
-            Err(error) => self.outgoing.reply(id, &Err(error)),
-            Ok(service) => {
-                let context = Context::new(id, &handle, &self.calls, Instant::now());
-                match handle.message.payload.into_bytes() {
-                    Ok(payload) => {
-                        let request = Request::new(kind, Payload::from(payload.into_owned()), context);
-                        self.in_flight.accept(id, request, &service);
-                    }
-                    Err(error) => self.outgoing.reply(id, &Err(Error::invalid_input(error.to_string()))),
-                }
+        if let Err(error) = self.ready() {
+            return self.outgoing.reply(id, Err(error));
+        }
+        let context = Context::new(id, &handle, &self.calls, Instant::now());
+        match handle.message.payload.into_bytes() {
+            Ok(payload) => {
+                let request = Request::new(kind, Payload::from(payload.into_owned()), context);
+                self.in_flight.accept(id, request);
             }
+            Err(error) => self.outgoing.reply(id, Err(Error::invalid_input(error.to_string()))),
         }
     }
 
@@ -242,7 +242,7 @@ impl Session {
                 return;
             }
             Unreadable::Invalid { id, kind, error } if kind == "init" && self.stage() == Stage::Connected => {
-                self.outgoing.reply(*id, &Err(Error::invalid_json("the frame is wrong", error)));
+                self.outgoing.reply(*id, Err(Error::invalid_json("the frame is wrong", error)));
                 return self.fail();
             }
             // It is no request, whatever else is wrong with it.
@@ -256,32 +256,28 @@ impl Session {
             _ => None,
         };
         match reply {
-            Some((id, error)) => self.outgoing.reply(Some(id), &Err(error)),
+            Some((id, error)) => self.outgoing.reply(Some(id), Err(error)),
             None => log_error(format!("skipped what the host sent: {unreadable}")),
         }
     }
 
     /// The module, if requests can be taken now.
-    fn ready(&self) -> Result<Arc<dyn Serve>> {
-        match (self.stage(), self.service.get()) {
+    fn ready(&self) -> Result<&Arc<dyn Serve>> {
+        match (self.stage(), self.in_flight.service()) {
             (Stage::ShuttingDown, _) => Err(shutting_down()),
-            (_, Some(service)) => Ok(Arc::clone(service)),
+            (_, Some(service)) => Ok(service),
             (_, None) => Err(Error::new(code::FAILED_PRECONDITION, "the module has not answered `init` yet")),
         }
     }
 
     /// Changes the stage, unless that is shutdown already; tells the one before.
     fn enter(&self, stage: Stage) -> Stage {
-        let mut current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *current;
-        if before != Stage::ShuttingDown {
-            *current = stage;
-        }
-        before
+        // They only grow.
+        Stage::ALL[usize::from(self.stage.fetch_max(stage as u8, Ordering::SeqCst))]
     }
 
     fn stage(&self) -> Stage {
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        Stage::ALL[usize::from(self.stage.load(Ordering::SeqCst))]
     }
 
     fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<Expect> {
@@ -291,13 +287,13 @@ impl Session {
             Stage::ShuttingDown => Some(shutting_down()),
         };
         if let Some(error) = error {
-            self.outgoing.reply(id, &Err(error));
+            self.outgoing.reply(id, Err(error));
             return None;
         }
         let (expect, info) = match self.negotiate(init.protocol.as_ref(), framing) {
             Ok(negotiated) => negotiated,
             Err(error) => {
-                self.outgoing.reply(id, &Err(error));
+                self.outgoing.reply(id, Err(error));
                 self.fail();
                 return None;
             }
@@ -312,12 +308,16 @@ impl Session {
         let work = scope.enclose(async move {
             let service = caught("`init`", || start).await.inspect_err(|error| error.log_causes(&"`init`"))?;
             let _ = started.set(service);
-            Ok(Reply::new(to_raw_value(&json!({ "ixt": info }))?))
+            Reply::json(&json!({ "ixt": info }))
         });
         let this = Arc::clone(self);
-        let answer = move |reply: &Result<Reply>| {
+        let answer = move |reply: Result<Reply>| {
             // Whoever has read the reply can call; nobody can before.
-            let open = || drop(opened.get().map(|service| this.service.set(Arc::clone(service))));
+            let open = || {
+                if let Some(service) = opened.get() {
+                    this.in_flight.open(Arc::clone(service));
+                }
+            };
             let success = this.outgoing.reply_to_init(id, reply, framing, open);
             // A shutdown that has begun ends the session, and answers first.
             if !success && this.stage() != Stage::ShuttingDown {
@@ -373,7 +373,7 @@ impl Session {
                 "events": stats.to_json(Kind::Event),
             }),
         );
-        Ok(Reply::new(to_raw_value(&health)?))
+        Reply::json(&health)
     }
 
     /// The thread that reads is stuck in a handler, and another takes its turn.
@@ -397,20 +397,20 @@ impl Session {
     pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
         if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
             if let Cause::Asked { id } = cause {
-                self.outgoing.reply(id, &Err(shutting_down()));
+                self.outgoing.reply(id, Err(shutting_down()));
             }
             return;
         }
         let _ = self.stopping.set(());
-        self.in_flight.abort_queued(&Err(shutting_down()));
+        self.in_flight.abort_queued(shutting_down);
         let grace = grace.unwrap_or(DEFAULT_GRACE);
         let this = Arc::clone(self);
         self.tokio.spawn(self.scope().enclose(async move {
             if timeout(grace / 2, this.in_flight.idle()).await.is_err() {
-                this.in_flight.abort_all(&Err(shutting_down())).await;
+                this.in_flight.abort_all(shutting_down).await;
             }
             // Not looked up before: `init` may be among the requests that were waited for.
-            let closed = match this.service.get() {
+            let closed = match this.in_flight.service() {
                 None => Ok(()),
                 Some(service) => this.close(Arc::clone(service), grace / 2).await,
             };
@@ -420,7 +420,7 @@ impl Session {
             }
             let end = if closed.is_ok() { End::Clean } else { End::Failed };
             if let Cause::Asked { id } = cause {
-                this.outgoing.reply(id, &closed.and_then(|()| Ok(Reply::new(to_raw_value(&json!({}))?))));
+                this.outgoing.reply(id, closed.and_then(|()| Reply::json(&json!({}))));
             }
             let _ = this.ended.set(end);
         }));
@@ -431,8 +431,8 @@ impl Session {
     async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
         let (sender, closed) = oneshot::channel();
         let work = self.scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });
-        let (runnable, task) = spawn(&self.executor, Step::Urgent, async move { drop(sender.send(work.await)) });
-        runnable.schedule();
+        let (runnable, task) = spawn(&self.executor, async move { drop(sender.send(work.await)) });
+        self.executor.schedule(Step::Task(runnable), How::Urgent);
         let closed = timeout(grace, closed).await;
         drop(task);
         match closed {

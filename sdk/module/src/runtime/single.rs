@@ -1,33 +1,32 @@
 //! A module in one task, without a socket or a thread of its own: frames come and go as bytes in channels, and time is
 //! tokio's, which a test can stop.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_task::Runnable;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::module::Start;
-use crate::runtime::executor::{Executor, Step, run};
-use crate::runtime::outgoing::Sink;
+use crate::runtime::executor::{Executor, How, Step};
+use crate::runtime::outgoing::{Chunks, Sink};
 use crate::runtime::session::{End, Session};
 use crate::runtime::{Limits, Outgoing};
 
 /// What the task has to do.
 #[derive(Debug)]
 struct Single {
-    ready: mpsc::UnboundedSender<Runnable>,
+    ready: mpsc::UnboundedSender<Step>,
     deadline: Mutex<Option<Instant>>,
     earlier: Notify,
 }
 
 impl Executor for Single {
-    fn schedule(&self, runnable: Runnable, _: Step) {
+    fn schedule(&self, step: Step, _: How) {
         // When the task has ended, nothing runs any more.
-        let _ = self.ready.send(runnable);
+        let _ = self.ready.send(step);
     }
 
     fn wake_at(&self, time: Instant) {
@@ -61,12 +60,14 @@ impl Single {
 struct Channel(mpsc::UnboundedSender<Vec<u8>>);
 
 impl Sink for Channel {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes = bytes.iter().map(|slice| &**slice).collect::<Vec<_>>().concat();
+        let length = bytes.len();
+        self.0.send(bytes).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(length)
     }
 
-    fn write_later(&self, _: Vec<u8>, _: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+    fn write_later(&self, _: Chunks, _: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
         // A channel is never full.
         done(Ok(()));
     }
@@ -90,7 +91,7 @@ pub(crate) fn connect(
 ) -> (Wire, impl Future<Output = End>) {
     let (to_module, mut input) = mpsc::unbounded_channel::<Vec<u8>>();
     let (output, from_module) = mpsc::unbounded_channel();
-    let (ready, mut runnables) = mpsc::unbounded_channel();
+    let (ready, mut steps) = mpsc::unbounded_channel();
     let executor = Arc::new(Single { ready, deadline: Mutex::default(), earlier: Notify::new() });
     let outgoing = Arc::new(Outgoing::new(Channel(output)));
     let session = Arc::new(Session::new(module, module_id, limits, Arc::clone(&executor) as _, outgoing, tokio));
@@ -101,7 +102,7 @@ pub(crate) fn connect(
         loop {
             tokio::select! {
                 biased;
-                Some(runnable) = runnables.recv() => session.scope().run(|| run(runnable)),
+                Some(step) = steps.recv() => session.scope().run(|| step.run()),
                 chunk = input.recv(), if !host_gone => match chunk {
                     None => {
                         host_gone = true;

@@ -1,11 +1,12 @@
 //! What a module did so far, for its health check: how often which topic ended how, and how long it took.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -19,14 +20,15 @@ pub(crate) struct Stats {
 
 #[derive(Debug, Default)]
 struct Topics {
-    services: HashMap<&'static str, Topic>,
-    events: HashMap<&'static str, Topic>,
+    services: FxHashMap<&'static str, Topic>,
+    events: FxHashMap<&'static str, Topic>,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// By `success`, or the error's code.
-    outcomes: BTreeMap<String, u64>,
+    successes: u64,
+    /// By the error's code.
+    errors: BTreeMap<String, u64>,
     /// In microseconds.
     latency: Option<Histogram<u32>>,
     /// Until when its handler is taken for one that blocks its thread, or computes for long.
@@ -50,15 +52,16 @@ impl Stats {
         Self { topics: Mutex::new(all), any_slow: AtomicBool::new(false) }
     }
 
-    /// `outcome` is `success`, or the error's code.
-    pub(crate) fn record(&self, kind: Kind, topic: &str, outcome: &str, took: Duration) {
+    /// `error` is the error's code, if it was one.
+    pub(crate) fn record(&self, kind: Kind, topic: &str, error: Option<&str>, took: Duration) {
         let mut topics = self.lock();
         let Some(topic) = topics.of(kind).get_mut(topic) else { return };
-        match topic.outcomes.get_mut(outcome) {
-            Some(count) => *count += 1,
-            None => {
-                let known = if topic.outcomes.len() < CODES { outcome } else { "other" };
-                *topic.outcomes.entry(known.to_owned()).or_default() += 1;
+        match error.map(|code| (code, topic.errors.get_mut(code))) {
+            None => topic.successes += 1,
+            Some((_, Some(count))) => *count += 1,
+            Some((code, None)) => {
+                let known = if topic.errors.len() < CODES { code } else { "other" };
+                *topic.errors.entry(known.to_owned()).or_default() += 1;
             }
         }
         // Two digits that count make it a few kilobytes for each topic that is used.
@@ -91,13 +94,16 @@ impl Stats {
     /// The topics of this kind that were used.
     pub(crate) fn to_json(&self, kind: Kind) -> Value {
         let mut topics = self.lock();
-        let used = topics.of(kind).iter().filter(|(_, topic)| !topic.outcomes.is_empty());
+        let used = topics.of(kind).iter().filter(|(_, topic)| topic.latency.is_some());
         let used = used.map(|(name, topic)| {
             let quantile = |q| topic.latency.as_ref().map(|latency| latency.value_at_quantile(q));
             let latency = json!({
                 "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": quantile(1.0),
             });
-            ((*name).to_owned(), json!({ "outcomes": topic.outcomes, "latency_us": latency }))
+            let successes = Some(("success", topic.successes)).filter(|(_, successes)| *successes > 0);
+            let errors = topic.errors.iter().map(|(code, errors)| (code.as_str(), *errors));
+            let outcomes: BTreeMap<_, _> = successes.into_iter().chain(errors).collect();
+            ((*name).to_owned(), json!({ "outcomes": outcomes, "latency_us": latency }))
         });
         Value::Object(used.collect::<Map<_, _>>())
     }
@@ -108,7 +114,7 @@ impl Stats {
 }
 
 impl Topics {
-    fn of(&mut self, kind: Kind) -> &mut HashMap<&'static str, Topic> {
+    fn of(&mut self, kind: Kind) -> &mut FxHashMap<&'static str, Topic> {
         match kind {
             Kind::Service => &mut self.services,
             Kind::Event => &mut self.events,
@@ -124,10 +130,10 @@ mod tests {
     fn outcomes_and_quantiles_are_told_by_topic() {
         let stats = Stats::new([(Kind::Service, "a"), (Kind::Service, "b"), (Kind::Event, "a")].into_iter());
         for ms in 1..=100 {
-            stats.record(Kind::Service, "a", "success", Duration::from_millis(ms));
+            stats.record(Kind::Service, "a", None, Duration::from_millis(ms));
         }
-        stats.record(Kind::Service, "a", "NOT_FOUND", Duration::from_secs(1_000_000));
-        stats.record(Kind::Service, "never heard of", "UNKNOWN_TOPIC", Duration::ZERO);
+        stats.record(Kind::Service, "a", Some("NOT_FOUND"), Duration::from_secs(1_000_000));
+        stats.record(Kind::Service, "never heard of", Some("UNKNOWN_TOPIC"), Duration::ZERO);
         let told = stats.to_json(Kind::Service);
         assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["a"]);
         assert_eq!(told["a"]["outcomes"], json!({ "success": 100, "NOT_FOUND": 1 }));
@@ -145,7 +151,7 @@ mod tests {
     fn a_module_that_makes_up_codes_does_not_fill_the_memory() {
         let stats = Stats::new([(Kind::Event, "a")].into_iter());
         for code in 0..1000 {
-            stats.record(Kind::Event, "a", &format!("CODE_{code}"), Duration::ZERO);
+            stats.record(Kind::Event, "a", Some(&format!("CODE_{code}")), Duration::ZERO);
         }
         let told = stats.to_json(Kind::Event);
         assert_eq!(told["a"]["outcomes"].as_object().unwrap().len(), CODES + 1);

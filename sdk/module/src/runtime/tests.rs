@@ -9,7 +9,6 @@ use std::time::Duration;
 use ixt_protocol::{Decoder, Frame, Framing, ModuleFrame, encode_base64};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -95,7 +94,7 @@ impl Serve for Service {
                 "blocking" => crate::blocking(|| Ok(())).await?,
                 topic => return Err(Error::new(code::UNKNOWN_TOPIC, topic)),
             }
-            Ok(Reply::new(to_raw_value(&json!({ "id": id }))?))
+            Reply::json(&json!({ "id": id }))
         })
     }
 
@@ -168,7 +167,7 @@ impl Host {
             let Frame { id, body } = ModuleFrame::read(frame.unwrap()).unwrap();
             match body {
                 ModuleFrame::Success { data } => {
-                    let data: Value = serde_json::from_str(data.into_json().get()).unwrap();
+                    let data: Value = serde_json::from_str(&data.into_json()).unwrap();
                     self.replies.entry(id.unwrap()).or_default().push(json!({ "data": data }));
                 }
                 ModuleFrame::Error(error) => {

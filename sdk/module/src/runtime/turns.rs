@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_task::Runnable;
 use rustix::thread::gettid;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::runtime::executor::{Executor, Step, run};
+use crate::runtime::executor::{Executor, How, Step};
 use crate::runtime::outgoing::reader_number;
 use crate::runtime::turn::{Look, Next, Turn};
 
 #[derive(Debug)]
 pub(crate) struct Turns {
-    turn: Mutex<Turn<Runnable>>,
+    turn: Mutex<Turn<Step>>,
     /// Told when there is something new to look at.
     look: Condvar,
     /// The system's number of the thread that reads.
@@ -30,7 +29,7 @@ impl Turns {
     }
 
     /// What the thread with this number does next.
-    pub(crate) fn next(&self, number: u64) -> Next<Runnable> {
+    pub(crate) fn next(&self, number: u64) -> Next<Step> {
         let next = self.lock().next(number, Instant::now);
         if matches!(next, Next::Poll { watched: false, .. }) {
             self.look.notify_one();
@@ -90,33 +89,33 @@ impl Turns {
         self.poll_all_elsewhere(ready);
     }
 
-    fn poll_all_elsewhere(&self, handlers: impl IntoIterator<Item = Runnable>) {
+    fn poll_all_elsewhere(&self, handlers: impl IntoIterator<Item = Step>) {
         for handler in handlers {
             self.poll_elsewhere(handler);
         }
     }
 
     /// On a thread of tokio's that may block: so none of these holds up another.
-    fn poll_elsewhere(&self, handler: Runnable) {
+    fn poll_elsewhere(&self, handler: Step) {
         // If the system has no thread left, tokio panics and drops the handler, whose request is then answered.
-        let spawn = || drop(self.tokio.spawn_blocking(move || run(handler)));
+        let spawn = || drop(self.tokio.spawn_blocking(move || handler.run()));
         let _ = catch_unwind(AssertUnwindSafe(spawn));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Turn<Runnable>> {
+    fn lock(&self) -> MutexGuard<'_, Turn<Step>> {
         // Nothing that can panic half done happens under this lock.
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Executor for Turns {
-    fn schedule(&self, runnable: Runnable, step: Step) {
-        if step == Step::Slow {
-            return self.poll_elsewhere(runnable);
+    fn schedule(&self, step: Step, how: How) {
+        if how == How::Slow {
+            return self.poll_elsewhere(step);
         }
-        let other = self.lock().schedule(reader_number(), runnable, step == Step::Urgent);
-        if let Some(runnable) = other {
-            self.poll_elsewhere(runnable);
+        let other = self.lock().schedule(reader_number(), step, how == How::Urgent);
+        if let Some(step) = other {
+            self.poll_elsewhere(step);
         }
     }
 

@@ -7,13 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ixt_protocol::{Priority, encode_base64, read_json};
+use ixt_protocol::{Object, Priority};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use crate::module::Boxed;
-use crate::services::call::Link;
+use crate::services::call::{Link, object};
 use crate::{Caller, Error, Result, Value};
 
 /// The message bus (seeds: `send_message`). For topics that a manifest requires, the generated functions of `client` and
@@ -46,7 +45,7 @@ impl<'a> Bus<'a> {
 
     /// Calls a service with bytes. What it answers is the callee's data.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
-        Call::new(self.link, topic.into(), Ok(encode_base64(payload.as_ref())), None)
+        Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
 
     /// Calls a service whose request and response are JSON of these types.
@@ -64,8 +63,8 @@ impl<'a> Bus<'a> {
     ///
     /// Those of the host.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
-        let payload = encode_base64(payload.as_ref());
-        self.publish_base64(topic, payload).await
+        let payload = payload.as_ref().to_vec();
+        self.publish_bytes(topic, payload).await
     }
 
     /// Publishes an event whose payload is JSON.
@@ -75,22 +74,22 @@ impl<'a> Bus<'a> {
     /// Those of the host; `INTERNAL` if the event is not JSON.
     pub async fn publish_json(self, topic: &str, event: &(impl Serialize + Sync)) -> Result<()> {
         let payload = json(event)?;
-        self.publish_base64(topic, payload).await
+        self.publish_bytes(topic, payload).await
     }
 
-    async fn publish_base64(self, topic: &str, payload: String) -> Result<()> {
+    async fn publish_bytes(self, topic: &str, payload: Vec<u8>) -> Result<()> {
         #[derive(Serialize)]
         struct Publish<'a> {
             topic: &'a str,
-            payload: String,
         }
         let limit = self.link.limit(None);
-        self.link.request("event_bus", "publish", &Publish { topic, payload }, topic, limit).await.map(drop)
+        let params = object(&Publish { topic })?.attach("payload", payload);
+        self.link.request("event_bus", "publish", params, topic, limit).await.map(drop)
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String> {
-    Ok(encode_base64(&serde_json::to_vec(value)?))
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec(value)?)
 }
 
 /// A call of another module: a future that is sent when it is first polled, and taken back when it is dropped.
@@ -102,21 +101,20 @@ fn json(value: &impl Serialize) -> Result<String> {
 pub struct Call<R> {
     topic: Cow<'static, str>,
     unsent: Option<Box<Unsent>>,
-    sent: Option<Boxed<Result<Box<RawValue>>>>,
+    sent: Option<Boxed<Result<Object<'static>>>>,
     response: PhantomData<fn() -> R>,
 }
 
 struct Unsent {
     link: Link,
     topic: Cow<'static, str>,
-    /// Base64.
-    payload: Result<String>,
+    payload: Result<Vec<u8>>,
     priority: Priority,
     ttl: Option<Duration>,
 }
 
 impl<R> Call<R> {
-    fn new(link: &Link, topic: Cow<'static, str>, payload: Result<String>, ttl: Option<Duration>) -> Self {
+    fn new(link: &Link, topic: Cow<'static, str>, payload: Result<Vec<u8>>, ttl: Option<Duration>) -> Self {
         let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: Priority::default(), ttl };
         Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
     }
@@ -139,19 +137,19 @@ impl<R> Call<R> {
 }
 
 impl Unsent {
-    async fn send(self) -> Result<Box<RawValue>> {
+    async fn send(self) -> Result<Object<'static>> {
         #[derive(Serialize)]
         struct Send<'a> {
             topic: &'a str,
-            payload: String,
             priority: Priority,
             #[serde(skip_serializing_if = "Option::is_none")]
             ttl_ms: Option<u64>,
         }
         let limit = self.link.limit(self.ttl);
         let ttl_ms = limit.map(|limit| limit.ttl_ms);
-        let params = Send { topic: &self.topic, payload: self.payload?, priority: self.priority, ttl_ms };
-        self.link.request("message_bus", "send", &params, &self.topic, limit).await
+        let params = Send { topic: &self.topic, priority: self.priority, ttl_ms };
+        let params = object(&params)?.attach("payload", self.payload?);
+        self.link.request("message_bus", "send", params, &self.topic, limit).await
     }
 }
 
@@ -168,7 +166,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
         let data = std::task::ready!(sent.as_mut().poll(cx));
         self.sent = None;
         Poll::Ready(data.and_then(|data| {
-            read_json(data.get().as_bytes()).map_err(|invalid| {
+            data.read().map_err(|invalid| {
                 let invalid = invalid.without_value();
                 let message = format!("`{}` answered what its manifest does not declare: {invalid}", self.topic);
                 Error::internal(message)
@@ -192,5 +190,5 @@ pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Seriali
 /// The same with bytes.
 #[doc(hidden)]
 pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
-    Call::new(caller.link(), topic.into(), Ok(encode_base64(payload)), ttl_ms.map(Duration::from_millis))
+    Call::new(caller.link(), topic.into(), Ok(payload.to_vec()), ttl_ms.map(Duration::from_millis))
 }

@@ -7,12 +7,12 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, Frame, KvChange, ModuleFrame, ServiceRequest, code, read_json};
+use ixt_protocol::{CallContext, Frame, KvChange, ModuleFrame, Object, ServiceRequest, code};
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::context::Origin;
 use crate::runtime::Outgoing;
 use crate::services::bus::Bus;
 use crate::services::kv::Kv;
@@ -41,30 +41,19 @@ pub(crate) mod sealed {
 
 /// The way from something in the module to the host.
 #[derive(Debug, Clone)]
-pub struct Link {
-    calls: Arc<Calls>,
-    trace_id: Arc<str>,
-    /// The request that is handled.
-    parent: Option<u64>,
-    /// When that is over.
-    deadline: Option<Instant>,
-}
+pub struct Link(Arc<Origin>);
 
 impl Link {
-    pub(crate) fn new(calls: Arc<Calls>, trace_id: &str, parent: Option<u64>, deadline: Option<Instant>) -> Self {
-        Self { calls, trace_id: trace_id.into(), parent, deadline }
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self(Arc::new(origin))
     }
 
-    pub(crate) fn trace_id(&self) -> &Arc<str> {
-        &self.trace_id
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0
     }
 
     pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
-        &self.calls.outgoing
+        &self.0.calls.outgoing
     }
 
     /// When a call with this ttl has to be done, and what then is left of it, in milliseconds. What it is a part of may be
@@ -72,7 +61,7 @@ impl Link {
     pub(crate) fn limit(&self, ttl: Option<Duration>) -> Option<Limit> {
         let now = Instant::now();
         let own = ttl.and_then(|ttl| now.checked_add(ttl));
-        let deadline = own.into_iter().chain(self.deadline).min()?;
+        let deadline = own.into_iter().chain(self.0.deadline).min()?;
         let left = deadline.saturating_duration_since(now);
         // Rounded up, so that a call with a moment left is not one without.
         Some(Limit { deadline, ttl_ms: u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX) })
@@ -83,35 +72,38 @@ impl Link {
         &self,
         service: &'static str,
         method: &'static str,
-        params: &(impl Serialize + Sync),
+        params: Object<'static>,
         what: &str,
         limit: Option<Limit>,
-    ) -> Result<Box<RawValue>> {
-        let params = to_raw_value(params)?;
-        let request = service_request(service, method, &params, self.context());
-        within(limit, what, self.calls.request(request)).await
+    ) -> Result<Object<'static>> {
+        let request = service_request(service, method, params, self.context());
+        within(limit, what, self.0.calls.request(request)).await
     }
 
     /// Asks the host to tell of changes.
     pub(crate) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
-        let params = to_raw_value(params)?;
-        let request = service_request("kv_store", "watch", &params, self.context());
-        within(self.limit(None), "kv_store.watch", self.calls.watch(request)).await
+        let request = service_request("kv_store", "watch", object(params)?, self.context());
+        within(self.limit(None), "kv_store.watch", self.0.calls.watch(request)).await
     }
 
     fn context(&self) -> CallContext<'_> {
-        CallContext { trace_id: Cow::Borrowed(&*self.trace_id), parent: self.parent }
+        CallContext { trace_id: Cow::Borrowed(self.0.trace_id()), parent: self.0.parent }
     }
 }
 
 fn service_request<'a>(
     service: &'static str,
     method: &'static str,
-    params: &'a RawValue,
+    params: Object<'static>,
     context: CallContext<'a>,
 ) -> ModuleFrame<'a> {
     let (service, method) = (service.into(), method.into());
-    ModuleFrame::ServiceRequest(ServiceRequest { service, method, params: params.into(), context })
+    ModuleFrame::ServiceRequest(ServiceRequest { service, method, params, context })
+}
+
+/// Parameters of a request.
+pub(crate) fn object(params: &impl Serialize) -> Result<Object<'static>> {
+    Ok(Object::trusted(serde_json::to_string(params)?))
 }
 
 /// Waits for the response to a call, but not longer than this.
@@ -151,7 +143,7 @@ struct Waiting {
 /// Who waits for a response.
 #[derive(Debug)]
 enum Waiter {
-    Call(oneshot::Sender<Result<Box<RawValue>>>),
+    Call(oneshot::Sender<Result<Object<'static>>>),
     /// A watch is made by the thread that reads, before it reads on: the next frame may be the first change.
     Watch(oneshot::Sender<Result<Watch>>),
 }
@@ -161,7 +153,7 @@ impl Calls {
         Self { outgoing, waiting: Mutex::default() }
     }
 
-    async fn request(&self, body: ModuleFrame<'_>) -> Result<Box<RawValue>> {
+    async fn request(&self, body: ModuleFrame<'_>) -> Result<Object<'static>> {
         let (sender, response) = oneshot::channel();
         let id = self.send(body, Some(Waiter::Call(sender)))?;
         // From here on, whoever drops this future takes the request back.
@@ -191,7 +183,7 @@ impl Calls {
             waiting.responses.extend(waiter.map(|waiter| (id, waiter)));
             id
         };
-        self.outgoing.send(&Frame { id: Some(id), body }).inspect_err(|_| {
+        self.outgoing.send(Frame { id: Some(id), body }).inspect_err(|_| {
             let waiter = self.lock().responses.remove(&id);
             drop(waiter);
         })?;
@@ -203,9 +195,9 @@ impl Calls {
         let changes = self.lock().watches.remove(&watch);
         // Otherwise the host is gone.
         if changes.is_some()
-            && let Ok(params) = to_raw_value(&WatchId { watch })
+            && let Ok(params) = object(&WatchId { watch })
         {
-            let _ = self.send(service_request("kv_store", "unwatch", &params, CallContext::default()), None);
+            let _ = self.send(service_request("kv_store", "unwatch", params, CallContext::default()), None);
         }
     }
 
@@ -218,9 +210,9 @@ impl Calls {
     }
 
     /// The watch that the host has begun.
-    fn begin_watch(self: &Arc<Self>, response: Result<Box<RawValue>>) -> Result<Watch> {
+    fn begin_watch(self: &Arc<Self>, response: Result<Object<'_>>) -> Result<Watch> {
         let wrong = |what: &str| Error::internal(format!("the host's answer to `kv_store.watch` is wrong: {what}"));
-        let WatchId { watch } = read_json(response?.get().as_bytes()).map_err(|error| wrong(&error.to_string()))?;
+        let WatchId { watch } = response?.read().map_err(|error| wrong(&error.to_string()))?;
         let changes = Arc::new(Changes::default());
         let mut waiting = self.lock();
         if waiting.closed {
@@ -237,7 +229,7 @@ impl Calls {
 
     /// Brings a response to the one who waits for it. False if that was never asked; that nobody waits any more is what
     /// happens when a response crosses a `cancel`.
-    pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Box<RawValue>>) -> bool {
+    pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Object<'static>>) -> bool {
         let Some(id) = id else { return false };
         let mut waiting = self.lock();
         let asked = (1..=waiting.last_id).contains(&id);
@@ -292,7 +284,7 @@ impl Drop for Abandoned<'_> {
         if let Some(id) = self.id
             && self.calls.lock().responses.remove(&id).is_some()
         {
-            let _ = self.calls.outgoing.send(&Frame { id: Some(id), body: ModuleFrame::Cancel });
+            let _ = self.calls.outgoing.send(Frame { id: Some(id), body: ModuleFrame::Cancel });
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use ixt_protocol::{InvalidJson, deserialize_base64, encode_base64, read_json};
+use ixt_protocol::{InvalidJson, Object, deserialize_base64, read_json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::services::call::Link;
+use crate::services::call::{Link, object};
 pub use crate::services::watch::{Change, Watch};
 use crate::{Error, Result};
 
@@ -118,20 +118,20 @@ impl<'a> Kv<'a> {
             #[serde(default)]
             revision: u64,
         }
-        let Got { found, value, revision } = self.request("get", &Key { key }).await?;
+        let Got { found, value, revision } = self.request("get", object(&Key { key })?).await?;
         Ok(found.then_some(Entry { value: value.0, revision }))
     }
 
     /// Puts bytes under a key, in place of what was there. Awaited, it gives the new revision.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set(self, key: &'a str, value: impl AsRef<[u8]>) -> Set<'a> {
-        Set { kv: self, key, value: Ok(encode_base64(value.as_ref())), ttl: None, expected_revision: None }
+        Set { kv: self, key, value: Ok(value.as_ref().to_vec()), ttl: None, expected_revision: None }
     }
 
     /// The same with a value as JSON.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set_json(self, key: &'a str, value: &impl Serialize) -> Set<'a> {
-        let value = serde_json::to_vec(value).map(|json| encode_base64(&json)).map_err(Error::from);
+        let value = serde_json::to_vec(value).map_err(Error::from);
         Set { kv: self, key, value, ttl: None, expected_revision: None }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Kv<'a> {
         struct Told {
             exists: bool,
         }
-        Ok(self.request::<Told>("exists", &Key { key }).await?.exists)
+        Ok(self.request::<Told>("exists", object(&Key { key })?).await?.exists)
     }
 
     /// All keys that begin like this, sorted.
@@ -175,7 +175,7 @@ impl<'a> Kv<'a> {
         let mut keys = Vec::new();
         let mut after = None;
         loop {
-            let page: Page = self.request("list", &List { prefix, after }).await?;
+            let page: Page = self.request("list", object(&List { prefix, after })?).await?;
             keys.extend(page.keys);
             after = page.next;
             if after.is_none() {
@@ -210,10 +210,10 @@ impl<'a> Kv<'a> {
         self.link.watch(&Params { prefix }).await
     }
 
-    async fn request<R: DeserializeOwned>(self, method: &'static str, params: &(impl Serialize + Sync)) -> Result<R> {
+    async fn request<R: DeserializeOwned>(self, method: &'static str, params: Object<'static>) -> Result<R> {
         let what = format!("kv_store.{method}");
         let data = self.link.request("kv_store", method, params, &what, self.link.limit(None)).await?;
-        read_json(data.get().as_bytes())
+        data.read()
             .map_err(InvalidJson::without_value)
             .map_err(|invalid| Error::internal(format!("the host's answer to `{what}` is wrong: {invalid}")))
     }
@@ -228,7 +228,7 @@ struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
 pub struct Set<'a> {
     kv: Kv<'a>,
     key: &'a str,
-    value: Result<String>,
+    value: Result<Vec<u8>>,
     ttl: Option<Duration>,
     expected_revision: Option<u64>,
 }
@@ -256,7 +256,6 @@ impl<'a> IntoFuture for Set<'a> {
         #[derive(Serialize)]
         struct Params<'a> {
             key: &'a str,
-            value: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             ttl_ms: Option<u64>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,8 +268,8 @@ impl<'a> IntoFuture for Set<'a> {
         Box::pin(async move {
             let Self { kv, key, value, ttl, expected_revision } = self;
             let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            let params = Params { key, value: value?, ttl_ms, expected_revision };
-            Ok(kv.request::<Written>("set", &params).await?.revision)
+            let params = object(&Params { key, ttl_ms, expected_revision })?.attach("value", value?);
+            Ok(kv.request::<Written>("set", params).await?.revision)
         })
     }
 }
@@ -309,7 +308,7 @@ impl<'a> IntoFuture for Delete<'a> {
         }
         Box::pin(async move {
             let Self { kv, key, expected_revision } = self;
-            Ok(kv.request::<Deleted>("delete", &Params { key, expected_revision }).await?.deleted)
+            Ok(kv.request::<Deleted>("delete", object(&Params { key, expected_revision })?).await?.deleted)
         })
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::Context;
 use crate::data::json_or_reason;
 use crate::runtime::Outgoing;
+use crate::services::call::Link;
 use crate::services::call::sealed::Sealed as _;
 
 /// Logs an informational message (seeds: `log`).
@@ -63,10 +64,12 @@ impl LogLine {
 }
 
 /// Where the lines of a thread go, or of a task while it runs.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Scope {
-    outgoing: Weak<Outgoing>,
-    trace_id: Option<Arc<str>>,
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    /// That of a session, whatever it handles.
+    Session(Weak<Outgoing>),
+    /// That of a message that is handled.
+    Message(Link),
 }
 
 thread_local! {
@@ -79,13 +82,26 @@ static PROCESS: Mutex<Option<Scope>> = Mutex::new(None);
 impl Scope {
     /// The scope of a session, whatever it handles.
     pub(crate) fn of_session(outgoing: &Arc<Outgoing>) -> Self {
-        Self { outgoing: Arc::downgrade(outgoing), trace_id: None }
+        Self::Session(Arc::downgrade(outgoing))
     }
 
     /// The scope of a message that is handled.
     pub(crate) fn of(context: &Context) -> Self {
-        let link = context.link();
-        Self { outgoing: Arc::downgrade(link.outgoing()), trace_id: Some(link.trace_id().clone()) }
+        Self::Message(context.link().clone())
+    }
+
+    fn outgoing(&self) -> Option<Arc<Outgoing>> {
+        match self {
+            Self::Session(outgoing) => outgoing.upgrade(),
+            Self::Message(link) => Some(Arc::clone(link.outgoing())),
+        }
+    }
+
+    fn trace_id(&self) -> &str {
+        match self {
+            Self::Session(_) => "",
+            Self::Message(link) => link.origin().trace_id(),
+        }
     }
 
     /// What is logged meanwhile, on this thread, goes here.
@@ -132,9 +148,9 @@ pub(crate) fn write(line: Line<'_>) {
     let Line { level, message, fields, trace_id } = line;
     let fields = fields.map(|fields| to_raw_value(&fields).expect("a map of JSON values is JSON"));
     if let Some(scope) = Scope::current()
-        && let Some(outgoing) = scope.outgoing.upgrade()
+        && let Some(outgoing) = scope.outgoing()
     {
-        let trace_id = trace_id.or(scope.trace_id.as_deref()).unwrap_or_default().into();
+        let trace_id = trace_id.unwrap_or_else(|| scope.trace_id()).into();
         if outgoing.log(Log { level, message: message.into(), fields: fields.as_deref(), trace_id }) {
             return;
         }

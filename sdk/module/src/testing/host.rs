@@ -18,7 +18,7 @@ use tokio::time::sleep_until;
 use super::kv::Store;
 use super::module::{Log, Module, Sent};
 use crate::middleware::Reply;
-use crate::module::{Boxed, FromPayload, Start, Starter};
+use crate::module::{Boxed, FromPayload, Start, Starter, reply};
 use crate::runtime::session::End;
 use crate::runtime::single::connect;
 use crate::{Error, Launcher, Payload, Result, Service, code};
@@ -61,7 +61,7 @@ impl Host {
         let answer = Arc::new(answer);
         let stub: Stub = Box::new(move |payload| {
             let answer = Arc::clone(&answer);
-            Box::pin(async move { Ok(Reply::new(to_raw_value(&answer(Req::read(payload)?).await?)?)) })
+            Box::pin(async move { reply(answer(Req::read(payload)?).await) })
         });
         self.stubs.insert(service.topic(), stub);
         self
@@ -291,7 +291,7 @@ impl HostEnd {
     fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
         let Frame { id, body } = ModuleFrame::read(frame).expect("the module writes frames that can be read");
         match body {
-            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_json().into_owned()))),
+            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_owned()))),
             ModuleFrame::Error(error) => self.reply(id, Err(Error::from_body(error))),
             ModuleFrame::Log(log) => {
                 let fields = log.fields.and_then(|fields| serde_json::from_str(fields.get()).ok());
@@ -309,11 +309,11 @@ impl HostEnd {
                 if request.service == "kv_store" {
                     // The response to a watch comes before its first change.
                     return self.with_store(|store| {
-                        let result = store.request(&request.method, request.params.into_json().get());
-                        self.respond(id, &result.and_then(|data| Ok(Reply::new(to_raw_value(&data)?))));
+                        let result = store.request(&request.method, &request.params.to_json());
+                        self.respond(id, &result.and_then(|data| Reply::json(&data)));
                     });
                 }
-                match self.serve(request) {
+                match self.serve(&request) {
                     Served::Now(result) => self.respond(id, &result),
                     Served::Later(answer) => {
                         let this = Arc::clone(self);
@@ -349,7 +349,7 @@ impl HostEnd {
     fn respond(&self, id: u64, result: &Result<Reply>) {
         let details;
         let response = match result {
-            Ok(reply) => Ok(reply.as_raw().into()),
+            Ok(reply) => Ok(reply.clone().data()),
             Err(error) => {
                 details = to_raw_value(error.details()).expect("a map of JSON values is JSON");
                 Err(ErrorBody {
@@ -363,10 +363,10 @@ impl HostEnd {
         self.write(Some(id), HostFrame::ServiceResponse(response));
     }
 
-    fn serve(&self, request: ServiceRequest<'_>) -> Served {
-        let now = |result: Result<Value>| Served::Now(result.and_then(|data| Ok(Reply::new(to_raw_value(&data)?))));
-        let params = request.params.into_json();
-        let params = params.get();
+    fn serve(&self, request: &ServiceRequest<'_>) -> Served {
+        let now = |result: Result<Value>| Served::Now(result.and_then(|data| Reply::json(&data)));
+        let params = request.params.to_json();
+        let params = &*params;
         match (&*request.service, &*request.method) {
             ("event_bus", "publish") => now(serde_json::from_str(params).map_err(Error::from).map(|params: Params| {
                 self.state().published.push((params.topic, params.payload));

@@ -89,7 +89,7 @@ impl Module {
     pub async fn health(&self) -> Result<Health> {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
         let reply = answered(&self.host, reply).await?;
-        read_json(reply.as_json().as_bytes()).map_err(Error::internal)
+        read_json(reply.to_json().as_bytes()).map_err(Error::internal)
     }
 
     /// Shuts the module down, with five seconds' grace.
@@ -239,11 +239,11 @@ impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
             let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
             let message = Message { topic: topic.into(), payload: payload?.into(), priority, ttl_ms };
             let context = Context { trace_id: trace_id.into(), source_module: source_module.into(), timestamp: 0 };
-            let handle = Box::new(Handle { message, context });
+            let handle = Handle { message, context };
             let (id, reply) = host.send(if is_event { HostFrame::Event(handle) } else { HostFrame::Handle(handle) });
             let _cancel = CancelOnDrop { host, id };
             let reply = answered(host, reply).await?;
-            read_json(reply.as_json().as_bytes())
+            read_json(reply.to_json().as_bytes())
                 .map_err(|invalid| Error::internal(format!("the module's reply is wrong: {invalid}")))
         })
     }

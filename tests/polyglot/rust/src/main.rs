@@ -45,7 +45,7 @@ impl Handler for Pair {
 
     async fn rust_echo(&self, payload: Payload, ctx: Context) -> Result<Response> {
         Ok(Response::new()
-            .with("result", Bytes::from(payload.into_bytes()))
+            .with_bytes("result", payload)
             .with("trace_id", ctx.trace_id())
             .with("source_module", ctx.source_module())
             .with("module_id", self.runtime.module_id()))

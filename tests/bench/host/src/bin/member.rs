@@ -13,7 +13,7 @@ include!(concat!(env!("OUT_DIR"), "/handler.rs"));
 struct Member;
 
 async fn echo(payload: Payload, _ctx: Context) -> Result<Response> {
-    Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+    Ok(Response::new().with_bytes("result", payload))
 }
 
 async fn drive(payload: Payload, ctx: Context) -> Result<Response> {

@@ -14,7 +14,7 @@ impl Handler for Bench {
     }
 
     async fn echo(&self, payload: Payload, _ctx: Context) -> Result<Response> {
-        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+        Ok(Response::new().with_bytes("result", payload))
     }
 
     async fn later(&self, payload: Payload, _ctx: Context) -> Result<Response> {
@@ -27,7 +27,7 @@ impl Handler for Bench {
             std::task::Poll::Pending
         })
         .await;
-        Ok(Response::new().with("result", Bytes::from(payload.into_bytes())))
+        Ok(Response::new().with_bytes("result", payload))
     }
 
     async fn compute(&self, request: ComputeRequest, _ctx: Context) -> Result<Response> {
