@@ -2,12 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ixt_bench_wire::program;
-use nix::time::ClockId;
-use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -95,10 +92,4 @@ fn read<T: DeserializeOwned>(lines: &mut BufReader<ChildStdout>) -> Result<T> {
     let mut line = String::new();
     lines.read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
-}
-
-/// How much processor time a process has had.
-pub fn processor_time(process: u32) -> Result<Duration> {
-    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(process.cast_signed()))?;
-    Ok(clock.now()?.into())
 }

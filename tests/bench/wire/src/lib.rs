@@ -1,140 +1,91 @@
-//! The host's end of a socket, as plain as can be: it writes frames that were made before, and counts lines.
+//! A process at the other end of a socket, and the lean client that drives it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+pub mod client;
+pub mod frame;
+pub mod processor;
+
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use ixt_sdk::encode_payload;
+use anyhow::{Context as _, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use client::Client;
+pub use frame::{Framing, frame};
+pub use processor::processor_time;
 
 /// A process at the other end of a socket.
 pub struct Peer {
     child: Child,
-    reader: BufReader<UnixStream>,
-    writer: UnixStream,
+    pub client: Client,
     /// From the start of the process to its first answer.
     pub started: Duration,
     _dir: tempfile::TempDir,
 }
 
-/// One of this crate's programs.
+/// What a message costs while there are always some on their way.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// The time until the next one.
+    pub each: Duration,
+    /// Processor time of the process.
+    pub peer: Duration,
+    /// And of the client.
+    pub client: Duration,
+}
+
+/// One of this workspace's programs.
 pub fn program(name: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.parent().context("a program is in a directory")?.join(name))
 }
 
 impl Peer {
-    /// Starts a program and waits until it has answered a first frame: of a module, `init`.
+    /// Starts a program and waits until it has answered a first frame in a line: of a module, `init`.
     pub fn start(program: &Path) -> Result<Self> {
-        Self::start_by(Command::new(program))
+        Self::start_by(Command::new(program), Framing::Line)
     }
 
-    /// The same by a command.
-    pub fn start_by(mut command: Command) -> Result<Self> {
+    /// The same by a command, and in this framing. What it logs is not seen.
+    pub fn start_by(mut command: Command, framing: Framing) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let socket = dir.path().join("s");
         let listener = UnixListener::bind(&socket)?;
         let start = Instant::now();
-        let child = command.env("IXT_IPC_SOCKET", &socket).spawn()?;
-        let (stream, _) = listener.accept()?;
-        let reader = BufReader::with_capacity(256 * 1024, stream.try_clone()?);
-        let mut peer = Self { child, reader, writer: stream, started: Duration::ZERO, _dir: dir };
-        peer.send(b"{\"type\":\"init\",\"id\":1,\"config\":{}}\n")?;
-        peer.receive()?;
+        let mut child = command.env("IXT_IPC_SOCKET", &socket).stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let connected = poll(
+            &mut [PollFd::new(std::os::fd::AsFd::as_fd(&listener), PollFlags::POLLIN)],
+            PollTimeout::from(20_000u16),
+        );
+        if connected != Ok(1) {
+            child.kill()?;
+            child.wait()?;
+            anyhow::bail!("{command:?} does not connect");
+        }
+        let client = Client::new(listener.accept()?.0, framing)?;
+        let mut peer = Self { child, client, started: Duration::ZERO, _dir: dir };
+        peer.client.call(&framing.init())?;
         peer.started = start.elapsed();
         Ok(peer)
     }
 
-    /// Writes bytes.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.writer.write_all(bytes)?)
-    }
-
-    /// Reads a line, and tells its length.
-    pub fn receive(&mut self) -> Result<usize> {
-        let mut length = 0;
-        loop {
-            let buffer = self.reader.fill_buf()?;
-            ensure!(!buffer.is_empty(), "the connection was closed");
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let read = end.map_or(buffer.len(), |end| end + 1);
-            self.reader.consume(read);
-            length += read;
-            if end.is_some() {
-                return Ok(length);
-            }
-        }
-    }
-
-    /// Reads a line.
-    pub fn receive_line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.reader.read_line(&mut line)?;
-        Ok(line)
-    }
-
     /// The time from sending one frame to having read its answer, so many times, sorted.
     pub fn round_trips(&mut self, frame: &[u8], times: usize) -> Result<Vec<Duration>> {
-        // What sends back before it has read all would wait for this side to read, and this for it.
-        let large = frame.len() > 64 * 1024;
-        let mut writer = self.writer.try_clone()?;
-        let (allow, allowed) = std::sync::mpsc::channel::<()>();
-        let mut trips = Vec::with_capacity(times);
-        std::thread::scope(|scope| -> Result<()> {
-            scope.spawn(move || {
-                while allowed.recv().is_ok() {
-                    if writer.write_all(frame).is_err() {
-                        return;
-                    }
-                }
-            });
-            for _ in 0..times {
-                let start = Instant::now();
-                if large {
-                    allow.send(())?
-                } else {
-                    self.send(frame)?
-                }
-                self.receive()?;
-                trips.push(start.elapsed());
-            }
-            drop(allow);
-            Ok(())
-        })?;
-        trips.sort_unstable();
-        Ok(trips)
+        let exchange = self.client.exchange(frame)?;
+        self.client.one_by_one(&exchange, times)
     }
 
-    /// How many frames a second are answered while 64 are on their way.
-    pub fn throughput(&mut self, frame: &[u8], times: usize) -> Result<f64> {
-        const DEPTH: usize = 64;
-        let mut writer = self.writer.try_clone()?;
-        let window = frame.repeat(DEPTH / 2);
-        let windows = (times / (DEPTH / 2)).max(4);
-        let start = Instant::now();
-        // Two halves of 32, one being written while the other is read. Large ones don't fit into the socket, so a thread
-        // writes them.
-        let (allow, allowed) = std::sync::mpsc::sync_channel::<()>(2);
-        let sender = std::thread::spawn(move || -> std::io::Result<()> {
-            while allowed.recv().is_ok() {
-                writer.write_all(&window)?;
-            }
-            Ok(())
-        });
-        allow.send(())?;
-        for window in 0..windows {
-            if window + 1 < windows {
-                allow.send(())?;
-            }
-            for _ in 0..DEPTH / 2 {
-                self.receive()?;
-            }
-        }
-        let time = start.elapsed();
-        drop(allow);
-        sender.join().expect("the sender doesn't panic")?;
-        Ok((windows * (DEPTH / 2)) as f64 / time.as_secs_f64())
+    /// What each of so many frames costs, while `depth` of them are on their way.
+    pub fn throughput(&mut self, frame: &[u8], depth: usize, times: usize) -> Result<Cost> {
+        let exchange = self.client.exchange(frame)?;
+        let processor =
+            |peer: &Self| Ok::<_, anyhow::Error>([processor_time(peer.id())?, processor_time(std::process::id())?]);
+        let (before, start) = (processor(self)?, Instant::now());
+        self.client.many(&exchange, depth, times)?;
+        let (time, after) = (start.elapsed(), processor(self)?);
+        let per = |time: Duration| time.div_f64(times as f64);
+        Ok(Cost { each: per(time), peer: per(after[0] - before[0]), client: per(after[1] - before[1]) })
     }
 
     /// The number of the process.
@@ -149,7 +100,7 @@ impl Peer {
 
     /// Closes the connection and waits for the process.
     pub fn end(mut self) -> Result<()> {
-        self.writer.shutdown(std::net::Shutdown::Both)?;
+        self.client.stream().shutdown(std::net::Shutdown::Both)?;
         self.child.wait()?;
         Ok(())
     }
@@ -167,15 +118,4 @@ pub fn memory(process: u32, figure: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).context("no such figure")?;
     Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
-}
-
-/// A request whose payload has this many bytes.
-pub fn frame(topic: &str, bytes: usize) -> Vec<u8> {
-    let payload = encode_payload(vec![b'x'; bytes]);
-    format!(
-        "{{\"type\":\"handle\",\"id\":2,\"message\":{{\"topic\":\"{topic}\",\"payload\":\"{payload}\",\"priority\":2,\
-         \"ttl_ms\":5000}},\"context\":{{\"trace_id\":\"0123456789abcdef0123456789abcdef\",\"source_module\":\
-         \"caller:1.0.0\",\"timestamp\":1234567890}}}}\n"
-    )
-    .into_bytes()
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ixt_bench::measure::in_turns;
-use ixt_bench_host::{Hosted, processor_time};
-use ixt_bench_wire::{memory, program};
+use ixt_bench_host::Hosted;
+use ixt_bench_wire::{memory, processor_time, program};
 
 const MODULES: usize = 50;
 

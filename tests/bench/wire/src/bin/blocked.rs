@@ -1,5 +1,6 @@
 //! How long a health check and a small request take while handlers compute without awaiting.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,7 +11,9 @@ fn main() -> Result<()> {
     println!("| handlers that compute for 100 ms | checks | p50, ms | p99, ms | most, ms |");
     println!("|---:|---:|---:|---:|---:|");
     for handlers in [0, 1, 2, 4, 16] {
-        let mut peer = Peer::start(&program("module")?)?;
+        let peer = Peer::start(&program("module")?)?;
+        let mut socket = peer.client.stream();
+        let mut answers = BufReader::new(socket);
         let payload = encode_payload("{\"ms\":100}");
         let (mut delays, mut running) = (Vec::new(), 0);
         while delays.len() < 1000 {
@@ -18,13 +21,15 @@ fn main() -> Result<()> {
                 let compute = format!(
                     "{{\"type\":\"handle\",\"id\":7,\"message\":{{\"topic\":\"compute\",\"payload\":\"{payload}\"}}}}\n"
                 );
-                peer.send(compute.as_bytes())?;
+                socket.write_all(compute.as_bytes())?;
                 running += 1;
             }
             let start = Instant::now();
-            peer.send(b"{\"type\":\"health_check\",\"id\":8}\n")?;
-            while peer.receive_line()?.contains("\"id\":7,") {
+            socket.write_all(b"{\"type\":\"health_check\",\"id\":8}\n")?;
+            let mut answer = String::new();
+            while answers.read_line(&mut answer)? > 0 && answer.contains("\"id\":7,") {
                 running -= 1;
+                answer.clear();
             }
             delays.push(start.elapsed());
             std::thread::sleep(Duration::from_micros(2345));

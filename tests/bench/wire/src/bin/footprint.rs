@@ -22,9 +22,9 @@ fn main() -> Result<()> {
     for program in [&module, &raw] {
         let mut peer = Peer::start(program)?;
         let idle = peer.memory("VmRSS")?;
-        peer.throughput(&frame("echo", 1024), 200_000)?;
+        peer.throughput(&frame("echo", 1024), 64, 200_000)?;
         let (busy, most) = (peer.memory("VmRSS")?, peer.memory("VmHWM")?);
-        peer.throughput(&frame("echo", 1 << 20), 500)?;
+        peer.throughput(&frame("echo", 1 << 20), 64, 500)?;
         println!(
             "{}: {idle} kB idle, {busy} kB (at most {most}) after 200,000 of 1 KiB, {} kB (at most {}) after 500 of 1 MiB",
             program.file_name().unwrap_or_default().display(),

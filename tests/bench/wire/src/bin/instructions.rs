@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use ixt_bench_wire::{Peer, frame, program};
+use ixt_bench_wire::{Framing, Peer, frame, program};
 
 const FEW: usize = 640;
 const MANY: usize = 6400;
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
         for topic in ["echo", "later"] {
             let frame = frame(topic, bytes);
             let single = per_message(|peer, times| peer.round_trips(&frame, times).map(drop))?;
-            let many = per_message(|peer, times| peer.throughput(&frame, times).map(drop))?;
+            let many = per_message(|peer, times| peer.throughput(&frame, 64, times).map(drop))?;
             println!("| {bytes} | {topic} | {single:.0} | {many:.0} |");
         }
     }
@@ -34,7 +34,7 @@ fn instructions(run: impl Fn(&mut Peer) -> Result<()>) -> Result<i64> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     command.arg(format!("--log-file={}", report.path().display())).arg(program("module")?);
-    let mut peer = Peer::start_by(command).context("valgrind is needed")?;
+    let mut peer = Peer::start_by(command, Framing::Line).context("valgrind is needed")?;
     run(&mut peer)?;
     peer.end()?;
     let report = std::fs::read_to_string(report.path())?;

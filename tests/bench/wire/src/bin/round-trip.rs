@@ -7,6 +7,7 @@ use ixt_bench::measure::{Times, in_turns};
 use ixt_bench_wire::{Peer, frame, program};
 
 const ROUNDS: usize = 11;
+const DEPTH: usize = 64;
 
 fn main() -> Result<()> {
     println!(
@@ -23,9 +24,7 @@ fn main() -> Result<()> {
             raw.round_trips(&frame, trips / 10)?;
             let one = |peer: &mut Peer| -> Result<Duration> { Ok(peer.round_trips(&frame, trips)?[trips / 2]) };
             let [module_trip, raw_trip] = in_turns(ROUNDS, [&mut || one(&mut module), &mut || one(&mut raw)])?;
-            let one = |peer: &mut Peer| -> Result<Duration> {
-                Ok(Duration::from_secs_f64(1.0 / peer.throughput(&frame, many)?))
-            };
+            let one = |peer: &mut Peer| -> Result<Duration> { Ok(peer.throughput(&frame, DEPTH, many)?.each) };
             let [module_rate, raw_rate] = in_turns(ROUNDS, [&mut || one(&mut module), &mut || one(&mut raw)])?;
             let rate = |times: &Times| 1e3 / times.median();
             println!(
