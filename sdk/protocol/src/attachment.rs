@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
+use crate::scan::Scan;
 use crate::write;
 use crate::{Framing, InvalidJson, RawFrame, read_json};
 
@@ -88,20 +89,21 @@ impl<'a> Object<'a> {
         Self { outside: Some(Outside { key: key.into(), bytes: bytes.into() }), ..self }
     }
 
-    /// In the plain form. `None` says nothing: then the frame is as it was.
-    pub(crate) fn of_quickly(
-        json: Option<&'a str>,
-        parent: &str,
-        path: Option<&'a str>,
-        frame: &mut RawFrame<'a>,
-    ) -> Option<Self> {
-        let Some(path) = path else {
-            return json.filter(|_| frame.attachment.is_none()).map(Self::trusted);
-        };
-        let key = path.strip_prefix(parent)?.strip_prefix('.')?;
-        let json = json.unwrap_or("{}");
-        let bytes = frame.attachment.take_if(|_| json.starts_with('{'))?;
-        Some(Self::trusted(json).attach(key, bytes))
+    /// The object in this field of a frame, of which only the end is still to be scanned. `None` says nothing: then the frame is
+    /// as it was.
+    pub(crate) fn scan(json: &'a str, field: &str, scan: &mut Scan<'a>, frame: &mut RawFrame<'a>) -> Option<Self> {
+        let path = if scan.skip(br#","attachment":""#) { Some(scan.text()?) } else { None };
+        scan.literal(b"}")?;
+        scan.end()?;
+        match (path, &mut frame.attachment) {
+            (None, None) => Some(Self::trusted(json)),
+            (Some(path), attachment) => {
+                let key = path.strip_prefix(field)?.strip_prefix('.')?;
+                let bytes = attachment.take_if(|_| json.starts_with('{'))?;
+                Some(Self::trusted(json).attach(key, bytes))
+            }
+            (None, Some(_)) => None,
+        }
     }
 
     pub(crate) fn of(

@@ -78,11 +78,6 @@ pub(crate) fn read_flat<'a, T: Deserialize<'a>>(json: &'a [u8], known: &[&str]) 
     })
 }
 
-/// A field that comes once. `None` if it has come before.
-pub(crate) fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
-    field.replace(value).is_none().then_some(())
-}
-
 /// A field that this type of frame must have.
 pub(crate) fn required<T>(field: Option<T>, name: &str, id: Option<u64>, kind: &str) -> Result<T, Unreadable> {
     field.ok_or_else(|| invalid(id, kind)(InvalidJson { path: name.to_owned(), message: MISSING.to_owned() }))

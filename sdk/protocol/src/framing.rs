@@ -194,7 +194,7 @@ struct Dropped {
 }
 
 /// The room that [`Decoder::input`] offers at least.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 /// A buffer that has grown to more than this is given back after some time in which so much was not needed.
 const KEPT_BYTES: usize = 256 * 1024;
 /// That time, counted in the times at which it was empty.

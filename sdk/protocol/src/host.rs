@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attachment::{ATTACH_FROM_BYTES, Attachment, Object};
-use crate::frame::{invalid, once, read_flat, required};
+use crate::frame::{invalid, read_flat, required};
 use crate::kv_change::{KV_CHANGE, KvChange};
 use crate::scan::Scan;
 use crate::write::{base64, head, key, number, tail, text, value};
@@ -299,49 +299,45 @@ impl<'a> HostFrame<'a> {
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_any(frame), Ok)
     }
 
-    /// The frames that come by the thousand, in their plain form. `None` says nothing: then the frame is as it was.
+    /// The frames that come by the thousand, as [`Frame::write`] writes them. `None` says nothing: then the frame is as it was.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
-        let (mut kind, mut id, mut message, mut context) = (None, None, None, None);
-        let (mut success, mut data, mut path) = (None, None, None);
         let mut scan = Scan::new(frame.json);
-        scan.object(|scan| {
-            if scan.key(br#""type":"#) {
-                once(&mut kind, scan.text()?)
-            } else if scan.key(br#""id":"#) {
-                once(&mut id, scan.number()?)
-            } else if scan.key(br#""message":"#) {
-                once(&mut message, QuickMessage::read(scan)?)
-            } else if scan.key(br#""context":"#) {
-                once(&mut context, Context::read_quickly(scan)?)
-            } else if scan.key(br#""success":"#) {
-                once(&mut success, scan.boolean()?)
-            } else if scan.key(br#""data":"#) {
-                once(&mut data, scan.value().filter(|data| *data != "null")?)
-            } else if scan.key(br#""attachment":"#) {
-                once(&mut path, scan.text()?)
-            } else {
-                None
-            }
-        })?;
+        scan.literal(br#"{"type":""#)?;
+        let kind = if scan.skip(br#"handle","id":"#) {
+            Self::Handle
+        } else if scan.skip(br#"event","id":"#) {
+            Self::Event
+        } else {
+            scan.literal(br#"service_response","id":"#)?;
+            let id = Some(scan.number()?);
+            scan.literal(br#","success":true,"data":"#)?;
+            let data = Object::scan(scan.value()?, "data", &mut scan, frame)?;
+            return Some(Frame { id, body: Self::ServiceResponse(Ok(data)) });
+        };
+        let id = Some(scan.number()?);
+        scan.literal(br#","message":{"topic":""#)?;
+        let topic = Cow::Borrowed(scan.text()?);
+        let base64 = if scan.skip(br#","payload":""#) { Some(scan.quoted()?) } else { None };
+        scan.literal(br#","priority":"#)?;
+        let priority = Priority::try_from(scan.number()?).ok()?;
+        let ttl_ms = if scan.skip(br#","ttl_ms":"#) { Some(scan.number()?) } else { None };
+        scan.literal(br#"},"context":{"trace_id":""#)?;
+        let trace_id = Cow::Borrowed(scan.text()?);
+        scan.literal(br#","source_module":""#)?;
+        let source_module = Cow::Borrowed(scan.text()?);
+        scan.literal(br#","timestamp":"#)?;
+        let context = Context { trace_id, source_module, timestamp: scan.number()? };
+        scan.literal(b"}")?;
+        let attached = scan.skip(br#","attachment":"message.payload""#);
+        scan.literal(b"}")?;
         scan.end()?;
-        let body = match (kind?, message) {
-            (kind @ ("handle" | "event"), Some(QuickMessage { topic, payload, priority, ttl_ms })) => {
-                let payload = match (payload, path, &mut frame.attachment) {
-                    (Some(text), None, None) => Cow::Owned(decode_base64(text).ok()?),
-                    (None, Some(PAYLOAD), attachment) => attachment.take()?,
-                    _ => return None,
-                };
-                let topic = Cow::Borrowed(topic);
-                let message = Message { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
-                let handle = Handle { message, context: context.unwrap_or_default() };
-                if kind == "handle" { Self::Handle(handle) } else { Self::Event(handle) }
-            }
-            ("service_response", None) if success == Some(true) => {
-                Self::ServiceResponse(Ok(Object::of_quickly(data, "data", path, frame)?))
-            }
+        let payload = match (base64, attached, &mut frame.attachment) {
+            (Some(base64), false, None) => Cow::Owned(decode_base64(base64).ok()?),
+            (None, true, attachment) => attachment.take()?,
             _ => return None,
         };
-        Some(Frame { id, body })
+        let message = Message { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
+        Some(Frame { id, body: kind(Handle { message, context }) })
     }
 
     fn read_any(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
@@ -430,56 +426,7 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// A [`Message`] in its plain form.
-struct QuickMessage<'a> {
-    topic: &'a str,
-    /// Base64, perhaps.
-    payload: Option<&'a [u8]>,
-    priority: Priority,
-    ttl_ms: Option<u64>,
-}
-
-impl<'a> QuickMessage<'a> {
-    fn read(scan: &mut Scan<'a>) -> Option<Self> {
-        let (mut topic, mut payload, mut priority, mut ttl_ms) = (None, None, None, None);
-        scan.object(|scan| {
-            if scan.key(br#""topic":"#) {
-                once(&mut topic, scan.text()?)
-            } else if scan.key(br#""payload":"#) {
-                once(&mut payload, scan.quoted()?)
-            } else if scan.key(br#""priority":"#) {
-                once(&mut priority, Priority::try_from(scan.number()?).ok()?)
-            } else if scan.key(br#""ttl_ms":"#) {
-                once(&mut ttl_ms, scan.number()?)
-            } else {
-                None
-            }
-        })?;
-        Some(Self { topic: topic?, payload, priority: priority.unwrap_or_default(), ttl_ms })
-    }
-}
-
-impl<'a> Context<'a> {
-    fn read_quickly(scan: &mut Scan<'a>) -> Option<Self> {
-        let (mut trace_id, mut source_module, mut timestamp) = (None, None, None);
-        scan.object(|scan| {
-            if scan.key(br#""trace_id":"#) {
-                once(&mut trace_id, scan.text()?)
-            } else if scan.key(br#""source_module":"#) {
-                once(&mut source_module, scan.text()?)
-            } else if scan.key(br#""timestamp":"#) {
-                once(&mut timestamp, scan.number()?)
-            } else {
-                None
-            }
-        })?;
-        Some(Self {
-            trace_id: Cow::Borrowed(trace_id.unwrap_or_default()),
-            source_module: Cow::Borrowed(source_module.unwrap_or_default()),
-            timestamp: timestamp.unwrap_or_default(),
-        })
-    }
-
+impl Context<'_> {
     fn write(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(b"{\"trace_id\":");
         text(&self.trace_id, output);
@@ -588,9 +535,9 @@ mod tests {
 
     const FRAMES: &[&str] = &[
         r#"{"type":"handle","id":2,"message":{"topic":"a.b","payload":"aGVsbG8=","priority":1,"ttl_ms":50},"context":{"trace_id":"t","source_module":"m:1.0.0","timestamp":12}}"#,
-        r#"{"type": "event", "message": {"topic": "a", "payload": ""}, "id": 3}"#,
+        r#"{"type":"event","id":3,"message":{"topic":"a","payload":"","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0}}"#,
         r#"{"type":"service_response","id":1,"success":true,"data":{"a":[1,"\u00e4",{}]}}"#,
-        r#"{"type":"handle","id":2,"message":{"topic":"t","priority":4},"attachment":"message.payload"}"#,
+        r#"{"type":"handle","id":2,"message":{"topic":"t","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0},"attachment":"message.payload"}"#,
         r#"{"type":"service_response","id":1,"success":true,"data":{},"attachment":"data.k"}"#,
     ];
 

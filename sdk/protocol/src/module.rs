@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attachment::{Attachment, Object};
-use crate::frame::{invalid, once, read_flat, required};
+use crate::frame::{invalid, read_flat, required};
 use crate::scan::Scan;
 use crate::write::{head, key, number, tail, text};
 use crate::{Frame, Framing, RawFrame, Unreadable};
@@ -178,44 +178,34 @@ impl<'a> ModuleFrame<'a> {
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_any(frame), Ok)
     }
 
-    /// The frames that come by the thousand, in their plain form. `None` says nothing: then the frame is as it was.
+    /// The frames that come by the thousand, as [`Frame::write`] writes them. `None` says nothing: then the frame is as it was.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
-        let (mut kind, mut id, mut data, mut path) = (None, None, None, None);
-        let (mut service, mut method, mut params, mut context) = (None, None, None, None);
         let mut scan = Scan::new(frame.json);
-        scan.object(|scan| {
-            if scan.key(br#""type":"#) {
-                once(&mut kind, scan.text()?)
-            } else if scan.key(br#""id":"#) {
-                once(&mut id, scan.number()?)
-            } else if scan.key(br#""data":"#) {
-                once(&mut data, scan.value().filter(|data| *data != "null")?)
-            } else if scan.key(br#""service":"#) {
-                once(&mut service, scan.text().filter(|service| !service.is_empty())?)
-            } else if scan.key(br#""method":"#) {
-                once(&mut method, scan.text().filter(|method| !method.is_empty())?)
-            } else if scan.key(br#""params":"#) {
-                once(&mut params, scan.value().filter(|params| *params != "null")?)
-            } else if scan.key(br#""context":"#) {
-                once(&mut context, CallContext::read_quickly(scan)?)
-            } else if scan.key(br#""attachment":"#) {
-                once(&mut path, scan.text()?)
-            } else {
-                None
+        scan.literal(br#"{"type":""#)?;
+        if scan.skip(br#"success","id":"#) {
+            let id = Some(scan.number()?);
+            scan.literal(br#","data":"#)?;
+            let data = Object::scan(scan.value()?, "data", &mut scan, frame)?;
+            return Some(Frame { id, body: Self::Success { data } });
+        }
+        scan.literal(br#"service_request","id":"#)?;
+        let id = Some(scan.number()?);
+        scan.literal(br#","service":""#)?;
+        let service = Cow::Borrowed(scan.text().filter(|service| !service.is_empty())?);
+        scan.literal(br#","method":""#)?;
+        let method = Cow::Borrowed(scan.text().filter(|method| !method.is_empty())?);
+        scan.literal(br#","params":"#)?;
+        let params = scan.value()?;
+        let mut context = CallContext::default();
+        if scan.skip(br#","context":{"trace_id":""#) {
+            context.trace_id = Cow::Borrowed(scan.text()?);
+            if scan.skip(br#","parent":"#) {
+                context.parent = Some(scan.number()?);
             }
-        })?;
-        scan.end()?;
-        let body = match kind? {
-            "success" => Self::Success { data: Object::of_quickly(data, "data", path, frame)? },
-            "service_request" => Self::ServiceRequest(ServiceRequest {
-                service: Cow::Borrowed(service?),
-                method: Cow::Borrowed(method?),
-                params: Object::of_quickly(params, "params", path, frame)?,
-                context: context.unwrap_or_default(),
-            }),
-            _ => return None,
-        };
-        Some(Frame { id, body })
+            scan.literal(b"}")?;
+        }
+        let params = Object::scan(params, "params", &mut scan, frame)?;
+        Some(Frame { id, body: Self::ServiceRequest(ServiceRequest { service, method, params, context }) })
     }
 
     fn read_any(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
@@ -259,21 +249,7 @@ impl<'a> ModuleFrame<'a> {
     }
 }
 
-impl<'a> CallContext<'a> {
-    fn read_quickly(scan: &mut Scan<'a>) -> Option<Self> {
-        let (mut trace_id, mut parent) = (None, None);
-        scan.object(|scan| {
-            if scan.key(br#""trace_id":"#) {
-                once(&mut trace_id, scan.text()?)
-            } else if scan.key(br#""parent":"#) {
-                once(&mut parent, scan.number()?)
-            } else {
-                None
-            }
-        })?;
-        Some(Self { trace_id: Cow::Borrowed(trace_id.unwrap_or_default()), parent })
-    }
-
+impl CallContext<'_> {
     /// Appends it, if it says anything.
     fn write(&self, output: &mut Vec<u8>) {
         let Self { trace_id, parent } = self;
@@ -413,10 +389,10 @@ mod tests {
 
     const FRAMES: &[&str] = &[
         r#"{"type":"success","id":2,"data":{"result":"aGVsbG8gd29ybGQ="}}"#,
-        r#"{"data": {"a": [1.5e-3, null, "\n"]}, "type": "success"}"#,
+        r#"{"type":"success","id":0,"data":{"a": [1.5e-3, null, "\n"]}}"#,
         r#"{"type":"service_request","id":1,"service":"message_bus","method":"send","params":{"topic":"a"},"context":{"trace_id":"t","parent":2}}"#,
         r#"{"type":"success","id":2,"data":{"a":1},"attachment":"data.result"}"#,
-        r#"{"type":"service_request","id":1,"service":"s","method":"m","attachment":"params.payload"}"#,
+        r#"{"type":"service_request","id":1,"service":"s","method":"m","params":{},"attachment":"params.payload"}"#,
     ];
 
     fn both(text: &str, attachment: Option<&[u8]>) -> (Option<String>, Result<String, Unreadable>) {

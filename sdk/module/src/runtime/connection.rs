@@ -24,7 +24,7 @@ use crate::runtime::turn::{Look, Next};
 use crate::runtime::turns::Turns;
 
 /// So many frames are taken before their handlers are polled: few, so that what one has used is at hand for the next.
-const BATCH: usize = 8;
+const BATCH: usize = 4;
 /// So many are taken when the handlers take their time: what bypasses them overtakes so many.
 const LARGE_BATCH: usize = 64;
 
@@ -83,7 +83,13 @@ pub(crate) struct Connection {
     stream: Arc<UnixStream>,
     tokio: Handle,
     /// Held by the thread whose turn it is, but not while it polls.
-    input: Mutex<Decoder>,
+    input: Mutex<Input>,
+}
+
+struct Input {
+    decoder: Decoder,
+    /// There was no room for more when it was last read.
+    filled: bool,
 }
 
 impl Connection {
@@ -98,7 +104,7 @@ impl Connection {
         stream: Arc<UnixStream>,
         tokio: Handle,
     ) -> io::Result<Arc<Self>> {
-        let input = Mutex::new(Decoder::new(DEFAULT_MAX_FRAME_BYTES));
+        let input = Mutex::new(Input { decoder: Decoder::new(DEFAULT_MAX_FRAME_BYTES), filled: false });
         let connection = Arc::new(Self { session, turns, stream, tokio, input });
         connection.read_as(1)?;
         connection.spawn("ixt-watch", Self::watch)?;
@@ -163,16 +169,40 @@ impl Connection {
     /// the end.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.session.take_frames(&mut input, if wait { BATCH } else { LARGE_BATCH }) {
+        if self.session.take_frames(&mut input.decoder, if wait { BATCH } else { LARGE_BATCH }) {
             return true;
         }
-        self.session.outgoing().flush();
-        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        // There is probably more, to be answered in the same write.
+        if std::mem::take(&mut input.filled)
+            && let Some(open) = self.receive(&mut input, RecvFlags::DONTWAIT)
+        {
+            return open;
+        }
+        let outgoing = self.session.outgoing();
+        let find_out = outgoing.end_of_input();
+        if find_out || !wait {
+            let more = self.receive(&mut input, RecvFlags::DONTWAIT);
+            if find_out {
+                outgoing.learn(more.is_some());
+            }
+            if more.is_some() || !wait {
+                return more.unwrap_or(true);
+            }
+        }
+        self.receive(&mut input, RecvFlags::empty()).unwrap_or(true)
+    }
+
+    /// Reads. False at the end, `None` if there is nothing now.
+    fn receive(&self, input: &mut Input, flags: RecvFlags) -> Option<bool> {
         loop {
-            match recv(&self.stream, spare_capacity(input.input()), flags) {
+            let buffer = input.decoder.input();
+            match recv(&self.stream, spare_capacity(buffer), flags) {
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return true,
-                read => return matches!(read, Ok((1.., _))),
+                Err(Errno::AGAIN) => return None,
+                read => {
+                    input.filled = buffer.len() == buffer.capacity();
+                    return Some(matches!(read, Ok((1.., _))));
+                }
             }
         }
     }

@@ -40,6 +40,11 @@ pub(crate) struct Limits {
 
 pub(crate) struct InFlight {
     requests: Mutex<Requests>,
+    /// How many handlers run. A handler may run on after its request was answered: nobody can end a thread that blocks. It
+    /// grows under the lock alone.
+    running: AtomicUsize,
+    /// How many requests are in the queue, or more: some may have been taken out.
+    queued: AtomicUsize,
     /// How many have no reply on its way yet: those above, and those whose reply is just being written.
     owed: AtomicUsize,
     /// Told whenever the last request was answered.
@@ -62,8 +67,6 @@ struct Requests {
     queue: Queue,
     /// Of no request the time is over sooner than this.
     deadline: Option<Instant>,
-    /// How many handlers run. A handler may run on after its request was answered: nobody can end a thread that blocks.
-    running: usize,
 }
 
 /// By what a request is known here: its number, which grows from one to the next, and where it is kept.
@@ -140,6 +143,8 @@ impl InFlight {
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
         Self {
             requests: Mutex::default(),
+            running: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             idle: Notify::new(),
             limits,
@@ -170,20 +175,23 @@ impl InFlight {
         let mut requests = self.lock();
         let mut arrived = requests.arrived(id, Some((request.kind(), context)));
         self.owed.fetch_add(1, Ordering::Relaxed);
-        if requests.running < self.limits.max_concurrency && requests.queue.len() == 0 {
+        if self.has_room() && requests.queue.len() == 0 {
             if deadline.is_some_and(|deadline| deadline <= received) {
                 arrived.stage = Stage::Queued(request);
                 pending.expired.push(arrived);
             } else {
                 sooner = requests.wait_until(deadline);
                 let key = requests.insert(arrived);
-                pending.begin = Some(requests.begin(self, key, request));
+                pending.begin = Some(self.begin(key, request));
             }
         } else if requests.queue.len() < self.limits.max_queued {
             arrived.stage = Stage::Queued(request);
             sooner = requests.wait_until(deadline);
             let key = requests.insert(arrived);
             requests.queue.push(priority, key);
+            // Whoever has made room before this did not see it in the queue.
+            self.queued.store(requests.queue.len(), Ordering::SeqCst);
+            self.begin_next(&mut requests, &mut pending);
         } else {
             drop(requests);
             let Limits { max_concurrency, max_queued } = self.limits;
@@ -285,8 +293,7 @@ impl InFlight {
 
     /// How many handlers run, and how many requests wait.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let requests = self.lock();
-        (requests.running, requests.queue.len())
+        (self.running.load(Ordering::Relaxed), self.lock().queue.len())
     }
 
     pub(crate) fn stats(&self) -> &Stats {
@@ -306,22 +313,43 @@ impl InFlight {
 
     /// A handler has ended: the next request has its turn.
     fn start_next(self: &Arc<Self>) {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        // One that is put there after this finds the room that was made.
+        if self.queued.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         let mut pending = Pending::default();
         let mut requests = self.lock();
-        requests.running -= 1;
+        self.begin_next(&mut requests, &mut pending);
+        drop(requests);
+        self.finish(pending);
+    }
+
+    /// The next request begins, if there is room for it.
+    fn begin_next(self: &Arc<Self>, requests: &mut Requests, pending: &mut Pending) {
         while pending.begin.is_none()
-            && requests.running < self.limits.max_concurrency
+            && self.has_room()
             && let Some(key) = requests.queue.pop()
         {
             let Some(request) = requests.get(key) else { continue };
             if request.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 pending.expired.extend(requests.remove(key));
             } else if let Stage::Queued(waited) = std::mem::replace(&mut request.stage, Stage::Begun) {
-                pending.begin = Some(requests.begin(self, key, waited));
+                pending.begin = Some(self.begin(key, waited));
             }
         }
-        drop(requests);
-        self.finish(pending);
+        self.queued.store(requests.queue.len(), Ordering::SeqCst);
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.load(Ordering::SeqCst) < self.limits.max_concurrency
+    }
+
+    /// A handler begins. The lock is held.
+    fn begin(self: &Arc<Self>, key: Key, mut request: Request) -> Begin {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        request.slot = Some(Slot(Held::Alone(Running(Arc::clone(self)))));
+        Begin { request, answer: Answer(Some((Arc::clone(self), key))) }
     }
 
     fn finish(&self, Pending { begin, expired }: Pending) {
@@ -385,13 +413,6 @@ impl Requests {
         let sooner = deadline.filter(|deadline| self.deadline.is_none_or(|known| *deadline < known));
         self.deadline = sooner.or(self.deadline);
         sooner
-    }
-
-    /// A handler begins.
-    fn begin(&mut self, in_flight: &Arc<InFlight>, key: Key, mut request: Request) -> Begin {
-        self.running += 1;
-        request.slot = Some(Slot(Held::Alone(Running(Arc::clone(in_flight)))));
-        Begin { request, answer: Answer(Some((Arc::clone(in_flight), key))) }
     }
 
     fn get(&mut self, key: Key) -> Option<&mut Unanswered> {

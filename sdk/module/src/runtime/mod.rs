@@ -2,7 +2,7 @@
 //!
 //! - `session`: what each frame of the host means.
 //! - `in_flight`: the requests that are not answered yet; `queue`: those that wait; `stats`: those that were.
-//! - `outgoing`: the way back.
+//! - `outgoing`: the way back; `pace`: how much is written at once.
 //! - `executor`: what runs all that; in a process that is `connection`, the threads, and
 //!   `turn`, whose turn it is;
 //!   in a test `single`, a task.
@@ -11,6 +11,7 @@ pub(crate) mod connection;
 pub(crate) mod executor;
 mod in_flight;
 mod outgoing;
+mod pace;
 mod panic;
 mod queue;
 pub(crate) mod session;

@@ -14,6 +14,7 @@ use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
 
 use crate::middleware::Reply;
+use crate::runtime::pace::Pace;
 use crate::{Error, Result, log_error};
 
 /// Where frames are put. Shared by everyone who sends.
@@ -79,6 +80,7 @@ struct State {
     writer: Writer,
     /// The thread that reads, which writes when it has handled what it has read.
     deferring: u64,
+    pace: Pace,
     closing: bool,
     gone: bool,
     logs: Logs,
@@ -105,8 +107,6 @@ struct Logs {
     dropped: u64,
 }
 
-/// The thread that reads doesn't defer more than this.
-const DEFERRED_BYTES: usize = 16 * 1024;
 /// A frame from this size on is not copied, and is made without the lock.
 const LARGE_BYTES: usize = 16 * 1024;
 /// So many pieces are written at once.
@@ -139,6 +139,7 @@ impl Outgoing {
             buffer: Chunks::default(),
             writer: Writer::Idle,
             deferring: u64::MAX,
+            pace: Pace::new(),
             closing: false,
             gone: false,
             logs: Logs::default(),
@@ -294,11 +295,31 @@ impl Outgoing {
         (state, written)
     }
 
-    fn written<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>) {
-        let deferred = state.deferring == reader_number() && state.buffer.len() < DEFERRED_BYTES;
-        if !deferred && state.writer == Writer::Idle {
+    fn written<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        if state.writer != Writer::Idle {
+            return;
+        }
+        let bytes = state.buffer.len();
+        if state.deferring != reader_number() || state.pace.is_due(bytes) {
             self.write(state);
         }
+    }
+
+    /// The thread that reads has handled all that it has read: writes what is there. Tells whether it is to be found out if the
+    /// host has sent more meanwhile, for [`learn`](Self::learn).
+    pub(crate) fn end_of_input(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        let bytes = state.buffer.len();
+        let find_out = state.pace.end(bytes);
+        if state.writer == Writer::Idle {
+            self.write(state);
+        }
+        find_out
+    }
+
+    /// The host had sent more.
+    pub(crate) fn learn(&self, more: bool) {
+        self.lock().pace.learn(more);
     }
 
     /// Writes what is there.
@@ -576,7 +597,7 @@ mod tests {
         assert_eq!(sink.0.lock().unwrap().writes, 1);
         outgoing.flush();
         assert_eq!(sink.0.lock().unwrap().writes, 2);
-        for id in 0..1000 {
+        for id in 0..5000 {
             reply(id);
         }
         assert!(sink.0.lock().unwrap().writes > 2, "it doesn't wait for ever");
@@ -587,7 +608,7 @@ mod tests {
         reply(4);
         assert_eq!(sink.0.lock().unwrap().writes, writes + 1);
         read_as(0);
-        assert_eq!(sink.frames().len(), 1004);
+        assert_eq!(sink.frames().len(), 5004);
     }
 
     #[test]

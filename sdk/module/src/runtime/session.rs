@@ -148,11 +148,13 @@ impl Session {
     /// Takes what frames there are, but not more than this. False if there is none.
     pub(crate) fn take_frames(self: &Arc<Self>, input: &mut Decoder, most: usize) -> bool {
         let mut taken = 0;
+        let mut now = None;
         while taken < most
             && let Some(frame) = input.next_frame()
         {
             taken += 1;
-            if let Some(Expect { max_frame_bytes, length }) = self.receive(frame) {
+            let now = *now.get_or_insert_with(Instant::now);
+            if let Some(Expect { max_frame_bytes, length }) = self.receive(frame, now) {
                 input.set_max_frame_bytes(max_frame_bytes);
                 if length {
                     input.expect_length();
@@ -163,7 +165,7 @@ impl Session {
     }
 
     /// Takes a frame. Tells, if that changes, how the next ones are to be read.
-    fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>) -> Option<Expect> {
+    fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>, now: Instant) -> Option<Expect> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
         if self.stage() == Stage::Connected {
             // The host speaks first, and is answered in kind.
@@ -192,8 +194,8 @@ impl Session {
                 }
             }
             HostFrame::KvChange(change) => self.calls.changed(change),
-            HostFrame::Handle(handle) => self.accept(Kind::Service, id, handle),
-            HostFrame::Event(event) => self.accept(Kind::Event, id, event),
+            HostFrame::Handle(handle) => self.accept(Kind::Service, id, handle, now),
+            HostFrame::Event(event) => self.accept(Kind::Event, id, event, now),
             HostFrame::ServiceResponse(response) => {
                 let response = response.map(Object::into_owned).map_err(Error::from_body);
                 if !self.calls.respond(id, response) {
@@ -217,11 +219,11 @@ impl Session {
         None
     }
 
-    fn accept(self: &Arc<Self>, kind: Kind, id: Option<u64>, handle: Handle<'_>) {
+    fn accept(&self, kind: Kind, id: Option<u64>, handle: Handle<'_>, now: Instant) {
         if let Err(error) = self.ready() {
             return self.outgoing.reply(id, Err(error));
         }
-        let context = Context::new(id, &handle, &self.calls, Instant::now());
+        let context = Context::new(id, &handle, &self.calls, now);
         match handle.message.payload.into_bytes() {
             Ok(payload) => {
                 let request = Request::new(kind, Payload::from(payload.into_owned()), context);
