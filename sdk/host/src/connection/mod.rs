@@ -5,6 +5,7 @@ mod calls;
 mod outgoing;
 mod reader;
 mod requests;
+mod stream;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,7 +98,8 @@ impl Connection {
         services: impl Services,
         spans: Spans,
     ) -> Result<Arc<Self>, CallError> {
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = stream::split(stream)
+            .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init, initialized) = oneshot::channel();
         let connection = Arc::new(Self {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),

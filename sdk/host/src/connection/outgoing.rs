@@ -2,11 +2,13 @@
 //! module that reads slowly but the one who reads from that very module.
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ixt_protocol::{Frame, Framing, HostFrame};
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
+
+use super::stream::Writer;
 
 /// With this much that it has not read yet, a module gets no more requests.
 pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
@@ -30,7 +32,7 @@ pub(crate) enum Refused {
 
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    stream: OwnedWriteHalf,
+    stream: Writer,
     state: Mutex<State>,
     /// There is something that could not be written at once.
     blocked: Notify,
@@ -74,7 +76,7 @@ pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Outgoing {
-    pub(crate) fn new(stream: OwnedWriteHalf, framing: Framing, max_frame_bytes: usize) -> Self {
+    pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize) -> Self {
         let state = State { framing, max_frame_bytes, buffer: Vec::new(), written: 0, scheduled: false, closed: false };
         Self { stream, state: Mutex::new(state), blocked: Notify::new(), room: Notify::new() }
     }
@@ -127,24 +129,24 @@ impl Outgoing {
 
     /// Writes what it can.
     fn flush(&self) {
-        if !self.write() {
+        if self.write().is_err() {
             self.blocked.notify_one();
         }
     }
 
-    /// False if the socket takes no more now.
-    fn write(&self) -> bool {
+    /// An error if the socket takes no more now.
+    fn write(&self) -> io::Result<()> {
         let mut state = self.lock();
         while state.waiting() > 0 && !state.closed {
-            match self.stream.try_write(&state.buffer[state.written..]) {
+            match self.stream.write(&state.buffer[state.written..]) {
                 Ok(written) => state.written += written,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // What was written is let go, but not with every few bytes.
                     if state.written > KEPT_BYTES && state.written > state.buffer.len() / 2 {
                         let written = std::mem::take(&mut state.written);
                         state.buffer.drain(..written);
                     }
-                    return false;
+                    return Err(error);
                 }
                 // The module is gone; whoever reads from it sees that too, and ends all that waits.
                 Err(_) => state.closed = true,
@@ -153,14 +155,14 @@ impl Outgoing {
         state.clear();
         drop(state);
         self.room.notify_waiters();
-        true
+        Ok(())
     }
 
     /// Writes what could not be written at once. Never ends: it is to be aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
             self.blocked.notified().await;
-            while self.stream.writable().await.is_ok() && !self.write() {}
+            self.stream.finish(|| self.write()).await;
         }
     }
 

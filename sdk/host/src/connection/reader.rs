@@ -5,17 +5,17 @@ use std::sync::Arc;
 use ixt_protocol::{Decoder, ErrorBody, Frame, Framing, ModuleFrame, RawFrame, SdkInfo, Unreadable, code};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::oneshot;
 
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
+use super::stream::Reader;
 use super::{Connection, Services};
 use crate::answer::ErrorReply;
 use crate::bus::Answer;
 use crate::lock::lock;
 
-pub(super) async fn read(mut reader: OwnedReadHalf, connection: Arc<Connection>, services: impl Services) {
+pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
     loop {
         // One that does not read its responses is not asked for more requests.
