@@ -1,8 +1,8 @@
 //! The bus within a host: a table from topics to modules.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::HashMap;
 use ixt_protocol::{Object, code};
 use serde_json::value::RawValue;
 

@@ -1,9 +1,10 @@
 //! The module's own requests: those that wait for an answer of the host, which can be taken back, and what they carry.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use foldhash::HashMap;
 use ixt_protocol::{ErrorBody, Object};
 use tokio::sync::Notify;
 
@@ -53,13 +54,16 @@ impl Connection {
         if calls.by_id.len() + calls.without_id >= MAX_CALLS {
             return false;
         }
-        match id {
-            Some(id) if calls.by_id.contains_key(&id) => false,
-            Some(id) => calls.by_id.insert(id, Pending::default()).is_none(),
-            None => {
-                calls.without_id += 1;
+        let Some(id) = id else {
+            calls.without_id += 1;
+            return true;
+        };
+        match calls.by_id.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(Pending::default());
                 true
             }
+            Entry::Occupied(_) => false,
         }
     }
 

@@ -209,6 +209,7 @@ impl Connection {
         message: Message<'m>,
         topic: &Arc<Topic>,
         reply: ReplyTo,
+        now: Instant,
     ) -> Result<Pending, Back<Message<'m>>> {
         let call = CallInFlight {
             topic: Arc::clone(topic),
@@ -225,7 +226,7 @@ impl Connection {
             }),
         };
         let deadline = message.deadline;
-        match self.request(request(message), deadline, Some(call), reply) {
+        match self.request(request(message), deadline, Some(call), reply, now) {
             Ok(id) => {
                 Ok(id.map_or_else(Pending::default, |id| Pending::new(Arc::downgrade(self) as Weak<dyn Cancel>, id)))
             }
@@ -244,11 +245,12 @@ impl Connection {
         deadline: Option<Instant>,
         call: Option<CallInFlight>,
         reply: ReplyTo,
+        now: Instant,
     ) -> Result<Option<u64>, Back<Request<'r>>> {
-        let admitted = lock(&self.requests).admit(request, reply, deadline, call);
+        let admitted = lock(&self.requests).admit(request, reply, deadline, call, now);
         let (id, look_sooner) = match admitted {
             Admitted::Send { id, request, look_sooner } => {
-                self.send(id, &request);
+                self.send(id, &request, now);
                 (id, look_sooner)
             }
             Admitted::Queued { id, look_sooner } => (id, look_sooner),
@@ -276,29 +278,30 @@ impl Connection {
     ) -> Result<Box<RawValue>, CallError> {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        if let Err(back) = self.request(request, Instant::now().checked_add(within), None, reply) {
+        let now = Instant::now();
+        if let Err(back) = self.request(request, now.checked_add(within), None, reply, now) {
             back.1.send(Answer::Lost("it takes nothing any more"));
         }
         answer.await.unwrap_or_else(|_| Err(CallError::Gone { reason: "it was not answered".to_owned() }))
     }
 
     /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
-    fn send(&self, id: u64, request: &Request<'_>) {
-        let Some(refused) = self.write(id, request) else { return };
+    fn send(&self, id: u64, request: &Request<'_>, now: Instant) {
+        let Some(refused) = self.write(id, request, now) else { return };
         let (done, mut next) = lock(&self.requests).complete(Some(id));
         self.refuse(done, refused);
         while let Some((id, request)) = next.send.take() {
-            let Some(refused) = self.write(id, &request) else { return };
+            let Some(refused) = self.write(id, &request, now) else { return };
             let done;
             (done, next) = lock(&self.requests).complete(Some(id));
             self.refuse(done, refused);
         }
     }
 
-    fn write(&self, id: u64, request: &Request<'_>) -> Option<Refused> {
+    fn write(&self, id: u64, request: &Request<'_>, now: Instant) -> Option<Refused> {
         let body = match request {
-            Request::Handle(message) => HostFrame::Handle(wire(message)),
-            Request::Event(message) => HostFrame::Event(wire(message)),
+            Request::Handle(message) => HostFrame::Handle(wire(message, now)),
+            Request::Event(message) => HostFrame::Event(wire(message, now)),
             Request::HealthCheck => HostFrame::HealthCheck,
             Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }),
         };
@@ -368,7 +371,7 @@ impl Connection {
     fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
         let (done, Next { send }) = lock(&self.requests).complete(id);
         if let Some((id, request)) = send {
-            self.send(id, &request);
+            self.send(id, &request, Instant::now());
         }
         let Some(done) = done else { return false };
         match answer {
@@ -488,8 +491,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn wire<'m>(message: &'m Message<'_>) -> Handle<'m> {
-    let now = Instant::now();
+fn wire<'m>(message: &'m Message<'_>, now: Instant) -> Handle<'m> {
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());

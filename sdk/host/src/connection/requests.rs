@@ -2,8 +2,9 @@
 //! What is decided here is done by the [`Connection`](super::Connection), without the lock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
@@ -84,7 +85,7 @@ impl Default for Requests {
     fn default() -> Self {
         Self {
             last_id: INIT_ID,
-            in_flight: HashMap::new(),
+            in_flight: HashMap::default(),
             sequential: None,
             next_deadline: None,
             closed: false,
@@ -195,6 +196,7 @@ impl Requests {
         reply: ReplyTo,
         deadline: Option<Instant>,
         call: Option<CallInFlight>,
+        now: Instant,
     ) -> Admitted<'a> {
         let is_full = self
             .sequential
@@ -210,8 +212,7 @@ impl Requests {
         }
         self.last_id += 1;
         let id = self.last_id;
-        let started = Instant::now();
-        let in_flight = InFlight { reply: Some(reply), deadline, started, abandoned: None, call };
+        let in_flight = InFlight { reply: Some(reply), deadline, started: now, abandoned: None, call };
         self.in_flight.insert(id, in_flight);
         let look_sooner = deadline.is_some_and(|deadline| self.next_deadline.is_none_or(|next| deadline < next));
         if look_sooner {

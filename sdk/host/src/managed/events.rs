@@ -175,7 +175,7 @@ impl Managed {
             }
             this.pump();
         });
-        if let Err(back) = connection.send_message(Request::Event, message, topic, reply) {
+        if let Err(back) = connection.send_message(Request::Event, message, topic, reply, Instant::now()) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
             reply.forget();

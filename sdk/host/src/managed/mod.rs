@@ -2,11 +2,11 @@
 
 mod events;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use ixt_manifest::Manifest;
 use ixt_protocol::{LogLevel, code};
 use serde_json::value::RawValue;
@@ -197,26 +197,28 @@ impl Managed {
         }
     }
 
-    fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32) -> Pending {
+    fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32, now: Instant) -> Pending {
         let reply = if topic.again { self.again(&message, topic, reply, attempt) } else { reply };
-        self.dispatch(message, topic, reply)
+        self.dispatch(message, topic, reply, now)
     }
 
-    fn dispatch(&self, mut message: Message<'_>, topic: &Arc<Topic>, mut reply: ReplyTo) -> Pending {
+    fn dispatch(&self, mut message: Message<'_>, topic: &Arc<Topic>, mut reply: ReplyTo, now: Instant) -> Pending {
         let name = self.name();
         loop {
-            if message.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if message.deadline.is_some_and(|deadline| deadline <= now) {
                 topic.stats().refused();
                 let message = format!("the time for `{}` was over before `{name}` was asked", topic.name());
                 reply.error(code::DEADLINE_EXCEEDED, &message, true);
                 return Pending::default();
             }
             match self.pick(message.cause.as_ref()) {
-                Picked::Ready(connection) => match connection.send_message(Request::Handle, message, topic, reply) {
-                    Ok(pending) => return pending,
-                    // In this moment it was told to end: it was not asked, and is not among the others any more.
-                    Err(back) => (message, reply) = *back,
-                },
+                Picked::Ready(connection) => {
+                    match connection.send_message(Request::Handle, message, topic, reply, now) {
+                        Ok(pending) => return pending,
+                        // In this moment it was told to end: it was not asked, and is not among the others any more.
+                        Err(back) => (message, reply) = *back,
+                    }
+                }
                 Picked::WaitsForItself(cause) => {
                     topic.stats().refused();
                     let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance)).collect();
@@ -246,7 +248,7 @@ impl Managed {
                 let note = format!("`{}` is asked again, for it is idempotent: {reason}", topic.name());
                 this.logs.host(LogLevel::Warn, &this.source, note);
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
-                drop(this.route(again, &topic, reply, attempt + 1));
+                drop(this.route(again, &topic, reply, attempt + 1, Instant::now()));
             }
             (answer, _) => reply.send(answer),
         })
@@ -286,7 +288,7 @@ impl Managed {
         let parked = std::mem::take(&mut *lock(&self.parked));
         for Parked { message, reply } in parked {
             if let Some(topic) = self.services.get(&*message.topic) {
-                drop(self.dispatch(message, topic, reply));
+                drop(self.dispatch(message, topic, reply, Instant::now()));
             }
         }
     }
@@ -347,12 +349,13 @@ impl Endpoint for Managed {
             reply.error(code::RESOURCE_EXHAUSTED, &message, false);
             return Pending::default();
         }
+        let now = Instant::now();
         if message.deadline.is_none() {
             // A module does not wait for ever, so that two of them can't wait for each other for ever.
             let by_default = message.cause.is_some().then_some(self.call_timeout);
-            message.deadline = topic.ttl.or(by_default).and_then(|ttl| Instant::now().checked_add(ttl));
+            message.deadline = topic.ttl.or(by_default).and_then(|ttl| now.checked_add(ttl));
         }
-        self.route(message, topic, reply, 1)
+        self.route(message, topic, reply, 1, now)
     }
 
     fn event(&self, message: &Message<'_>) {
