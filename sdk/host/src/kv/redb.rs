@@ -1,12 +1,14 @@
 //! The store that comes with the host: one redb file in the host's data directory, or the same in memory.
 //!
-//! One thread writes and one reads, each taking all that waits at once; tasks only send and wait. What may wait is limited,
+//! One thread writes and one reads, each taking all that waits at once; tasks only send and wait. What was read not long ago
+//! they have at once. What may wait is limited,
 //! writes by their bytes, reads by their number; who comes when the limit is reached waits in turn. (An error instead
 //! would have every caller write the same loop; each has a deadline of its own anyway.)
 
 mod backend;
 mod file;
 mod reader;
+mod recent;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::file::{File, OpenFailure};
 use self::reader::{Asked, Reader, Request};
+use self::recent::Recent;
 use self::tables::Snapshot;
 use self::writer::{Command, Kind, Write, Writer};
 use super::watch::Watchers;
@@ -49,6 +52,7 @@ const WAITING_READS: usize = 4096;
 /// again writes succeed again. Each write that fails so costs reading the file once, for it is then opened anew; the first
 /// opening after a crash costs the same.
 pub struct RedbStore {
+    recent: Arc<Recent>,
     reads: Arc<Semaphore>,
     requests: Sender<Request>,
     writes: Arc<Semaphore>,
@@ -166,12 +170,14 @@ impl RedbStore {
         let opened = File::open(backend, path.display().to_string());
         let (file, beginning) = opened.map_err(|failure| failed_to_open(path, failure))?;
         let file = Arc::new(file);
+        let recent = Arc::new(Recent::default());
         let watchers = Arc::new(Watchers::default());
         let (commands, to_write) = channel();
         let (requests, to_read) = channel();
-        let writer = Writer::new(Arc::clone(&file), Arc::clone(&watchers), to_write, &beginning);
-        let reader = Reader { file, requests: to_read, writer: commands.clone() };
+        let writer = Writer::new(Arc::clone(&file), Arc::clone(&recent), Arc::clone(&watchers), to_write, &beginning);
+        let reader = Reader { file, recent: Arc::clone(&recent), requests: to_read, writer: commands.clone() };
         let mut store = Self {
+            recent,
             reads: Arc::new(Semaphore::new(WAITING_READS)),
             requests,
             writes: Arc::new(Semaphore::new(WAITING_BYTES)),
@@ -231,8 +237,23 @@ impl RedbStore {
 
 impl KvStore for RedbStore {
     fn get(&self, namespace: &str, key: &str) -> KvFuture<Option<Entry>> {
-        let (namespace, owned) = (namespace.to_owned(), key.to_owned());
-        self.read(Some(key), move |snapshot| snapshot.get(&namespace, &owned))
+        let at = Arc::new((namespace.to_owned(), key.to_owned()));
+        let (asked, recent) = (Arc::clone(&at), Arc::clone(&self.recent));
+        let read = self.read(Some(key), move |snapshot| {
+            let (namespace, key) = &*asked;
+            let stored = snapshot.get(namespace, key)?;
+            Ok(stored.map(|stored| {
+                recent.keep(snapshot.moment, namespace, key, &stored);
+                stored.entry
+            }))
+        });
+        let recent = Arc::clone(&self.recent);
+        Box::pin(async move {
+            match recent.get(&at.0, &at.1) {
+                Some(entry) => Ok(Some(entry)),
+                None => read.await,
+            }
+        })
     }
 
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64> {

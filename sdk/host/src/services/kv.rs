@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use ixt_protocol::{ErrorBody, HostFrame, KvChange, Object, code, decode_base64, encode_base64};
@@ -187,30 +188,39 @@ async fn tell(
     }
 }
 
+/// Answers at once, if that can be done, or when it can.
 fn answer<T: Send + 'static>(
     connection: &Arc<Connection>,
     id: Option<u64>,
-    work: KvFuture<T>,
+    mut work: KvFuture<T>,
     data: impl FnOnce(T) -> Box<RawValue> + Send + 'static,
 ) {
+    if let Poll::Ready(done) = work.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+        return end(connection, id, done, data);
+    }
     let connection = Arc::downgrade(connection);
     tokio::spawn(async move {
         let done = work.await;
         // Nobody to answer: the module is gone.
-        let Some(connection) = connection.upgrade() else { return };
-        match done {
-            Ok(done) => connection.end_call(id, Ok(data(done).into())),
-            Err(failed) => {
-                let details = match failed {
-                    KvError::RevisionMismatch { actual, .. } => Some(json(&serde_json::json!({ "revision": actual }))),
-                    _ => None,
-                };
-                let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
-                body.details = details.as_deref();
-                connection.end_call(id, Err(body));
-            }
+        if let Some(connection) = connection.upgrade() {
+            end(&connection, id, done, data);
         }
     });
+}
+
+fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, data: impl FnOnce(T) -> Box<RawValue>) {
+    match done {
+        Ok(done) => connection.end_call(id, Ok(data(done).into())),
+        Err(failed) => {
+            let details = match failed {
+                KvError::RevisionMismatch { actual, .. } => Some(json(&serde_json::json!({ "revision": actual }))),
+                _ => None,
+            };
+            let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
+            body.details = details.as_deref();
+            connection.end_call(id, Err(body));
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use ::redb::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::file::File;
+use super::recent::Recent;
 use super::tables::Snapshot;
 use super::writer::Command;
 use crate::kv::KvError;
@@ -49,6 +50,7 @@ impl<T: Send, F: Fn(&Snapshot) -> Result<T, Error> + Send> Read for Asked<T, F> 
 
 pub(super) struct Reader {
     pub(super) file: Arc<File>,
+    pub(super) recent: Arc<Recent>,
     pub(super) requests: Receiver<Request>,
     /// To have the database opened anew when reading fails.
     pub(super) writer: Sender<Command>,
@@ -97,8 +99,9 @@ impl Reader {
 
     /// Which database it was, and what may be read when that was opened anew, with the reason.
     fn read_from_current(&self, batch: Vec<Box<dyn Read>>) -> (u64, Vec<Box<dyn Read>>, Option<Arc<str>>) {
+        let moment = self.recent.moment();
         let Some((database, generation)) = self.file.current() else { return (self.file.generation(), batch, None) };
-        let snapshot = match self.file.catch(|| Snapshot::of(&database)) {
+        let snapshot = match self.file.catch(|| Snapshot::of(&database, moment)) {
             Ok(snapshot) => snapshot,
             Err(failure) => return (generation, batch, Some(failure.reason)),
         };

@@ -8,6 +8,7 @@ use ::redb::{
     WriteTransaction,
 };
 
+use super::recent::Moment;
 use crate::kv::watch::Written;
 use crate::kv::{Entry, KvError, MAX_PAGE_KEYS, Page, SetOptions};
 
@@ -27,7 +28,7 @@ const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 const REVISION: &str = "revision";
 
 /// A value longer than this goes in parts.
-const INLINE_BYTES: usize = 4 * 1024;
+pub(super) const INLINE_BYTES: usize = 4 * 1024;
 /// How long a part is.
 const PART_BYTES: usize = 64 * 1024;
 
@@ -45,7 +46,7 @@ fn expiry(now: u64, ttl: Duration) -> u64 {
     now.saturating_add(u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
-fn is_over(expiry: Option<u64>, now: u64) -> bool {
+pub(super) fn is_over(expiry: Option<u64>, now: u64) -> bool {
     expiry.is_some_and(|at| at <= now)
 }
 
@@ -81,20 +82,28 @@ fn first_expiry(expiries: &impl ReadableTable<ExpiryKey, ()>) -> Result<Option<u
     Ok(expiries.first()?.map(|(key, _)| key.value().0))
 }
 
+/// An entry, and when it expires.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) entry: Entry,
+    pub(super) expiry: Option<u64>,
+}
+
 /// The entries as they were at one moment.
 pub(super) struct Snapshot {
+    pub(super) moment: Moment,
     entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }
 
 impl Snapshot {
-    pub(super) fn of(database: &Database) -> Result<Self, Error> {
+    pub(super) fn of(database: &Database, moment: Moment) -> Result<Self, Error> {
         // The tables keep the transaction alive.
         let transaction = database.begin_read()?;
-        Ok(Self { entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
+        Ok(Self { moment, entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
     }
 
-    pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Entry>, Error> {
+    pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let (revision, expiry, parts, inline) = entry.value();
         if is_over(expiry, now()) {
@@ -104,7 +113,7 @@ impl Snapshot {
         for part in self.parts.range((revision, 0)..(revision, parts))? {
             value.extend_from_slice(part?.1.value());
         }
-        Ok(Some(Entry { value, revision }))
+        Ok(Some(Stored { entry: Entry { value, revision }, expiry }))
     }
 
     pub(super) fn exists(&self, namespace: &str, key: &str) -> Result<bool, Error> {

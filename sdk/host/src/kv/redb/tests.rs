@@ -278,6 +278,74 @@ async fn what_could_not_be_read_can_be_when_the_disk_is_well_again() {
 }
 
 #[tokio::test]
+async fn what_was_read_is_there_at_once_until_it_is_written_or_expires() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    let at_once =
+        |key: &str| poll_once(&mut store.get(SPACE, key)).map(|entry| entry.unwrap().map(|entry| entry.value));
+    set(&store, "key", b"one").await;
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"one"[..]));
+    assert_eq!(at_once("key"), Some(Some(b"one".to_vec())));
+
+    set(&store, "key", b"two").await;
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"two"[..]));
+    assert_eq!(at_once("key"), Some(Some(b"two".to_vec())));
+    assert_eq!(store.get("other", "key").await.unwrap(), None);
+
+    disk.full.store(true, Ordering::SeqCst);
+    store.set(SPACE, "key", b"three".to_vec(), SetOptions::default()).await.unwrap_err();
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"two"[..]));
+    disk.full.store(false, Ordering::SeqCst);
+
+    assert!(store.delete(SPACE, "key", None).await.unwrap());
+    assert_eq!(get(&store, "key").await, None);
+
+    let mut watch = store.watch(SPACE, "short");
+    store.set(SPACE, "short", b"x".to_vec(), ttl(Duration::from_millis(50))).await.unwrap();
+    watch.next().await.unwrap();
+    let _ = get(&store, "short").await;
+    assert_eq!(watch.next().await.unwrap().value, None);
+    assert_eq!(get(&store, "short").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_reads_what_is_older_than_what_was_answered_or_read() {
+    let store = Arc::new(RedbStore::ephemeral().unwrap());
+    set(&store, "key", b"0").await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut readers = JoinSet::new();
+    for _ in 0..3 {
+        let (store, answered) = (Arc::clone(&store), Arc::clone(&answered));
+        readers.spawn(async move {
+            let (mut last, mut at_once) = (0, 0);
+            while last < 1000 {
+                let least = last.max(answered.load(Ordering::SeqCst));
+                let mut read = store.get(SPACE, "key");
+                let entry = match poll_once(&mut read) {
+                    Some(entry) => {
+                        at_once += 1;
+                        entry
+                    }
+                    None => read.await,
+                };
+                last = String::from_utf8(entry.unwrap().unwrap().value).unwrap().parse().unwrap();
+                assert!(last >= least, "{last} is older than {least}");
+                tokio::task::yield_now().await;
+            }
+            at_once
+        });
+    }
+    for number in 1..=1000_usize {
+        set(&store, "key", number.to_string().as_bytes()).await;
+        answered.store(number, Ordering::SeqCst);
+        // Something else is written meanwhile, too.
+        set(&store, "other", b"").await;
+    }
+    let at_once: usize = readers.join_all().await.into_iter().sum();
+    assert!(at_once > 0);
+}
+
+#[tokio::test]
 async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::file::File;
+use super::recent::Recent;
 use super::tables::{self, Beginning, Done, Tables};
 use crate::kv::watch::{Watchers, Written};
 use crate::kv::{KvError, SetOptions};
@@ -48,6 +49,7 @@ pub(super) enum Kind {
 
 pub(super) struct Writer {
     pub(super) file: Arc<File>,
+    pub(super) recent: Arc<Recent>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<Command>,
     pub(super) revision: u64,
@@ -62,12 +64,13 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         file: Arc<File>,
+        recent: Arc<Recent>,
         watchers: Arc<Watchers>,
         commands: Receiver<Command>,
         begin: &Beginning,
     ) -> Self {
         let Beginning { revision, next_expiry } = *begin;
-        Self { file, watchers, commands, revision, next_expiry, broken: None, unsure: None, retry_expiry: None }
+        Self { file, recent, watchers, commands, revision, next_expiry, broken: None, unsure: None, retry_expiry: None }
     }
 
     /// Writes until the store is closed.
@@ -170,8 +173,10 @@ impl Writer {
             } else {
                 // Before it is tried: if it fails, it may yet have reached the disk, and these revisions are used up.
                 self.revision = revision;
+                self.recent.begin_write(written.iter().map(|(namespace, written)| (&**namespace, &*written.key)));
                 self.unsure = Some((revision, written));
                 transaction.commit()?;
+                self.recent.end_write();
             }
             Ok((answers, next_expiry))
         });
@@ -191,6 +196,7 @@ impl Writer {
     /// Opens the database anew, to write if that can be, else to read.
     fn reopen(&mut self) {
         let (beginning, result) = self.file.reopen();
+        self.recent.clear();
         self.broken = result.err();
         let Some(beginning) = beginning else { return };
         self.next_expiry = beginning.next_expiry;

@@ -1,0 +1,171 @@
+//! Small values that were read not long ago: who reads one of them again waits for no thread.
+//!
+//! What is kept is what was committed last. The writer takes out what it is about to commit, so that from then on it is read
+//! from the database again; and what was read while there was a write, or from before it, is not put in.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
+
+use super::tables::{INLINE_BYTES, Stored, is_over, now};
+use crate::kv::Entry;
+
+/// So many bytes of keys and values are kept, by and large.
+const KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// What an entry takes beside them.
+const OVERHEAD_BYTES: usize = 128;
+
+#[derive(Default)]
+pub(super) struct Recent(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    moment: Moment,
+    /// What was read since the older ones were let go, and those.
+    young: Values,
+    old: Values,
+}
+
+/// Between two writes, or, if it is odd, within one.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(u64);
+
+#[derive(Default)]
+struct Values {
+    by_namespace: HashMap<String, HashMap<String, Stored>>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// What is there now, if it is kept.
+    pub(super) fn get(&self, namespace: &str, key: &str) -> Option<Entry> {
+        let mut state = self.lock();
+        if let Some(stored) = state.old.take(namespace, key) {
+            state.put(namespace, key, stored);
+        }
+        let stored = state.young.by_namespace.get(namespace)?.get(key)?;
+        (!is_over(stored.expiry, now())).then(|| stored.entry.clone())
+    }
+
+    /// To be taken before it is looked which database is open, and what is read is kept with it.
+    pub(super) fn moment(&self) -> Moment {
+        self.lock().moment
+    }
+
+    /// Keeps what was read from a snapshot of this moment.
+    pub(super) fn keep(&self, moment: Moment, namespace: &str, key: &str, stored: &Stored) {
+        let mut state = self.lock();
+        if moment == state.moment && moment.0.is_multiple_of(2) && stored.entry.value.len() <= INLINE_BYTES {
+            state.put(namespace, key, stored.clone());
+        }
+    }
+
+    /// These are about to be committed.
+    pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
+        let mut state = self.lock();
+        state.moment.0 |= 1;
+        for (namespace, key) in written {
+            state.young.take(namespace, key);
+            state.old.take(namespace, key);
+        }
+    }
+
+    /// They are.
+    pub(super) fn end_write(&self) {
+        let mut state = self.lock();
+        state.moment.0 = (state.moment.0 | 1) + 1;
+    }
+
+    /// The database was opened anew: what it holds may be something else.
+    pub(super) fn clear(&self) {
+        let mut state = self.lock();
+        *state = State { moment: Moment((state.moment.0 | 1) + 1), ..State::default() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic happens under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn put(&mut self, namespace: &str, key: &str, stored: Stored) {
+        if self.young.bytes >= KEPT_BYTES / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.put(namespace, key, stored);
+    }
+}
+
+impl Values {
+    fn put(&mut self, namespace: &str, key: &str, stored: Stored) {
+        self.take(namespace, key);
+        self.bytes += bytes(key, &stored);
+        if !self.by_namespace.contains_key(namespace) {
+            self.by_namespace.insert(namespace.to_owned(), HashMap::default());
+        }
+        if let Some(values) = self.by_namespace.get_mut(namespace) {
+            values.insert(key.to_owned(), stored);
+        }
+    }
+
+    fn take(&mut self, namespace: &str, key: &str) -> Option<Stored> {
+        let stored = self.by_namespace.get_mut(namespace)?.remove(key)?;
+        self.bytes -= bytes(key, &stored);
+        Some(stored)
+    }
+}
+
+fn bytes(key: &str, stored: &Stored) -> usize {
+    OVERHEAD_BYTES + key.len() + stored.entry.value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(value: Vec<u8>) -> Stored {
+        Stored { entry: Entry { value, revision: 1 }, expiry: None }
+    }
+
+    #[test]
+    fn what_was_read_within_a_write_or_before_it_is_not_kept() {
+        let recent = Recent::default();
+        let before = recent.moment();
+        recent.keep(before, "space", "key", &stored(vec![1]));
+        assert!(recent.get("space", "key").is_some());
+
+        recent.begin_write([("space", "key")].into_iter());
+        assert_eq!(recent.get("space", "key"), None);
+        let within = recent.moment();
+        recent.keep(within, "space", "key", &stored(vec![2]));
+        recent.end_write();
+        recent.keep(within, "space", "key", &stored(vec![2]));
+        recent.keep(before, "space", "key", &stored(vec![2]));
+        assert_eq!(recent.get("space", "key"), None);
+
+        let after = recent.moment();
+        recent.clear();
+        recent.keep(after, "space", "key", &stored(vec![3]));
+        assert_eq!(recent.get("space", "key"), None);
+        recent.keep(recent.moment(), "space", "key", &stored(vec![4]));
+        assert_eq!(recent.get("space", "key").unwrap().value, [4]);
+    }
+
+    #[test]
+    fn it_holds_so_much_and_what_was_asked_for_last() {
+        let recent = Recent::default();
+        recent.keep(recent.moment(), "space", "large", &stored(vec![0; INLINE_BYTES + 1]));
+        assert_eq!(recent.get("space", "large"), None);
+        recent.keep(recent.moment(), "space", "first", &stored(vec![0]));
+        recent.keep(recent.moment(), "space", "second", &stored(vec![0]));
+        for number in 0..3 * KEPT_BYTES / INLINE_BYTES {
+            recent.keep(recent.moment(), "space", &number.to_string(), &stored(vec![0; INLINE_BYTES]));
+            assert!(recent.get("space", "first").is_some(), "{number}");
+        }
+        assert_eq!(recent.get("space", "second"), None);
+        let state = recent.lock();
+        let kept = state.young.bytes + state.old.bytes;
+        assert!((KEPT_BYTES / 2..KEPT_BYTES + 2 * INLINE_BYTES).contains(&kept), "{kept}");
+    }
+}
