@@ -137,20 +137,22 @@ impl Outgoing {
     /// An error if the socket takes no more now.
     fn write(&self) -> io::Result<()> {
         let mut state = self.lock();
-        while state.waiting() > 0 && !state.closed {
+        if state.waiting() > 0 && !state.closed {
             match self.stream.write(&state.buffer[state.written..]) {
                 Ok(written) => state.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // What was written is let go, but not with every few bytes.
-                    if state.written > KEPT_BYTES && state.written > state.buffer.len() / 2 {
-                        let written = std::mem::take(&mut state.written);
-                        state.buffer.drain(..written);
-                    }
-                    return Err(error);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // The module is gone; whoever reads from it sees that too, and ends all that waits.
                 Err(_) => state.closed = true,
             }
+        }
+        // A part is all that the socket takes: no need to write once more to learn it.
+        if state.waiting() > 0 && !state.closed {
+            // What was written is let go, but not with every few bytes.
+            if state.written > KEPT_BYTES && state.written > state.buffer.len() / 2 {
+                let written = std::mem::take(&mut state.written);
+                state.buffer.drain(..written);
+            }
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         state.clear();
         drop(state);
@@ -174,15 +176,14 @@ impl Outgoing {
 
     /// Waits until it has, or is gone.
     pub(crate) async fn room(&self, limit: usize) {
-        loop {
+        while !self.has_room(limit) {
             let room = self.room.notified();
             tokio::pin!(room);
             // From here on no notification is missed.
             room.as_mut().enable();
-            if self.has_room(limit) {
-                return;
+            if !self.has_room(limit) {
+                room.await;
             }
-            room.await;
         }
     }
 
