@@ -213,3 +213,45 @@ impl State {
         if self.buffer.capacity() > KEPT_BYTES { self.buffer = Vec::new() } else { self.buffer.clear() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::connection::stream;
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_at_once_is_written_as_it_is_read() {
+        const FRAMES: u64 = 100;
+        let text = "x".repeat(100_000);
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let (_reader, writer) = stream::split(here).unwrap();
+        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20));
+        let running = tokio::spawn(Arc::clone(&outgoing).run());
+        let mut frames = Vec::new();
+        for id in 0..FRAMES {
+            let response = HostFrame::ServiceResponse(Ok(to_raw_value(&text).unwrap().into()));
+            let frame = Frame { id: Some(id), body: response };
+            frame.write(Framing::Line, &mut frames);
+            outgoing.respond(&frame).unwrap();
+        }
+        assert!(!outgoing.has_room(EVENTS_LIMIT));
+        let mut read = vec![0; frames.len()];
+        there.read_exact(&mut read).await.unwrap();
+        assert!(read == frames);
+        outgoing.room(0).await;
+
+        // The next one is written at once again.
+        outgoing.respond(&Frame { id: None, body: HostFrame::HealthCheck }).unwrap();
+        assert!(outgoing.has_room(0));
+        assert!(there.read_u8().await.is_ok());
+
+        drop(there);
+        let closed = || outgoing.respond(&Frame { id: None, body: HostFrame::HealthCheck });
+        assert_eq!((closed(), closed()), (Ok(()), Err(Refused::Closed)));
+        running.abort();
+    }
+}

@@ -319,7 +319,7 @@ async fn nobody_reads_what_is_older_than_what_was_answered_or_read() {
         readers.spawn(async move {
             let (mut last, mut at_once) = (0, 0);
             while last < 1000 {
-                let least = last.max(answered.load(Ordering::SeqCst));
+                let known = last.max(answered.load(Ordering::SeqCst));
                 let mut read = store.get(SPACE, "key");
                 let entry = match poll_once(&mut read) {
                     Some(entry) => {
@@ -329,7 +329,7 @@ async fn nobody_reads_what_is_older_than_what_was_answered_or_read() {
                     None => read.await,
                 };
                 last = String::from_utf8(entry.unwrap().unwrap().value).unwrap().parse().unwrap();
-                assert!(last >= least, "{last} is older than {least}");
+                assert!(last >= known, "{last} is older than {known}");
                 tokio::task::yield_now().await;
             }
             at_once
