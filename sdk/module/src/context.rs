@@ -48,6 +48,10 @@ impl Origin {
         }
     }
 
+    pub(crate) fn topic(&self) -> &str {
+        &self.text[..self.topic_end]
+    }
+
     pub(crate) fn trace_id(&self) -> &str {
         &self.text[self.topic_end..self.trace_id_end]
     }
@@ -111,7 +115,7 @@ impl Context {
     /// The topic under which the service was called.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.origin().text[..self.origin().topic_end]
+        self.origin().topic()
     }
 
     /// The same for all messages that one cause sets off; empty if the host gave none.

@@ -46,10 +46,12 @@ pub(crate) fn key(key: &str, output: &mut Vec<u8>) {
 pub(crate) fn head(kind: &str, id: Option<u64>, output: &mut Vec<u8>) {
     output.extend_from_slice(b"{\"type\":\"");
     output.extend_from_slice(kind.as_bytes());
-    output.push(b'"');
-    if let Some(id) = id {
-        key("id", output);
-        number(id, output);
+    match id {
+        None => output.push(b'"'),
+        Some(id) => {
+            output.extend_from_slice(b"\",\"id\":");
+            number(id, output);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::task::{self, Poll, Waker};
 
 use async_task::Task;
 use ixt_protocol::code;
+use serde_json::Value;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -52,14 +53,12 @@ pub(crate) struct InFlight {
     limits: Limits,
     executor: Arc<dyn Executor>,
     outgoing: Arc<Outgoing>,
-    stats: Stats,
     /// The module, from its reply to `init` on.
     service: OnceLock<Arc<dyn Serve>>,
     /// The request whose handler was last polled by the thread that reads.
     polled: AtomicU64,
 }
 
-#[derive(Default)]
 struct Requests {
     /// Not the host's id: a plain host may send none, or the same twice.
     last: u64,
@@ -67,6 +66,7 @@ struct Requests {
     queue: Queue,
     /// Of no request the time is over sooner than this.
     deadline: Option<Instant>,
+    stats: Stats,
 }
 
 /// By what a request is known here: its number, which grows from one to the next, and where it is kept.
@@ -135,14 +135,20 @@ impl Drop for Running {
 /// What is left to do when a lock is released.
 #[derive(Default)]
 struct Pending {
-    begin: Option<Begin>,
+    begin: Option<(Begin, How)>,
     expired: Vec<Unanswered>,
 }
 
 impl InFlight {
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
         Self {
-            requests: Mutex::default(),
+            requests: Mutex::new(Requests {
+                last: 0,
+                unanswered: Slab::new(),
+                queue: Queue::default(),
+                deadline: None,
+                stats,
+            }),
             running: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
@@ -150,7 +156,6 @@ impl InFlight {
             limits,
             executor,
             outgoing,
-            stats,
             service: OnceLock::new(),
             polled: AtomicU64::new(0),
         }
@@ -182,7 +187,7 @@ impl InFlight {
             } else {
                 sooner = requests.wait_until(deadline);
                 let key = requests.insert(arrived);
-                pending.begin = Some(self.begin(key, request));
+                pending.begin = Some(self.begin(&requests, key, request));
             }
         } else if requests.queue.len() < self.limits.max_queued {
             arrived.stage = Stage::Queued(request);
@@ -296,8 +301,9 @@ impl InFlight {
         (self.running.load(Ordering::Relaxed), self.lock().queue.len())
     }
 
-    pub(crate) fn stats(&self) -> &Stats {
-        &self.stats
+    /// What became of the messages of this kind.
+    pub(crate) fn stats(&self, kind: Kind) -> Value {
+        self.lock().stats.to_json(kind)
     }
 
     /// The thread that reads is stuck in the handler that it has polled last: the next ones of its kind begin where they hold
@@ -306,8 +312,8 @@ impl InFlight {
         let mut requests = self.lock();
         let polled = self.polled.load(Ordering::Relaxed);
         let polled = requests.find(|request| request.number == polled);
-        if let Some((kind, context)) = polled.and_then(|key| requests.get(key)?.message.as_ref()) {
-            self.stats.mark_slow(*kind, context.topic());
+        if let Some((kind, context)) = polled.and_then(|key| requests.get(key)?.message.clone()) {
+            requests.stats.mark_slow(kind, context.topic());
         }
     }
 
@@ -335,7 +341,7 @@ impl InFlight {
             if request.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 pending.expired.extend(requests.remove(key));
             } else if let Stage::Queued(waited) = std::mem::replace(&mut request.stage, Stage::Begun) {
-                pending.begin = Some(self.begin(key, waited));
+                pending.begin = Some(self.begin(requests, key, waited));
             }
         }
         self.queued.store(requests.queue.len(), Ordering::SeqCst);
@@ -345,17 +351,17 @@ impl InFlight {
         self.running.load(Ordering::SeqCst) < self.limits.max_concurrency
     }
 
-    /// A handler begins. The lock is held.
-    fn begin(self: &Arc<Self>, key: Key, mut request: Request) -> Begin {
+    /// A handler begins.
+    fn begin(self: &Arc<Self>, requests: &Requests, key: Key, mut request: Request) -> (Begin, How) {
         self.running.fetch_add(1, Ordering::SeqCst);
         request.slot = Some(Slot(Held::Alone(Running(Arc::clone(self)))));
-        Begin { request, answer: Answer(Some((Arc::clone(self), key))) }
+        let slow = requests.stats.is_slow(request.kind(), request.context().topic());
+        let begin = Begin { request, answer: Answer(Some((Arc::clone(self), key))) };
+        (begin, if slow { How::Slow } else { How::Any })
     }
 
     fn finish(&self, Pending { begin, expired }: Pending) {
-        if let Some(begin) = begin {
-            let context = begin.request.context();
-            let how = if self.stats.is_slow(begin.request.kind(), context.topic()) { How::Slow } else { How::Any };
+        if let Some((begin, how)) = begin {
             self.executor.schedule(Step::Begin(begin), how);
         }
         for request in expired {
@@ -376,10 +382,12 @@ impl InFlight {
 
     /// For a request that was taken out.
     fn answer(&self, request: Unanswered, reply: Result<Reply>) {
-        if let Some((kind, context)) = &request.message {
-            let error = reply.as_ref().err().map(Error::code);
-            self.stats.record(*kind, context.topic(), error, context.received().elapsed());
-        }
+        self.lock().record(&request, &reply);
+        self.send(request, reply);
+    }
+
+    /// For one that was also recorded.
+    fn send(&self, request: Unanswered, reply: Result<Reply>) {
         match request.answer {
             None => self.outgoing.reply(request.id, reply),
             Some(answer) => answer(reply),
@@ -429,6 +437,14 @@ impl Requests {
         self.unanswered.try_remove(key.slot)
     }
 
+    /// How a request has ended, and how long it took.
+    fn record(&mut self, request: &Unanswered, reply: &Result<Reply>) {
+        if let Some((kind, context)) = &request.message {
+            let error = reply.as_ref().err().map(Error::code);
+            self.stats.record(*kind, context.topic(), error, context.received().elapsed());
+        }
+    }
+
     /// Takes a request out, to answer it.
     fn take(&mut self, key: Key) -> Option<Unanswered> {
         let request = self.remove(key)?;
@@ -462,26 +478,24 @@ impl Begin {
     /// Calls the handler, and answers if it ends without waiting.
     pub(crate) fn run(self) {
         let Self { request, answer } = self;
-        let Some((in_flight, key)) = answer.0.clone() else { return };
+        let Some((in_flight, _)) = &answer.0 else { return };
         let Some(service) = in_flight.service() else { return };
-        let (kind, context) = (request.kind(), request.context().clone());
         // Its time may be over, or its caller may have given up.
-        if context.is_cancelled() {
+        if request.context().is_cancelled() {
             return;
         }
         let mut handling = Handling {
-            kind,
-            scope: Scope::of(&context),
+            kind: request.kind(),
+            scope: Scope::of(request.context()),
             #[cfg(feature = "tracing")]
-            span: crate::tracing::request_span(&context),
-            context,
+            span: crate::tracing::request_span(request.context()),
             work: Caught::new(|| service.handle(request)),
             answer,
         };
         // If it waits, it is polled again at once, as a task that can be woken.
         let mut cx = task::Context::from_waker(Waker::noop());
         if handling.step(&mut cx).is_pending() {
-            in_flight.go_on(key, handling);
+            handling.go_on();
         }
     }
 }
@@ -489,7 +503,6 @@ impl Begin {
 /// A handler that runs.
 struct Handling {
     kind: Kind,
-    context: Context,
     scope: Scope,
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -505,7 +518,7 @@ impl Handling {
         {
             in_flight.polled.store(key.number, Ordering::Relaxed);
         }
-        let (work, what) = (&mut self.work, HandlerOf(self.kind, &self.context));
+        let (work, what) = (&mut self.work, HandlerOf(self.kind, &self.scope));
         let mut poll = || self.scope.run(|| work.poll(cx, &what));
         #[cfg(feature = "tracing")]
         let mut poll = || self.span.in_scope(&mut poll);
@@ -520,21 +533,12 @@ impl Handling {
         self.answer.give(reply);
         Poll::Ready(())
     }
-}
 
-impl Future for Handling {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        self.step(cx)
-    }
-}
-
-impl InFlight {
-    /// A handler waits for something: it goes on as a task.
-    fn go_on(&self, key: Key, handling: Handling) {
-        let (runnable, task) = spawn(&self.executor, handling);
-        let mut requests = self.lock();
+    /// It waits for something: it goes on as a task.
+    fn go_on(self) {
+        let Some((in_flight, key)) = self.answer.0.clone() else { return };
+        let (runnable, task) = spawn(&in_flight.executor, self);
+        let mut requests = in_flight.lock();
         // Otherwise it was answered meanwhile.
         let task = match requests.get(key) {
             Some(request) => {
@@ -550,7 +554,15 @@ impl InFlight {
     }
 }
 
-struct HandlerOf<'a>(Kind, &'a Context);
+impl Future for Handling {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.step(cx)
+    }
+}
+
+struct HandlerOf<'a>(Kind, &'a Scope);
 
 impl fmt::Display for HandlerOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -582,14 +594,15 @@ impl fmt::Debug for Answer {
 impl Answer {
     fn give(&mut self, reply: Result<Reply>) {
         let Some((in_flight, key)) = self.0.take() else { return };
-        let request = in_flight.lock().take(key);
-        if let Some(mut request) = request {
-            if let Stage::Running(task) = std::mem::replace(&mut request.stage, Stage::Begun) {
-                // It ends by itself.
-                task.detach();
-            }
-            in_flight.answer(request, reply);
+        let mut requests = in_flight.lock();
+        let Some(mut request) = requests.take(key) else { return };
+        requests.record(&request, &reply);
+        drop(requests);
+        if let Stage::Running(task) = std::mem::replace(&mut request.stage, Stage::Begun) {
+            // It ends by itself.
+            task.detach();
         }
+        in_flight.send(request, reply);
     }
 }
 

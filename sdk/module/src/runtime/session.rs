@@ -363,7 +363,6 @@ impl Session {
     /// The reply to a health check: what the module says, and what is known here.
     fn health(&self, health: Health) -> Result<Reply> {
         let (in_flight, queued) = self.in_flight.load();
-        let stats = self.in_flight.stats();
         let health = health.detail(
             "ixt",
             json!({
@@ -371,8 +370,8 @@ impl Session {
                 "in_flight": in_flight,
                 "queued": queued,
                 "max_concurrency": self.limits.max_concurrency,
-                "services": stats.to_json(Kind::Service),
-                "events": stats.to_json(Kind::Event),
+                "services": self.in_flight.stats(Kind::Service),
+                "events": self.in_flight.stats(Kind::Event),
             }),
         );
         Reply::json(&health)

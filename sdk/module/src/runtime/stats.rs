@@ -1,8 +1,6 @@
 //! What a module did so far, for its health check: how often which topic ended how, and how long it took.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -12,16 +10,11 @@ use tokio::time::Instant;
 
 use crate::middleware::Kind;
 
-#[derive(Debug)]
-pub(crate) struct Stats {
-    topics: Mutex<Topics>,
-    any_slow: AtomicBool,
-}
-
 #[derive(Debug, Default)]
-struct Topics {
+pub(crate) struct Stats {
     services: FxHashMap<&'static str, Topic>,
     events: FxHashMap<&'static str, Topic>,
+    any_slow: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,17 +38,16 @@ const LONGEST_US: u64 = 3_600_000_000;
 impl Stats {
     /// `topics` are those that the module has: what is sent to another is not counted, or a caller could fill the memory.
     pub(crate) fn new(topics: impl Iterator<Item = (Kind, &'static str)>) -> Self {
-        let mut all = Topics::default();
+        let mut stats = Self::default();
         for (kind, topic) in topics {
-            all.of(kind).insert(topic, Topic::default());
+            stats.of(kind).insert(topic, Topic::default());
         }
-        Self { topics: Mutex::new(all), any_slow: AtomicBool::new(false) }
+        stats
     }
 
     /// `error` is the error's code, if it was one.
-    pub(crate) fn record(&self, kind: Kind, topic: &str, error: Option<&str>, took: Duration) {
-        let mut topics = self.lock();
-        let Some(topic) = topics.of(kind).get_mut(topic) else { return };
+    pub(crate) fn record(&mut self, kind: Kind, topic: &str, error: Option<&str>, took: Duration) {
+        let Some(topic) = self.of(kind).get_mut(topic) else { return };
         match error.map(|code| (code, topic.errors.get_mut(code))) {
             None => topic.successes += 1,
             Some((_, Some(count))) => *count += 1,
@@ -72,29 +64,23 @@ impl Stats {
     }
 
     /// The topic's handler has just held up its thread.
-    pub(crate) fn mark_slow(&self, kind: Kind, topic: &str) {
-        if let Some(topic) = self.lock().of(kind).get_mut(topic) {
+    pub(crate) fn mark_slow(&mut self, kind: Kind, topic: &str) {
+        if let Some(topic) = self.of(kind).get_mut(topic) {
             topic.slow_until = Some(Instant::now() + SLOW_FOR);
-            self.any_slow.store(true, Ordering::Relaxed);
+            self.any_slow = true;
         }
     }
 
     /// Whether that was not long ago.
     pub(crate) fn is_slow(&self, kind: Kind, topic: &str) -> bool {
         // Most modules have no such handler.
-        self.any_slow.load(Ordering::Relaxed)
-            && self
-                .lock()
-                .of(kind)
-                .get(topic)
-                .and_then(|topic| topic.slow_until)
-                .is_some_and(|until| Instant::now() < until)
+        let slow_until = || self.all(kind).get(topic)?.slow_until;
+        self.any_slow && slow_until().is_some_and(|until| Instant::now() < until)
     }
 
     /// The topics of this kind that were used.
     pub(crate) fn to_json(&self, kind: Kind) -> Value {
-        let mut topics = self.lock();
-        let used = topics.of(kind).iter().filter(|(_, topic)| topic.latency.is_some());
+        let used = self.all(kind).iter().filter(|(_, topic)| topic.latency.is_some());
         let used = used.map(|(name, topic)| {
             let quantile = |q| topic.latency.as_ref().map(|latency| latency.value_at_quantile(q));
             let latency = json!({
@@ -108,12 +94,13 @@ impl Stats {
         Value::Object(used.collect::<Map<_, _>>())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Topics> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self, kind: Kind) -> &FxHashMap<&'static str, Topic> {
+        match kind {
+            Kind::Service => &self.services,
+            Kind::Event => &self.events,
+        }
     }
-}
 
-impl Topics {
     fn of(&mut self, kind: Kind) -> &mut FxHashMap<&'static str, Topic> {
         match kind {
             Kind::Service => &mut self.services,
@@ -128,7 +115,7 @@ mod tests {
 
     #[test]
     fn outcomes_and_quantiles_are_told_by_topic() {
-        let stats = Stats::new([(Kind::Service, "a"), (Kind::Service, "b"), (Kind::Event, "a")].into_iter());
+        let mut stats = Stats::new([(Kind::Service, "a"), (Kind::Service, "b"), (Kind::Event, "a")].into_iter());
         for ms in 1..=100 {
             stats.record(Kind::Service, "a", None, Duration::from_millis(ms));
         }
@@ -149,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_module_that_makes_up_codes_does_not_fill_the_memory() {
-        let stats = Stats::new([(Kind::Event, "a")].into_iter());
+        let mut stats = Stats::new([(Kind::Event, "a")].into_iter());
         for code in 0..1000 {
             stats.record(Kind::Event, "a", Some(&format!("CODE_{code}")), Duration::ZERO);
         }

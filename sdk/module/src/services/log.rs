@@ -97,6 +97,14 @@ impl Scope {
         }
     }
 
+    /// The topic of the message, if it is the scope of one.
+    pub(crate) fn topic(&self) -> &str {
+        match self {
+            Self::Session(_) => "",
+            Self::Message(link) => link.origin().topic(),
+        }
+    }
+
     fn trace_id(&self) -> &str {
         match self {
             Self::Session(_) => "",
