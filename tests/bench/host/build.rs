@@ -21,8 +21,13 @@ fn main() {
             );
         }
     }
+    services.push("record".to_owned());
+    methods += "async fn record(&self, request: Item, _ctx: Context) -> Result<Item> {\nOk(request)\n}\n";
     let manifest = format!(
-        "schema_version = \"3.0\"\n[module]\nname = \"member\"\nversion = \"1.0.0\"\n[provides]\nservices = {services:?}\n"
+        "schema_version = \"3.0\"\n[module]\nname = \"member\"\nversion = \"1.0.0\"\n[provides]\nservices = {services:?}\n\
+         [types.Item]\nid = \"integer\"\nname = \"string\"\nemail = \"string\"\nactive = \"boolean\"\nscore = \"float\"\n\
+         quantity = \"integer\"\ntags = \"[string]\"\nnote = \"string\"\n\
+         [services.record]\nrequest = \"Item\"\nresponse = \"Item\"\n"
     );
     let handler = format!(
         "impl Handler for Member {{\n\

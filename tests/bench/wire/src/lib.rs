@@ -1,6 +1,7 @@
 //! A process at the other end of a socket, and the lean client that drives it.
 
 pub mod client;
+pub mod drive;
 pub mod frame;
 pub mod processor;
 

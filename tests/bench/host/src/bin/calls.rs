@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ixt_bench::measure::Times;
-use ixt_bench_host::Hosted;
+use ixt_bench_host::{drive_pairs, start};
+use ixt_bench_wire::drive::{Drive, Driven, Driver, Payload};
 use ixt_bench_wire::{Peer, frame, processor_time, program};
 
 const ROUNDS: usize = 11;
@@ -15,7 +16,7 @@ const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
 
 enum Contestant {
     Relay(Peer),
-    Host(Hosted),
+    Host(Driver),
 }
 
 /// Of one round.
@@ -43,7 +44,7 @@ impl Contestant {
     fn modules(&self) -> Result<Duration> {
         match self {
             Self::Relay(_) => Ok(Duration::ZERO),
-            Self::Host(host) => host.ready.pids.iter().map(|module| processor_time(*module)).sum(),
+            Self::Host(host) => host.processor_time_of_called(),
         }
     }
 
@@ -55,8 +56,8 @@ impl Contestant {
                 Ok([trips[calls / 2], trips[calls * 99 / 100]])
             }
             Self::Host(host) => {
-                let driven = host.drive(pairs, bytes, 1, calls)?;
-                let mean = |of: fn(&ixt_bench_host::Driven) -> f64| {
+                let driven = drive_pairs(host, pairs, &drive(bytes, 1, calls))?;
+                let mean = |of: fn(&Driven) -> f64| {
                     Duration::from_secs_f64(driven.iter().map(of).sum::<f64>() / driven.len() as f64)
                 };
                 Ok([mean(|driven| driven.p50), mean(|driven| driven.p99)])
@@ -69,7 +70,7 @@ impl Contestant {
         let seconds = match self {
             Self::Relay(peer) => return Ok(peer.throughput(&frame("echo.n00", bytes), DEPTH, calls)?.each),
             Self::Host(host) => {
-                let driven = host.drive(pairs, bytes, DEPTH, calls)?;
+                let driven = drive_pairs(host, pairs, &drive(bytes, DEPTH, calls))?;
                 // Until the last one is done.
                 driven.iter().map(|driven| driven.seconds).fold(0.0, f64::max) / (calls * pairs) as f64
             }
@@ -96,6 +97,10 @@ impl Contestant {
             modules: per(self.modules()? - modules, many),
         })
     }
+}
+
+fn drive(bytes: usize, depth: usize, calls: usize) -> Drive {
+    Drive { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls }
 }
 
 fn times(samples: &[Sample], of: impl Fn(&Sample) -> Duration) -> Times {
@@ -131,7 +136,7 @@ fn main() -> Result<()> {
         let mut relay = Contestant::Relay(Peer::start(&program("relay")?)?);
         let mut hosts = Vec::new();
         for modules in MODULES {
-            hosts.push(Contestant::Host(Hosted::start(modules)?));
+            hosts.push(Contestant::Host(start(modules)?));
         }
         let [few, some, many] = &mut hosts[..] else { unreachable!("there are three") };
         let samples = in_turns(&mut [
@@ -167,7 +172,7 @@ fn main() -> Result<()> {
     );
     println!("|---:|---:|---:|---:|---:|---|---:|---:|---:|");
     for bytes in SIZES {
-        let hosted = std::cell::RefCell::new(Contestant::Host(Hosted::start(100)?));
+        let hosted = std::cell::RefCell::new(Contestant::Host(start(100)?));
         let samples = in_turns(&mut [&mut || hosted.borrow_mut().sample(bytes, 1), &mut || {
             hosted.borrow_mut().sample(bytes, 50)
         }])?;

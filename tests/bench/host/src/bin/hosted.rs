@@ -1,11 +1,12 @@
 //! A host in a process of its own, with so many modules. It tells in JSON how long it took until they were ready, and which
 //! processes they are; then it calls what it is told on standard input, a line of them at once, and tells the answers.
 
-use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use ixt_bench_host::{Drive, Ready, manifest};
+use anyhow::{Context as _, Result, ensure};
+use ixt_bench_host::{Told, manifest};
+use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell};
 use ixt_bench_wire::program;
 use ixt_host::{CallOptions, Config, Host, Module, Program, Settings};
 
@@ -31,19 +32,15 @@ fn main() -> Result<()> {
         host.status().into_iter().flat_map(|module| module.instances).filter_map(|instance| instance.pid).collect();
     tell(&Ready { seconds, pids })?;
     for line in std::io::stdin().lines() {
-        let drives: Vec<(usize, Drive)> = serde_json::from_str(&line?)?;
-        let calls: Vec<_> = drives
+        let told: Vec<Told> = serde_json::from_str(&line?)?;
+        let calls: Vec<_> = told
             .into_iter()
-            .map(|(pair, drive)| {
-                let host = host.clone();
-                tokio::spawn(async move {
-                    let payload = serde_json::to_vec(&drive)?;
-                    let answer = host.call(&format!("drive.n{pair:02}"), &payload, CallOptions::default()).await?;
-                    anyhow::Ok(serde_json::from_str(answer.get())?)
-                })
+            .map(|(pair, drive)| match pair {
+                Some(pair) => tokio::spawn(drive_by_module(host.clone(), pair, drive)),
+                None => tokio::spawn(drive_by_host(host.clone(), drive)),
             })
             .collect();
-        let mut answers: Vec<ixt_bench_host::Driven> = Vec::new();
+        let mut answers: Vec<Driven> = Vec::new();
         for call in calls {
             answers.push(runtime.block_on(call)??);
         }
@@ -54,8 +51,48 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn tell(what: &impl serde::Serialize) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(what)?)?;
-    Ok(out.flush()?)
+async fn drive_by_module(host: Host, pair: usize, drive: Drive) -> Result<Driven> {
+    let payload = serde_json::to_vec(&drive)?;
+    let answer = host.call(&format!("drive.n{pair:02}"), &payload, CallOptions::default()).await?;
+    Ok(serde_json::from_str(answer.get())?)
+}
+
+async fn drive_by_host(host: Host, drive: Drive) -> Result<Driven> {
+    #[derive(serde::Deserialize)]
+    struct Echoed {
+        result: ixt_sdk::Bytes,
+    }
+
+    let topic: Arc<str> = drive.topic.as_str().into();
+    match drive.payload {
+        Payload::Bytes(bytes) => {
+            let payload: Arc<[u8]> = vec![b'x'; bytes].into();
+            at_once(&drive, move || {
+                let (host, topic, payload) = (host.clone(), Arc::clone(&topic), Arc::clone(&payload));
+                async move {
+                    let answer = host.call(&topic, &payload, CallOptions::default()).await?;
+                    let Echoed { result } = serde_json::from_str(answer.get())?;
+                    ensure!(result.len() == bytes, "it did not send back what it got");
+                    Ok(())
+                }
+            })
+            .await
+        }
+        Payload::Record => {
+            let record = Arc::new(Record::example());
+            at_once(&drive, move || {
+                let (host, topic, record) = (host.clone(), Arc::clone(&topic), Arc::clone(&record));
+                async move {
+                    let request = serde_json::to_vec(&*record)?;
+                    let answer = host.call(&topic, &request, CallOptions::default()).await?;
+                    ensure!(
+                        serde_json::from_str::<Record>(answer.get())? == *record,
+                        "it did not send back what it got"
+                    );
+                    Ok(())
+                }
+            })
+            .await
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! The modules that are measured: each either sends back what it gets, or calls another as often as it is told to.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use ixt_bench_host::{Drive, Driven};
+use ixt_bench_wire::drive::{Drive, Payload as Sent, Record, at_once};
 use ixt_sdk::Value;
 use ixt_sdk::prelude::*;
 
@@ -17,34 +16,43 @@ async fn echo(payload: Payload, _ctx: Context) -> Result<Response> {
 }
 
 async fn drive(payload: Payload, ctx: Context) -> Result<Response> {
-    let Drive { topic, bytes, depth, calls } = serde_json::from_slice(&payload)?;
-    let (topic, payload): (Arc<str>, Arc<[u8]>) = (topic.into(), vec![b'x'; bytes].into());
-    let begin = Instant::now();
-    let callers: Vec<_> = (0..depth)
-        .map(|caller| {
-            let (ctx, topic, payload) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&payload));
-            tokio::spawn(async move {
-                let mut trips = Vec::with_capacity(calls / depth + 1);
-                for _ in (caller..calls).step_by(depth) {
-                    let start = Instant::now();
-                    let answer: Value = ctx.bus().send(topic.to_string(), &payload).await?;
-                    trips.push(start.elapsed());
-                    if answer["result"].as_str().is_none_or(|text| text.len() < payload.len()) {
-                        return Err(Error::internal("it did not send back what it got"));
-                    }
-                }
-                Result::Ok(trips)
-            })
-        })
-        .collect();
-    let mut trips: Vec<Duration> = Vec::with_capacity(calls);
-    for caller in callers {
-        trips.extend(caller.await??);
+    #[derive(serde::Deserialize)]
+    struct Echoed {
+        result: Bytes,
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    trips.sort_unstable();
-    let at = |quantile: f64| trips[((trips.len() - 1) as f64 * quantile) as usize].as_secs_f64();
-    Response::json(Driven { seconds, p50: at(0.5), p99: at(0.99) })
+
+    let drive: Drive = serde_json::from_slice(&payload)?;
+    let topic: Arc<str> = drive.topic.as_str().into();
+    let driven = match drive.payload {
+        Sent::Bytes(bytes) => {
+            let payload: Arc<[u8]> = vec![b'x'; bytes].into();
+            at_once(&drive, move || {
+                let (ctx, topic, payload) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&payload));
+                async move {
+                    let answer: Value = ctx.bus().send(topic.to_string(), &payload).await?;
+                    let Echoed { result } = serde_json::from_value(answer)?;
+                    check(result.len() == payload.len())
+                }
+            })
+            .await?
+        }
+        Sent::Record => {
+            let record = Arc::new(Record::example());
+            at_once(&drive, move || {
+                let (ctx, topic, record) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&record));
+                async move {
+                    let answer: Record = ctx.bus().send_json(topic.to_string(), &*record).await?;
+                    check(answer == *record)
+                }
+            })
+            .await?
+        }
+    };
+    Response::json(driven)
+}
+
+fn check(same: bool) -> Result<()> {
+    if same { Ok(()) } else { Err(Error::internal("it did not send back what it got")) }
 }
 
 fn main() -> std::process::ExitCode {

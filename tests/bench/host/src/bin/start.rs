@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ixt_bench::measure::in_turns;
-use ixt_bench_host::Hosted;
+use ixt_bench_host::{drive_pairs, start};
+use ixt_bench_wire::drive::{Drive, Payload};
 use ixt_bench_wire::{memory, processor_time, program};
 
 const MODULES: usize = 50;
@@ -17,7 +18,7 @@ fn main() -> Result<()> {
         11,
         [
             &mut || {
-                let host = Hosted::start(MODULES)?;
+                let host = start(MODULES)?;
                 processor.push(processor_time(host.id())?);
                 let time = Duration::from_secs_f64(host.ready.seconds);
                 host.end()?;
@@ -38,14 +39,15 @@ fn main() -> Result<()> {
     );
     let mut one = None;
     for modules in [1, 2, 100] {
-        let mut host = Hosted::start(modules)?;
+        let mut host = start(modules)?;
         let idle = memory(host.id(), "VmRSS")?;
         let more = one.map_or_else(String::new, |one| format!("{:.0}", (idle - one) as f64 / (modules - 1) as f64));
         one.get_or_insert(idle);
         let mut calls = [String::new(), String::new()];
         for (bytes, after) in [64, 64 << 10].into_iter().zip(&mut calls) {
             if modules > 1 {
-                host.drive(modules / 2, bytes, 64, 1000)?;
+                let drive = Drive { topic: String::new(), payload: Payload::Bytes(bytes), depth: 64, calls: 1000 };
+                drive_pairs(&mut host, modules / 2, &drive)?;
                 *after = memory(host.id(), "VmRSS")?.to_string();
             }
         }

@@ -30,6 +30,10 @@ impl Handler for Bench {
         Ok(Response::new().with_bytes("result", payload))
     }
 
+    async fn record(&self, request: Record, _ctx: Context) -> Result<Record> {
+        Ok(request)
+    }
+
     async fn compute(&self, request: ComputeRequest, _ctx: Context) -> Result<Response> {
         let end = Instant::now() + Duration::from_millis(request.ms.unsigned_abs());
         while Instant::now() < end {

@@ -1,0 +1,108 @@
+//! The goals, and whether they are met.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ixt_bench::measure::{Ratio, Times};
+use ixt_bench_wire::drive::Payload;
+
+use crate::contestants::{ATTACHED, HOST, JSON_PEERS, MODULE, RAW, RAW_ATTACHED, ROUTED, TONIC};
+use crate::machine::payload;
+use crate::rounds::{Results, Sample};
+use crate::{PAYLOADS, Part};
+
+/// What to reach for each of the first payloads.
+enum Bounds<'a> {
+    AtMost(&'a [f64]),
+    AtLeast(&'a [f64]),
+}
+
+type Of = fn(&Sample) -> Option<Duration>;
+
+const P50: Of = |sample| Some(sample.p50);
+/// The time of one of 64.
+const EACH: Of = |sample| sample.many[0].map(|cost| cost.each);
+const CALLED: Of = |sample| sample.many[0].map(|cost| cost.peer);
+
+pub fn section(results: &Results) -> String {
+    use Bounds::{AtLeast, AtMost};
+    use Part::{Pinned, Unpinned};
+    let ratio = |part, one: &'static str, of: Of, other: &'static str, of_other: Of| {
+        move |payload| {
+            Some(results.times(part, payload, one, of)?.ratio(&results.times(part, payload, other, of_other)?))
+        }
+    };
+    // The time of the fastest peer of a depth of 64, in relation to that of a call from host to module.
+    let against_json = |part| {
+        move |payload| {
+            let peers = JSON_PEERS.iter().filter_map(|peer| results.times(part, payload, peer, EACH));
+            let best = peers.min_by(|a, b| a.median().total_cmp(&b.median()))?;
+            Some(best.ratio(&results.times(part, payload, HOST, EACH)?))
+        }
+    };
+    let twice = |sample: &Sample| Some(sample.p50 * 2);
+    type Measure<'a> = Box<dyn Fn(Payload) -> Option<Ratio> + 'a>;
+    let goals: [(&str, Bounds, Measure); 9] = [
+        ("pinned: p50/A, lines", AtMost(&[1.5, 1.65, 2.4, 2.4]), Box::new(ratio(Pinned, MODULE, P50, RAW, P50))),
+        (
+            "pinned: rate/A at a depth of 64, lines",
+            AtLeast(&[0.28, 0.30, 0.42, 0.41]),
+            Box::new(ratio(Pinned, RAW, EACH, MODULE, EACH)),
+        ),
+        (
+            "pinned: the module's processor time at a depth of 64/A's p50",
+            AtMost(&[0.13, 0.24, 1.9]),
+            Box::new(ratio(Pinned, MODULE, CALLED, RAW, P50)),
+        ),
+        (
+            "pinned: p50/A, attached",
+            AtMost(&[1.5, 1.5, 1.4, 1.4]),
+            Box::new(ratio(Pinned, ATTACHED, P50, RAW_ATTACHED, P50)),
+        ),
+        (
+            "pinned: rate at a depth of 64, host → module/the best JSON peer",
+            AtLeast(&[6.0, 4.5, 3.7]),
+            Box::new(against_json(Pinned)),
+        ),
+        (
+            "pinned: rate at a depth of 64, host → module/tonic",
+            AtLeast(&[10.0, 7.0, 1.2]),
+            Box::new(ratio(Pinned, TONIC, EACH, HOST, EACH)),
+        ),
+        (
+            "unpinned: rate at a depth of 64, host → module/the best JSON peer",
+            AtLeast(&[3.0, 2.5, 2.3]),
+            Box::new(against_json(Unpinned)),
+        ),
+        (
+            "pinned: p50, module → host → module/twice host → module",
+            AtMost(&[1.3, 1.3, 1.3, 1.3]),
+            Box::new(move |payload| {
+                let hops: Times = results.times(Pinned, payload, HOST, twice)?;
+                Some(results.times(Pinned, payload, ROUTED, P50)?.ratio(&hops))
+            }),
+        ),
+        (
+            "unpinned: p50, module → host → module/twice host → module",
+            AtMost(&[1.3, 1.3, 1.3, 1.3]),
+            Box::new(move |payload| {
+                let hops: Times = results.times(Unpinned, payload, HOST, twice)?;
+                Some(results.times(Unpinned, payload, ROUTED, P50)?.ratio(&hops))
+            }),
+        ),
+    ];
+    let mut text = "## Goals\n\n| | payload | goal | measured | |\n|---|---|---|---|---|\n".to_owned();
+    for (what, bounds, measure) in goals {
+        let (sign, bounds) = match bounds {
+            AtMost(bounds) => ("≤", bounds),
+            AtLeast(bounds) => ("≥", bounds),
+        };
+        for (of, bound) in PAYLOADS.into_iter().zip(bounds) {
+            let Some(measured) = measure(of) else { continue };
+            let met = if sign == "≤" { measured.median <= *bound } else { measured.median >= *bound };
+            let met = if met { "met" } else { "missed" };
+            let _ = writeln!(text, "| {what} | {} | {sign} {bound} | {measured} | {met} |", payload(of));
+        }
+    }
+    text
+}

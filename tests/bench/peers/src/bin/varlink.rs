@@ -1,0 +1,116 @@
+//! varlink, over a Unix socket: its client waits for each reply, so there are as many connections, each with a thread, as calls
+//! are to be on their way.
+
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, ensure};
+use ixt_bench_peers::{decode, encode, run};
+use ixt_bench_wire::drive::{Drive, Driven, Payload, Record};
+use varlink::{Connection, ListenConfig, VarlinkService};
+
+#[allow(clippy::all, dead_code, non_camel_case_types, unused)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+}
+
+use generated::{Call_Echo, Call_Record, Item, VarlinkClient, VarlinkClientInterface as _, VarlinkInterface};
+
+struct Service;
+
+impl VarlinkInterface for Service {
+    fn echo(&self, call: &mut dyn Call_Echo, payload: String) -> varlink::Result<()> {
+        match decode(&payload) {
+            Ok(payload) => call.reply(encode(&payload)),
+            Err(_) => call.reply_invalid_parameter("payload".to_owned()),
+        }
+    }
+
+    fn record(&self, call: &mut dyn Call_Record, record: Item) -> varlink::Result<()> {
+        call.reply(record)
+    }
+}
+
+fn address(socket: &Path) -> String {
+    format!("unix:{}", socket.display())
+}
+
+fn serve(socket: &Path) -> Result<()> {
+    let service = VarlinkService::new(
+        "org.example",
+        "echo",
+        "1",
+        "https://example.org",
+        vec![Box::new(generated::new(Box::new(Service)))],
+    );
+    let config = ListenConfig { max_worker_threads: 4096, ..Default::default() };
+    varlink::listen(service, &address(socket), &config).map_err(|error| anyhow!("{error}"))
+}
+
+struct Clients {
+    address: String,
+    connected: Vec<VarlinkClient>,
+}
+
+fn connect(socket: &Path) -> Result<Clients> {
+    Ok(Clients { address: address(socket), connected: Vec::new() })
+}
+
+fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
+    let Drive { depth, calls, payload, .. } = *drive;
+    while clients.connected.len() < depth {
+        let connection = Connection::with_address(&clients.address).map_err(|error| anyhow!("{error}"))?;
+        clients.connected.push(VarlinkClient::new(connection));
+    }
+    let ready = Arc::new(Barrier::new(depth + 1));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = clients.connected[..depth]
+            .iter_mut()
+            .enumerate()
+            .map(|(caller, client)| {
+                let ready = Arc::clone(&ready);
+                scope.spawn(move || {
+                    ready.wait();
+                    let mut trips = Vec::new();
+                    for _ in (caller..calls).step_by(depth) {
+                        let start = Instant::now();
+                        call(client, payload)?;
+                        if depth == 1 {
+                            trips.push(start.elapsed());
+                        }
+                    }
+                    anyhow::Ok(trips)
+                })
+            })
+            .collect();
+        ready.wait();
+        let start = Instant::now();
+        let mut trips = Vec::new();
+        for caller in callers {
+            trips.extend(caller.join().expect("a caller doesn't panic")?);
+        }
+        Ok(Driven::since(start, trips))
+    })
+}
+
+fn call(client: &mut VarlinkClient, payload: Payload) -> Result<()> {
+    let same = match payload {
+        Payload::Bytes(bytes) => {
+            let answer = client.echo(encode(&vec![b'x'; bytes])).call().map_err(|error| anyhow!("{error}"))?;
+            decode(&answer.payload)?.len() == bytes
+        }
+        Payload::Record => {
+            let Record { id, name, email, active, score, quantity, tags, note } = Record::example();
+            let item = Item { id, name, email, active, score, quantity, tags, note };
+            let answer = client.record(item.clone()).call().map_err(|error| anyhow!("{error}"))?;
+            answer.record == item
+        }
+    };
+    ensure!(same, "it did not send back what it got");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    run(serve, connect, drive)
+}
