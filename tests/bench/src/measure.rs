@@ -53,7 +53,8 @@ pub struct Ratio {
 
 impl std::fmt::Display for Ratio {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&format!("{:.2} ({:.2}–{:.2})", self.median, self.least, self.most))
+        let digits = if self.median < 0.1 { 3 } else { 2 };
+        f.pad(&format!("{:.digits$} ({:.digits$}–{:.digits$})", self.median, self.least, self.most))
     }
 }
 

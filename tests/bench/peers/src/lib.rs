@@ -37,9 +37,9 @@ pub fn run<C>(
     }
     let mut client = connect(&socket)?;
     drive(&mut client, &Drive { topic: String::new(), payload: Payload::Bytes(64), depth: 1, calls: 1 })?;
-    tell(&Ready { seconds: start.elapsed().as_secs_f64(), pids: vec![server.0.id()] })?;
+    tell(Ok(Ready { seconds: start.elapsed().as_secs_f64(), pids: vec![server.0.id()] }))?;
     for line in io::stdin().lines() {
-        tell(&drive(&mut client, &serde_json::from_str(&line?)?)?)?;
+        tell(drive(&mut client, &serde_json::from_str(&line?)?))?;
     }
     Ok(())
 }

@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::processor_time;
 
 /// Whoever takes longer than this for what it is told, in milliseconds, hangs.
-const PATIENCE: u16 = 60_000;
+const PATIENCE: u16 = 30_000;
 
 /// What to call, and how often.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,27 +90,26 @@ where
 {
     let Drive { depth, calls, .. } = *drive;
     let start = Instant::now();
-    let callers: Vec<_> = (0..depth)
-        .map(|caller| {
-            let call = call.clone();
-            tokio::spawn(async move {
-                let mut trips = Vec::new();
-                for _ in (caller..calls).step_by(depth) {
-                    if depth == 1 {
-                        let start = Instant::now();
-                        call().await?;
-                        trips.push(start.elapsed());
-                    } else {
-                        call().await?;
-                    }
+    let mut callers = JoinSet::new();
+    for caller in 0..depth {
+        let call = call.clone();
+        callers.spawn(async move {
+            let mut trips = Vec::new();
+            for _ in (caller..calls).step_by(depth) {
+                if depth == 1 {
+                    let start = Instant::now();
+                    call().await?;
+                    trips.push(start.elapsed());
+                } else {
+                    call().await?;
                 }
-                Ok(trips)
-            })
-        })
-        .collect();
+            }
+            Ok(trips)
+        });
+    }
     let mut trips = Vec::new();
-    for caller in callers {
-        trips.extend(caller.await.expect("a caller doesn't panic")?);
+    while let Some(caller) = callers.join_next().await {
+        trips.extend(caller.expect("a caller doesn't panic")?);
     }
     Ok(Driven::since(start, trips))
 }
@@ -123,10 +123,10 @@ pub struct Ready {
     pub pids: Vec<u32>,
 }
 
-/// Tells something to the one who has started this process.
-pub fn tell(what: &impl Serialize) -> Result<()> {
+/// Tells something, or why there is nothing to tell, to the one who has started this process.
+pub fn tell(what: Result<impl Serialize>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(what)?)?;
+    writeln!(out, "{}", serde_json::to_string(&what.map_err(|error| format!("{error:#}")))?)?;
     Ok(out.flush()?)
 }
 
@@ -175,11 +175,11 @@ impl Driver {
 
     fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
         let mut readable = [PollFd::new(std::os::fd::AsFd::as_fd(self.answers.get_ref()), PollFlags::POLLIN)];
-        ensure!(poll(&mut readable, PollTimeout::from(PATIENCE))? > 0, "it takes longer than a minute");
+        ensure!(poll(&mut readable, PollTimeout::from(PATIENCE))? > 0, "it takes longer than half a minute");
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         ensure!(!line.is_empty(), "it has ended");
-        Ok(serde_json::from_str(&line)?)
+        serde_json::from_str::<Result<T, String>>(&line)?.map_err(anyhow::Error::msg)
     }
 }
 

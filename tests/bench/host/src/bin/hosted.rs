@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     let pids =
         host.status().into_iter().flat_map(|module| module.instances).filter_map(|instance| instance.pid).collect();
-    tell(&Ready { seconds, pids })?;
+    tell(Ok(Ready { seconds, pids }))?;
     for line in std::io::stdin().lines() {
         let told: Vec<Told> = serde_json::from_str(&line?)?;
         let calls: Vec<_> = told
@@ -40,11 +40,10 @@ fn main() -> Result<()> {
                 None => tokio::spawn(drive_by_host(host.clone(), drive)),
             })
             .collect();
-        let mut answers: Vec<Driven> = Vec::new();
-        for call in calls {
-            answers.push(runtime.block_on(call)??);
-        }
-        tell(&answers)?;
+        // Each is waited for, also if one fails.
+        let answers: Vec<Result<Driven>> =
+            calls.into_iter().map(|call| runtime.block_on(call).map_err(Into::into).flatten()).collect();
+        tell(answers.into_iter().collect::<Result<Vec<_>>>())?;
     }
     drop(tokio);
     runtime.block_on(host.shutdown());

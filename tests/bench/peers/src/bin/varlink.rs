@@ -61,7 +61,10 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
     let Drive { depth, calls, payload, .. } = *drive;
     while clients.connected.len() < depth {
         let connection = Connection::with_address(&clients.address).map_err(|error| anyhow!("{error}"))?;
-        clients.connected.push(VarlinkClient::new(connection));
+        let mut client = VarlinkClient::new(connection);
+        // Its pool has no thread for connections that come before the last one is busy, so each is.
+        call(&mut client, payload)?;
+        clients.connected.push(client);
     }
     let ready = Arc::new(Barrier::new(depth + 1));
     std::thread::scope(|scope| {

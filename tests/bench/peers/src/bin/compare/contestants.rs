@@ -61,6 +61,7 @@ pub const CONTESTANTS: &[Contestant] = &[
     contestant("zlink", "zlink", Kind::Peer),
     contestant("rmcp", "rmcp", Kind::Peer),
     contestant(TONIC, "tonic, raw bytes", Kind::Peer),
+    contestant("lambda", "lambda_runtime, one at a time", Kind::Peer),
 ];
 
 /// A contestant whose processes run.

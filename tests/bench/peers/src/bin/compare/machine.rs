@@ -8,7 +8,7 @@ use anyhow::Result;
 use ixt_bench_wire::drive::Payload;
 
 /// The peers whose versions are told.
-const PEERS: [&str; 6] = ["tarpc", "varlink", "zlink", "rmcp", "tonic", "redb"];
+const PEERS: [&str; 7] = ["tarpc", "varlink", "zlink", "rmcp", "tonic", "lambda_runtime", "redb"];
 
 /// How a payload is called.
 pub fn payload(payload: Payload) -> String {

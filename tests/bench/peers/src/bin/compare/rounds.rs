@@ -15,8 +15,9 @@ use crate::contestants::{Contestant, Running};
 pub const DEPTHS: [usize; 2] = [64, 1024];
 /// How long a contestant calls at a depth, about, in a round.
 const TURN: Duration = Duration::from_millis(80);
-/// More bytes than these are not on their way at once.
-const MOST: usize = 128 << 20;
+/// More bytes than these are not on their way at once: of the lean client's calls, and of those by others. A host lets no more
+/// than 8 MiB wait for a module.
+const MOST: [usize; 2] = [64 << 20, 6 << 20];
 
 /// Of one contestant in one round.
 #[derive(Debug, Clone, Copy)]
@@ -124,9 +125,10 @@ fn key(payload: Payload) -> Option<usize> {
 }
 
 /// The depths that are not too deep for the payload.
-fn depths(payload: Payload) -> impl Iterator<Item = (usize, usize)> {
+fn depths(running: &Running, payload: Payload) -> impl Iterator<Item = (usize, usize)> + use<> {
     let bytes = key(payload).unwrap_or(300);
-    DEPTHS.into_iter().enumerate().filter(move |(_, depth)| depth * bytes <= MOST)
+    let most = MOST[usize::from(running.calling().is_some())];
+    DEPTHS.into_iter().enumerate().filter(move |(_, depth)| depth * bytes <= most)
 }
 
 /// Calls until it is clear how many calls make a turn.
@@ -134,7 +136,7 @@ fn warm_up(running: &mut Running, payload: Payload) -> Result<Calls> {
     let mut calls = [20, 0, 0];
     calls[0] = in_a_turn(20, || running.one_by_one(20).map(drop))?;
     calls[0] = in_a_turn(calls[0], || running.one_by_one(calls[0]).map(drop))?;
-    for (index, depth) in depths(payload) {
+    for (index, depth) in depths(running, payload) {
         let few = 2 * depth;
         let more = in_a_turn(few, || running.many(depth, few).map(drop))?.max(few);
         calls[index + 1] = in_a_turn(more, || running.many(depth, more).map(drop))?.max(few);
@@ -153,7 +155,7 @@ fn in_a_turn(calls: usize, run: impl FnOnce() -> Result<()>) -> Result<usize> {
 fn sample(running: &mut Running, calls: &Calls, payload: Payload) -> Result<Sample> {
     let [p50, p99] = running.one_by_one(calls[0])?;
     let mut many = [None; 2];
-    for (index, depth) in depths(payload) {
+    for (index, depth) in depths(running, payload) {
         many[index] = Some(running.many(depth, calls[index + 1])?);
     }
     Ok(Sample { p50, p99, many })
