@@ -43,33 +43,26 @@ impl Results {
         contestants: &[&'static Contestant],
         rounds: usize,
     ) -> Vec<(&'static str, anyhow::Error)> {
-        let (mut running, mut failed): (Vec<(&Contestant, Running, Calls, Vec<Sample>)>, _) = (Vec::new(), Vec::new());
+        let (mut running, mut failed) = (Vec::new(), Vec::new());
         for contestant in contestants.iter().filter(|contestant| contestant.takes(payload)) {
-            let started =
-                contestant.start(payload).and_then(|mut running| Ok((warm_up(&mut running, payload)?, running)));
-            match started {
-                Ok((calls, one)) => running.push((contestant, one, calls, Vec::new())),
+            match Participant::start(contestant, payload) {
+                Ok(participant) => running.push(participant),
                 Err(error) => failed.push((contestant.name, error)),
             }
         }
         for round in 0..rounds {
-            let contestants = running.len();
-            let mut fallen = Vec::new();
-            for turn in 0..contestants {
-                let index = (round + turn) % contestants;
-                let (contestant, one, calls, samples) = &mut running[index];
-                match sample(one, calls, payload) {
-                    Ok(sample) => samples.push(sample),
-                    Err(error) => {
-                        failed.push((contestant.name, error));
-                        fallen.push(contestant.id);
-                    }
+            let first = round % running.len().max(1);
+            running.rotate_left(first);
+            running.retain_mut(|participant| match participant.turn(payload) {
+                Ok(()) => true,
+                Err(error) => {
+                    failed.push((participant.contestant.name, error));
+                    false
                 }
-            }
-            running.retain(|(contestant, ..)| !fallen.contains(&contestant.id));
+            });
         }
-        for (contestant, one, _, samples) in running {
-            if let Err(error) = one.end() {
+        for Participant { contestant, running, samples, .. } in running {
+            if let Err(error) = running.end() {
                 failed.push((contestant.name, error));
             }
             self.0.insert((part, key(payload), contestant.id), samples);
@@ -131,17 +124,38 @@ fn depths(running: &Running, payload: Payload) -> impl Iterator<Item = (usize, u
     DEPTHS.into_iter().enumerate().filter(move |(_, depth)| depth * bytes <= most)
 }
 
-/// Calls until it is clear how many calls make a turn.
-fn warm_up(running: &mut Running, payload: Payload) -> Result<Calls> {
-    let mut calls = [20, 0, 0];
-    calls[0] = in_a_turn(20, || running.one_by_one(20).map(drop))?;
-    calls[0] = in_a_turn(calls[0], || running.one_by_one(calls[0]).map(drop))?;
-    for (index, depth) in depths(running, payload) {
-        let few = 2 * depth;
-        let more = in_a_turn(few, || running.many(depth, few).map(drop))?.max(few);
-        calls[index + 1] = in_a_turn(more, || running.many(depth, more).map(drop))?.max(few);
+/// One that has its turn in each round.
+struct Participant {
+    contestant: &'static Contestant,
+    running: Running,
+    calls: Calls,
+    samples: Vec<Sample>,
+}
+
+impl Participant {
+    /// Starts it, and lets it call until it is clear how many calls make a turn.
+    fn start(contestant: &'static Contestant, payload: Payload) -> Result<Self> {
+        let mut running = contestant.start(payload)?;
+        let mut calls = [20, 0, 0];
+        calls[0] = in_a_turn(20, || running.one_by_one(20).map(drop))?;
+        calls[0] = in_a_turn(calls[0], || running.one_by_one(calls[0]).map(drop))?;
+        for (index, depth) in depths(&running, payload) {
+            let few = 2 * depth;
+            let more = in_a_turn(few, || running.many(depth, few).map(drop))?.max(few);
+            calls[index + 1] = in_a_turn(more, || running.many(depth, more).map(drop))?.max(few);
+        }
+        Ok(Self { contestant, running, calls, samples: Vec::new() })
     }
-    Ok(calls)
+
+    fn turn(&mut self, payload: Payload) -> Result<()> {
+        let [p50, p99] = self.running.one_by_one(self.calls[0])?;
+        let mut many = [None; 2];
+        for (index, depth) in depths(&self.running, payload) {
+            many[index] = Some(self.running.many(depth, self.calls[index + 1])?);
+        }
+        self.samples.push(Sample { p50, p99, many });
+        Ok(())
+    }
 }
 
 /// How many calls make a turn, if so many take as long as this does.
@@ -150,13 +164,4 @@ fn in_a_turn(calls: usize, run: impl FnOnce() -> Result<()>) -> Result<usize> {
     run()?;
     let turns = TURN.as_secs_f64() / start.elapsed().as_secs_f64();
     Ok(((calls as f64 * turns) as usize).clamp(20, calls * 100))
-}
-
-fn sample(running: &mut Running, calls: &Calls, payload: Payload) -> Result<Sample> {
-    let [p50, p99] = running.one_by_one(calls[0])?;
-    let mut many = [None; 2];
-    for (index, depth) in depths(running, payload) {
-        many[index] = Some(running.many(depth, calls[index + 1])?);
-    }
-    Ok(Sample { p50, p99, many })
 }
