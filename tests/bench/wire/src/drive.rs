@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::processor_time;
+use crate::{processor_time, wait};
 
 /// Whoever takes longer than this for what it is told, in milliseconds, hangs.
 const PATIENCE: u16 = 30_000;
@@ -169,8 +169,7 @@ impl Driver {
     /// Ends it, and what it has started.
     pub fn end(mut self) -> Result<()> {
         self.requests = None;
-        self.child.wait()?;
-        Ok(())
+        wait(&mut self.child, Duration::from_secs(20))
     }
 
     fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {

@@ -102,8 +102,7 @@ impl Peer {
     /// Closes the connection and waits for the process.
     pub fn end(mut self) -> Result<()> {
         self.client.stream().shutdown(std::net::Shutdown::Both)?;
-        self.child.wait()?;
-        Ok(())
+        wait(&mut self.child, Duration::from_secs(20))
     }
 }
 
@@ -112,6 +111,20 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits for a process that is to end by itself, but not for ever.
+pub fn wait(child: &mut Child, most: Duration) -> Result<()> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > most {
+            child.kill()?;
+            child.wait()?;
+            anyhow::bail!("it does not end");
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// A figure of a process, in kilobytes.

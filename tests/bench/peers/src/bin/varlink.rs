@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use ixt_bench_peers::{decode, encode, run};
 use ixt_bench_wire::drive::{Drive, Driven, Payload, Record};
 use varlink::{Connection, ListenConfig, VarlinkService};
@@ -66,7 +66,7 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
         call(&mut client, payload)?;
         clients.connected.push(client);
     }
-    let ready = Arc::new(Barrier::new(depth + 1));
+    let ready = Arc::new(Barrier::new(depth));
     std::thread::scope(|scope| {
         let callers: Vec<_> = clients.connected[..depth]
             .iter_mut()
@@ -75,7 +75,7 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
                 let ready = Arc::clone(&ready);
                 scope.spawn(move || {
                     ready.wait();
-                    let mut trips = Vec::new();
+                    let (begin, mut trips) = (Instant::now(), Vec::new());
                     for _ in (caller..calls).step_by(depth) {
                         let start = Instant::now();
                         call(client, payload)?;
@@ -83,17 +83,17 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
                             trips.push(start.elapsed());
                         }
                     }
-                    anyhow::Ok(trips)
+                    anyhow::Ok((begin, trips))
                 })
             })
             .collect();
-        ready.wait();
-        let start = Instant::now();
-        let mut trips = Vec::new();
+        let (mut begins, mut trips) = (Vec::new(), Vec::new());
         for caller in callers {
-            trips.extend(caller.join().expect("a caller doesn't panic")?);
+            let (begin, of_caller) = caller.join().expect("a caller doesn't panic")?;
+            begins.push(begin);
+            trips.extend(of_caller);
         }
-        Ok(Driven::since(start, trips))
+        Ok(Driven::since(begins.into_iter().min().context("there is a caller")?, trips))
     })
 }
 

@@ -10,6 +10,7 @@ mod start;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -167,8 +168,9 @@ fn calls(
 
 /// What the benchmark of the store says.
 fn kv() -> Result<String> {
-    let output = Command::new(ixt_bench_wire::program("ixt-bench-kv")?).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let table = String::from_utf8(output.stdout).context("it speaks UTF-8")?;
+    let output = tempfile::NamedTempFile::new()?;
+    let mut child = Command::new(ixt_bench_wire::program("ixt-bench-kv")?).stdout(output.reopen()?).spawn()?;
+    ixt_bench_wire::wait(&mut child, Duration::from_secs(300)).context("the benchmark of the store")?;
+    let table = std::fs::read_to_string(output.path())?;
     Ok(format!("## Keys and values\n\n{table}\n"))
 }

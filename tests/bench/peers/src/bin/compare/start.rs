@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 use ixt_bench::measure::Times;
@@ -15,9 +16,11 @@ pub fn section(contestants: &[&Contestant], rounds: usize) -> Result<String> {
     for round in 0..rounds {
         for turn in 0..contestants.len() {
             let index = (round + turn) % contestants.len();
-            let running = contestants[index].start(Payload::Bytes(64))?;
-            started[index].push(running.started());
-            running.end()?;
+            // Who can't be started is missing below, with the reason.
+            if let Ok(running) = contestants[index].start(Payload::Bytes(64)) {
+                started[index].push(running.started());
+                running.end()?;
+            }
         }
     }
     let mut text = "## Start, memory, size\n\n\
@@ -25,31 +28,36 @@ pub fn section(contestants: &[&Contestant], rounds: usize) -> Result<String> {
         | program, kB | stripped, kB |\n|---|---:|---|---:|---:|---:|---:|---:|\n"
         .to_owned();
     for (contestant, started) in contestants.iter().zip(started) {
-        let (least, most) = (started.iter().min().copied(), started.iter().max().copied());
-        let millis = |time: Option<std::time::Duration>| time.unwrap_or_default().as_secs_f64() * 1e3;
-        let times: Times = started.into_iter().collect();
-        let mut running = contestant.start(Payload::Bytes(1024))?;
-        let idle = memory(running.called()?, "VmRSS")?;
-        running.many(64, 5000)?;
-        let after = memory(running.called()?, "VmRSS")?;
-        let calling = running.calling().map(|pid| memory(pid, "VmRSS")).transpose()?;
-        running.end()?;
-        let [size, stripped] = match contestant.program() {
-            Some(program) => sizes(&program?)?.map(|bytes| (bytes / 1024).to_string()),
-            None => [String::new(), String::new()],
-        };
-        writeln!(
-            text,
-            "| {} | {:.2} | {:.2}–{:.2} | {idle} | {after} | {} | {size} | {stripped} |",
-            contestant.name,
-            times.median(),
-            millis(least),
-            millis(most),
-            calling.map_or_else(String::new, |kilobytes| kilobytes.to_string()),
-        )?;
+        match row(contestant, &started) {
+            Ok(row) => text += &row,
+            Err(error) => writeln!(text, "| {} | {error:#} |", contestant.name)?,
+        }
     }
     text.push('\n');
     Ok(text)
+}
+
+/// The line of a contestant that was started so often.
+fn row(contestant: &Contestant, started: &[Duration]) -> Result<String> {
+    let mut running = contestant.start(Payload::Bytes(1024))?;
+    anyhow::ensure!(!started.is_empty(), "it could not be started");
+    let idle = memory(running.called()?, "VmRSS")?;
+    running.many(64, 5000)?;
+    let after = memory(running.called()?, "VmRSS")?;
+    let calling = running.calling().map(|pid| memory(pid, "VmRSS")).transpose()?;
+    running.end()?;
+    let [size, stripped] = match contestant.program() {
+        Some(program) => sizes(&program?)?.map(|bytes| (bytes / 1024).to_string()),
+        None => [String::new(), String::new()],
+    };
+    let [least, most] =
+        [started.iter().min(), started.iter().max()].map(|time| time.map_or(0.0, |time| time.as_secs_f64() * 1e3));
+    Ok(format!(
+        "| {} | {:.2} | {least:.2}–{most:.2} | {idle} | {after} | {} | {size} | {stripped} |\n",
+        contestant.name,
+        started.iter().copied().collect::<Times>().median(),
+        calling.map_or_else(String::new, |kilobytes| kilobytes.to_string()),
+    ))
 }
 
 /// Of a program as it was built, and of one without symbols.
