@@ -253,7 +253,7 @@ fn the_framing_that_is_offered_is_taken_and_the_first_is_kept() {
     let handle = r#"{"type":"handle","id":2,"message":{"topic":"raw","payload":"aGk="}}"#;
     assert_eq!(parse(&host.ask(init))["data"]["ixt"]["framing"], "length");
     host.send(handle);
-    let hi = r#"{"type":"success","id":2,"data":{"length":2,"result":"aGk="}}"#;
+    let hi = r#"{"type":"success","id":2,"data":{"result":"aGk=","length":2}}"#;
     assert_eq!(host.receive_length(), hi);
     host.send_length(handle);
     assert_eq!(host.receive_length(), hi);
@@ -293,6 +293,56 @@ fn the_framing_that_is_offered_is_taken_and_the_first_is_kept() {
     let mut host = RawHost::start(&build("fixture"));
     let reply = parse(&host.ask(&init.replace("100000", "150994944")));
     assert_eq!(reply["data"]["ixt"].get("framing"), None, "{reply}");
+}
+
+#[test]
+fn bytes_are_attached_where_the_host_takes_that() {
+    let mut host = RawHost::start(&build("fixture"));
+    host.send_length(
+        r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":100000,"framings":["length"]}}"#,
+    );
+    host.receive_length();
+    let raw = r#"{"type":"handle","id":2,"message":{"topic":"raw"},"attachment":"message.payload"}"#;
+    // Few are text all the same, many are sent from where the handler had them.
+    for (bytes, is_attached) in [(255, false), (256, true), (99_000, true)] {
+        let payload: Vec<u8> = (0..bytes).map(|number| (number % 251) as u8).collect();
+        host.send_attached(raw, &payload);
+        let (json, attachment) = host.receive_attached();
+        if is_attached {
+            let expected =
+                format!(r#"{{"type":"success","id":2,"data":{{"length":{bytes}}},"attachment":"data.result"}}"#);
+            assert_eq!((json, attachment), (expected, Some(payload)));
+        } else {
+            assert_eq!((parse(&json)["data"]["length"].clone(), attachment), (json!(bytes), None));
+        }
+    }
+    // A call, and its answer.
+    let payload = vec![0xFF; 300];
+    host.send_attached(&raw.replace("raw", "forward"), &payload);
+    let (call, attachment) = host.receive_attached();
+    let call = parse(&call);
+    assert_eq!((&call["params"]["topic"], &call["attachment"]), (&json!("legacy"), &json!("params.payload")));
+    assert_eq!(call["params"].get("payload"), None);
+    assert_eq!(attachment, Some(payload));
+    let response = r#"{"type":"service_response","id":1,"success":true,"data":{"n":1},"attachment":"data.bytes"}"#;
+    host.send_attached(response, b"hi");
+    let reply = parse(&host.receive_length());
+    assert_eq!(reply["data"]["answer"], json!({ "n": 1, "bytes": "aGk=" }));
+    // What is too long is told, whether it is attached or not.
+    host.send_length(r#"{"type":"handle","id":4,"message":{"topic":"big","payload":"MTAwMDAw"}}"#);
+    let reply = parse(&host.receive_length());
+    assert_eq!(
+        (&reply["code"], &reply["details"]["max_frame_bytes"]),
+        (&json!("INTERNAL"), &json!(100_000)),
+        "{reply}"
+    );
+
+    // In lines it is base64, also that of a large frame.
+    let mut host = fixture();
+    let payload = base64(&vec![7; 100_000]);
+    let reply =
+        parse(&host.ask(&format!(r#"{{"type":"handle","id":2,"message":{{"topic":"raw","payload":"{payload}"}}}}"#)));
+    assert_eq!((&reply["data"]["length"], &reply["data"]["result"]), (&json!(100_000), &json!(payload)));
 }
 
 #[test]

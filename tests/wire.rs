@@ -158,8 +158,8 @@ fn frames_may_come_in_any_pieces() {
     }
     let mut replies = [host.receive(), host.receive()];
     replies.sort();
-    assert_eq!(replies[0], r#"{"type":"success","id":2,"data":{"length":2,"result":"aGk="}}"#);
-    assert_eq!(replies[1], r#"{"type":"success","id":3,"data":{"length":0,"result":""}}"#);
+    assert_eq!(replies[0], r#"{"type":"success","id":2,"data":{"result":"aGk=","length":2}}"#);
+    assert_eq!(replies[1], r#"{"type":"success","id":3,"data":{"result":"","length":0}}"#);
 
     host.send_raw(two.repeat(50).as_bytes());
     for _ in 0..100 {
@@ -422,5 +422,5 @@ fn a_host_that_sends_no_ids_gets_none_back() {
     let mut host = RawHost::start(&build("fixture"));
     assert!(host.ask(r#"{"type":"init","config":{"token":"t"}}"#).starts_with(r#"{"type":"success","data":"#));
     let reply = host.ask(r#"{"type":"handle","message":{"topic":"raw","payload":""}}"#);
-    assert_eq!(reply, r#"{"type":"success","data":{"length":0,"result":""}}"#);
+    assert_eq!(reply, r#"{"type":"success","data":{"result":"","length":0}}"#);
 }

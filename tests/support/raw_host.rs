@@ -118,6 +118,25 @@ impl RawHost {
         String::from_utf8(json).unwrap()
     }
 
+    /// The next frame from the module, with its attachment, if it has one.
+    ///
+    /// # Panics
+    ///
+    /// If the module closes its connection instead.
+    pub fn receive_attached(&mut self) -> (String, Option<Vec<u8>>) {
+        let mut length = [0; 4];
+        self.reader.read_exact(&mut length).unwrap();
+        let length = u32::from_le_bytes(length);
+        let mut frame = vec![0; (length & !(1 << 31)) as usize];
+        self.reader.read_exact(&mut frame).unwrap();
+        if length >> 31 == 0 {
+            return (String::from_utf8(frame).unwrap(), None);
+        }
+        let (json_bytes, rest) = frame.split_first_chunk().unwrap();
+        let (json, attachment) = rest.split_at(u32::from_le_bytes(*json_bytes) as usize);
+        (String::from_utf8(json.to_vec()).unwrap(), Some(attachment.to_vec()))
+    }
+
     /// The module's process.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -111,8 +111,8 @@ impl Session {
             stage: AtomicU8::new(Stage::Connected as u8),
             in_flight: Arc::new(InFlight::new(limits, Arc::clone(&executor), Arc::clone(&outgoing), stats)),
             health_check: tokio::sync::Mutex::default(),
+            calls: Arc::new(Calls::new(Arc::clone(&outgoing), Arc::clone(&executor))),
             executor,
-            calls: Arc::new(Calls::new(Arc::clone(&outgoing))),
             outgoing,
             stopping: Arc::default(),
             ended: SetOnce::new(),
@@ -129,9 +129,9 @@ impl Session {
         &self.outgoing
     }
 
-    /// Answers what has taken too long, and tells when to look again.
+    /// Ends what has taken too long, and tells when to look again.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        self.in_flight.expire(now)
+        self.in_flight.expire(now).into_iter().chain(self.calls.expire(now)).min()
     }
 
     /// Waits until the module is done, and all was written.

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::{CallContext, Frame, KvChange, ModuleFrame, Object, ServiceRequest, code};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::context::Origin;
 use crate::runtime::Outgoing;
+use crate::runtime::executor::Executor;
 use crate::services::bus::Bus;
 use crate::services::kv::Kv;
 use crate::services::watch::{Changes, Watch};
@@ -77,13 +79,13 @@ impl Link {
         limit: Option<Limit>,
     ) -> Result<Object<'static>> {
         let request = service_request(service, method, params, self.context());
-        within(limit, what, self.0.calls.request(request)).await
+        self.0.calls.request(request, what, limit).await
     }
 
     /// Asks the host to tell of changes.
     pub(crate) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
         let request = service_request("kv_store", "watch", object(params)?, self.context());
-        within(self.limit(None), "kv_store.watch", self.0.calls.watch(request)).await
+        self.0.calls.watch(request, self.limit(None)).await
     }
 
     fn context(&self) -> CallContext<'_> {
@@ -106,14 +108,15 @@ pub(crate) fn object(params: &impl Serialize) -> Result<Object<'static>> {
     Ok(Object::trusted(serde_json::to_string(params)?))
 }
 
-/// Waits for the response to a call, but not longer than this.
-async fn within<T>(limit: Option<Limit>, what: &str, response: impl Future<Output = Result<T>>) -> Result<T> {
-    match limit {
-        None => response.await,
-        Some(limit) => timeout_at(limit.deadline, response).await.unwrap_or_else(|_| {
-            let message = format!("the {} ms of the call of `{what}` are over", limit.ttl_ms);
-            Err(Error::new(code::DEADLINE_EXCEEDED, message))
-        }),
+/// Waits for the response to a call of `what`.
+async fn answer<T>(response: oneshot::Receiver<Answer<T>>, what: &str, limit: Option<Limit>) -> Result<T> {
+    match response.await {
+        Ok(Answer::Came(response)) => response,
+        Ok(Answer::TimeIsOver) => {
+            let ttl_ms = limit.map_or(0, |limit| limit.ttl_ms);
+            Err(Error::new(code::DEADLINE_EXCEEDED, format!("the {ttl_ms} ms of the call of `{what}` are over")))
+        }
+        Err(_) => Err(gone()),
     }
 }
 
@@ -128,61 +131,84 @@ pub(crate) struct Limit {
 #[derive(Debug)]
 pub(crate) struct Calls {
     outgoing: Arc<Outgoing>,
+    executor: Arc<dyn Executor>,
     waiting: Mutex<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     last_id: u64,
-    responses: HashMap<u64, Waiter>,
+    responses: FxHashMap<u64, Waiter>,
+    /// The time of no call is over sooner than this.
+    deadline: Option<Instant>,
     /// Where the changes go that the host tells, by the numbers that it has given.
     watches: HashMap<u64, Arc<Changes>>,
     closed: bool,
 }
 
-/// Who waits for a response.
+/// Who waits for a response, and until when.
 #[derive(Debug)]
-enum Waiter {
-    Call(oneshot::Sender<Result<Object<'static>>>),
-    /// A watch is made by the thread that reads, before it reads on: the next frame may be the first change.
-    Watch(oneshot::Sender<Result<Watch>>),
+struct Waiter {
+    deadline: Option<Instant>,
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Call(oneshot::Sender<Answer<Object<'static>>>),
+    /// A watch is made by the thread that reads, before it reads on: the next frame may be the first change. Also if nobody
+    /// waits for it any more, so that it can be ended.
+    Watch(Option<oneshot::Sender<Answer<Watch>>>),
+}
+
+/// What those who wait are told.
+#[derive(Debug)]
+enum Answer<T> {
+    Came(Result<T>),
+    TimeIsOver,
 }
 
 impl Calls {
-    pub(crate) fn new(outgoing: Arc<Outgoing>) -> Self {
-        Self { outgoing, waiting: Mutex::default() }
+    pub(crate) fn new(outgoing: Arc<Outgoing>, executor: Arc<dyn Executor>) -> Self {
+        Self { outgoing, executor, waiting: Mutex::default() }
     }
 
-    async fn request(&self, body: ModuleFrame<'_>) -> Result<Object<'static>> {
+    async fn request(&self, body: ModuleFrame<'_>, what: &str, limit: Option<Limit>) -> Result<Object<'static>> {
         let (sender, response) = oneshot::channel();
-        let id = self.send(body, Some(Waiter::Call(sender)))?;
+        let id = self.send(body, Some(Sender::Call(sender)), limit)?;
         // From here on, whoever drops this future takes the request back.
         let mut abandoned = Abandoned { calls: self, id: Some(id) };
-        let response = response.await;
+        let response = answer(response, what, limit).await;
         abandoned.id = None;
-        response.unwrap_or_else(|_| Err(gone()))
+        response
     }
 
     /// Dropped before the response is there, this is not taken back: the host may have begun the watch, whose number would
     /// then be lost. It is ended as soon as it is there, since nobody takes it.
-    async fn watch(&self, body: ModuleFrame<'_>) -> Result<Watch> {
+    async fn watch(&self, body: ModuleFrame<'_>, limit: Option<Limit>) -> Result<Watch> {
         let (sender, response) = oneshot::channel();
-        self.send(body, Some(Waiter::Watch(sender)))?;
-        response.await.unwrap_or_else(|_| Err(gone()))
+        self.send(body, Some(Sender::Watch(Some(sender))), limit)?;
+        answer(response, "kv_store.watch", limit).await
     }
 
     /// Sends a request; gives its id. The response to one for which nobody waits is ignored.
-    fn send(&self, body: ModuleFrame<'_>, waiter: Option<Waiter>) -> Result<u64> {
-        let id = {
+    fn send(&self, body: ModuleFrame<'_>, sender: Option<Sender>, limit: Option<Limit>) -> Result<u64> {
+        let deadline = limit.map(|limit| limit.deadline);
+        let (id, sooner) = {
             let mut waiting = self.lock();
             if waiting.closed {
                 return Err(gone());
             }
             waiting.last_id += 1;
             let id = waiting.last_id;
-            waiting.responses.extend(waiter.map(|waiter| (id, waiter)));
-            id
+            waiting.responses.extend(sender.map(|sender| (id, Waiter { deadline, sender })));
+            let sooner = deadline.filter(|deadline| waiting.deadline.is_none_or(|known| *deadline < known));
+            waiting.deadline = sooner.or(waiting.deadline);
+            (id, sooner)
         };
+        if let Some(deadline) = sooner {
+            self.executor.wake_at(deadline);
+        }
         self.outgoing.send(Frame { id: Some(id), body }).inspect_err(|_| {
             let waiter = self.lock().responses.remove(&id);
             drop(waiter);
@@ -197,7 +223,7 @@ impl Calls {
         if changes.is_some()
             && let Ok(params) = object(&WatchId { watch })
         {
-            let _ = self.send(service_request("kv_store", "unwatch", params, CallContext::default()), None);
+            let _ = self.send(service_request("kv_store", "unwatch", params, CallContext::default()), None, None);
         }
     }
 
@@ -235,12 +261,44 @@ impl Calls {
         let asked = (1..=waiting.last_id).contains(&id);
         let waiter = waiting.responses.remove(&id);
         drop(waiting);
-        match waiter {
-            Some(Waiter::Call(sender)) => drop(sender.send(response)),
-            Some(Waiter::Watch(sender)) => drop(sender.send(self.begin_watch(response))),
+        match waiter.map(|waiter| waiter.sender) {
+            Some(Sender::Call(sender)) => drop(sender.send(Answer::Came(response))),
+            Some(Sender::Watch(sender)) => {
+                let watch = self.begin_watch(response);
+                // Dropped where nobody waits for it, it ends.
+                drop(sender.map(|sender| sender.send(Answer::Came(watch))));
+            }
             None => {}
         }
         asked
+    }
+
+    /// Ends the calls whose time is over. Tells when the next one's is.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut waiting = self.lock();
+        let expired = |waiter: &Waiter| waiter.deadline.is_some_and(|deadline| deadline <= now);
+        let mut watches = Vec::new();
+        for waiter in waiting.responses.values_mut().filter(|waiter| expired(waiter)) {
+            if let Sender::Watch(sender) = &mut waiter.sender {
+                watches.extend(sender.take());
+                waiter.deadline = None;
+            }
+        }
+        let calls: Vec<_> = waiting.responses.extract_if(|_, waiter| expired(waiter)).collect();
+        let next = waiting.responses.values().filter_map(|waiter| waiter.deadline).min();
+        waiting.deadline = next;
+        drop(waiting);
+        for (id, waiter) in calls {
+            // It may be on its way.
+            let _ = self.outgoing.send(Frame { id: Some(id), body: ModuleFrame::Cancel });
+            if let Sender::Call(sender) = waiter.sender {
+                let _ = sender.send(Answer::TimeIsOver);
+            }
+        }
+        for sender in watches {
+            let _ = sender.send(Answer::TimeIsOver);
+        }
+        next
     }
 
     /// Ends all calls and watches: the host is gone.
