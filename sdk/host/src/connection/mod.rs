@@ -249,8 +249,8 @@ impl Connection {
     ) -> Result<Option<u64>, Back<Request<'r>>> {
         let admitted = lock(&self.requests).admit(request, reply, deadline, call, now);
         let (id, look_sooner) = match admitted {
-            Admitted::Send { id, request, look_sooner } => {
-                self.send(id, &request, now);
+            Admitted::Send { id, request, look_sooner, beside_others } => {
+                self.send(id, &request, now, beside_others);
                 (id, look_sooner)
             }
             Admitted::Queued { id, look_sooner } => (id, look_sooner),
@@ -286,26 +286,27 @@ impl Connection {
     }
 
     /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
-    fn send(&self, id: u64, request: &Request<'_>, now: Instant) {
-        let Some(refused) = self.write(id, request, now) else { return };
+    fn send(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool) {
+        let Some(refused) = self.write(id, request, now, beside_others) else { return };
         let (done, mut next) = lock(&self.requests).complete(Some(id));
         self.refuse(done, refused);
         while let Some((id, request)) = next.send.take() {
-            let Some(refused) = self.write(id, &request, now) else { return };
+            let Some(refused) = self.write(id, &request, now, false) else { return };
             let done;
             (done, next) = lock(&self.requests).complete(Some(id));
             self.refuse(done, refused);
         }
     }
 
-    fn write(&self, id: u64, request: &Request<'_>, now: Instant) -> Option<Refused> {
+    fn write(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool) -> Option<Refused> {
         let body = match request {
             Request::Handle(message) => HostFrame::Handle(wire(message, now)),
             Request::Event(message) => HostFrame::Event(wire(message, now)),
             Request::HealthCheck => HostFrame::HealthCheck,
             Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }),
         };
-        self.outgoing.request(&Frame { id: Some(id), body }).err()
+        let frame = Frame { id: Some(id), body };
+        if beside_others { self.outgoing.request_soon(&frame) } else { self.outgoing.request(&frame) }.err()
     }
 
     fn refuse(&self, done: Option<InFlight>, refused: Refused) {
@@ -371,7 +372,7 @@ impl Connection {
     fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
         let (done, Next { send }) = lock(&self.requests).complete(id);
         if let Some((id, request)) = send {
-            self.send(id, &request, Instant::now());
+            self.send(id, &request, Instant::now(), false);
         }
         let Some(done) = done else { return false };
         match answer {

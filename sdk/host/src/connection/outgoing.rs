@@ -34,8 +34,8 @@ pub(crate) enum Refused {
 pub(crate) struct Outgoing {
     stream: Writer,
     state: Mutex<State>,
-    /// There is something that could not be written at once.
-    blocked: Notify,
+    /// There is something that was not written at once.
+    left: Notify,
     /// There is room again.
     room: Notify,
 }
@@ -78,7 +78,7 @@ pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
 impl Outgoing {
     pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize) -> Self {
         let state = State { framing, max_frame_bytes, buffer: Vec::new(), written: 0, scheduled: false, closed: false };
-        Self { stream, state: Mutex::new(state), blocked: Notify::new(), room: Notify::new() }
+        Self { stream, state: Mutex::new(state), left: Notify::new(), room: Notify::new() }
     }
 
     pub(crate) fn set_framing(&self, framing: Framing) {
@@ -87,20 +87,25 @@ impl Outgoing {
 
     /// A request: refused where the module has not read what was sent before.
     pub(crate) fn request(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, REQUESTS_LIMIT)
+        self.push(frame, REQUESTS_LIMIT, false)
+    }
+
+    /// A request beside others: it may wait a moment for more of them.
+    pub(crate) fn request_soon(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
+        self.push(frame, REQUESTS_LIMIT, true)
     }
 
     /// A response to a request of the module, or something else that is not to be held back.
     pub(crate) fn respond(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, RESPONSES_LIMIT)
+        self.push(frame, RESPONSES_LIMIT, false)
     }
 
     /// What has to get through: it is small.
     pub(crate) fn respond_at_last(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, usize::MAX)
+        self.push(frame, usize::MAX, false)
     }
 
-    fn push(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>, limit: usize) -> Result<(), Refused> {
+    fn push(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>, limit: usize, soon: bool) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
@@ -121,8 +126,10 @@ impl Outgoing {
         state.scheduled = true;
         drop(state);
         let batched = BATCH.with_borrow_mut(|batch| batch.as_mut().map(|batch| batch.push(Arc::clone(self))).is_some());
-        if !batched {
-            self.flush();
+        match (batched, soon) {
+            (true, _) => {}
+            (false, true) => self.left.notify_one(),
+            (false, false) => self.flush(),
         }
         Ok(())
     }
@@ -130,7 +137,7 @@ impl Outgoing {
     /// Writes what it can.
     fn flush(&self) {
         if self.write().is_err() {
-            self.blocked.notify_one();
+            self.left.notify_one();
         }
     }
 
@@ -160,11 +167,15 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes what could not be written at once. Never ends: it is to be aborted.
+    /// Writes what was not written at once. Never ends: it is to be aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            self.blocked.notified().await;
-            self.stream.finish(|| self.write()).await;
+            self.left.notified().await;
+            // The other tasks that can go on now may have something to send, too.
+            tokio::task::yield_now().await;
+            if self.write().is_err() {
+                self.stream.finish(|| self.write()).await;
+            }
         }
     }
 

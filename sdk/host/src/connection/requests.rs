@@ -147,6 +147,8 @@ pub(crate) enum Admitted<'a> {
         id: u64,
         request: Request<'a>,
         look_sooner: bool,
+        /// The module has others, too.
+        beside_others: bool,
     },
     Queued {
         id: u64,
@@ -225,9 +227,9 @@ impl Requests {
             }
             Some(sequential) => {
                 sequential.current = Some(id);
-                Admitted::Send { id, request, look_sooner }
+                Admitted::Send { id, request, look_sooner, beside_others: false }
             }
-            None => Admitted::Send { id, request, look_sooner },
+            None => Admitted::Send { id, request, look_sooner, beside_others: self.in_flight.len() > 1 },
         }
     }
 
