@@ -52,9 +52,10 @@ impl Chunks {
         self.front.is_empty() && self.last.is_empty()
     }
 
-    fn clear(&mut self) {
-        self.front.clear();
+    /// Empties it. Gives the largest of the front pieces, so that it can be used again.
+    fn clear(&mut self) -> Vec<u8> {
         self.last.clear();
+        self.front.drain(..).max_by_key(Vec::capacity).unwrap_or_default()
     }
 
     fn push(&mut self, chunk: Vec<u8>) {
@@ -81,6 +82,9 @@ struct State {
     /// The thread that reads, which writes when it has handled what it has read.
     deferring: u64,
     pace: Pace,
+    /// What the last large frame was in, and how many ends of the input ago that was.
+    spare_large: Vec<u8>,
+    ends: u32,
     closing: bool,
     gone: bool,
     logs: Logs,
@@ -115,6 +119,10 @@ const SLICES: usize = 16;
 const LOG_BYTES: usize = 1024 * 1024;
 /// A buffer that has grown larger than this is not kept.
 const SPARE_BYTES: usize = 64 * 1024;
+/// That of a large frame is kept up to here, since the system takes long to give so much memory anew,
+const SPARE_LARGE_BYTES: usize = 4 * 1024 * 1024;
+/// for as long as there is one in so many ends of the input.
+const SPARE_ENDS: u32 = 64;
 
 thread_local! {
     /// The number under which this thread has read, if it has.
@@ -140,6 +148,8 @@ impl Outgoing {
             writer: Writer::Idle,
             deferring: u64::MAX,
             pace: Pace::new(),
+            spare_large: Vec::new(),
+            ends: 0,
             closing: false,
             gone: false,
             logs: Logs::default(),
@@ -288,8 +298,10 @@ impl Outgoing {
             return (state, written);
         }
         let framing = state.framing;
+        let chunk = std::mem::take(&mut state.spare_large);
+        state.ends = 0;
         drop(state);
-        let large = Large::new(framing, frame);
+        let large = Large::new(framing, frame, chunk);
         state = self.lock();
         let written = state.append_large(large);
         (state, written)
@@ -311,6 +323,10 @@ impl Outgoing {
         let mut state = self.lock();
         let bytes = state.buffer.len();
         let find_out = state.pace.end(bytes);
+        state.ends = state.ends.saturating_add(1);
+        if state.ends == SPARE_ENDS {
+            state.spare_large = Vec::new();
+        }
         if state.writer == Writer::Idle {
             self.write(state);
         }
@@ -337,7 +353,7 @@ impl Outgoing {
             state.unblock_logs();
             if state.buffer.is_empty() || state.gone {
                 state.writer = Writer::Idle;
-                state.buffer.clear();
+                drop(state.buffer.clear());
                 let capacity = spare.last.capacity();
                 if capacity > state.buffer.last.capacity() && capacity <= SPARE_BYTES {
                     state.buffer = spare;
@@ -368,7 +384,7 @@ impl Outgoing {
                 // The host is gone, which the reader finds out as well.
                 Err(_) => state.gone = true,
             }
-            chunks.clear();
+            state.keep(chunks.clear());
             spare = chunks;
         }
     }
@@ -408,13 +424,15 @@ struct Large {
 }
 
 impl Large {
-    fn new(framing: Framing, frame: Frame<ModuleFrame<'_>>) -> Self {
+    /// Makes it in `chunk`.
+    fn new(framing: Framing, frame: Frame<ModuleFrame<'_>>, mut chunk: Vec<u8>) -> Self {
         let size = frame.body.object().map_or(0, |object| match framing {
             // Bytes are base64.
             Framing::Line => object.bytes() / 3 * 4,
             Framing::Length => object.json().len(),
         });
-        let mut chunk = Vec::with_capacity(size + 256);
+        chunk.clear();
+        chunk.reserve(size + 256);
         let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
         Self { chunk, attachment: frame.body.into_attachment(framing), bytes }
     }
@@ -434,6 +452,13 @@ impl State {
             return Err(bytes);
         }
         Ok(())
+    }
+
+    /// Keeps the buffer of a large frame for the next one.
+    fn keep(&mut self, chunk: Vec<u8>) {
+        if chunk.capacity() > self.spare_large.capacity() && chunk.capacity() <= SPARE_LARGE_BYTES {
+            self.spare_large = chunk;
+        }
     }
 
     fn append_large(&mut self, Large { chunk, attachment, bytes }: Large) -> Result<(), usize> {
