@@ -76,3 +76,28 @@ fn frames_in_the_framing_length() {
     // So short a payload is not attached when it is written, but it can be read.
     assert_eq!(read(attached).0, read(handle).0);
 }
+
+#[test]
+fn frames_of_a_module_in_the_framing_length() {
+    let attached: Vec<_> = frames("length-module\n")
+        .into_iter()
+        .map(|vector| {
+            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            decoder.set_framing(Framing::Length);
+            decoder.input().extend(bytes(vector));
+            let frame = decoder.next_frame().unwrap_or_else(|| panic!("its length is too large: {vector}")).unwrap();
+            let frame = ModuleFrame::read(frame).unwrap_or_else(|error| panic!("{error}: {vector}"));
+            let object = frame.body.object().cloned().unwrap().into_owned();
+            // So short an attachment is written as text.
+            let mut line = Vec::new();
+            frame.write(Framing::Line, &mut line);
+            let again = ModuleFrame::read(&line[..line.len() - 1]).unwrap();
+            assert_eq!(again.body.object().unwrap().to_json(), object.to_json());
+            assert!(decoder.next_frame().is_none(), "its length is too small: {vector}");
+            object
+        })
+        .collect();
+    let [reply, call] = &attached[..] else { panic!("two vectors") };
+    assert_eq!((reply.attached("result"), reply.json()), (Some(&b"hello"[..]), r#"{"n":1}"#));
+    assert_eq!(call.to_json(), r#"{"payload":"aGVsbG8=","topic":"t","priority":1}"#);
+}
