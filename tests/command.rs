@@ -77,9 +77,9 @@ fn a_request_comes_from_the_command_line_a_file_or_stdin() {
     let file = dir.path().join("request");
     std::fs::write(&file, b"\x00\xff\n").unwrap();
     let data = format!("@{}", file.display());
-    assert_eq!(run(&call_fixture(&["raw", "--data", &data])).stdout, "{\"length\":3,\"result\":\"AP8K\"}\n");
-    assert_eq!(run(&call_fixture(&["raw"])).stdout, "{\"length\":0,\"result\":\"\"}\n");
-    assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"length\":2,\"result\":\"LTU=\"}\n");
+    assert_eq!(run(&call_fixture(&["raw", "--data", &data])).stdout, "{\"result\":\"AP8K\",\"length\":3}\n");
+    assert_eq!(run(&call_fixture(&["raw"])).stdout, "{\"result\":\"\",\"length\":0}\n");
+    assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"result\":\"LTU=\",\"length\":2}\n");
     assert_eq!(run(&call_fixture(&["raw", "--", "-x"])).stdout, "{\"length\":2,\"result\":\"LXg=\"}\n");
     let large = dir.path().join("large");
     std::fs::File::create(&large).unwrap().set_len(17 * 1024 * 1024).unwrap();
