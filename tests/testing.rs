@@ -10,7 +10,7 @@ use fixture::{
     publish, services,
 };
 use ixt_sdk::middleware::{Layer, Next, Request, Service};
-use ixt_sdk::testing::{self, Host, Module};
+use ixt_sdk::testing::{self, Host, Module, Pipe};
 use ixt_sdk::{Error, LogLevel, Payload, Priority, Result, code, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -437,4 +437,44 @@ fn middleware_counts_as_long_as_it_runs() {
         assert_eq!(start.elapsed(), 2 * SECOND, "one after the other");
         module.shutdown().await
     });
+}
+
+const INIT: &[u8] = br#"{"type":"init","id":1,"config":{"token":"t"}}
+"#;
+
+/// A line with a message for a topic, whose payload is an empty object.
+fn line(id: u32, topic: &str) -> Vec<u8> {
+    format!(
+        "{{\"type\":\"handle\",\"id\":{id},\"message\":{{\"topic\":\"{topic}\",\"payload\":\"\",\"ttl_ms\":50}}}}\n"
+    )
+    .into()
+}
+
+fn text(bytes: impl Into<Vec<u8>>) -> String {
+    String::from_utf8(bytes.into()).unwrap()
+}
+
+#[test]
+fn between_two_buffers_bytes_go_in_and_come_out() -> Result<()> {
+    let mut pipe = Pipe::new(module::<Fixture>())?;
+    assert!(text(pipe.exchange(INIT)).starts_with(r#"{"type":"success","id":1,"data":{"ixt""#));
+    let (raw, late) = (line(2, "raw"), line(3, "wait"));
+    let (begin, end) = raw.split_at(20);
+    assert_eq!(text(pipe.exchange(begin)), "");
+    let reply = text(pipe.exchange(&[end, &late].concat()));
+    assert_eq!(reply, "{\"type\":\"success\",\"id\":2,\"data\":{\"result\":\"\",\"length\":0}}\n");
+    assert_eq!(text(pipe.wait(Duration::from_millis(49))), "");
+    assert!(text(pipe.wait(Duration::from_millis(1))).contains(code::DEADLINE_EXCEEDED));
+    assert_eq!(text(pipe.hang_up().expect("it ends")), "");
+    Ok(())
+}
+
+#[test]
+fn between_two_buffers_a_shutdown_is_answered_before_the_end() -> Result<()> {
+    let mut pipe = Pipe::new(module::<Fixture>())?;
+    pipe.exchange(INIT);
+    pipe.exchange(b"{\"type\":\"shutdown\",\"id\":2}\n");
+    let last = text(pipe.hang_up().expect("it ends"));
+    assert!(last.contains(r#""type":"success","id":2"#), "{last}");
+    Ok(())
 }

@@ -10,7 +10,7 @@
 pub(crate) mod connection;
 pub(crate) mod executor;
 mod in_flight;
-mod outgoing;
+pub(crate) mod outgoing;
 mod pace;
 mod panic;
 mod queue;

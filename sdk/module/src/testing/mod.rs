@@ -20,16 +20,20 @@
 //! }
 //! ```
 //!
+//! [`Pipe`] is the same without a host: bytes in, bytes out.
+//!
 //! It is behind the feature `testing`, for `[dev-dependencies]`.
 
 mod host;
 mod kv;
 mod module;
+mod pipe;
 
 use std::time::Duration;
 
 pub use host::Host;
 pub use module::{Log, Module, Request, Sent};
+pub use pipe::Pipe;
 
 use crate::Result;
 
