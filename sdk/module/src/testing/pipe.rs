@@ -81,7 +81,9 @@ impl Sink for Output {
         let length = bytes.iter().map(|slice| slice.len()).sum();
         let mut output = lock(&self.0);
         output.reserve(length);
-        bytes.iter().for_each(|slice| output.extend_from_slice(slice));
+        for slice in bytes {
+            output.extend_from_slice(slice);
+        }
         Ok(length)
     }
 

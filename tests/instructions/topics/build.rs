@@ -1,0 +1,48 @@
+//! Generates the modules' code from manifests that are made here.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::{env, fs};
+
+fn main() {
+    generate("few_topics", 10);
+    if env::var_os("CARGO_FEATURE_MANY").is_some() {
+        generate("many_topics", 10_000);
+    }
+}
+
+/// A module of so many services, all but the first of which are never called.
+fn generate(name: &str, services: usize) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let topics: Vec<_> = (0..services).map(topic).collect();
+    let mut manifest = format!(
+        "schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n[provides]\nservices = {topics:?}\n"
+    );
+    // They end without unwinding, so that there is nothing to compile in them.
+    let mut methods = String::new();
+    for topic in &topics[1..] {
+        // rustc takes minutes for a trait of 10,000 asynchronous methods; those that block cost it little.
+        let _ = writeln!(manifest, "[services.\"{topic}\"]\nblocking = true");
+        let method = topic.replace('.', "_");
+        let _ = writeln!(
+            methods,
+            "fn {method}(&self, _: ::ixt_sdk::Payload, _: ::ixt_sdk::Context) -> ::ixt_sdk::Result<::ixt_sdk::Response> {{ \
+             ::std::process::abort() }}"
+        );
+    }
+    // As a macro, so that the one method that is called stands where it can be read.
+    let methods = format!("macro_rules! never_called {{ () => {{\n{methods}}} }}\n");
+    let path = out.join(format!("{name}.toml"));
+    for (path, text) in [(&path, manifest), (&out.join(format!("{name}_methods.rs")), methods)] {
+        // One that is touched is generated from again.
+        if !fs::read_to_string(path).is_ok_and(|written| written == text) {
+            fs::write(path, text).expect("the build directory can be written to");
+        }
+    }
+    ixt_build::Builder::new(path).out_file(format!("{name}.rs")).compile().expect("the manifest is right");
+}
+
+/// Its name. They are as long as names are, and begin as others do.
+fn topic(index: usize) -> String {
+    format!("department{:02}.object.action{index:04}", index % 40)
+}
