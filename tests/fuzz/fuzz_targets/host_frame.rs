@@ -1,0 +1,12 @@
+//! Frames of the host: what is read quickly is what serde reads. Behind a byte that no text holds stands an attachment.
+#![no_main]
+
+use ixt_fuzz::frame;
+use ixt_protocol::HostFrame;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let (Some(quick), any) = HostFrame::read_both_ways(frame(data)) {
+        assert_eq!(Ok(quick), any);
+    }
+});

@@ -1,0 +1,45 @@
+//! What the targets have in common: how an input becomes frames.
+
+pub mod fuzzed;
+
+use std::borrow::Cow;
+
+use ixt_protocol::{Framing, RawFrame};
+
+/// No text holds it.
+pub const ATTACHMENT: u8 = 0xFF;
+
+/// JSON, and perhaps an attachment behind the byte for that.
+#[must_use]
+pub fn split(data: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match data.iter().position(|byte| *byte == ATTACHMENT) {
+        None => (data, None),
+        Some(at) => (&data[..at], Some(&data[at + 1..])),
+    }
+}
+
+/// The same as a frame.
+#[must_use]
+pub fn frame(data: &[u8]) -> RawFrame<'_> {
+    let (json, attachment) = split(data);
+    RawFrame { framing: Framing::Length, json, attachment: attachment.map(Cow::Borrowed) }
+}
+
+/// The same as bytes, with their length before them.
+///
+/// # Panics
+///
+/// If they are more than four bytes can tell.
+#[must_use]
+pub fn with_length(data: &[u8]) -> Vec<u8> {
+    let (json, attachment) = split(data);
+    let length = |bytes: usize| u32::try_from(bytes).expect("an input is small").to_le_bytes();
+    match attachment {
+        None => [&length(json.len())[..], json].concat(),
+        Some(attachment) => {
+            let mut head = length(4 + json.len() + attachment.len());
+            head[3] |= 0x80;
+            [&head[..], &length(json.len())[..], json, attachment].concat()
+        }
+    }
+}
