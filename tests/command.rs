@@ -80,7 +80,7 @@ fn a_request_comes_from_the_command_line_a_file_or_stdin() {
     assert_eq!(run(&call_fixture(&["raw", "--data", &data])).stdout, "{\"result\":\"AP8K\",\"length\":3}\n");
     assert_eq!(run(&call_fixture(&["raw"])).stdout, "{\"result\":\"\",\"length\":0}\n");
     assert_eq!(run(&call_fixture(&["raw", "-5"])).stdout, "{\"result\":\"LTU=\",\"length\":2}\n");
-    assert_eq!(run(&call_fixture(&["raw", "--", "-x"])).stdout, "{\"length\":2,\"result\":\"LXg=\"}\n");
+    assert_eq!(run(&call_fixture(&["raw", "--", "-x"])).stdout, "{\"result\":\"LXg=\",\"length\":2}\n");
     let large = dir.path().join("large");
     std::fs::File::create(&large).unwrap().set_len(17 * 1024 * 1024).unwrap();
     let too_long = run(&call_fixture(&["raw", "--data", &format!("@{}", large.display())]));
