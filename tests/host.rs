@@ -30,12 +30,12 @@ fn a_module_is_started_configured_called_and_shut_down() {
         let started = fixture(&[("limit", "5"), ("key", "AAE=")]).start().await;
         let host = &started.host;
         let reply = host.call("config", b"", ONE).await.unwrap();
-        assert_eq!(reply.get(), r#"{"key":"AAE=","limit":5,"tags":["a"],"token":"t"}"#);
+        assert_eq!(reply.to_json(), r#"{"key":"AAE=","limit":5,"tags":["a"],"token":"t"}"#);
         let reply = host.call("context", b"", ONE).await.unwrap();
-        assert!(reply.get().contains(r#""source_module":"ixt-host:"#), "{reply}");
-        assert!(reply.get().contains(r#""module_id":"fixture:1.0.0/instance-001""#), "{reply}");
+        assert!(reply.to_json().contains(r#""source_module":"ixt-host:"#), "{reply}");
+        assert!(reply.to_json().contains(r#""module_id":"fixture:1.0.0/instance-001""#), "{reply}");
         let directory = workspace().join("tests/fixture");
-        assert!(reply.get().contains(&format!(r#""directory":"{}""#, directory.display())), "{reply}");
+        assert!(reply.to_json().contains(&format!(r#""directory":"{}""#, directory.display())), "{reply}");
         let Err(CallError::Replied(error)) = host.call("add", b"{}", ONE).await else {
             panic!("it should not do that")
         };

@@ -229,7 +229,7 @@ fn one_without_ids_whose_reply_is_too_long_is_ended_and_no_answer_goes_astray() 
             match other.await.unwrap() {
                 Ok(answer) => {
                     let payload = ixt_tests::base64(json!({ "number": number }).to_string().as_bytes());
-                    assert!(answer.get().contains(&payload), "{number} is answered with {answer}");
+                    assert!(answer.to_json().contains(&payload), "{number} is answered with {answer}");
                 }
                 Err(error) => assert!(error.to_string().ends_with("and was not asked"), "{error}"),
             }

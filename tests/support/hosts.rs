@@ -188,7 +188,7 @@ impl Started {
     /// If the answer is not JSON.
     pub async fn ask_with(&self, topic: &str, script: Value, options: CallOptions) -> Result<Value, CallError> {
         let data = self.host.call(topic, script.to_string().as_bytes(), options).await?;
-        Ok(serde_json::from_str(data.get()).unwrap())
+        Ok(data.read().unwrap())
     }
 
     /// The answer's error, by its code and message.

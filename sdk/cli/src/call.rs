@@ -9,7 +9,6 @@ use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin, harmless};
 use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart, Settings};
 use ixt_protocol::encode_base64;
-use serde_json::value::RawValue;
 
 use crate::args::{Call, Publish, Request, Source};
 use crate::configuration::apply_all;
@@ -29,7 +28,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
             priority: args.priority.into(),
             ttl_ms: args.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
         };
-        let data: Box<RawValue> = Remote::ask(socket, &command)?.one()?;
+        let data = Remote::ask(socket, &command)?.raw()?;
         return print(&format!("{data}\n"));
     };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
@@ -88,7 +87,7 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
             for complaint in complaints {
                 say(&format!("warning: {complaint}\n"));
             }
-            Ok(data.to_string())
+            Ok(data.into_json())
         }
     }
 }

@@ -22,7 +22,7 @@ type Before = (Instant, HashMap<(String, String), TopicStats>);
 
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
-        let status: Box<serde_json::value::RawValue> = Remote::ask(socket, &Command::Status)?.one()?;
+        let status = Remote::ask(socket, &Command::Status)?.raw()?;
         return print(&format!("{status}\n"));
     }
     let status = status(socket)?;

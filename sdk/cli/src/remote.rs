@@ -68,10 +68,15 @@ impl Remote {
     }
 
     /// The answer to what has one.
-    pub(crate) fn one<T: DeserializeOwned>(mut self) -> Result<T> {
-        let data = self.next()?.ok_or_else(|| Failure::module("the host has answered nothing"))?;
+    pub(crate) fn one<T: DeserializeOwned>(self) -> Result<T> {
+        let data = self.raw()?;
         serde_json::from_str(data.get())
             .map_err(|error| Failure::module(format!("the host has answered what this version does not know: {error}")))
+    }
+
+    /// The same, unread.
+    pub(crate) fn raw(mut self) -> Result<Box<RawValue>> {
+        self.next()?.ok_or_else(|| Failure::module("the host has answered nothing"))
     }
 
     /// Waits until it is done.

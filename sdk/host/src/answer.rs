@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use ixt_protocol::ErrorBody;
+use ixt_protocol::{ErrorBody, Object};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::bus::Answer;
 
@@ -68,9 +67,9 @@ pub enum CallError {
 }
 
 impl CallError {
-    pub(crate) fn of(answer: Answer<'_>) -> Result<Box<RawValue>, Self> {
+    pub(crate) fn of(answer: Answer<'_>) -> Result<Object<'static>, Self> {
         match answer {
-            Answer::Success(data) => Ok(data.into_raw()),
+            Answer::Success(data) => Ok(data.into_owned()),
             Answer::Error(error) => Err(Self::Replied(error.into())),
             Answer::Lost(reason) => Err(Self::Gone { reason: reason.to_owned() }),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{LogLevel, Payload, Priority, code};
+use ixt_protocol::{LogLevel, Object, Payload, Priority, code};
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
@@ -336,13 +336,13 @@ impl Host {
         }
     }
 
-    /// Calls a service. A call that is dropped is cancelled.
+    /// Calls a service. A call that is dropped is cancelled. The answer is as it came, and is read with [`Object::read`].
     ///
     /// # Errors
     ///
     /// The module's own error reply, `NOT_FOUND` if nobody provides the topic, `UNAVAILABLE` if the module does not run, or
     /// that its process has ended.
-    pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Box<RawValue>, CallError> {
+    pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
         struct CancelOnDrop(Option<Pending>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {

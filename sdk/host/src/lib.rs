@@ -47,7 +47,7 @@ pub use cargo::BuildError;
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use instance::{StartError, StartErrorKind};
-pub use ixt_protocol::{LogLevel, Priority};
+pub use ixt_protocol::{LogLevel, Object, Priority};
 pub use module::Module;
 pub use program::{Program, ProgramError};
 pub use settings::{Restart, Settings};

@@ -226,12 +226,12 @@ impl Life {
             } else {
                 match connection.ask(Request::HealthCheck, health_timeout).await {
                     Ok(data) => {
-                        let healthy = serde_json::from_str(data.get()).map(|Data { healthy }| healthy);
+                        let healthy = data.read().map(|Data { healthy }| healthy);
                         let complaint = match healthy {
                             Ok(_) => format!("it says that it is not healthy: {data}"),
                             Err(_) => format!("its health check has no `healthy`: {data}"),
                         };
-                        (healthy.unwrap_or_default(), serde_json::from_str(data.get()).unwrap_or_default(), complaint)
+                        (healthy.unwrap_or_default(), data.read().unwrap_or_default(), complaint)
                     }
                     Err(CallError::Gone { .. }) => std::future::pending().await,
                     Err(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {

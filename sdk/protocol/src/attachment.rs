@@ -123,6 +123,13 @@ impl<'a> Object<'a> {
         self.outside.as_ref().filter(|outside| outside.key == key).map(|outside| &*outside.bytes)
     }
 
+    /// Takes the bytes out of it that stand outside, under this key: without a copy, if they are so many that they were read
+    /// apart.
+    pub fn detach(&mut self, key: &str) -> Option<Vec<u8>> {
+        let outside = self.outside.take_if(|outside| outside.key == key)?;
+        Some(outside.bytes.into_owned())
+    }
+
     /// The JSON, without what stands outside of it.
     #[must_use]
     pub fn json(&self) -> &str {
@@ -290,6 +297,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
             None => self.rest.next_value_seed(seed),
             Some(bytes) => seed.deserialize(BytesDeserializer::new(bytes)),
         }
+    }
+}
+
+/// The whole object as JSON.
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
     }
 }
 

@@ -1,12 +1,16 @@
 //! Bytes as base64 text, as JSON carries them: payloads, and values of type `bytes`. Standard alphabet, padded
 //! (RFC 4648, section 4).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
+
+use crate::scan::plain;
+use crate::write;
 
 /// Why a text is not base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,52 @@ impl fmt::Display for Base64Error {
 impl std::error::Error for Base64Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
+    }
+}
+
+/// A text that is said to be base64, and goes on as it came: it is looked at, and not decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base64Text<'a> {
+    text: Cow<'a, str>,
+    /// Nothing in it has to be escaped.
+    is_plain: bool,
+}
+
+impl<'a> Base64Text<'a> {
+    /// Of a text in which the scan has found nothing to escape.
+    pub(crate) fn plain(text: &'a str) -> Self {
+        Self { text: Cow::Borrowed(text), is_plain: true }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Base64Text<'_> {
+        Base64Text { text: Cow::Borrowed(&self.text), is_plain: self.is_plain }
+    }
+
+    /// The same, which borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Base64Text<'static> {
+        Base64Text { text: Cow::Owned(self.text.into_owned()), is_plain: self.is_plain }
+    }
+
+    /// Appends it in quotes.
+    pub(crate) fn write(&self, output: &mut Vec<u8>) {
+        if self.is_plain { write::plain_text(&self.text, output) } else { write::value(&self.text, output) }
+    }
+}
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Base64Text<'a> {
+    fn from(text: T) -> Self {
+        let text = text.into();
+        let is_plain = plain(text.as_bytes()) == text.len();
+        Self { text, is_plain }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::kv_change::{KV_CHANGE, KvChange};
 use crate::scan::Scan;
 use crate::write::{base64, head, key, number, tail, text, value};
 use crate::{
-    Base64Error, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64, deserialize_base64,
+    Base64Error, Base64Text, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64,
+    deserialize_base64,
 };
 
 /// A frame from the host.
@@ -104,7 +105,7 @@ pub enum Payload<'a> {
     /// The bytes: base64 on the wire, or an attachment.
     Bytes(Cow<'a, [u8]>),
     /// The bytes in base64, which goes to the wire as it is.
-    Base64(Cow<'a, str>),
+    Base64(Base64Text<'a>),
 }
 
 impl<'a> Payload<'a> {
@@ -116,7 +117,7 @@ impl<'a> Payload<'a> {
     pub fn into_bytes(self) -> Result<Cow<'a, [u8]>, Base64Error> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Base64(text) => decode_base64(&*text).map(Cow::Owned),
+            Self::Base64(text) => decode_base64(text.as_str()).map(Cow::Owned),
         }
     }
 
@@ -125,7 +126,7 @@ impl<'a> Payload<'a> {
     pub fn into_owned(self) -> Payload<'static> {
         match self {
             Self::Bytes(bytes) => Payload::Bytes(Cow::Owned(bytes.into_owned())),
-            Self::Base64(text) => Payload::Base64(Cow::Owned(text.into_owned())),
+            Self::Base64(text) => Payload::Base64(text.into_owned()),
         }
     }
 
@@ -134,7 +135,7 @@ impl<'a> Payload<'a> {
     pub fn borrowed(&self) -> Payload<'_> {
         match self {
             Self::Bytes(bytes) => Payload::Bytes(Cow::Borrowed(bytes)),
-            Self::Base64(text) => Payload::Base64(Cow::Borrowed(text)),
+            Self::Base64(text) => Payload::Base64(text.borrowed()),
         }
     }
 }
@@ -458,7 +459,7 @@ impl Message<'_> {
             key("payload", output);
             match &self.payload {
                 Payload::Bytes(bytes) => base64(bytes, output),
-                Payload::Base64(base64) => text(base64, output),
+                Payload::Base64(text) => text.write(output),
             }
         }
         key("priority", output);

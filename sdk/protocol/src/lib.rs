@@ -39,17 +39,19 @@ mod host;
 mod json;
 mod kv_change;
 mod module;
+mod params;
 mod scan;
 mod write;
 
 pub use attachment::{ATTACH_FROM_BYTES, Object};
-pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
+pub use base64_text::{Base64Error, Base64Text, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
 pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
 pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
 pub use kv_change::KvChange;
 pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
+pub use params::KvSet;
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -180,7 +180,7 @@ impl<'a> ModuleFrame<'a> {
 
     /// The frames that come by the thousand, as [`Frame::write`] writes them. `None` says nothing: then the frame is as it was.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
-        let mut scan = Scan::new(frame.json);
+        let mut scan = Scan::of_text(std::str::from_utf8(frame.json).ok()?);
         scan.literal(br#"{"type":""#)?;
         if scan.skip(br#"success","id":"#) {
             let id = Some(scan.number()?);

@@ -3,8 +3,11 @@
 //! what `serde_json` would have read, and that is tested against it.
 
 /// A place in a text. Every method gives `None` where it gives up, and is then somewhere behind.
+#[derive(Clone)]
 pub(crate) struct Scan<'a> {
     bytes: &'a [u8],
+    /// The same, if it is known to be UTF-8.
+    known: Option<&'a str>,
     at: usize,
 }
 
@@ -13,7 +16,12 @@ const MAX_DEPTH: u32 = 64;
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, known: None, at: 0 }
+    }
+
+    /// Of what is known to be UTF-8, so that no part of it need be looked at again for that.
+    pub(crate) fn of_text(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), known: Some(text), at: 0 }
     }
 
     /// The text is at its end.
@@ -73,9 +81,36 @@ impl<'a> Scan<'a> {
         self.since(start).filter(|value| *value != "null")
     }
 
+    /// The beginning of an object: a short text and perhaps a long one, in either order, both plain.
+    pub(crate) fn text_beside<const S: usize, const L: usize>(
+        &mut self,
+        short: &[u8; S],
+        long: &[u8; L],
+    ) -> Option<(&'a str, Option<&'a str>)> {
+        self.literal(b"{")?;
+        if self.skip(long) {
+            let text = self.text()?;
+            self.literal(b",")?;
+            self.literal(short)?;
+            return Some((self.text()?, Some(text)));
+        }
+        self.literal(short)?;
+        let name = self.text()?;
+        let mut behind = self.clone();
+        if !(behind.skip(b",") && behind.skip(long)) {
+            return Some((name, None));
+        }
+        let text = behind.text()?;
+        *self = behind;
+        Some((name, Some(text)))
+    }
+
     /// The text from there to here.
     fn since(&self, start: usize) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes.get(start..self.at)?).ok()
+        match self.known {
+            Some(text) => text.get(start..self.at),
+            None => std::str::from_utf8(self.bytes.get(start..self.at)?).ok(),
+        }
     }
 
     fn skip_value(&mut self, depth: u32) -> Option<()> {

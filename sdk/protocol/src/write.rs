@@ -9,13 +9,14 @@ const SERIALIZES: &str = "what frames hold is JSON, and a Vec takes everything";
 
 /// Appends a text in quotes.
 pub(crate) fn text(text: &str, output: &mut Vec<u8>) {
-    if plain(text.as_bytes()) == text.len() {
-        output.push(b'"');
-        output.extend_from_slice(text.as_bytes());
-        output.push(b'"');
-    } else {
-        value(&text, output);
-    }
+    if plain(text.as_bytes()) == text.len() { plain_text(text, output) } else { value(&text, output) }
+}
+
+/// The same of one that is plain.
+pub(crate) fn plain_text(text: &str, output: &mut Vec<u8>) {
+    output.push(b'"');
+    output.extend_from_slice(text.as_bytes());
+    output.push(b'"');
 }
 
 /// Appends bytes as base64 in quotes.
@@ -36,6 +37,7 @@ pub(crate) fn value(value: &impl Serialize, output: &mut Vec<u8>) {
 }
 
 /// Appends a field after another one: a key in ASCII, without what would have to be escaped, and the colon.
+#[inline]
 pub(crate) fn key(key: &str, output: &mut Vec<u8>) {
     output.extend_from_slice(b",\"");
     output.extend_from_slice(key.as_bytes());

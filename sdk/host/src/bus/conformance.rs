@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::{Object, Payload, Priority, code};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -67,7 +66,7 @@ fn message(topic: &str) -> Message<'_> {
     }
 }
 
-type Answers = mpsc::UnboundedReceiver<Result<Box<RawValue>, CallError>>;
+type Answers = mpsc::UnboundedReceiver<Result<Object<'static>, CallError>>;
 
 fn reply() -> (ReplyTo, Answers) {
     let (sender, answers) = mpsc::unbounded_channel();
@@ -103,10 +102,9 @@ pub async fn check(bus: Arc<dyn Bus>) {
     assert_eq!(&*received.trace_id, "trace");
     assert_eq!(received.payload.into_bytes().as_deref(), Ok(&b"hi"[..]));
     assert!(received.deadline.is_some_and(|deadline| deadline <= Instant::now() + PATIENCE), "the time does not grow");
-    let data = RawValue::from_string("{\"x\":1}".to_owned()).expect("it is JSON");
-    back.send(Answer::Success(Object::from(data)));
+    back.send(Answer::Success(Object::trusted("{\"x\":1}")));
     let answer = next(&mut answers, "the answer").await;
-    assert_eq!(answer.expect("it is success").get(), "{\"x\":1}");
+    assert_eq!(answer.expect("it is success").to_json(), "{\"x\":1}");
     assert!(timeout(PATIENCE, answers.recv()).await.expect("it is over").is_none(), "there is one answer");
 
     // An error too, with all that it has.

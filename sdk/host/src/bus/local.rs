@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::HashMap;
 use ixt_protocol::{Object, code};
-use serde_json::value::RawValue;
 
 use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, Message, Pending, ReplyTo};
 
@@ -77,7 +76,7 @@ impl Bus for LocalBus {
 
 /// `{}`.
 pub(crate) fn empty() -> Object<'static> {
-    Object::from(RawValue::from_string("{}".to_owned()).expect("it is an object"))
+    Object::trusted("{}")
 }
 
 #[cfg(test)]

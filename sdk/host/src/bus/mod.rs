@@ -47,7 +47,7 @@ impl Message<'_> {
     pub(crate) fn bytes(&self) -> usize {
         let payload = match &self.payload {
             Payload::Bytes(bytes) => bytes.len(),
-            Payload::Base64(text) => text.len(),
+            Payload::Base64(text) => text.as_str().len(),
         };
         size_of::<Self>() + payload
     }

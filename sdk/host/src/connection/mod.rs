@@ -275,7 +275,7 @@ impl Connection {
         self: &Arc<Self>,
         request: Request<'_>,
         within: Duration,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<Object<'static>, CallError> {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
         let now = Instant::now();

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, process};
 
-use ixt_protocol::{LogLevel, code, decode_base64, encode_base64};
+use ixt_protocol::{LogLevel, Object, code, decode_base64, encode_base64};
 use serde::Serialize;
-use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -225,7 +224,7 @@ impl Session {
             Command::Call { topic, payload, priority, ttl_ms } => {
                 let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
                 let data = host.call(&topic, &bytes(&payload)?, options).await.map_err(call_error)?;
-                write(writer, &Reply::Data(data)).await
+                write_line(writer, answer_line(&data)).await
             }
             Command::Publish { topic, payload } => host.publish(&topic, &bytes(&payload)?).await.map_err(call_error),
             Command::Status => {
@@ -360,12 +359,29 @@ async fn hung_up(mut reader: BufReader<tokio::io::Take<OwnedReadHalf>>) {
 }
 
 async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), Reply> {
-    let data = to_raw_value(data).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
-    write(writer, &Reply::Data(data)).await
+    /// A [`Reply::Data`].
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        data: &'a T,
+    }
+    write(writer, &Line { data }).await
 }
 
-async fn write(writer: &mut OwnedWriteHalf, reply: &Reply) -> Result<(), Reply> {
-    let mut line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
+/// The same of what a module has answered, without another look at it.
+fn answer_line(answer: &Object<'_>) -> Vec<u8> {
+    let mut line = b"{\"data\":".to_vec();
+    // There may be line ends between its values, where any space will do.
+    line.extend(answer.to_json().bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
+    line.push(b'}');
+    line
+}
+
+async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), Reply> {
+    let line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
+    write_line(writer, line).await
+}
+
+async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), Reply> {
     line.push(b'\n');
     // If this fails there is nobody to whom it matters.
     writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))

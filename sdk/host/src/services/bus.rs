@@ -1,29 +1,15 @@
 //! `message_bus` and `event_bus`: what a module sends to others. The host says who it comes from, and passes on what is left
 //! of the time and the trace of what is being handled.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, ErrorBody, Object, Payload, Priority, code};
-use serde::Deserialize;
+use ixt_protocol::{CallContext, ErrorBody, Message as WireMessage, Object, code};
 use tokio::time::Instant;
 
 use crate::bus::{Answer, Message, ReplyTo};
 use crate::connection::Connection;
-use crate::services::{HostServices, Refusal, read_params};
-
-#[derive(Deserialize)]
-struct Params<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    /// Absent if it is attached.
-    #[serde(borrow)]
-    payload: Option<Cow<'a, str>>,
-    #[serde(default)]
-    priority: Priority,
-    ttl_ms: Option<u64>,
-}
+use crate::services::{HostServices, Refusal, wrong_params};
 
 impl HostServices {
     pub(crate) fn send(
@@ -74,12 +60,7 @@ impl HostServices {
         params: &'a Object<'_>,
         context: &CallContext<'_>,
     ) -> Refusal<Message<'a>> {
-        let Params { topic, payload, priority, ttl_ms } = read_params::<Params<'a>>(params)?;
-        let payload = match (params.attached("payload"), payload) {
-            (Some(attached), _) => Payload::from(attached),
-            (None, Some(text)) => Payload::Base64(text),
-            (None, None) => return Err((code::INVALID_INPUT, "`params.payload`: missing".to_owned())),
-        };
+        let WireMessage { topic, payload, priority, ttl_ms } = WireMessage::of_params(params).map_err(wrong_params)?;
         let handled = connection.handled(context.parent);
         let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
         let inherited = handled.as_ref().and_then(|call| call.deadline);

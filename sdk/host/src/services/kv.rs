@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, HostFrame, KvChange, Object, code, decode_base64, encode_base64};
+use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, Object, code};
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
 
 use crate::connection::{Connection, Refused};
 use crate::kv::{Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
-use crate::services::{HostServices, Refusal, read_params};
+use crate::services::{HostServices, Refusal, read_params, wrong_params};
 
 /// So many watches a process may have.
 const MAX_WATCHES: usize = 1024;
@@ -51,15 +51,13 @@ struct Key<'a> {
     expected_revision: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct Set<'a> {
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    /// Absent if it is attached.
-    #[serde(borrow)]
-    value: Option<Cow<'a, str>>,
-    ttl_ms: Option<u64>,
-    expected_revision: Option<u64>,
+impl<'a> Key<'a> {
+    fn of(params: &'a Object<'_>) -> Refusal<Self> {
+        match params.only_text(b"key") {
+            Some(key) => Ok(Self { key: Cow::Borrowed(key), expected_revision: None }),
+            None => read_params(params),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -77,46 +75,42 @@ impl HostServices {
         connection: &Arc<Connection>,
         id: Option<u64>,
         method: &str,
-        params: &Object<'_>,
+        mut params: Object<'_>,
     ) -> Refusal {
         let (store, namespace) = (&self.backends.kv, self.module.name());
         match method {
             "get" => {
-                let Key { key, .. } = read_params(params)?;
-                answer(connection, id, store.get(namespace, &key), |entry| json(&Got::from(entry)));
+                let Key { key, .. } = Key::of(&params)?;
+                answer(connection, id, store.get(namespace, &key), got);
             }
             "set" => {
-                let Set { key, value, ttl_ms, expected_revision } = read_params(params)?;
-                let value = match (params.attached("value"), value) {
-                    (Some(attached), _) => attached.to_vec(),
-                    (None, Some(text)) => decode_base64(&*text)
-                        .map_err(|error| (code::INVALID_INPUT, format!("`params.value`: {error}")))?,
-                    (None, None) => return Err((code::INVALID_INPUT, "`params.value`: missing".to_owned())),
-                };
+                let set = KvSet::of_params(&mut params).map_err(wrong_params)?;
+                let KvSet { key, value, ttl_ms, expected_revision } = set;
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
                 let holds = connection.hold(value.len());
                 answer(connection, id, store.set(namespace, &key, value, options), move |revision| {
                     drop(holds);
-                    json(&serde_json::json!({ "revision": revision }))
+                    Object::trusted(format!("{{\"revision\":{revision}}}"))
                 });
             }
             "delete" => {
-                let Key { key, expected_revision } = read_params(params)?;
+                let Key { key, expected_revision } = Key::of(&params)?;
                 answer(connection, id, store.delete(namespace, &key, expected_revision), |deleted| {
-                    json(&serde_json::json!({ "deleted": deleted }))
+                    Object::trusted(if deleted { "{\"deleted\":true}" } else { "{\"deleted\":false}" })
                 });
             }
             "exists" => {
-                let Key { key, .. } = read_params(params)?;
+                let Key { key, .. } = Key::of(&params)?;
                 answer(connection, id, store.exists(namespace, &key), |exists| {
-                    json(&serde_json::json!({ "exists": exists }))
+                    Object::trusted(if exists { "{\"exists\":true}" } else { "{\"exists\":false}" })
                 });
             }
             "list" => {
-                let List { prefix, after, limit } = read_params(params)?;
+                let List { prefix, after, limit } = read_params(&params)?;
                 let limit = limit.unwrap_or(MAX_PAGE_KEYS);
                 answer(connection, id, store.list(namespace, &prefix, after.as_deref(), limit), |page| {
-                    json(&Listed::from(page))
+                    let data = to_raw_value(&Listed::from(page)).expect("texts are JSON");
+                    data.into()
                 });
             }
             "watch" => {
@@ -125,7 +119,7 @@ impl HostServices {
                     #[serde(borrow, default)]
                     prefix: Cow<'a, str>,
                 }
-                let Params { prefix } = read_params(params)?;
+                let Params { prefix } = read_params(&params)?;
                 self.watch(connection, id, store.watch(namespace, &prefix))?;
             }
             "unwatch" => {
@@ -133,7 +127,7 @@ impl HostServices {
                 struct Params {
                     watch: u64,
                 }
-                let Params { watch } = read_params(params)?;
+                let Params { watch } = read_params(&params)?;
                 if let Some(task) = self.watches.lock().tasks.remove(&watch) {
                     task.abort();
                 }
@@ -153,7 +147,7 @@ impl HostServices {
         open.last += 1;
         let number = open.last;
         // The response is in the socket before the first change, and no change after the response to `unwatch`.
-        connection.end_call(id, Ok(json(&serde_json::json!({ "watch": number })).into()));
+        connection.end_call(id, Ok(Object::trusted(format!("{{\"watch\":{number}}}"))));
         let task = tokio::spawn(tell(Arc::downgrade(connection), number, changes, Arc::downgrade(&self.watches.0)));
         open.tasks.insert(number, task.abort_handle());
         Ok(())
@@ -193,7 +187,7 @@ fn answer<T: Send + 'static>(
     connection: &Arc<Connection>,
     id: Option<u64>,
     mut work: KvFuture<T>,
-    data: impl FnOnce(T) -> Box<RawValue> + Send + 'static,
+    data: impl FnOnce(T) -> Object<'static> + Send + 'static,
 ) {
     if let Poll::Ready(done) = work.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
         return end(connection, id, done, data);
@@ -208,12 +202,14 @@ fn answer<T: Send + 'static>(
     });
 }
 
-fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, data: impl FnOnce(T) -> Box<RawValue>) {
+fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, data: impl FnOnce(T) -> Object<'static>) {
     match done {
-        Ok(done) => connection.end_call(id, Ok(data(done).into())),
+        Ok(done) => connection.end_call(id, Ok(data(done))),
         Err(failed) => {
             let details = match failed {
-                KvError::RevisionMismatch { actual, .. } => Some(json(&serde_json::json!({ "revision": actual }))),
+                KvError::RevisionMismatch { actual, .. } => {
+                    Some(Object::trusted(format!("{{\"revision\":{actual}}}")).into_raw())
+                }
                 _ => None,
             };
             let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
@@ -223,19 +219,13 @@ fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, da
     }
 }
 
-#[derive(Serialize)]
-struct Got {
-    found: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
-}
-
-impl From<Option<Entry>> for Got {
-    fn from(entry: Option<Entry>) -> Self {
-        let (value, revision) = entry.map(|entry| (encode_base64(&entry.value), entry.revision)).unzip();
-        Self { found: revision.is_some(), value, revision }
+/// What `get` answers. The value goes on as it is, where the framing can do that.
+fn got(entry: Option<Entry>) -> Object<'static> {
+    match entry {
+        Some(Entry { value, revision }) => {
+            Object::trusted(format!("{{\"found\":true,\"revision\":{revision}}}")).attach("value", value)
+        }
+        None => Object::trusted("{\"found\":false}"),
     }
 }
 
@@ -250,8 +240,4 @@ impl From<Page> for Listed {
     fn from(Page { keys, next }: Page) -> Self {
         Self { keys, next }
     }
-}
-
-fn json(data: &impl Serialize) -> Box<RawValue> {
-    to_raw_value(data).expect("texts and numbers are JSON")
 }

@@ -7,7 +7,7 @@ mod kv;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ixt_protocol::{ErrorBody, Log, LogLevel, Object, ServiceRequest, code, read_json};
+use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest, code, read_json};
 use serde::Deserialize;
 
 use crate::bus::Bus;
@@ -54,7 +54,7 @@ impl Services for HostServices {
         let done = match (&*service, &*method) {
             ("message_bus", "send") => self.send(connection, id, &params, &context),
             ("event_bus", "publish") => self.publish(connection, id, &params, &context),
-            ("kv_store", method) => self.kv(connection, id, method, &params),
+            ("kv_store", method) => self.kv(connection, id, method, params),
             ("logging", "log") => self.logging(connection, id, &params, &context.trace_id),
             _ => Err((code::UNIMPLEMENTED, format!("this host has no `{service}.{method}`"))),
         };
@@ -138,5 +138,9 @@ impl<'de> Deserialize<'de> for Level {
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
-    read_json(params.json().as_bytes()).map_err(|invalid| (code::INVALID_INPUT, invalid.under("params").to_string()))
+    read_json(params.json().as_bytes()).map_err(wrong_params)
+}
+
+fn wrong_params(invalid: InvalidJson) -> (&'static str, String) {
+    (code::INVALID_INPUT, invalid.under("params").to_string())
 }
