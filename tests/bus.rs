@@ -291,6 +291,48 @@ fn a_module_is_told_of_changes_that_it_watches() {
 }
 
 #[test]
+fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
+    block_on(async {
+        let a = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]\n[requires]\nevents = [\"e\"]\nservices = [\"a\"]";
+        let started = Hosts::new().actor("a", a).start().await;
+        let request = |id: u32, service: &str, method: &str, params: &str| {
+            let text = format!(
+                "{{\"type\":\"service_request\",\"id\":{id},\"service\":\"{service}\",\"method\":\"{method}\",\
+                 \"params\":{params},\"context\":{{\"trace_id\":\"t\"}}}}\n"
+            );
+            json!({ "do": "write", "text": text })
+        };
+        let payload = |text: &Value| ixt_tests::base64(text.to_string().as_bytes());
+        let published = format!(r#"{{"payload":"{}","topic":"e"}}"#, payload(&json!({ "event": "published" })));
+        started.ask("a", request(1, "event_bus", "publish", &published)).await.unwrap();
+        let told = json!({ "do": "touch", "file": "called" });
+        let called = format!(r#"{{"payload":"{}","topic":"a","priority":4,"ttl_ms":60000}}"#, payload(&told));
+        started.ask("a", request(2, "message_bus", "send", &called)).await.unwrap();
+        // An escape is as good as what it stands for, and is no base64 only if that is none.
+        let escaped = json!({ "event": "escaped" });
+        let published = format!(r#"{{"payload":"\u0065{}","topic":"e"}}"#, &payload(&escaped)[1..]);
+        started.ask("a", request(3, "event_bus", "publish", &published)).await.unwrap();
+        let set = r#"{"value":"aGk=","key":"k","ttl_ms":60000}"#;
+        started.ask("a", request(4, "kv_store", "set", set)).await.unwrap();
+
+        let events = started.ask("a", json!({ "do": "events", "least": 2 })).await.unwrap();
+        let mut events: Vec<_> = events["events"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        events.sort_unstable();
+        assert_eq!(events, ["escaped", "published"]);
+        let get = json!({ "do": "ask", "service": "kv_store", "method": "get", "params": { "key": "k" } });
+        assert_eq!(started.ask("a", get).await.unwrap()["data"]["value"], "aGk=");
+        let file = started.files.path().join("a/called");
+        tokio::time::timeout(Duration::from_secs(60), async {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("it is called");
+    });
+}
+
+#[test]
 fn a_module_that_sends_nonsense_is_answered_where_that_is_possible() {
     block_on(async {
         let mut started = Hosts::new().actor("a", A).start().await;
@@ -327,7 +369,7 @@ fn modules_that_take_one_request_at_a_time_do_not_wait_for_each_other_for_ever()
         });
         for each in both {
             // Whoever came first has made the other wait.
-            let answer: Value = serde_json::from_str(each.await.unwrap().unwrap().get()).unwrap();
+            let answer: Value = each.await.unwrap().unwrap().read().unwrap();
             assert!(answer["success"] == true || answer["code"] == "DEADLINE_EXCEEDED", "{answer}");
         }
         for topic in ["a", "b"] {
@@ -410,7 +452,7 @@ fn requests_for_one_that_takes_one_at_a_time_wait_by_priority() {
         busy.await.unwrap().unwrap();
         let mut places = Vec::new();
         for call in calls {
-            let answer: Value = serde_json::from_str(call.await.unwrap().get()).unwrap();
+            let answer: Value = call.await.unwrap().read().unwrap();
             places.push(answer["handled"].as_u64().unwrap() - 1);
         }
         assert_eq!(places, [5, 1, 4, 2, 3]);

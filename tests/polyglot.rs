@@ -83,7 +83,7 @@ fn requests_for_one_that_takes_one_at_a_time_each_get_their_own_reply() {
             }));
         }
         for (number, call) in calls.into_iter().enumerate() {
-            let answer: Value = serde_json::from_str(call.await.unwrap().unwrap().get()).unwrap();
+            let answer: Value = call.await.unwrap().unwrap().read().unwrap();
             assert_eq!(answer["result"], ixt_tests::base64(number.to_string().as_bytes()));
         }
     });
@@ -95,10 +95,13 @@ fn each_keeps_values_and_logs() {
         let mut started = hosts().await;
         for language in LANGUAGES {
             let kv = async |request: Value| started.ask(&format!("{language}.kv"), request).await.unwrap();
-            let set = kv(json!({ "op": "set", "key": "k", "value": language })).await;
-            let got = kv(json!({ "op": "get", "key": "k" })).await;
-            let value = ixt_tests::base64(language.as_bytes());
-            assert_eq!(got, json!({ "found": true, "value": value, "revision": set["revision"] }), "{language}");
+            // A long value is attached, where the module's frames can do that.
+            for value in [language.to_owned(), language.repeat(20_000)] {
+                let set = kv(json!({ "op": "set", "key": "k", "value": value })).await;
+                let got = kv(json!({ "op": "get", "key": "k" })).await;
+                let value = ixt_tests::base64(value.as_bytes());
+                assert_eq!(got, json!({ "found": true, "value": value, "revision": set["revision"] }), "{language}");
+            }
             assert_eq!(kv(json!({ "op": "exists", "key": "k" })).await, json!({ "exists": true }));
             assert_eq!(kv(json!({ "op": "delete", "key": "k" })).await, json!({ "deleted": true }));
             assert_eq!(kv(json!({ "op": "get", "key": "k" })).await, json!({ "found": false }));

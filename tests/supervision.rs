@@ -42,7 +42,7 @@ fn a_process_that_is_killed_is_started_again_and_its_caller_told() {
         });
         started.logged("waits for ever").await;
         kill_process(pid(&started, "b"), Signal::KILL).unwrap();
-        let answer: Value = serde_json::from_str(call.await.unwrap().unwrap().get()).unwrap();
+        let answer: Value = call.await.unwrap().unwrap().read().unwrap();
         assert_eq!(
             answer,
             json!({ "success": false, "code": "UNAVAILABLE", "retryable": true, "message":
@@ -285,7 +285,7 @@ fn a_late_answer_of_one_without_ids_is_not_taken_for_the_next() {
         };
         started.logged("waits for file").await;
         fs::write(started.files.path().join("a/go"), "").unwrap();
-        let answer: Value = serde_json::from_str(next.await.unwrap().unwrap().get()).unwrap();
+        let answer: Value = next.await.unwrap().unwrap().read().unwrap();
         assert_eq!(answer["handled"], 2, "and not what the first one answers: {answer}");
     });
 }

@@ -415,3 +415,18 @@ fn kv_error(error: KvError) -> Reply {
         retryable: error.retryable(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_several_lines_is_one_line() {
+        let answer = Object::trusted("{\n \"a\": \"\\n\"\n}").attach("b", &b"hi"[..]);
+        let line = answer_line(&answer);
+        assert!(!line.contains(&b'\n'));
+        let Ok(Reply::Data(data)) = serde_json::from_slice(&line) else { panic!("it is a reply") };
+        let data: Value = serde_json::from_str(data.get()).unwrap();
+        assert_eq!(data, json!({ "a": "\n", "b": "aGk=" }));
+    }
+}

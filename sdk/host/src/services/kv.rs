@@ -241,3 +241,30 @@ impl From<Page> for Listed {
         Self { keys, next }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_protocol::{Decoder, Frame, Framing};
+
+    use super::*;
+
+    #[test]
+    fn a_large_value_is_attached_where_the_framing_can_do_that() {
+        for (framing, bytes, attached) in
+            [(Framing::Line, 5000, false), (Framing::Length, 5000, true), (Framing::Length, 3, false)]
+        {
+            let entry = Entry { value: vec![7; bytes], revision: 4 };
+            let frame = Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(got(Some(entry)))) };
+            let mut decoder = Decoder::new(1 << 20);
+            decoder.set_framing(framing);
+            frame.write(framing, decoder.input());
+            let raw = decoder.next_frame().unwrap().unwrap();
+            assert_eq!(raw.attachment.is_some(), attached);
+            let HostFrame::ServiceResponse(Ok(data)) = HostFrame::read(raw).unwrap().body else { panic!() };
+            let data: serde_json::Value = data.read().unwrap();
+            let value = ixt_protocol::encode_base64(&vec![7; bytes]);
+            assert_eq!(data, serde_json::json!({ "found": true, "value": value, "revision": 4 }));
+        }
+        assert_eq!(got(None).json(), r#"{"found":false}"#);
+    }
+}
