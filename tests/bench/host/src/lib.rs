@@ -23,8 +23,13 @@ pub type Told = (Option<usize>, Drive);
 
 /// Starts a host with so many modules, and waits until they are ready.
 pub fn start(modules: usize) -> Result<Driver> {
+    start_with(modules, "member")
+}
+
+/// The same with this program as each of the modules.
+pub fn start_with(modules: usize, member: &str) -> Result<Driver> {
     let mut command = Command::new(program("hosted")?);
-    command.arg(modules.to_string());
+    command.arg(modules.to_string()).arg(program(member)?);
     Driver::start(command)
 }
 

@@ -1,4 +1,4 @@
-//! A host in a process of its own, with so many modules. It tells in JSON how long it took until they were ready, and which
+//! A host in a process of its own, with so many modules of a program. It tells in JSON how long it took until they were ready, and which
 //! processes they are; then it calls what it is told on standard input, a line of them at once, and tells the answers.
 
 use std::sync::Arc;
@@ -8,21 +8,44 @@ use anyhow::{Context as _, Result, ensure};
 use ixt_bench_host::{Told, manifest};
 use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell};
 use ixt_bench_wire::program;
-use ixt_host::{CallOptions, Config, Host, Module, Program, Settings};
+use ixt_host::bus::{Answer, Bus as _, Endpoint, LocalBus, Message, Pending, ReplyTo};
+use ixt_host::{CallOptions, Config, Host, Module, Object, Program, Settings};
+use ixt_protocol::Payload as Sent;
+
+/// A service of the host itself: what it gets it sends back at once, in the form in which it came.
+struct Here;
+
+impl Endpoint for Here {
+    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
+        let data = match message.payload {
+            Sent::Bytes(bytes) => Object::trusted("{}").attach("result", bytes),
+            Sent::Base64(text) => Object::trusted(format!("{{\"result\":\"{}\"}}", text.as_str())),
+        };
+        reply.send(Answer::Success(data));
+        Pending::default()
+    }
+
+    fn event(&self, _message: &Message<'_>) {}
+}
 
 fn main() -> Result<()> {
-    let modules: usize = std::env::args().nth(1).context("how many modules")?.parse()?;
+    let mut args = std::env::args().skip(1);
+    let modules: usize = args.next().context("how many modules")?.parse()?;
+    let member = args.next().map_or_else(|| program("member"), |member| Ok(member.into()))?;
     let dir = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let tokio = runtime.enter();
     let mut builder = Host::builder(Settings::default());
+    let bus = Arc::new(LocalBus::default());
+    bus.provide("here.echo", Arc::new(Here)).expect("nobody has it");
+    builder.bus(bus);
     for number in 0..modules {
         let dir = dir.path().join(number.to_string());
         std::fs::create_dir(&dir)?;
         std::fs::write(dir.join("manifest.toml"), manifest(number))?;
         let module = Module::open(dir).map_err(|report| anyhow::anyhow!("{report}"))?;
         let config = Config::of(module.manifest());
-        builder.module(module.clone(), Program::new(program("member")?), &config, 1)?;
+        builder.module(module.clone(), Program::new(&member), &config, 1)?;
     }
     let begin = Instant::now();
     let host = builder.start()?;
@@ -53,7 +76,7 @@ fn main() -> Result<()> {
 async fn drive_by_module(host: Host, pair: usize, drive: Drive) -> Result<Driven> {
     let payload = serde_json::to_vec(&drive)?;
     let answer = host.call(&format!("drive.n{pair:02}"), &payload, CallOptions::default()).await?;
-    Ok(serde_json::from_str(answer.get())?)
+    Ok(answer.read()?)
 }
 
 async fn drive_by_host(host: Host, drive: Drive) -> Result<Driven> {
@@ -70,7 +93,7 @@ async fn drive_by_host(host: Host, drive: Drive) -> Result<Driven> {
                 let (host, topic, payload) = (host.clone(), Arc::clone(&topic), Arc::clone(&payload));
                 async move {
                     let answer = host.call(&topic, &payload, CallOptions::default()).await?;
-                    let Echoed { result } = serde_json::from_str(answer.get())?;
+                    let Echoed { result } = answer.read()?;
                     ensure!(result.len() == bytes, "it did not send back what it got");
                     Ok(())
                 }
@@ -84,10 +107,7 @@ async fn drive_by_host(host: Host, drive: Drive) -> Result<Driven> {
                 async move {
                     let request = serde_json::to_vec(&*record)?;
                     let answer = host.call(&topic, &request, CallOptions::default()).await?;
-                    ensure!(
-                        serde_json::from_str::<Record>(answer.get())? == *record,
-                        "it did not send back what it got"
-                    );
+                    ensure!(answer.read::<Record>()? == *record, "it did not send back what it got");
                     Ok(())
                 }
             })
