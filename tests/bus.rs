@@ -319,16 +319,15 @@ fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
         let mut events: Vec<_> = events["events"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         events.sort_unstable();
         assert_eq!(events, ["escaped", "published"]);
-        let get = json!({ "do": "ask", "service": "kv_store", "method": "get", "params": { "key": "k" } });
-        assert_eq!(started.ask("a", get).await.unwrap()["data"]["value"], "aGk=");
+        // Nobody has waited for the responses to the call and the write.
         let file = started.files.path().join("a/called");
-        tokio::time::timeout(Duration::from_secs(60), async {
-            while !file.exists() {
+        let get = json!({ "do": "ask", "service": "kv_store", "method": "get", "params": { "key": "k" } });
+        let done = async {
+            while !file.exists() || started.ask("a", get.clone()).await.unwrap()["data"]["value"] != "aGk=" {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-        })
-        .await
-        .expect("it is called");
+        };
+        tokio::time::timeout(Duration::from_secs(60), done).await.expect("it is called, and the value is written");
     });
 }
 
