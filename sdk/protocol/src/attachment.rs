@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::value::{BytesDeserializer, StrDeserializer};
+use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
+use crate::base64_text::{BASE64, encode_base64};
 use crate::scan::Scan;
 use crate::write;
 use crate::{Framing, InvalidJson, RawFrame, read_json};
@@ -295,7 +297,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         match self.value.take() {
             None => self.rest.next_value_seed(seed),
-            Some(bytes) => seed.deserialize(BytesDeserializer::new(bytes)),
+            Some(bytes) => seed.deserialize(AttachedBytes { bytes, error: PhantomData }),
         }
     }
 }
@@ -304,6 +306,33 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_json())
+    }
+}
+
+/// Bytes for those who ask for them by [`BASE64`], and base64 for all others, as if they stood in the JSON.
+struct AttachedBytes<'a, E> {
+    bytes: &'a [u8],
+    error: PhantomData<E>,
+}
+
+impl<'de, E: serde::de::Error> Deserializer<'de> for AttachedBytes<'de, E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_string(encode_base64(self.bytes))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
+        if name == BASE64 { visitor.visit_bytes(self.bytes) } else { visitor.visit_newtype_struct(self) }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -321,6 +350,8 @@ impl From<Box<RawValue>> for Object<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
 
     use super::*;
@@ -345,6 +376,9 @@ mod tests {
             assert_eq!(value["pixels"], "/wA=");
             assert_eq!(object.into_raw().get().len(), r#"{"name":"n","pixels":"/wA="}"#.len());
         }
+        // For whoever takes text it is base64, whatever is in it.
+        let text: BTreeMap<String, String> = Object::trusted(json).attach("text", &b"hello"[..]).read().unwrap();
+        assert_eq!(text["text"], "aGVsbG8=");
         let other = Object::trusted(json).attach("other", &b"x"[..]);
         assert_eq!(other.read::<Image>().unwrap_err().to_string(), "`pixels`: missing");
         let twice = Object::trusted(json).attach("name", &b"x"[..]);

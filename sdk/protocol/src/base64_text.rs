@@ -105,6 +105,9 @@ pub fn serialize_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) 
     serializer.serialize_str(&encode_base64(bytes.as_ref()))
 }
 
+/// The name by which an attachment is asked for its bytes.
+pub(crate) const BASE64: &str = "$ixt::base64";
+
 /// For `#[serde(deserialize_with)]`.
 ///
 /// # Errors
@@ -117,7 +120,7 @@ where
 {
     struct Base64Visitor;
 
-    impl Visitor<'_> for Base64Visitor {
+    impl<'de> Visitor<'de> for Base64Visitor {
         type Value = Vec<u8>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,9 +135,14 @@ where
         fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
             Ok(bytes.to_vec())
         }
+
+        /// And what is not.
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+            deserializer.deserialize_str(self)
+        }
     }
 
-    deserializer.deserialize_str(Base64Visitor).map(T::from)
+    deserializer.deserialize_newtype_struct(BASE64, Base64Visitor).map(T::from)
 }
 
 #[cfg(test)]

@@ -59,8 +59,10 @@ impl Framing {
                 write(output);
                 // What is passed on as it came may have line ends between its values, where any space will do: within
                 // strings there are none.
-                while let Some(at) = memchr::memchr(b'\n', &output[start..]) {
-                    output[start + at] = b' ';
+                let mut from = start;
+                while let Some(at) = memchr::memchr(b'\n', &output[from..]) {
+                    output[from + at] = b' ';
+                    from += at + 1;
                 }
                 output.push(b'\n');
                 output.len() - start - 1

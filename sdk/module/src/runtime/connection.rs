@@ -155,6 +155,7 @@ impl Connection {
                 Next::Read { wait } => {
                     if !self.take_frames(wait) {
                         self.turns.retire();
+                        outgoing.flush();
                         // From here on, this is a thread like any other: what it sends is written at once.
                         read_as(0);
                         return self.session.host_gone();
@@ -169,6 +170,10 @@ impl Connection {
     /// the end.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wait {
+            // Who waits for these need not wait for the others.
+            self.session.outgoing().flush();
+        }
         if self.session.take_frames(&mut input.decoder, if wait { BATCH } else { LARGE_BATCH }) {
             return true;
         }
@@ -189,6 +194,7 @@ impl Connection {
                 return more.unwrap_or(true);
             }
         }
+        self.turns.rest();
         self.receive(&mut input, RecvFlags::empty()).unwrap_or(true)
     }
 

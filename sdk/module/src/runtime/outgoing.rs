@@ -301,9 +301,14 @@ impl Outgoing {
         let chunk = std::mem::take(&mut state.spare_large);
         state.ends = 0;
         drop(state);
-        let large = Large::new(framing, frame, chunk);
+        let (chunk, bytes) = large(framing, &frame, chunk);
         state = self.lock();
-        let written = state.append_large(large);
+        let written = if state.framing == framing {
+            state.append_large(chunk, frame.body.into_attachment(framing), bytes)
+        } else {
+            // Meanwhile `init` was answered, and with it the framing has changed.
+            state.append(&frame)
+        };
         (state, written)
     }
 
@@ -324,7 +329,7 @@ impl Outgoing {
         let bytes = state.buffer.len();
         let find_out = state.pace.end(bytes);
         state.ends = state.ends.saturating_add(1);
-        if state.ends == SPARE_ENDS {
+        if state.ends >= SPARE_ENDS {
             state.spare_large = Vec::new();
         }
         if state.writer == Writer::Idle {
@@ -415,27 +420,17 @@ impl Outgoing {
     }
 }
 
-/// A frame that was made apart.
-struct Large {
-    chunk: Vec<u8>,
-    attachment: Option<Vec<u8>>,
-    /// Its size, as the limit counts it.
-    bytes: usize,
-}
-
-impl Large {
-    /// Makes it in `chunk`.
-    fn new(framing: Framing, frame: Frame<ModuleFrame<'_>>, mut chunk: Vec<u8>) -> Self {
-        let size = frame.body.object().map_or(0, |object| match framing {
-            // Bytes are base64.
-            Framing::Line => object.bytes() / 3 * 4,
-            Framing::Length => object.json().len(),
-        });
-        chunk.clear();
-        chunk.reserve(size + 256);
-        let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
-        Self { chunk, attachment: frame.body.into_attachment(framing), bytes }
-    }
+/// Makes a large frame in `chunk`, but for its attachment. Gives its size, as the limit counts it.
+fn large(framing: Framing, frame: &Frame<ModuleFrame<'_>>, mut chunk: Vec<u8>) -> (Vec<u8>, usize) {
+    let size = frame.body.object().map_or(0, |object| match framing {
+        // Bytes are base64.
+        Framing::Line => object.bytes() / 3 * 4,
+        Framing::Length => object.json().len(),
+    });
+    chunk.clear();
+    chunk.reserve(size + 256);
+    let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
+    (chunk, bytes)
 }
 
 impl State {
@@ -461,7 +456,7 @@ impl State {
         }
     }
 
-    fn append_large(&mut self, Large { chunk, attachment, bytes }: Large) -> Result<(), usize> {
+    fn append_large(&mut self, chunk: Vec<u8>, attachment: Option<Vec<u8>>, bytes: usize) -> Result<(), usize> {
         if bytes > self.max_frame_bytes {
             return Err(bytes);
         }

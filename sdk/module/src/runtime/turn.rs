@@ -17,8 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// After so many looks at which nothing was polled, nobody looks any more until something is.
 const QUIET_LOOKS: u32 = 200;
-/// After handlers were polled for as long as this, the thread looks whether the host has sent more, even if there are more to
-/// poll.
+/// After handlers were polled for as long as this, the thread writes what they have answered, and looks whether the host has
+/// sent more, even if there are more to poll.
 pub(crate) const BURST: Duration = Duration::from_millis(1);
 
 /// The turn, and what its thread has to do. `R` is a handler that is to be polled.
@@ -28,7 +28,7 @@ pub(crate) struct Turn<R> {
     holder: u64,
     /// Since when it polls a handler.
     polling: Option<Instant>,
-    /// When it began to poll, since it has read.
+    /// When it began to poll, since it has waited for the host or looked for more.
     burst: Option<Instant>,
     /// What it has to poll before all else: health checks.
     urgent: VecDeque<R>,
@@ -61,7 +61,8 @@ struct Suspect {
 pub(crate) enum Next<R> {
     /// Polls this handler. If nobody is `watched`, somebody is to be told to look.
     Poll { handler: R, watched: bool },
-    /// Takes what the host has sent, and waits for it if there is nothing to poll.
+    /// Takes what the host has sent, and waits for it if there is none. If it is not to wait, it has polled for some time, and
+    /// first writes what was answered.
     Read { wait: bool },
     /// It is not its turn any more.
     Leave,
@@ -105,14 +106,17 @@ impl<R> Turn<R> {
             return Next::Leave;
         }
         self.polling = None;
-        if self.urgent.is_empty() && self.ready.is_empty() {
-            self.burst = None;
+        let idle = self.urgent.is_empty() && self.ready.is_empty();
+        if idle && self.burst.is_none() {
             return Next::Read { wait: true };
         }
         let now = now();
         if now.duration_since(*self.burst.get_or_insert(now)) >= BURST {
             self.burst = None;
             return Next::Read { wait: false };
+        }
+        if idle {
+            return Next::Read { wait: true };
         }
         match self.urgent.pop_front().or_else(|| self.ready.pop_front()) {
             None => Next::Read { wait: true },
@@ -121,6 +125,11 @@ impl<R> Turn<R> {
                 Next::Poll { handler, watched: std::mem::replace(&mut self.watched, true) }
             }
         }
+    }
+
+    /// The thread has nothing more to do, and waits for the host.
+    pub(crate) fn rest(&mut self) {
+        self.burst = None;
     }
 
     /// A handler is to be polled, says the thread with this number: by itself, if it is its turn. Otherwise the handler is
@@ -270,6 +279,34 @@ mod tests {
             assert_eq!(poll(&mut turn, 1, later), Next::Poll { handler, watched: true });
         }
         assert_eq!(poll(&mut turn, 1, later), read());
+    }
+
+    #[test]
+    fn many_short_handlers_in_small_batches_take_their_time_together() {
+        let (mut turn, mut now) = (Turn::first(), Instant::now());
+        let mut polled = 0;
+        let mut poll_until_it_looks = |turn: &mut Turn<u32>| {
+            for handler in 0..100 {
+                match poll(turn, 1, now) {
+                    Next::Poll { .. } => {
+                        polled += 1;
+                        now += BURST / 5;
+                    }
+                    Next::Read { wait: true } => drop(turn.schedule(1, handler, false)),
+                    Next::Read { wait: false } => break,
+                    Next::Leave => panic!("it is its turn"),
+                }
+            }
+            std::mem::take(&mut polled)
+        };
+        assert_eq!(poll_until_it_looks(&mut turn), 5);
+        assert_eq!(poll_until_it_looks(&mut turn), 5);
+        // What it has waited for the host is not its own time.
+        turn.schedule(1, 1, false);
+        poll(&mut turn, 1, now);
+        turn.rest();
+        now += BURST;
+        assert_eq!(poll(&mut turn, 1, now), read());
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl Turns {
         next
     }
 
+    /// The thread that reads waits for the host.
+    pub(crate) fn rest(&self) {
+        self.lock().rest();
+    }
+
     /// This thread reads.
     pub(crate) fn reads(&self) {
         self.reader.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
