@@ -305,7 +305,8 @@ fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
         let payload = |text: &Value| ixt_tests::base64(text.to_string().as_bytes());
         let published = format!(r#"{{"payload":"{}","topic":"e"}}"#, payload(&json!({ "event": "published" })));
         started.ask("a", request(1, "event_bus", "publish", &published)).await.unwrap();
-        let told = json!({ "do": "touch", "file": "called" });
+        let told = json!({ "topic": "e", "payload": payload(&json!({ "event": "called" })) });
+        let told = json!({ "do": "ask", "service": "event_bus", "method": "publish", "params": told });
         let called = format!(r#"{{"payload":"{}","topic":"a","priority":4,"ttl_ms":60000}}"#, payload(&told));
         started.ask("a", request(2, "message_bus", "send", &called)).await.unwrap();
         // An escape is as good as what it stands for, and is no base64 only if that is none.
@@ -313,21 +314,17 @@ fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
         let published = format!(r#"{{"payload":"\u0065{}","topic":"e"}}"#, &payload(&escaped)[1..]);
         started.ask("a", request(3, "event_bus", "publish", &published)).await.unwrap();
         let set = r#"{"value":"aGk=","key":"k","ttl_ms":60000}"#;
+        let mut changes = started.host.kv().watch("a", "k");
         started.ask("a", request(4, "kv_store", "set", set)).await.unwrap();
 
-        let events = started.ask("a", json!({ "do": "events", "least": 2 })).await.unwrap();
+        // Nobody has waited for the responses to the call and the write.
+        let events = started.ask("a", json!({ "do": "events", "least": 3 })).await.unwrap();
         let mut events: Vec<_> = events["events"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         events.sort_unstable();
-        assert_eq!(events, ["escaped", "published"]);
-        // Nobody has waited for the responses to the call and the write.
-        let file = started.files.path().join("a/called");
-        let get = json!({ "do": "ask", "service": "kv_store", "method": "get", "params": { "key": "k" } });
-        let done = async {
-            while !file.exists() || started.ask("a", get.clone()).await.unwrap()["data"]["value"] != "aGk=" {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), done).await.expect("it is called, and the value is written");
+        assert_eq!(events, ["called", "escaped", "published"]);
+        let change =
+            tokio::time::timeout(Duration::from_secs(60), changes.next()).await.expect("it is written").unwrap();
+        assert_eq!(change.value.as_deref(), Some(&b"hi"[..]));
     });
 }
 
