@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::{Builder, Database, Error, StorageBackend};
 
@@ -18,13 +18,17 @@ pub(super) struct File {
     backend: Arc<dyn StorageBackend>,
     /// For people.
     place: String,
-    current: Mutex<Current>,
+    /// Whoever reads or writes holds this meanwhile, and whoever opens the file anew waits for them, and they for it: else
+    /// a read could find it closed, or have it closed under its hands, as often as it is tried again.
+    current: RwLock<Current>,
 }
 
-struct Current {
-    database: Option<Arc<Database>>,
+/// What is open.
+pub(super) struct Current {
+    /// `None` if nothing could be opened any more.
+    pub(super) database: Option<Database>,
     /// Grows each time that it is opened.
-    generation: u64,
+    pub(super) generation: u64,
     fence: Fence,
 }
 
@@ -33,48 +37,41 @@ impl File {
     pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, Beginning), OpenFailure> {
         let fence = Fence::default();
         let (database, beginning) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
-        let current = Mutex::new(Current { database: Some(Arc::new(database)), generation: 0, fence });
+        let current = RwLock::new(Current { database: Some(database), generation: 0, fence });
         Ok((Self { backend, place, current }, beginning))
     }
 
-    /// Opens it anew: what was open can't do anything to the file any more, even if somebody still has it. If it can't be
-    /// opened for writing, it is opened so that what it holds can be read, and the reason is the error.
+    /// Opens it anew, when nobody uses it. If it can't be opened for writing, it is opened so that what it holds can be
+    /// read, and the reason is the error.
     pub(super) fn reopen(&self) -> (Option<Beginning>, Result<(), Arc<str>>) {
-        let before = {
-            let mut current = self.lock();
-            current.fence.shut();
-            current.database.take()
-        };
-        // Only now nothing of it writes.
+        let mut current = self.lock();
+        // What redb would write when it is dropped is not to be trusted after a failure.
+        current.fence.shut();
+        let before = current.database.take();
         self.drop_broken(before);
 
-        match self.open_fenced(&self.backend) {
+        match self.open_fenced(&mut current, &self.backend) {
             Ok(beginning) => (Some(beginning), Ok(())),
             Err(reason) => {
                 let overlay = Overlay::new(Arc::clone(&self.backend)).map_err(|error| self.reason(&error));
-                let beginning = overlay.and_then(|overlay| self.open_fenced(&(Arc::new(overlay) as Arc<_>)));
+                let beginning =
+                    overlay.and_then(|overlay| self.open_fenced(&mut current, &(Arc::new(overlay) as Arc<_>)));
                 (beginning.ok(), Err(reason))
             }
         }
     }
 
-    fn open_fenced(&self, backend: &Arc<dyn StorageBackend>) -> Result<Beginning, Arc<str>> {
+    fn open_fenced(&self, current: &mut Current, backend: &Arc<dyn StorageBackend>) -> Result<Beginning, Arc<str>> {
         let fence = Fence::default();
         let opened = open(Fenced::new(Arc::clone(backend), fence.clone()));
         let (database, beginning) = opened.map_err(|failure| self.reason(&failure))?;
-        let mut current = self.lock();
-        *current = Current { database: Some(Arc::new(database)), generation: current.generation + 1, fence };
+        *current = Current { database: Some(database), generation: current.generation + 1, fence };
         Ok(beginning)
     }
 
-    /// What is open, and which it is in the row of those that were; `None` if nothing could be opened any more.
-    pub(super) fn current(&self) -> Option<(Arc<Database>, u64)> {
-        let current = self.lock();
-        current.database.clone().map(|database| (database, current.generation))
-    }
-
-    pub(super) fn generation(&self) -> u64 {
-        self.lock().generation
+    /// What is open, and stays it until this is dropped.
+    pub(super) fn current(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with redb, and says why it failed.
@@ -100,15 +97,15 @@ impl File {
     }
 
     /// A database writes when it is dropped, and may panic then too.
-    fn drop_broken(&self, database: Option<Arc<Database>>) {
+    fn drop_broken(&self, database: Option<Database>) {
         let _ = self.catch(|| {
             drop(database);
             Ok(())
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockWriteGuard<'_, Current> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -100,8 +100,10 @@ impl Reader {
     /// Which database it was, and what may be read when that was opened anew, with the reason.
     fn read_from_current(&self, batch: Vec<Box<dyn Read>>) -> (u64, Vec<Box<dyn Read>>, Option<Arc<str>>) {
         let moment = self.recent.moment();
-        let Some((database, generation)) = self.file.current() else { return (self.file.generation(), batch, None) };
-        let snapshot = match self.file.catch(|| Snapshot::of(&database, moment)) {
+        let current = self.file.current();
+        let generation = current.generation;
+        let Some(database) = &current.database else { return (generation, batch, None) };
+        let snapshot = match self.file.catch(|| Snapshot::of(database, moment)) {
             Ok(snapshot) => snapshot,
             Err(failure) => return (generation, batch, Some(failure.reason)),
         };

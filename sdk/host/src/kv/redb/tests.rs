@@ -377,6 +377,34 @@ async fn keys_expire_while_the_disk_is_full() {
     while watch.next().await.unwrap().value.is_some() {}
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_go_on_while_writes_fail_one_after_the_other() {
+    let disk = Arc::new(Disk::default());
+    let store = Arc::new(on(&disk));
+    // Not kept in memory, so that each time it is read from the file.
+    let value = vec![1; 4 * tables::INLINE_BYTES];
+    set(&store, "key", &value).await;
+    disk.full.store(true, Ordering::SeqCst);
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn({
+        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+        async move {
+            let mut reads = 0;
+            while !done.load(Ordering::SeqCst) {
+                assert!(get(&store, "key").await == Some(value.clone()));
+                reads += 1;
+            }
+            reads
+        }
+    });
+    // Each of them has the file opened anew, to see whether it can be written by now.
+    for _ in 0..100 {
+        store.set(SPACE, "new", vec![2], SetOptions::default()).await.unwrap_err();
+    }
+    done.store(true, Ordering::SeqCst);
+    assert!(reader.await.unwrap() > 0);
+}
+
 /// A disk that takes as long as a test likes.
 #[derive(Debug, Default)]
 struct Slow {

@@ -92,7 +92,7 @@ impl Writer {
                 }
                 next = self.commands.try_recv().ok();
             }
-            if failed.iter().any(|(generation, _)| *generation == self.file.generation()) {
+            if failed.iter().any(|(generation, _)| *generation == self.file.current().generation) {
                 self.reopen();
             }
             for (_, done) in failed {
@@ -156,7 +156,8 @@ impl Writer {
     fn transact(&mut self, writes: &mut [Write]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
-            let Some((database, _)) = file.current() else { return Err(::redb::StorageError::DatabaseClosed.into()) };
+            let current = file.current();
+            let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
             let transaction = database.begin_write()?;
             let mut tables = Tables::open(&transaction, self.revision)?;
             tables.expire()?;
