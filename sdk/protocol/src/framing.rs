@@ -257,7 +257,9 @@ impl Decoder {
             return self.large_input();
         }
         self.peak = self.peak.max(self.buffer.len());
-        if self.start > 0 {
+        let room = self.missing.max(READ_BYTES);
+        // What is there of an unfinished frame may be much: it is moved only where there is no room behind it.
+        if self.start == self.buffer.len() || self.buffer.capacity() - self.buffer.len() < room {
             self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
@@ -265,7 +267,7 @@ impl Decoder {
         if self.buffer.is_empty() {
             self.shrink();
         }
-        self.buffer.reserve(self.missing.max(READ_BYTES));
+        self.buffer.reserve(room);
         &mut self.buffer
     }
 
@@ -276,6 +278,21 @@ impl Decoder {
         if kept > KEPT_AT_MOST || self.oversized >= KEPT_TIMES {
             self.buffer = Vec::new();
             self.oversized = 0;
+        }
+    }
+
+    /// Whether it keeps a buffer that has grown for a large frame, though nothing is in it.
+    #[must_use]
+    pub fn holds_spare(&self) -> bool {
+        self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES
+    }
+
+    /// Gives such a buffer back. Without this, it is kept until some smaller frames have come: right for one who is about to
+    /// be sent more, but not for one who is not.
+    pub fn release_spare(&mut self) {
+        if self.holds_spare() {
+            self.buffer = Vec::new();
+            (self.start, self.searched, self.peak, self.oversized) = (0, 0, 0, 0);
         }
     }
 
@@ -444,7 +461,9 @@ mod tests {
             while let Some(frame) = decoder.next_frame() {
                 frames.push(frame.map(|frame| (frame.json.to_vec(), frame.attachment.map(Cow::into_owned))));
             }
-            assert!(decoder.buffer.len() <= max + size + 4, "holds {} bytes", decoder.buffer.len());
+            let held = decoder.buffer.len() - decoder.start;
+            assert!(held <= max + size + 4, "holds {held} bytes");
+            assert!(decoder.buffer.capacity() <= 3 * (max + size + READ_BYTES), "{}", decoder.buffer.capacity());
         }
         frames
     }
@@ -595,5 +614,20 @@ mod tests {
         assert!((0..=KEPT_TIMES + 1).map(|_| line(10)).last() < Some(KEPT_BYTES));
         line(8 << 20);
         assert!(line(10) < KEPT_BYTES, "so much is not kept at all");
+    }
+
+    #[test]
+    fn what_a_large_frame_has_needed_can_be_given_back_at_once_but_nothing_unfinished() {
+        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        decoder.input().extend(std::iter::repeat_n(b'x', 1 << 20).chain([b'\n']));
+        assert!(decoder.next_frame().is_some());
+        decoder.input().push(b'x');
+        assert!(!decoder.holds_spare());
+        decoder.release_spare();
+        decoder.input().push(b'\n');
+        assert_eq!(decoder.next_frame(), Some(Ok((&b"x"[..]).into())));
+        assert!(decoder.holds_spare());
+        decoder.release_spare();
+        assert!(!decoder.holds_spare() && decoder.input().capacity() < KEPT_BYTES);
     }
 }

@@ -11,14 +11,16 @@ use std::thread;
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::log_error;
+use crate::runtime::chunks::Chunks;
 use crate::runtime::executor::Executor as _;
-use crate::runtime::outgoing::{Chunks, Sink, read_as};
+use crate::runtime::outgoing::{Done, Sink, read_as};
 use crate::runtime::session::Session;
 use crate::runtime::turn::{Look, Next};
 use crate::runtime::turns::Turns;
@@ -27,6 +29,9 @@ use crate::runtime::turns::Turns;
 const BATCH: usize = 4;
 /// So many are taken when the handlers take their time: what bypasses them overtakes so many.
 const LARGE_BATCH: usize = 64;
+
+/// When the host has sent nothing for so long, what large frames were in is given back.
+const SPARE_FOR: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The way out.
 #[derive(Debug)]
@@ -67,9 +72,12 @@ impl Sink for Socket {
         }
     }
 
-    fn write_later(&self, bytes: Chunks, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+    fn write_later(&self, bytes: Chunks, from: usize, done: Done) {
         let stream = Arc::clone(&self.stream);
-        let job: Job = Box::new(move || done(bytes.slices(from).try_for_each(|slice| (&*stream).write_all(slice))));
+        let job: Job = Box::new(move || {
+            let written = bytes.slices(from).try_for_each(|slice| (&*stream).write_all(slice));
+            done(bytes, written);
+        });
         if let Err(mpsc::SendError(job)) = self.writer().send(job) {
             job();
         }
@@ -195,7 +203,18 @@ impl Connection {
             }
         }
         self.turns.rest();
+        if (input.decoder.holds_spare() || outgoing.holds_spare()) && !self.is_readable_within(SPARE_FOR) {
+            input.decoder.release_spare();
+            outgoing.release_spare();
+        }
         self.receive(&mut input, RecvFlags::empty()).unwrap_or(true)
+    }
+
+    /// Waits for bytes of the host. False if there were none in this time.
+    fn is_readable_within(&self, time: Timespec) -> bool {
+        let mut stream = [PollFd::new(&self.stream, PollFlags::IN)];
+        // An error is that of the next read, too.
+        !matches!(poll(&mut stream, Some(&time)), Ok(0))
     }
 
     /// Reads. False at the end, `None` if there is nothing now.

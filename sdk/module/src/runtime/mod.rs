@@ -2,11 +2,12 @@
 //!
 //! - `session`: what each frame of the host means.
 //! - `in_flight`: the requests that are not answered yet; `queue`: those that wait; `stats`: those that were.
-//! - `outgoing`: the way back; `pace`: how much is written at once.
+//! - `outgoing`: the way back; `chunks`: what is on it; `pace`: how much is written at once.
 //! - `executor`: what runs all that; in a process that is `connection`, the threads, and
 //!   `turn`, whose turn it is;
 //!   in a test `single`, a task.
 
+pub(crate) mod chunks;
 pub(crate) mod connection;
 pub(crate) mod executor;
 mod in_flight;

@@ -14,6 +14,7 @@ use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
 
 use crate::middleware::Reply;
+use crate::runtime::chunks::{Chunks, Spare};
 use crate::runtime::pace::Pace;
 use crate::{Error, Result, log_error};
 
@@ -30,47 +31,11 @@ pub(crate) struct Outgoing {
 pub(crate) trait Sink: Debug + Send + Sync {
     /// Writes as much as can be written without waiting, and tells how much that is.
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Writes the bytes from this one on where waiting is allowed, and calls `done` at the end.
-    fn write_later(&self, bytes: Chunks, from: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>);
+    /// Writes the bytes from this one on where waiting is allowed, and gives them back to `done` at the end.
+    fn write_later(&self, bytes: Chunks, from: usize, done: Done);
 }
 
-/// Bytes in several pieces, one behind the other.
-#[derive(Debug, Default)]
-pub(crate) struct Chunks {
-    /// Those before the last.
-    front: Vec<Vec<u8>>,
-    /// To which small frames are appended.
-    last: Vec<u8>,
-}
-
-impl Chunks {
-    fn len(&self) -> usize {
-        self.front.iter().map(Vec::len).sum::<usize>() + self.last.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.front.is_empty() && self.last.is_empty()
-    }
-
-    /// Empties it. Gives the largest of the front pieces, so that it can be used again.
-    fn clear(&mut self) -> Vec<u8> {
-        self.last.clear();
-        self.front.drain(..).max_by_key(Vec::capacity).unwrap_or_default()
-    }
-
-    fn push(&mut self, chunk: Vec<u8>) {
-        self.front.extend([std::mem::take(&mut self.last), chunk].into_iter().filter(|chunk| !chunk.is_empty()));
-    }
-
-    /// The pieces from this byte on.
-    pub(crate) fn slices(&self, mut from: usize) -> impl Iterator<Item = &[u8]> {
-        self.front.iter().chain([&self.last]).filter_map(move |chunk| {
-            let skip = from.min(chunk.len());
-            from -= skip;
-            Some(&chunk[skip..]).filter(|rest| !rest.is_empty())
-        })
-    }
-}
+pub(crate) type Done = Box<dyn FnOnce(Chunks, io::Result<()>) + Send>;
 
 #[derive(Debug)]
 struct State {
@@ -82,9 +47,8 @@ struct State {
     /// The thread that reads, which writes when it has handled what it has read.
     deferring: u64,
     pace: Pace,
-    /// What the last large frame was in, and how many ends of the input ago that was.
-    spare_large: Vec<u8>,
-    ends: u32,
+    /// What large frames were in.
+    spare: Spare,
     closing: bool,
     gone: bool,
     logs: Logs,
@@ -119,10 +83,8 @@ const SLICES: usize = 16;
 const LOG_BYTES: usize = 1024 * 1024;
 /// A buffer that has grown larger than this is not kept.
 const SPARE_BYTES: usize = 64 * 1024;
-/// That of a large frame is kept up to here, since the system takes long to give so much memory anew,
-const SPARE_LARGE_BYTES: usize = 4 * 1024 * 1024;
-/// for as long as there is one in so many ends of the input.
-const SPARE_ENDS: u32 = 64;
+/// What there is around the data of most frames, at most.
+const ENVELOPE_BYTES: usize = 256;
 
 thread_local! {
     /// The number under which this thread has read, if it has.
@@ -148,8 +110,7 @@ impl Outgoing {
             writer: Writer::Idle,
             deferring: u64::MAX,
             pace: Pace::new(),
-            spare_large: Vec::new(),
-            ends: 0,
+            spare: Spare::default(),
             closing: false,
             gone: false,
             logs: Logs::default(),
@@ -298,10 +259,9 @@ impl Outgoing {
             return (state, written);
         }
         let framing = state.framing;
-        let chunk = std::mem::take(&mut state.spare_large);
-        state.ends = 0;
+        let mut chunk = state.spare.take(room_of(&frame, framing));
         drop(state);
-        let (chunk, bytes) = large(framing, &frame, chunk);
+        let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
         state = self.lock();
         let written = if state.framing == framing {
             state.append_large(chunk, frame.body.into_attachment(framing), bytes)
@@ -328,14 +288,21 @@ impl Outgoing {
         let mut state = self.lock();
         let bytes = state.buffer.len();
         let find_out = state.pace.end(bytes);
-        state.ends = state.ends.saturating_add(1);
-        if state.ends >= SPARE_ENDS {
-            state.spare_large = Vec::new();
-        }
+        state.spare.rest();
         if state.writer == Writer::Idle {
             self.write(state);
         }
         find_out
+    }
+
+    /// Whether large buffers are kept for frames to come.
+    pub(crate) fn holds_spare(&self) -> bool {
+        !self.lock().spare.is_empty()
+    }
+
+    /// Keeps none.
+    pub(crate) fn release_spare(&self) {
+        self.lock().spare = Spare::default();
     }
 
     /// The host had sent more.
@@ -378,9 +345,10 @@ impl Outgoing {
                     state.writer = Writer::Full;
                     drop(state);
                     let this = Arc::clone(self);
-                    let done = move |result: io::Result<()>| {
+                    let done = move |mut chunks: Chunks, result: io::Result<()>| {
                         let mut state = this.lock();
                         state.gone |= result.is_err();
+                        state.keep(&mut chunks);
                         this.write(state);
                     };
                     return self.sink.write_later(chunks, written, Box::new(done));
@@ -389,7 +357,7 @@ impl Outgoing {
                 // The host is gone, which the reader finds out as well.
                 Err(_) => state.gone = true,
             }
-            state.keep(chunks.clear());
+            state.keep(&mut chunks);
             spare = chunks;
         }
     }
@@ -420,17 +388,14 @@ impl Outgoing {
     }
 }
 
-/// Makes a large frame in `chunk`, but for its attachment. Gives its size, as the limit counts it.
-fn large(framing: Framing, frame: &Frame<ModuleFrame<'_>>, mut chunk: Vec<u8>) -> (Vec<u8>, usize) {
-    let size = frame.body.object().map_or(0, |object| match framing {
+/// How much room a large frame needs, without its attachment.
+fn room_of(frame: &Frame<ModuleFrame<'_>>, framing: Framing) -> usize {
+    let object = frame.body.object().map_or(0, |object| match framing {
         // Bytes are base64.
-        Framing::Line => object.bytes() / 3 * 4,
+        Framing::Line => object.bytes().div_ceil(3) * 4,
         Framing::Length => object.json().len(),
     });
-    chunk.clear();
-    chunk.reserve(size + 256);
-    let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
-    (chunk, bytes)
+    object + ENVELOPE_BYTES
 }
 
 impl State {
@@ -449,11 +414,9 @@ impl State {
         Ok(())
     }
 
-    /// Keeps the buffer of a large frame for the next one.
-    fn keep(&mut self, chunk: Vec<u8>) {
-        if chunk.capacity() > self.spare_large.capacity() && chunk.capacity() <= SPARE_LARGE_BYTES {
-            self.spare_large = chunk;
-        }
+    /// Empties what was written, and keeps what large frames were in.
+    fn keep(&mut self, chunks: &mut Chunks) {
+        chunks.clear().filter(|chunk| chunk.capacity() >= LARGE_BYTES).for_each(|chunk| self.spare.keep(chunk));
     }
 
     fn append_large(&mut self, chunk: Vec<u8>, attachment: Option<Vec<u8>>, bytes: usize) -> Result<(), usize> {
@@ -523,10 +486,8 @@ mod tests {
         full: bool,
         written: Vec<u8>,
         writes: usize,
-        waits: Option<(Vec<u8>, Done)>,
+        waits: Option<(Chunks, usize, Done)>,
     }
-
-    type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
     impl Debug for FakeState {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -548,7 +509,7 @@ mod tests {
         fn write_later(&self, bytes: Chunks, from: usize, done: Done) {
             let waits = &mut self.0.lock().unwrap().waits;
             assert!(waits.is_none(), "two write at once");
-            *waits = Some((bytes.slices(from).collect::<Vec<_>>().concat(), done));
+            *waits = Some((bytes, from, done));
         }
     }
 
@@ -559,9 +520,9 @@ mod tests {
 
         /// The one who waits goes on.
         fn resume(&self) {
-            let (rest, done) = self.0.lock().unwrap().waits.take().expect("somebody waits");
-            self.0.lock().unwrap().written.extend(rest);
-            done(Ok(()));
+            let (bytes, from, done) = self.0.lock().unwrap().waits.take().expect("somebody waits");
+            self.0.lock().unwrap().written.extend(bytes.slices(from).flatten());
+            done(bytes, Ok(()));
         }
 
         /// What was written, frame by frame.

@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::module::Start;
+use crate::runtime::chunks::Chunks;
 use crate::runtime::executor::{Executor, How, Step};
-use crate::runtime::outgoing::{Chunks, Sink};
+use crate::runtime::outgoing::{Done, Sink};
 use crate::runtime::session::{End, Session};
 use crate::runtime::{Limits, Outgoing};
 
@@ -67,9 +68,9 @@ impl Sink for Channel {
         Ok(length)
     }
 
-    fn write_later(&self, _: Chunks, _: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+    fn write_later(&self, bytes: Chunks, _: usize, done: Done) {
         // A channel is never full.
-        done(Ok(()));
+        done(bytes, Ok(()));
     }
 }
 

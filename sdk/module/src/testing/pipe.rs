@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::runtime::Outgoing;
+use crate::runtime::chunks::Chunks;
 use crate::runtime::executor::{Executor, How, Step};
-use crate::runtime::outgoing::{Chunks, Sink, read_as};
+use crate::runtime::outgoing::{Done, Sink, read_as};
 use crate::runtime::session::{DEFAULT_GRACE, Session};
 use crate::{Launcher, Result};
 
@@ -87,9 +88,9 @@ impl Sink for Output {
         Ok(length)
     }
 
-    fn write_later(&self, _: Chunks, _: usize, done: Box<dyn FnOnce(io::Result<()>) + Send>) {
+    fn write_later(&self, bytes: Chunks, _: usize, done: Done) {
         // A buffer is never full.
-        done(Ok(()));
+        done(bytes, Ok(()));
     }
 }
 
