@@ -1,11 +1,13 @@
 //! What comes from a module: replies, requests, lines of its log, and what is none of those.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ixt_protocol::{Decoder, ErrorBody, Frame, Framing, ModuleFrame, RawFrame, SdkInfo, Unreadable, code};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
@@ -15,12 +17,18 @@ use crate::answer::ErrorReply;
 use crate::bus::Answer;
 use crate::lock::lock;
 
+/// When a module has sent nothing for so long, what its large frames were in is given back.
+const SPARE_FOR: Duration = Duration::from_millis(200);
+
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
     loop {
         // One that does not read its responses is not asked for more requests.
         connection.outgoing.room(REQUESTS_LIMIT).await;
         connection.holds_little().await;
+        if decoder.holds_spare() && timeout(SPARE_FOR, reader.readable()).await.is_err() {
+            decoder.release_spare();
+        }
         // Not with `try_read`, which reads once more to learn that there is no more.
         if let Ok(0) | Err(_) = reader.read_buf(decoder.input()).await {
             break;
