@@ -226,7 +226,7 @@ impl Life {
             } else {
                 match connection.ask(Request::HealthCheck, health_timeout).await {
                     Ok(data) => {
-                        let healthy = data.read().map(|Data { healthy }| healthy);
+                        let healthy = data.clone().read().map(|Data { healthy }| healthy);
                         let complaint = match healthy {
                             Ok(_) => format!("it says that it is not healthy: {data}"),
                             Err(_) => format!("its health check has no `healthy`: {data}"),

@@ -1,6 +1,7 @@
 //! Bytes that stand outside of a frame's JSON, in place of one of its base64 texts.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -199,19 +200,26 @@ impl<'a> Object<'a> {
         Some((key, bytes))
     }
 
-    /// Reads the object as `T`, in which the bytes outside need not be base64 first.
+    /// Reads the object as `T`, in which the bytes outside need not be base64 first, and are not copied.
     ///
     /// # Errors
     ///
     /// If it is not of this type.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, InvalidJson> {
-        if let Some(Outside { key, bytes }) = &self.outside
-            && let Ok(value) = T::deserialize(WithBytes { json: &self.json, key, bytes })
-        {
-            return Ok(value);
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, InvalidJson> {
+        let Self { json, outside: Some(Outside { key, bytes }) } = self else { return read_json(self.json.as_bytes()) };
+        let bytes = RefCell::new(Some(bytes.into_owned()));
+        let error = match T::deserialize(WithBytes { json: &json, key: &key, bytes: &bytes }) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // Read once more for types that take text alone, and for where in it the mistake is. That may be behind the bytes,
+        // which are gone then; what is read without them is not the object.
+        let (bytes, taken) = bytes.into_inner().map_or_else(|| (Vec::new(), true), |bytes| (bytes, false));
+        let whole = Object { json, outside: Some(Outside { key, bytes: bytes.into() }) };
+        match read_json(whole.to_json().as_bytes()) {
+            Ok(_) if taken => Err(InvalidJson { path: String::new(), message: error.to_string() }),
+            read => read,
         }
-        // What is wrong, and types that take text alone.
-        read_json(self.to_json().as_bytes())
     }
 
     /// Appends the object as the value of a field. Gives the path of what is to be attached.
@@ -239,8 +247,11 @@ impl<'a> Object<'a> {
 struct WithBytes<'a> {
     json: &'a str,
     key: &'a str,
-    bytes: &'a [u8],
+    bytes: &'a Bytes,
 }
+
+/// Taken by whoever asks for them.
+type Bytes = RefCell<Option<Vec<u8>>>;
 
 impl<'de> Deserializer<'de> for WithBytes<'de> {
     type Error = serde_json::Error;
@@ -260,7 +271,7 @@ impl<'de> Deserializer<'de> for WithBytes<'de> {
 struct FirstBytes<'a, V> {
     visitor: V,
     key: &'a str,
-    bytes: &'a [u8],
+    bytes: &'a Bytes,
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for FirstBytes<'de, V> {
@@ -276,8 +287,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for FirstBytes<'de, V> {
 }
 
 struct Entries<'a, A> {
-    first: Option<(&'a str, &'a [u8])>,
-    value: Option<&'a [u8]>,
+    first: Option<(&'a str, &'a Bytes)>,
+    value: Option<&'a Bytes>,
     rest: A,
 }
 
@@ -311,7 +322,7 @@ impl fmt::Display for Object<'_> {
 
 /// Bytes for those who ask for them by [`BASE64`], and base64 for all others, as if they stood in the JSON.
 struct AttachedBytes<'a, E> {
-    bytes: &'a [u8],
+    bytes: &'a Bytes,
     error: PhantomData<E>,
 }
 
@@ -319,7 +330,7 @@ impl<'de, E: serde::de::Error> Deserializer<'de> for AttachedBytes<'de, E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_string(encode_base64(self.bytes))
+        visitor.visit_string(encode_base64(self.bytes.borrow().as_deref().unwrap_or_default()))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
@@ -327,7 +338,11 @@ impl<'de, E: serde::de::Error> Deserializer<'de> for AttachedBytes<'de, E> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
-        if name == BASE64 { visitor.visit_bytes(self.bytes) } else { visitor.visit_newtype_struct(self) }
+        if name == BASE64 {
+            visitor.visit_byte_buf(self.bytes.take().unwrap_or_default())
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
     }
 
     forward_to_deserialize_any! {
@@ -371,8 +386,8 @@ mod tests {
         for object in
             [Object::trusted(json).attach("pixels", &b"\xFF\0"[..]), Object::trusted(r#"{"name":"n","pixels":"/wA="}"#)]
         {
-            assert_eq!(object.read::<Image>(), Ok(image()));
-            let value: serde_json::Value = object.read().unwrap();
+            assert_eq!(object.clone().read::<Image>(), Ok(image()));
+            let value: serde_json::Value = object.clone().read().unwrap();
             assert_eq!(value["pixels"], "/wA=");
             assert_eq!(object.into_raw().get().len(), r#"{"name":"n","pixels":"/wA="}"#.len());
         }
@@ -383,6 +398,30 @@ mod tests {
         assert_eq!(other.read::<Image>().unwrap_err().to_string(), "`pixels`: missing");
         let twice = Object::trusted(json).attach("name", &b"x"[..]);
         assert_eq!(twice.read::<Image>().unwrap_err().to_string(), "duplicate field `name`");
+    }
+
+    #[test]
+    fn bytes_outside_are_not_copied_and_what_is_wrong_behind_them_is_told() {
+        let pixels = vec![7; 1000];
+        let place = pixels.as_ptr();
+        let image: Image = Object::trusted(r#"{"name":"n"}"#).attach("pixels", pixels).read().unwrap();
+        assert_eq!((image.pixels.as_ptr(), image.pixels.len()), (place, 1000));
+
+        let nameless = Object::trusted("{}").attach("pixels", vec![7; 1000]);
+        assert_eq!(nameless.read::<Image>().unwrap_err().to_string(), "`name`: missing");
+
+        // Not even if nothing is wrong without them.
+        #[derive(Debug, Deserialize)]
+        #[serde(try_from = "Image")]
+        struct Empty;
+        impl TryFrom<Image> for Empty {
+            type Error = String;
+            fn try_from(image: Image) -> Result<Self, String> {
+                if image.pixels.is_empty() { Ok(Self) } else { Err("there are pixels".to_owned()) }
+            }
+        }
+        let image = Object::trusted(r#"{"name":"n"}"#).attach("pixels", vec![7; 1000]);
+        assert_eq!(image.read::<Empty>().unwrap_err().to_string(), "there are pixels");
     }
 
     #[test]

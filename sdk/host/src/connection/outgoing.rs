@@ -129,6 +129,7 @@ impl Outgoing {
         if state.waiting() > limit {
             return Err(Refused::Full);
         }
+        state.make_room();
         let start = state.buffer.len();
         let framing = state.framing;
         let bytes = frame.write(framing, &mut state.buffer);
@@ -170,11 +171,6 @@ impl Outgoing {
         }
         // A part is all that the socket takes: no need to write once more to learn it.
         if state.waiting() > 0 && !state.closed {
-            // What was written is let go, but not with every few bytes.
-            if state.written > KEPT_BYTES && state.written > state.buffer.len() / 2 {
-                let written = std::mem::take(&mut state.written);
-                state.buffer.drain(..written);
-            }
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let was_kept = state.kept_until.is_some();
@@ -244,6 +240,13 @@ impl Outgoing {
 impl State {
     fn waiting(&self) -> usize {
         self.buffer.len() - self.written
+    }
+
+    /// Lets go what was written, before the buffer grows for what is to be.
+    fn make_room(&mut self) {
+        if self.written > self.buffer.len() / 2 && self.buffer.capacity() - self.buffer.len() < KEPT_BYTES {
+            self.buffer.drain(..std::mem::take(&mut self.written));
+        }
     }
 
     fn clear(&mut self) {
