@@ -418,6 +418,9 @@ impl Seen {
     }
 }
 
+/// So many are compared one by one.
+const FEW_FIELDS: usize = 16;
+
 /// Finds a key among those that are known.
 struct Key {
     fields: &'static [Field],
@@ -440,8 +443,13 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
-        let found = self.fields.binary_search_by(|field| field.key.cmp(key));
-        if found.is_err() && self.collecting {
+        // Of a few, most have another length.
+        let found = if self.fields.len() <= FEW_FIELDS {
+            self.fields.iter().position(|field| field.key == key)
+        } else {
+            self.fields.binary_search_by(|field| field.key.cmp(key)).ok()
+        };
+        if found.is_none() && self.collecting {
             collect::note(key, unknown_key(key, self.fields.iter().map(|field| field.key)));
         }
         Ok(found.unwrap_or(self.fields.len()))
