@@ -4,8 +4,12 @@
 use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use tokio::net::unix::pipe;
+
+/// The time between two tries to write, where nothing tells that it can be done.
+const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The end from which is read. What tokio calls a pipe is whatever is registered for one direction alone.
 pub(super) type Reader = pipe::Receiver;
@@ -33,19 +37,45 @@ impl Writer {
 
     /// Tries again to write, each time that the socket takes more.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
-        let writes = async {
-            let socket = pipe::Sender::from_owned_fd_unchecked(self.0.try_clone()?.into())?;
-            loop {
-                socket.writable().await?;
-                match socket.try_io(&write) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    done => return done,
-                }
+        let socket = self.0.try_clone().and_then(|stream| pipe::Sender::from_owned_fd_unchecked(stream.into()));
+        // Without a descriptor left there is nothing by which to wait for it.
+        let Ok(socket) = socket else { return finish_by_the_clock(write).await };
+        loop {
+            if socket.writable().await.is_err() {
+                // The runtime ends. Whoever reads from the module sees that it is over.
+                let _ = self.0.shutdown(Shutdown::Both);
+                return;
             }
-        };
-        if writes.await.is_err() {
-            // There is nothing by which to wait for it. Whoever reads from the module sees that it is over.
-            let _ = self.0.shutdown(Shutdown::Both);
+            match socket.try_io(&write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
         }
+    }
+}
+
+/// Tries again to write every now and then.
+async fn finish_by_the_clock(write: impl Fn() -> io::Result<()>) {
+    while write().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_not_be_waited_for_is_tried_again() {
+        let left = Cell::new(3);
+        finish_by_the_clock(|| {
+            left.set(left.get() - 1);
+            if left.get() > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        })
+        .await;
+        assert_eq!(left.get(), 0);
+        finish_by_the_clock(|| Err(io::ErrorKind::BrokenPipe.into())).await;
     }
 }

@@ -26,7 +26,7 @@ use crate::runtime::turn::{Look, Next};
 use crate::runtime::turns::Turns;
 
 /// So many frames are taken before their handlers are polled: few, so that what one has used is at hand for the next.
-const BATCH: usize = 4;
+pub(crate) const BATCH: usize = 4;
 /// So many are taken when the handlers take their time: what bypasses them overtakes so many.
 const LARGE_BATCH: usize = 64;
 

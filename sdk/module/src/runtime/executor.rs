@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_task::{Runnable, Task};
 use tokio::time::Instant;
 
-use crate::runtime::in_flight::Begin;
+use crate::runtime::handling::Begin;
 
 /// Runs tasks, and looks at the clock.
 pub(crate) trait Executor: Debug + Send + Sync {

@@ -1,16 +1,12 @@
 //! The requests that are not answered yet: those that run, and those that wait for others to end. Whoever takes a request
 //! out of here answers it, and nobody else does: that is what makes it exactly one reply, whether the handler ends, its
 //! time is over, the host cancels, or the module shuts down first.
-//!
-//! A handler is polled once where its message was read, without a task of its own: most have ended then. Only one that waits
-//! becomes a task.
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{self, Poll, Waker};
+use std::time::Duration;
 
 use async_task::Task;
 use ixt_protocol::code;
@@ -23,12 +19,14 @@ use crate::context::Context;
 use crate::middleware::{Kind, Reply, Request};
 use crate::module::Serve;
 use crate::runtime::executor::{Executor, How, Step, spawn};
-use crate::runtime::outgoing::{Outgoing, reader_number};
-use crate::runtime::panic::Caught;
+use crate::runtime::handling::{Answer, Begin};
+use crate::runtime::outgoing::Outgoing;
 use crate::runtime::queue::Queue;
 use crate::runtime::stats::Stats;
-use crate::services::log::Scope;
-use crate::{Error, Result, log_error};
+use crate::{Error, Result};
+
+/// Deadlines are looked at no more often than this.
+pub(crate) const EXPIRE_EVERY: Duration = Duration::from_millis(1);
 
 /// How much a module does at once.
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +164,11 @@ impl InFlight {
         let _ = self.service.set(service);
     }
 
+    /// Who runs the handlers.
+    pub(super) fn executor(&self) -> &Arc<dyn Executor> {
+        &self.executor
+    }
+
     /// The module, once it can be called.
     pub(crate) fn service(&self) -> Option<&Arc<dyn Serve>> {
         self.service.get()
@@ -221,12 +224,10 @@ impl InFlight {
         self.owed.fetch_add(1, Ordering::Relaxed);
         let arrived = Unanswered { answer: answer_by, ..requests.arrived(id, None) };
         let key = requests.insert(arrived);
-        let mut answer = Answer(Some((Arc::clone(self), key)));
+        let mut answer = Answer::new(self, key);
         let (runnable, task) = spawn(&self.executor, async move {
-            if let Some((in_flight, key)) = &answer.0 {
-                // Should it be stuck, no handler is to blame.
-                in_flight.polled.store(key.number, Ordering::Relaxed);
-            }
+            // Should it be stuck, no handler is to blame.
+            answer.is_polled();
             answer.give(work.await);
         });
         if let Some(request) = requests.get(key) {
@@ -234,6 +235,35 @@ impl InFlight {
         }
         drop(requests);
         self.executor.schedule(Step::Task(runnable), How::Urgent);
+    }
+
+    /// The thread that reads is about to poll what handles this request.
+    pub(super) fn is_polled(&self, key: Key) {
+        self.polled.store(key.number, Ordering::Relaxed);
+    }
+
+    /// What handles the request waits, and goes on as a task. Gives that back if the request was answered meanwhile.
+    pub(super) fn runs_as(&self, key: Key, task: Task<()>) -> std::result::Result<(), Task<()>> {
+        match self.lock().get(key) {
+            None => Err(task),
+            Some(request) => {
+                request.stage = Stage::Running(task);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers a request with what its handler gives, unless somebody else has answered it.
+    pub(super) fn give(&self, key: Key, reply: Result<Reply>) {
+        let mut requests = self.lock();
+        let Some(mut request) = requests.take(key) else { return };
+        requests.record(&request, &reply);
+        drop(requests);
+        if let Stage::Running(task) = std::mem::replace(&mut request.stage, Stage::Begun) {
+            // It ends by itself.
+            task.detach();
+        }
+        self.send(request, reply);
     }
 
     /// Ends the request with this id, if it is not answered yet, and answers it.
@@ -270,9 +300,10 @@ impl InFlight {
     /// Answers the requests whose time is over. Tells when the next one's is.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut requests = self.lock();
-        // They are few, and looked at once in the time of the shortest: cheaper than to keep them sorted.
+        // All are looked at, but not often: cheaper than to keep them sorted.
         let expired = requests.take_where(|request| request.deadline().is_some_and(|deadline| deadline <= now));
         let next = requests.unanswered.iter().filter_map(|(_, request)| request.deadline()).min();
+        let next = next.map(|next| next.max(now + EXPIRE_EVERY));
         requests.deadline = next;
         drop(requests);
         for request in expired {
@@ -356,7 +387,7 @@ impl InFlight {
         self.running.fetch_add(1, Ordering::SeqCst);
         request.slot = Some(Slot(Held::Alone(Running(Arc::clone(self)))));
         let slow = requests.stats.is_slow(request.kind(), request.context().topic());
-        let begin = Begin { request, answer: Answer(Some((Arc::clone(self), key))) };
+        let begin = Begin { request, answer: Answer::new(self, key) };
         (begin, if slow { How::Slow } else { How::Any })
     }
 
@@ -467,110 +498,6 @@ impl Unanswered {
     }
 }
 
-/// A request whose handler is to be called.
-#[derive(Debug)]
-pub(crate) struct Begin {
-    request: Request,
-    answer: Answer,
-}
-
-impl Begin {
-    /// Calls the handler, and answers if it ends without waiting.
-    pub(crate) fn run(self) {
-        let Self { request, answer } = self;
-        let Some((in_flight, _)) = &answer.0 else { return };
-        let Some(service) = in_flight.service() else { return };
-        // Its time may be over, or its caller may have given up.
-        if request.context().is_cancelled() {
-            return;
-        }
-        let mut handling = Handling {
-            kind: request.kind(),
-            scope: Scope::of(request.context()),
-            #[cfg(feature = "tracing")]
-            span: crate::tracing::request_span(request.context()),
-            work: Caught::new(|| service.handle(request)),
-            answer,
-        };
-        // If it waits, it is polled again at once, as a task that can be woken.
-        let mut cx = task::Context::from_waker(Waker::noop());
-        if handling.step(&mut cx).is_pending() {
-            handling.go_on();
-        }
-    }
-}
-
-/// A handler that runs.
-struct Handling {
-    kind: Kind,
-    scope: Scope,
-    #[cfg(feature = "tracing")]
-    span: tracing::Span,
-    work: Caught<Reply>,
-    answer: Answer,
-}
-
-impl Handling {
-    /// Goes on, and answers at the end.
-    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        if let Some((in_flight, key)) = &self.answer.0
-            && reader_number() != 0
-        {
-            in_flight.polled.store(key.number, Ordering::Relaxed);
-        }
-        let (work, what) = (&mut self.work, HandlerOf(self.kind, &self.scope));
-        let mut poll = || self.scope.run(|| work.poll(cx, &what));
-        #[cfg(feature = "tracing")]
-        let mut poll = || self.span.in_scope(&mut poll);
-        let reply = std::task::ready!(poll());
-        if let Err(error) = &reply {
-            // Of an event nobody waits for the answer.
-            if self.kind == Kind::Event {
-                log_error(format!("{what} failed: {error}"));
-            }
-            error.log_causes(&what);
-        }
-        self.answer.give(reply);
-        Poll::Ready(())
-    }
-
-    /// It waits for something: it goes on as a task.
-    fn go_on(self) {
-        let Some((in_flight, key)) = self.answer.0.clone() else { return };
-        let (runnable, task) = spawn(&in_flight.executor, self);
-        let mut requests = in_flight.lock();
-        // Otherwise it was answered meanwhile.
-        let task = match requests.get(key) {
-            Some(request) => {
-                request.stage = Stage::Running(task);
-                None
-            }
-            None => Some(task),
-        };
-        drop(requests);
-        if task.is_none() {
-            runnable.schedule();
-        }
-    }
-}
-
-impl Future for Handling {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        self.step(cx)
-    }
-}
-
-struct HandlerOf<'a>(Kind, &'a Scope);
-
-impl fmt::Display for HandlerOf<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let event = if self.0 == Kind::Event { "the event " } else { "" };
-        write!(f, "the handler of {event}`{}`", self.1.topic())
-    }
-}
-
 fn deadline_exceeded(request: &Unanswered) -> Error {
     let context = request.message.as_ref().map(|(_, context)| context);
     let ttl = context.and_then(Context::ttl).unwrap_or_default();
@@ -579,37 +506,4 @@ fn deadline_exceeded(request: &Unanswered) -> Error {
         Stage::Begun | Stage::Running(_) => "was handled",
     };
     Error::new(code::DEADLINE_EXCEEDED, format!("the {} ms of the request were over while it {stage}", ttl.as_millis()))
-}
-
-/// The duty to answer one request. Dropped without an answer, because it panicked outside of what is `Caught`, or nothing
-/// could run it, it answers all the same.
-struct Answer(Option<(Arc<InFlight>, Key)>);
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer")
-    }
-}
-
-impl Answer {
-    fn give(&mut self, reply: Result<Reply>) {
-        let Some((in_flight, key)) = self.0.take() else { return };
-        let mut requests = in_flight.lock();
-        let Some(mut request) = requests.take(key) else { return };
-        requests.record(&request, &reply);
-        drop(requests);
-        if let Stage::Running(task) = std::mem::replace(&mut request.stage, Stage::Begun) {
-            // It ends by itself.
-            task.detach();
-        }
-        in_flight.send(request, reply);
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if self.0.is_some() {
-            self.give(Err(Error::internal("the request was dropped; the module's log may say why")));
-        }
-    }
 }

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::context::Origin;
-use crate::runtime::Outgoing;
 use crate::runtime::executor::Executor;
+use crate::runtime::{EXPIRE_EVERY, Outgoing};
 use crate::services::bus::Bus;
 use crate::services::kv::Kv;
 use crate::services::watch::{Changes, Watch};
@@ -193,27 +193,38 @@ impl Calls {
 
     /// Sends a request; gives its id. The response to one for which nobody waits is ignored.
     fn send(&self, body: ModuleFrame<'_>, sender: Option<Sender>, limit: Option<Limit>) -> Result<u64> {
-        let deadline = limit.map(|limit| limit.deadline);
-        let (id, sooner) = {
+        let id = {
             let mut waiting = self.lock();
             if waiting.closed {
                 return Err(gone());
             }
             waiting.last_id += 1;
             let id = waiting.last_id;
-            waiting.responses.extend(sender.map(|sender| (id, Waiter { deadline, sender })));
-            let sooner = deadline.filter(|deadline| waiting.deadline.is_none_or(|known| *deadline < known));
-            waiting.deadline = sooner.or(waiting.deadline);
-            (id, sooner)
+            waiting.responses.extend(sender.map(|sender| (id, Waiter { deadline: None, sender })));
+            id
         };
-        if let Some(deadline) = sooner {
-            self.executor.wake_at(deadline);
-        }
         self.outgoing.send(Frame { id: Some(id), body }).inspect_err(|_| {
             let waiter = self.lock().responses.remove(&id);
             drop(waiter);
         })?;
+        // Only now, so that a `cancel` can't overtake what it is to cancel.
+        if let Some(Limit { deadline, .. }) = limit {
+            self.end_at(deadline, id);
+        }
         Ok(id)
+    }
+
+    /// The call has to be over at this time.
+    fn end_at(&self, deadline: Instant, id: u64) {
+        let mut waiting = self.lock();
+        // Otherwise the response is there already.
+        let Some(waiter) = waiting.responses.get_mut(&id) else { return };
+        waiter.deadline = Some(deadline);
+        if waiting.deadline.is_none_or(|known| deadline < known) {
+            waiting.deadline = Some(deadline);
+            drop(waiting);
+            self.executor.wake_at(deadline);
+        }
     }
 
     /// Ends a watch: the host is told, and what still comes is ignored.
@@ -286,6 +297,7 @@ impl Calls {
         }
         let calls: Vec<_> = waiting.responses.extract_if(|_, waiter| expired(waiter)).collect();
         let next = waiting.responses.values().filter_map(|waiter| waiter.deadline).min();
+        let next = next.map(|next| next.max(now + EXPIRE_EVERY));
         waiting.deadline = next;
         drop(waiting);
         for (id, waiter) in calls {

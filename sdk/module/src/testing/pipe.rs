@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::runtime::Outgoing;
 use crate::runtime::chunks::Chunks;
+use crate::runtime::connection::BATCH;
 use crate::runtime::executor::{Executor, How, Step};
 use crate::runtime::outgoing::{Done, Sink, read_as};
 use crate::runtime::session::{DEFAULT_GRACE, Session};
@@ -35,8 +36,6 @@ pub struct Pipe {
     runtime: tokio::runtime::Runtime,
 }
 
-/// So many frames are taken before their handlers are polled, as in a process.
-const BATCH: usize = 4;
 /// The number under which the caller's thread is the one that reads, so that it writes when it has handled all.
 const READER: u64 = 1;
 
