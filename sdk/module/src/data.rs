@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::middleware::Reply;
+use crate::wire::Encode;
 use crate::{Error, Result};
 
 /// The payload of a message to a service without a declared request: bytes, whatever they mean.
@@ -145,8 +146,14 @@ impl Response {
             _ => Err(Error::internal("a response must be a JSON object")),
         }
     }
+}
 
-    pub(crate) fn into_reply(self) -> Result<Reply> {
+impl Encode for Response {
+    fn encode<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn into_reply(self) -> Result<Reply> {
         let Self { data, bytes, invalid } = self;
         if let Some(reason) = invalid {
             return Err(Error::internal(reason));
@@ -180,7 +187,8 @@ pub(crate) fn json_or_reason(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("not JSON: {error}")))
 }
 
-/// A value of the manifest's type `bytes`: base64 text in JSON, bytes in Rust.
+/// A value of the manifest's type `bytes`: base64 text in JSON, bytes in Rust. Of a response, the first of its fields that is
+/// of this type, and large, is sent as it is between modules of this SDK, as with [`Response::with_bytes`].
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Bytes(Vec<u8>);
 

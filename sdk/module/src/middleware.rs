@@ -57,18 +57,20 @@
 //! In `main`, `module::<Orders>().layer(GateLayer).run()` in place of `run::<Orders>()`.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 
 use ixt_protocol::Object;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 
 use crate::module::Handling;
 use crate::runtime::Slot;
+use crate::wire::{Apart, Encode};
 use crate::{Context, Error, Payload, Result};
 
 /// Whether a message asks for an answer, or only tells something.
@@ -131,6 +133,24 @@ pub struct Reply(Object<'static>);
 impl Reply {
     pub(crate) fn new(data: Object<'static>) -> Self {
         Self(data)
+    }
+
+    /// What a handler gives: of its bytes, those of one field are sent as they are, where that can be done.
+    pub(crate) fn of(data: &impl Encode) -> Result<Self> {
+        struct Whole<'a, T>(&'a T, RefCell<Apart>);
+
+        impl<T: Encode> Serialize for Whole<'_, T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                self.0.encode_apart(serializer, &mut self.1.borrow_mut())
+            }
+        }
+
+        let whole = Whole(data, RefCell::default());
+        let object = Object::trusted(serde_json::to_string(&whole)?);
+        Ok(Self(match whole.1.into_inner() {
+            None => object,
+            Some((key, bytes)) => object.attach(key, bytes),
+        }))
     }
 
     /// What serializes to an object.

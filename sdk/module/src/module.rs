@@ -1,6 +1,5 @@
 //! Between the session, which knows frames, and generated code, which knows types.
 
-use std::any::Any;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -15,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{FromConfig, read_config};
 use crate::middleware::{Kind, Next, Reply, Request};
 use crate::runtime::Slot;
+use crate::wire::Encode;
 use crate::{Context, Error, Health, Payload, Response, Result, Runtime, UnknownTopic, blocking};
 
 /// A module as the session sees it. Generated code implements it on top of the author's `Handler`.
@@ -137,13 +137,13 @@ impl<H: Send + Sync + 'static> Call<H> {
     pub fn service<Req, Res, F>(self, method: F) -> Handling
     where
         Req: FromPayload + 'static,
-        Res: Serialize + 'static,
+        Res: Encode + 'static,
         F: for<'a> Method<'a, H, Req, Res> + Send + 'static,
     {
         Box::pin(async move {
             let Self { handler, payload, context, slot: _slot } = self;
             let request = Req::read(payload)?;
-            reply(method(&handler, request, context).await)
+            method(&handler, request, context).await?.into_reply()
         })
     }
 
@@ -151,7 +151,7 @@ impl<H: Send + Sync + 'static> Call<H> {
     pub fn blocking<Req, Res>(self, method: fn(&H, Req, Context) -> Result<Res>) -> Handling
     where
         Req: FromPayload + 'static,
-        Res: Serialize + 'static,
+        Res: Encode + 'static,
     {
         Box::pin(async move {
             let Self { handler, payload, context, slot } = self;
@@ -159,7 +159,7 @@ impl<H: Send + Sync + 'static> Call<H> {
             // The thread runs on even when nobody waits for it any more, and so long it counts.
             blocking(move || {
                 let _slot = slot;
-                reply(method(&handler, request, context))
+                method(&handler, request, context)?.into_reply()
             })
             .await
         })
@@ -175,19 +175,9 @@ impl<H: Send + Sync + 'static> Call<H> {
             let Self { handler, payload, context, slot: _slot } = self;
             let event = Event::read(payload)?;
             let taken = method(&handler, event, context).await;
-            reply(taken.map(|()| Response::new()))
+            taken.and_then(|()| Response::new().into_reply())
         })
     }
-}
-
-/// The reply's data for what the handler returned.
-pub(crate) fn reply<Res: Serialize + 'static>(response: Result<Res>) -> Result<Reply> {
-    let mut response = Some(response?);
-    // Its bytes are not copied.
-    if let Some(response) = (&mut response as &mut dyn Any).downcast_mut::<Option<Response>>() {
-        return response.take().unwrap_or_default().into_reply();
-    }
-    Reply::json(&response)
 }
 
 /// A module that has not started, whatever its types.

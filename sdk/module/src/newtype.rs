@@ -84,6 +84,10 @@ macro_rules! __newtype {
             ) -> ::std::result::Result<__S::Ok, __S::Error> {
                 $crate::__private::Encode::encode(&self.0, serializer)
             }
+
+            fn as_bytes(&self) -> ::std::option::Option<&[u8]> {
+                $crate::__private::Encode::as_bytes(&self.0)
+            }
         }
 
         $crate::__private::serde_traits!($type);

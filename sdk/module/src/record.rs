@@ -5,6 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use ixt_protocol::ATTACH_FROM_BYTES;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserializer, Serializer};
@@ -12,7 +13,7 @@ use serde::{Deserializer, Serializer};
 use crate::collect;
 use crate::rules::Rules;
 use crate::suggest::closest;
-use crate::wire::{Decode, Decoder, Encode, Encoder};
+use crate::wire::{Apart, Decode, Decoder, Encode, Encoder};
 
 /// What the SDK knows about a field.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +109,13 @@ impl<R: EncodeRecord> Encode for R {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut writer = RecordWriter::new(serializer.serialize_map(None)?);
         self.encode_fields(&mut writer);
+        writer.finish()
+    }
+
+    fn encode_apart<S: Serializer>(&self, serializer: S, apart: &mut Apart) -> Result<S::Ok, S::Error> {
+        let mut writer = RecordWriter { leaves_out: true, ..RecordWriter::new(serializer.serialize_map(None)?) };
+        self.encode_fields(&mut writer);
+        *apart = writer.apart.take();
         writer.finish()
     }
 }
@@ -468,16 +476,25 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,
+    /// Whether large bytes may be left out, and those that were.
+    leaves_out: bool,
+    apart: Apart,
 }
 
 impl<S: SerializeMap> RecordWriter<S> {
     pub(crate) fn new(map: S) -> Self {
-        Self { map, error: None }
+        Self { map, error: None, leaves_out: false, apart: None }
     }
 
     /// Writes a field.
     pub fn required<T: Encode>(&mut self, key: &'static str, value: &T) {
-        if self.error.is_none() {
+        if let Some(bytes) = value.as_bytes()
+            && self.leaves_out
+            && self.apart.is_none()
+            && bytes.len() >= ATTACH_FROM_BYTES
+        {
+            self.apart = Some((key, bytes.to_vec()));
+        } else if self.error.is_none() {
             self.error = self.map.serialize_entry(key, &Encoder(value)).err();
         }
     }
@@ -525,5 +542,55 @@ impl<S: SerializeMap> RecordWriter<S> {
             Some(error) => Err(error),
             None => self.map.end(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Bytes;
+    use crate::middleware::Reply;
+
+    struct Image {
+        small: Bytes,
+        pixels: Bytes,
+        preview: Option<Bytes>,
+        of: Option<Box<Image>>,
+    }
+
+    impl EncodeRecord for Image {
+        fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>) {
+            writer.required("small", &self.small);
+            writer.required("pixels", &self.pixels);
+            writer.optional("preview", &self.preview);
+            writer.optional_box("of", &self.of);
+        }
+    }
+
+    fn image(pixels: usize, of: Option<Image>) -> Image {
+        let bytes = |bytes| Bytes::from(vec![7; bytes]);
+        Image { small: bytes(3), pixels: bytes(pixels), preview: Some(bytes(300)), of: of.map(Box::new) }
+    }
+
+    #[test]
+    fn large_bytes_of_a_response_are_sent_beside_it() {
+        // The first of them, and not what is within another object.
+        let whole = image(10_000, Some(image(1000, None)));
+        let plain = serde_json::to_value(Encoder(&whole)).unwrap();
+        let reply = Reply::of(&whole).unwrap().data();
+        assert_eq!(reply.attached("pixels"), Some(&[7; 10_000][..]));
+        let mut rest: Value = serde_json::from_str(reply.json()).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&reply.to_json()).unwrap(), plain);
+        rest["pixels"] = plain["pixels"].clone();
+        assert_eq!(rest, plain);
+
+        let reply = Reply::of(&image(5, None)).unwrap().data();
+        assert_eq!(reply.attached("preview").map(<[u8]>::len), Some(300));
+        assert_eq!(
+            serde_json::from_str::<Value>(reply.json()).unwrap(),
+            json!({ "small": "BwcH", "pixels": "BwcHBwc=" })
+        );
     }
 }

@@ -12,9 +12,10 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Bytes;
 use crate::collect;
+use crate::middleware::Reply;
 use crate::rules::{self, Rule, Rules, check};
+use crate::{Bytes, Value};
 
 /// A value that can be read.
 pub trait Decode: Sized {
@@ -43,7 +44,36 @@ pub trait Encode {
     ///
     /// If JSON has no such value.
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Writes an object, of which large bytes may be left out, to be sent beside it.
+    ///
+    /// # Errors
+    ///
+    /// If JSON has no such value.
+    fn encode_apart<S: Serializer>(&self, serializer: S, _apart: &mut Apart) -> Result<S::Ok, S::Error> {
+        self.encode(serializer)
+    }
+
+    /// The reply, where this is the response of a service.
+    ///
+    /// # Errors
+    ///
+    /// If JSON has no such value.
+    fn into_reply(self) -> crate::Result<Reply>
+    where
+        Self: Sized,
+    {
+        Reply::of(&self)
+    }
+
+    /// The bytes, if it is nothing else.
+    fn as_bytes(&self) -> Option<&[u8]> {
+        None
+    }
 }
+
+/// The bytes that were left out, and their key.
+pub(crate) type Apart = Option<(&'static str, Vec<u8>)>;
 
 /// Reads a `T`.
 pub(crate) struct Decoder<T>(pub(crate) Rules, pub(crate) PhantomData<T>);
@@ -117,7 +147,17 @@ macro_rules! encode_plain {
     )*};
 }
 
-encode_plain!(String i64 bool Bytes);
+encode_plain!(String i64 bool Value);
+
+impl Encode for Bytes {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn as_bytes(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
 
 impl Encode for f64 {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -379,6 +379,18 @@ mod tests {
         pixels: Vec<u8>,
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "Image")]
+    struct Empty;
+
+    impl TryFrom<Image> for Empty {
+        type Error = String;
+
+        fn try_from(image: Image) -> Result<Self, String> {
+            if image.pixels.is_empty() { Ok(Self) } else { Err("there are pixels".to_owned()) }
+        }
+    }
+
     #[test]
     fn bytes_outside_are_read_as_base64_is() {
         let image = || Image { name: "n".to_owned(), pixels: b"\xFF\0".to_vec() };
@@ -409,17 +421,7 @@ mod tests {
 
         let nameless = Object::trusted("{}").attach("pixels", vec![7; 1000]);
         assert_eq!(nameless.read::<Image>().unwrap_err().to_string(), "`name`: missing");
-
-        // Not even if nothing is wrong without them.
-        #[derive(Debug, Deserialize)]
-        #[serde(try_from = "Image")]
-        struct Empty;
-        impl TryFrom<Image> for Empty {
-            type Error = String;
-            fn try_from(image: Image) -> Result<Self, String> {
-                if image.pixels.is_empty() { Ok(Self) } else { Err("there are pixels".to_owned()) }
-            }
-        }
+        // Even if nothing is wrong without them.
         let image = Object::trusted(r#"{"name":"n"}"#).attach("pixels", vec![7; 1000]);
         assert_eq!(image.read::<Empty>().unwrap_err().to_string(), "there are pixels");
     }

@@ -7,7 +7,7 @@ use ixt_protocol::{
     DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, Init, ModuleFrame, PROTOCOL_VERSION,
     Priority, ProtocolOffer, RawFrame, ServiceRequest, deserialize_base64,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -18,9 +18,10 @@ use tokio::time::sleep_until;
 use super::kv::Store;
 use super::module::{Log, Module, Sent};
 use crate::middleware::Reply;
-use crate::module::{Boxed, FromPayload, Start, Starter, reply};
+use crate::module::{Boxed, FromPayload, Start, Starter};
 use crate::runtime::session::End;
 use crate::runtime::single::connect;
+use crate::wire::Encode;
 use crate::{Error, Launcher, Payload, Result, Service, code};
 
 /// What answers calls of a service that the module requires.
@@ -55,13 +56,13 @@ impl Host {
     ) -> Self
     where
         Req: FromPayload + 'static,
-        Res: Serialize + 'static,
+        Res: Encode + 'static,
         F: Future<Output = Result<Res>> + Send + 'static,
     {
         let answer = Arc::new(answer);
         let stub: Stub = Box::new(move |payload| {
             let answer = Arc::clone(&answer);
-            Box::pin(async move { reply(answer(Req::read(payload)?).await) })
+            Box::pin(async move { answer(Req::read(payload)?).await?.into_reply() })
         });
         self.stubs.insert(service.topic(), stub);
         self
