@@ -158,8 +158,8 @@ impl Reply {
         Ok(Self(Object::trusted(serde_json::to_string(data)?)))
     }
 
-    /// The object as JSON; bytes of [`Response::with_bytes`](crate::Response::with_bytes) are base64 in it, however they are
-    /// sent.
+    /// The object as JSON; bytes, as those of [`Response::with_bytes`](crate::Response::with_bytes), are base64 in it, however
+    /// they are sent.
     #[must_use]
     pub fn to_json(&self) -> Cow<'_, str> {
         self.0.to_json()

@@ -8,7 +8,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ixt_protocol::{code, read_json};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{FromConfig, read_config};
@@ -98,7 +97,7 @@ impl IntoPayload for Payload {
 }
 
 #[cfg(feature = "testing")]
-impl<T: Serialize> IntoPayload for T {
+impl<T: serde::Serialize> IntoPayload for T {
     fn to_payload(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }

@@ -11,6 +11,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::base64_text::{BASE64, encode_base64};
+use crate::json::without_place;
 use crate::scan::Scan;
 use crate::write;
 use crate::{Framing, InvalidJson, RawFrame, read_json};
@@ -216,10 +217,13 @@ impl<'a> Object<'a> {
         // which are gone then; what is read without them is not the object.
         let (bytes, taken) = bytes.into_inner().map_or_else(|| (Vec::new(), true), |bytes| (bytes, false));
         let whole = Object { json, outside: Some(Outside { key, bytes: bytes.into() }) };
-        match read_json(whole.to_json().as_bytes()) {
-            Ok(_) if taken => Err(InvalidJson { path: String::new(), message: error.to_string() }),
-            read => read,
-        }
+        let path = match read_json(whole.to_json().as_bytes()) {
+            read if !taken => return read,
+            Err(invalid) if whole.attached(&invalid.path).is_none() => return Err(invalid),
+            Err(of_the_bytes) => of_the_bytes.path,
+            Ok(_) => String::new(),
+        };
+        Err(InvalidJson { path, message: without_place(&error) })
     }
 
     /// Appends the object as the value of a field. Gives the path of what is to be attached.
@@ -391,6 +395,22 @@ mod tests {
         }
     }
 
+    #[derive(Debug, Deserialize)]
+    struct Short {
+        #[serde(deserialize_with = "short")]
+        #[expect(dead_code, reason = "it is too long")]
+        short: Vec<u8>,
+    }
+
+    fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let bytes: Vec<u8> = deserialize_base64(deserializer)?;
+        match bytes.len() {
+            0 => Err(serde::de::Error::custom("empty")),
+            1..=10 => Ok(bytes),
+            _ => Err(serde::de::Error::custom("longer than 10 bytes")),
+        }
+    }
+
     #[test]
     fn bytes_outside_are_read_as_base64_is() {
         let image = || Image { name: "n".to_owned(), pixels: b"\xFF\0".to_vec() };
@@ -419,6 +439,8 @@ mod tests {
         let image: Image = Object::trusted(r#"{"name":"n"}"#).attach("pixels", pixels).read().unwrap();
         assert_eq!((image.pixels.as_ptr(), image.pixels.len()), (place, 1000));
 
+        let large = Object::trusted("{}").attach("short", vec![7; 1000]);
+        assert_eq!(large.read::<Short>().unwrap_err().to_string(), "`short`: longer than 10 bytes");
         let nameless = Object::trusted("{}").attach("pixels", vec![7; 1000]);
         assert_eq!(nameless.read::<Image>().unwrap_err().to_string(), "`name`: missing");
         // Even if nothing is wrong without them.

@@ -197,6 +197,8 @@ struct Dropped {
 
 /// The room that [`Decoder::input`] offers at least.
 const READ_BYTES: usize = 64 * 1024;
+/// What there is of an unfinished frame is moved to the front of the buffer, if it is no more than this.
+const MOVED_BYTES: usize = 4 * 1024;
 /// A buffer that has grown to more than this is given back after some time in which so much was not needed.
 const KEPT_BYTES: usize = 256 * 1024;
 /// That time, counted in the times at which it was empty.
@@ -258,8 +260,8 @@ impl Decoder {
         }
         self.peak = self.peak.max(self.buffer.len());
         let room = self.missing.max(READ_BYTES);
-        // What is there of an unfinished frame may be much: it is moved only where there is no room behind it.
-        if self.start == self.buffer.len() || self.buffer.capacity() - self.buffer.len() < room {
+        // What is there of an unfinished frame may be much: then it is moved only where there is no room behind it.
+        if self.buffer.len() - self.start <= MOVED_BYTES || self.buffer.capacity() - self.buffer.len() < room {
             self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
@@ -284,7 +286,7 @@ impl Decoder {
     /// Whether it keeps a buffer that has grown for a large frame, though nothing is in it.
     #[must_use]
     pub fn holds_spare(&self) -> bool {
-        self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES
+        self.large.is_none() && self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES
     }
 
     /// Gives such a buffer back. Without this, it is kept until some smaller frames have come: right for one who is about to
@@ -629,5 +631,20 @@ mod tests {
         assert!(decoder.holds_spare());
         decoder.release_spare();
         assert!(!decoder.holds_spare() && decoder.input().capacity() < KEPT_BYTES);
+
+        // Of a large attachment the buffer has only the JSON, here none.
+        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        decoder.set_framing(Framing::Length);
+        let attachment = vec![7; 2 * LARGE_BYTES];
+        let mut stream = Vec::new();
+        Framing::Length.write(|output| output.extend_from_slice(&vec![b' '; 1 << 20]), None, &mut stream);
+        Framing::Length.write(|_| {}, Some(&attachment), &mut stream);
+        let (first, rest) = stream.split_at((1 << 20) + 4 + 8);
+        decoder.input().extend_from_slice(first);
+        assert!(decoder.next_frame().is_some() && decoder.next_frame().is_none());
+        decoder.release_spare();
+        decoder.input().extend_from_slice(rest);
+        let frame = RawFrame { framing: Framing::Length, json: b"", attachment: Some(attachment.into()) };
+        assert_eq!(decoder.next_frame(), Some(Ok(frame)));
     }
 }

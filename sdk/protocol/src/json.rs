@@ -87,7 +87,16 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
         whole if whole == "." => String::new(),
         path => path,
     };
-    let error = error.into_inner();
+    let message = without_place(&error.into_inner());
+    // serde's path ends at the object that lacks the field.
+    match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        Some(field) => InvalidJson { path: field.to_owned(), message: MISSING.to_owned() }.under(&path),
+        None => InvalidJson { path, message },
+    }
+}
+
+/// What is wrong, for people who see the path.
+pub(crate) fn without_place(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     if error.classify() == Category::Data
         && let Some(end) = message.rfind(" at line ")
@@ -101,11 +110,7 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
             message = format!("{rest}{plain}");
         }
     }
-    // serde's path ends at the object that lacks the field.
-    match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        Some(field) => InvalidJson { path: field.to_owned(), message: MISSING.to_owned() }.under(&path),
-        None => InvalidJson { path, message },
-    }
+    message
 }
 
 #[cfg(test)]

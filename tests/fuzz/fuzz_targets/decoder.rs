@@ -78,6 +78,8 @@ fn decode<'a>(setup: Setup, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Owned
                 let Some(frame) = decoder.next_frame() else { break };
                 frames.push(frame.map(|raw| (raw.framing, raw.json.to_vec(), raw.attachment.map(Into::into))));
             }
+            // At any time, and nothing changes.
+            decoder.release_spare();
             let kept = decoder.input();
             assert!(kept.capacity() <= 3 * most + ROOM, "room for {} bytes is kept", kept.capacity());
         }

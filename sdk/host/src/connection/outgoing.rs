@@ -252,7 +252,8 @@ impl State {
     fn clear(&mut self) {
         self.written = 0;
         self.scheduled = false;
-        if self.buffer.len() > KEPT_BYTES {
+        // Or it was larger before, and nobody has seen it.
+        if self.buffer.len() > KEPT_BYTES || self.kept_until.is_none() && self.buffer.capacity() > KEPT_BYTES {
             self.kept_until = Some(Instant::now() + KEPT_FOR);
         }
         if self.buffer.capacity() > KEPT_AT_MOST { self.buffer = Vec::new() } else { self.buffer.clear() }

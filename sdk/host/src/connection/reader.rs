@@ -26,12 +26,17 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         // One that does not read its responses is not asked for more requests.
         connection.outgoing.room(REQUESTS_LIMIT).await;
         connection.holds_little().await;
-        if decoder.holds_spare() && timeout(SPARE_FOR, reader.readable()).await.is_err() {
-            decoder.release_spare();
-        }
         // Not with `try_read`, which reads once more to learn that there is no more.
-        if let Ok(0) | Err(_) = reader.read_buf(decoder.input()).await {
-            break;
+        let holds_spare = decoder.holds_spare();
+        let read = reader.read_buf(decoder.input());
+        let read = if holds_spare { timeout(SPARE_FOR, read).await } else { Ok(read.await) };
+        match read {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => break,
+            Err(_) => {
+                decoder.release_spare();
+                continue;
+            }
         }
         if !batch(|| take_frames(&mut decoder, &connection, &services)) {
             break;

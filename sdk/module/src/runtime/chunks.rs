@@ -50,6 +50,8 @@ pub(crate) struct Spare {
     bytes: usize,
     /// How often there was nothing to do since the last of them was asked for.
     unused: u32,
+    /// One was asked for, since they were given back. Otherwise none is kept.
+    in_use: bool,
 }
 
 /// So much is kept,
@@ -60,7 +62,7 @@ const SPARE_TIMES: u32 = 64;
 impl Spare {
     /// An empty buffer with room for so many bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Vec<u8> {
-        self.unused = 0;
+        (self.in_use, self.unused) = (true, 0);
         let fits = self.buffers.iter().rposition(|buffer| buffer.capacity() >= bytes);
         let Some(buffer) = fits.and_then(|at| self.buffers.remove(at)) else { return Vec::with_capacity(bytes) };
         self.bytes -= buffer.capacity();
@@ -69,7 +71,7 @@ impl Spare {
 
     /// Keeps it in place of older ones.
     pub(crate) fn keep(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > SPARE_BYTES {
+        if !self.in_use || buffer.capacity() > SPARE_BYTES {
             return;
         }
         buffer.clear();
@@ -86,12 +88,18 @@ impl Spare {
     pub(crate) fn rest(&mut self) {
         self.unused = self.unused.saturating_add(1);
         if self.unused == SPARE_TIMES {
-            *self = Self::default();
+            self.release();
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffers.is_empty()
+    /// Gives back what is kept.
+    pub(crate) fn release(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether there is something to give back, or will be when it is written.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.in_use
     }
 }
 
@@ -116,25 +124,36 @@ mod tests {
             let again = spare.take(bytes);
             assert_eq!((again.as_ptr(), again.len()), (place, 0));
         }
-        assert!(spare.is_empty());
+        assert!(spare.buffers.is_empty());
     }
 
     #[test]
     fn no_more_is_kept_than_may_be_and_not_for_ever() {
         let mut spare = Spare::default();
-        spare.keep(Vec::with_capacity(SPARE_BYTES + 1));
-        assert!(spare.is_empty());
+        spare.keep(Vec::with_capacity(1000));
+        assert!(spare.buffers.is_empty(), "nobody has asked for it");
+
+        let large = spare.take(SPARE_BYTES + 1);
+        spare.keep(large);
+        assert!(spare.buffers.is_empty() && spare.is_in_use());
         for _ in 0..10 {
             spare.keep(Vec::with_capacity(SPARE_BYTES / 4));
         }
         assert_eq!((spare.buffers.len(), spare.bytes), (4, SPARE_BYTES));
+
         let buffer = spare.take(1);
         spare.keep(buffer);
         for _ in 1..SPARE_TIMES {
             spare.rest();
-            assert!(!spare.is_empty());
+            assert!(spare.is_in_use());
         }
         spare.rest();
-        assert!(spare.is_empty() && spare.bytes == 0);
+        assert!(spare.buffers.is_empty() && spare.bytes == 0 && !spare.is_in_use());
+
+        // What comes back late is not kept.
+        let late = spare.take(1000);
+        spare.release();
+        spare.keep(late);
+        assert!(spare.buffers.is_empty());
     }
 }

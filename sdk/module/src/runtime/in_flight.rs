@@ -62,7 +62,7 @@ struct Requests {
     last: u64,
     unanswered: Slab<Unanswered>,
     queue: Queue,
-    /// Of no request the time is over sooner than this.
+    /// When to look at the deadlines: a moment after the first of them at most.
     deadline: Option<Instant>,
     stats: Stats,
 }

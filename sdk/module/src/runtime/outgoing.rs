@@ -295,14 +295,14 @@ impl Outgoing {
         find_out
     }
 
-    /// Whether large buffers are kept for frames to come.
+    /// Whether large buffers are kept for frames to come, or are being written.
     pub(crate) fn holds_spare(&self) -> bool {
-        !self.lock().spare.is_empty()
+        self.lock().spare.is_in_use()
     }
 
     /// Keeps none.
     pub(crate) fn release_spare(&self) {
-        self.lock().spare = Spare::default();
+        self.lock().spare.release();
     }
 
     /// The host had sent more.

@@ -139,7 +139,7 @@ pub(crate) struct Calls {
 struct Waiting {
     last_id: u64,
     responses: FxHashMap<u64, Waiter>,
-    /// The time of no call is over sooner than this.
+    /// When to look at the deadlines: a moment after the first of them at most.
     deadline: Option<Instant>,
     /// Where the changes go that the host tells, by the numbers that it has given.
     watches: HashMap<u64, Arc<Changes>>,
