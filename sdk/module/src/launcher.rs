@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::marker::PhantomData;
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -185,16 +186,16 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         tokio.clone(),
     ));
     session.scope().make_default();
-    let told = Arc::clone(&session);
-    let listener = tokio.spawn(async move {
-        signals.received().await;
-        told.shutdown(Cause::Signal, None);
-        // A second one counts until the module has ended.
-        std::future::pending::<()>().await;
-    });
     let connection = Connection::start(Arc::clone(&session), turns, stream, tokio)?;
-    let end = session.ended().await;
-    listener.abort();
+    let mut ended = pin!(session.ended());
+    let end = tokio::select! {
+        end = &mut ended => end,
+        // A second one ends the process by itself.
+        () = signals.received() => {
+            session.shutdown(Cause::Signal, None);
+            ended.await
+        }
+    };
     connection.end();
     Ok(end)
 }

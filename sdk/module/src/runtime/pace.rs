@@ -2,6 +2,7 @@
 //! processor of its own could have read the first answers meanwhile. No amount is right for both, so it is found out: what was
 //! written before the end of the input was worth it if the host has sent more until that end was reached.
 
+use std::cell::LazyCell;
 use std::thread::available_parallelism;
 
 /// Whether, and when, to write before the end.
@@ -13,8 +14,8 @@ pub(crate) struct Pace {
     early: bool,
     /// The ends since it was last tried with less.
     ends: u32,
-    /// Whether another process can run while this one does.
-    parallel: bool,
+    /// Whether another process can run while this one does: asked only when it matters, for a module is to start fast.
+    parallel: LazyCell<bool>,
 }
 
 /// The least that is written before the end.
@@ -26,11 +27,11 @@ const TRY_AFTER: u32 = 64;
 
 impl Pace {
     pub(crate) fn new() -> Self {
-        Self::with(available_parallelism().map_or(1, usize::from) > 1)
+        Self::with(|| available_parallelism().map_or(1, usize::from) > 1)
     }
 
-    fn with(parallel: bool) -> Self {
-        Self { early_bytes: MOST_BYTES, early: false, ends: 0, parallel }
+    fn with(parallel: fn() -> bool) -> Self {
+        Self { early_bytes: MOST_BYTES, early: false, ends: 0, parallel: LazyCell::new(parallel) }
     }
 
     /// Whether so many bytes are to be written now.
@@ -43,10 +44,10 @@ impl Pace {
     /// The end of the input, after which `bytes` are written. Tells whether it is to be found out if the host has sent more.
     pub(crate) fn end(&mut self, bytes: usize) -> bool {
         if std::mem::take(&mut self.early) {
-            return self.parallel;
+            return *self.parallel;
         }
         // With so little there is nothing to gain.
-        if self.parallel && bytes > LEAST_BYTES {
+        if bytes > LEAST_BYTES && *self.parallel {
             self.ends += 1;
             if self.ends > TRY_AFTER {
                 self.ends = 0;
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_host_that_is_quick_gets_its_answers_early() {
-        let mut pace = Pace::with(true);
+        let mut pace = Pace::with(|| true);
         assert_eq!(answer(&mut pace, 20_000, true), 0);
         let writes: Vec<_> = (0..200).map(|_| answer(&mut pace, 20_000, true)).collect();
         assert!(writes.last() > Some(&5), "{writes:?}");
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn for_one_that_is_not_they_are_written_at_once() {
-        let mut pace = Pace::with(true);
+        let mut pace = Pace::with(|| true);
         let writes: usize = (0..1000).map(|_| answer(&mut pace, 20_000, false)).sum();
         assert!((10..100).contains(&writes), "it is tried now and then: {writes}");
         let writes = (0..200).map(|_| answer(&mut pace, 20_000, true)).last();
@@ -101,9 +102,9 @@ mod tests {
 
     #[test]
     fn nothing_is_tried_with_one_processor_or_a_single_answer() {
-        let mut pace = Pace::with(false);
+        let mut pace = Pace::with(|| false);
         assert_eq!((0..1000).map(|_| answer(&mut pace, 20_000, true)).sum::<usize>(), 0);
-        let mut pace = Pace::with(true);
+        let mut pace = Pace::with(|| true);
         assert_eq!((0..1000).map(|_| answer(&mut pace, 200, true)).sum::<usize>(), 0);
         assert_eq!(answer(&mut pace, 1_000_000, true), 7, "it doesn't keep everything");
     }
