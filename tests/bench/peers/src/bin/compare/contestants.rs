@@ -38,7 +38,7 @@ pub const RAW_ATTACHED: &str = "raw-attached";
 pub const MODULE: &str = "module";
 pub const ATTACHED: &str = "attached";
 pub const HOST: &str = "host";
-pub const ROUTED: &str = "routed";
+const ROUTED: &str = "routed";
 pub const TONIC: &str = "tonic";
 /// The peers that speak JSON, and have a client of their own.
 pub const JSON_PEERS: [&str; 4] = ["tarpc", "varlink", "zlink", "rmcp"];

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ixt_bench::measure::{Ratio, Times};
+use ixt_bench::measure::Ratio;
 use ixt_bench_wire::drive::Payload;
 
-use crate::contestants::{ATTACHED, HOST, JSON_PEERS, MODULE, RAW, RAW_ATTACHED, ROUTED, TONIC};
+use crate::contestants::{ATTACHED, HOST, JSON_PEERS, MODULE, RAW, RAW_ATTACHED, TONIC};
 use crate::machine::payload;
 use crate::rounds::{Results, Sample};
 use crate::{PAYLOADS, Part};
@@ -40,9 +40,8 @@ pub fn section(results: &Results) -> String {
             Some(best.ratio(&results.times(part, payload, ours, EACH)?))
         }
     };
-    let twice = |sample: &Sample| Some(sample.p50 * 2);
     type Measure<'a> = Box<dyn Fn(Payload) -> Option<Ratio> + 'a>;
-    let goals: [(&str, Bounds, Measure); 12] = [
+    let goals: [(&str, Bounds, Measure); 10] = [
         ("pinned: p50/A, lines", AtMost(&[1.5, 1.65, 2.4, 2.4]), Box::new(ratio(Pinned, MODULE, P50, RAW, P50))),
         (
             "pinned: rate/A at a depth of 64, lines",
@@ -84,22 +83,6 @@ pub fn section(results: &Results) -> String {
             "unpinned: the same, lean client → module",
             AtLeast(&[3.0, 2.5, 2.3]),
             Box::new(against_json(Unpinned, MODULE)),
-        ),
-        (
-            "pinned: p50, module → host → module/twice host → module",
-            AtMost(&[1.3, 1.3, 1.3, 1.3]),
-            Box::new(move |payload| {
-                let hops: Times = results.times(Pinned, payload, HOST, twice)?;
-                Some(results.times(Pinned, payload, ROUTED, P50)?.ratio(&hops))
-            }),
-        ),
-        (
-            "unpinned: p50, module → host → module/twice host → module",
-            AtMost(&[1.3, 1.3, 1.3, 1.3]),
-            Box::new(move |payload| {
-                let hops: Times = results.times(Unpinned, payload, HOST, twice)?;
-                Some(results.times(Unpinned, payload, ROUTED, P50)?.ratio(&hops))
-            }),
         ),
     ];
     let mut text = "## Goals\n\n| | payload | goal | measured | |\n|---|---|---|---|---|\n".to_owned();
