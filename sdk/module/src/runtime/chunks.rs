@@ -5,39 +5,40 @@ use std::collections::VecDeque;
 /// Bytes in several pieces, one behind the other.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    /// Those before the last.
-    front: Vec<Vec<u8>>,
+    /// Those before the last, and whether they are to be used again.
+    front: Vec<(Vec<u8>, bool)>,
     /// To which small frames are appended.
     pub(crate) last: Vec<u8>,
 }
 
 impl Chunks {
     pub(crate) fn len(&self) -> usize {
-        self.front.iter().map(Vec::len).sum::<usize>() + self.last.len()
+        self.front.iter().map(|(chunk, _)| chunk.len()).sum::<usize>() + self.last.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.front.is_empty() && self.last.is_empty()
     }
 
-    /// Appends a piece that is not copied.
-    pub(crate) fn push(&mut self, chunk: Vec<u8>) {
-        self.front.extend([std::mem::take(&mut self.last), chunk].into_iter().filter(|chunk| !chunk.is_empty()));
+    /// Appends a piece that is not copied, and perhaps is to be used again.
+    pub(crate) fn push(&mut self, chunk: Vec<u8>, again: bool) {
+        let pieces = [(std::mem::take(&mut self.last), false), (chunk, again)];
+        self.front.extend(pieces.into_iter().filter(|(chunk, _)| !chunk.is_empty()));
     }
 
     /// The pieces from this byte on.
     pub(crate) fn slices(&self, mut from: usize) -> impl Iterator<Item = &[u8]> {
-        self.front.iter().chain([&self.last]).filter_map(move |chunk| {
+        self.front.iter().map(|(chunk, _)| chunk).chain([&self.last]).filter_map(move |chunk| {
             let skip = from.min(chunk.len());
             from -= skip;
             Some(&chunk[skip..]).filter(|rest| !rest.is_empty())
         })
     }
 
-    /// Empties it, and gives the pieces before the last.
+    /// Empties it, and gives the pieces that are to be used again.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Vec<u8>> {
         self.last.clear();
-        self.front.drain(..)
+        self.front.drain(..).filter_map(|(chunk, again)| again.then_some(chunk))
     }
 }
 

@@ -259,7 +259,8 @@ impl Outgoing {
             return (state, written);
         }
         let framing = state.framing;
-        let mut chunk = state.spare.take(room_of(&frame, framing));
+        let room = room_of(&frame, framing);
+        let mut chunk = if room >= LARGE_BYTES { state.spare.take(room) } else { Vec::with_capacity(room) };
         drop(state);
         let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
         state = self.lock();
@@ -416,16 +417,18 @@ impl State {
 
     /// Empties what was written, and keeps what large frames were in.
     fn keep(&mut self, chunks: &mut Chunks) {
-        chunks.clear().filter(|chunk| chunk.capacity() >= LARGE_BYTES).for_each(|chunk| self.spare.keep(chunk));
+        chunks.clear().for_each(|chunk| self.spare.keep(chunk));
     }
 
     fn append_large(&mut self, chunk: Vec<u8>, attachment: Option<Vec<u8>>, bytes: usize) -> Result<(), usize> {
         if bytes > self.max_frame_bytes {
             return Err(bytes);
         }
-        self.buffer.push(chunk);
+        let again = chunk.capacity() >= LARGE_BYTES;
+        self.buffer.push(chunk, again);
         if let Some(attachment) = attachment {
-            self.buffer.push(attachment);
+            // Often it is what a request has come in, and the next one is read into the same memory if it is free by then.
+            self.buffer.push(attachment, false);
         }
         Ok(())
     }
