@@ -4,11 +4,9 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use ixt_protocol::{Frame, Framing, HostFrame};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 use super::stream::Writer;
 
@@ -18,12 +16,8 @@ pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
 pub(crate) const EVENTS_LIMIT: usize = 1024 * 1024;
 /// And with this much, not even responses to its own: they are replaced by an error.
 const RESPONSES_LIMIT: usize = 64 * 1024 * 1024;
-/// A buffer that has grown to more than this is given back
+/// A buffer that has grown to more than this is given back when it is empty.
 const KEPT_BYTES: usize = 256 * 1024;
-/// when so much was not needed for so long: the system takes longer to give it anew than it takes to fill it.
-const KEPT_FOR: Duration = Duration::from_millis(200);
-/// More than this is given back at once.
-const KEPT_AT_MOST: usize = 2 * REQUESTS_LIMIT;
 
 /// Why a frame is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +34,7 @@ pub(crate) enum Refused {
 pub(crate) struct Outgoing {
     stream: Writer,
     state: Mutex<State>,
-    /// There is something that was not written at once, or a large buffer to give back some time.
+    /// There is something that was not written at once.
     left: Notify,
     /// There is room again.
     room: Notify,
@@ -56,8 +50,6 @@ struct State {
     /// It is in the batch of a thread, or is left to the task that waits for the socket.
     scheduled: bool,
     closed: bool,
-    /// Until when a buffer larger than usual is kept.
-    kept_until: Option<Instant>,
 }
 
 thread_local! {
@@ -85,15 +77,7 @@ pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
 
 impl Outgoing {
     pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize) -> Self {
-        let state = State {
-            framing,
-            max_frame_bytes,
-            buffer: Vec::new(),
-            written: 0,
-            scheduled: false,
-            closed: false,
-            kept_until: None,
-        };
+        let state = State { framing, max_frame_bytes, buffer: Vec::new(), written: 0, scheduled: false, closed: false };
         Self { stream, state: Mutex::new(state), left: Notify::new(), room: Notify::new() }
     }
 
@@ -173,11 +157,7 @@ impl Outgoing {
         if state.waiting() > 0 && !state.closed {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let was_kept = state.kept_until.is_some();
         state.clear();
-        if state.kept_until.is_some() && !was_kept {
-            self.left.notify_one();
-        }
         drop(state);
         self.room.notify_waiters();
         Ok(())
@@ -186,14 +166,7 @@ impl Outgoing {
     /// Writes what was not written at once. Never ends: it is to be aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            let kept_until = self.lock().kept_until;
-            tokio::select! {
-                () = self.left.notified() => {}
-                () = sleep_until(kept_until.unwrap_or_else(Instant::now)), if kept_until.is_some() => {
-                    self.lock().release(Instant::now());
-                    continue;
-                }
-            }
+            self.left.notified().await;
             // The other tasks that can go on now may have something to send, too.
             tokio::task::yield_now().await;
             if self.write().is_err() {
@@ -225,7 +198,6 @@ impl Outgoing {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.buffer = Vec::new();
         state.clear();
         drop(state);
         self.room.notify_waiters();
@@ -252,24 +224,7 @@ impl State {
     fn clear(&mut self) {
         self.written = 0;
         self.scheduled = false;
-        // Or it was larger before, and nobody has seen it.
-        if self.buffer.len() > KEPT_BYTES || self.kept_until.is_none() && self.buffer.capacity() > KEPT_BYTES {
-            self.kept_until = Some(Instant::now() + KEPT_FOR);
-        }
-        if self.buffer.capacity() > KEPT_AT_MOST { self.buffer = Vec::new() } else { self.buffer.clear() }
-    }
-
-    /// Gives a large buffer back, if so much was not needed up to now.
-    fn release(&mut self, now: Instant) {
-        if self.kept_until.is_none_or(|until| until > now) {
-            return;
-        }
-        self.kept_until = if self.waiting() > 0 {
-            Some(now + KEPT_FOR)
-        } else {
-            self.buffer = Vec::new();
-            None
-        };
+        if self.buffer.capacity() > KEPT_BYTES { self.buffer = Vec::new() } else { self.buffer.clear() }
     }
 }
 
@@ -308,12 +263,8 @@ mod tests {
         assert!(outgoing.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
-        // What all that has needed is given back, in time.
-        assert!(outgoing.lock().buffer.capacity() > KEPT_BYTES);
-        tokio::time::pause();
-        tokio::time::sleep(2 * KEPT_FOR).await;
-        assert_eq!(outgoing.lock().buffer.capacity(), 0);
-        tokio::time::resume();
+        // What all that has needed is given back.
+        assert!(outgoing.lock().buffer.capacity() <= KEPT_BYTES);
 
         drop(there);
         let closed = || outgoing.respond(&Frame { id: None, body: HostFrame::HealthCheck });

@@ -41,7 +41,8 @@ fn main() -> Result<()> {
     for modules in [1, 2, 100] {
         let mut host = start(modules)?;
         let idle = memory(host.id(), "VmRSS")?;
-        let more = one.map_or_else(String::new, |one| format!("{:.0}", (idle - one) as f64 / (modules - 1) as f64));
+        let more =
+            one.map_or_else(String::new, |one| format!("{:.0}", (idle as f64 - one as f64) / (modules - 1) as f64));
         one.get_or_insert(idle);
         let mut calls = [String::new(), String::new()];
         for (bytes, after) in [64, 64 << 10].into_iter().zip(&mut calls) {
