@@ -10,6 +10,7 @@ use ixt_protocol::code;
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -386,23 +387,26 @@ async fn reads_go_on_while_writes_fail_one_after_the_other() {
     set(&store, "key", &value).await;
     disk.full.store(true, Ordering::SeqCst);
     let done = Arc::new(AtomicBool::new(false));
+    let (reads, has_read) = oneshot::channel();
     let reader = tokio::spawn({
         let (store, done) = (Arc::clone(&store), Arc::clone(&done));
         async move {
-            let mut reads = 0;
+            let mut reads = Some(reads);
             while !done.load(Ordering::SeqCst) {
                 assert!(get(&store, "key").await == Some(value.clone()));
-                reads += 1;
+                if let Some(reads) = reads.take() {
+                    reads.send(()).unwrap();
+                }
             }
-            reads
         }
     });
+    has_read.await.unwrap();
     // Each of them has the file opened anew, to see whether it can be written by now.
     for _ in 0..100 {
         store.set(SPACE, "new", vec![2], SetOptions::default()).await.unwrap_err();
     }
     done.store(true, Ordering::SeqCst);
-    assert!(reader.await.unwrap() > 0);
+    reader.await.unwrap();
 }
 
 /// A disk that takes as long as a test likes.
