@@ -75,7 +75,7 @@ fn readme_boxes(language: &str) -> impl Iterator<Item = &'static str> {
 fn the_readmes_module_builds_without_a_warning_and_answers_what_the_readme_says() {
     let mut rust = readme_boxes("rust");
     let (build_rs, main) = (rust.next().unwrap(), rust.next().unwrap());
-    let scratch = Scratch::new("weather", readme_boxes("toml").next().unwrap(), main);
+    let scratch = Scratch::exact("weather", readme_boxes("toml").next().unwrap(), main);
     scratch.write("build.rs", build_rs);
     // Relative to the module's directory, which is where the process runs.
     scratch.write("thermometer", "21.5\n");
@@ -100,6 +100,7 @@ fn the_readmes_module_builds_without_a_warning_and_answers_what_the_readme_says(
     assert_eq!(call(&["weather.report", r#"{"celsius":false}"#]), "{\"degrees\":70.7,\"station\":\"Graz\"}\n");
 
     // Its test, where there is no thermometer.
+    scratch.use_the_workspaces_features();
     let test = readme_boxes("rust").find(|text| text.contains("#[cfg(test)]")).unwrap();
     scratch.write("src/main.rs", &format!("{main}\n{test}"));
     let root = workspace().display();
@@ -120,7 +121,7 @@ fn a_topic_without_a_handler_does_not_compile() {
     let start = MAIN.find("    async fn weather_forecast").unwrap();
     let end = start + MAIN[start..].find("\n    }\n").unwrap() + "\n    }\n".len();
     let without = [&MAIN[..start], &MAIN[end..]].concat();
-    let stderr = stderr(&Scratch::new("without", MANIFEST, &without), "check");
+    let stderr = stderr(&Scratch::new("without", MANIFEST, &without), "build");
     assert!(stderr.contains("error[E0046]: not all trait items implemented, missing: `weather_forecast`"), "{stderr}");
     assert!(stderr.contains("--> src/main.rs:9:1"), "{stderr}");
 }
@@ -128,7 +129,7 @@ fn a_topic_without_a_handler_does_not_compile() {
 #[test]
 fn a_handler_of_the_wrong_type_does_not_compile() {
     let stderr =
-        stderr(&Scratch::new("mistyped", MANIFEST, &MAIN.replace("degrees: 21.5", "degrees: \"21.5\"")), "check");
+        stderr(&Scratch::new("mistyped", MANIFEST, &MAIN.replace("degrees: 21.5", "degrees: \"21.5\"")), "build");
     assert!(stderr.contains("error[E0308]: mismatched types"), "{stderr}");
     assert!(stderr.contains("src/main.rs:16:"), "{stderr}");
 }
@@ -137,7 +138,7 @@ fn a_handler_of_the_wrong_type_does_not_compile() {
 fn a_handler_whose_future_is_not_send_does_not_compile() {
     let body = "let at = std::rc::Rc::new(request.at); std::future::ready(()).await; drop(at);";
     let main = MAIN.replace("let at = request.at.unwrap_or_else(|| self.config.station.clone());", body);
-    let stderr = stderr(&Scratch::new("not-send", MANIFEST, &main.replace("at == \"Graz\"", "true")), "check");
+    let stderr = stderr(&Scratch::new("not-send", MANIFEST, &main.replace("at == \"Graz\"", "true")), "build");
     assert!(stderr.contains("future cannot be sent between threads safely"), "{stderr}");
 }
 
@@ -147,7 +148,7 @@ fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
         MANIFEST.replace("days = { type = \"integer\", default = 3 }", "days = { type = \"integer\", defualt = 3 }");
     let scratch = Scratch::new("typo", &typo, MAIN);
     // With RUST_BACKTRACE=1.
-    let text = stderr(&scratch, "check");
+    let text = stderr(&scratch, "build");
     let expected = "\
   error[unknown-key]: unknown key `defualt` in the config key `days`
     --> manifest.toml:13:28
@@ -163,7 +164,7 @@ fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
 
     // A build script that is not run again would still fail.
     scratch.write("manifest.toml", MANIFEST);
-    let mended = scratch.cargo("check");
+    let mended = scratch.cargo("build");
     assert!(mended.status.success(), "{}", String::from_utf8_lossy(&mended.stderr));
 }
 
@@ -173,14 +174,14 @@ fn code_of_another_generation_is_refused_with_a_reason() {
         "ixt_sdk::include_module!();",
         "ixt_sdk::include_module!();\nixt_sdk::__private::require_generation!(1u32);",
     );
-    let stderr = stderr(&Scratch::new("other", MANIFEST, &main), "check");
+    let stderr = stderr(&Scratch::new("other", MANIFEST, &main), "build");
     assert!(stderr.contains("the ixt-build that generated this code does not fit this ixt-sdk"), "{stderr}");
 }
 
 #[test]
 fn what_is_suspicious_is_a_warning_of_the_build() {
     let scratch = Scratch::new("suspicious", &format!("{MANIFEST}\n[types.Unused]\nx = \"string\"\n"), MAIN);
-    let output = scratch.cargo("check");
+    let output = scratch.cargo("build");
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}");
     let expected = "warning: suspicious@0.1.0: manifest.toml:26:8: the type `Unused` is never used; remove it, or use it \
@@ -224,7 +225,7 @@ fn options_change_the_generated_code() {
                  eprintln!(\"{{error}}\"); std::process::exit(1) }} }}"
             ),
         );
-        let output = scratch.cargo("check");
+        let output = scratch.cargo("build");
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let options = r#".out_file("weather.rs").derive("Day", "PartialOrd").replace("Degrees", "crate::model::Degrees").sdk("::the_sdk")"#;

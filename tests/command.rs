@@ -3,9 +3,10 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ixt_tests::{Scratch, build, is_running, target_dir, workspace};
+use ixt_tests::{Scratch, build, built_fixture, is_running, target_dir, workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -36,9 +37,15 @@ fn result(output: Output) -> Outcome {
     }
 }
 
-/// `ixt call` of the fixture, which needs one key to be set.
+/// `ixt call` of the fixture.
+fn fixture<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    static DIR: LazyLock<String> = LazyLock::new(|| built_fixture().display().to_string());
+    [&["call", "-m", DIR.as_str()], args].concat()
+}
+
+/// The same, with the one key that has to be set.
 fn call_fixture<'a>(args: &[&'a str]) -> Vec<&'a str> {
-    [&["call", "-m", "tests/fixture", "-c", "token=t"], args].concat()
+    fixture(&[&["-c", "token=t"], args].concat())
 }
 
 #[test]
@@ -106,7 +113,7 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
     std::fs::write(&token, "s3cret\n").unwrap();
     std::fs::write(&key, [0, 10]).unwrap();
     let (token, key) = (format!("token=@{}", token.display()), format!("key=@{}", key.display()));
-    let call = ["call", "-m", "tests/fixture", "config", "-c", &token, "-c", &key, "-c", "limit=env:IXT_TEST_LIMIT"];
+    let call = fixture(&["config", "-c", &token, "-c", &key, "-c", "limit=env:IXT_TEST_LIMIT"]);
     let ok = result(ixt(&call).env("IXT_TEST_LIMIT", "7").output().unwrap());
     assert_eq!(ok.stdout, "{\"key\":\"AAo=\",\"limit\":7,\"tags\":[\"a\"],\"token\":\"s3cret\"}\n", "{}", ok.stderr);
 
@@ -127,8 +134,12 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
 
 #[test]
 fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Cargo.toml"), "this is no package").unwrap();
+    std::fs::write(dir.path().join("manifest.toml"), manifest("broken").replace("\"s\"", "\"t\"")).unwrap();
+    let unbuildable = dir.path().display().to_string();
     for (args, says) in [
-        (&["call", "-m", "tests/fixture", "raw"][..], "no value for the config key `token`, which has no default"),
+        (&fixture(&["raw"])[..], "no value for the config key `token`, which has no default"),
         (
             &call_fixture(&["rwa"]),
             "the module `fixture` does not provide `rwa`; it provides: abort, add, announce, big,",
@@ -142,6 +153,7 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
         (&call_fixture(&["raw", "-c", "limit=5", "-c", "limit=6"]), "the config key `limit` is set twice"),
         (&call_fixture(&["raw", "-c", "limit"]), "expected `KEY=VALUE`"),
         (&call_fixture(&["raw", "-c", "limits=5"]), "there is no config key `limits`: the manifest declares `key`"),
+        (&["call", "-m", &unbuildable, "s"], "the module `broken` does not provide `s`; it provides: t"),
         (&["call", "raw"], "no host is running at /no/such/host: start one with `ixt run DIR`"),
         (&["call", "raw", "-c", "a=b"], "--config and --data-dir are for a module that is started with --module"),
     ] {

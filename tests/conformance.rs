@@ -268,6 +268,13 @@ impl Wrong {
     }
 }
 
+/// Each in a thread of its own, four at a time: most of their time they wait.
+fn in_parallel<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+    for some in cases.chunks(4) {
+        std::thread::scope(|scope| some.iter().for_each(|case| drop(scope.spawn(|| check(case)))));
+    }
+}
+
 #[test]
 fn a_module_is_told_where_it_is_wrong() {
     let module = Wrong::new();
@@ -275,7 +282,8 @@ fn a_module_is_told_where_it_is_wrong() {
     assert!(status == 0 && stdout.ends_with("\n\n25 ok, 0 failed, 5 skipped\n"), "{stdout}");
     // How it is wrong, which check finds it, and what that says.
     let service = "the service `give`";
-    for (wrong, check, says) in [
+    // Starting Python takes longest, and each does so by itself.
+    let found = [
         ("exits", "connects to its host", "came:     it exited with status 7\n"),
         ("about", "init", "`data.ixt.protocol` that is 1, or none"),
         ("unnumbered", "init", "every reply has the `id` of its request, or none has one"),
@@ -294,13 +302,14 @@ fn a_module_is_told_where_it_is_wrong() {
         ("id", service, "one reply to each request, and now that to the request 2"),
         ("twice", service, "came:     {\"data\":{\"it\":\"\"},\"id\":2,\"type\":\"success\"}"),
         ("bytes", "a payload of all bytes", "the payload of 256 bytes, in base64 (--echo)"),
-    ] {
-        let only = if ["init", "connects to its host"].contains(&check) { &[][..] } else { &[check][..] };
+    ];
+    in_parallel(&found, |(wrong, check, says)| {
+        let only = if ["init", "connects to its host"].contains(check) { &[][..] } else { &[*check][..] };
         let (status, stdout, stderr) = module.run("60s", wrong, only);
         assert_eq!((status, stderr.as_str()), (1, ""), "{wrong}: {stdout}");
         assert!(stdout.contains(&format!("FAILED   {check}\n")), "{wrong}: {stdout}");
         assert!(stdout.contains(says), "{wrong}: {says}: {stdout}");
-    }
+    });
     // The others are right.
     let (_, stdout, _) = module.run("60s", "garbage", &["frame", "cancel", "request"]);
     assert_eq!(stdout.matches("FAILED").count(), 1, "{stdout}");
@@ -309,16 +318,17 @@ fn a_module_is_told_where_it_is_wrong() {
 #[test]
 fn a_module_that_does_not_answer_is_not_waited_for_for_ever() {
     let module = Wrong::new();
-    for (wrong, check, says) in [
+    let silent = [
         ("deaf", "connects to its host", "came:     no connection within 3s"),
         ("silent", "init", "came:     nothing within 3s"),
         ("forgets", "a request of an unknown type", "came:     nothing within 3s"),
         ("stays", "the host hangs up", "came:     it still ran after 3s"),
-    ] {
+    ];
+    in_parallel(&silent, |(wrong, check, says)| {
         let (status, stdout, stderr) = module.run("3s", wrong, &["unknown type", "hangs up"]);
         assert_eq!((status, stderr.as_str()), (1, ""), "{wrong}: {stdout}");
         assert!(stdout.contains(&format!("FAILED   {check}\n")) && stdout.contains(says), "{wrong}: {stdout}");
-    }
+    });
 }
 
 #[test]

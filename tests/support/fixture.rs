@@ -1,8 +1,31 @@
 //! What tests do with the module `fixture`, from the wire document alone.
 
+use std::fs;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
-use crate::{RawHost, build};
+use crate::{RawHost, build, target_dir, workspace};
+
+/// A directory with the fixture's manifest, which names the program that is built already: `ixt` has nothing to build there.
+///
+/// # Panics
+///
+/// If it can't be written.
+#[must_use]
+pub fn built_fixture() -> PathBuf {
+    let dir = target_dir().join("tmp/fixture");
+    fs::create_dir_all(&dir).unwrap();
+    let read = |name: &str| fs::read_to_string(workspace().join("tests/fixture").join(name)).unwrap();
+    let process = format!("\n[artifacts.process]\npath = '{}'\n", build("fixture").display());
+    for (name, text) in [("manifest.toml", read("manifest.toml") + &process), ("stock.toml", read("stock.toml"))] {
+        // At once: another test may be reading it.
+        let whole = tempfile::NamedTempFile::new_in(&dir).unwrap();
+        fs::write(&whole, text).unwrap();
+        whole.persist(dir.join(name)).unwrap();
+    }
+    dir
+}
 
 /// The fixture, initialized.
 ///

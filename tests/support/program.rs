@@ -1,10 +1,9 @@
 //! The workspace's programs, built when a test needs them.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Once;
 use std::{env, fs};
 
 /// The workspace's root.
@@ -24,46 +23,51 @@ pub fn workspace() -> &'static Path {
 /// If this is not called from a test that cargo has built.
 #[must_use]
 pub fn target_dir() -> PathBuf {
-    // target/debug/deps/test-0123
-    env::current_exe().expect("a test is a file").ancestors().nth(3).expect("cargo builds into target/").to_owned()
+    profile_dir().parent().expect("cargo builds into target/").to_owned()
 }
 
-/// Builds a package of the workspace and returns its program. A plain `cargo test` on an empty target directory builds
-/// libraries and tests, but not the programs of other packages.
+/// The directory of the profile that this test was built with: `target/debug`.
+fn profile_dir() -> PathBuf {
+    // target/debug/deps/test-0123
+    let test = env::current_exe().expect("a test is a file");
+    test.ancestors().nth(2).expect("cargo builds tests into target/PROFILE/deps").to_owned()
+}
+
+/// The program of a package of this workspace. The first call builds the programs of all packages: a plain `cargo test`
+/// builds libraries and tests, but not the programs of other packages.
+///
+/// With `IXT_PROGRAMS_ARE_BUILT` in the environment nothing is built. Whoever runs each test in a process of its own sets
+/// it, after `cargo build --workspace --bins`: see `.config/nextest.toml`.
 ///
 /// # Panics
 ///
-/// If it doesn't build.
+/// If they don't build, or the package has no program.
 #[must_use]
 pub fn build(package: &str) -> PathBuf {
-    // Once for each process of tests: cargo takes its time to find out that there is nothing to do.
-    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(program) = built.get(package) {
-        return program.clone();
-    }
-    let program = build_now(package);
-    built.insert(package.to_owned(), program.clone());
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        if env::var_os("IXT_PROGRAMS_ARE_BUILT").is_none() {
+            build_all();
+        }
+    });
+    let program = profile_dir().join(package);
+    assert!(program.exists(), "{package} has no program at {}", program.display());
     program
 }
 
-fn build_now(package: &str) -> PathBuf {
-    let output = Command::new(cargo())
-        .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics", "--package", package])
-        .arg("--target-dir")
+fn build_all() {
+    let profile = profile_dir();
+    let profile = match profile.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let status = Command::new(cargo())
+        .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--profile", profile, "--target-dir"])
         .arg(target_dir())
         .current_dir(workspace())
-        .stderr(Stdio::inherit())
-        .output()
+        .status()
         .expect("cargo runs");
-    assert!(output.status.success(), "{package} does not build");
-    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    let program = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_program = message["target"]["kind"] == serde_json::json!(["bin"]);
-        message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
-    });
-    program.unwrap_or_else(|| panic!("{package} has no program"))
+    assert!(status.success(), "the workspace's programs do not build");
 }
 
 /// Sees to it that every dependency in the workspace's lock file has been downloaded: `cargo test -p` brings only those of

@@ -12,13 +12,27 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A crate with what the README tells an author to write.
+    /// A crate with what the README tells an author to write, whose dependencies have the features that they have in the
+    /// workspace.
     ///
     /// # Panics
     ///
     /// If its files can't be written.
     #[must_use]
     pub fn new(name: &str, manifest: &str, main: &str) -> Self {
+        let scratch = Self::exact(name, manifest, main);
+        scratch.use_the_workspaces_features();
+        scratch
+    }
+
+    /// A crate with what the README tells an author to write, and nothing else: its dependencies have the features that they
+    /// have for an author, and are compiled for it.
+    ///
+    /// # Panics
+    ///
+    /// If its files can't be written.
+    #[must_use]
+    pub fn exact(name: &str, manifest: &str, main: &str) -> Self {
         // From here on it is offline.
         fetch();
         let scratch = Self { dir: tempfile::tempdir().unwrap() };
@@ -51,6 +65,17 @@ impl Scratch {
         // The same versions as the workspace's, so that nothing has to be looked up.
         fs::copy(workspace().join("Cargo.lock"), scratch.dir().join("Cargo.lock")).unwrap();
         scratch
+    }
+
+    /// Gives its dependencies the features that they have in the workspace, so that only the crate itself is compiled.
+    ///
+    /// # Panics
+    ///
+    /// If its files can't be written.
+    pub fn use_the_workspaces_features(&self) {
+        let tests = workspace().join("tests");
+        let dependency = format!("[dependencies]\nixt-tests = {{ path = \"{}\" }}", tests.display());
+        self.edit("Cargo.toml", "[dependencies]", &dependency);
     }
 
     /// Where the crate is.

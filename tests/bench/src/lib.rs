@@ -1,5 +1,4 @@
 //! What the benchmarks share.
 
-pub mod interface;
 pub mod measure;
 pub mod project;

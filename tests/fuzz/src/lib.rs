@@ -1,45 +1,40 @@
-//! What the targets have in common: how an input becomes frames.
+//! Fuzz targets: what is fast is compared with what is plain, and a whole module is given whatever bytes there are.
+//!
+//! `main.rs` runs one of them on what libFuzzer finds or on files; a test here runs all of them on a few hundred inputs.
 
-pub mod fuzzed;
+mod base64_text;
+mod decoder;
+mod frames;
+mod input;
+mod module;
+mod seeds;
+mod session;
+#[cfg(test)]
+mod slice;
 
-use std::borrow::Cow;
-
-use ixt_protocol::{Framing, RawFrame};
-
-/// No text holds it.
-pub const ATTACHMENT: u8 = 0xFF;
-
-/// JSON, and perhaps an attachment behind the byte for that.
-#[must_use]
-pub fn split(data: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match data.iter().position(|byte| *byte == ATTACHMENT) {
-        None => (data, None),
-        Some(at) => (&data[..at], Some(&data[at + 1..])),
-    }
+/// What is fuzzed.
+pub struct Target {
+    /// Its name, on the command line and as the directory of its corpus.
+    pub name: &'static str,
+    /// Panics if something does not hold for this input.
+    pub run: fn(&[u8]),
+    /// The inputs to begin with, of the frames that `PROTOCOL.md` shows.
+    pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// The same as a frame.
-#[must_use]
-pub fn frame(data: &[u8]) -> RawFrame<'_> {
-    let (json, attachment) = split(data);
-    RawFrame { framing: Framing::Length, json, attachment: attachment.map(Cow::Borrowed) }
-}
+/// All of them. The README says what holds for each.
+pub const TARGETS: &[Target] = &[
+    Target { name: "base64_text", run: base64_text::run, seeds: seeds::base64_text },
+    Target { name: "decoder", run: decoder::run, seeds: seeds::decoder },
+    Target { name: "host_frame", run: frames::run_host, seeds: || seeds::frames("host") },
+    Target { name: "module_frame", run: frames::run_module, seeds: || seeds::frames("module") },
+    Target { name: "session", run: session::run, seeds: seeds::session },
+];
 
-/// The same as bytes, with their length before them.
-///
-/// # Panics
-///
-/// If they are more than four bytes can tell.
-#[must_use]
-pub fn with_length(data: &[u8]) -> Vec<u8> {
-    let (json, attachment) = split(data);
-    let length = |bytes: usize| u32::try_from(bytes).expect("an input is small").to_le_bytes();
-    match attachment {
-        None => [&length(json.len())[..], json].concat(),
-        Some(attachment) => {
-            let mut head = length(4 + json.len() + attachment.len());
-            head[3] |= 0x80;
-            [&head[..], &length(json.len())[..], json, attachment].concat()
-        }
+impl Target {
+    /// The target of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TARGETS.iter().find(|target| target.name == name)
     }
 }

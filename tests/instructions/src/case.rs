@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { topic: "record", payload: record, ..echo("record-line", record, Framing::Line, 400) },
     Case { topic: "record", payload: record, ..echo("record-length", record, Framing::Length, 400) },
     Case { topic: CALLED, start: ixt_instructions_topics::few, ..echo(TOPICS[0], raw::<64>, Framing::Line, 800) },
-    #[cfg(feature = "many")]
+    #[cfg(many_topics)]
     Case { topic: CALLED, start: ixt_instructions_topics::many, ..echo(TOPICS[1], raw::<64>, Framing::Line, 800) },
 ];
 

@@ -456,20 +456,30 @@ mod tests {
             }
         }
 
-        loom::model(|| {
+        /// `wakers` are threads of nobody's, each of which wakes a handler of its own.
+        fn model(wakers: u32) {
             let now = Instant::now();
             let mut turn = Turn::first();
             turn.schedule(1, 10, false);
             turn.schedule(1, 11, false);
-            let world = World { turn, now, polled: Vec::new(), deferring: 0, unwritten: 0 };
-            let world = Arc::new(Mutex::new(world));
+            let world = Arc::new(Mutex::new(World { turn, now, polled: Vec::new(), deferring: 0, unwritten: 0 }));
+            let wakers: Vec<_> = (0..wakers)
+                .map(|waker| {
+                    let world = Arc::clone(&world);
+                    thread::spawn(move || {
+                        let mut world = world.lock().unwrap();
+                        if let Some(handler) = world.turn.schedule(0, 30 + waker, false) {
+                            world.polled.push(handler);
+                        }
+                    })
+                })
+                .collect();
             let watch = {
                 let world = Arc::clone(&world);
                 thread::spawn(move || {
                     let look = {
-                        let mut world = world.lock().unwrap();
-                        let now = world.now;
-                        world.turn.look(now, || Duration::ZERO)
+                        let World { turn, now, .. } = &mut *world.lock().unwrap();
+                        turn.look(*now, || Duration::ZERO)
                     };
                     if let Look::TakeOver(number) = look {
                         let others = { world.lock().unwrap().turn.take(number) };
@@ -486,11 +496,22 @@ mod tests {
                 world.now += PATIENCE;
             });
             watch.join().unwrap();
+            let woken = 30..30 + u32::try_from(wakers.len()).unwrap();
+            for waker in wakers {
+                waker.join().unwrap();
+            }
             let world = world.lock().unwrap();
             let mut polled = world.polled.clone();
             polled.sort_unstable();
-            assert_eq!(polled, [10, 11, 20]);
+            assert_eq!(polled, [10, 11, 20].into_iter().chain(woken).collect::<Vec<_>>());
             assert_eq!(world.unwritten, 0, "a reply waits for a thread that has left");
-        });
+        }
+
+        // All orders of two threads. Of three, those in which threads are preempted three times at most, unless `tests/long` asks
+        // for more with `LOOM_MAX_PREEMPTIONS`.
+        loom::model(|| model(0));
+        let mut some = loom::model::Builder::new();
+        some.preemption_bound.get_or_insert(3);
+        some.check(|| model(1));
     }
 }

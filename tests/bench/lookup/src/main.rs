@@ -4,8 +4,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ixt_bench::interface::topic;
 use ixt_bench::measure;
+use ixt_bench_codegen::interface::topic;
 
 macro_rules! topics {
     ($($name:ident)*) => {$(

@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
+use ixt_bench::measure;
 use ixt_bench::project::{Project, repository};
-use ixt_bench::{interface, measure};
+use ixt_bench_codegen::interface;
 
 fn main() -> anyhow::Result<()> {
     let mut sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;

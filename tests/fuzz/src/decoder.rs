@@ -1,9 +1,8 @@
 //! The decoder: a stream gives the same frames in whatever pieces it comes, and no more than about the limit is kept of it.
-#![no_main]
 
-use ixt_fuzz::with_length;
 use ixt_protocol::{Decoder, Framing, FramingError};
-use libfuzzer_sys::fuzz_target;
+
+use crate::input::with_length;
 
 type Owned = Result<(Framing, Vec<u8>, Option<Vec<u8>>), FramingError>;
 
@@ -20,7 +19,7 @@ struct Setup {
 /// The decoder asks for so much room at least, and keeps a buffer of a few times that.
 const ROOM: usize = 512 * 1024;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((&[mode, limit, change_after, later_limit, pieces], data)) = data.split_first_chunk() else { return };
     let size = |byte: u8| if byte < 128 { usize::from(byte) } else { usize::from(byte - 127) * 1024 };
     let framing = match mode % 3 {
@@ -35,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     // About a thousand of them at most.
     let pieces = size(pieces).max(stream.len() / 1024).max(1);
     assert_eq!(decode(setup, stream.chunks(pieces)), whole, "in pieces of {pieces}");
-});
+}
 
 /// The stream: its bytes as they are, but for one that stands for many, so that a small input has large frames; or, `framed`,
 /// its lines with a length each.

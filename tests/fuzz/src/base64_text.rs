@@ -1,16 +1,14 @@
 //! Base64 by the fast crate against the plain one: what is written, what is read, and what is refused.
-#![no_main]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ixt_protocol::{decode_base64, encode_base64};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let plain = STANDARD.decode(data);
     assert_eq!(base64_simd::STANDARD.decode_to_vec(data).ok(), plain.clone().ok());
     assert_eq!(decode_base64(data).ok(), plain.ok());
     let text = encode_base64(data);
     assert_eq!(text, STANDARD.encode(data));
     assert_eq!(base64_simd::STANDARD.decode_to_vec(&text).ok().as_deref(), Some(data));
-});
+}

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use ixt_bench::{interface, measure};
+use ixt_bench::measure;
+use ixt_bench_codegen::interface;
 
 fn main() -> anyhow::Result<()> {
     let build = if cfg!(debug_assertions) { "dev" } else { "release" };

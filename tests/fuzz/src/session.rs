@@ -1,24 +1,24 @@
 //! A whole session: whatever the host sends after `init`, the module doesn't panic, writes only frames, answers each request
 //! once, and ends when the host is gone.
-#![no_main]
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ixt_fuzz::{fuzzed, with_length};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, Framing, HostFrame, ModuleFrame, Unreadable};
 use ixt_sdk::testing::Pipe;
-use libfuzzer_sys::fuzz_target;
+
+use crate::input::with_length;
+use crate::module;
 
 /// Behind it comes how many milliseconds are to pass. No text holds it.
 const WAIT: u8 = 0xFE;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((&setup, data)) = data.split_first() else { return };
     let framing = if setup & 1 == 0 { Framing::Line } else { Framing::Length };
     // Its lines are sent with a length each; otherwise it is sent as it is.
     let framed = setup & 2 != 0;
-    let limited = fuzzed::module::<fuzzed::Fuzzed>().max_concurrency(1 + usize::from(setup >> 6)).max_queued(2);
+    let limited = module::module::<module::Fuzzed>().max_concurrency(1 + usize::from(setup >> 6)).max_queued(2);
     let mut pipe = Pipe::new(limited).expect("it can be started");
 
     let mut sent = Vec::new();
@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
 
     let (asked, answered) = (requests(&sent, framing), answered(&output, framing));
     assert_eq!(asked, answered, "how often each id was asked, and answered");
-});
+}
 
 const INIT_ID: u64 = 1;
 const MAX_FRAME_BYTES: usize = 4096;

@@ -1,0 +1,3 @@
+//! What the comparisons of code generators share.
+
+pub mod interface;

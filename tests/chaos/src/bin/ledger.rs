@@ -1,0 +1,48 @@
+//! A module that writes down each request that enters a handler, so that what was handled can be compared with what was
+//! asked.
+
+use std::fs::File;
+use std::io::Write as _;
+
+use ixt_chaos::request;
+use ixt_sdk::prelude::*;
+
+include!(concat!(env!("OUT_DIR"), "/ledger.rs"));
+
+struct Ledger {
+    entries: File,
+}
+
+impl Ledger {
+    /// One write each, so that a process that is killed leaves whole lines.
+    fn enter(&self, payload: &Payload) -> Result<Response> {
+        let id = request::id(payload).ok_or_else(|| Error::invalid_input("the payload begins with no id"))?;
+        (&self.entries).write_all(format!("{id}\n").as_bytes())?;
+        Ok(Response::new().with("id", id).with("sum", request::sum(payload)))
+    }
+}
+
+impl Handler for Ledger {
+    async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
+        Ok(Self { entries: File::options().append(true).create(true).open(&config.entries)? })
+    }
+
+    async fn ledger_once(&self, payload: Payload, _ctx: Context) -> Result<Response> {
+        self.enter(&payload)
+    }
+
+    async fn ledger_again(&self, payload: Payload, _ctx: Context) -> Result<Response> {
+        self.enter(&payload)
+    }
+
+    async fn ledger_keep(&self, payload: Payload, ctx: Context) -> Result<Response> {
+        let response = self.enter(&payload)?;
+        let key = request::id(&payload).map(|id| id.to_string()).unwrap_or_default();
+        ctx.kv().set(&key, &*payload).await?;
+        Ok(response)
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    run::<Ledger>()
+}

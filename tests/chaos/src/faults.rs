@@ -1,0 +1,54 @@
+//! What happens to the modules' processes meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ixt_host::Host;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::sync::watch;
+
+/// Makes a fault after every few hundred requests, until there are no more. Tells how often it made each.
+pub(crate) async fn make(host: Host, mut made: watch::Receiver<u64>, seed: u64) -> BTreeMap<&'static str, u64> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut faults = BTreeMap::new();
+    let mut next = 0;
+    loop {
+        next += random.u64(50..500);
+        if made.wait_for(|made| *made >= next).await.is_err() {
+            return faults;
+        }
+        let (name, done) = match random.u8(..8) {
+            0..4 => ("killed", signal(&host, &mut random, Signal::KILL).is_some()),
+            4 => ("ended", signal(&host, &mut random, Signal::TERM).is_some()),
+            5 | 6 => ("paused", pause(&host, &mut random).await),
+            _ => {
+                let module = if random.bool() { "ledger" } else { "relay" };
+                // Another fault may keep it from getting ready.
+                let _ = host.restart(module).await;
+                ("restarted", true)
+            }
+        };
+        *faults.entry(name).or_default() += u64::from(done);
+    }
+}
+
+/// Sends a signal to one of the processes; `None` if it had ended already.
+fn signal(host: &Host, random: &mut fastrand::Rng, signal: Signal) -> Option<impl Fn(Signal) -> bool + use<>> {
+    let instances: Vec<_> = host.status().into_iter().flat_map(|module| module.instances).collect();
+    let pids: Vec<_> = instances.iter().filter_map(|instance| instance.pid).collect();
+    let pid = *random.choice(&pids)?;
+    let process = pidfd_open(Pid::from_raw(pid.try_into().ok()?)?, PidfdFlags::empty()).ok()?;
+    // Nobody else's process, which may have got the number since. In the file, the parent is the second field behind the name.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let parent: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+    let send = move |signal| pidfd_send_signal(&process, signal).is_ok();
+    (parent == std::process::id() && send(signal)).then_some(send)
+}
+
+/// Stops a process for a while: for longer, sometimes, than the host waits for its health.
+async fn pause(host: &Host, random: &mut fastrand::Rng) -> bool {
+    let Some(send) = signal(host, random, Signal::STOP) else { return false };
+    tokio::time::sleep(Duration::from_millis(random.u64(1..1500))).await;
+    send(Signal::CONT);
+    true
+}

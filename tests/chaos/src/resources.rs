@@ -1,0 +1,86 @@
+//! What processes have of what must not grow.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::System;
+
+/// What a process has.
+pub(crate) struct Resources {
+    process: String,
+    /// In bytes.
+    memory: u64,
+    descriptors: u64,
+    threads: u64,
+}
+
+/// Of the host, which is this process, and of each module's process.
+pub(crate) fn of(system: &System) -> Result<Vec<Resources>> {
+    let mut all = vec![of_process("host", "self")?];
+    for instance in system.instances() {
+        let pid = instance.pid.with_context(|| format!("{} does not run", instance.id))?;
+        all.push(of_process(&format!("{} {pid}", instance.id), &pid.to_string())?);
+    }
+    Ok(all)
+}
+
+fn of_process(name: &str, pid: &str) -> Result<Resources> {
+    let proc = Path::new("/proc").join(pid);
+    let count = |of: &str| -> Result<u64> { Ok(fs::read_dir(proc.join(of))?.count() as u64) };
+    let status = fs::read_to_string(proc.join("status"))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    let kilobytes: u64 = memory.trim().trim_end_matches(" kB").parse()?;
+    let (descriptors, threads) = (count("fd")?, count("task")?);
+    Ok(Resources { process: name.to_owned(), memory: kilobytes * 1024, descriptors, threads })
+}
+
+/// What a process has more of than before.
+#[derive(Debug)]
+pub struct Growth(String);
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Memory goes up and down with what is on its way, and so do threads: one that has nothing to do stays for ten seconds.
+pub(crate) fn growth(before: &[Resources], after: &[Resources]) -> Vec<Growth> {
+    const SLACK: u64 = 16 * 1024 * 1024;
+    let mut growth = Vec::new();
+    for new in after {
+        let Some(old) = before.iter().find(|old| old.process == new.process) else {
+            growth.push(Growth(format!("{} was not there before: a process has ended", new.process)));
+            continue;
+        };
+        for (what, old, new_value, most) in [
+            ("bytes of memory", old.memory, new.memory, old.memory + old.memory / 4 + SLACK),
+            ("descriptors", old.descriptors, new.descriptors, old.descriptors + 2),
+            ("threads", old.threads, new.threads, old.threads + 64),
+        ] {
+            if new_value > most {
+                growth.push(Growth(format!("{}: {old} {what} before, {new_value} after", new.process)));
+            }
+        }
+    }
+    growth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_is_told() {
+        let of = |memory, descriptors, threads| Resources { process: "a".to_owned(), memory, descriptors, threads };
+        let told = |after| growth(&[of(1 << 30, 10, 5)], &[after]).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(told(of(1 << 30, 12, 69)).is_empty());
+        assert_eq!(told(of(2 << 30, 13, 5)).len(), 2);
+        assert_eq!(told(of(1, 1, 70)), ["a: 5 threads before, 70 after"]);
+        let other = Resources { process: "a 2".to_owned(), ..of(1, 1, 1) };
+        assert_eq!(told(other), ["a 2 was not there before: a process has ended"]);
+    }
+}

@@ -1,0 +1,28 @@
+//! A short slice of what `tests/long` does for hours, with fixed seeds.
+
+use std::path::Path;
+
+use ixt_chaos::{System, Until};
+
+async fn system() -> System {
+    // Cargo builds the programs of a package for its tests.
+    let ledger = Path::new(env!("CARGO_BIN_EXE_ledger"));
+    assert_eq!(ledger.parent(), Path::new(env!("CARGO_BIN_EXE_relay")).parent());
+    System::start(ledger.parent().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_doubled_or_mixed_up_when_processes_are_killed() {
+    let outcomes = ixt_chaos::with_faults(system().await, Until::Requests(8_000), 32, 7).await.unwrap();
+    assert_eq!(outcomes.wrong(), [""; 0], "{outcomes}");
+    assert_eq!(outcomes.asked(), 8_000);
+    assert!(outcomes.answered() > 4_000, "{outcomes}");
+    assert!(outcomes.faults["killed"] > 0 && outcomes.faults["paused"] > 0, "{outcomes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_grows_and_every_request_is_answered() {
+    let (outcomes, growth) = ixt_chaos::soak(system().await, Until::Requests(8_000), 32, 7).await.unwrap();
+    assert_eq!(outcomes.wrong(), [""; 0], "{outcomes}");
+    assert!(growth.is_empty(), "{growth:?}");
+}
