@@ -45,10 +45,11 @@ fn signal(host: &Host, random: &mut fastrand::Rng, signal: Signal) -> Option<imp
     (parent == std::process::id() && send(signal)).then_some(send)
 }
 
-/// Stops a process for a while: for longer, sometimes, than the host waits for its health.
+/// Stops a process for a while: now and then for longer than the host waits for its health.
 async fn pause(host: &Host, random: &mut fastrand::Rng) -> bool {
     let Some(send) = signal(host, random, Signal::STOP) else { return false };
-    tokio::time::sleep(Duration::from_millis(random.u64(1..1500))).await;
+    let longest = if random.u8(..) < 32 { 1500 } else { 50 };
+    tokio::time::sleep(Duration::from_millis(random.u64(1..longest))).await;
     send(Signal::CONT);
     true
 }
