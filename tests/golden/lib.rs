@@ -17,6 +17,11 @@ pub mod everything {
     include!("code/everything.rs");
 }
 
+/// `manifests/valid/greeter.toml`.
+pub mod greeter {
+    include!("code/greeter.rs");
+}
+
 /// `manifests/valid/keywords.toml`.
 pub mod keywords {
     include!("code/keywords.rs");

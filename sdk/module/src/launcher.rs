@@ -40,11 +40,12 @@ const DEFAULT_MAX_CONCURRENCY: usize = 256;
 /// How many more wait, where nobody says otherwise.
 const DEFAULT_MAX_QUEUED: usize = 4096;
 
-/// Runs a module, with settings that not everyone needs. Generated code makes it: `module::<Orders>()`.
+/// Runs a module, with settings that not everyone needs. Generated code makes it: `module::<Greeter>()`.
 ///
-/// ```ignore
+/// ```no_run
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
 /// fn main() -> std::process::ExitCode {
-///     module::<Orders>().max_concurrency(16).layer(Timing).run()
+///     module::<Greeter>().max_concurrency(16).max_queued(64).run()
 /// }
 /// ```
 #[must_use = "nothing runs before `run` is called"]

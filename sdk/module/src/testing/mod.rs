@@ -3,21 +3,27 @@
 //! module requires, keeps its KV store, and remembers what it logs and publishes. Time is tokio's: in [`run`] it stands
 //! still, so that a test of deadlines takes none.
 //!
-//! ```ignore
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
 //! use ixt_sdk::testing::{self, Host};
 //!
+//! # /*
 //! #[test]
-//! fn an_order_is_placed_and_the_customer_is_told() {
+//! # */
+//! fn a_guest_is_greeted_and_others_are_told() {
 //!     testing::run(async {
-//!         let host = Host::new().stub(client::NOTIFICATIONS_SEND, async |message| Ok(Receipt { id: 1 }));
-//!         let orders = host.start(module::<Orders>(), Config::default()).await?;
-//!         let request = OrdersPlaceRequest { sku: "A-1".into(), quantity: 3, note: None };
-//!         let order = orders.call(services::ORDERS_PLACE, &request).await?;
-//!         assert_eq!(order.quantity, 3);
-//!         assert_eq!(orders.published(publish::ORDERS_PLACED)?.len(), 1);
-//!         orders.shutdown().await
+//!         let host = Host::new()
+//!             .stub(client::NOTIFICATIONS_SEND, async |_message| Ok(client::notifications::Outcome::Queued));
+//!         let greeter = host.start(module::<Greeter>(), Config::default()).await?;
+//!         let reply = greeter.call(services::GREET, &GreetRequest { name: "Ada".into() }).await?;
+//!         assert_eq!(reply.text, "Hello, Ada!");
+//!         assert_eq!(greeter.published(publish::GREETED)?, [GreetedPayload { name: "Ada".into() }]);
+//!         greeter.shutdown().await
 //!     });
 //! }
+//! # fn main() {
+//! #     a_guest_is_greeted_and_others_are_told();
+//! # }
 //! ```
 //!
 //! [`Pipe`] is the same without a host: bytes in, bytes out.

@@ -21,11 +21,17 @@ use crate::{Launcher, Result};
 
 /// A module without a host: the caller is the host, with the bytes of `PROTOCOL.md`.
 ///
-/// ```ignore
-/// let mut pipe = testing::Pipe::new(module::<Greeter>())?;
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
+/// # fn main() -> Result<()> {
+/// use ixt_sdk::testing::Pipe;
+///
+/// let mut pipe = Pipe::new(module::<Greeter>())?;
 /// pipe.exchange(b"{\"type\":\"init\",\"id\":1,\"config\":{}}\n");
-/// let reply = pipe.exchange(b"{\"type\":\"handle\",\"id\":2,\"message\":{\"topic\":\"greet\",\"payload\":\"\"}}\n");
+/// let reply = pipe.exchange(b"{\"type\":\"health_check\",\"id\":2}\n");
 /// assert!(reply.starts_with(b"{\"type\":\"success\",\"id\":2,"));
+/// # Ok(())
+/// # }
 /// ```
 pub struct Pipe {
     session: Arc<Session>,
