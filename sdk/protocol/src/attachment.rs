@@ -456,4 +456,32 @@ mod tests {
             assert_eq!(Object::trusted(json).attach("a\"", &b"hi"[..]).to_json(), whole);
         }
     }
+
+    #[test]
+    fn bytes_are_attached_from_256_on_where_the_framing_can_do_that() {
+        for (bytes, framing, attached) in
+            [(255, Framing::Length, false), (256, Framing::Length, true), (256, Framing::Line, false)]
+        {
+            let object = Object::trusted(r#"{"n":1}"#).attach("b", vec![7; bytes]);
+            let mut output = Vec::new();
+            let place = object.write("data", framing, &mut output);
+            assert_eq!(place.as_deref(), attached.then_some("data.b"));
+            let text = String::from_utf8(output).unwrap();
+            assert_eq!(text.ends_with(r#""data":{"n":1}"#), attached, "{text}");
+            assert_eq!(text.contains(r#""b":"BwcH"#), !attached, "{text}");
+            assert_eq!(object.into_attachment(framing), attached.then(|| vec![7; bytes]));
+        }
+        assert_eq!(Object::trusted(r#"{"b":""}"#).into_attachment(Framing::Length), None);
+    }
+
+    #[test]
+    fn bytes_are_taken_out_by_their_key() {
+        let mut object = Object::trusted(r#"{"n":1}"#).attach("b", b"hi".to_vec());
+        assert_eq!((object.attached("n"), object.attached("b")), (None, Some(&b"hi"[..])));
+        assert_eq!(object.bytes(), r#"{"n":1}"#.len() + 2);
+        assert_eq!((object.json(), &*object.to_json()), (r#"{"n":1}"#, r#"{"b":"aGk=","n":1}"#));
+        assert_eq!(object.to_string(), object.clone().into_json());
+        assert_eq!((object.detach("n"), object.detach("b"), object.detach("b")), (None, Some(b"hi".to_vec()), None));
+        assert_eq!((object.json(), &*object.to_json(), object.bytes()), (r#"{"n":1}"#, r#"{"n":1}"#, 7));
+    }
 }

@@ -151,6 +151,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_text_is_passed_on_as_it_is_and_what_is_wrong_with_it_is_told() {
+        let text = Base64Text::plain("aGk=");
+        assert_eq!((text.as_str(), text.borrowed().into_owned().as_str()), ("aGk=", "aGk="));
+        let error = decode_base64("aGk").unwrap_err();
+        assert_eq!(error.to_string(), "not base64: Invalid padding");
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "Invalid padding");
+    }
+
     proptest! {
         #[test]
         fn bytes_are_written_and_read_as_by_the_plain_crate(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

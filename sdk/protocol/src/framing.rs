@@ -446,6 +446,7 @@ fn attached(frame: &[u8]) -> Result<RawFrame<'_>, FramingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DEFAULT_MAX_FRAME_BYTES;
 
     type Owned = Result<(Vec<u8>, Option<Vec<u8>>), FramingError>;
 
@@ -553,6 +554,34 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_with_a_length_says_its_size_that_of_its_json_and_whether_bytes_follow() {
+        let mut stream = b"before".to_vec();
+        let json = |output: &mut Vec<u8>| output.extend_from_slice(b"{\"a\":1}");
+        assert_eq!(Framing::Length.write(json, Some(b"hi!"), &mut stream), 4 + 7 + 3);
+        assert_eq!(stream, b"before\x0e\0\0\x80\x07\0\0\0{\"a\":1}hi!");
+        stream.clear();
+        // What is attached may be written by others.
+        assert_eq!(Framing::Length.write_before_attachment(json, Some(300), &mut stream), 4 + 7 + 300);
+        assert_eq!(stream, b"\x37\x01\0\x80\x07\0\0\0{\"a\":1}");
+        stream.clear();
+        assert_eq!(Framing::Length.write(json, None, &mut stream), 7);
+        assert_eq!(stream, b"\x07\0\0\0{\"a\":1}");
+    }
+
+    #[test]
+    fn the_names_and_limits_are_those_of_the_document() {
+        assert_eq!((Framing::Line.as_str(), Framing::Length.as_str()), ("line", "length"));
+        assert_eq!(
+            ["line", "length", "Line"].map(|name| name.parse().ok()),
+            [Some(Framing::Line), Some(Framing::Length), None]
+        );
+        assert_eq!((DEFAULT_MAX_FRAME_BYTES, MAX_LENGTH_FRAME_BYTES), (16_777_216, 150_994_943));
+        // The last byte of a length is none of which JSON text consists: not even a tab.
+        assert_eq!(u32::try_from(MAX_LENGTH_FRAME_BYTES).unwrap().to_le_bytes()[3], b'\t' - 1);
+        assert_eq!(u32::try_from(MAX_LENGTH_FRAME_BYTES + 1).unwrap().to_le_bytes()[3], b'\t');
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         for (framing, attachment) in
             [(Framing::Line, None), (Framing::Length, None), (Framing::Length, Some(&b"\x00\nraw"[..]))]
@@ -602,7 +631,7 @@ mod tests {
 
     #[test]
     fn what_a_large_frame_has_needed_is_given_back_in_time() {
-        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         let mut line = |bytes: usize| {
             let input = decoder.input();
             let kept = input.capacity();
@@ -620,7 +649,7 @@ mod tests {
 
     #[test]
     fn what_a_large_frame_has_needed_can_be_given_back_at_once_but_nothing_unfinished() {
-        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.input().extend(std::iter::repeat_n(b'x', 1 << 20).chain([b'\n']));
         assert!(decoder.next_frame().is_some());
         decoder.input().push(b'x');
@@ -633,7 +662,7 @@ mod tests {
         assert!(!decoder.holds_spare() && decoder.input().capacity() < KEPT_BYTES);
 
         // Of a large attachment the buffer has only the JSON, here none.
-        let mut decoder = Decoder::new(crate::DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.set_framing(Framing::Length);
         let attachment = vec![7; 2 * LARGE_BYTES];
         let mut stream = Vec::new();
