@@ -52,8 +52,11 @@ impl Scratch {
                 [build-dependencies]
                 ixt-build = {{ path = "{root}/build-support/codegen" }}
 
+                # As in the workspace, for which this is compiled already.
                 [profile.dev]
                 debug = "line-tables-only"
+                [profile.dev.build-override]
+                debug = false
 
                 [workspace]
                 "#
@@ -62,8 +65,7 @@ impl Scratch {
         scratch.write("build.rs", "fn main() {\n    ixt_build::compile(\"manifest.toml\");\n}\n");
         scratch.write("manifest.toml", manifest);
         scratch.write("src/main.rs", main);
-        // The same versions as the workspace's, so that nothing has to be looked up.
-        fs::copy(workspace().join("Cargo.lock"), scratch.dir().join("Cargo.lock")).unwrap();
+        scratch.lock();
         scratch
     }
 
@@ -73,9 +75,16 @@ impl Scratch {
     ///
     /// If its files can't be written.
     pub fn use_the_workspaces_features(&self) {
-        let tests = workspace().join("tests");
-        let dependency = format!("[dependencies]\nixt-tests = {{ path = \"{}\" }}", tests.display());
+        let features = workspace().join("tests/features");
+        let dependency = format!("[dependencies]\nixt-test-features = {{ path = \"{}\" }}", features.display());
         self.edit("Cargo.toml", "[dependencies]", &dependency);
+        self.lock();
+    }
+
+    /// Takes the versions that the workspace has, so that nothing has to be looked up. Cargo drops from the file what the crate
+    /// does not depend on.
+    fn lock(&self) {
+        fs::copy(workspace().join("Cargo.lock"), self.dir().join("Cargo.lock")).unwrap();
     }
 
     /// Where the crate is.

@@ -1,0 +1,1 @@
+//! Nothing: what is depended on here has the features that it has in the whole workspace.
