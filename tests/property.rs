@@ -172,7 +172,7 @@ fn code(text: &str) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_passes_the_check_gives_code_that_parses_in_any_order(sections in sections(), seed in any::<u64>()) {

@@ -631,7 +631,7 @@ async fn follow(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
     #[test]
     fn it_does_what_a_map_does(steps in prop::collection::vec(step(), 1..60)) {
