@@ -600,6 +600,65 @@ mod tests {
     }
 
     #[test]
+    fn a_decoder_knows_the_framing_from_the_first_frame_on() {
+        let mut decoder = Decoder::new(10);
+        assert_eq!((decoder.framing(), decoder.next_frame()), (None, None));
+        decoder.input().extend_from_slice(b"{\"a\":1}\n");
+        assert!(decoder.next_frame().is_some());
+        assert_eq!(decoder.framing(), Some(Framing::Line));
+        decoder.expect_length();
+        assert_eq!(decoder.framing(), Some(Framing::Line), "until a length comes");
+        decoder.input().extend_from_slice(b"{ }\n\x02\0\0\0{}");
+        assert_eq!(decoder.next_frame(), Some(Ok((&b"{ }"[..]).into())));
+        assert!(decoder.next_frame().is_some_and(|frame| frame.unwrap().framing == Framing::Length));
+        assert_eq!(decoder.framing(), Some(Framing::Length));
+        decoder.expect_length();
+        // No line, though its length looks like one.
+        decoder.set_max_frame_bytes(usize::MAX);
+        decoder.input().extend_from_slice(b"{{{\x0a{{\n");
+        assert_eq!(decoder.next_frame(), None);
+        assert_eq!(decoder.framing(), Some(Framing::Length));
+    }
+
+    #[test]
+    fn a_limit_holds_from_the_next_frame_on() {
+        let mut decoder = Decoder::new(10);
+        decoder.input().extend_from_slice(b"0123456789A\n0123456789A\n");
+        let error = decoder.next_frame().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "a frame of 11 bytes is over the limit of 10 bytes");
+        decoder.set_max_frame_bytes(11);
+        assert!(decoder.next_frame().unwrap().is_ok());
+        let error = FramingError::Attachment { bytes: 5, json_bytes: 7 };
+        assert_eq!(error.to_string(), "a frame of 5 bytes says that 7 of them are its JSON");
+    }
+
+    /// A large unfinished frame is moved only when there is no room behind it, and then its buffer does not grow.
+    #[test]
+    fn what_has_come_of_a_large_frame_stays_where_it_is_as_long_as_there_is_room() {
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        decoder.input().reserve_exact(4 * READ_BYTES);
+        let first = [b'x'; 2 * READ_BYTES];
+        decoder.input().extend(first.iter().chain(b"\n").chain(&[b'x'; MOVED_BYTES + 1]));
+        assert!(decoder.next_frame().is_some());
+        let capacity = decoder.input().capacity();
+        let mut unfinished = MOVED_BYTES + 1;
+        assert_eq!(decoder.input().len(), first.len() + 1 + unfinished, "not moved");
+        while decoder.input().len() > unfinished {
+            decoder.input().extend_from_slice(&[b'x'; 1000]);
+            unfinished += 1000;
+            assert!(unfinished < capacity, "never moved");
+        }
+        assert_eq!(decoder.input().capacity(), capacity, "moved, and not copied into a larger one");
+        assert!(first.len() + 1 + unfinished > capacity - READ_BYTES, "moved only when there was no more room");
+        // What is small is moved each time.
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        decoder.input().extend_from_slice(b"{}\n");
+        decoder.input().extend_from_slice(&[b'x'; MOVED_BYTES]);
+        assert!(decoder.next_frame().is_some());
+        assert_eq!(decoder.input().len(), MOVED_BYTES);
+    }
+
+    #[test]
     fn a_large_attachment_is_read_straight_into_where_it_stays() {
         let frame = |attachment: &[u8], stream: &mut Vec<u8>| {
             Framing::Length.write(|output| output.extend_from_slice(b"{}"), Some(attachment), stream);

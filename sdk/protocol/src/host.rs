@@ -562,7 +562,10 @@ mod tests {
     fn what_comes_by_the_thousand_is_read_quickly() {
         for (text, attachment) in FRAMES.iter().zip([None, None, None, Some(&b"hi"[..]), Some(&[])]) {
             let (quick, any) = both(text, attachment);
-            assert_eq!(quick, Some(any.unwrap()), "{text}");
+            assert_eq!(quick, Some(any.clone().unwrap()), "{text}");
+            let frame =
+                RawFrame { framing: Framing::Length, json: text.as_bytes(), attachment: attachment.map(Cow::Borrowed) };
+            assert_eq!(format!("{:?}", HostFrame::read(frame).unwrap()), any.unwrap(), "{text}");
         }
     }
 

@@ -1,0 +1,292 @@
+//! Each type of frame goes over the wire in both framings, and what is wrong with one is told.
+
+use std::borrow::Cow;
+
+use ixt_protocol::{
+    CallContext, Context, DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, Handle, HostFrame, Init,
+    KvChange, Log, LogLevel, Message, ModuleFrame, Object, Payload, Priority, ProtocolOffer, ServiceRequest, Shutdown,
+    Unreadable, code,
+};
+use serde_json::value::RawValue;
+
+/// From this size on, bytes are attached in the framing `length`.
+const SIZES: [usize; 3] = [0, 255, 256];
+
+fn raw(json: &'static str) -> &'static RawValue {
+    serde_json::from_str(json).unwrap()
+}
+
+fn error(details: bool) -> ErrorBody<'static> {
+    ErrorBody {
+        details: details.then(|| raw(r#"{"field":"a"}"#)),
+        ..ErrorBody::new(code::UNAVAILABLE, if details { "later" } else { "" }, details)
+    }
+}
+
+fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
+    let handle = |priority, ttl_ms| Handle {
+        message: Message { topic: "a.b".into(), payload: vec![7; bytes].into(), priority, ttl_ms },
+        context: Context { trace_id: "t".into(), source_module: "m:1.0.0".into(), timestamp: 12 },
+    };
+    let offer = ProtocolOffer {
+        version: 1,
+        max_frame_bytes: 1000,
+        framings: vec!["line".to_owned()],
+        features: vec!["f".to_owned()],
+    };
+    let change =
+        |value: Option<Vec<u8>>| KvChange { watch: 1, key: "k".into(), revision: 2, value: value.map(Cow::Owned) };
+    vec![
+        HostFrame::Init(Init { config: raw(r#"{"a":1}"#), module_id: "m:1.0.0/instance-001".into(), protocol: None }),
+        HostFrame::Init(Init { config: raw("{}"), module_id: "".into(), protocol: Some(offer) }),
+        HostFrame::Handle(handle(Priority::High, Some(50))),
+        HostFrame::Event(handle(Priority::Critical, None)),
+        HostFrame::ServiceResponse(Ok(Object::trusted(r#"{"n":1}"#).attach("value", vec![7; bytes]))),
+        HostFrame::ServiceResponse(Err(error(true))),
+        HostFrame::ServiceResponse(Err(error(false))),
+        HostFrame::HealthCheck,
+        HostFrame::Shutdown(Shutdown { grace_ms: Some(5) }),
+        HostFrame::Shutdown(Shutdown { grace_ms: None }),
+        HostFrame::Cancel,
+        HostFrame::KvChange(change(Some(vec![7; bytes]))),
+        HostFrame::KvChange(change(None)),
+    ]
+}
+
+fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
+    let request = |context| ServiceRequest {
+        service: "kv_store".into(),
+        method: "set".into(),
+        params: Object::trusted(r#"{"key":"k"}"#).attach("value", vec![7; bytes]),
+        context,
+    };
+    let log = |level, fields: Option<&'static RawValue>| {
+        let text = if fields.is_some() { "t" } else { "" };
+        ModuleFrame::Log(Log { level, message: text.into(), fields, trace_id: text.into() })
+    };
+    vec![
+        ModuleFrame::Success { data: Object::trusted("{}").attach("result", vec![7; bytes]) },
+        ModuleFrame::Error(error(true)),
+        ModuleFrame::Error(error(false)),
+        ModuleFrame::ServiceRequest(request(CallContext::default())),
+        ModuleFrame::ServiceRequest(request(CallContext { trace_id: "t".into(), parent: None })),
+        ModuleFrame::ServiceRequest(request(CallContext { trace_id: "".into(), parent: Some(3) })),
+        ModuleFrame::ServiceRequest(request(CallContext { trace_id: "t".into(), parent: Some(3) })),
+        ModuleFrame::Cancel,
+        log(LogLevel::Trace, None),
+        log(LogLevel::Debug, Some(raw("{}"))),
+        log(LogLevel::Info, None),
+        log(LogLevel::Warn, None),
+        log(LogLevel::Error, None),
+    ]
+}
+
+/// The only frame in these bytes, and whether it has an attachment.
+fn decoded<T>(framing: Framing, written: &[u8], read: impl FnOnce(ixt_protocol::RawFrame<'_>) -> T) -> (T, bool) {
+    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    decoder.set_framing(framing);
+    decoder.input().extend_from_slice(written);
+    let frame = decoder.next_frame().expect("a whole frame").unwrap();
+    let attached = frame.attachment.is_some();
+    let frame = read(frame);
+    assert!(decoder.next_frame().is_none(), "more than one frame");
+    (frame, attached)
+}
+
+/// How many bytes stand outside of what the limit counts.
+fn around(framing: Framing) -> usize {
+    match framing {
+        Framing::Line => 1,
+        Framing::Length => 4,
+    }
+}
+
+#[test]
+fn frames_of_a_host_are_read_as_they_were_written() {
+    for bytes in SIZES {
+        for (id, body) in host_frames(bytes).into_iter().enumerate() {
+            let carries = matches!(
+                body,
+                HostFrame::Handle(_)
+                    | HostFrame::Event(_)
+                    | HostFrame::ServiceResponse(Ok(_))
+                    | HostFrame::KvChange(KvChange { value: Some(_), .. })
+            );
+            let frame = Frame { id: Some(id as u64).filter(|id| *id > 0), body };
+            let mut line = Vec::new();
+            frame.write(Framing::Line, &mut line);
+            for framing in [Framing::Line, Framing::Length] {
+                let mut written = Vec::new();
+                let counted = frame.write(framing, &mut written);
+                assert_eq!(counted + around(framing), written.len(), "{frame:?}");
+                let (again, attached) = decoded(framing, &written, |raw| {
+                    let mut again = Vec::new();
+                    HostFrame::read(raw).unwrap().write(Framing::Line, &mut again);
+                    again
+                });
+                assert_eq!(String::from_utf8(again).unwrap(), str::from_utf8(&line).unwrap());
+                assert_eq!(attached, carries && framing == Framing::Length && bytes >= 256, "{frame:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_of_a_module_are_read_as_they_were_written() {
+    for bytes in SIZES {
+        for (id, body) in module_frames(bytes).into_iter().enumerate() {
+            let carries = body.object().is_some();
+            let frame = Frame { id: Some(id as u64).filter(|id| *id > 0), body };
+            let mut line = Vec::new();
+            frame.write(Framing::Line, &mut line);
+            for framing in [Framing::Line, Framing::Length] {
+                let mut written = Vec::new();
+                let counted = frame.write(framing, &mut written);
+                assert_eq!(counted + around(framing), written.len(), "{frame:?}");
+                let (again, attached) = decoded(framing, &written, |raw| {
+                    let mut again = Vec::new();
+                    ModuleFrame::read(raw).unwrap().write(Framing::Line, &mut again);
+                    again
+                });
+                assert_eq!(String::from_utf8(again).unwrap(), str::from_utf8(&line).unwrap());
+                assert_eq!(attached, carries && framing == Framing::Length && bytes >= 256, "{frame:?}");
+                // Whoever does not want to copy the attachment writes the same.
+                let mut apart = Vec::new();
+                let (size, attachment) = frame.write_before_attachment(framing, &mut apart);
+                let attachment = attachment.map(<[u8]>::to_vec);
+                assert_eq!((size, attachment.is_some()), (counted, attached));
+                assert_eq!(frame.body.clone().into_attachment(framing), attachment);
+                apart.extend(attachment.unwrap_or_default());
+                assert_eq!(apart, written);
+            }
+        }
+    }
+}
+
+fn unreadable(json: &str) -> (Option<u64>, String) {
+    let error = HostFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err();
+    let id = match error {
+        Unreadable::Invalid { id, .. } | Unreadable::UnknownType { id, .. } => id,
+        Unreadable::NotAFrame(_) => None,
+    };
+    (id, error.to_string())
+}
+
+#[test]
+fn what_is_wrong_with_a_frame_is_told_with_the_id_of_its_request() {
+    let handle = |message: &str| unreadable(&format!(r#"{{"type":"handle","id":7,"message":{message}}}"#));
+    for (message, says) in [
+        ("5", "`message`: invalid type: integer `5`, expected an object"),
+        (r#""text""#, "`message`: expected an object"),
+        ("null", "`message`: missing"),
+        (r#"{"payload":""}"#, "`message.topic`: missing"),
+        (r#"{"topic":"a"}"#, "`message.payload`: missing"),
+        (r#"{"topic":"a","payload":"?"}"#, "`message.payload`: not base64: Invalid symbol 63, offset 0."),
+        (
+            r#"{"topic":"a","payload":"","priority":5}"#,
+            "`message.priority`: 5 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+        ),
+        (
+            r#"{"topic":"a","payload":"","priority":0}"#,
+            "`message.priority`: 0 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+        ),
+    ] {
+        assert_eq!(handle(message), (Some(7), format!("a `handle` frame is wrong: {says}")));
+    }
+    for (json, says) in [
+        (r#"{"type":"init","id":7}"#, "a `init` frame is wrong: `config`: missing"),
+        (r#"{"type":"service_response","id":7}"#, "a `service_response` frame is wrong: `success`: missing"),
+        (
+            r#"{"type":"service_response","id":7,"success":true}"#,
+            "a `service_response` frame is wrong: `data`: missing",
+        ),
+        (
+            r#"{"type":"service_response","id":7,"success":false}"#,
+            "a `service_response` frame is wrong: `code`: missing",
+        ),
+        (r#"{"type":"no\"ne","id":7}"#, "frames of type `no\"ne` are not known here"),
+        (r#"{"type":"none","id":7,"success":5}"#, "frames of type `none` are not known here"),
+    ] {
+        assert_eq!(unreadable(json), (Some(7), says.to_owned()));
+    }
+    for (json, says) in [
+        ("", "not a frame: expected an object"),
+        ("[\"handle\",1]", "not a frame: expected an object"),
+        (r#"{"id":7}"#, "not a frame: `type`: missing"),
+        (r#"{"type":"handle","id":-1}"#, "not a frame: `id`: invalid value: integer `-1`, expected u64"),
+    ] {
+        assert_eq!(unreadable(json), (None, says.to_owned()));
+    }
+}
+
+/// A `cancel` above all must not be answered: its id is that of another request.
+#[test]
+fn what_else_stands_in_a_frame_without_fields_is_ignored() {
+    for kind in ["cancel", "health_check"] {
+        let json = format!(r#"{{"type":"{kind}","id":7,"message":5,"attachment":"a"}}"#);
+        assert_eq!(HostFrame::read(json.as_bytes()).unwrap().id, Some(7));
+        let json = format!(r#"{{"type":"{kind}","id":7,"attachment":"a"}}"#);
+        assert_eq!(HostFrame::read(json.as_bytes()).unwrap().id, Some(7));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_frame_of_a_module_is_told() {
+    for (json, says) in [
+        (r#"{"type":"success","id":7}"#, "a `success` frame is wrong: `data`: missing"),
+        (r#"{"type":"success","id":7,"data":{},"attachment":"data.a"}"#, "`attachment`: the frame has none"),
+        (r#"{"type":"error","id":7}"#, "a `error` frame is wrong: `code`: missing"),
+        (r#"{"type":"service_request","id":7,"method":"m","params":{}}"#, "`service`: missing"),
+        (r#"{"type":"service_request","id":7,"service":"","method":"m","params":{}}"#, "`service`: missing"),
+        (r#"{"type":"service_request","id":7,"service":"s","params":{}}"#, "`method`: missing"),
+        (r#"{"type":"service_request","id":7,"service":"s","method":"m"}"#, "`params`: missing"),
+        (r#"{"type":"log","message":"m"}"#, "a `log` frame is wrong: `level`: missing"),
+        (r#"{"type":"log","level":"loud"}"#, "`level`: unknown variant `loud`"),
+        (r#"{"type":"handle","id":7}"#, "frames of type `handle` are not known here"),
+    ] {
+        let error = ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn an_attachment_stands_for_a_field_that_can_have_one() {
+    let wrong = |json: &str| {
+        let frame = ixt_protocol::RawFrame {
+            framing: Framing::Length,
+            json: json.as_bytes(),
+            attachment: Some(b"hi"[..].into()),
+        };
+        HostFrame::read(frame).map(|frame| frame.id).unwrap_err().to_string()
+    };
+    for (json, says) in [
+        (
+            r#"{"type":"handle","id":7,"message":{"topic":"a"},"attachment":"message.topic"}"#,
+            "`attachment`: `message.topic` is nothing that an attachment can stand for here",
+        ),
+        (r#"{"type":"handle","id":7,"message":{"topic":"a"}}"#, "`attachment`: missing, though the frame has one"),
+        (
+            r#"{"type":"service_response","id":7,"success":true,"data":{},"attachment":"data"}"#,
+            "`attachment`: `data` is nothing that an attachment can stand for here",
+        ),
+        (
+            r#"{"type":"service_response","id":7,"success":true,"data":[],"attachment":"data.a"}"#,
+            "`data`: expected an object",
+        ),
+    ] {
+        assert!(wrong(json).ends_with(says), "{}", wrong(json));
+    }
+}
+
+#[test]
+fn text_that_a_payload_has_come_as_goes_on_as_it_is() {
+    let message = |payload| Message { topic: "a".into(), payload, priority: Priority::Low, ttl_ms: None };
+    for (text, json) in [("aGk=", r#""aGk=""#), ("\u{1}\"", r#""\u0001\"""#)] {
+        let payload = Payload::Base64(text.into());
+        let body = HostFrame::Handle(Handle { message: message(payload), context: Context::default() });
+        let mut written = Vec::new();
+        Frame { id: None, body }.write(Framing::Length, &mut written);
+        let written = String::from_utf8_lossy(&written).into_owned();
+        assert!(written.contains(&format!(r#""payload":{json},"#)), "{written}");
+    }
+}
