@@ -311,3 +311,56 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_does_not_draw_a_diagnostic_finds_all_of_it() {
+        let (old, new) = (Source::new("old.toml", "a = 1\n"), Source::new("new.toml", "b = 2\nc = 3\n"));
+        let diagnostic = Diagnostic::new(Code::Contradiction, "`c` is gone")
+            .at(6..7, "here")
+            .related(0..1, "beside it")
+            .related_in(&old, 0..5, "it was this")
+            .note("it was there before")
+            .help("put it back");
+        let report = Report::new(&new, vec![diagnostic]);
+        let [found] = report.diagnostics() else { panic!("not one") };
+        let place = |place: &Place| {
+            let (source, span) = (place.source(), place.span());
+            format!("{}: {}: {}", source.path(), &source.text()[span], place.label())
+        };
+        assert_eq!(found.place().map(place).as_deref(), Some("new.toml: c: here"));
+        let related: Vec<_> = found.related_places().iter().map(place).collect();
+        assert_eq!(related, ["new.toml: b: beside it", "old.toml: a = 1: it was this"]);
+        assert_eq!((found.severity(), found.code()), (Severity::Error, "contradiction"));
+        assert_eq!((found.message(), found.help_text()), ("`c` is gone", Some("put it back")));
+        assert_eq!(found.notes(), ["it was there before"]);
+        assert_eq!(found.to_line(), "new.toml:2:1: `c` is gone; put it back [contradiction]");
+        // Both sources are drawn, each with its own lines.
+        let drawn = report.to_string();
+        for piece in ["new.toml:2:1", "old.toml:1:1", "c = 3", "a = 1", "it was this", "note: it was", "help: put it"] {
+            assert!(drawn.contains(piece), "no `{piece}` in\n{drawn}");
+        }
+        assert!(report.to_ansi_string().contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_report_has_each_diagnostic_once_and_errors_first() {
+        let source = Source::new("m.toml", "a\nb\n");
+        let error = |span: Span, message: &str| Diagnostic::new(Code::Contradiction, message).at(span, "");
+        let warning = Diagnostic::new(Code::UnusedType, "unused").at(0..1, "");
+        assert_eq!(warning.severity(), Severity::Warning);
+        let all = vec![warning, error(2..3, "second"), error(0..1, "first"), error(2..3, "second")];
+        let mut report = Report::new(&source, all);
+        let messages = |report: &Report| {
+            report.diagnostics().iter().map(|diagnostic| diagnostic.message().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(messages(&report), ["first", "second", "unused"]);
+        assert_eq!((report.count(Severity::Error), report.count(Severity::Warning)), (2, 1));
+        report.extend(Report::new(&Source::new("other.toml", "c"), vec![error(0..1, "third")]));
+        assert_eq!(messages(&report), ["first", "second", "third", "unused"]);
+        assert!(!report.is_empty() && Report::default().is_empty());
+    }
+}

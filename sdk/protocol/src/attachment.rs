@@ -426,6 +426,9 @@ mod tests {
         // For whoever takes text it is base64, whatever is in it.
         let text: BTreeMap<String, String> = Object::trusted(json).attach("text", &b"hello"[..]).read().unwrap();
         assert_eq!(text["text"], "aGVsbG8=");
+        // Also for whoever takes the whole object as text.
+        let whole: Box<RawValue> = Object::trusted(json).attach("pixels", &b"\xFF\0"[..]).read().unwrap();
+        assert_eq!(whole.get(), r#"{"pixels":"/wA=","name":"n"}"#);
         let other = Object::trusted(json).attach("other", &b"x"[..]);
         assert_eq!(other.read::<Image>().unwrap_err().to_string(), "`pixels`: missing");
         let twice = Object::trusted(json).attach("name", &b"x"[..]);

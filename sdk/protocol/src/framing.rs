@@ -637,7 +637,7 @@ mod tests {
     fn what_has_come_of_a_large_frame_stays_where_it_is_as_long_as_there_is_room() {
         let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.input().reserve_exact(4 * READ_BYTES);
-        let first = [b'x'; 2 * READ_BYTES];
+        let first = vec![b'x'; 2 * READ_BYTES];
         decoder.input().extend(first.iter().chain(b"\n").chain(&[b'x'; MOVED_BYTES + 1]));
         assert!(decoder.next_frame().is_some());
         let capacity = decoder.input().capacity();
