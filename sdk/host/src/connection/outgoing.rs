@@ -237,6 +237,81 @@ mod tests {
     use super::*;
     use crate::connection::stream;
 
+    fn response(text: &str) -> Frame<HostFrame<'static>> {
+        Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(to_raw_value(text).unwrap().into())) }
+    }
+
+    const HEALTH_CHECK: Frame<HostFrame<'_>> = Frame { id: None, body: HostFrame::HealthCheck };
+
+    /// A module that reads nothing for now, and what it is sent.
+    fn module(max_frame_bytes: usize) -> (Arc<Outgoing>, UnixStream) {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (_, writer) = stream::split(here).unwrap();
+        (Arc::new(Outgoing::new(writer, Framing::Line, max_frame_bytes)), there)
+    }
+
+    #[tokio::test]
+    async fn a_module_that_does_not_read_is_sent_no_events_then_no_requests_and_at_last_no_responses() {
+        let (outgoing, _there) = module(1 << 20);
+        let large = response(&"x".repeat(1_000_000));
+        let fill = |limit: usize, send: &dyn Fn() -> Result<(), Refused>| {
+            while outgoing.lock().waiting() <= limit {
+                send().unwrap();
+            }
+            assert!(outgoing.lock().waiting() <= limit + (1 << 20), "by one frame at most");
+            assert_eq!(send(), Err(Refused::Full));
+        };
+        fill(REQUESTS_LIMIT, &|| outgoing.request(&large));
+        assert_eq!(outgoing.request_soon(&large), Err(Refused::Full));
+        assert!(!outgoing.has_room(EVENTS_LIMIT) && !outgoing.has_room(REQUESTS_LIMIT));
+        fill(RESPONSES_LIMIT, &|| outgoing.respond(&large));
+        assert_eq!(outgoing.respond_at_last(&HEALTH_CHECK), Ok(()));
+
+        // Whoever waits for room waits until there is some, or nobody reads any more.
+        let waiting = tokio::spawn({
+            let outgoing = Arc::clone(&outgoing);
+            async move { outgoing.room(0).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        outgoing.close();
+        waiting.await.unwrap();
+        assert_eq!(outgoing.respond(&large), Err(Refused::Closed));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_of_a_frame_that_is_too_long() {
+        let (outgoing, mut there) = module(1000);
+        let bytes = response(&"x".repeat(1000)).write(Framing::Line, &mut Vec::new());
+        let refused = outgoing.respond(&response(&"x".repeat(1000)));
+        assert_eq!(refused, Err(Refused::TooLong { bytes, max_frame_bytes: 1000 }));
+        let longest = response(&"x".repeat(2000 - bytes));
+        outgoing.respond(&longest).unwrap();
+        drop(outgoing);
+        let (mut read, mut expected) = (Vec::new(), Vec::new());
+        there.read_to_end(&mut read).await.unwrap();
+        assert_eq!(longest.write(Framing::Line, &mut expected), 1000);
+        assert!(read == expected);
+    }
+
+    /// Frames that are sent by one step of a thread go out in one write, at its end; those that may wait, when the task gets
+    /// to them.
+    #[tokio::test]
+    async fn a_batch_is_written_at_its_end() {
+        let (outgoing, _there) = module(1000);
+        batch(|| {
+            outgoing.respond(&response("")).unwrap();
+            batch(|| outgoing.respond(&response("")).unwrap());
+            assert!(outgoing.lock().waiting() > 0);
+        });
+        assert_eq!(outgoing.lock().waiting(), 0);
+        outgoing.request_soon(&response("")).unwrap();
+        assert!(outgoing.lock().waiting() > 0);
+        let running = tokio::spawn(Arc::clone(&outgoing).run());
+        outgoing.room(0).await;
+        running.abort();
+    }
+
     #[tokio::test]
     async fn what_the_socket_does_not_take_at_once_is_written_as_it_is_read() {
         const FRAMES: u64 = 100;
@@ -247,8 +322,7 @@ mod tests {
         let running = tokio::spawn(Arc::clone(&outgoing).run());
         let mut frames = Vec::new();
         for id in 0..FRAMES {
-            let response = HostFrame::ServiceResponse(Ok(to_raw_value(&text).unwrap().into()));
-            let frame = Frame { id: Some(id), body: response };
+            let frame = Frame { id: Some(id), ..response(&text) };
             frame.write(Framing::Line, &mut frames);
             outgoing.respond(&frame).unwrap();
         }
@@ -259,7 +333,7 @@ mod tests {
         outgoing.room(0).await;
 
         // The next one is written at once again.
-        outgoing.respond(&Frame { id: None, body: HostFrame::HealthCheck }).unwrap();
+        outgoing.respond(&HEALTH_CHECK).unwrap();
         assert!(outgoing.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
@@ -267,7 +341,7 @@ mod tests {
         assert!(outgoing.lock().buffer.capacity() <= KEPT_BYTES);
 
         drop(there);
-        let closed = || outgoing.respond(&Frame { id: None, body: HostFrame::HealthCheck });
+        let closed = || outgoing.respond(&HEALTH_CHECK);
         assert_eq!((closed(), closed()), (Ok(()), Err(Refused::Closed)));
         running.abort();
     }
