@@ -59,3 +59,46 @@ fn length(value: &Value) -> Option<(u64, [&'static str; 2])> {
 fn counted(count: u64, [one, many]: [&str; 2]) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Manifest, Source};
+
+    #[test]
+    fn a_bound_itself_is_within_and_what_is_beyond_is_told() {
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[config]\n\
+            number = { type = \"integer\", min = 2, max = 4 }\n\
+            text = { type = \"string\", min_length = 1, max_length = 2, pattern = \"^a+$\" }\n\
+            bytes = { type = \"bytes\", max_length = 1 }\n\
+            list = { type = \"[string]\", min_length = 2 }\n\
+            map = { type = \"{string}\", max_length = 1 }\n";
+        let manifest = Manifest::parse(&Source::new("manifest.toml", manifest)).unwrap();
+        let check = |key: &str, value: Value| {
+            let key = manifest.config.iter().find(|field| field.name.as_str() == key).unwrap();
+            key.ty.bounds.check(&value).err().unwrap_or_default()
+        };
+        let text = |text: &str| Value::String(text.to_owned());
+        let list = |length: usize| Value::List(vec![text("x"); length]);
+        let map = |length: usize| Value::Map((0..length).map(|key| (key.to_string(), text("x"))).collect());
+        for (key, value, says) in [
+            ("number", Value::Integer(1), "at least 2"),
+            ("number", Value::Integer(2), ""),
+            ("number", Value::Integer(4), ""),
+            ("number", Value::Integer(5), "at most 4"),
+            ("text", text(""), "at least 1 character"),
+            ("text", text("a"), ""),
+            ("text", text("aa"), ""),
+            ("text", text("aaa"), "at most 2 characters"),
+            ("text", text("\u{e4}\u{e4}"), "text that matches the pattern `^a+$`"),
+            ("bytes", Value::Bytes(vec![0]), ""),
+            ("bytes", Value::Bytes(vec![0, 0]), "at most 1 byte"),
+            ("list", list(1), "at least 2 items"),
+            ("list", list(2), ""),
+            ("map", map(1), ""),
+            ("map", map(2), "at most 1 entry"),
+        ] {
+            assert_eq!(check(key, value.clone()), says, "{key}: {value:?}");
+        }
+    }
+}
