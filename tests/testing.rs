@@ -95,6 +95,14 @@ fn a_request_that_takes_too_long_is_answered_when_its_time_is_over() {
         // Its future is gone, so the release is left for the next one.
         module.call(services::RELEASE, &raw(b"")).await?;
         assert_eq!(module.call(services::WAIT, &raw(b"")).ttl(SECOND).await?.answer, "released");
+        // Of two at once each has its own time, whichever is over first.
+        let over = async |seconds| {
+            let start = tokio::time::Instant::now();
+            let call = module.call(services::WAIT, &raw(b"")).ttl(seconds * SECOND);
+            assert_eq!(code_of(call.await), code::DEADLINE_EXCEEDED);
+            start.elapsed()
+        };
+        assert_eq!(tokio::join!(over(30), over(1), over(5)), (30 * SECOND, SECOND, 5 * SECOND));
         // One without any time is not begun.
         let entered = module.health().await?.details()["entered"].clone();
         assert_eq!(code_of(module.call(services::WAIT, &raw(b"")).ttl(Duration::ZERO).await), code::DEADLINE_EXCEEDED);
@@ -155,8 +163,10 @@ fn a_call_that_is_not_answered_ends_with_its_time() {
 fn what_a_handler_leaves_running_hears_that_nobody_waits() {
     testing::run(async {
         let module = start(Host::new()).await?;
-        let call = module.call(services::LINGER, &raw(b"")).trace_id("t-1");
-        assert!(tokio::time::timeout(SECOND, call.into_future()).await.is_err(), "it lingers");
+        let mut call = Box::pin(module.call(services::LINGER, &raw(b"")).trace_id("t-1").into_future());
+        assert!(tokio::time::timeout(SECOND, &mut call).await.is_err(), "it lingers");
+        assert_eq!(module.kv("lingered"), None, "somebody waits");
+        drop(call);
         assert_eq!(code_of(module.call(services::LINGER, &raw(b"")).ttl(SECOND).await), code::DEADLINE_EXCEEDED);
         // In the background, so it may take a moment.
         while module.kv("lingered").as_deref() != Some(b"2") {

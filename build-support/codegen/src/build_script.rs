@@ -127,3 +127,28 @@ fn write_if_changed(path: &Path, code: &str) -> anyhow::Result<()> {
     }
     fs::write(path, code).with_context(|| format!("can't write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_only_if_its_content_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("module.rs");
+        write_if_changed(&path, "one").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let state = || (fs::read_to_string(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+        write_if_changed(&path, "one").unwrap();
+        assert_eq!(state(), ("one".to_owned(), SystemTime::UNIX_EPOCH));
+        write_if_changed(&path, "two").unwrap();
+        let (content, modified) = state();
+        assert_eq!(content, "two");
+        assert!(modified > SystemTime::UNIX_EPOCH);
+        let error = write_if_changed(&dir.path().join("none/module.rs"), "").unwrap_err();
+        assert!(error.to_string().starts_with("can't write "), "{error}");
+    }
+}

@@ -172,3 +172,79 @@ impl Tailoring {
         self.sdk.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_manifest::Source;
+
+    use super::*;
+    use crate::generate;
+
+    const MANIFEST: &str = r#"
+        schema_version = "3.0"
+        [module]
+        name = "m"
+        version = "1.0.0"
+        [provides]
+        services = ["s"]
+        [config]
+        carrier = { type = "Crate", default = { boxes = [{ item = { name = "a" } }] } }
+        [types.Item]
+        name = "string"
+        [types.Box]
+        item = "Item"
+        [types.Crate]
+        boxes = "[Box]"
+        [types.Free]
+        next = "Free?"
+        [types.Case]
+        union = { free = "Free" }
+        [services."s"]
+        request = { case = "Case", free = "Free" }
+    "#;
+
+    /// The code for these options, or what is wrong with them.
+    fn with(attributes: &[(&str, &str)], replaced: &[(&str, &str)], sdk: Option<&str>) -> Result<String, Vec<String>> {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<Vec<_>>()
+        };
+        let options =
+            Options { attributes: owned(attributes), replaced: owned(replaced), sdk: sdk.map(ToOwned::to_owned) };
+        generate(&Source::new("manifest.toml", MANIFEST), &options)
+            .map(|generated| generated.code)
+            .map_err(|report| report.diagnostics().iter().map(|diagnostic| diagnostic.message().to_owned()).collect())
+    }
+
+    #[test]
+    fn an_option_that_fits_is_in_the_code() {
+        let code = with(&[("Item", "#[derive(PartialOrd)]\n#[non_exhaustive]")], &[], Some("crate::sdk")).unwrap();
+        for piece in ["#[derive(PartialOrd)]\n", "#[non_exhaustive]\n", "crate::sdk::"] {
+            assert!(code.contains(piece), "{piece}");
+        }
+        assert!(!code.contains("::ixt_sdk"));
+        assert!(with(&[], &[], None).unwrap().contains("pub struct Item"));
+    }
+
+    #[test]
+    fn an_option_that_does_not_fit_is_told() {
+        let replaced = |name: &str| with(&[], &[(name, "crate::X")], None).unwrap_err();
+        let in_default =
+            |name: &str| [format!("`{name}` can't be replaced: the default of `carrier` is one, or holds one")];
+        assert_eq!(replaced("Crate"), in_default("Crate"));
+        assert_eq!(replaced("Box"), in_default("Box"));
+        assert_eq!(replaced("Item"), in_default("Item"));
+        assert_eq!(replaced("Free"), ["`Free` can't be replaced: it is the case `free` of a union"]);
+        assert_eq!(replaced("Itm"), ["the option `replace` is for a type `Itm`, which is not declared in [types]"]);
+        let attribute = |text: &str| with(&[("Item", text)], &[], None).unwrap_err();
+        assert_eq!(attribute("derive(Copy)"), ["`derive(Copy)` is not an attribute"]);
+        assert_eq!(attribute(""), ["`` is not an attribute"]);
+        assert_eq!(
+            with(&[("Config_", "#[x]")], &[], None).unwrap_err(),
+            ["the option `attribute` is for a type `Config_`, which is not generated"]
+        );
+        let both = with(&[("Case", "#[x]")], &[("Case", "crate::X")], None).unwrap_err();
+        assert_eq!(both, ["`Case` is replaced, so it takes no attributes"]);
+        assert_eq!(with(&[], &[("Case", "a b")], None).unwrap_err(), ["`a b` is not the path of a type"]);
+        assert_eq!(with(&[], &[], Some("a b")).unwrap_err(), ["`a b` is not the path of a crate"]);
+    }
+}

@@ -270,3 +270,24 @@ pub fn encode_payload(bytes: impl AsRef<[u8]>) -> String {
 pub fn decode_payload(text: &str) -> Result<Vec<u8>> {
     decode_base64(text).map_err(|error| Error::invalid_input(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_several_keys_are_all_in_the_response_and_of_one_key_the_last() {
+        let json = |response: &Response| serde_json::to_string(response).unwrap();
+        let response = Response::new().with("a", 1).with_bytes("a", *b"one").with_bytes("b", *b"two");
+        assert_eq!(json(&response), r#"{"a":"b25l","b":"dHdv"}"#);
+        let response = response.with_bytes("b", *b"three").with_bytes("a", *b"");
+        assert_eq!(json(&response), r#"{"a":"","b":"dGhyZWU="}"#);
+        assert_eq!(json(&response.with("a", 2)), r#"{"a":2,"b":"dGhyZWU="}"#);
+    }
+
+    #[test]
+    fn a_payload_is_base64_text() {
+        assert_eq!(decode_payload(&encode_payload(b"\0\xFF")).unwrap(), b"\0\xFF");
+        assert_eq!(decode_payload("?").unwrap_err().code(), crate::code::INVALID_INPUT);
+    }
+}

@@ -125,7 +125,7 @@ mod tests {
             let again = spare.take(bytes);
             assert_eq!((again.as_ptr(), again.len()), (place, 0));
         }
-        assert!(spare.buffers.is_empty());
+        assert!(spare.buffers.is_empty() && spare.bytes == 0);
     }
 
     #[test]
