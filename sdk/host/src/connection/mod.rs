@@ -6,6 +6,8 @@ mod outgoing;
 mod reader;
 mod requests;
 mod stream;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -13,9 +13,9 @@ use crate::connection::{Connection, Request};
 use crate::lock::lock;
 
 /// So many events wait for a module; more are dropped.
-const MAX_EVENTS: usize = 1024;
+pub(super) const MAX_EVENTS: usize = 1024;
 /// So many events a process has at once.
-const EVENTS_AT_ONCE: usize = 64;
+pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct EventQueue {

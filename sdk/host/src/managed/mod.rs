@@ -1,6 +1,8 @@
 //! A module in its host: the processes that run it, which of them gets a call, and its counts.
 
 mod events;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};

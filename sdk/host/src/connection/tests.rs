@@ -1,0 +1,395 @@
+//! A connection with a module that is played by the test, frame by frame.
+
+use ixt_protocol::{Decoder, ModuleFrame, Payload, Priority};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// The module's end.
+pub(crate) struct Peer {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Peer {
+    /// The next frame, as JSON.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            if let Some(frame) = self.decoder.next_frame() {
+                return serde_json::from_slice(frame.unwrap().json).unwrap();
+            }
+            assert_ne!(self.stream.read_buf(self.decoder.input()).await.unwrap(), 0, "the host has hung up");
+        }
+    }
+
+    pub(crate) async fn send(&mut self, json: &str) {
+        self.stream.write_all(format!("{json}\n").as_bytes()).await.unwrap();
+    }
+}
+
+/// What the module's own requests, its log and its mistakes come to.
+struct Heard(mpsc::UnboundedSender<String>);
+
+impl Services for Heard {
+    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>) {
+        let begun = connection.begin_call(id);
+        self.0.send(format!("{}.{} {id:?} {begun}", request.service, request.method)).unwrap();
+        match &*request.method {
+            "echo" => connection.end_call(id, Ok(request.params)),
+            "much" => connection.end_call(id, Ok(Object::trusted("{}").attach("a", vec![0; FRAME_LIMIT]))),
+            _ => {}
+        }
+    }
+
+    fn log(&self, log: &Log<'_>) {
+        self.0.send(format!("log: {}", log.message)).unwrap();
+    }
+
+    fn complain(&self, complaint: &str) {
+        self.0.send(complaint.to_owned()).unwrap();
+    }
+}
+
+const FRAME_LIMIT: usize = 1000;
+
+pub(crate) struct Opened {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) peer: Peer,
+    heard: mpsc::UnboundedReceiver<String>,
+}
+
+impl Connection {
+    /// Waits until the module has answered all that it has.
+    pub(crate) async fn idle(&self) {
+        while self.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Opened {
+    fn heard(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
+    }
+
+    /// Sends the module a call, and gives what its caller will be answered.
+    fn call(&self, topic: &Arc<Topic>, message: Message<'static>) -> (Pending, oneshot::Receiver<String>) {
+        let (sender, answer) = oneshot::channel();
+        let reply = ReplyTo::new(move |answer| {
+            let _ = sender.send(match answer {
+                Answer::Success(data) => data.to_json().into_owned(),
+                Answer::Error(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
+                Answer::Lost(reason) => format!("lost: {reason}"),
+            });
+        });
+        let sent = self.connection.send_message(Request::Handle, message, topic, reply, Instant::now());
+        (sent.unwrap_or_else(|_| panic!("it takes nothing")), answer)
+    }
+}
+
+/// Opens a connection whose module answers `init` with this.
+pub(crate) async fn open(reply: &str, max_frame_bytes: usize) -> Result<Opened, CallError> {
+    let (here, there) = UnixStream::pair().unwrap();
+    let (sender, heard) = mpsc::unbounded_channel();
+    let config = serde_json::value::to_raw_value(&json!({ "a": 1 })).unwrap();
+    let hello = Hello { config: &config, framing: Framing::Line };
+    let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
+    let opening =
+        Connection::open(here, "m:1.0.0/instance-001".into(), hello, max_frame_bytes, Heard(sender), Spans::default());
+    let answering = async {
+        let init = peer.next().await;
+        assert_eq!((&init["type"], &init["id"], &init["config"]), (&json!("init"), &json!(1), &json!({ "a": 1 })));
+        assert_eq!(init["protocol"]["max_frame_bytes"], max_frame_bytes);
+        peer.send(reply).await;
+    };
+    let (connection, ()) = tokio::join!(opening, answering);
+    Ok(Opened { connection: connection?, peer, heard })
+}
+
+pub(crate) const WITH_IDS: &str = r#"{"type":"success","id":1,"data":{}}"#;
+pub(crate) const WITHOUT_IDS: &str = r#"{"type":"success","data":{}}"#;
+
+fn topic() -> Arc<Topic> {
+    Arc::new(Topic::new("t", None, false))
+}
+
+fn message(payload: &str) -> Message<'static> {
+    Message {
+        topic: "t".into(),
+        payload: Payload::from(payload.as_bytes().to_vec()),
+        priority: Priority::High,
+        deadline: None,
+        trace_id: "trace".into(),
+        source: "caller:1.0.0".into(),
+        cause: None,
+    }
+}
+
+#[tokio::test]
+async fn each_reply_comes_to_the_one_who_waits_for_it() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    assert!(!opened.connection.is_sequential());
+    let topic = topic();
+    let (_first, first) = opened.call(&topic, message("1"));
+    let (_second, second) = opened.call(&topic, message("2"));
+    assert_eq!(opened.connection.load().map(|load| (load.in_flight, load.is_busy)), Some((2, false)));
+    let handle = opened.peer.next().await;
+    assert_eq!(handle["message"], json!({ "topic": "t", "payload": "MQ==", "priority": 3 }));
+    assert_eq!(handle["context"]["trace_id"], "trace");
+    assert_eq!(handle["context"]["source_module"], "caller:1.0.0");
+    assert!(handle["context"]["timestamp"].as_u64() > Some(1_700_000_000));
+    opened.peer.send(r#"{"type":"error","id":3,"code":"C","message":"m","retryable":true}"#).await;
+    opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
+    assert_eq!((first.await.unwrap().as_str(), second.await.unwrap().as_str()), (r#"{"n":1}"#, "C: m (true)"));
+    assert_eq!(opened.connection.in_flight(), 0);
+    let stats = topic.stats().snapshot("t");
+    assert_eq!((stats.calls, stats.errors), (2, 1));
+    assert!(opened.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_module_without_ids_gets_the_next_request_when_it_has_answered() {
+    let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
+    assert!(opened.connection.is_sequential() && !opened.connection.is_busy());
+    let topic = topic();
+    let (_first, first) = opened.call(&topic, message("1"));
+    let (_second, second) = opened.call(&topic, message("2"));
+    assert!(opened.connection.is_busy());
+    assert_eq!(opened.peer.next().await["message"]["payload"], "MQ==");
+    opened.peer.send(r#"{"type":"success","data":{"n":1}}"#).await;
+    assert_eq!(first.await.unwrap(), r#"{"n":1}"#);
+    assert_eq!(opened.peer.next().await["message"]["payload"], "Mg==");
+    opened.peer.send(r#"{"type":"success","data":{"n":2}}"#).await;
+    assert_eq!(second.await.unwrap(), r#"{"n":2}"#);
+    assert!(!opened.connection.is_busy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_time_and_the_module_is_told() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let topic = topic();
+    let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
+    let (_late, late) = opened.call(&topic, Message { deadline: at(5000), ..message("") });
+    let (_soon, soon) = opened.call(&topic, Message { deadline: at(200), ..message("") });
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 5000);
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 200);
+    let start = Instant::now();
+    let over = "DEADLINE_EXCEEDED: the time for `t` is over, and m:1.0.0/instance-001 has not answered (true)";
+    assert_eq!(soon.await.unwrap(), over);
+    assert_eq!(start.elapsed().as_millis() / 10, 20);
+    assert_eq!(opened.peer.next().await, json!({ "type": "cancel", "id": 3 }));
+    assert_eq!(late.await.unwrap(), over);
+    assert_eq!(start.elapsed().as_millis() / 10, 500);
+    // Its late reply is nobody's, and no mistake.
+    opened.peer.send(r#"{"type":"error","id":3,"code":"CANCELLED","message":""}"#).await;
+    opened.peer.send(r#"{"type":"log","level":"info","message":"mark"}"#).await;
+    assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"));
+    assert_eq!(topic.stats().snapshot("t").errors, 2);
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_back_is_cancelled_in_the_module() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let (pending, answer) = opened.call(&topic(), message(""));
+    opened.peer.next().await;
+    pending.cancel();
+    assert_eq!(opened.peer.next().await, json!({ "type": "cancel", "id": 2 }));
+    assert!(answer.await.is_err(), "nobody is answered");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_answered_and_the_next_one_goes_on() {
+    let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
+    let topic = topic();
+    let (_large, large) = opened.call(&topic, message(&"x".repeat(FRAME_LIMIT)));
+    let answer = large.await.unwrap();
+    assert!(answer.starts_with("RESOURCE_EXHAUSTED: the request of 14"), "{answer}");
+    assert!(answer.ends_with(" bytes is over the limit of 1000 bytes for a frame (false)"), "{answer}");
+    let (_first, first) = opened.call(&topic, message("1"));
+    let (_large, large) = opened.call(&topic, message(&"x".repeat(FRAME_LIMIT)));
+    let (_last, last) = opened.call(&topic, message("2"));
+    opened.peer.next().await;
+    opened.peer.send(WITHOUT_IDS).await;
+    assert_eq!(first.await.unwrap(), "{}");
+    assert!(large.await.unwrap().starts_with("RESOURCE_EXHAUSTED"));
+    assert_eq!(opened.peer.next().await["message"]["payload"], "Mg==");
+    opened.peer.send(WITHOUT_IDS).await;
+    assert_eq!(last.await.unwrap(), "{}");
+    assert_eq!(topic.stats().snapshot("t").errors, 2);
+}
+
+#[tokio::test]
+async fn what_a_module_asks_for_is_answered_by_its_id_unless_it_takes_it_back() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let ask = |id: &str, method: &str, params: &str| {
+        format!(r#"{{"type":"service_request"{id},"service":"s","method":"{method}","params":{params}}}"#)
+    };
+    opened.peer.send(&ask(r#","id":7"#, "echo", r#"{"a":1}"#)).await;
+    let answer = opened.peer.next().await;
+    assert_eq!(answer, json!({ "type": "service_response", "id": 7, "success": true, "data": { "a": 1 } }));
+    opened.peer.send(&ask("", "echo", "{}")).await;
+    assert_eq!(opened.peer.next().await, json!({ "type": "service_response", "success": true, "data": {} }));
+    // The same id twice, while the first waits.
+    opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
+    opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
+    opened.peer.send(r#"{"type":"cancel","id":8}"#).await;
+    opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
+    // What is too long to be answered is told to be.
+    opened.peer.send(&ask(r#","id":9"#, "much", "{}")).await;
+    let answer = opened.peer.next().await;
+    assert_eq!((&answer["id"], &answer["code"]), (&json!(9), &json!("RESOURCE_EXHAUSTED")));
+    assert_eq!(
+        opened.heard(),
+        [
+            "s.echo Some(7) true",
+            "s.echo None true",
+            "s.wait Some(8) true",
+            "s.wait Some(8) false",
+            "s.wait Some(8) true",
+            "s.much Some(9) true",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_reply_of_the_wrong_shape_ends_its_request_and_what_is_nobodys_is_told() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let (_pending, answer) = opened.call(&topic(), message(""));
+    opened.peer.next().await;
+    opened.peer.send(r#"{"type":"success","id":2}"#).await;
+    assert_eq!(answer.await.unwrap(), "INTERNAL: the module's reply is wrong: `data`: missing (false)");
+    opened.peer.send(r#"{"type":"success","id":9,"data":{}}"#).await;
+    opened.peer.send(r#"{"type":"error","id":9}"#).await;
+    opened.peer.send(r#"{"type":"dance","id":9}"#).await;
+    let answer = opened.peer.next().await;
+    assert_eq!((&answer["id"], &answer["code"]), (&json!(9), &json!("UNIMPLEMENTED")));
+    opened.peer.send(r#"{"type":"service_request","id":10,"service":"s"}"#).await;
+    let answer = opened.peer.next().await;
+    assert_eq!((&answer["id"], &answer["code"]), (&json!(10), &json!("INVALID_INPUT")));
+    assert_eq!(
+        opened.heard(),
+        [
+            "skipped a reply to the request 9 that nobody waits for",
+            "skipped what it sent: a `error` frame is wrong: `code`: missing",
+            "skipped what it sent: frames of type `dance` are not known here",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_ends_whatever_may_have_waited_for_it() {
+    let long = format!(r#"{{"type":"success","id":2,"data":{{"a":"{}"}}}}"#, "x".repeat(FRAME_LIMIT));
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let (_one, one) = opened.call(&topic(), message(""));
+    let (_other, other) = opened.call(&topic(), message(""));
+    opened.peer.send(&long).await;
+    let wrong = "INTERNAL: the module's reply is wrong: a frame of 1041 bytes is over the limit of 1000 bytes (false)";
+    assert_eq!((one.await.unwrap().as_str(), other.await.unwrap().as_str()), (wrong, wrong));
+    assert_eq!(opened.heard().len(), 1);
+    let (_next, next) = opened.call(&topic(), message(""));
+    opened.peer.send(r#"{"type":"success","id":4,"data":{}}"#).await;
+    assert_eq!(next.await.unwrap(), "{}", "the connection lives on");
+
+    let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
+    let (_one, one) = opened.call(&topic(), message(""));
+    opened.peer.send(&long).await;
+    assert_eq!(one.await.unwrap(), wrong);
+    opened.connection.closed().await;
+    assert!(opened.connection.end_reason().unwrap().contains("its replies can't be told apart"));
+    assert!(opened.connection.load().is_none());
+}
+
+#[tokio::test]
+async fn what_is_begun_when_the_module_ends_is_lost_with_the_reason() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let (_pending, answer) = opened.call(&topic(), message(""));
+    opened.peer.next().await;
+    drop(opened.peer);
+    opened.connection.closed().await;
+    assert!(opened.connection.load().is_none());
+    opened.connection.close("it was killed by signal 9");
+    assert_eq!(
+        answer.await.unwrap(),
+        "lost: m:1.0.0/instance-001 ended while it handled `t`: it was killed by signal 9"
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_lost() {
+    let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
+    let refuses = r#"{"type":"error","code":"UNAVAILABLE","message":"the module is shutting down","retryable":true}"#;
+    let (_first, first) = opened.call(&topic(), message("1"));
+    opened.peer.send(refuses).await;
+    assert_eq!(first.await.unwrap(), "UNAVAILABLE: the module is shutting down (true)", "its own answer");
+    let (_second, second) = opened.call(&topic(), message("2"));
+    let (_waiting, waiting) = opened.call(&topic(), message("3"));
+    opened.connection.stop();
+    assert_eq!(waiting.await.unwrap(), "lost: m:1.0.0/instance-001 is shutting down, or has ended, and was not asked");
+    opened.peer.send(refuses).await;
+    assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
+    let reply = ReplyTo::new(|_| {});
+    let back = opened.connection.send_message(Request::Handle, message("4"), &topic(), reply, Instant::now());
+    assert!(back.is_err(), "another one may take it");
+}
+
+#[tokio::test]
+async fn a_module_that_refuses_init_or_hangs_up_is_told() {
+    let refusal = r#"{"type":"error","id":1,"code":"C","message":"no"}"#;
+    let Err(CallError::Replied(reply)) = open(refusal, FRAME_LIMIT).await else { panic!("not refused") };
+    assert_eq!((reply.code.as_str(), reply.message.as_str()), ("C", "no"));
+    let wrong = open(r#"{"type":"success","id":1}"#, FRAME_LIMIT).await.map(drop).unwrap_err().to_string();
+    assert_eq!(wrong, "INTERNAL: the module's reply is wrong: `data`: missing");
+    let (here, there) = UnixStream::pair().unwrap();
+    drop(there);
+    let config = serde_json::value::to_raw_value(&json!({})).unwrap();
+    let hello = Hello { config: &config, framing: Framing::Line };
+    let opened =
+        Connection::open(here, "m".into(), hello, FRAME_LIMIT, Heard(mpsc::unbounded_channel().0), Spans::default());
+    assert!(matches!(opened.await, Err(CallError::Gone { .. })));
+    let config = serde_json::value::to_raw_value(&json!({ "a": "x".repeat(FRAME_LIMIT) })).unwrap();
+    let (here, _there) = UnixStream::pair().unwrap();
+    let hello = Hello { config: &config, framing: Framing::Line };
+    let opened =
+        Connection::open(here, "m".into(), hello, FRAME_LIMIT, Heard(mpsc::unbounded_channel().0), Spans::default());
+    assert!(matches!(opened.await, Err(CallError::TooLong { max_frame_bytes: FRAME_LIMIT, .. })));
+}
+
+#[tokio::test]
+async fn a_module_picks_its_framing_in_its_reply_to_init() {
+    let mut opened =
+        open(r#"{"type":"success","id":1,"data":{"ixt":{"protocol":1,"sdk":"s","framing":"length"}}}"#, FRAME_LIMIT)
+            .await
+            .unwrap();
+    let (_pending, answer) = opened.call(&topic(), message(""));
+    opened.peer.decoder.expect_length();
+    assert_eq!(opened.peer.next().await["type"], "handle");
+    assert_eq!(opened.peer.decoder.framing(), Some(Framing::Length));
+    let mut frame = Vec::new();
+    Frame { id: Some(2), body: ModuleFrame::Success { data: Object::trusted("{}") } }
+        .write(Framing::Length, &mut frame);
+    opened.peer.stream.write_all(&frame).await.unwrap();
+    assert_eq!(answer.await.unwrap(), "{}");
+    // What it says of itself may be wrong, and is told then.
+    let mut opened = open(r#"{"type":"success","id":1,"data":{"ixt":5}}"#, FRAME_LIMIT).await.unwrap();
+    assert!(opened.heard()[0].starts_with("what it says of itself in its reply to `init` is wrong"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_asks_within_a_time() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let connection = Arc::clone(&opened.connection);
+    let asking = tokio::spawn(async move { connection.ask(Request::HealthCheck, Duration::from_secs(5)).await });
+    assert_eq!(opened.peer.next().await["type"], "health_check");
+    opened.peer.send(r#"{"type":"success","id":2,"data":{"healthy":true}}"#).await;
+    assert_eq!(asking.await.unwrap().unwrap().json(), r#"{"healthy":true}"#);
+    let late = opened.connection.ask(Request::Shutdown { grace_ms: 9 }, Duration::from_secs(5)).await;
+    assert!(matches!(late, Err(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED));
+    assert_eq!(opened.peer.next().await, json!({ "type": "shutdown", "id": 3, "grace_ms": 9 }));
+    opened.connection.close("it is over");
+    assert!(matches!(
+        opened.connection.ask(Request::HealthCheck, Duration::from_secs(5)).await,
+        Err(CallError::Gone { .. })
+    ));
+}

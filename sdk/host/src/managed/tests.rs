@@ -1,0 +1,347 @@
+//! A module whose processes are played by the test.
+
+use ixt_protocol::Payload;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, open};
+use crate::logs::Line;
+
+const MANIFEST: &str = r#"
+schema_version = "3.0"
+[module]
+name = "m"
+version = "1.0.0"
+[provides]
+services = ["once", "often", "quick"]
+[requires]
+events = ["kept", "lost"]
+[services.often]
+idempotent = true
+[services.quick]
+ttl_ms = 50
+"#;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(300);
+
+fn managed(instances: u32) -> Arc<Managed> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("manifest.toml"), MANIFEST).unwrap();
+    let module = Module::open(dir.path()).unwrap();
+    let config = serde_json::value::to_raw_value(&json!({})).unwrap();
+    let durable = |topic: &str| topic == "kept";
+    Managed::new(module, Program::new("m"), config, instances, &durable, CALL_TIMEOUT, Logs::default())
+}
+
+fn message(topic: &str, bytes: usize) -> Message<'static> {
+    Message {
+        topic: topic.to_owned().into(),
+        payload: Payload::from(vec![0; bytes]),
+        priority: ixt_protocol::Priority::Low,
+        deadline: None,
+        trace_id: "".into(),
+        source: "".into(),
+        cause: None,
+    }
+}
+
+/// What becomes of a call.
+fn call(managed: &Managed, message: Message<'_>) -> oneshot::Receiver<String> {
+    let (sender, answer) = oneshot::channel();
+    let reply = ReplyTo::new(move |answer| {
+        let _ = sender.send(match answer {
+            Answer::Success(data) => data.to_json().into_owned(),
+            Answer::Error(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
+            Answer::Lost(reason) => format!("lost: {reason}"),
+        });
+    });
+    drop(managed.call(message, reply));
+    answer
+}
+
+async fn ready(managed: &Managed, reply: &str) -> Opened {
+    let opened = open(reply, 1 << 20).await.unwrap();
+    managed.slots[0].set(State::Ready, |_| {});
+    managed.add(&opened.connection);
+    opened
+}
+
+/// The process has ended.
+async fn end(managed: &Managed, opened: Opened, reason: &str) {
+    managed.remove(&opened.connection);
+    managed.slots[0].set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
+    opened.connection.close(reason);
+}
+
+fn told(managed: &Managed) -> Vec<String> {
+    let mut lines = managed.logs.follow(usize::MAX);
+    std::iter::from_fn(|| lines.try_next())
+        .map(|line| match line {
+            Line::Record(record) => record.message.clone(),
+            Line::Missed(missed) => format!("{missed} missed"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_process_with_the_least_to_do() {
+    let managed = managed(2);
+    let mut both = [ready(&managed, WITH_IDS).await, ready(&managed, WITH_IDS).await];
+    let load = |both: &[Opened; 2]| both.each_ref().map(|opened| opened.connection.in_flight());
+    let calls: Vec<_> = (0..10).map(|_| call(&managed, message("once", 0))).collect();
+    assert_eq!(load(&both), [5, 5]);
+    for id in 2..7 {
+        both[0].peer.next().await;
+        both[0].peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
+    }
+    both[0].connection.idle().await;
+    let _more: Vec<_> = (0..5).map(|_| call(&managed, message("once", 0))).collect();
+    assert_eq!(load(&both), [5, 5]);
+    drop(calls);
+    // One that takes nothing more is passed over, even before it is removed.
+    both[0].connection.stop();
+    let _more: Vec<_> = (0..5).map(|_| call(&managed, message("once", 0))).collect();
+    assert_eq!(load(&both), [5, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_process_what_is_idempotent_waits_for_one_and_what_is_not_does_not() {
+    let managed = managed(1);
+    managed.slots[0].set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
+    let refused = "UNAVAILABLE: `m` is about to be restarted: it was killed by signal 9 (true)";
+    assert_eq!(call(&managed, message("once", 0)).await.unwrap(), refused);
+    let waits = call(&managed, message("often", 0));
+    let deadline = Some(Instant::now() + Duration::from_secs(1));
+    let start = Instant::now();
+    let over = call(&managed, Message { deadline, ..message("often", 0) }).await.unwrap();
+    assert_eq!(
+        over,
+        "DEADLINE_EXCEEDED: the time for `often` is over: `m` is about to be restarted: it was killed by signal 9 (true)"
+    );
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+    let mut opened = ready(&managed, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "often");
+    opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
+    assert_eq!(waits.await.unwrap(), r#"{"n":1}"#);
+    assert_eq!(opened.connection.in_flight(), 0, "the other one was answered");
+}
+
+#[tokio::test]
+async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
+    let managed = managed(1);
+    let waiting: Vec<_> = (0..MAX_PARKED).map(|_| call(&managed, message("often", 0))).collect();
+    assert_eq!(call(&managed, message("often", 0)).await.unwrap(), "UNAVAILABLE: `m` is starting (true)");
+    managed.given_up();
+    assert_eq!(lock(&managed.parked).len(), MAX_PARKED, "it may still start");
+    managed.slots[0].set(State::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
+    managed.given_up();
+    let failed = "UNAVAILABLE: `m` has failed and is not restarted any more: it exited with status 3 (true)";
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap(), failed);
+    }
+    assert_eq!(call(&managed, message("often", 0)).await.unwrap(), failed);
+    managed.slots[0].set(State::Starting, |_| {});
+    let _large = call(&managed, message("often", MAX_WAITING_BYTES));
+    assert!(call(&managed, message("often", 0)).await.unwrap().starts_with("UNAVAILABLE: `m` is starting"));
+}
+
+#[tokio::test]
+async fn what_is_idempotent_is_asked_three_times_in_all() {
+    let managed = managed(1);
+    let mut often = call(&managed, message("often", 0));
+    for attempt in 1..=MAX_ATTEMPTS {
+        let mut opened = ready(&managed, WITH_IDS).await;
+        let once = call(&managed, message("once", 0));
+        assert_eq!(opened.peer.next().await["message"]["topic"], "often");
+        assert!(often.try_recv().is_err(), "attempt {attempt}");
+        end(&managed, opened, "it crashed").await;
+        let lost = "lost: m:1.0.0/instance-001 ended while it handled `once`: it crashed";
+        assert_eq!(once.await.unwrap(), lost);
+    }
+    assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");
+    let again =
+        "`often` is asked again, for it is idempotent: m:1.0.0/instance-001 ended while it handled `often`: it crashed";
+    assert_eq!(told(&managed), [again, again]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_a_time_and_an_end() {
+    let managed = managed(1);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    let answer = call(&managed, message("nonsense", 0)).await.unwrap();
+    assert_eq!(answer, "UNKNOWN_TOPIC: `m` does not provide `nonsense` (false)");
+    let now = Some(Instant::now());
+    let answer = call(&managed, Message { deadline: now, ..message("once", 0) }).await.unwrap();
+    assert_eq!(answer, "DEADLINE_EXCEEDED: the time for `once` was over before `m` was asked (true)");
+
+    let cause = |depth| {
+        Some(Arc::new(Cause {
+            connection: 0,
+            instance: "other:1.0.0/instance-001".into(),
+            span: 1,
+            parent_span: 0,
+            parent: None,
+            depth,
+        }))
+    };
+    let _deep = call(&managed, Message { cause: cause(MAX_DEPTH - 1), ..message("once", 0) });
+    let answer = call(&managed, Message { cause: cause(MAX_DEPTH), ..message("once", 0) }).await.unwrap();
+    assert_eq!(
+        answer,
+        "RESOURCE_EXHAUSTED: `once` is the end of a chain of 1000 calls: they go round in a circle (false)"
+    );
+
+    // One of a module has the time of the host, unless the manifest has another; one from outside may wait for ever.
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 300_000);
+    let _quick = call(&managed, Message { cause: cause(0), ..message("quick", 0) });
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 50);
+    let _outside = call(&managed, message("once", 0));
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_module_that_takes_one_request_at_a_time_does_not_wait_for_itself() {
+    let managed = managed(2);
+    let mut opened = ready(&managed, WITHOUT_IDS).await;
+    let _first = call(&managed, message("once", 0));
+    opened.peer.next().await;
+    let cause = opened.connection.handled(None).unwrap().cause;
+    let answer = call(&managed, Message { cause: Some(Arc::clone(&cause)), ..message("quick", 0) }).await.unwrap();
+    assert_eq!(
+        answer,
+        "FAILED_PRECONDITION: `m` handles one request at a time, and `quick` is called from it: it would wait for itself \
+         (called from `m:1.0.0/instance-001`) (false)"
+    );
+    // Another process can do it.
+    let mut other = ready(&managed, WITHOUT_IDS).await;
+    let answer = call(&managed, Message { cause: Some(cause), ..message("once", 0) });
+    assert_eq!(other.peer.next().await["message"]["topic"], "once");
+    other.peer.send(WITHOUT_IDS).await;
+    assert_eq!(answer.await.unwrap(), "{}");
+}
+
+#[tokio::test]
+async fn events_wait_for_a_process_that_takes_so_many_at_once() {
+    let managed = managed(1);
+    for _ in 0..events::EVENTS_AT_ONCE + 2 {
+        managed.event(&message("lost", 0));
+    }
+    assert_eq!(managed.status().events_waiting, events::EVENTS_AT_ONCE as u64 + 2);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    assert_eq!(managed.status().events_waiting, 2);
+    assert_eq!(opened.peer.next().await["type"], "event");
+    opened.peer.send(r#"{"type":"error","id":2,"code":"C","message":"no"}"#).await;
+    while managed.status().events_waiting == 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(managed.status().events_waiting, 1);
+    assert_eq!(told(&managed), ["could not handle the event `lost`: C: no"]);
+
+    let managed = super::tests::managed(1);
+    for _ in 0..3 {
+        managed.event(&message("lost", 0));
+    }
+    let _opened = ready(&managed, WITHOUT_IDS).await;
+    assert_eq!(managed.status().events_waiting, 2, "one at a time");
+}
+
+#[tokio::test]
+async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable() {
+    let managed = managed(1);
+    managed.event(&message("kept", 0));
+    managed.event(&message("lost", 0));
+    let opened = ready(&managed, WITH_IDS).await;
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 0));
+    end(&managed, opened, "it crashed").await;
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (1, 1));
+    let mut opened = ready(&managed, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "kept");
+    opened.peer.send(r#"{"type":"success","id":2,"data":{}}"#).await;
+    opened.connection.idle().await;
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 1));
+    let mut told = told(&managed);
+    told.sort();
+    let reason = "m:1.0.0/instance-001 ended while it handled";
+    assert_eq!(
+        told,
+        [
+            format!("the event `kept` is durable and will be sent again: {reason} `kept`: it crashed"),
+            format!("the event `lost` is lost: {reason} `lost`: it crashed"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come() {
+    let managed = managed(1);
+    for _ in 0..events::MAX_EVENTS + 2 {
+        managed.event(&message("lost", 0));
+    }
+    let status = managed.status();
+    assert_eq!((status.events_waiting, status.events_dropped), (events::MAX_EVENTS as u64, 2));
+    let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
+    assert_eq!(told(&managed), [slow], "and not again for each of them");
+    managed.slots[0].set(State::Stopped, |_| {});
+    managed.given_up();
+    managed.event(&message("lost", 0));
+    let status = managed.status();
+    assert_eq!((status.events_waiting, status.events_dropped), (0, events::MAX_EVENTS as u64 + 3));
+    let told = told(&managed);
+    assert_eq!(told[1], "1024 events that waited for it are dropped");
+    assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
+
+    let managed = super::tests::managed(1);
+    managed.event(&message("lost", MAX_WAITING_BYTES));
+    managed.event(&message("lost", 0));
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (1, 1));
+}
+
+#[tokio::test]
+async fn events_wait_for_one_that_does_not_read() {
+    let managed = managed(1);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    for _ in 0..20 {
+        managed.event(&message("lost", 500_000));
+    }
+    let waiting = managed.status().events_waiting;
+    assert!((10..20).contains(&waiting), "{waiting} wait");
+    for _ in 0..20 {
+        assert_eq!(opened.peer.next().await["type"], "event");
+    }
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 0));
+}
+
+#[tokio::test]
+async fn why_there_is_no_process_is_told_by_its_state() {
+    let managed = managed(1);
+    let why = |state: State, reason: Option<&str>| {
+        managed.slots[0].set(state, |status| status.reason = reason.map(ToOwned::to_owned));
+        managed.why_not()
+    };
+    assert_eq!(why(State::Starting, None), "`m` is starting");
+    assert_eq!(why(State::Starting, Some("it exited")), "`m` is starting: it exited");
+    assert_eq!(why(State::Backoff, Some("it exited")), "`m` is about to be restarted: it exited");
+    assert_eq!(why(State::Failed, Some("it exited")), "`m` has failed and is not restarted any more: it exited");
+    assert_eq!(why(State::Stopping, None), "`m` is shutting down");
+    assert_eq!(why(State::Ready, None), "`m` is shutting down");
+    assert_eq!(why(State::Stopped, None), "`m` is stopped");
+}
+
+#[tokio::test]
+async fn the_status_has_each_process_and_topic() {
+    let managed = managed(2);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    managed.slots[0].set(State::Ready, |status| status.connection = Some(opened.connection.number()));
+    let answer = call(&managed, message("once", 0));
+    let _waits = call(&managed, message("once", 0));
+    opened.peer.send(r#"{"type":"error","id":2,"code":"C","message":""}"#).await;
+    answer.await.unwrap();
+    let status = managed.status();
+    assert_eq!((status.name.as_str(), status.version.as_str()), ("m", "1.0.0"));
+    let ids: Vec<_> = status.instances.iter().map(|instance| instance.id.as_str()).collect();
+    assert_eq!(ids, ["m:1.0.0/instance-001", "m:1.0.0/instance-002"]);
+    assert_eq!([status.instances[0].in_flight, status.instances[1].in_flight], [1, 0]);
+    let topics: Vec<_> = status.topics.iter().map(|topic| (topic.topic.as_str(), topic.calls, topic.errors)).collect();
+    assert_eq!(topics, [("kept", 0, 0), ("lost", 0, 0), ("often", 0, 0), ("once", 1, 1), ("quick", 0, 0)]);
+}
