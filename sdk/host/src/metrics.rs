@@ -85,3 +85,58 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std:
     let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
     let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{InstanceStatus, TopicStats};
+
+    #[test]
+    fn each_process_topic_and_module_has_its_lines() {
+        let instance = |number: u32, state: State, healthy: Option<bool>| InstanceStatus {
+            id: format!("m:1.0.0/instance-00{number}"),
+            state,
+            pid: None,
+            restarts: 2,
+            in_flight: 3,
+            seconds: 1.0,
+            healthy,
+            health: None,
+            reason: None,
+            last_lines: Vec::new(),
+        };
+        let topic = TopicStats { topic: "t".to_owned(), calls: 5, errors: 1, seconds: 2.5, p50: 0.5, p99: 0.75 };
+        let module = ModuleStatus {
+            name: "m".to_owned(),
+            version: "1.0.0".to_owned(),
+            instances: vec![instance(1, State::Ready, Some(true)), instance(2, State::Failed, None)],
+            topics: vec![topic],
+            events_waiting: 6,
+            events_dropped: 7,
+        };
+        let text = render(&[module]);
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"ixt_instance_ready{module="m",instance="m:1.0.0/instance-001"} 1"#,
+                r#"ixt_instance_ready{module="m",instance="m:1.0.0/instance-002"} 0"#,
+                r#"ixt_instance_failed{module="m",instance="m:1.0.0/instance-001"} 0"#,
+                r#"ixt_instance_failed{module="m",instance="m:1.0.0/instance-002"} 1"#,
+                r#"ixt_instance_healthy{module="m",instance="m:1.0.0/instance-001"} 1"#,
+                r#"ixt_instance_restarts_total{module="m",instance="m:1.0.0/instance-001"} 2"#,
+                r#"ixt_instance_restarts_total{module="m",instance="m:1.0.0/instance-002"} 2"#,
+                r#"ixt_instance_requests_in_flight{module="m",instance="m:1.0.0/instance-001"} 3"#,
+                r#"ixt_instance_requests_in_flight{module="m",instance="m:1.0.0/instance-002"} 3"#,
+                r#"ixt_calls_total{module="m",topic="t"} 5"#,
+                r#"ixt_call_errors_total{module="m",topic="t"} 1"#,
+                r#"ixt_call_duration_seconds{module="m",topic="t",quantile="0.5"} 0.5"#,
+                r#"ixt_call_duration_seconds{module="m",topic="t",quantile="0.99"} 0.75"#,
+                r#"ixt_call_duration_seconds_sum{module="m",topic="t"} 2.5"#,
+                r#"ixt_call_duration_seconds_count{module="m",topic="t"} 5"#,
+                r#"ixt_events_waiting{module="m"} 6"#,
+                r#"ixt_events_dropped_total{module="m"} 7"#,
+            ]
+        );
+    }
+}

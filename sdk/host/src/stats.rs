@@ -80,3 +80,24 @@ impl Stats {
 fn f64_of(count: u64) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_with_how_long_they_took() {
+        let stats = Stats::new();
+        assert_eq!(stats.snapshot("t"), TopicStats { topic: "t".to_owned(), ..TopicStats::default() });
+        for millis in 1..=100 {
+            stats.finished(Duration::from_millis(millis), millis != 50);
+        }
+        stats.refused();
+        let TopicStats { calls, errors, seconds, p50, p99, .. } = stats.snapshot("t");
+        assert_eq!((calls, errors), (101, 2));
+        // To two digits.
+        for (value, expected) in [(seconds, 5.05), (p50, 0.050), (p99, 0.099)] {
+            assert!((value / expected - 1.0).abs() < 0.01, "{value} for {expected}");
+        }
+    }
+}

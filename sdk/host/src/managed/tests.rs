@@ -68,7 +68,7 @@ async fn ready(managed: &Managed, reply: &str) -> Opened {
 }
 
 /// The process has ended.
-async fn end(managed: &Managed, opened: Opened, reason: &str) {
+fn end(managed: &Managed, opened: &Opened, reason: &str) {
     managed.remove(&opened.connection);
     managed.slots[0].set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
@@ -155,7 +155,7 @@ async fn what_is_idempotent_is_asked_three_times_in_all() {
         let once = call(&managed, message("once", 0));
         assert_eq!(opened.peer.next().await["message"]["topic"], "often");
         assert!(often.try_recv().is_err(), "attempt {attempt}");
-        end(&managed, opened, "it crashed").await;
+        end(&managed, &opened, "it crashed");
         let lost = "lost: m:1.0.0/instance-001 ended while it handled `once`: it crashed";
         assert_eq!(once.await.unwrap(), lost);
     }
@@ -253,7 +253,7 @@ async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable(
     managed.event(&message("lost", 0));
     let opened = ready(&managed, WITH_IDS).await;
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 0));
-    end(&managed, opened, "it crashed").await;
+    end(&managed, &opened, "it crashed");
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (1, 1));
     let mut opened = ready(&managed, WITH_IDS).await;
     assert_eq!(opened.peer.next().await["message"]["topic"], "kept");

@@ -144,3 +144,36 @@ fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
 fn wrong_params(invalid: InvalidJson) -> (&'static str, String) {
     (code::INVALID_INPUT, invalid.under("params").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_read_as_people_and_other_loggers_write_it() {
+        let level = |name: &str| serde_json::from_value::<Level>(name.into()).map(|level| level.0.as_str());
+        for (name, is) in [
+            ("trace", "trace"),
+            ("DEBUG", "debug"),
+            ("Info", "info"),
+            ("notice", "info"),
+            ("warn", "warn"),
+            ("WARNING", "warn"),
+            ("error", "error"),
+            ("critical", "error"),
+            ("fatal", "error"),
+        ] {
+            assert_eq!(level(name).unwrap(), is);
+        }
+        assert!(level("loud").unwrap_err().to_string().starts_with("there is no level `loud`: expected `trace`,"));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let fits = "\u{e4}".repeat(MAX_LINE_BYTES / 2);
+        assert_eq!(shorten(&fits), fits);
+        let longer = format!("x{fits}");
+        assert_eq!(shorten(&longer).len(), MAX_LINE_BYTES - 1);
+        assert_eq!(shorten(""), "");
+    }
+}
