@@ -103,6 +103,9 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
     both[0].connection.stop();
     let _more: Vec<_> = (0..5).map(|_| call(&managed, message("once", 0))).collect();
     assert_eq!(load(&both), [5, 10]);
+    managed.remove(&both[0].connection);
+    let _more: Vec<_> = (0..5).map(|_| call(&managed, message("once", 0))).collect();
+    assert_eq!(load(&both), [5, 15]);
 }
 
 #[tokio::test(start_paused = true)]
