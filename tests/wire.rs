@@ -104,6 +104,7 @@ fn a_frame_of_the_wrong_shape_is_answered_with_the_path_of_what_is_wrong() {
             "`message.ttl_ms`: ",
         ),
         (r#"{"type":"shutdown","id":10,"grace_ms":"soon"}"#, "INVALID_INPUT", "`grace_ms`: "),
+        (r#"{"type":"init","id":10}"#, "INVALID_INPUT", "`config`: missing"),
         (r#"{"type":"reload","id":10}"#, "UNIMPLEMENTED", "`reload`"),
         (r#"{"type":"","id":10}"#, "UNIMPLEMENTED", "``"),
     ] {

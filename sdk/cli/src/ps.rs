@@ -177,3 +177,34 @@ fn latency(seconds: f64) -> String {
         format!("{seconds:.2} s")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_the_two_largest_units() {
+        for (seconds, text) in [
+            (0.9, "0s"),
+            (59.0, "59s"),
+            (60.0, "1m 0s"),
+            (3599.9, "59m 59s"),
+            (3600.0, "1h 0m"),
+            (86_399.0, "23h 59m"),
+            (86_400.0, "1d 0h"),
+            (200_000.0, "2d 7h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        for (seconds, text) in [
+            (0.0, "0 µs"),
+            (0.000_25, "250 µs"),
+            (0.001, "1.0 ms"),
+            (0.25, "250.0 ms"),
+            (1.0, "1.00 s"),
+            (2.5, "2.50 s"),
+        ] {
+            assert_eq!(latency(seconds), text);
+        }
+    }
+}
