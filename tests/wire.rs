@@ -226,6 +226,16 @@ fn requests_run_side_by_side_and_health_is_answered_meanwhile() {
 }
 
 #[test]
+fn a_later_request_with_less_time_is_answered_before_an_earlier_one() {
+    let mut host = fixture();
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":"","ttl_ms":3600000}}"#);
+    // Its deadline is waited for.
+    while entered(&mut host) < 1 {}
+    let reply = parse(&host.ask(r#"{"type":"handle","id":3,"message":{"topic":"wait","payload":"","ttl_ms":20}}"#));
+    assert_eq!((&reply["id"], &reply["code"]), (&json!(3), &json!("DEADLINE_EXCEEDED")), "{reply}");
+}
+
+#[test]
 fn a_cancelled_request_is_answered_once() {
     let mut host = fixture();
     host.send(r#"{"type":"handle","id":2,"message":{"topic":"wait","payload":""}}"#);

@@ -189,6 +189,9 @@ mod tests {
         services = ["s"]
         [config]
         carrier = { type = "Crate", default = { boxes = [{ item = { name = "a" } }] } }
+        tree = { type = "Node", default = {} }
+        [types.Node]
+        next = "Node?"
         [types.Item]
         name = "string"
         [types.Box]

@@ -286,6 +286,13 @@ mod tests {
     }
 
     #[test]
+    fn a_response_is_a_json_object() {
+        let response = Response::json(serde_json::json!({ "a": 1 })).unwrap();
+        assert_eq!(serde_json::to_string(&response).unwrap(), r#"{"a":1}"#);
+        assert_eq!(Response::json([1]).unwrap_err().message(), "a response must be a JSON object");
+    }
+
+    #[test]
     fn a_payload_is_base64_text() {
         assert_eq!(decode_payload(&encode_payload(b"\0\xFF")).unwrap(), b"\0\xFF");
         assert_eq!(decode_payload("?").unwrap_err().code(), crate::code::INVALID_INPUT);
