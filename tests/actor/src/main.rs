@@ -54,6 +54,12 @@ fn main() {
     }
 }
 
+/// What a message asks for.
+fn script(frame: &Value) -> Value {
+    let payload = STANDARD.decode(frame["message"]["payload"].as_str().unwrap_or_default()).unwrap_or_default();
+    serde_json::from_slice(&payload).unwrap_or(Value::Null)
+}
+
 impl Actor {
     fn receive(self: &Arc<Self>, frame: Value) {
         let id = frame["id"].clone();
@@ -103,8 +109,14 @@ impl Actor {
             }
             kind @ ("handle" | "event") => {
                 let (this, kind) = (Arc::clone(self), kind.to_owned());
+                // By the thread that reads: it would take one more frame.
+                let goes_deaf = script(&frame)["do"] == "deaf";
                 let work = move || this.handle(&kind, &id, &frame);
-                thread::spawn(work);
+                if goes_deaf {
+                    work();
+                } else {
+                    thread::spawn(work);
+                }
             }
             _ => {}
         }
@@ -113,8 +125,7 @@ impl Actor {
     #[expect(clippy::too_many_lines, reason = "a table of what it can do")]
     fn handle(&self, kind: &str, id: &Value, frame: &Value) {
         self.handled.fetch_add(1, Ordering::SeqCst);
-        let payload = STANDARD.decode(frame["message"]["payload"].as_str().unwrap_or_default()).unwrap_or_default();
-        let script: Value = serde_json::from_slice(&payload).unwrap_or(Value::Null);
+        let script = script(frame);
         if script["echo"] == true {
             // An event that comes of an event.
             let left = script["left"].as_u64().unwrap_or_default();
