@@ -26,7 +26,7 @@ while read -r what group; do
 done
 alive() {
     left=
-    for one in $groups; do kill -0 -- "-$one" 2>/dev/null && left="$left $one"; done
+    for one in $groups; do kill -s 0 -- "-$one" 2>/dev/null && left="$left $one"; done
     groups=$left
     [ -n "$groups" ]
 }
@@ -35,9 +35,9 @@ await() {
     while alive && [ "$tenths" -gt 0 ]; do sleep 0.1; tenths=$((tenths - 1)); done
 }
 await "$1"
-for one in $groups; do kill -TERM -- "-$one" 2>/dev/null; done
+for one in $groups; do kill -s TERM -- "-$one" 2>/dev/null; done
 await "$2"
-for one in $groups; do kill -KILL -- "-$one" 2>/dev/null; done
+for one in $groups; do kill -s KILL -- "-$one" 2>/dev/null; done
 "#;
 
 /// The host's end of the pipe to the guard.
