@@ -335,8 +335,10 @@ fn a_module_that_sends_nonsense_is_answered_where_that_is_possible() {
         let write = |text: &str| json!({ "do": "write", "text": text });
         started.ask("a", write("{\"type\":\"success\",\"id\":4711,\"data\":{}}\n")).await.unwrap();
         assert_eq!(started.logged("4711").await.1, "skipped a reply to the request 4711 that nobody waits for");
-        started.ask("a", write("\u{0}\u{1}garbage\n")).await.unwrap();
-        assert!(started.logged("not a frame").await.1.starts_with("skipped what it sent: not a frame"));
+        let garbage = started.error("a", write("\u{0}\u{1}garbage\n")).await;
+        assert_eq!(garbage.0, "INTERNAL");
+        assert!(garbage.1.contains("not a frame: expected an object"), "{}", garbage.1);
+        assert!(started.logged("not a frame").await.1.ends_with("what waited for a reply got an error"));
         started.ask("a", json!({ "do": "twice" })).await.unwrap();
         started.logged("that nobody waits for").await;
         let long = started.error("a", json!({ "do": "size", "bytes": 17_000_000 })).await;

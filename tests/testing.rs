@@ -138,11 +138,11 @@ fn a_nested_call_has_what_is_left_of_the_time_and_the_priority_that_was_set() {
         let other = ixt_sdk::Service::<Payload, ixt_sdk::Value>::new("other");
         let host = Host::new().stub(other, async |_| {
             tokio::time::sleep(3 * SECOND).await;
-            Ok(json!("late"))
+            Ok(json!({ "is": "late" }))
         });
         let module = start(host).await?;
         let answer = module.call(services::REMAINING, &raw(b"")).ttl(5 * SECOND).await?;
-        assert_eq!(answer, json!({ "answer": "late", "remaining_ms": 2000 }));
+        assert_eq!(answer, json!({ "answer": { "is": "late" }, "remaining_ms": 2000 }));
         assert_eq!((module.sent()[0].ttl_ms, module.sent()[0].priority), (Some(5000), Priority::Critical));
         // Its own limit is the smaller one.
         module.call(services::REMAINING, &raw(b"")).ttl(60 * SECOND).await?;

@@ -69,9 +69,8 @@ pub enum CallError {
 impl CallError {
     pub(crate) fn of(answer: Answer<'_>) -> Result<Object<'static>, Self> {
         match answer {
-            Answer::Success(data) => Ok(data.into_owned()),
-            Answer::Error(error) => Err(Self::Replied(error.into())),
             Answer::Lost(reason) => Err(Self::Gone { reason: reason.to_owned() }),
+            answer => answer.into_result().map(Object::into_owned).map_err(|error| Self::Replied(error.into())),
         }
     }
 }

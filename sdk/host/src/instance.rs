@@ -11,7 +11,7 @@ use std::time::Duration;
 use ixt_protocol::Framing;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, Hello, Request};
+use crate::connection::{Connection, Hello, Limits, Request};
 use crate::guard::Guard;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
@@ -28,6 +28,9 @@ pub(crate) struct Instance {
     process: Process,
     output: Arc<Output>,
 }
+
+/// A request for which nobody waits any more is overdue after so many times the time that a health check has.
+const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 
 /// Why a module did not start. Nothing of it is left running.
 #[derive(Debug)]
@@ -280,7 +283,7 @@ async fn connect(
     spans: Spans,
     settings: &Settings,
 ) -> Result<Arc<Connection>, StartError> {
-    let Settings { connect_timeout, init_timeout, exit_grace, max_frame_bytes, .. } = *settings;
+    let Settings { connect_timeout, init_timeout, exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
     let module = || id.to_string();
     let timed_out = |step, after| StartError::new(StartErrorKind::TimedOut { module: module(), step, after });
     let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
@@ -294,7 +297,8 @@ async fn connect(
     drop(socket);
     let framing = managed.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
     let hello = Hello { config: managed.config(), framing: framing.unwrap_or(Framing::Line) };
-    let opened = Connection::open(stream, Arc::clone(id), hello, max_frame_bytes, services, spans);
+    let limits = Limits { max_frame_bytes, overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout };
+    let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
     match timeout(init_timeout, opened).await {
         Ok(Ok(connection)) => Ok(connection),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::connection::{Connection, Request};
+use crate::connection::{Checked, Connection};
 use crate::guard::Guard;
 use crate::instance::{Instance, StartError, describe};
 use crate::managed::Managed;
@@ -200,55 +200,89 @@ impl Life {
 
     /// Asks again and again how the process is. Ends when it is to be ended, with the reason.
     async fn check_health(&self, connection: &Arc<Connection>) -> String {
-        #[derive(Deserialize)]
-        struct Data {
-            healthy: bool,
-        }
-        let Settings { health_interval, health_timeout, health_failures, .. } = *self.settings;
+        let Settings { health_interval, health_failures, .. } = *self.settings;
         let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = 0;
         loop {
             ticks.tick().await;
-            let (healthy, data, complaint) = if connection.is_busy() {
-                // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
-                match connection.is_late() {
-                    Some(late) if late >= health_timeout => {
-                        let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
-                        (
-                            false,
-                            Value::Null,
-                            format!("it still handles a request for which nobody has waited for {late}"),
-                        )
-                    }
-                    _ => continue,
-                }
-            } else {
-                match connection.ask(Request::HealthCheck, health_timeout).await {
-                    Ok(data) => {
-                        let healthy = data.clone().read().map(|Data { healthy }| healthy);
-                        let complaint = match healthy {
-                            Ok(_) => format!("it says that it is not healthy: {data}"),
-                            Err(_) => format!("its health check has no `healthy`: {data}"),
-                        };
-                        (healthy.unwrap_or_default(), data.read().unwrap_or_default(), complaint)
-                    }
-                    Err(CallError::Gone { .. }) => std::future::pending().await,
-                    Err(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
-                        let after = humantime::format_duration(health_timeout);
-                        (false, Value::Null, format!("it has not answered a health check within {after}"))
-                    }
-                    Err(error) => (false, Value::Null, format!("its health check failed: {error}")),
-                }
-            };
+            let Some(Finding { healthy, data, complaint }) = self.examine(connection).await else { continue };
             self.slot.lock().health = Some(Health { healthy, data });
             failures = if healthy { 0 } else { failures + 1 };
             if failures >= health_failures {
-                return format!("it was ended: {complaint} ({failures} times in a row)");
+                return format!("it was ended: {} ({failures} times in a row)", complaint.unwrap_or_default());
             }
-            if !healthy {
+            if let Some(complaint) = complaint {
                 self.backends.logs.host(LogLevel::Warn, self.slot.id(), complaint);
             }
         }
+    }
+
+    /// How the process is; `None` if that can't be asked now.
+    async fn examine(&self, connection: &Arc<Connection>) -> Option<Finding> {
+        #[derive(Deserialize)]
+        struct Data {
+            healthy: bool,
+        }
+        let health_timeout = self.settings.health_timeout;
+        if connection.is_busy() {
+            // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
+            let late = connection.is_late().filter(|late| *late >= health_timeout)?;
+            let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
+            return Some(Finding::unwell(format!("it still handles a request for which nobody has waited for {late}")));
+        }
+        let data = match connection.check_health(health_timeout).await {
+            Checked::Replied(data) => data,
+            // So it lives. What it has said of itself is not known.
+            Checked::Unreadable(error) => {
+                let complaint = Some(format!("its reply to a health check is wrong: {error}"));
+                return Some(Finding { healthy: true, data: Value::Null, complaint });
+            }
+            Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
+            Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+                let after = humantime::format_duration(health_timeout);
+                return Some(Finding::unwell(format!("it has not answered a health check within {after}")));
+            }
+            Checked::Failed(error) => return Some(Finding::unwell(format!("its health check failed: {error}"))),
+        };
+        let healthy = match data.clone().read() {
+            Ok(Data { healthy }) => healthy,
+            Err(error) => return Some(Finding::unwell(format!("its reply to a health check is wrong: {error}"))),
+        };
+        let bytes = data.bytes();
+        let (shown, too_long) = if bytes <= MAX_HEALTH_BYTES {
+            (data.read().unwrap_or_default(), None)
+        } else {
+            let limit = format!("its health report has {bytes} bytes, more than the {MAX_HEALTH_BYTES} that are kept");
+            (Value::Null, Some(limit))
+        };
+        let overdue = connection.overdue();
+        let complaint = if !healthy {
+            let said = if shown.is_null() { String::new() } else { format!(": {shown}") };
+            Some(format!("it says that it is not healthy{said}"))
+        } else if overdue > 0 {
+            Some(format!("it has not answered {overdue} requests for which nobody has waited for long"))
+        } else {
+            None
+        };
+        Some(Finding { healthy: healthy && overdue == 0, data: shown, complaint: complaint.or(too_long) })
+    }
+}
+
+/// So much of what a module says of its health is kept.
+const MAX_HEALTH_BYTES: usize = 64 * 1024;
+
+/// What a health check has found.
+struct Finding {
+    healthy: bool,
+    /// What the module has said.
+    data: Value,
+    /// What is wrong.
+    complaint: Option<String>,
+}
+
+impl Finding {
+    fn unwell(complaint: String) -> Self {
+        Self { healthy: false, data: Value::Null, complaint: Some(complaint) }
     }
 }

@@ -78,6 +78,11 @@ impl Slot {
         self.lock().state
     }
 
+    /// Whether there is a process, or will be one by itself.
+    pub(crate) fn comes(&self) -> bool {
+        self.wanted.borrow().runs && !self.state().is_final()
+    }
+
     pub(crate) fn reason(&self) -> Option<String> {
         self.lock().reason.clone()
     }

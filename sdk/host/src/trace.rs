@@ -76,6 +76,10 @@ mod with_otel {
                     attributes.push(KeyValue::new("error.type", error.code.to_string()));
                     Status::error(error.message.to_string())
                 }
+                Answer::Unreadable(error) => {
+                    attributes.push(KeyValue::new("error.type", ixt_protocol::code::INTERNAL));
+                    Status::error((*error).to_owned())
+                }
                 Answer::Lost(reason) => {
                     attributes.push(KeyValue::new("error.type", ixt_protocol::code::UNAVAILABLE));
                     Status::error((*reason).to_owned())

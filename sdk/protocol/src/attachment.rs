@@ -11,6 +11,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::base64_text::{BASE64, encode_base64};
+use crate::frame::object;
 use crate::json::without_place;
 use crate::scan::Scan;
 use crate::write;
@@ -43,11 +44,7 @@ impl<'a> Attachment<'a> {
     fn object(self, json: Option<&'a str>, parent: &str) -> Result<Object<'a>, InvalidJson> {
         let key = self.path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.'));
         let key = Cow::Owned(key.ok_or_else(|| self.misplaced())?.to_owned());
-        let json = json.unwrap_or("{}");
-        if !json.starts_with('{') {
-            return Err(InvalidJson { path: parent.to_owned(), message: "expected an object".to_owned() });
-        }
-        Ok(Object { json: Cow::Borrowed(json), outside: Some(Outside { key, bytes: self.bytes }) })
+        Ok(Object { json: Cow::Borrowed(json.unwrap_or("{}")), outside: Some(Outside { key, bytes: self.bytes }) })
     }
 
     fn misplaced(&self) -> InvalidJson {
@@ -99,11 +96,14 @@ impl<'a> Object<'a> {
         let path = if scan.skip(br#","attachment":""#) { Some(scan.text()?) } else { None };
         scan.literal(b"}")?;
         scan.end()?;
+        if !json.starts_with('{') {
+            return None;
+        }
         match (path, &mut frame.attachment) {
             (None, None) => Some(Self::trusted(json)),
             (Some(path), attachment) => {
                 let key = path.strip_prefix(field)?.strip_prefix('.')?;
-                let bytes = attachment.take_if(|_| json.starts_with('{'))?;
+                let bytes = attachment.take()?;
                 Some(Self::trusted(json).attach(key, bytes))
             }
             (None, Some(_)) => None,
@@ -111,10 +111,11 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn of(
-        json: Option<&'a str>,
+        json: Option<&'a RawValue>,
         parent: &str,
         attachment: Option<Attachment<'a>>,
     ) -> Result<Option<Self>, InvalidJson> {
+        let json = object(json, parent)?.map(RawValue::get);
         match attachment {
             None => Ok(json.map(Self::trusted)),
             Some(attachment) => attachment.object(json, parent).map(Some),

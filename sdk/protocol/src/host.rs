@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attachment::{ATTACH_FROM_BYTES, Attachment, Object};
-use crate::frame::{invalid, read_flat, required};
+use crate::frame::{invalid, object, read_flat, required};
 use crate::kv_change::{KV_CHANGE, KvChange};
 use crate::scan::Scan;
 use crate::write::{base64, head, key, number, tail, text, value};
 use crate::{
     Base64Error, Base64Text, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64,
-    deserialize_base64,
+    deserialize_base64, read_json,
 };
 
 /// A frame from the host.
@@ -357,7 +357,12 @@ impl<'a> HostFrame<'a> {
         let mut flat: Flat<'a> = match read_flat(json, KINDS) {
             // These have no fields among these, so whatever else stands in them is ignored. A `cancel` above all must not be
             // answered: its id is that of another request.
-            Err(Unreadable::Invalid { id, kind, .. }) if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE) => {
+            Err(Unreadable::Invalid { id, kind, error }) if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE) => {
+                #[derive(Deserialize)]
+                struct Id {
+                    id: Option<u64>,
+                }
+                let Id { id } = read_json(json).map_err(|_| invalid(id, &kind)(error))?;
                 Flat { id, kind: kind.into(), ..Flat::default() }
             }
             flat => flat?,
@@ -373,14 +378,14 @@ impl<'a> HostFrame<'a> {
         };
         let body = match &*flat.kind {
             "init" => Self::Init(Init {
-                config: required(flat.config, "config", id, "init")?,
+                config: required(object(flat.config, "config").map_err(invalid(id, "init"))?, "config", id, "init")?,
                 module_id: flat.module_id,
                 protocol: flat.protocol,
             }),
             "handle" => Self::Handle(flat.handle("handle", attachment)?),
             "event" => Self::Event(flat.handle("event", attachment)?),
             "service_response" if required(flat.success, "success", id, "service_response")? => {
-                let data = Object::of(flat.data.map(RawValue::get), "data", attachment);
+                let data = Object::of(flat.data, "data", attachment);
                 let data = data.map_err(invalid(id, "service_response"))?;
                 Self::ServiceResponse(Ok(required(data, "data", id, "service_response")?))
             }
@@ -390,7 +395,7 @@ impl<'a> HostFrame<'a> {
                     Some(MessageOrText::Text(text)) => text,
                     _ => Cow::Borrowed(""),
                 },
-                details: flat.details,
+                details: object(flat.details, "details").map_err(invalid(id, "service_response"))?,
                 retryable: flat.retryable,
             })),
             "health_check" => Self::HealthCheck,

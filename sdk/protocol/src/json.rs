@@ -16,6 +16,11 @@ pub struct InvalidJson {
 }
 
 impl InvalidJson {
+    /// Of lists and objects that are too deep within one another.
+    pub(crate) fn too_deep() -> Self {
+        Self { path: String::new(), message: TOO_DEEP.to_owned() }
+    }
+
     /// The same without what was found instead: that may be a secret, or none of the reader's business.
     #[must_use]
     pub fn without_value(mut self) -> Self {
@@ -79,14 +84,43 @@ pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJso
     )
 }
 
+const TOO_DEEP: &str = "lists and objects are more than 127 deep within one another";
+
 /// What is wrong with a key that is not there.
 pub(crate) const MISSING: &str = "missing";
 
+/// So much of a path, or of what is wrong, is told: both may hold text from outside, of any length.
+const MAX_TOLD_BYTES: usize = 1024;
+
+/// The beginning and the end of a text that is longer than that.
+fn told(text: String) -> String {
+    const HALF: usize = MAX_TOLD_BYTES / 2;
+    if text.len() <= MAX_TOLD_BYTES {
+        return text;
+    }
+    let mut start = text.len() - HALF;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    format!("{}…{}", &text[..boundary(&text, HALF)], &text[start..])
+}
+
+/// The last place between two characters that is not behind this one.
+pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
 fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
-    let path = match error.path().to_string() {
-        whole if whole == "." => String::new(),
-        path => path,
-    };
+    let mut path = error.path().to_string();
+    // Within a key that is none, its name is not known.
+    if matches!(error.path().iter().next_back(), None | Some(serde_path_to_error::Segment::Unknown)) {
+        path.pop();
+        path.truncate(path.trim_end_matches('.').len());
+    }
+    let path = told(path);
     let message = without_place(&error.into_inner());
     // serde's path ends at the object that lacks the field.
     match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
@@ -98,6 +132,9 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
 /// What is wrong, for people who see the path.
 pub(crate) fn without_place(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
+    if message.starts_with("recursion limit exceeded") {
+        return TOO_DEEP.to_owned();
+    }
     if error.classify() == Category::Data
         && let Some(end) = message.rfind(" at line ")
     {
@@ -110,7 +147,7 @@ pub(crate) fn without_place(error: &serde_json::Error) -> String {
             message = format!("{rest}{plain}");
         }
     }
-    message
+    told(message)
 }
 
 #[cfg(test)]
@@ -133,6 +170,23 @@ mod tests {
         let error = read_json::<Vec<Item>>(b"[{}]").unwrap_err();
         assert_eq!(error.to_string(), "`[0].id`: missing");
         assert_eq!(read_json::<Item>(b"{}").unwrap_err().to_string(), "`id`: missing");
+    }
+
+    #[test]
+    fn of_a_text_from_outside_beginning_and_end_are_told() {
+        let json = format!("{{\"{}\":\"{}\"}}", "k".repeat(5000), "\u{e4}".repeat(5000));
+        let error = read_json::<std::collections::BTreeMap<String, u32>>(json.as_bytes()).unwrap_err();
+        assert!(error.path.len() < 1100 && error.message.len() < 1100, "{error}");
+        assert!(error.message.starts_with("invalid type: string \"\u{e4}"), "{error}");
+        assert!(error.message.ends_with("\u{e4}\", expected u32"), "{error}");
+    }
+
+    #[test]
+    fn what_is_too_deep_is_told_so() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read_json::<serde_json::Value>(deep(127).as_bytes()).is_ok());
+        let error = read_json::<serde_json::Value>(deep(128).as_bytes()).unwrap_err();
+        assert!(error.message.ends_with("lists and objects are more than 127 deep within one another"), "{error}");
     }
 
     #[test]

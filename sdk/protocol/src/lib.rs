@@ -32,6 +32,7 @@
 
 mod attachment;
 mod base64_text;
+mod broken;
 pub mod code;
 mod frame;
 mod framing;
@@ -55,6 +56,15 @@ pub use params::KvSet;
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The longest `topic`, `service`, `method` and `code`, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// The longest `trace_id`, in bytes of UTF-8.
+pub const MAX_TRACE_ID_BYTES: usize = 256;
+
+/// The longest `message` of an error or of a log line, in bytes of UTF-8. A longer one is cut.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end or the length before it.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attachment::{Attachment, Object};
-use crate::frame::{invalid, read_flat, required};
+use crate::frame::{at_most, invalid, object, read_flat, required, shortened};
 use crate::scan::Scan;
 use crate::write::{head, key, number, tail, text};
-use crate::{Frame, Framing, RawFrame, Unreadable};
+use crate::{Frame, Framing, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, RawFrame, Unreadable};
 
 /// A frame from a module: a reply to a request of the host, or a request of its own.
 #[derive(Debug, Clone)]
@@ -188,17 +188,18 @@ impl<'a> ModuleFrame<'a> {
             let data = Object::scan(scan.value()?, "data", &mut scan, frame)?;
             return Some(Frame { id, body: Self::Success { data } });
         }
+        let is_name = |text: &&str| (1..=MAX_NAME_BYTES).contains(&text.len());
         scan.literal(br#"service_request","id":"#)?;
         let id = Some(scan.number()?);
         scan.literal(br#","service":""#)?;
-        let service = Cow::Borrowed(scan.text().filter(|service| !service.is_empty())?);
+        let service = Cow::Borrowed(scan.text().filter(is_name)?);
         scan.literal(br#","method":""#)?;
-        let method = Cow::Borrowed(scan.text().filter(|method| !method.is_empty())?);
+        let method = Cow::Borrowed(scan.text().filter(is_name)?);
         scan.literal(br#","params":"#)?;
         let params = scan.value()?;
         let mut context = CallContext::default();
         if scan.skip(br#","context":{"trace_id":""#) {
-            context.trace_id = Cow::Borrowed(scan.text()?);
+            context.trace_id = Cow::Borrowed(scan.text().filter(|id| id.len() <= MAX_TRACE_ID_BYTES)?);
             if scan.skip(br#","parent":"#) {
                 context.parent = Some(scan.number()?);
             }
@@ -223,36 +224,40 @@ impl<'a> ModuleFrame<'a> {
         let RawFrame { json, attachment, .. } = frame;
         let mut flat: Flat<'a> = read_flat(json, KINDS)?;
         let id = flat.id;
-        let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(invalid(id, &flat.kind))?;
-        let object = |object: Option<&'a RawValue>, name: &str, kind: &str| {
-            let object = Object::of(object.map(RawValue::get), name, attachment).map_err(invalid(id, kind))?;
-            required(object, name, id, kind)
+        let kind = std::mem::take(&mut flat.kind);
+        let wrong = invalid(id, &kind);
+        let attachment = Attachment::new(flat.attachment.take(), attachment).map_err(&wrong)?;
+        let whole = |json: Option<&'a RawValue>, name: &str| {
+            required(Object::of(json, name, attachment).map_err(&wrong)?, name, id, &kind)
         };
-        let body = match &*flat.kind {
-            "success" => Self::Success { data: object(flat.data, "data", "success")? },
+        let name = |text: Cow<'a, str>, name: &str| {
+            let text = at_most(text, MAX_NAME_BYTES, name).map_err(&wrong)?;
+            required(Some(text).filter(|text| !text.is_empty()), name, id, &kind)
+        };
+        let body = match &*kind {
+            "success" => Self::Success { data: whole(flat.data, "data")? },
             "error" => Self::Error(ErrorBody {
-                code: required(Some(flat.code).filter(|code| !code.is_empty()), "code", id, "error")?,
-                message: flat.message,
-                details: flat.details,
+                code: name(flat.code, "code")?,
+                message: shortened(flat.message, MAX_MESSAGE_BYTES),
+                details: object(flat.details, "details").map_err(&wrong)?,
                 retryable: flat.retryable,
             }),
             "service_request" => {
-                let text = |text: Cow<'a, str>, name| {
-                    required(Some(text).filter(|text| !text.is_empty()), name, id, "service_request")
-                };
+                let CallContext { trace_id, parent } = flat.context.unwrap_or_default();
+                let trace_id = at_most(trace_id, MAX_TRACE_ID_BYTES, "context.trace_id").map_err(&wrong)?;
                 Self::ServiceRequest(ServiceRequest {
-                    service: text(flat.service, "service")?,
-                    method: text(flat.method, "method")?,
-                    params: object(flat.params, "params", "service_request")?,
-                    context: flat.context.unwrap_or_default(),
+                    service: name(flat.service, "service")?,
+                    method: name(flat.method, "method")?,
+                    params: whole(flat.params, "params")?,
+                    context: CallContext { trace_id, parent },
                 })
             }
             "cancel" => Self::Cancel,
             "log" => Self::Log(Log {
                 level: required(flat.level, "level", id, "log")?,
-                message: flat.message,
-                fields: flat.fields,
-                trace_id: flat.trace_id,
+                message: shortened(flat.message, MAX_MESSAGE_BYTES),
+                fields: object(flat.fields, "fields").map_err(&wrong)?,
+                trace_id: shortened(flat.trace_id, MAX_TRACE_ID_BYTES),
             }),
             kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
         };

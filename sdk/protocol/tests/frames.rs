@@ -213,7 +213,7 @@ fn what_is_wrong_with_a_frame_is_told_with_the_id_of_its_request() {
         ("", "not a frame: expected an object"),
         ("[\"handle\",1]", "not a frame: expected an object"),
         (r#"{"id":7}"#, "not a frame: `type`: missing"),
-        (r#"{"type":"handle","id":-1}"#, "not a frame: `id`: invalid value: integer `-1`, expected u64"),
+        (r#"{"type":"handle","id":-1}"#, "a `handle` frame is wrong: `id`: invalid value: integer `-1`, expected u64"),
     ] {
         assert_eq!(unreadable(json), (None, says.to_owned()));
     }
@@ -243,9 +243,88 @@ fn what_is_wrong_with_a_frame_of_a_module_is_told() {
         (r#"{"type":"log","message":"m"}"#, "a `log` frame is wrong: `level`: missing"),
         (r#"{"type":"log","level":"loud"}"#, "`level`: unknown variant `loud`"),
         (r#"{"type":"handle","id":7}"#, "frames of type `handle` are not known here"),
+        (r#"{"type":"success","id":7,"data":[1]}"#, "a `success` frame is wrong: `data`: expected an object"),
+        (r#"{"type":"success","id":7,"data":{"mean":NaN}}"#, "a `success` frame is wrong: `data`: expected value at"),
+        (r#"{"type":"error","id":7,"code":"C","details":[1,2]}"#, "`details`: expected an object"),
+        (
+            r#"{"type":"service_request","id":7,"service":"s","method":"m","params":"p"}"#,
+            "`params`: expected an object",
+        ),
+        (r#"{"type":"log","level":"info","fields":[]}"#, "`fields`: expected an object"),
     ] {
         let error = ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+}
+
+/// Whoever waits for it is answered, although it is no JSON.
+#[test]
+fn a_frame_that_is_no_json_is_told_with_its_type_and_its_id() {
+    let read = |json: &str| ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err();
+    let invalid = |json: &str| match read(json) {
+        Unreadable::Invalid { id, kind, .. } => (kind, id),
+        other => panic!("{other}"),
+    };
+    assert_eq!(invalid(r#"{"type":"success","data":{"x":NaN},"id":7}"#), ("success".to_owned(), Some(7)));
+    assert_eq!(invalid(r#"{"type":"service_request","params":{"x":NaN}}"#), ("service_request".to_owned(), None));
+    assert!(matches!(read(r#"{"type":"sucess","id":7,"data":NaN}"#), Unreadable::UnknownType { id: Some(7), .. }));
+    assert!(matches!(read("{'type':'success','id':7}"), Unreadable::NotAFrame(_)));
+    assert_eq!(unreadable(r#"{"type":"handle","id":7,"message":{"topic":NaN}}"#).0, Some(7));
+}
+
+#[test]
+fn lists_and_objects_are_no_deeper_within_one_another_than_any_reader_reads() {
+    let reply = |depth: usize| {
+        let json = format!(r#"{{"type":"success","id":7,"data":{{"a":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
+        ModuleFrame::read(json.as_bytes()).map(|frame| {
+            let ModuleFrame::Success { data } = frame.body else { panic!() };
+            data.read::<serde_json::Value>().unwrap();
+        })
+    };
+    for depth in [60, 126] {
+        reply(depth).unwrap();
+    }
+    for depth in [127, 20_000] {
+        let error = reply(depth).unwrap_err().to_string();
+        assert_eq!(error, "a `success` frame is wrong: lists and objects are more than 127 deep within one another");
+    }
+}
+
+#[test]
+fn texts_of_a_module_have_a_length() {
+    let long = "t".repeat(ixt_protocol::MAX_NAME_BYTES + 1);
+    for (json, says) in [
+        (format!(r#"{{"type":"error","id":7,"code":"{long}"}}"#), "`code`: has 257 bytes, more than the 256 that"),
+        (
+            format!(r#"{{"type":"service_request","id":7,"service":"{long}","method":"m","params":{{}}}}"#),
+            "`service`: has 257 bytes",
+        ),
+        (
+            format!(r#"{{"type":"service_request","id":7,"service":"s","method":"{long}","params":{{}}}}"#),
+            "`method`: has 257 bytes",
+        ),
+        (
+            format!(
+                r#"{{"type":"service_request","id":7,"service":"s","method":"m","params":{{}},"context":{{"trace_id":"{long}"}}}}"#
+            ),
+            "`context.trace_id`: has 257 bytes",
+        ),
+        (format!(r#"{{"type":"{long}","id":7}}"#), "tttt` are not known here"),
+    ] {
+        let error = ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    // Where that would lose what has happened, the text is cut, between characters.
+    let message = format!("x{}", "\u{e4}".repeat(ixt_protocol::MAX_MESSAGE_BYTES / 2));
+    for json in [
+        format!(r#"{{"type":"error","id":7,"code":"C","message":"{message}"}}"#),
+        format!(r#"{{"type":"log","level":"info","message":"\n{message}","trace_id":"{long}"}}"#),
+    ] {
+        match ModuleFrame::read(json.as_bytes()).unwrap().body {
+            ModuleFrame::Error(error) => assert_eq!(error.message.len(), ixt_protocol::MAX_MESSAGE_BYTES - 1),
+            ModuleFrame::Log(line) => assert_eq!((line.message.len(), line.trace_id.len()), (65_536, 256)),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -23,9 +23,10 @@ fn main() -> std::io::Result<()> {
                 format!("{{\"type\":\"success\",\"id\":{id},\"data\":\"{}\"}}\n", "x".repeat(17_000_000))
             }
             (_, "twice") => success.repeat(2),
-            (_, "garbage") => format!(
-                "hello\n[]\n{{\"type\":\"hello\"}}\n{{\"type\":\"success\",\"id\":99,\"data\":{{}}}}\n{success}"
-            ),
+            (_, "garbage") => "hello\n".to_owned(),
+            (_, "strange") => {
+                format!("{{\"type\":\"hello\"}}\n{{\"type\":\"success\",\"id\":99,\"data\":{{}}}}\n{success}")
+            }
             (_, "close") => return Ok(()),
             (_, "orphan") => {
                 // Outlives this process, but not its group.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use ixt_protocol::{ErrorBody, Object, Payload, Priority};
+use ixt_protocol::{ErrorBody, Object, Payload, Priority, code};
 use tokio::time::Instant;
 
 pub use local::LocalBus;
@@ -99,8 +99,24 @@ pub enum Answer<'a> {
     Success(Object<'a>),
     /// The service's error, or one of the bus.
     Error(ErrorBody<'a>),
+    /// The module's reply could not be read: what is wrong with it.
+    Unreadable(&'a str),
     /// The process that had taken it ended before it answered: why.
     Lost(&'a str),
+}
+
+impl<'a> Answer<'a> {
+    /// The same as it goes back over the wire: what could not be read is `INTERNAL`, and what was lost `UNAVAILABLE`.
+    pub(crate) fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
+        match self {
+            Self::Success(data) => Ok(data),
+            Self::Error(error) => Err(error),
+            Self::Unreadable(error) => {
+                Err(ErrorBody::new(code::INTERNAL, format!("the module's reply is wrong: {error}"), false))
+            }
+            Self::Lost(reason) => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
+        }
+    }
 }
 
 /// To whom a call is answered. Dropped, it says that the call was lost: there is no way not to answer.

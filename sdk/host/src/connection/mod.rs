@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use ixt_protocol::{
-    Context, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, Message as WireMessage, Object, PROTOCOL_VERSION,
-    ProtocolOffer, ServiceRequest, Shutdown, code,
+    Context, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, MAX_LENGTH_FRAME_BYTES, Message as WireMessage,
+    Object, PROTOCOL_VERSION, ProtocolOffer, ServiceRequest, Shutdown, code,
 };
 use serde_json::value::RawValue;
 use tokio::net::UnixStream;
@@ -77,6 +77,22 @@ pub(crate) struct Hello<'a> {
     pub(crate) framing: Framing,
 }
 
+/// What a module may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_frame_bytes: usize,
+    /// How long a request for which nobody waits any more may stay unanswered before it is overdue.
+    pub(crate) overdue_after: Duration,
+}
+
+/// What came of a health check.
+pub(crate) enum Checked {
+    Replied(Object<'static>),
+    /// It has replied, and what it has replied can't be read: why.
+    Unreadable(String),
+    Failed(CallError),
+}
+
 /// How much a module has to do.
 pub(crate) struct Load {
     /// How many requests it has not answered.
@@ -96,10 +112,11 @@ impl Connection {
         stream: UnixStream,
         id: Arc<str>,
         hello: Hello<'_>,
-        max_frame_bytes: usize,
+        limits: Limits,
         services: impl Services,
         spans: Spans,
     ) -> Result<Arc<Self>, CallError> {
+        let max_frame_bytes = limits.max_frame_bytes;
         let (reader, writer) = stream::split(stream)
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init, initialized) = oneshot::channel();
@@ -108,7 +125,7 @@ impl Connection {
             id: Arc::clone(&id),
             max_frame_bytes,
             outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes)),
-            requests: Mutex::default(),
+            requests: Mutex::new(Requests::new(limits.overdue_after)),
             sooner: Notify::new(),
             calls: Mutex::default(),
             closed: SetOnce::new(),
@@ -123,7 +140,7 @@ impl Connection {
         let offer = ProtocolOffer {
             version: PROTOCOL_VERSION,
             max_frame_bytes,
-            framings: vec![Framing::Line.as_str().to_owned(), Framing::Length.as_str().to_owned()],
+            framings: offered(max_frame_bytes).iter().map(|framing| framing.as_str().to_owned()).collect(),
             features: vec!["log".to_owned()],
         };
         let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
@@ -173,6 +190,11 @@ impl Connection {
     /// For how long nobody has waited for what it does, if it takes one request at a time.
     pub(crate) fn is_late(&self) -> Option<Duration> {
         lock(&self.requests).is_late(Instant::now())
+    }
+
+    /// How many requests it still has not answered although nobody has waited for them for long, if it takes many at a time.
+    pub(crate) fn overdue(&self) -> usize {
+        lock(&self.requests).overdue()
     }
 
     /// Why the process is to be ended, if it has not hung up by itself.
@@ -278,13 +300,33 @@ impl Connection {
         request: Request<'_>,
         within: Duration,
     ) -> Result<Object<'static>, CallError> {
+        let gone = || Err(CallError::Gone { reason: "it was not answered".to_owned() });
+        self.ask_for(request, within, CallError::of).await.unwrap_or_else(gone)
+    }
+
+    /// Asks the module how it is.
+    pub(crate) async fn check_health(self: &Arc<Self>, within: Duration) -> Checked {
+        let checked = |answer: Answer<'_>| match answer {
+            Answer::Unreadable(error) => Checked::Unreadable(error.to_owned()),
+            answer => CallError::of(answer).map_or_else(Checked::Failed, Checked::Replied),
+        };
+        let gone = || Checked::Failed(CallError::Gone { reason: "it was not answered".to_owned() });
+        self.ask_for(Request::HealthCheck, within, checked).await.unwrap_or_else(gone)
+    }
+
+    async fn ask_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        within: Duration,
+        read: fn(Answer<'_>) -> T,
+    ) -> Option<T> {
         let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
+        let reply = ReplyTo::new(move |answer| drop(sender.send(read(answer))));
         let now = Instant::now();
         if let Err(back) = self.request(request, now.checked_add(within), None, reply, now) {
             back.1.send(Answer::Lost("it takes nothing any more"));
         }
-        answer.await.unwrap_or_else(|_| Err(CallError::Gone { reason: "it was not answered".to_owned() }))
+        answer.await.ok()
     }
 
     /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
@@ -409,20 +451,22 @@ impl Connection {
     }
 
     fn expire(self: &Arc<Self>) -> Option<Instant> {
-        let (expired, next) = lock(&self.requests).expired(Instant::now());
+        let now = Instant::now();
+        let (expired, next) = lock(&self.requests).expired(now);
         for id in expired {
             let over = |topic: &str| format!("the time for `{topic}` is over, and {} has not answered", self.id);
             if let Some((reply, message)) = self.abandon(id, code::DEADLINE_EXCEEDED, over) {
                 reply.error(code::DEADLINE_EXCEEDED, &message, true);
             }
         }
-        next
+        let overdue = lock(&self.requests).drop_overdue(now);
+        next.into_iter().chain(overdue).min()
     }
 
     /// Nobody waits for this request any more: the module is told, where that is possible. Gives whoever waited for it, and the
     /// reason in words.
     fn abandon(&self, id: u64, code: &str, why: impl FnOnce(&str) -> String) -> Option<(ReplyTo, String)> {
-        let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id)?;
+        let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id, Instant::now())?;
         let why = why(call.as_ref().map_or("the request", |call| call.topic.name()));
         if let Some(call) = &call {
             self.ended(call, started, &Answer::Error(ErrorBody::new(code, &*why, true)));
@@ -462,6 +506,11 @@ impl Connection {
     }
 }
 
+/// The framings that a module can pick.
+fn offered(max_frame_bytes: usize) -> &'static [Framing] {
+    if max_frame_bytes > MAX_LENGTH_FRAME_BYTES { &[Framing::Line] } else { &[Framing::Line, Framing::Length] }
+}
+
 struct CloseOnDrop(Option<Arc<Connection>>);
 
 impl CloseOnDrop {
@@ -484,6 +533,8 @@ impl Cancel for Connection {
         if let Some((reply, _)) = self.abandon(number, code::CANCELLED, gave_up) {
             // The caller is gone, so that nothing is said to it.
             reply.forget();
+            // It is to be answered all the same, and if it is not, that is seen.
+            self.sooner.notify_one();
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Decoder, ErrorBody, Frame, Framing, ModuleFrame, RawFrame, SdkInfo, Unreadable, code};
+use ixt_protocol::{
+    Decoder, ErrorBody, Frame, Framing, ModuleFrame, Object, PROTOCOL_VERSION, RawFrame, SdkInfo, Unreadable, code,
+};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
@@ -12,7 +14,7 @@ use tokio::time::timeout;
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
 use super::stream::Reader;
-use super::{Connection, Services};
+use super::{Connection, Services, offered};
 use crate::answer::ErrorReply;
 use crate::bus::Answer;
 use crate::lock::lock;
@@ -50,53 +52,42 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
 /// Takes the frames that are there. False if there is no use in further ones.
 fn take_frames(decoder: &mut Decoder, connection: &Arc<Connection>, services: &dyn Services) -> bool {
     while let Some(frame) = decoder.next_frame() {
-        let framing = match frame {
+        let taken = match frame {
             Ok(frame) => connection.receive(frame, services),
-            // What it was a reply to is lost with it, and that of the next reply then too.
-            Err(error) if connection.is_sequential() => {
-                let reason = format!("it was ended: {error}; without ids its replies can't be told apart any more");
-                let _ = connection.end_reason.set(reason);
-                // Nothing more is sent to it.
-                connection.stop();
-                connection.complete(None, wrong_reply(&error.to_string()));
-                return false;
-            }
-            Err(error) => {
-                // Whose reply it was is lost with it, so that any of them could wait for it for ever.
-                services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
-                let requests: Vec<_> = lock(&connection.requests).ids();
-                for id in requests {
-                    connection.complete(Some(id), wrong_reply(&error.to_string()));
-                }
-                None
-            }
+            Err(error) => connection.no_frame(&error.to_string(), services),
         };
-        if let Some(framing) = framing {
-            decoder.set_framing(framing);
+        match taken {
+            Taken::Frame => {}
+            Taken::NextIn(framing) => decoder.set_framing(framing),
+            Taken::Last => return false,
         }
     }
     true
 }
 
+/// What follows from a frame.
+enum Taken {
+    Frame,
+    /// The next one is in this framing.
+    NextIn(Framing),
+    /// There is no use in further ones.
+    Last,
+}
+
 impl Connection {
-    /// Takes a frame. Tells the framing of the next ones, if it changes.
-    fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services) -> Option<Framing> {
+    fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services) -> Taken {
         let Frame { id, body } = match ModuleFrame::read(frame) {
             Ok(frame) => frame,
-            Err(unreadable) => {
-                self.unreadable(&unreadable, services);
-                return None;
-            }
+            Err(unreadable) => return self.unreadable(&unreadable, services),
         };
-        if matches!(body, ModuleFrame::Success { .. } | ModuleFrame::Error(_)) && id.is_none_or(|id| id == INIT_ID) {
-            let init = lock(&self.init).take();
-            if let Some(init) = init {
-                return self.initialized(id, body, init, services);
-            }
-        }
         let known = match body {
-            ModuleFrame::Success { data } => self.complete(id, Answer::Success(data)),
-            ModuleFrame::Error(error) => self.complete(id, Answer::Error(error)),
+            ModuleFrame::Success { .. } | ModuleFrame::Error(_) => {
+                let init = lock(&self.init).take();
+                match init {
+                    Some(init) => return self.initialized(id, body, init),
+                    None => self.reply(id, body, services),
+                }
+            }
             ModuleFrame::ServiceRequest(request) => {
                 services.request(self, id, request);
                 true
@@ -117,7 +108,21 @@ impl Connection {
             let which = id.map_or_else(String::new, |id| format!(" to the request {id}"));
             services.complain(&format!("skipped a reply{which} that nobody waits for"));
         }
-        None
+        Taken::Frame
+    }
+
+    /// False if nobody waits for it.
+    fn reply(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, services: &dyn Services) -> bool {
+        if id.is_none() && !self.is_sequential() {
+            self.whose("a reply has no `id`, although its reply to `init` had one", services);
+            return true;
+        }
+        let answer = match body {
+            ModuleFrame::Success { data } => Answer::Success(data),
+            ModuleFrame::Error(error) => Answer::Error(error),
+            _ => return false,
+        };
+        self.complete(id, answer)
     }
 
     fn initialized(
@@ -125,66 +130,135 @@ impl Connection {
         id: Option<u64>,
         body: ModuleFrame<'_>,
         init: oneshot::Sender<Result<(), ErrorReply>>,
-        services: &dyn Services,
-    ) -> Option<Framing> {
-        #[derive(Deserialize)]
-        struct Data {
-            ixt: Option<SdkInfo>,
-        }
-        let data = match body {
-            ModuleFrame::Error(error) => {
-                let _ = init.send(Err(ErrorReply::from(error)));
-                return None;
+    ) -> Taken {
+        let agreed = match body {
+            _ if id.is_some_and(|id| id != INIT_ID) => {
+                let message = format!("its reply to `init` has another `id` than {INIT_ID}");
+                Err(ErrorReply::from(ErrorBody::new(code::INTERNAL, message, false)))
             }
-            ModuleFrame::Success { data } => data,
-            _ => return None,
+            ModuleFrame::Error(error) => Err(ErrorReply::from(error)),
+            ModuleFrame::Success { data } => agree(&data, self.max_frame_bytes),
+            _ => return Taken::Frame,
+        };
+        let framing = match agreed {
+            Ok(framing) => framing,
+            Err(refusal) => {
+                let _ = init.send(Err(refusal));
+                return Taken::Last;
+            }
         };
         if id.is_none() {
             lock(&self.requests).make_sequential();
         }
-        let info = match serde_json::from_str::<Data>(data.json()) {
-            Ok(Data { ixt }) => ixt,
-            Err(error) => {
-                services.complain(&format!("what it says of itself in its reply to `init` is wrong: {error}"));
-                None
-            }
-        };
-        let framing = info.and_then(|info| info.framing).and_then(|framing| framing.parse().ok());
         if let Some(framing) = framing {
             self.outgoing.set_framing(framing);
         }
         let _ = init.send(Ok(()));
-        framing
+        framing.map_or(Taken::Frame, Taken::NextIn)
     }
 
-    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services) {
+    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services) -> Taken {
         match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
                 let message = format!("the frame is wrong: {error}");
                 self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)));
+                services.complain(&format!("its request was refused: {unreadable}"));
+                Taken::Frame
             }
-            Unreadable::UnknownType { id: Some(id), .. } => {
-                self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
-                services.complain(&format!("skipped what it sent: {unreadable}"));
-            }
-            // A reply of the wrong shape ends its call (protocol).
+            // A reply of the wrong shape ends its request (protocol).
             Unreadable::Invalid { id, kind, error } if kind == "success" || kind == "error" => {
-                let init = lock(&self.init).take();
-                if let Some(init) = init {
-                    let _ = init.send(Err(ErrorReply::from(wrong(&error.to_string()))));
-                } else if !self.complete(*id, wrong_reply(&error.to_string())) {
+                if self.refuse_init(&error.to_string()) {
+                    return Taken::Last;
+                }
+                if id.is_none() && !self.is_sequential() {
+                    self.whose(&unreadable.to_string(), services);
+                } else if !self.complete(*id, Answer::Unreadable(&error.to_string())) {
                     services.complain(&format!("skipped what it sent: {unreadable}"));
                 }
+                Taken::Frame
             }
-            _ => services.complain(&format!("skipped what it sent: {unreadable}")),
+            // Neither has a reply.
+            Unreadable::Invalid { .. } => {
+                services.complain(&format!("skipped what it sent: {unreadable}"));
+                Taken::Frame
+            }
+            Unreadable::UnknownType { id: Some(id), .. } => {
+                if self.refuse_init(&unreadable.to_string()) {
+                    return Taken::Last;
+                }
+                // A reply with a mistake in its type, or a request of a type that is not known here.
+                if !self.complete(Some(*id), Answer::Unreadable(&unreadable.to_string())) {
+                    self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
+                }
+                services.complain(&format!("skipped what it sent: {unreadable}"));
+                Taken::Frame
+            }
+            Unreadable::UnknownType { id: None, .. } if !self.is_sequential() && lock(&self.init).is_none() => {
+                services.complain(&format!("skipped what it sent: {unreadable}"));
+                Taken::Frame
+            }
+            Unreadable::UnknownType { .. } | Unreadable::NotAFrame(_) => {
+                self.no_frame(&unreadable.to_string(), services)
+            }
         }
+    }
+
+    /// Something has come of which it can't be told what it was meant to be: a reply, most likely.
+    fn no_frame(self: &Arc<Self>, error: &str, services: &dyn Services) -> Taken {
+        if self.refuse_init(error) {
+            return Taken::Last;
+        }
+        if !self.is_sequential() {
+            self.whose(error, services);
+            return Taken::Frame;
+        }
+        // If it was no reply, the next reply would be taken for that of the next request.
+        let reason = format!("it was ended: {error}; without ids its replies can't be told apart any more");
+        let _ = self.end_reason.set(reason);
+        // Nothing more is sent to it.
+        self.stop();
+        self.complete(None, Answer::Unreadable(error));
+        Taken::Last
+    }
+
+    /// A reply can't be brought to the one who waits for it, so that any of them could wait for ever.
+    fn whose(self: &Arc<Self>, error: &str, services: &dyn Services) {
+        services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
+        let requests: Vec<_> = lock(&self.requests).ids();
+        for id in requests {
+            self.complete(Some(id), Answer::Unreadable(error));
+        }
+    }
+
+    /// Whether the module has not answered `init` yet: then this was its answer.
+    fn refuse_init(&self, error: &str) -> bool {
+        let init = lock(&self.init).take();
+        let message = format!("the module's reply to `init` is wrong: {error}");
+        let refusal = || ErrorReply::from(ErrorBody::new(code::INTERNAL, message, false));
+        init.map(|init| init.send(Err(refusal()))).is_some()
     }
 }
 
-fn wrong(error: &str) -> ErrorBody<'static> {
-    ErrorBody::new(code::INTERNAL, format!("the module's reply is wrong: {error}"), false)
-}
-
-fn wrong_reply(error: &str) -> Answer<'static> {
-    Answer::Error(wrong(error))
+/// What a module that has answered `init` with `success` says of itself there: the framing that it has picked.
+fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Option<Framing>, ErrorReply> {
+    #[derive(Deserialize)]
+    struct Data {
+        ixt: Option<SdkInfo>,
+    }
+    let refusal = |message: String| ErrorReply::from(ErrorBody::new(code::FAILED_PRECONDITION, message, false));
+    let data: Data = data
+        .clone()
+        .read()
+        .map_err(|error| refusal(format!("what the module says of itself in its reply to `init` is wrong: {error}")))?;
+    let Some(SdkInfo { protocol, framing, .. }) = data.ixt else { return Ok(None) };
+    if protocol != PROTOCOL_VERSION {
+        return Err(refusal(format!(
+            "the module speaks version {protocol} of the protocol, and this host version {PROTOCOL_VERSION}"
+        )));
+    }
+    let Some(framing) = framing else { return Ok(None) };
+    match framing.parse() {
+        Ok(framing) if offered(max_frame_bytes).contains(&framing) => Ok(Some(framing)),
+        _ => Err(refusal(format!("the module has picked the framing `{framing}`, which was not offered"))),
+    }
 }

@@ -3,8 +3,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
@@ -69,21 +70,34 @@ pub(crate) struct InFlight {
     pub(crate) call: Option<CallInFlight>,
 }
 
+impl InFlight {
+    /// One that has taken no place any more, so that nothing is known of it.
+    fn overdue() -> Self {
+        Self { reply: None, deadline: None, started: Instant::now(), abandoned: None, call: None }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Requests {
     last_id: u64,
     in_flight: HashMap<u64, InFlight>,
     sequential: Option<Sequential>,
     next_deadline: Option<Instant>,
+    /// How long the module has for its answer after nobody waits for it any more. Then the request takes no place any more.
+    overdue_after: Duration,
+    /// The requests that took longer.
+    overdue: HashSet<u64>,
     /// Only `shutdown` is taken.
     closed: bool,
     /// Nothing is taken.
     ended: bool,
 }
 
-impl Default for Requests {
-    fn default() -> Self {
+impl Requests {
+    pub(crate) fn new(overdue_after: Duration) -> Self {
         Self {
+            overdue_after,
+            overdue: HashSet::default(),
             last_id: INIT_ID,
             in_flight: HashMap::default(),
             sequential: None,
@@ -233,15 +247,11 @@ impl Requests {
         }
     }
 
-    /// A reply has come, for the request with this id, or for the oldest.
+    /// A reply has come, for the request with this id, or, from a module that takes one at a time, for that one.
     pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Next) {
-        let id = match (&self.sequential, id) {
-            (_, Some(id)) => Some(id),
-            (Some(sequential), None) => sequential.current,
-            (None, None) => self.in_flight.keys().min().copied(),
-        };
+        let id = id.or_else(|| self.sequential.as_ref()?.current);
         let Some(id) = id else { return (None, Next::default()) };
-        let done = self.in_flight.remove(&id);
+        let done = self.in_flight.remove(&id).or_else(|| self.overdue.remove(&id).then(InFlight::overdue));
         (done, self.next_after(id))
     }
 
@@ -256,10 +266,10 @@ impl Requests {
     }
 
     /// Nobody waits for this request any more.
-    pub(crate) fn abandon(&mut self, id: u64) -> Option<Abandoned> {
+    pub(crate) fn abandon(&mut self, id: u64, now: Instant) -> Option<Abandoned> {
         let in_flight = self.in_flight.get_mut(&id)?;
         let reply = in_flight.reply.take()?;
-        in_flight.abandoned = Some(Instant::now());
+        in_flight.abandoned = Some(now);
         let (started, call) = (in_flight.started, in_flight.call.clone());
         let has = match &mut self.sequential {
             None => Has::AmongOthers,
@@ -281,6 +291,25 @@ impl Requests {
         let (over, left): (Vec<_>, Vec<_>) = deadlines.partition(|(_, deadline)| *deadline <= now);
         self.next_deadline = left.iter().map(|(_, deadline)| *deadline).min();
         (over.into_iter().map(|(id, _)| id).collect(), self.next_deadline)
+    }
+
+    /// Those that are overdue take no place any more. One that the module takes alone does: the next one waits for it. Gives when
+    /// to look again.
+    pub(crate) fn drop_overdue(&mut self, now: Instant) -> Option<Instant> {
+        if self.sequential.is_some() {
+            return None;
+        }
+        let since = |in_flight: &InFlight| in_flight.abandoned?.checked_add(self.overdue_after);
+        let over = |in_flight: &InFlight| since(in_flight).is_some_and(|since| since <= now);
+        let ids: Vec<_> = self.in_flight.extract_if(|_, in_flight| over(in_flight)).map(|(id, _)| id).collect();
+        let room = MAX_IN_FLIGHT.saturating_sub(self.overdue.len());
+        self.overdue.extend(ids.into_iter().take(room));
+        self.in_flight.values().filter_map(since).min()
+    }
+
+    /// How many requests are overdue.
+    pub(crate) fn overdue(&self) -> usize {
+        self.overdue.len()
     }
 
     /// The call that the module handles with this id, or, if it handles one at a time, the one that it handles.
@@ -332,6 +361,8 @@ mod tests {
     use super::*;
     use crate::topic::Topic;
 
+    const OVERDUE_AFTER: Duration = Duration::from_secs(15);
+
     fn handle(priority: Priority, bytes: usize) -> Request<'static> {
         Request::Handle(Message {
             topic: "t".into(),
@@ -360,14 +391,14 @@ mod tests {
     }
 
     fn sequential() -> Requests {
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         requests.make_sequential();
         requests
     }
 
     #[test]
     fn a_module_with_ids_has_many_requests_and_answers_each_by_its_id() {
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         assert!(!requests.is_sequential() && !requests.is_busy());
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)), ("sent alone", 2));
         assert_eq!(admit(&mut requests, Request::HealthCheck), ("sent", 3));
@@ -380,7 +411,8 @@ mod tests {
         assert!(requests.complete(Some(3)).0.is_none(), "it was answered");
         assert!(requests.complete(Some(2)).0.is_some());
         assert_eq!(requests.len(), 0);
-        assert!(requests.complete(None).0.is_none());
+        assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "sent alone");
+        assert!(requests.complete(None).0.is_none(), "whose reply that is can't be known");
     }
 
     #[test]
@@ -428,10 +460,10 @@ mod tests {
         admit(&mut requests, handle(Priority::Low, MAX_QUEUED_BYTES));
         let (_, large) = admit(&mut requests, handle(Priority::Low, MAX_QUEUED_BYTES));
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
-        assert!(requests.abandon(large).is_some_and(|abandoned| abandoned.has == Has::Not));
+        assert!(requests.abandon(large, Instant::now()).is_some_and(|abandoned| abandoned.has == Has::Not));
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "queued", "it is gone");
 
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         for _ in 0..MAX_IN_FLIGHT {
             assert_ne!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
         }
@@ -441,11 +473,11 @@ mod tests {
 
     #[test]
     fn one_that_nobody_waits_for_stays_with_a_module_that_has_it() {
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         let (_, id) = admit(&mut requests, handle(Priority::Low, 0));
-        let abandoned = requests.abandon(id).unwrap();
+        let abandoned = requests.abandon(id, Instant::now()).unwrap();
         assert_eq!(abandoned.has, Has::AmongOthers);
-        assert!(requests.abandon(id).is_none(), "once");
+        assert!(requests.abandon(id, Instant::now()).is_none(), "once");
         assert_eq!(requests.len(), 1);
         assert!(requests.complete(Some(id)).0.is_some_and(|done| done.reply.is_none()));
 
@@ -454,7 +486,7 @@ mod tests {
         let (_, second) = admit(&mut requests, handle(Priority::Low, 0));
         let now = Instant::now();
         assert_eq!(requests.is_late(now), None);
-        assert_eq!(requests.abandon(first).unwrap().has, Has::Alone);
+        assert_eq!(requests.abandon(first, Instant::now()).unwrap().has, Has::Alone);
         assert!(requests.is_late(now + Duration::from_secs(3)).unwrap() > Duration::from_secs(2));
         assert!(requests.is_busy(), "it is still at it");
         assert_eq!(requests.complete(None).1.send.map(|(id, _)| id), Some(second));
@@ -462,8 +494,38 @@ mod tests {
     }
 
     #[test]
+    fn one_that_nobody_waits_for_takes_its_place_no_longer_than_it_may() {
+        let mut requests = Requests::new(OVERDUE_AFTER);
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let (_, first) = admit(&mut requests, handle(Priority::Low, 0));
+        let (_, second) = admit(&mut requests, handle(Priority::Low, 0));
+        admit(&mut requests, handle(Priority::Low, 0));
+        assert_eq!(requests.drop_overdue(at(100)), None, "they are waited for");
+        requests.abandon(first, at(0));
+        requests.abandon(second, at(2));
+        assert_eq!(requests.drop_overdue(at(14)), Some(at(15)));
+        assert_eq!((requests.len(), requests.overdue()), (3, 0));
+        assert_eq!(requests.drop_overdue(at(15)), Some(at(17)));
+        assert_eq!((requests.len(), requests.overdue()), (2, 1));
+        assert_eq!(requests.drop_overdue(at(17)), None);
+        // Their late replies are no mistake.
+        assert!(requests.complete(Some(first)).0.is_some_and(|done| done.reply.is_none()));
+        assert_eq!((requests.len(), requests.overdue()), (1, 1));
+        assert!(requests.complete(Some(first)).0.is_none());
+        requests.complete(Some(second));
+        assert_eq!(requests.overdue(), 0);
+
+        let mut requests = sequential();
+        let (_, alone) = admit(&mut requests, handle(Priority::Low, 0));
+        requests.abandon(alone, now);
+        assert_eq!(requests.drop_overdue(at(100)), None);
+        assert!(requests.is_busy());
+    }
+
+    #[test]
     fn the_time_of_each_request_is_over_at_its_deadline() {
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         let now = Instant::now();
         let at = |seconds| Some(now + Duration::from_secs(seconds));
         let mut admit = |deadline| match requests.admit(handle(Priority::Low, 0), nobody(), deadline, None, now) {
@@ -476,7 +538,7 @@ mod tests {
         );
         assert_eq!(requests.expired(now), (vec![], at(3)));
         assert_eq!(requests.expired(at(3).unwrap()), (vec![5], at(5)));
-        requests.abandon(5);
+        requests.abandon(5, now);
         let (mut over, next) = requests.expired(at(7).unwrap());
         over.sort_unstable();
         assert_eq!((over, next), (vec![3, 4], None));
@@ -502,7 +564,8 @@ mod tests {
             })
         };
         let trace = |requests: &Requests, id| requests.handled(id).map(|call| call.trace_id.to_string());
-        for (mut requests, without_id) in [(Requests::default(), None), (sequential(), Some("one".to_owned()))] {
+        for (mut requests, without_id) in [(Requests::new(OVERDUE_AFTER), None), (sequential(), Some("one".to_owned()))]
+        {
             requests.admit(handle(Priority::Low, 0), nobody(), None, call("one"), Instant::now());
             assert_eq!(trace(&requests, Some(2)).as_deref(), Some("one"));
             assert_eq!(trace(&requests, Some(9)), None);
@@ -526,7 +589,7 @@ mod tests {
         assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }).0, "closed");
         assert_eq!(requests.len(), 0);
 
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         admit(&mut requests, handle(Priority::Low, 0));
         assert!(requests.stop().is_empty(), "it has all of them");
         assert_eq!(requests.len(), 1);
@@ -535,7 +598,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_answered_even_if_the_requests_are_dropped() {
         static ANSWERED: AtomicUsize = AtomicUsize::new(0);
-        let mut requests = Requests::default();
+        let mut requests = Requests::new(OVERDUE_AFTER);
         let reply = ReplyTo::new(|answer| {
             assert!(matches!(answer, crate::bus::Answer::Lost(_)));
             ANSWERED.fetch_add(1, Ordering::Relaxed);

@@ -53,6 +53,7 @@ impl Services for Heard {
 }
 
 const FRAME_LIMIT: usize = 1000;
+const LIMITS: Limits = Limits { max_frame_bytes: FRAME_LIMIT, overdue_after: Duration::from_secs(15) };
 
 pub(crate) struct Opened {
     pub(crate) connection: Arc<Connection>,
@@ -79,9 +80,11 @@ impl Opened {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| {
             let _ = sender.send(match answer {
-                Answer::Success(data) => data.to_json().into_owned(),
-                Answer::Error(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
                 Answer::Lost(reason) => format!("lost: {reason}"),
+                answer => match answer.into_result() {
+                    Ok(data) => data.to_json().into_owned(),
+                    Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
+                },
             });
         });
         let sent = self.connection.send_message(Request::Handle, message, topic, reply, Instant::now());
@@ -96,8 +99,8 @@ pub(crate) async fn open(reply: &str, max_frame_bytes: usize) -> Result<Opened, 
     let config = serde_json::value::to_raw_value(&json!({ "a": 1 })).unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
     let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
-    let opening =
-        Connection::open(here, "m:1.0.0/instance-001".into(), hello, max_frame_bytes, Heard(sender), Spans::default());
+    let limits = Limits { max_frame_bytes, ..LIMITS };
+    let opening = Connection::open(here, "m:1.0.0/instance-001".into(), hello, limits, Heard(sender), Spans::default());
     let answering = async {
         let init = peer.next().await;
         assert_eq!((&init["type"], &init["id"], &init["config"]), (&json!("init"), &json!(1), &json!({ "a": 1 })));
@@ -274,8 +277,90 @@ async fn a_reply_of_the_wrong_shape_ends_its_request_and_what_is_nobodys_is_told
             "skipped a reply to the request 9 that nobody waits for",
             "skipped what it sent: a `error` frame is wrong: `code`: missing",
             "skipped what it sent: frames of type `dance` are not known here",
+            "its request was refused: a `service_request` frame is wrong: `method`: missing",
         ]
     );
+}
+
+/// Whatever comes back in place of a reply: who waits is answered at once.
+#[tokio::test]
+async fn what_can_not_be_read_is_answered_at_once() {
+    for (reply, says) in [
+        (r#"{"type":"success"ID,"data":{"mean":NaN}}"#, "`data`: expected value at line 1 column "),
+        (r#"{"data":{"mean":Infinity},"type":"success"ID}"#, "`data`: expected value at line 1 column "),
+        (r#"{"type":"success"ID,"data":[1]}"#, "`data`: expected an object"),
+        (r#"{"type":"success"ID,"data":"x"}"#, "`data`: expected an object"),
+        (r#"{"type":"success"ID,"data":{}"#, "EOF while parsing an object at line 1 column "),
+        (r#"{"type":"error"ID,"code":"C","details":[1,2]}"#, "`details`: expected an object"),
+        (r#"{"type":"error"ID,"code":5}"#, "`code`: invalid type: integer `5`, expected a string"),
+        (r#"{"type":"sucess"ID,"data":{}}"#, "frames of type `sucess` are not known here"),
+        ("Traceback (most recent call last):", "not a frame: expected an object"),
+        ("{'type':'success','data':{}}", "not a frame: key must be a string at line 1 column 2"),
+        ("\u{0}\u{1}", "not a frame: expected an object"),
+    ] {
+        for (init, id) in [(WITH_IDS, r#","id":2"#), (WITHOUT_IDS, "")] {
+            let mut opened = open(init, FRAME_LIMIT).await.unwrap();
+            let (_pending, answer) = opened.call(&topic(), message(""));
+            opened.peer.next().await;
+            let reply = reply.replace("ID", id);
+            opened.peer.send(&reply).await;
+            let answer = answer.await.unwrap();
+            assert!(answer.starts_with("INTERNAL: the module's reply is wrong: "), "{reply}: {answer}");
+            assert!(answer.contains(says), "{reply}: {answer}");
+            // What can't be told from a reply ends one whose replies have no ids: the next would be taken for another's.
+            let is_a_reply = reply.contains("success\"") || reply.contains("error\"");
+            assert_eq!(opened.connection.load().is_some(), !id.is_empty() || is_a_reply, "{reply}");
+        }
+    }
+}
+
+/// Nobody gets what was meant for another one.
+#[tokio::test]
+async fn a_reply_without_an_id_is_nobodys_if_the_module_has_used_ids() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let (_first, first) = opened.call(&topic(), message("1"));
+    let (_second, second) = opened.call(&topic(), message("2"));
+    opened.peer.send(r#"{"type":"success","data":{"for":"the second"}}"#).await;
+    let says =
+        "INTERNAL: the module's reply is wrong: a reply has no `id`, although its reply to `init` had one (false)";
+    assert_eq!((first.await.unwrap().as_str(), second.await.unwrap().as_str()), (says, says));
+    assert!(opened.heard()[0].ends_with("it was skipped, and what waited for a reply got an error"));
+    let (_next, next) = opened.call(&topic(), message("3"));
+    opened.peer.send(r#"{"type":"success","id":4,"data":{}}"#).await;
+    assert_eq!(next.await.unwrap(), "{}");
+}
+
+#[tokio::test]
+async fn a_request_of_a_module_that_can_not_be_read_is_answered_at_once() {
+    for init in [WITH_IDS, WITHOUT_IDS] {
+        for id in [r#","id":7"#, ""] {
+            let mut opened = open(init, FRAME_LIMIT).await.unwrap();
+            opened.peer.send(&format!(r#"{{"type":"service_request"{id},"service":"s","params":{{"x":NaN}}}}"#)).await;
+            let answer = opened.peer.next().await;
+            assert_eq!((&answer["type"], &answer["code"]), (&json!("service_response"), &json!("INVALID_INPUT")));
+            assert_eq!(answer.get("id"), (!id.is_empty()).then_some(&json!(7)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_stays_unanswered_takes_no_place_for_ever() {
+    let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
+    let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
+    let (_late, late) = opened.call(&topic(), Message { deadline: at(200), ..message("") });
+    let (given_up, _) = opened.call(&topic(), message(""));
+    late.await.unwrap();
+    given_up.cancel();
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!((opened.connection.in_flight(), opened.connection.overdue()), (2, 0));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((opened.connection.in_flight(), opened.connection.overdue()), (0, 2));
+    for id in [2, 3] {
+        opened.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
+    }
+    opened.peer.send(r#"{"type":"log","level":"info","message":"mark"}"#).await;
+    assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"), "a late answer is no mistake");
+    assert_eq!(opened.connection.overdue(), 0);
 }
 
 #[tokio::test]
@@ -340,19 +425,42 @@ async fn a_module_that_refuses_init_or_hangs_up_is_told() {
     let Err(CallError::Replied(reply)) = open(refusal, FRAME_LIMIT).await else { panic!("not refused") };
     assert_eq!((reply.code.as_str(), reply.message.as_str()), ("C", "no"));
     let wrong = open(r#"{"type":"success","id":1}"#, FRAME_LIMIT).await.map(drop).unwrap_err().to_string();
-    assert_eq!(wrong, "INTERNAL: the module's reply is wrong: `data`: missing");
+    assert_eq!(wrong, "INTERNAL: the module's reply to `init` is wrong: `data`: missing");
+    for (reply, says) in [
+        (r#"{"type":"success","id":1,"data":{"ixt":5}}"#, "in its reply to `init` is wrong: `ixt`: invalid type"),
+        (
+            r#"{"type":"success","id":1,"data":{"ixt":{"protocol":99,"sdk":"s"}}}"#,
+            "the module speaks version 99 of the protocol, and this host version 1",
+        ),
+        (
+            r#"{"type":"success","id":1,"data":{"ixt":{"protocol":1,"sdk":"s","framing":"morse"}}}"#,
+            "the module has picked the framing `morse`, which was not offered",
+        ),
+        (r#"{"type":"success","id":1,"data":[1]}"#, "`data`: expected an object"),
+        ("Traceback (most recent call last):", "not a frame: expected an object"),
+        (r#"{"type":"sucess","id":1,"data":{}}"#, "frames of type `sucess` are not known here"),
+        (r#"{"type":"sucess","data":{}}"#, "frames of type `sucess` are not known here"),
+        (r#"{"type":"success","id":0,"data":{}}"#, "its reply to `init` has another `id` than 1"),
+        (
+            &format!(r#"{{"type":"success","id":1,"data":{{"a":"{}"}}}}"#, "x".repeat(FRAME_LIMIT)),
+            "a frame of 1041 bytes",
+        ),
+    ] {
+        let error = open(reply, FRAME_LIMIT).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
     let (here, there) = UnixStream::pair().unwrap();
     drop(there);
     let config = serde_json::value::to_raw_value(&json!({})).unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
-    let opened =
-        Connection::open(here, "m".into(), hello, FRAME_LIMIT, Heard(mpsc::unbounded_channel().0), Spans::default());
+    let heard = Heard(mpsc::unbounded_channel().0);
+    let opened = Connection::open(here, "m".into(), hello, LIMITS, heard, Spans::default());
     assert!(matches!(opened.await, Err(CallError::Gone { .. })));
     let config = serde_json::value::to_raw_value(&json!({ "a": "x".repeat(FRAME_LIMIT) })).unwrap();
     let (here, _there) = UnixStream::pair().unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
-    let opened =
-        Connection::open(here, "m".into(), hello, FRAME_LIMIT, Heard(mpsc::unbounded_channel().0), Spans::default());
+    let heard = Heard(mpsc::unbounded_channel().0);
+    let opened = Connection::open(here, "m".into(), hello, LIMITS, heard, Spans::default());
     assert!(matches!(opened.await, Err(CallError::TooLong { max_frame_bytes: FRAME_LIMIT, .. })));
 }
 
@@ -371,9 +479,8 @@ async fn a_module_picks_its_framing_in_its_reply_to_init() {
         .write(Framing::Length, &mut frame);
     opened.peer.stream.write_all(&frame).await.unwrap();
     assert_eq!(answer.await.unwrap(), "{}");
-    // What it says of itself may be wrong, and is told then.
-    let mut opened = open(r#"{"type":"success","id":1,"data":{"ixt":5}}"#, FRAME_LIMIT).await.unwrap();
-    assert!(opened.heard()[0].starts_with("what it says of itself in its reply to `init` is wrong"));
+    let offered = |max| super::offered(max).len();
+    assert_eq!((offered(MAX_LENGTH_FRAME_BYTES), offered(MAX_LENGTH_FRAME_BYTES + 1)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::SetOnce;
 
 use crate::control::{Command, HostStatus, Reply};
-use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions};
+use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::logs::Line;
 use crate::{CallError, CallOptions, ErrorReply, Host};
 
@@ -266,6 +266,7 @@ impl Session {
                 data(writer, &json!({ "deleted": deleted })).await
             }
             Command::KvList { module, prefix } => {
+                check_prefix(&prefix).map_err(kv_error)?;
                 let namespace = self.namespace(&module)?;
                 let mut after = None;
                 loop {
@@ -280,6 +281,7 @@ impl Session {
                 }
             }
             Command::KvWatch { module, prefix } => {
+                check_prefix(&prefix).map_err(kv_error)?;
                 let mut watch = kv.watch(self.namespace(&module)?, &prefix);
                 // So that whoever asked knows that from here on nothing is missed.
                 data(writer, &json!({ "watching": prefix })).await?;

@@ -124,6 +124,15 @@ pub fn check_key(key: &str) -> Result<(), KvError> {
     }
 }
 
+/// Whether a text can be the beginning of a key, or the empty text, which is that of all: for whoever lets others ask.
+///
+/// # Errors
+///
+/// [`KvError::KeyTooLong`].
+pub fn check_prefix(prefix: &str) -> Result<(), KvError> {
+    if prefix.is_empty() { Ok(()) } else { check_key(prefix) }
+}
+
 /// Whether a value is one.
 ///
 /// # Errors

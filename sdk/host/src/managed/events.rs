@@ -155,10 +155,6 @@ impl Managed {
                 let mut queue = lock(&this.queue);
                 queue.taken -= 1;
                 match (answer, kept) {
-                    (Answer::Success(_), _) => None,
-                    (Answer::Error(error), _) => {
-                        Some(format!("could not handle the event `{name}`: {}: {}", error.code, error.message))
-                    }
                     (Answer::Lost(reason), Some(message)) => {
                         // It was first, so it is again.
                         queue.push_front(message);
@@ -168,6 +164,10 @@ impl Managed {
                         queue.dropped += 1;
                         Some(format!("the event `{name}` is lost: {reason}"))
                     }
+                    (answer, _) => answer
+                        .into_result()
+                        .err()
+                        .map(|error| format!("could not handle the event `{name}`: {}: {}", error.code, error.message)),
                 }
             };
             if let Some(complaint) = complaint {

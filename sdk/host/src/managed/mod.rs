@@ -24,7 +24,7 @@ use crate::status::{ModuleStatus, State};
 use crate::topic::Topic;
 use crate::{Module, Program};
 
-/// So many idempotent calls wait for a module that is being restarted.
+/// So many calls wait for a module that is being started.
 const MAX_PARKED: usize = 1024;
 /// And neither the ones nor the others may carry more than this.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub(crate) struct Managed {
     queue: Mutex<EventQueue>,
 }
 
-/// An idempotent call that waits for a process.
+/// A call that waits for a process.
 struct Parked {
     message: Message<'static>,
     reply: ReplyTo,
@@ -140,7 +140,7 @@ impl Managed {
 
     /// No process will be ready by itself: what waits for one is answered.
     pub(crate) fn given_up(&self) {
-        if self.slots.iter().all(|slot| slot.state().is_final()) {
+        if !self.slots.iter().any(|slot| slot.comes()) {
             self.release_parked();
             let dropped = lock(&self.queue).clear();
             if dropped > 0 {
@@ -256,9 +256,9 @@ impl Managed {
         })
     }
 
-    /// There is no process for the call. If it is idempotent and there will be one, it waits.
+    /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
     fn park(&self, message: Message<'_>, topic: &Topic, reply: ReplyTo) {
-        let waits = topic.again && !self.slots.iter().all(|slot| slot.state().is_final());
+        let waits = self.slots.iter().any(|slot| slot.comes());
         let mut parked = lock(&self.parked);
         let bytes: usize = parked.iter().map(|parked| parked.message.bytes()).sum();
         if !waits || parked.len() >= MAX_PARKED || bytes >= MAX_WAITING_BYTES {
@@ -271,7 +271,7 @@ impl Managed {
         parked.push(Parked { message: message.into_owned(), reply });
         drop(parked);
         // It may have become ready, or been given up, since.
-        let is_over = self.slots.iter().all(|slot| slot.state().is_final());
+        let is_over = !self.slots.iter().any(|slot| slot.comes());
         if is_over || !matches!(self.pick(None), Picked::None) {
             return self.release_parked();
         }

@@ -51,9 +51,11 @@ fn call(managed: &Managed, message: Message<'_>) -> oneshot::Receiver<String> {
     let (sender, answer) = oneshot::channel();
     let reply = ReplyTo::new(move |answer| {
         let _ = sender.send(match answer {
-            Answer::Success(data) => data.to_json().into_owned(),
-            Answer::Error(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
             Answer::Lost(reason) => format!("lost: {reason}"),
+            answer => match answer.into_result() {
+                Ok(data) => data.to_json().into_owned(),
+                Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
+            },
         });
     });
     drop(managed.call(message, reply));
@@ -109,25 +111,35 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_process_what_is_idempotent_waits_for_one_and_what_is_not_does_not() {
+async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
     let managed = managed(1);
     managed.slots[0].set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
-    let refused = "UNAVAILABLE: `m` is about to be restarted: it was killed by signal 9 (true)";
-    assert_eq!(call(&managed, message("once", 0)).await.unwrap(), refused);
-    let waits = call(&managed, message("often", 0));
+    let waits = call(&managed, message("once", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
     let start = Instant::now();
-    let over = call(&managed, Message { deadline, ..message("often", 0) }).await.unwrap();
+    let over = call(&managed, Message { deadline, ..message("once", 0) }).await.unwrap();
     assert_eq!(
         over,
-        "DEADLINE_EXCEEDED: the time for `often` is over: `m` is about to be restarted: it was killed by signal 9 (true)"
+        "DEADLINE_EXCEEDED: the time for `once` is over: `m` is about to be restarted: it was killed by signal 9 (true)"
     );
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     let mut opened = ready(&managed, WITH_IDS).await;
-    assert_eq!(opened.peer.next().await["message"]["topic"], "often");
+    assert_eq!(opened.peer.next().await["message"]["topic"], "once");
     opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
     assert_eq!(waits.await.unwrap(), r#"{"n":1}"#);
     assert_eq!(opened.connection.in_flight(), 0, "the other one was answered");
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
+    let managed = managed(1);
+    managed.slots[0].set(State::Stopping, |_| {});
+    let waits = call(&managed, message("once", 0));
+    managed.slots[0].stop();
+    assert_eq!(call(&managed, message("once", 0)).await.unwrap(), "UNAVAILABLE: `m` is shutting down (true)");
+    managed.slots[0].set(State::Stopped, |_| {});
+    managed.given_up();
+    assert_eq!(waits.await.unwrap(), "UNAVAILABLE: `m` is stopped (true)");
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, ErrorBody, Message as WireMessage, Object, code};
+use ixt_protocol::{CallContext, Message as WireMessage, Object, code};
 use tokio::time::Instant;
 
-use crate::bus::{Answer, Message, ReplyTo};
+use crate::bus::{Message, ReplyTo};
 use crate::connection::Connection;
 use crate::services::{HostServices, Refusal, wrong_params};
 
@@ -95,15 +95,7 @@ fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
     let connection = Arc::downgrade(connection);
     ReplyTo::new(move |answer| {
         if let Some(connection) = connection.upgrade() {
-            connection.end_call(id, response(answer));
+            connection.end_call(id, answer.into_result());
         }
     })
-}
-
-fn response(answer: Answer<'_>) -> Result<Object<'_>, ErrorBody<'_>> {
-    match answer {
-        Answer::Success(data) => Ok(data),
-        Answer::Error(error) => Err(error),
-        Answer::Lost(reason) => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
-    }
 }

@@ -12,7 +12,7 @@ use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
 
 use crate::connection::{Connection, Refused};
-use crate::kv::{Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
+use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
 use crate::services::{HostServices, Refusal, read_params, wrong_params};
 
 /// So many watches a process may have.
@@ -107,6 +107,8 @@ impl HostServices {
             }
             "list" => {
                 let List { prefix, after, limit } = read_params(&params)?;
+                check_prefix(&prefix)?;
+                check_prefix(after.as_deref().unwrap_or_default())?;
                 let limit = limit.unwrap_or(MAX_PAGE_KEYS);
                 answer(connection, id, store.list(namespace, &prefix, after.as_deref(), limit), |page| {
                     let data = to_raw_value(&Listed::from(page)).expect("texts are JSON");
@@ -120,6 +122,7 @@ impl HostServices {
                     prefix: Cow<'a, str>,
                 }
                 let Params { prefix } = read_params(&params)?;
+                check_prefix(&prefix)?;
                 self.watch(connection, id, store.watch(namespace, &prefix))?;
             }
             "unwatch" => {
@@ -152,6 +155,11 @@ impl HostServices {
         open.tasks.insert(number, task.abort_handle());
         Ok(())
     }
+}
+
+/// What is longer than a key can be is the beginning of none.
+fn check_prefix(prefix: &str) -> Refusal {
+    kv::check_prefix(prefix).map_err(|error| (error.code(), error.to_string()))
 }
 
 /// Tells a module of changes, as fast as it takes them: what it has not taken is kept by the store, for each key the last.

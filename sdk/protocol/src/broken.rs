@@ -1,0 +1,201 @@
+//! What can be told of a frame whose JSON is broken: its type and its id, so that whoever waits for it is answered. JSON with a
+//! `NaN` in it is the usual case: Python and others write it.
+
+/// How deep lists and objects may be within one another, the frame's own object included. `serde_json` reads as deep a value.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// The `type` and the `id` that stand in the outermost object, before or behind what is broken. Nothing, if there is no type,
+/// or there are two; no id, if there are two.
+pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
+    let (mut kind, mut id) = (Found::Nothing, Found::Nothing);
+    let mut depth = 0_usize;
+    // The last text, if it may be a key of the outermost object.
+    let mut key: Option<&[u8]> = None;
+    let mut is_behind_key = false;
+    for token in Texts::new(json) {
+        match token {
+            Token::Open => depth += 1,
+            Token::Close => depth = depth.checked_sub(1)?,
+            Token::Colon => {
+                is_behind_key = depth == 1 && key.is_some();
+                continue;
+            }
+            Token::Comma => key = None,
+            Token::Text(text) if is_behind_key && key == Some(b"type") => {
+                kind.add(std::str::from_utf8(text).ok().map(ToOwned::to_owned));
+            }
+            Token::Text(text) if depth == 1 && !is_behind_key => {
+                key = Some(text);
+                continue;
+            }
+            Token::Word(word) if is_behind_key && key == Some(b"id") => {
+                id.add(std::str::from_utf8(word).ok().and_then(|word| word.parse().ok()));
+            }
+            Token::Text(_) | Token::Word(_) => {}
+        }
+        is_behind_key = false;
+    }
+    Some((kind.one()?, id.one()))
+}
+
+/// Whether lists and objects are within one another deeper than that.
+pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
+    let mut depth = 0_usize;
+    Texts::new(json).any(|token| {
+        match token {
+            Token::Open => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > max
+    })
+}
+
+enum Found<T> {
+    Nothing,
+    One(T),
+    /// It can't be known which one is meant.
+    Several,
+}
+
+impl<T> Found<T> {
+    fn add(&mut self, value: Option<T>) {
+        *self = match (&self, value) {
+            (Self::Nothing, Some(value)) => Self::One(value),
+            _ => Self::Several,
+        };
+    }
+
+    fn one(self) -> Option<T> {
+        if let Self::One(value) = self { Some(value) } else { None }
+    }
+}
+
+enum Token<'a> {
+    /// `{` or `[`.
+    Open,
+    /// `}` or `]`.
+    Close,
+    Colon,
+    Comma,
+    /// What stands between two quotes, with its escapes.
+    Text(&'a [u8]),
+    /// A number, a literal, or what is none.
+    Word(&'a [u8]),
+}
+
+/// The tokens of a text that is almost JSON.
+struct Texts<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Texts<'a> {
+    fn new(json: &'a [u8]) -> Self {
+        Self { rest: json }
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        taken
+    }
+}
+
+impl<'a> Iterator for Texts<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.rest = self.rest.trim_ascii_start();
+        let is_word = |byte: &u8| !b"{}[]:,\" \t\r\n".contains(byte);
+        Some(match self.rest.first()? {
+            b'{' | b'[' => {
+                self.take(1);
+                Token::Open
+            }
+            b'}' | b']' => {
+                self.take(1);
+                Token::Close
+            }
+            b':' => {
+                self.take(1);
+                Token::Colon
+            }
+            b',' => {
+                self.take(1);
+                Token::Comma
+            }
+            b'"' => {
+                self.take(1);
+                let mut end = 0;
+                loop {
+                    // One that has no end is none.
+                    end += memchr::memchr2(b'"', b'\\', self.rest.get(end..)?)?;
+                    if self.rest[end] == b'"' {
+                        break;
+                    }
+                    end += 2;
+                }
+                let text = self.take(end);
+                self.take(1);
+                Token::Text(text)
+            }
+            _ => {
+                let length = self.rest.iter().take_while(|byte| is_word(byte)).count();
+                Token::Word(self.take(length))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_and_id_are_found_before_and_behind_what_is_broken() {
+        let found = |json: &str| type_and_id(json.as_bytes());
+        let success = |id| Some(("success".to_owned(), id));
+        for json in [
+            r#"{"type":"success","id":2,"data":{"mean":NaN}}"#,
+            r#"{"id": 2, "data": {"mean": -Infinity, "type": "x", "id": 9}, "type": "success"}"#,
+            r#"{"data":[1,,{"a":}],"id":2,"type":"success"}"#,
+            r#"{"type":"success","id":2,"data":{"a":"an end is miss"#,
+            r#"{"type":"success","id":2,"data":"a \" quote, \\","x":tru}"#,
+            r#"{"type":"success","id":2"#,
+        ] {
+            assert_eq!(found(json), success(Some(2)), "{json}");
+        }
+        for json in [
+            r#"{"type":"success","data":{"mean":NaN}}"#,
+            r#"{"type":"success","id":"2","data":NaN}"#,
+            r#"{"type":"success","id":-2,"data":NaN}"#,
+            r#"{"type":"success","id":2,"id":3,"data":NaN}"#,
+            r#"{"type":"success","data":{"id":2},"x":["id",3]}"#,
+            r#"{"type":"success","x":"id","id"#,
+        ] {
+            assert_eq!(found(json), success(None), "{json}");
+        }
+        for json in [
+            "",
+            "Traceback (most recent call last):",
+            r"{'type':'success','id':2}",
+            r#"{"id":2,"data":{"type":"success"}}"#,
+            r#"{"type":"success","type":"error","id":2,"data":NaN}"#,
+            r#"{"type":7,"id":2}"#,
+            r#"[{"type":"success","id":2}]"#,
+            r#"}{"type":"success"}"#,
+        ] {
+            assert_eq!(found(json), None, "{json}");
+        }
+        assert_eq!(type_and_id(b"{\"type\":\"\xFF\",\"id\":2}"), None);
+        assert_eq!(type_and_id(b"{\"type\":\"success\",\"id\":2,\"data\":\"\xFF\"}"), success(Some(2)));
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_texts() {
+        assert!(!is_deeper_than(br#"{"a":["[[[["]}"#, 2));
+        assert!(is_deeper_than(br#"{"a":[[1]]}"#, 2));
+        assert!(!is_deeper_than(b"[{},{},[],[]]", 2));
+        assert!(is_deeper_than("[".repeat(20_000).as_bytes(), MAX_DEPTH));
+    }
+}
