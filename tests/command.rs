@@ -91,8 +91,8 @@ fn a_request_comes_from_the_command_line_a_file_or_stdin() {
     let large = dir.path().join("large");
     std::fs::File::create(&large).unwrap().set_len(17 * 1024 * 1024).unwrap();
     let too_long = run(&call_fixture(&["raw", "--data", &format!("@{}", large.display())]));
-    assert_eq!(too_long.status, 1);
-    assert!(too_long.stderr.contains("is over the limit of 16777216 bytes"), "{}", too_long.stderr);
+    assert_eq!(too_long.status, 2);
+    assert!(too_long.stderr.contains("17825792 bytes, and a frame 16777216 at most"), "{}", too_long.stderr);
 
     let mut ixt = ixt(&call_fixture(&["fail", "--data", "-"]))
         .stdin(Stdio::piped())
@@ -145,7 +145,7 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
             "the module `fixture` does not provide `rwa`; it provides: abort, add, announce, big,",
         ),
         (&call_fixture(&["add", "{"]), "`add` takes a JSON object: EOF"),
-        (&call_fixture(&["add", "[]"]), "`add` takes a JSON object: invalid type: sequence"),
+        (&call_fixture(&["add", "[]"]), "`add` takes a JSON object, and this is none"),
         (&call_fixture(&["raw", "--data", "@/no/such/file"]), "can't read the request from /no/such/file"),
         (&call_fixture(&["raw", "--data", "text"]), "expected `@FILE` or `-`"),
         (&call_fixture(&["raw", "x", "--data", "-"]), "cannot be used with"),

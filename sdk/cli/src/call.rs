@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin, harmless};
 use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart, Settings};
-use ixt_protocol::encode_base64;
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{Call, Publish, Request, Source};
 use crate::configuration::apply_all;
@@ -36,8 +36,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     let mut config = Config::of(module.manifest());
     apply_all(&mut config, args.config.iter()).map_err(Failure::usage)?;
     config.check().map_err(Failure::usage)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::module)?;
-    let data = runtime.block_on(alone(&module, &config, args, &payload))?;
+    let data = crate::runtime::new()?.block_on(alone(&module, &config, args, &payload))?;
     print(&format!("{data}\n"))
 }
 
@@ -111,7 +110,7 @@ fn show(line: &Line) {
 
 /// The request's bytes.
 fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
-    Ok(match (&request.payload, &request.data) {
+    let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
         (None, Some(Source::File(path))) => {
             fs::read(path).with_context(|| format!("can't read the request from {}", path.display()))?
@@ -122,7 +121,14 @@ fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
             payload
         }
         (None, None) => Vec::new(),
-    })
+    };
+    let bytes = payload.len();
+    if bytes > DEFAULT_MAX_FRAME_BYTES {
+        bail!(
+            "the request has {bytes} bytes, and a frame {DEFAULT_MAX_FRAME_BYTES} at most: hand over a large file by its path"
+        );
+    }
+    Ok(payload)
 }
 
 /// The same, checked as far as that is possible without the module's code.
@@ -134,9 +140,6 @@ fn checked_payload(module: &Module, request: &Request) -> anyhow::Result<Vec<u8>
         bail!("the module `{name}` does not provide `{}`; it provides: {}", request.topic, topics.join(", "));
     };
     let payload = payload(request)?;
-    if service.request.is_some() && !payload.is_empty() {
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&payload)
-            .with_context(|| format!("`{}` takes a JSON object", request.topic))?;
-    }
+    module.check_payload(service.topic.as_str(), &payload).map_err(anyhow::Error::msg)?;
     Ok(payload)
 }

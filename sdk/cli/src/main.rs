@@ -29,6 +29,7 @@ mod metrics;
 mod ps;
 mod remote;
 mod run;
+mod runtime;
 mod schema;
 
 use std::process::ExitCode;

@@ -12,16 +12,11 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ixt_host::listener::{Door, PATIENCE};
 use ixt_host::{Host, metrics};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::exit::say;
-
-/// So many clients are served at once.
-const MAX_CONNECTIONS: usize = 32;
-/// How long a client has to send its request, or the next one.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't serve metrics at {address}"))?;
@@ -31,22 +26,25 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 pub(crate) async fn serve(listener: TcpListener, host: Host) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let door = Arc::new(Door::default());
     loop {
-        let Ok(one) = Arc::clone(&connections).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of files, most likely: others will be closed.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        // There is always one that makes room: what the host does for them takes no time.
+        let Some(guest) = door.enter() else { continue };
         let host = host.clone();
         tokio::spawn(async move {
             let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, &host))));
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
+            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
             // A client that breaks off harms nobody but itself.
-            let _ = http.serve_connection(TokioIo::new(stream), answer).await;
-            drop(one);
+            tokio::select! {
+                _ = http.serve_connection(TokioIo::new(stream), answer) => {}
+                () = guest.has_to_go() => {}
+            }
         });
     }
 }

@@ -44,14 +44,22 @@ impl Remote {
         }
         let mut line = serde_json::to_vec(command).map_err(Failure::usage)?;
         line.push(b'\n');
-        stream.write_all(&line).map_err(Failure::module)?;
+        match stream.write_all(&line) {
+            Ok(()) => {}
+            // It says why it does not take the rest.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            Err(error) => return Err(Failure::module(error)),
+        }
         Ok(Self { path, lines: BufReader::new(stream) })
     }
 
     /// The next part of the answer; `None` when it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<Box<RawValue>>> {
         let mut line = String::new();
-        let read = self.lines.read_line(&mut line).map_err(Failure::module)?;
+        let read = match self.lines.read_line(&mut line) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            read => read.map_err(Failure::module)?,
+        };
         if read == 0 {
             return Err(Failure::module(format!("the host at {} has ended", self.path.display())));
         }

@@ -27,8 +27,7 @@ pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
     let modules = modules(&args.dirs)?;
     check_names(args, &file, &modules).map_err(Failure::usage)?;
     let settings = settings(args, &file)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::module)?;
-    runtime.block_on(serve(args, &file, modules, settings, socket, json))
+    crate::runtime::new()?.block_on(serve(args, &file, modules, settings, socket, json))
 }
 
 async fn serve(
@@ -44,7 +43,7 @@ async fn serve(
     let control = Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned));
     let control = control.map_err(Failure::usage)?;
     let mut builder = Host::builder(settings);
-    let printer = print_log(builder.logs().follow_all(), json);
+    let printer = print_log(builder.logs().follow_all(), json).map_err(Failure::module)?;
     let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
         Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
         None => None,
@@ -70,13 +69,13 @@ async fn serve(
     };
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
-    say(&format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
+    say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
     let metrics = metrics.map(|listener| tokio::spawn(crate::metrics::serve(listener, host.clone())));
     tokio::select! {
         () = control.serve(&host) => {}
         () = interrupts.next() => {}
     }
-    say("* the modules finish what they have begun; Ctrl-C again ends them at once\n");
+    say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
     if let Some(metrics) = metrics {
         metrics.abort();
     }
@@ -90,15 +89,23 @@ async fn serve(
     }
     // A terminal that stands still does not keep it from ending at once when that is wanted.
     let (written, all) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
+    let waiting = thread::Builder::new().spawn(move || {
         for follower in [Some(printer), writer].into_iter().flatten() {
             let _ = follower.join();
         }
         let _ = written.send(());
     });
-    let _ = interrupts.or(all).await?;
+    if waiting.is_ok() {
+        let _ = interrupts.or(all).await?;
+    }
     drop(control);
     if complaints.is_empty() { Ok(()) } else { Err(Failure::module(complaints.join("\n"))) }
+}
+
+/// Says something without waiting for a terminal that stands still.
+fn say_beside(text: String) {
+    // Without a thread it is not said; there is worse then.
+    let _ = thread::Builder::new().spawn(move || say(&text));
 }
 
 /// Sends spans to a collector, from a thread of its own; those that it can't send are dropped.
@@ -206,10 +213,10 @@ fn default_data_dir() -> Result<PathBuf> {
 }
 
 /// Shows the log on stdout, from a thread of its own: a terminal may be slow.
-fn print_log(mut follower: Follower, json: bool) -> thread::JoinHandle<()> {
+fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<thread::JoinHandle<()>> {
     let style = if !json && std::io::stdout().is_terminal() { Style::Pretty } else { Style::Json };
     let runtime = tokio::runtime::Handle::current();
-    thread::spawn(move || {
+    let printing = thread::Builder::new().name("ixt-log".to_owned()).spawn(move || {
         let mut stdout = anstream::stdout();
         while let Some(line) = runtime.block_on(follower.next()) {
             // If nobody reads it any more, the modules go on.
@@ -217,7 +224,8 @@ fn print_log(mut follower: Follower, json: bool) -> thread::JoinHandle<()> {
                 return;
             }
         }
-    })
+    });
+    printing.context("can't start a thread for the log")
 }
 
 /// Writes the log to files, one for each day.
@@ -237,7 +245,7 @@ fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> 
     let mut follower = logs.follow_all();
     let runtime = tokio::runtime::Handle::current();
     let dir = dir.to_owned();
-    Ok(thread::spawn(move || {
+    let writing = thread::Builder::new().name("ixt-log-files".to_owned()).spawn(move || {
         let mut complained = false;
         while let Some(line) = runtime.block_on(follower.next()) {
             // A disk that is full now may not be later.
@@ -250,5 +258,6 @@ fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> 
                 Err(_) => {}
             }
         }
-    }))
+    });
+    writing.context("can't start a thread for the log")
 }

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::bus::{Bus, Endpoint, LocalBus, Message, Pending, ReplyTo};
 use crate::guard::Guard;
 use crate::instance::StartError;
@@ -21,7 +22,7 @@ use crate::services::{Backends, new_trace};
 use crate::slot::Slot;
 use crate::status::{ModuleStatus, State};
 use crate::trace::Spans;
-use crate::{CallError, Config, ConfigError, ErrorReply, Module, Program, Settings, order};
+use crate::{CallError, Config, ConfigError, ErrorReply, Module, Program, Settings, connection, listener, order};
 
 /// Why a host does not start.
 #[derive(Debug)]
@@ -136,19 +137,21 @@ impl HostBuilder {
     }
 
     /// Starts the modules, those that others require first, and does not wait for them: see [`Host::ready`]. To be called
-    /// within a tokio runtime.
+    /// within a tokio runtime. Raises this process's limit of open files to the hard limit; modules get what it was before.
     ///
     /// # Errors
     ///
     /// If two modules provide the same service, or the store can't be opened.
     pub fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, bus, kv, logs, spans } = self;
+        listener::raise_file_limit();
         let kv = match (kv, &settings.data_dir) {
             (Some(kv), _) => kv,
             (None, Some(dir)) => Arc::new(RedbStore::open(dir).map_err(HostError::Kv)?),
             (None, None) => Arc::new(RedbStore::ephemeral().map_err(HostError::Kv)?),
         };
-        let backends = Backends { bus, kv, logs, spans };
+        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
+        let backends = Backends { bus, kv, logs, spans, memory, connections };
         let guard = Guard::start(settings.shutdown_grace, settings.exit_grace);
         let guard = guard
             .inspect_err(|error| {
@@ -166,7 +169,7 @@ impl HostBuilder {
             .into_iter()
             .map(|(module, program, config, instances)| {
                 let timeout = settings.call_timeout;
-                Managed::new(module, program, config, instances, &is_durable, timeout, backends.logs.clone())
+                Managed::new(module, program, config, instances, &is_durable, timeout, &backends)
             })
             .collect();
         connect(&modules, &backends)?;
@@ -182,6 +185,9 @@ impl fmt::Debug for HostBuilder {
         f.debug_struct("HostBuilder").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+/// What waits in a host takes no more than this: requests, events, what was not read yet.
+const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
 /// What the host calls itself where a line is about no module.
 const HOST: &str = "host";
@@ -390,6 +396,11 @@ impl Host {
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.0.backends.logs
+    }
+
+    /// What waits in the host takes no more than this.
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.0.backends.memory
     }
 
     /// The store of keys and values. The namespaces are the modules' names.

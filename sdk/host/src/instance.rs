@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ixt_protocol::Framing;
+use rustix::io::Errno;
 use tokio::time::timeout;
 
 use crate::connection::{Connection, Hello, Limits, Request};
@@ -18,7 +19,6 @@ use crate::process::{Output, Process};
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
-use crate::trace::Spans;
 use crate::{CallError, ErrorReply};
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
@@ -120,6 +120,21 @@ pub enum StartErrorKind {
     },
 }
 
+impl StartErrorKind {
+    /// Whether it was not the module's doing: the host has no more files, processes or memory, or no place for a socket.
+    pub(crate) fn is_shortage(&self) -> bool {
+        let of_the_system = |error: &io::Error| {
+            let errno = Errno::from_io_error(error);
+            errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].contains(&errno))
+        };
+        match self {
+            Self::Socket { .. } => true,
+            Self::Spawn { error, .. } => of_the_system(error),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for StartErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -196,7 +211,7 @@ impl Instance {
             .map_err(StartError::new)?;
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(managed), Arc::clone(id));
-        match connect(&mut process, socket, managed, id, services, backends.spans.clone(), settings).await {
+        match connect(&mut process, socket, managed, id, services, backends.clone(), settings).await {
             Ok(connection) => Ok(Self { connection, process, output }),
             Err(mut error) => {
                 // A module that refused `init` exits by itself, and may have more to say on stderr.
@@ -280,7 +295,7 @@ async fn connect(
     managed: &Managed,
     id: &Arc<str>,
     services: HostServices,
-    spans: Spans,
+    Backends { spans, connections, .. }: Backends,
     settings: &Settings,
 ) -> Result<Arc<Connection>, StartError> {
     let Settings { connect_timeout, init_timeout, exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
@@ -297,7 +312,12 @@ async fn connect(
     drop(socket);
     let framing = managed.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
     let hello = Hello { config: managed.config(), framing: framing.unwrap_or(Framing::Line) };
-    let limits = Limits { max_frame_bytes, overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout };
+    let limits = Limits {
+        max_frame_bytes,
+        waiting: Arc::clone(managed.waiting()),
+        shared: connections,
+        overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
+    };
     let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
     match timeout(init_timeout, opened).await {

@@ -14,6 +14,7 @@
 pub mod guide {}
 
 mod answer;
+mod budget;
 pub mod bus;
 mod cargo;
 mod config;
@@ -24,6 +25,7 @@ mod host;
 mod instance;
 pub mod kv;
 mod life;
+pub mod listener;
 mod lock;
 pub mod logs;
 mod managed;

@@ -32,10 +32,15 @@ pub(crate) struct Life {
     pub(crate) turn: watch::Receiver<usize>,
 }
 
+/// How long a host that lacks something waits before it tries again.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a process came to its end.
 enum End {
     /// By itself, or since it was ended for what it did. Those who wait for it are told when it is known what becomes of it.
     Failed { reason: String, last_lines: Vec<String>, ended: Option<Box<Instance>> },
+    /// It was not started, for the host lacks something: that is not its doing, and does not count.
+    Shortage { reason: String },
     /// As was wanted.
     Wanted,
 }
@@ -87,15 +92,20 @@ impl Life {
                     restarts.was_ready_for(since.elapsed());
                     end
                 }
-                Err(error) => {
-                    let (reason, last_lines) = (error.kind().to_string(), error.last_lines().to_vec());
-                    if let Some(first) = first.take() {
-                        let _ = first.send(Err(error));
-                    }
-                    End::Failed { reason, last_lines, ended: None }
-                }
+                Err(error) => Self::not_started(error, first.take()),
             };
-            let End::Failed { reason, last_lines, ended } = end else { continue };
+            let (reason, last_lines, ended) = match end {
+                End::Wanted => continue,
+                End::Shortage { reason } => {
+                    self.lacks(&reason);
+                    tokio::select! {
+                        () = sleep(SHORTAGE_PAUSE) => {}
+                        _ = wanted.wait_for(|wanted| *wanted != now) => {}
+                    }
+                    continue;
+                }
+                End::Failed { reason, last_lines, ended } => (reason, last_lines, ended),
+            };
             let next = restarts.next();
             let failed = if next.is_some() { State::Backoff } else { State::Failed };
             slot.set(failed, |status| {
@@ -140,6 +150,35 @@ impl Life {
                 _ = wanted.wait_for(|wanted| *wanted != now) => {}
             }
         }
+    }
+
+    /// The host lacks what it needs to start it.
+    fn lacks(&self, reason: &str) {
+        let reason = format!("the host itself lacks what it needs: {reason}");
+        // Once, as long as it lasts.
+        if self.slot.reason().as_ref() != Some(&reason) {
+            let message = format!("{reason}; it tries again every {} s", SHORTAGE_PAUSE.as_secs());
+            self.backends.logs.host(LogLevel::Error, self.slot.id(), message);
+        }
+        self.slot.set(State::Backoff, |status| {
+            status.pid = None;
+            status.reason = Some(reason);
+            status.last_lines.clear();
+        });
+    }
+
+    /// What becomes of an attempt to start it that has failed, of which the first one is waited for.
+    fn not_started(error: StartError, first: Option<oneshot::Sender<Result<(), StartError>>>) -> End {
+        let reason = error.kind().to_string();
+        let end = if error.kind().is_shortage() {
+            End::Shortage { reason }
+        } else {
+            End::Failed { reason, last_lines: error.last_lines().to_vec(), ended: None }
+        };
+        if let Some(first) = first {
+            let _ = first.send(Err(error));
+        }
+        end
     }
 
     async fn start(&self) -> Result<Instance, StartError> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ixt_manifest::{Manifest, Report, Source};
+use serde_json::value::RawValue;
 
 /// A directory with a `manifest.toml`.
 #[derive(Debug, Clone)]
@@ -33,6 +34,24 @@ impl Module {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Whether a payload is one for a service of the module, as far as that can be told without its code: where a request is
+    /// declared, it is a JSON object, and nothing stands for an empty one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where.
+    pub fn check_payload(&self, topic: &str, payload: &[u8]) -> Result<(), String> {
+        let service = self.manifest.services.iter().find(|service| service.topic.as_str() == topic);
+        if payload.is_empty() || service.is_none_or(|service| service.request.is_none()) {
+            return Ok(());
+        }
+        match serde_json::from_slice::<&RawValue>(payload) {
+            Ok(value) if value.get().starts_with('{') => Ok(()),
+            Ok(_) => Err(format!("`{topic}` takes a JSON object, and this is none")),
+            Err(error) => Err(format!("`{topic}` takes a JSON object: {error}")),
+        }
     }
 
     /// The id of the module's `number`th process, `name:version/instance-NNN` (seeds).

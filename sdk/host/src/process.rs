@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::guard::Guard;
+use crate::listener::file_limit_before;
 use crate::logs::{Logs, Origin, Record};
 
 /// A line longer than this is passed on in pieces.
@@ -199,8 +200,14 @@ fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
         // What it writes to, not what it reserves: runtimes reserve much more than they use.
         set(Resource::Data, memory)?;
     }
-    if let Some(files) = limits.files {
-        set(Resource::Nofile, files)?;
+    match limits.files {
+        Some(files) => set(Resource::Nofile, files)?,
+        // What the host has taken for itself is not for its modules: with a high limit, some programs are slow, or wrong.
+        None => {
+            if let Some(before) = file_limit_before() {
+                prlimit(Some(pid), Resource::Nofile, before)?;
+            }
+        }
     }
     Ok(())
 }

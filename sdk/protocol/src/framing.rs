@@ -298,6 +298,22 @@ impl Decoder {
         }
     }
 
+    /// How many bytes the frame takes that has come in part: as far as is known, and at least as many as have come. Of a line that
+    /// is longer than 256 KiB it is as many as it may have.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        if let Some(large) = &self.large {
+            return large.json + large.bytes - self.start;
+        }
+        if self.dropped.is_some() {
+            return 0;
+        }
+        match self.buffer.len() - self.start + self.missing {
+            few if few <= KEPT_BYTES || self.framing() != Some(Framing::Line) => few,
+            _ => self.max_frame_bytes,
+        }
+    }
+
     /// The next frame, or `None` until more bytes come.
     ///
     /// # Errors

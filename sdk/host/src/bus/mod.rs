@@ -49,7 +49,7 @@ impl Message<'_> {
             Payload::Bytes(bytes) => bytes.len(),
             Payload::Base64(text) => text.as_str().len(),
         };
-        size_of::<Self>() + payload
+        size_of::<Self>() + payload + self.topic.len() + self.trace_id.len() + self.source.len()
     }
 
     /// The same, borrowed.

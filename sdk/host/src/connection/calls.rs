@@ -1,14 +1,12 @@
 //! The module's own requests: those that wait for an answer of the host, which can be taken back, and what they carry.
 
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use foldhash::HashMap;
 use ixt_protocol::{ErrorBody, Object};
-use tokio::sync::Notify;
 
 use super::Connection;
+use crate::budget::Taken;
 use crate::bus::Pending;
 use crate::lock::lock;
 
@@ -20,30 +18,6 @@ pub(super) struct Calls {
     pub(super) by_id: HashMap<u64, Pending>,
     /// Those that can't be taken back.
     without_id: usize,
-}
-
-/// A module that asks faster than it is answered is not read from when its requests carry so much.
-const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
-
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    bytes: AtomicUsize,
-    less: Notify,
-}
-
-/// A request of a module that carries something, while it is worked on.
-pub(crate) struct Holds {
-    connection: Weak<Connection>,
-    bytes: usize,
-}
-
-impl Drop for Holds {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.upgrade() {
-            connection.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-            connection.held.less.notify_one();
-        }
-    }
 }
 
 impl Connection {
@@ -90,16 +64,9 @@ impl Connection {
         }
     }
 
-    /// A request of the module is worked on that carries so much.
-    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Holds {
-        self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Holds { connection: Arc::downgrade(self), bytes }
-    }
-
-    /// Waits until the module's requests do not carry too much. One waits, the reader.
-    pub(super) async fn holds_little(&self) {
-        while self.held.bytes.load(Ordering::Relaxed) > MAX_HELD_BYTES {
-            self.held.less.notified().await;
-        }
+    /// A request of the module is worked on that carries so much. One that asks faster than it is answered is not read from when
+    /// that is too much.
+    pub(crate) fn hold(&self, bytes: usize) -> Taken {
+        self.work.overdraw(bytes)
     }
 }

@@ -20,17 +20,18 @@ use ixt_protocol::{
 };
 use serde_json::value::RawValue;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, SetOnce, oneshot};
+use tokio::sync::{Notify, Semaphore, SetOnce, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::answer::{CallError, ErrorReply};
+use crate::budget::Budget;
 use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
 use crate::lock::lock;
 use crate::topic::{CallInFlight, Topic};
 use crate::trace::Spans;
 
-use calls::{Calls, Held};
+use calls::Calls;
 use outgoing::{EVENTS_LIMIT, Outgoing};
 pub(crate) use outgoing::{Refused, batch};
 pub(crate) use requests::Request;
@@ -57,8 +58,9 @@ pub(crate) struct Connection {
     init: Mutex<Option<oneshot::Sender<Result<(), ErrorReply>>>>,
     tasks: Mutex<Vec<AbortHandle>>,
     spans: Spans,
-    /// What its own requests carry that are being worked on.
-    held: Held,
+    /// For what its own requests carry that are being worked on.
+    work: Arc<Budget>,
+    reading: Arc<Semaphore>,
 }
 
 /// What a module can ask of its host, and what becomes of what it says.
@@ -78,11 +80,35 @@ pub(crate) struct Hello<'a> {
 }
 
 /// What a module may do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) max_frame_bytes: usize,
+    /// For what waits for the module.
+    pub(crate) waiting: Arc<Budget>,
+    pub(crate) shared: Shared,
     /// How long a request for which nobody waits any more may stay unanswered before it is overdue.
     pub(crate) overdue_after: Duration,
+}
+
+/// What all connections of a host share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// Bytes of large frames that modules are sending.
+    reading: Arc<Semaphore>,
+    /// For what the modules' own requests carry that are being worked on.
+    work: Arc<Budget>,
+}
+
+/// See [`Shared`].
+const READING_BYTES: usize = 64 * 1024 * 1024;
+const WORK_BYTES: usize = 64 * 1024 * 1024;
+/// So much of the work is one connection's.
+const WORK_BYTES_OF_ONE: usize = WORK_BYTES / 2;
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { reading: Arc::new(Semaphore::new(READING_BYTES)), work: Budget::new(WORK_BYTES) }
+    }
 }
 
 /// What came of a health check.
@@ -116,7 +142,7 @@ impl Connection {
         services: impl Services,
         spans: Spans,
     ) -> Result<Arc<Self>, CallError> {
-        let max_frame_bytes = limits.max_frame_bytes;
+        let Limits { max_frame_bytes, .. } = limits;
         let (reader, writer) = stream::split(stream)
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init, initialized) = oneshot::channel();
@@ -124,8 +150,8 @@ impl Connection {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             id: Arc::clone(&id),
             max_frame_bytes,
-            outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes)),
-            requests: Mutex::new(Requests::new(limits.overdue_after)),
+            outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes, &limits.waiting)),
+            requests: Mutex::new(Requests::new(limits.overdue_after, limits.waiting)),
             sooner: Notify::new(),
             calls: Mutex::default(),
             closed: SetOnce::new(),
@@ -133,7 +159,8 @@ impl Connection {
             init: Mutex::new(Some(init)),
             tasks: Mutex::default(),
             spans,
-            held: Held::default(),
+            work: limits.shared.work.part(WORK_BYTES_OF_ONE),
+            reading: limits.shared.reading,
         });
         // Until it is done, an attempt that is given up takes its tasks with it.
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));

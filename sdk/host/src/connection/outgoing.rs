@@ -9,6 +9,7 @@ use ixt_protocol::{Frame, Framing, HostFrame};
 use tokio::sync::Notify;
 
 use super::stream::Writer;
+use crate::budget::{Budget, Taken};
 
 /// With this much that it has not read yet, a module gets no more requests.
 pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
@@ -47,6 +48,8 @@ struct State {
     buffer: Vec<u8>,
     /// What was written of it.
     written: usize,
+    /// For what waits in it, if that is much.
+    held: Taken,
     /// It is in the batch of a thread, or is left to the task that waits for the socket.
     scheduled: bool,
     closed: bool,
@@ -76,8 +79,9 @@ pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Outgoing {
-    pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize) -> Self {
-        let state = State { framing, max_frame_bytes, buffer: Vec::new(), written: 0, scheduled: false, closed: false };
+    pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize, waiting: &Arc<Budget>) -> Self {
+        let (buffer, held) = (Vec::new(), waiting.overdraw(0));
+        let state = State { framing, max_frame_bytes, buffer, written: 0, held, scheduled: false, closed: false };
         Self { stream, state: Mutex::new(state), left: Notify::new(), room: Notify::new() }
     }
 
@@ -121,6 +125,10 @@ impl Outgoing {
             state.buffer.truncate(start);
             return Err(Refused::TooLong { bytes, max_frame_bytes: state.max_frame_bytes });
         }
+        if !state.account() && limit < usize::MAX {
+            state.buffer.truncate(start);
+            return Err(Refused::Full);
+        }
         if state.scheduled {
             return Ok(());
         }
@@ -147,7 +155,10 @@ impl Outgoing {
         let mut state = self.lock();
         if state.waiting() > 0 && !state.closed {
             match self.stream.write(&state.buffer[state.written..]) {
-                Ok(written) => state.written += written,
+                Ok(written) => {
+                    state.written += written;
+                    state.account();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // The module is gone; whoever reads from it sees that too, and ends all that waits.
                 Err(_) => state.closed = true,
@@ -221,9 +232,16 @@ impl State {
         }
     }
 
+    /// What waits is taken from the budget, if it is more than little. False if that has not so much left.
+    fn account(&mut self) -> bool {
+        let waiting = self.waiting();
+        self.held.resize(if waiting > KEPT_BYTES { waiting } else { 0 })
+    }
+
     fn clear(&mut self) {
         self.written = 0;
         self.scheduled = false;
+        self.held.resize(0);
         if self.buffer.capacity() > KEPT_BYTES { self.buffer = Vec::new() } else { self.buffer.clear() }
     }
 }
@@ -237,6 +255,8 @@ mod tests {
     use super::*;
     use crate::connection::stream;
 
+    const WAITING_BYTES: usize = 100 * 1024 * 1024;
+
     fn response(text: &str) -> Frame<HostFrame<'static>> {
         Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(to_raw_value(text).unwrap().into())) }
     }
@@ -247,7 +267,7 @@ mod tests {
     fn module(max_frame_bytes: usize) -> (Arc<Outgoing>, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
         let (_, writer) = stream::split(here).unwrap();
-        (Arc::new(Outgoing::new(writer, Framing::Line, max_frame_bytes)), there)
+        (Arc::new(Outgoing::new(writer, Framing::Line, max_frame_bytes, &Budget::new(WAITING_BYTES))), there)
     }
 
     #[tokio::test]
@@ -277,6 +297,27 @@ mod tests {
         outgoing.close();
         waiting.await.unwrap();
         assert_eq!(outgoing.respond(&large), Err(Refused::Closed));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_taken_from_a_budget_until_it_is_read() {
+        let budget = Budget::new(2 * 1024 * 1024);
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let (_reader, writer) = stream::split(here).unwrap();
+        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &budget));
+        let large = response(&"x".repeat(1_000_000));
+        outgoing.respond(&large).unwrap();
+        assert!(budget.used() > 500_000 && budget.used() == outgoing.lock().waiting());
+        outgoing.respond(&large).unwrap();
+        assert_eq!(outgoing.respond(&large), Err(Refused::Full), "although the limit for responses is larger");
+        // What tells it so gets through, and does not count.
+        outgoing.respond_at_last(&HEALTH_CHECK).unwrap();
+        let running = tokio::spawn(Arc::clone(&outgoing).run());
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut there, &mut tokio::io::sink()).await });
+        outgoing.room(0).await;
+        assert_eq!(budget.used(), 0);
+        running.abort();
+        reading.abort();
     }
 
     #[tokio::test]
@@ -318,7 +359,7 @@ mod tests {
         let text = "x".repeat(100_000);
         let (here, mut there) = UnixStream::pair().unwrap();
         let (_reader, writer) = stream::split(here).unwrap();
-        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20));
+        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &Budget::new(WAITING_BYTES)));
         let running = tokio::spawn(Arc::clone(&outgoing).run());
         let mut frames = Vec::new();
         for id in 0..FRAMES {

@@ -8,13 +8,13 @@ use ixt_protocol::{
 };
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
 use super::stream::Reader;
-use super::{Connection, Services, offered};
+use super::{Connection, READING_BYTES, Services, offered};
 use crate::answer::ErrorReply;
 use crate::bus::Answer;
 use crate::lock::lock;
@@ -22,19 +22,41 @@ use crate::lock::lock;
 /// When a module has sent nothing for so long, what its large frames were in is given back.
 const SPARE_FOR: Duration = Duration::from_millis(200);
 
+/// A frame up to this size is read whatever others are sending.
+const READ_FREELY_BYTES: usize = 256 * 1024;
+/// So long a module may pause within a larger one, which takes room from those of others.
+const PART_FOR: Duration = Duration::from_secs(30);
+
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
+    // What a large frame takes that has not come whole yet.
+    let mut large: Option<OwnedSemaphorePermit> = None;
     loop {
         // One that does not read its responses is not asked for more requests.
         connection.outgoing.room(REQUESTS_LIMIT).await;
-        connection.holds_little().await;
+        connection.work.room().await;
+        let unfinished = decoder.unfinished().min(READING_BYTES);
+        if unfinished <= READ_FREELY_BYTES {
+            large = None;
+        } else if large.as_ref().is_none_or(|large| large.num_permits() < unfinished) {
+            drop(large.take());
+            let permits = u32::try_from(unfinished).unwrap_or(u32::MAX);
+            large = Arc::clone(&connection.reading).acquire_many_owned(permits).await.ok();
+        }
         // Not with `try_read`, which reads once more to learn that there is no more.
-        let holds_spare = decoder.holds_spare();
+        let patience = if large.is_some() { Some(PART_FOR) } else { decoder.holds_spare().then_some(SPARE_FOR) };
         let read = reader.read_buf(decoder.input());
-        let read = if holds_spare { timeout(SPARE_FOR, read).await } else { Ok(read.await) };
+        let read = if let Some(patience) = patience { timeout(patience, read).await } else { Ok(read.await) };
         match read {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) => break,
+            Err(_) if large.is_some() => {
+                let seconds = PART_FOR.as_secs();
+                let reason =
+                    format!("it was ended: it has sent a part of a large frame, and nothing more for {seconds} s");
+                let _ = connection.end_reason.set(reason);
+                break;
+            }
             Err(_) => {
                 decoder.release_spare();
                 continue;

@@ -3,18 +3,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashSet};
 use tokio::time::Instant;
 
+use crate::budget::{Budget, Taken};
 use crate::bus::{Message, ReplyTo};
 use crate::topic::CallInFlight;
 
 /// So many requests may wait for a module that takes one at a time.
 const MAX_QUEUED: usize = 1024;
-/// And so much payload.
-const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// So many requests a module may have at once. It has a limit of its own; this is for one that has none.
 const MAX_IN_FLIGHT: usize = 16 * 1024;
 
@@ -82,6 +82,8 @@ pub(crate) struct Requests {
     last_id: u64,
     in_flight: HashMap<u64, InFlight>,
     sequential: Option<Sequential>,
+    /// For what waits.
+    waiting: Arc<Budget>,
     next_deadline: Option<Instant>,
     /// How long the module has for its answer after nobody waits for it any more. Then the request takes no place any more.
     overdue_after: Duration,
@@ -94,8 +96,9 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn new(overdue_after: Duration) -> Self {
+    pub(crate) fn new(overdue_after: Duration, waiting: Arc<Budget>) -> Self {
         Self {
+            waiting,
             overdue_after,
             overdue: HashSet::default(),
             last_id: INIT_ID,
@@ -113,28 +116,29 @@ impl Requests {
 struct Sequential {
     current: Option<u64>,
     /// The most urgent first, and the oldest of those.
-    queue: BTreeMap<(Reverse<u64>, u64), Request<'static>>,
-    /// What they carry.
-    bytes: usize,
+    queue: BTreeMap<(Reverse<u64>, u64), Queued>,
+}
+
+/// A request that waits, and what it takes.
+#[derive(Debug)]
+struct Queued {
+    request: Request<'static>,
+    _held: Taken,
 }
 
 impl Sequential {
-    fn put(&mut self, id: u64, request: Request<'static>) {
-        self.bytes += request.bytes();
-        self.queue.insert((Reverse(request.urgency()), id), request);
+    fn put(&mut self, id: u64, request: Request<'static>, held: Taken) {
+        self.queue.insert((Reverse(request.urgency()), id), Queued { request, _held: held });
     }
 
     fn take(&mut self, id: u64) -> Option<Request<'static>> {
         let key = *self.queue.keys().find(|(_, queued)| *queued == id)?;
-        let request = self.queue.remove(&key)?;
-        self.bytes -= request.bytes();
-        Some(request)
+        self.queue.remove(&key).map(|queued| queued.request)
     }
 
     fn next(&mut self) -> Option<(u64, Request<'static>)> {
-        let ((_, id), request) = self.queue.pop_first()?;
-        self.bytes -= request.bytes();
-        Some((id, request))
+        let ((_, id), queued) = self.queue.pop_first()?;
+        Some((id, queued.request))
     }
 }
 
@@ -214,18 +218,20 @@ impl Requests {
         call: Option<CallInFlight>,
         now: Instant,
     ) -> Admitted<'a> {
-        let is_full = self
-            .sequential
-            .as_ref()
-            .is_some_and(|sequential| sequential.queue.len() >= MAX_QUEUED || sequential.bytes >= MAX_QUEUED_BYTES);
         let own = matches!(request, Request::HealthCheck | Request::Shutdown { .. });
         let closed = if matches!(request, Request::Shutdown { .. }) { self.ended } else { self.closed };
         if closed {
             return Admitted::Closed { request, reply };
         }
-        if !own && (is_full || self.in_flight.len() >= MAX_IN_FLIGHT) {
-            return Admitted::Refused { reply, call };
-        }
+        // Of the host's own there are few, and they carry nothing.
+        let held = match self.sequential.as_ref().filter(|sequential| sequential.current.is_some()) {
+            Some(sequential) if own || sequential.queue.len() < MAX_QUEUED => {
+                self.waiting.take(request.bytes()).map(Some)
+            }
+            Some(_) => None,
+            None => (own || self.in_flight.len() < MAX_IN_FLIGHT).then_some(None),
+        };
+        let Some(held) = held else { return Admitted::Refused { reply, call } };
         self.last_id += 1;
         let id = self.last_id;
         let in_flight = InFlight { reply: Some(reply), deadline, started: now, abandoned: None, call };
@@ -234,16 +240,16 @@ impl Requests {
         if look_sooner {
             self.next_deadline = deadline;
         }
-        match &mut self.sequential {
-            Some(sequential) if sequential.current.is_some() => {
-                sequential.put(id, request.into_owned());
+        match (&mut self.sequential, held) {
+            (Some(sequential), Some(held)) => {
+                sequential.put(id, request.into_owned(), held);
                 Admitted::Queued { id, look_sooner }
             }
-            Some(sequential) => {
+            (Some(sequential), None) => {
                 sequential.current = Some(id);
                 Admitted::Send { id, request, look_sooner, beside_others: false }
             }
-            None => Admitted::Send { id, request, look_sooner, beside_others: self.in_flight.len() > 1 },
+            (None, _) => Admitted::Send { id, request, look_sooner, beside_others: self.in_flight.len() > 1 },
         }
     }
 
@@ -340,7 +346,6 @@ impl Requests {
     pub(crate) fn stop(&mut self) -> Vec<InFlight> {
         self.closed = true;
         let Some(sequential) = &mut self.sequential else { return Vec::new() };
-        sequential.bytes = 0;
         let waiting = std::mem::take(&mut sequential.queue).into_keys();
         waiting.filter_map(|(_, id)| self.in_flight.remove(&id)).collect()
     }
@@ -352,7 +357,6 @@ impl Requests {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -362,6 +366,12 @@ mod tests {
     use crate::topic::Topic;
 
     const OVERDUE_AFTER: Duration = Duration::from_secs(15);
+
+    const WAITING_BYTES: usize = 1 << 20;
+
+    fn concurrent() -> Requests {
+        Requests::new(OVERDUE_AFTER, Budget::new(WAITING_BYTES))
+    }
 
     fn handle(priority: Priority, bytes: usize) -> Request<'static> {
         Request::Handle(Message {
@@ -391,14 +401,14 @@ mod tests {
     }
 
     fn sequential() -> Requests {
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         requests.make_sequential();
         requests
     }
 
     #[test]
     fn a_module_with_ids_has_many_requests_and_answers_each_by_its_id() {
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         assert!(!requests.is_sequential() && !requests.is_busy());
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)), ("sent alone", 2));
         assert_eq!(admit(&mut requests, Request::HealthCheck), ("sent", 3));
@@ -457,13 +467,18 @@ mod tests {
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "queued");
 
         let mut requests = sequential();
-        admit(&mut requests, handle(Priority::Low, MAX_QUEUED_BYTES));
-        let (_, large) = admit(&mut requests, handle(Priority::Low, MAX_QUEUED_BYTES));
-        assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
+        admit(&mut requests, handle(Priority::Low, WAITING_BYTES));
+        assert_eq!(
+            admit(&mut requests, handle(Priority::Low, WAITING_BYTES)).0,
+            "refused",
+            "with all that belongs to it"
+        );
+        let (_, large) = admit(&mut requests, handle(Priority::Low, WAITING_BYTES - 1000));
+        assert_eq!(admit(&mut requests, handle(Priority::Low, 1000)).0, "refused");
         assert!(requests.abandon(large, Instant::now()).is_some_and(|abandoned| abandoned.has == Has::Not));
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "queued", "it is gone");
 
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         for _ in 0..MAX_IN_FLIGHT {
             assert_ne!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
         }
@@ -473,7 +488,7 @@ mod tests {
 
     #[test]
     fn one_that_nobody_waits_for_stays_with_a_module_that_has_it() {
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         let (_, id) = admit(&mut requests, handle(Priority::Low, 0));
         let abandoned = requests.abandon(id, Instant::now()).unwrap();
         assert_eq!(abandoned.has, Has::AmongOthers);
@@ -495,7 +510,7 @@ mod tests {
 
     #[test]
     fn one_that_nobody_waits_for_takes_its_place_no_longer_than_it_may() {
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         let (_, first) = admit(&mut requests, handle(Priority::Low, 0));
@@ -525,7 +540,7 @@ mod tests {
 
     #[test]
     fn the_time_of_each_request_is_over_at_its_deadline() {
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         let now = Instant::now();
         let at = |seconds| Some(now + Duration::from_secs(seconds));
         let mut admit = |deadline| match requests.admit(handle(Priority::Low, 0), nobody(), deadline, None, now) {
@@ -564,8 +579,7 @@ mod tests {
             })
         };
         let trace = |requests: &Requests, id| requests.handled(id).map(|call| call.trace_id.to_string());
-        for (mut requests, without_id) in [(Requests::new(OVERDUE_AFTER), None), (sequential(), Some("one".to_owned()))]
-        {
+        for (mut requests, without_id) in [(concurrent(), None), (sequential(), Some("one".to_owned()))] {
             requests.admit(handle(Priority::Low, 0), nobody(), None, call("one"), Instant::now());
             assert_eq!(trace(&requests, Some(2)).as_deref(), Some("one"));
             assert_eq!(trace(&requests, Some(9)), None);
@@ -589,7 +603,7 @@ mod tests {
         assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }).0, "closed");
         assert_eq!(requests.len(), 0);
 
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         admit(&mut requests, handle(Priority::Low, 0));
         assert!(requests.stop().is_empty(), "it has all of them");
         assert_eq!(requests.len(), 1);
@@ -598,7 +612,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_answered_even_if_the_requests_are_dropped() {
         static ANSWERED: AtomicUsize = AtomicUsize::new(0);
-        let mut requests = Requests::new(OVERDUE_AFTER);
+        let mut requests = concurrent();
         let reply = ReplyTo::new(|answer| {
             assert!(matches!(answer, crate::bus::Answer::Lost(_)));
             ANSWERED.fetch_add(1, Ordering::Relaxed);

@@ -53,7 +53,11 @@ impl Services for Heard {
 }
 
 const FRAME_LIMIT: usize = 1000;
-const LIMITS: Limits = Limits { max_frame_bytes: FRAME_LIMIT, overdue_after: Duration::from_secs(15) };
+
+fn limits(max_frame_bytes: usize) -> Limits {
+    let (waiting, shared) = (Budget::new(64 << 20), Shared::default());
+    Limits { max_frame_bytes, waiting, shared, overdue_after: Duration::from_secs(15) }
+}
 
 pub(crate) struct Opened {
     pub(crate) connection: Arc<Connection>,
@@ -99,7 +103,7 @@ pub(crate) async fn open(reply: &str, max_frame_bytes: usize) -> Result<Opened, 
     let config = serde_json::value::to_raw_value(&json!({ "a": 1 })).unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
     let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
-    let limits = Limits { max_frame_bytes, ..LIMITS };
+    let limits = limits(max_frame_bytes);
     let opening = Connection::open(here, "m:1.0.0/instance-001".into(), hello, limits, Heard(sender), Spans::default());
     let answering = async {
         let init = peer.next().await;
@@ -454,13 +458,13 @@ async fn a_module_that_refuses_init_or_hangs_up_is_told() {
     let config = serde_json::value::to_raw_value(&json!({})).unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
     let heard = Heard(mpsc::unbounded_channel().0);
-    let opened = Connection::open(here, "m".into(), hello, LIMITS, heard, Spans::default());
+    let opened = Connection::open(here, "m".into(), hello, limits(FRAME_LIMIT), heard, Spans::default());
     assert!(matches!(opened.await, Err(CallError::Gone { .. })));
     let config = serde_json::value::to_raw_value(&json!({ "a": "x".repeat(FRAME_LIMIT) })).unwrap();
     let (here, _there) = UnixStream::pair().unwrap();
     let hello = Hello { config: &config, framing: Framing::Line };
     let heard = Heard(mpsc::unbounded_channel().0);
-    let opened = Connection::open(here, "m".into(), hello, LIMITS, heard, Spans::default());
+    let opened = Connection::open(here, "m".into(), hello, limits(FRAME_LIMIT), heard, Spans::default());
     assert!(matches!(opened.await, Err(CallError::TooLong { max_frame_bytes: FRAME_LIMIT, .. })));
 }
 

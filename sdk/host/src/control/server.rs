@@ -15,14 +15,19 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::SetOnce;
+use tokio::time::timeout;
 
+use crate::budget::{Budget, Taken};
 use crate::control::{Command, HostStatus, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
+use crate::listener::{Door, Guest, PATIENCE};
 use crate::logs::Line;
-use crate::{CallError, CallOptions, ErrorReply, Host};
+use crate::{CallError, CallOptions, ErrorReply, Host, Module};
 
-/// The longest line that is taken.
-const MAX_REQUEST_BYTES: u64 = 32 * 1024 * 1024;
+/// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
+const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
+/// And so much of all that are being read or worked on.
+const LINES_BYTES: usize = 64 * 1024 * 1024;
 
 /// How often it is looked whether somebody who sends nothing more is gone.
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
@@ -145,21 +150,47 @@ impl Control {
 
     /// Answers until somebody asks the host to stop.
     pub async fn serve(&self, host: &Host) {
+        let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
+        let mut is_told = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = async { self.stop.wait().await; } => return,
             };
-            let Ok((stream, _)) = accepted else {
-                // Out of files, most likely: others will be closed.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let message =
+                            format!("can't take connections to the host's socket, and goes on trying: {error}");
+                        host.logs().host(LogLevel::Error, "host", message);
+                    }
+                    // Out of files, most likely: others will be closed.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            is_told = false;
+            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw()) {
+                continue;
+            }
+            let Some(guest) = door.enter() else {
+                refuse(&stream);
                 continue;
             };
-            if stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw()) {
-                let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-                tokio::spawn(Session { host, stop, started }.run(stream));
-            }
+            let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
+            tokio::spawn(Session { host, stop, started, guest }.run(stream, Arc::clone(&lines)));
         }
+    }
+}
+
+/// The host works for as many as it can.
+fn refuse(stream: &UnixStream) {
+    let reply = refusal(code::RESOURCE_EXHAUSTED, "the host works for as many connections as it can: try again later");
+    if let Ok(mut line) = serde_json::to_vec(&reply) {
+        line.push(b'\n');
+        // It is short, and the first thing in the socket.
+        let _ = stream.try_write(&line);
     }
 }
 
@@ -182,26 +213,54 @@ struct Session {
     host: Host,
     stop: Arc<SetOnce<()>>,
     started: Instant,
+    guest: Guest,
+}
+
+/// A line that was read, and what it takes.
+struct Request {
+    line: Vec<u8>,
+    held: Taken,
 }
 
 impl Session {
-    async fn run(self, stream: UnixStream) {
+    async fn run(self, stream: UnixStream, lines: Arc<Budget>) {
         let (reader, mut writer) = stream.into_split();
-        let mut reader = BufReader::new(reader.take(MAX_REQUEST_BYTES));
-        let mut line = Vec::new();
-        if !matches!(reader.read_until(b'\n', &mut line).await, Ok(1..)) {
-            return;
-        }
-        let last = tokio::select! {
-            last = self.answer(&line, &mut writer) => last,
-            // Nobody waits for it any more.
-            () = hung_up(reader) => return,
+        let mut reader = BufReader::new(reader);
+        let request = tokio::select! {
+            request = timeout(PATIENCE, read_line(&mut reader, &lines)) => request,
+            () = self.guest.has_to_go() => return,
         };
-        let _ = write(&mut writer, &last).await;
+        let request = match request {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(_) => {
+                let message = format!("the request has not come within {} s", PATIENCE.as_secs());
+                Err(refusal(code::DEADLINE_EXCEEDED, &message))
+            }
+        };
+        let last = match request {
+            Err(refusal) => refusal,
+            Ok(request) => tokio::select! {
+                last = self.guest.waits_for(self.answer(request, &mut writer)) => last,
+                // Nobody waits for it any more.
+                () = hung_up(reader) => return,
+                () = self.guest.has_to_go() => return,
+            },
+        };
+        let _ = timeout(PATIENCE, write(&mut writer, &last)).await;
     }
 
-    async fn answer(&self, line: &[u8], writer: &mut OwnedWriteHalf) -> Reply {
-        let command = match serde_json::from_slice::<Command>(line) {
+    /// A part of what has no end, or of what may be much: whoever does not take it has to make room when others come.
+    async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), Reply> {
+        self.guest.takes(data(writer, part)).await
+    }
+
+    async fn answer(&self, Request { line, held }: Request, writer: &mut OwnedWriteHalf) -> Reply {
+        let command = serde_json::from_slice::<Command>(&line);
+        drop(line);
+        // What it carries is held as long as it is worked on.
+        let _held = held;
+        let command = match command {
             Ok(command) => command,
             Err(error) => {
                 let message = format!(
@@ -223,10 +282,16 @@ impl Session {
         match command {
             Command::Call { topic, payload, priority, ttl_ms } => {
                 let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
-                let data = host.call(&topic, &bytes(&payload)?, options).await.map_err(call_error)?;
-                write_line(writer, answer_line(&data)).await
+                let payload = bytes(payload)?;
+                let provides =
+                    |module: &&Module| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
+                if let Some(module) = host.modules().find(provides) {
+                    module.check_payload(&topic, &payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
+                }
+                let data = host.call(&topic, &payload, options).await.map_err(call_error)?;
+                self.last(write_line(writer, answer_line(&data))).await
             }
-            Command::Publish { topic, payload } => host.publish(&topic, &bytes(&payload)?).await.map_err(call_error),
+            Command::Publish { topic, payload } => host.publish(&topic, &bytes(payload)?).await.map_err(call_error),
             Command::Status => {
                 let status = HostStatus {
                     pid: process::id(),
@@ -234,7 +299,7 @@ impl Session {
                     seconds: self.started.elapsed().as_secs_f64(),
                     modules: host.status(),
                 };
-                data(writer, &status).await
+                self.last(data(writer, &status)).await
             }
             Command::Logs { last, follow, module, level } => {
                 self.logs(last, follow, module.as_deref(), level, writer).await
@@ -250,15 +315,15 @@ impl Session {
                 let entry = kv.get(self.namespace(&module)?, &key).await.map_err(kv_error)?;
                 let entry = entry.map(|Entry { value, revision }| (encode_base64(&value), revision));
                 match entry {
-                    None => data(writer, &json!({ "found": false })).await,
+                    None => self.last(data(writer, &json!({ "found": false }))).await,
                     Some((value, revision)) => {
-                        data(writer, &json!({ "found": true, "value": value, "revision": revision })).await
+                        self.last(data(writer, &json!({ "found": true, "value": value, "revision": revision }))).await
                     }
                 }
             }
             Command::KvSet { module, key, value, ttl_ms, expected_revision } => {
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
-                let set = kv.set(self.namespace(&module)?, &key, bytes(&value)?, options);
+                let set = kv.set(self.namespace(&module)?, &key, bytes(value)?, options);
                 data(writer, &json!({ "revision": set.await.map_err(kv_error)? })).await
             }
             Command::KvDelete { module, key, expected_revision } => {
@@ -272,7 +337,7 @@ impl Session {
                 loop {
                     let page = kv.list(namespace, &prefix, after.as_deref(), MAX_PAGE_KEYS).await.map_err(kv_error)?;
                     for key in &page.keys {
-                        data(writer, key).await?;
+                        self.part(writer, key).await?;
                     }
                     after = page.next;
                     if after.is_none() {
@@ -290,7 +355,7 @@ impl Session {
                         Some(value) => json!({ "key": key, "revision": revision, "value": encode_base64(&value) }),
                         None => json!({ "key": key, "revision": revision, "deleted": true }),
                     };
-                    data(writer, &change).await?;
+                    self.part(writer, &change).await?;
                 }
                 Ok(())
             }
@@ -322,14 +387,27 @@ impl Session {
         }
         // The last of those that are wanted, not those that are wanted of the last.
         for line in there.iter().skip(there.len().saturating_sub(last)) {
-            log_line(writer, line).await?;
+            self.log_line(writer, line).await?;
         }
         while follow && let Some(line) = follower.next().await {
             if wanted(&line) {
-                log_line(writer, &line).await?;
+                self.log_line(writer, &line).await?;
             }
         }
         Ok(())
+    }
+
+    async fn log_line(&self, writer: &mut OwnedWriteHalf, line: &Line) -> Result<(), Reply> {
+        match line {
+            Line::Record(record) => self.part(writer, &**record).await,
+            Line::Missed(missed) => self.part(writer, &json!({ "missed": missed })).await,
+        }
+    }
+
+    /// The answer to what has one: it is taken within a time.
+    async fn last(&self, write: impl Future<Output = Result<(), Reply>>) -> Result<(), Reply> {
+        let late = || refusal(code::CANCELLED, "the answer was not taken");
+        self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
@@ -343,18 +421,40 @@ impl Session {
     }
 }
 
-async fn log_line(writer: &mut OwnedWriteHalf, line: &Line) -> Result<(), Reply> {
-    match line {
-        Line::Record(record) => data(writer, &**record).await,
-        Line::Missed(missed) => data(writer, &json!({ "missed": missed })).await,
+/// A request; nothing, if the other end is gone. What comes behind it is nobody's business.
+async fn read_line(reader: &mut BufReader<OwnedReadHalf>, lines: &Arc<Budget>) -> Option<Result<Request, Reply>> {
+    let (mut line, mut held) = (Vec::new(), lines.overdraw(0));
+    loop {
+        let there = reader.fill_buf().await.ok().filter(|there| !there.is_empty())?;
+        let end = there.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(there.len());
+        if line.len() + taken > MAX_LINE_BYTES {
+            let message = format!("the request is over the limit of {MAX_LINE_BYTES} bytes for a line");
+            return Some(Err(refusal(code::RESOURCE_EXHAUSTED, &message)));
+        }
+        if !held.resize(line.len() + taken) {
+            let reply = ErrorReply::new(
+                code::RESOURCE_EXHAUSTED.to_owned(),
+                "the host has too much to do: try again later".to_owned(),
+                Value::Null,
+                true,
+            );
+            return Some(Err(reply.into()));
+        }
+        line.extend_from_slice(&there[..taken]);
+        let consumed = taken + usize::from(end.is_some());
+        reader.consume(consumed);
+        if end.is_some() {
+            return Some(Ok(Request { line, held }));
+        }
     }
 }
 
 /// Waits until the other end is gone. That it sends nothing more is not enough: it may still read.
-async fn hung_up(mut reader: BufReader<tokio::io::Take<OwnedReadHalf>>) {
+async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     let mut rest = [0; 64];
     while matches!(reader.read(&mut rest).await, Ok(1..)) {}
-    let stream = reader.get_ref().get_ref();
+    let stream = reader.get_ref();
     while stream.ready(Interest::WRITABLE).await.is_ok_and(|ready| !ready.is_write_closed()) {
         tokio::time::sleep(HANG_UP_INTERVAL).await;
     }
@@ -389,8 +489,10 @@ async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<()
     writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))
 }
 
-fn bytes(base64: &str) -> Result<Vec<u8>, Reply> {
-    decode_base64(base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
+/// Lets the text go, which may be large.
+#[expect(clippy::needless_pass_by_value, reason = "it is let go")]
+fn bytes(base64: String) -> Result<Vec<u8>, Reply> {
+    decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
 }
 
 fn refusal(code: &str, message: &str) -> Reply {

@@ -1,17 +1,18 @@
 //! The log of a host: lines of modules, sent as frames or captured from their output, and the host's own. The last ones are
-//! kept; whoever wants them follows. A follower that is too slow is told how many lines it has missed, except for one that
-//! wants all of them: what a module writes to its output then waits, as with any pipe.
+//! kept; whoever wants them follows. A follower that is too slow is told how many lines it has missed. For one that wants all of them
+//! the output of modules waits, as with any pipe, but no longer than [`PATIENCE`]: nobody who does not read stops others.
 
 mod format;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ixt_protocol::LogLevel;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub use format::{Style, harmless};
 
@@ -21,6 +22,8 @@ const KEPT_BYTES: usize = 8 * 1024 * 1024;
 /// How far one that wants all lines may be behind before the output of modules waits for it.
 const MAX_BEHIND_LINES: u64 = KEPT_LINES as u64 / 2;
 const MAX_BEHIND_BYTES: u64 = KEPT_BYTES as u64 / 2;
+/// How long it waits. A follower that is still behind then is not waited for before it has caught up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line of the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,6 +117,8 @@ struct Complete {
     next: u64,
     /// How much it has got.
     taken: u64,
+    /// It was waited for long enough.
+    stands_still: bool,
 }
 
 impl Ring {
@@ -121,10 +126,21 @@ impl Ring {
         self.first + self.lines.len() as u64
     }
 
+    fn has_fallen_behind(&self, follower: &Complete) -> bool {
+        self.end() - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
+    }
+
+    /// Whether there is one to be waited for.
     fn is_behind(&self) -> bool {
-        self.complete.iter().any(|follower| {
-            self.end() - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
-        })
+        self.complete.iter().any(|follower| !follower.stands_still && self.has_fallen_behind(follower))
+    }
+
+    /// Nobody is waited for any more, until it has caught up.
+    fn give_up(&mut self) {
+        let behind: Vec<_> = self.complete.iter().map(|follower| self.has_fallen_behind(follower)).collect();
+        for (follower, behind) in self.complete.iter_mut().zip(behind) {
+            follower.stands_still |= behind;
+        }
     }
 }
 
@@ -150,8 +166,15 @@ impl Logs {
         self.write(Record { level, ..Record::new(module, message) });
     }
 
-    /// Waits until those who want all lines have most of them.
+    /// Waits until those who want all lines have most of them, or for as long as they are waited for.
     pub(crate) async fn room(&self) {
+        if timeout(PATIENCE, self.caught_up()).await.is_err() {
+            self.lock().give_up();
+            self.0.taken.notify_waiters();
+        }
+    }
+
+    async fn caught_up(&self) {
         loop {
             let taken = self.0.taken.notified();
             tokio::pin!(taken);
@@ -177,14 +200,15 @@ impl Logs {
         Follower { logs: self.clone(), next, complete: None }
     }
 
-    /// All lines that there are, and from here on: it is waited for.
+    /// All lines that there are, and from here on. The output of modules waits for it for a second, when it is far behind; then it is
+    /// told how many lines it has missed, as others are.
     #[must_use]
     pub fn follow_all(&self) -> Follower {
         let mut ring = self.lock();
         ring.last_follower += 1;
         let (id, next) = (ring.last_follower, ring.first);
         let taken = ring.written - ring.bytes as u64;
-        ring.complete.push(Complete { id, next, taken });
+        ring.complete.push(Complete { id, next, taken, stands_still: false });
         Follower { logs: self.clone(), next, complete: Some(id) }
     }
 
@@ -236,6 +260,10 @@ impl Follower {
                     Line::Missed(_) => follower.taken = missed_to,
                 }
             }
+            let caught_up: Vec<_> = ring.complete.iter().map(|follower| !ring.has_fallen_behind(follower)).collect();
+            for (follower, caught_up) in ring.complete.iter_mut().zip(caught_up) {
+                follower.stands_still &= !caught_up;
+            }
             if was_behind && !ring.is_behind() {
                 drop(ring);
                 self.logs.0.taken.notify_waiters();
@@ -273,6 +301,8 @@ impl Drop for Follower {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     fn message(line: Option<Line>) -> String {
@@ -317,5 +347,29 @@ mod tests {
         logs.host(LogLevel::Info, "m", "line");
         drop(all);
         logs.room().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_one_that_stands_still_before_it_has_caught_up() {
+        let logs = Logs::default();
+        let mut all = logs.follow_all();
+        let write = async |lines: usize| {
+            let start = Instant::now();
+            for _ in 0..lines {
+                logs.room().await;
+                logs.host(LogLevel::Info, "m", "line");
+            }
+            start.elapsed()
+        };
+        assert_eq!(write(2 * KEPT_LINES).await, PATIENCE, "once");
+        // One that takes a line now and then does not hold up the others either.
+        assert_eq!(message(all.try_next()), format!("missed {KEPT_LINES}"));
+        for _ in 0..10 {
+            assert_eq!(message(all.try_next()), "line");
+            assert_eq!(write(1).await, Duration::ZERO);
+        }
+        while all.try_next().is_some() {}
+        // It has caught up: it is waited for again.
+        assert_eq!(write(2 * KEPT_LINES).await, PATIENCE);
     }
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError};
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
 
-use super::{MAX_WAITING_BYTES, Managed, Picked};
+use super::{Managed, Picked};
+use crate::budget::Taken;
 use crate::bus::{Answer, Cause, Message, ReplyTo};
 use crate::connection::{Connection, Request};
 use crate::lock::lock;
@@ -19,9 +20,7 @@ pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct EventQueue {
-    pub(super) waiting: VecDeque<Message<'static>>,
-    /// What they carry.
-    bytes: usize,
+    waiting: VecDeque<Waiting>,
     /// How many the module has.
     taken: usize,
     pub(super) dropped: u64,
@@ -34,32 +33,21 @@ pub(super) struct EventQueue {
     waits_for_room: bool,
 }
 
+/// An event that waits, or is kept to be given once more, and what it takes.
+struct Waiting {
+    message: Message<'static>,
+    _held: Taken,
+}
+
 impl EventQueue {
-    fn push_front(&mut self, message: Message<'static>) {
-        self.bytes += message.bytes();
-        self.waiting.push_front(message);
-    }
-
-    fn push_back(&mut self, message: Message<'static>) {
-        self.bytes += message.bytes();
-        self.waiting.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<Message<'static>> {
-        let message = self.waiting.pop_front()?;
-        self.bytes -= message.bytes();
-        Some(message)
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(super) fn clear(&mut self) -> usize {
-        self.bytes = 0;
         let waiting = std::mem::take(&mut self.waiting).len();
         self.dropped += waiting as u64;
         waiting
-    }
-
-    fn is_full(&self) -> bool {
-        self.waiting.len() >= MAX_EVENTS || self.bytes >= MAX_WAITING_BYTES
     }
 }
 
@@ -68,12 +56,15 @@ impl Managed {
         let complaint = {
             let mut queue = lock(&self.queue);
             let is_gone = self.slots.iter().all(|slot| slot.state().is_final());
-            if !queue.is_full() && !is_gone {
+            let held =
+                if is_gone || queue.waiting.len() >= MAX_EVENTS { None } else { self.waiting.take(message.bytes()) };
+            if let Some(held) = held {
                 // Nobody waits for an event: it is the beginning of what comes of it.
                 let parent = message.cause.as_ref();
                 let cause = parent.map(|cause| Arc::new(Cause { parent: None, depth: 0, ..Cause::clone(cause) }));
                 let deadline = Instant::now().checked_add(self.call_timeout);
-                queue.push_back(Message { deadline, cause, ..message.borrowed().into_owned() });
+                let message = Message { deadline, cause, ..message.borrowed().into_owned() };
+                queue.waiting.push_back(Waiting { message, _held: held });
                 None
             } else {
                 queue.dropped += 1;
@@ -119,7 +110,7 @@ impl Managed {
         let Picked::Ready(connection) = self.pick(None) else { return false };
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).len();
         let most = if connection.is_sequential() { ready } else { ready * EVENTS_AT_ONCE };
-        let message = {
+        let event = {
             let mut queue = lock(&self.queue);
             if queue.taken >= most || queue.waiting.is_empty() {
                 return false;
@@ -136,17 +127,17 @@ impl Managed {
                 }
                 return false;
             }
-            let Some(message) = queue.pop() else { return false };
+            let Some(event) = queue.waiting.pop_front() else { return false };
             queue.taken += 1;
-            message
+            event
         };
-        self.give(&connection, message);
+        self.give(&connection, event);
         true
     }
 
-    fn give(&self, connection: &Arc<Connection>, message: Message<'static>) {
-        let Some(topic) = self.events.get(&*message.topic) else { return };
-        let kept = topic.again.then(|| message.clone());
+    fn give(&self, connection: &Arc<Connection>, event: Waiting) {
+        let Some(topic) = self.events.get(&*event.message.topic) else { return };
+        let (message, kept) = if topic.again { (event.message.clone(), Some(event)) } else { (event.message, None) };
         let this = self.this.clone();
         let name = topic.name().to_owned();
         let reply = ReplyTo::new(move |answer| {
@@ -155,9 +146,9 @@ impl Managed {
                 let mut queue = lock(&this.queue);
                 queue.taken -= 1;
                 match (answer, kept) {
-                    (Answer::Lost(reason), Some(message)) => {
+                    (Answer::Lost(reason), Some(event)) => {
                         // It was first, so it is again.
-                        queue.push_front(message);
+                        queue.waiting.push_front(event);
                         Some(format!("the event `{name}` is durable and will be sent again: {reason}"))
                     }
                     (Answer::Lost(reason), None) => {
@@ -179,9 +170,10 @@ impl Managed {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
             reply.forget();
+            let held = self.waiting.overdraw(message.bytes());
             let mut queue = lock(&self.queue);
             queue.taken -= 1;
-            queue.push_front(message);
+            queue.waiting.push_front(Waiting { message, _held: held });
         }
     }
 }

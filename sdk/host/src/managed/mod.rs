@@ -14,11 +14,13 @@ use ixt_protocol::{LogLevel, code};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::budget::{Budget, Taken};
 use crate::bus::{Answer, Cause, Endpoint, Message, Pending, ReplyTo};
 use crate::connection::{Connection, Request};
 use crate::lock::lock;
 use crate::logs::Logs;
 use crate::managed::events::EventQueue;
+use crate::services::Backends;
 use crate::slot::Slot;
 use crate::status::{ModuleStatus, State};
 use crate::topic::Topic;
@@ -26,7 +28,8 @@ use crate::{Module, Program};
 
 /// So many calls wait for a module that is being started.
 const MAX_PARKED: usize = 1024;
-/// And neither the ones nor the others may carry more than this.
+/// So much may wait for a module, with all that belongs to it: calls that wait for a process or in its queue, those that are kept to
+/// be asked again, events, and what its processes have not read yet.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// A chain of calls may be so long: one that is longer goes round in a circle.
 const MAX_DEPTH: usize = 1000;
@@ -47,6 +50,8 @@ pub(crate) struct Managed {
     ready: RwLock<Vec<Arc<Connection>>>,
     /// Where the search for the one with the least to do begins.
     turn: AtomicUsize,
+    /// For what waits for it.
+    waiting: Arc<Budget>,
     parked: Mutex<Vec<Parked>>,
     queue: Mutex<EventQueue>,
 }
@@ -55,6 +60,7 @@ pub(crate) struct Managed {
 struct Parked {
     message: Message<'static>,
     reply: ReplyTo,
+    _held: Taken,
 }
 
 impl Managed {
@@ -65,7 +71,7 @@ impl Managed {
         instances: u32,
         durable: &dyn Fn(&str) -> bool,
         call_timeout: Duration,
-        logs: Logs,
+        backends: &Backends,
     ) -> Arc<Self> {
         let topic = |name: &str, ttl_ms: Option<u64>, again| {
             (name.to_owned(), Arc::new(Topic::new(name, ttl_ms.map(Duration::from_millis), again)))
@@ -85,12 +91,13 @@ impl Managed {
             config,
             source,
             call_timeout,
-            logs,
+            logs: backends.logs.clone(),
             services,
             events,
             slots,
             ready: RwLock::default(),
             turn: AtomicUsize::new(0),
+            waiting: backends.memory.part(MAX_WAITING_BYTES),
             parked: Mutex::default(),
             queue: Mutex::default(),
         })
@@ -119,6 +126,11 @@ impl Managed {
     /// `name:version`.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
+    }
+
+    /// The budget of what waits for it.
+    pub(crate) fn waiting(&self) -> &Arc<Budget> {
+        &self.waiting
     }
 
     pub(crate) fn slots(&self) -> &[Arc<Slot>] {
@@ -166,7 +178,7 @@ impl Managed {
             version: manifest.module.version.to_string(),
             instances: self.slots.iter().map(|slot| slot.status(&ready)).collect(),
             topics,
-            events_waiting: queue.waiting.len() as u64,
+            events_waiting: queue.waiting() as u64,
             events_dropped: queue.dropped,
         }
     }
@@ -200,8 +212,17 @@ impl Managed {
     }
 
     fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32, now: Instant) -> Pending {
-        let reply = if topic.again { self.again(&message, topic, reply, attempt) } else { reply };
-        self.dispatch(message, topic, reply, now)
+        if !topic.again {
+            return self.dispatch(message, topic, reply, now);
+        }
+        // The copy that is kept to ask again.
+        match self.waiting.take(message.bytes()) {
+            Some(held) => {
+                let reply = self.again(&message, topic, reply, attempt, held);
+                self.dispatch(message, topic, reply, now)
+            }
+            None => self.refuse(topic, reply),
+        }
     }
 
     fn dispatch(&self, mut message: Message<'_>, topic: &Arc<Topic>, mut reply: ReplyTo, now: Instant) -> Pending {
@@ -243,12 +264,13 @@ impl Managed {
     }
 
     /// Asks again, if the process ends before it has answered.
-    fn again(&self, message: &Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32) -> ReplyTo {
+    fn again(&self, message: &Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32, held: Taken) -> ReplyTo {
         let (this, again, topic) = (self.this.clone(), message.borrowed().into_owned(), Arc::clone(topic));
         ReplyTo::new(move |answer| match (answer, this.upgrade()) {
             (Answer::Lost(reason), Some(this)) if attempt < MAX_ATTEMPTS => {
                 let note = format!("`{}` is asked again, for it is idempotent: {reason}", topic.name());
                 this.logs.host(LogLevel::Warn, &this.source, note);
+                drop(held);
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
                 drop(this.route(again, &topic, reply, attempt + 1, Instant::now()));
             }
@@ -259,16 +281,20 @@ impl Managed {
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
     fn park(&self, message: Message<'_>, topic: &Topic, reply: ReplyTo) {
         let waits = self.slots.iter().any(|slot| slot.comes());
-        let mut parked = lock(&self.parked);
-        let bytes: usize = parked.iter().map(|parked| parked.message.bytes()).sum();
-        if !waits || parked.len() >= MAX_PARKED || bytes >= MAX_WAITING_BYTES {
-            drop(parked);
+        if !waits {
             topic.stats().refused();
             reply.error(code::UNAVAILABLE, &self.why_not(), true);
             return;
         }
+        let mut parked = lock(&self.parked);
+        let held = if parked.len() < MAX_PARKED { self.waiting.take(message.bytes()) } else { None };
+        let Some(held) = held else {
+            drop(parked);
+            drop(self.refuse(topic, reply));
+            return;
+        };
         let deadline = message.deadline;
-        parked.push(Parked { message: message.into_owned(), reply });
+        parked.push(Parked { message: message.into_owned(), reply, _held: held });
         drop(parked);
         // It may have become ready, or been given up, since.
         let is_over = !self.slots.iter().any(|slot| slot.comes());
@@ -286,9 +312,17 @@ impl Managed {
         }
     }
 
+    /// Too much waits for it.
+    fn refuse(&self, topic: &Topic, reply: ReplyTo) -> Pending {
+        topic.stats().refused();
+        let message = format!("too many requests wait for `{}`, or they carry too much", self.name());
+        reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+        Pending::default()
+    }
+
     fn release_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
-        for Parked { message, reply } in parked {
+        for Parked { message, reply, .. } in parked {
             if let Some(topic) = self.services.get(&*message.topic) {
                 drop(self.dispatch(message, topic, reply, Instant::now()));
             }
@@ -299,7 +333,7 @@ impl Managed {
         let now = Instant::now();
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
-        for Parked { message, reply } in expired {
+        for Parked { message, reply, .. } in expired {
             if let Some(topic) = self.services.get(&*message.topic) {
                 topic.stats().refused();
             }

@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::bus::LocalBus;
+use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, open};
+use crate::kv::RedbStore;
 use crate::logs::Line;
+use crate::trace::Spans;
 
 const MANIFEST: &str = r#"
 schema_version = "3.0"
@@ -26,12 +30,24 @@ ttl_ms = 50
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 fn managed(instances: u32) -> Arc<Managed> {
+    managed_with(instances, 2 * MAX_WAITING_BYTES)
+}
+
+fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("manifest.toml"), MANIFEST).unwrap();
     let module = Module::open(dir.path()).unwrap();
     let config = serde_json::value::to_raw_value(&json!({})).unwrap();
     let durable = |topic: &str| topic == "kept";
-    Managed::new(module, Program::new("m"), config, instances, &durable, CALL_TIMEOUT, Logs::default())
+    let backends = Backends {
+        bus: Arc::new(LocalBus::default()),
+        kv: Arc::new(RedbStore::ephemeral().unwrap()),
+        logs: Logs::default(),
+        spans: Spans::default(),
+        memory: Budget::new(memory),
+        connections: Shared::default(),
+    };
+    Managed::new(module, Program::new("m"), config, instances, &durable, CALL_TIMEOUT, &backends)
 }
 
 fn message(topic: &str, bytes: usize) -> Message<'static> {
@@ -146,7 +162,8 @@ async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
 async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
     let managed = managed(1);
     let waiting: Vec<_> = (0..MAX_PARKED).map(|_| call(&managed, message("often", 0))).collect();
-    assert_eq!(call(&managed, message("often", 0)).await.unwrap(), "UNAVAILABLE: `m` is starting (true)");
+    let full = "RESOURCE_EXHAUSTED: too many requests wait for `m`, or they carry too much (true)";
+    assert_eq!(call(&managed, message("often", 0)).await.unwrap(), full);
     managed.given_up();
     assert_eq!(lock(&managed.parked).len(), MAX_PARKED, "it may still start");
     managed.slots[0].set(State::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
@@ -157,8 +174,35 @@ async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
     }
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), failed);
     managed.slots[0].set(State::Starting, |_| {});
-    let _large = call(&managed, message("often", MAX_WAITING_BYTES));
-    assert!(call(&managed, message("often", 0)).await.unwrap().starts_with("UNAVAILABLE: `m` is starting"));
+    let _large = call(&managed, message("once", MAX_WAITING_BYTES - 1000));
+    assert_eq!(call(&managed, message("once", 1000)).await.unwrap(), full);
+}
+
+/// What is kept to be asked again counts as long as it is kept, and so do events.
+#[tokio::test]
+async fn what_waits_for_a_module_takes_no_more_than_it_may() {
+    const THIRD: usize = 100_000;
+    let managed = managed_with(1, 3 * THIRD + 2000);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    let mut calls: Vec<_> = (0..3).map(|_| call(&managed, message("often", THIRD))).collect();
+    let full = "RESOURCE_EXHAUSTED: too many requests wait for `m`, or they carry too much (true)";
+    assert_eq!(call(&managed, message("often", THIRD)).await.unwrap(), full);
+    managed.event(&message("kept", THIRD));
+    assert_eq!(managed.status().events_dropped, 1);
+    // What is kept nowhere is sent, if the module reads.
+    let once = call(&managed, message("once", 0));
+    for _ in 0..4 {
+        opened.peer.next().await;
+    }
+    opened.peer.send(r#"{"type":"success","id":2,"data":{}}"#).await;
+    calls.remove(0).await.unwrap();
+    let _again = call(&managed, message("often", THIRD));
+    for id in 3..7 {
+        opened.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
+    }
+    assert_eq!(once.await.unwrap(), "{}");
+    opened.connection.idle().await;
+    assert_eq!(managed.waiting.used(), 0);
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest, code, read_json};
 use serde::Deserialize;
 
+use crate::budget::Budget;
 use crate::bus::Bus;
-use crate::connection::{Connection, Services};
+use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
 use crate::logs::{Logs, Origin, Record};
 use crate::managed::Managed;
@@ -27,6 +28,9 @@ pub(crate) struct Backends {
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) logs: Logs,
     pub(crate) spans: Spans,
+    /// What waits in the host takes no more than this.
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) connections: Shared,
 }
 
 /// The services for one process of a module.

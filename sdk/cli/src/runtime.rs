@@ -1,0 +1,26 @@
+//! The runtime for the commands that run modules.
+
+use std::sync::Mutex;
+use std::{io, thread};
+
+use anyhow::Context as _;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::exit::{Failure, Result};
+
+/// A runtime with a thread for each processor.
+pub(crate) fn new() -> Result<Runtime> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    try_threads(threads).context("the system starts no more threads for this user").map_err(Failure::module)?;
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Failure::module)
+}
+
+/// Tokio panics where it gets no thread, so that it is tried before whether there are so many at once.
+fn try_threads(threads: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        // They all stay until the last one was started.
+        let _closed = gate.lock();
+        (0..threads).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
+    })
+}
