@@ -37,6 +37,11 @@ pub enum HostFrame<'a> {
     Cancel,
     /// A key that the module watches has changed. Has no id, and no reply.
     KvChange(KvChange<'a>),
+    /// A watch was ended, since the module has not taken its changes: some are lost. Has no id, and no reply.
+    KvWatchEnded {
+        /// The watch.
+        watch: u64,
+    },
 }
 
 /// `init`.
@@ -286,8 +291,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
     }
 }
 
+const KV_WATCH_ENDED: &str = "kv_watch_ended";
+
 const KINDS: &[&str] =
-    &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel", KV_CHANGE];
+    &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel", KV_CHANGE, KV_WATCH_ENDED];
 
 impl<'a> HostFrame<'a> {
     /// Reads a frame.
@@ -357,7 +364,9 @@ impl<'a> HostFrame<'a> {
         let mut flat: Flat<'a> = match read_flat(json, KINDS) {
             // These have no fields among these, so whatever else stands in them is ignored. A `cancel` above all must not be
             // answered: its id is that of another request.
-            Err(Unreadable::Invalid { id, kind, error }) if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE) => {
+            Err(Unreadable::Invalid { id, kind, error })
+                if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE | KV_WATCH_ENDED) =>
+            {
                 #[derive(Deserialize)]
                 struct Id {
                     id: Option<u64>,
@@ -371,6 +380,14 @@ impl<'a> HostFrame<'a> {
         if flat.kind == KV_CHANGE {
             let change = KvChange::read(json, attachment).map_err(invalid(id, KV_CHANGE))?;
             return Ok(Frame { id, body: Self::KvChange(change) });
+        }
+        if flat.kind == KV_WATCH_ENDED {
+            #[derive(Deserialize)]
+            struct Ended {
+                watch: u64,
+            }
+            let Ended { watch } = read_json(json).map_err(invalid(id, KV_WATCH_ENDED))?;
+            return Ok(Frame { id, body: Self::KvWatchEnded { watch } });
         }
         let attachment = match &*flat.kind {
             "cancel" | "health_check" => None,
@@ -419,6 +436,7 @@ impl HostFrame<'_> {
             Self::Shutdown(_) => "shutdown",
             Self::Cancel => "cancel",
             Self::KvChange(_) => KV_CHANGE,
+            Self::KvWatchEnded { .. } => KV_WATCH_ENDED,
         }
     }
 }
@@ -537,6 +555,10 @@ impl Frame<HostFrame<'_>> {
                 number(*grace_ms, output);
             }
             HostFrame::KvChange(change) => path = change.write(attached, output),
+            HostFrame::KvWatchEnded { watch } => {
+                key("watch", output);
+                number(*watch, output);
+            }
             HostFrame::HealthCheck | HostFrame::Shutdown(_) | HostFrame::Cancel => {}
         }
         tail(path.as_deref(), output);

@@ -50,6 +50,7 @@ fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
         HostFrame::Cancel,
         HostFrame::KvChange(change(Some(vec![7; bytes]))),
         HostFrame::KvChange(change(None)),
+        HostFrame::KvWatchEnded { watch: 1 },
     ]
 }
 

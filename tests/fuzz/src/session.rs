@@ -69,7 +69,13 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
         // What is no request is not answered, whatever else is wrong with it.
         let id = match frame.map(HostFrame::read) {
             Ok(Ok(Frame { id, body })) => {
-                let none = matches!(body, HostFrame::Cancel | HostFrame::KvChange(_) | HostFrame::ServiceResponse(_));
+                let none = matches!(
+                    body,
+                    HostFrame::Cancel
+                        | HostFrame::KvChange(_)
+                        | HostFrame::KvWatchEnded { .. }
+                        | HostFrame::ServiceResponse(_)
+                );
                 id.filter(|_| !none)
             }
             Ok(Err(Unreadable::Invalid { id, kind, .. })) => {

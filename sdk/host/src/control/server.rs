@@ -357,6 +357,10 @@ impl Session {
                     };
                     self.part(writer, &change).await?;
                 }
+                if watch.is_overrun() {
+                    let message = "the changes were not taken as they came: some are lost, and the watch has ended";
+                    return Err(refusal(code::RESOURCE_EXHAUSTED, message));
+                }
                 Ok(())
             }
         }

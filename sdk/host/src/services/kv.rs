@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, Object, code};
+use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, LogLevel, Object, code};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
 
 use crate::connection::{Connection, Refused};
 use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
+use crate::logs::Logs;
 use crate::services::{HostServices, Refusal, read_params, wrong_params};
 
 /// So many watches a process may have.
@@ -151,7 +152,13 @@ impl HostServices {
         let number = open.last;
         // The response is in the socket before the first change, and no change after the response to `unwatch`.
         connection.end_call(id, Ok(Object::trusted(format!("{{\"watch\":{number}}}"))));
-        let task = tokio::spawn(tell(Arc::downgrade(connection), number, changes, Arc::downgrade(&self.watches.0)));
+        let task = tokio::spawn(tell(
+            Arc::downgrade(connection),
+            number,
+            changes,
+            Arc::downgrade(&self.watches.0),
+            (self.backends.logs.clone(), Arc::clone(&self.instance)),
+        ));
         open.tasks.insert(number, task.abort_handle());
         Ok(())
     }
@@ -168,6 +175,7 @@ async fn tell(
     number: u64,
     mut changes: Watch,
     open: std::sync::Weak<Mutex<Open>>,
+    (logs, instance): (Logs, Arc<str>),
 ) {
     while let Some(change) = changes.next().await {
         let (Some(connection), Some(open)) = (connection.upgrade(), open.upgrade()) else { return };
@@ -187,6 +195,16 @@ async fn tell(
                 Ok(()) | Err(Refused::TooLong { .. }) => break,
             }
         }
+    }
+    let (Some(connection), Some(open)) = (connection.upgrade(), open.upgrade()) else { return };
+    if !changes.is_overrun() {
+        return;
+    }
+    let ended = "does not take the changes of the keys that it watches: the watch was ended, and some are lost";
+    logs.host(LogLevel::Warn, &instance, ended);
+    while open.lock().unwrap_or_else(PoisonError::into_inner).tasks.remove(&number).is_some() {
+        connection.room().await;
+        let _ = connection.notify(HostFrame::KvWatchEnded { watch: number });
     }
 }
 

@@ -81,6 +81,8 @@ const LARGE_BYTES: usize = 16 * 1024;
 const SLICES: usize = 16;
 /// As much of the log is kept while the host takes nothing.
 const LOG_BYTES: usize = 1024 * 1024;
+/// With so much that the host has not read, replies and requests are refused; what is being written is apart from that.
+const UNREAD_BYTES: usize = 64 * 1024 * 1024;
 /// A buffer that has grown larger than this is not kept.
 const SPARE_BYTES: usize = 64 * 1024;
 /// What there is around the data of most frames, at most.
@@ -139,8 +141,11 @@ impl Outgoing {
     ///
     /// # Errors
     ///
-    /// If it is larger than the host takes.
+    /// If it is larger than the host takes, or the host does not read.
     pub(crate) fn send(self: &Arc<Self>, frame: Frame<ModuleFrame<'_>>) -> Result<()> {
+        if matches!(frame.body, ModuleFrame::ServiceRequest(_)) {
+            self.has_room()?;
+        }
         let (state, written) = self.put(frame);
         if let Err(bytes) = written {
             let max = state.max_frame_bytes;
@@ -154,6 +159,8 @@ impl Outgoing {
 
     /// Answers a request.
     pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
+        // An error is small, so that it is answered in any case.
+        let reply = reply.and_then(|reply| self.has_room().map(|()| reply));
         let (mut state, written) = match reply {
             Ok(reply) => self.put(Frame { id, body: ModuleFrame::Success { data: reply.data() } }),
             Err(error) => {
@@ -174,6 +181,15 @@ impl Outgoing {
             return log_error(message);
         }
         self.written(state);
+    }
+
+    /// An error if the host has not read what it was sent before.
+    fn has_room(&self) -> Result<()> {
+        if self.lock().buffer.len() <= UNREAD_BYTES {
+            return Ok(());
+        }
+        let message = format!("the host does not read: {} MiB wait for it", UNREAD_BYTES >> 20);
+        Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable())
     }
 
     /// Answers `init`. If that is a success, calls `open` before anybody can have read it, and goes on in another framing if
@@ -476,7 +492,7 @@ impl Logs {
 
 #[cfg(test)]
 mod tests {
-    use ixt_protocol::Decoder;
+    use ixt_protocol::{CallContext, Decoder, Object, ServiceRequest};
 
     use super::*;
 
@@ -565,6 +581,36 @@ mod tests {
         assert!(frames[told].contains("14 log lines"), "{}", frames[told]);
         let kept: Vec<_> = frames[told + 1..].iter().map(|frame| &frame[40..43]).collect();
         assert_eq!(kept, (14..25).map(|number| format!("{number} ")).collect::<Vec<_>>());
+    }
+
+    /// What a host does not read takes no more than is stated, and is answered all the same.
+    #[test]
+    fn while_the_host_takes_nothing_so_much_waits_and_then_errors() {
+        const REPLY_BYTES: usize = 16 << 20;
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        outgoing.set_limits(REPLY_BYTES + 1000, true);
+        sink.set_full(true);
+        let large = || Ok(Reply::new(Object::trusted(format!("{{\"a\":\"{}\"}}", "x".repeat(REPLY_BYTES)))));
+        for id in 0..10 {
+            outgoing.reply(Some(id), large());
+            assert!(outgoing.lock().buffer.len() <= UNREAD_BYTES + REPLY_BYTES + 10_000);
+        }
+        let request = ServiceRequest {
+            service: "s".into(),
+            method: "m".into(),
+            params: Object::trusted("{}"),
+            context: CallContext::default(),
+        };
+        let request = || Frame { id: Some(1), body: ModuleFrame::ServiceRequest(request.clone()) };
+        let refused = outgoing.send(request()).unwrap_err();
+        assert_eq!(refused.to_string(), "RESOURCE_EXHAUSTED: the host does not read: 64 MiB wait for it");
+        sink.set_full(false);
+        sink.resume();
+        outgoing.send(request()).unwrap();
+        let frames = sink.frames();
+        let refused = frames.iter().filter(|frame| frame.contains("RESOURCE_EXHAUSTED")).count();
+        assert_eq!((frames.len(), refused), (11, 5));
     }
 
     #[test]

@@ -194,6 +194,7 @@ impl Session {
                 }
             }
             HostFrame::KvChange(change) => self.calls.changed(change),
+            HostFrame::KvWatchEnded { watch } => self.calls.watch_ended(watch),
             HostFrame::Handle(handle) => self.accept(Kind::Service, id, handle, now),
             HostFrame::Event(event) => self.accept(Kind::Event, id, event, now),
             HostFrame::ServiceResponse(response) => {
@@ -248,7 +249,7 @@ impl Session {
                 return self.fail();
             }
             // It is no request, whatever else is wrong with it.
-            Unreadable::Invalid { kind, .. } if kind == "kv_change" => None,
+            Unreadable::Invalid { kind, .. } if kind.starts_with("kv_") => None,
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }

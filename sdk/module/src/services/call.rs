@@ -246,6 +246,14 @@ impl Calls {
         }
     }
 
+    /// The host has ended a watch.
+    pub(crate) fn watch_ended(&self, watch: u64) {
+        let changes = self.lock().watches.remove(&watch);
+        if let Some(changes) = changes {
+            changes.lose();
+        }
+    }
+
     /// The watch that the host has begun.
     fn begin_watch(self: &Arc<Self>, response: Result<Object<'_>>) -> Result<Watch> {
         let wrong = |what: &str| Error::internal(format!("the host's answer to `kv_store.watch` is wrong: {what}"));

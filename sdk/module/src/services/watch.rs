@@ -1,5 +1,5 @@
 //! Keys that are watched. The thread that reads from the host brings each change to its watch, where it waits for whoever asks
-//! for it. What waits is bounded by the number of keys: of each there is only the last change.
+//! for it. Of each key there is only the last change, and if more waits than may, the watch ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,6 +14,11 @@ use crate::Result;
 use crate::services::call::Calls;
 use crate::services::kv::stored_json;
 
+/// So much of what was not taken may wait in a watch, with the keys.
+const WAITING_BYTES: usize = 32 * 1024 * 1024;
+/// What a change takes beside its key and its value.
+const OVERHEAD_BYTES: usize = 256;
+
 /// A key has another value, or none any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -26,6 +31,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// What it takes while it waits. Its key stands there twice more.
+    fn bytes(&self) -> usize {
+        OVERHEAD_BYTES + 3 * self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     /// The value as JSON; `None` if there is none any more.
     ///
     /// # Errors
@@ -76,7 +86,14 @@ impl Watch {
         Self { id, changes, calls }
     }
 
-    /// The next change; `None` if the host is gone or the module has ended. Of one key only the last change that has not been
+    /// Whether it has ended because its changes were not taken: 32 MiB waited here, or as much as the host keeps. Some are lost, and
+    /// whoever needs them watches anew, and reads the keys again.
+    #[must_use]
+    pub fn is_overrun(&self) -> bool {
+        self.changes.lock().overrun
+    }
+
+    /// The next change; `None` if the host is gone, the module has ended, or the watch [is overrun](Watch::is_overrun). Of one key only the last change that has not been
     /// taken is kept: they tell what is there now, and not all that was in between. Cancel-safe: a future that is dropped
     /// has taken nothing.
     pub async fn next(&mut self) -> Option<Change> {
@@ -99,6 +116,8 @@ struct Pending {
     /// The keys of `last`, the one that has waited longest first.
     keys: VecDeque<String>,
     last: HashMap<String, Change>,
+    bytes: usize,
+    overrun: bool,
     /// Who waits for the next one. There is only one, since [`Watch::next`] takes the watch for itself.
     waker: Option<Waker>,
     closed: bool,
@@ -109,12 +128,28 @@ impl Changes {
         let KvChange { watch: _, key, revision, value } = change;
         let change = Change { key: key.into_owned(), revision, value: value.map(std::borrow::Cow::into_owned) };
         let mut pending = self.lock();
+        if pending.overrun {
+            return;
+        }
+        pending.bytes += change.bytes();
         if let Some(last) = pending.last.get_mut(&change.key) {
-            *last = change;
+            let before = std::mem::replace(last, change);
+            pending.bytes -= before.bytes();
         } else {
             pending.keys.push_back(change.key.clone());
             pending.last.insert(change.key.clone(), change);
         }
+        if pending.bytes > WAITING_BYTES {
+            drop(pending);
+            return self.lose();
+        }
+        wake(pending);
+    }
+
+    /// Not all of them will be given out, so that none is.
+    pub(crate) fn lose(&self) {
+        let mut pending = self.lock();
+        *pending = Pending { closed: true, overrun: true, waker: pending.waker.take(), ..Pending::default() };
         wake(pending);
     }
 
@@ -128,7 +163,9 @@ impl Changes {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         let mut pending = self.lock();
         if let Some(key) = pending.keys.pop_front() {
-            return Poll::Ready(pending.last.remove(&key));
+            let change = pending.last.remove(&key);
+            pending.bytes -= change.as_ref().map_or(0, Change::bytes);
+            return Poll::Ready(change);
         }
         if pending.closed {
             return Poll::Ready(None);
@@ -182,6 +219,24 @@ mod tests {
         let expected = [("b", 5), ("a", 2), ("c", 4), ("b", 6)];
         assert_eq!(taken, expected.map(|(key, revision)| (key.to_owned(), revision)));
         assert_eq!(changes.poll(&mut cx), Poll::Ready(None), "it is closed");
+        assert!(changes.lock().last.is_empty());
+    }
+
+    #[test]
+    fn one_whose_changes_are_not_taken_ends_and_holds_nothing() {
+        let changes = Changes::default();
+        let large = |key: &'static str| KvChange { value: Some(vec![0; WAITING_BYTES / 2].into()), ..change(key, 1) };
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..5 {
+            changes.push(large("a"));
+        }
+        assert!(matches!(changes.poll(&mut cx), Poll::Ready(Some(_))), "of one key there is one change");
+        changes.push(large("a"));
+        assert!(!changes.lock().overrun);
+        changes.push(large("b"));
+        assert!(changes.lock().overrun);
+        changes.push(change("c", 1));
+        assert_eq!(changes.poll(&mut cx), Poll::Ready(None));
         assert!(changes.lock().last.is_empty());
     }
 
