@@ -133,6 +133,22 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
 }
 
 #[test]
+fn a_module_that_is_started_for_a_call_gets_the_same_environment() {
+    let variable = |name: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let process = format!("[artifacts.process]\npath = '{}'\n[env]\npass = [\"MINE\"]\n", build("actor").display());
+        std::fs::write(dir.path().join("manifest.toml"), manifest("m") + &process).unwrap();
+        let script = json!({ "do": "variable", "name": name }).to_string();
+        let mut ixt = ixt(&["call", "-m", dir.path().to_str().unwrap(), "s", &script]);
+        result(ixt.env("MINE", "1").env("THEIRS", "2").env("WATCHDOG_PID", "3").output().unwrap()).stdout
+    };
+    assert_eq!(variable("MINE"), "{\"value\":\"1\"}\n");
+    for name in ["THEIRS", "WATCHDOG_PID", "IXT_HOST"] {
+        assert_eq!(variable(name), "{\"value\":null}\n", "{name}");
+    }
+}
+
+#[test]
 fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("Cargo.toml"), "this is no package").unwrap();

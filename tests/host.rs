@@ -233,16 +233,21 @@ fn a_program_is_the_one_that_the_manifest_names() {
 #[test]
 fn a_module_gets_of_the_environment_what_its_manifest_names() {
     block_on(async {
-        let service = "[provides]\nservices = [\"all\"]";
+        let none = "[provides]\nservices = [\"none\"]";
         let some = "[provides]\nservices = [\"some\"]\n[env]\npass = [\"CARGO_PKG_NAME\"]";
-        let started = Hosts::new().actor("all", service).actor("some", some).start().await;
+        let set = Program::new(build("actor")).env("CARGO_PKG_NAME", "mine").env("NOTIFY_SOCKET", "/mine");
+        let started = Hosts::new().actor("none", none).actor("some", some);
+        let started = started.program("set", "[provides]\nservices = [\"set\"]", 1, set).start().await;
         let variable = async |topic: &str, name: &str| {
             started.ask(topic, json!({ "do": "variable", "name": name })).await.unwrap()["value"].clone()
         };
         // Cargo sets both for tests.
-        assert_eq!(variable("all", "CARGO_PKG_VERSION").await, "0.1.0");
         assert_eq!(variable("some", "CARGO_PKG_NAME").await, "ixt-tests");
         assert_eq!(variable("some", "CARGO_PKG_VERSION").await, Value::Null);
+        assert_eq!(variable("none", "CARGO_PKG_NAME").await, Value::Null);
+        assert_eq!(variable("none", "PATH").await, std::env::var("PATH").unwrap());
+        assert_eq!(variable("set", "CARGO_PKG_NAME").await, "mine");
+        assert_eq!(variable("set", "NOTIFY_SOCKET").await, Value::Null, "nobody speaks for the host");
     });
 }
 

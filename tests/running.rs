@@ -28,7 +28,7 @@ fn modules(modules: &[(&str, &str)]) -> tempfile::TempDir {
         fs::create_dir_all(&module).unwrap();
         let manifest = format!(
             "schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n\
-             [artifacts.process]\npath = '{}'\n{rest}\n",
+             [artifacts.process]\npath = '{}'\n{rest}\n[env]\npass = [\"IXT_TEST_MARK\"]\n",
             actor.display(),
         );
         fs::write(module.join("manifest.toml"), manifest).unwrap();
@@ -352,6 +352,12 @@ fn the_configuration_is_checked_before_anything_is_started() {
         error.contains("host.toml is wrong") && error.contains("line 2") && error.contains("unknown field `instance`"),
         "{error}"
     );
+    fs::write(&config, "[modules.a.env]\nIXT_IPC_SOCKET = \"/mine\"\n").unwrap();
+    let error = fails(&["--config", path]);
+    let says = "host.toml is wrong: [modules.a.env] can't set `IXT_IPC_SOCKET`: the host sets it, for each process another one";
+    assert!(error.contains(says), "{error}");
+    fs::write(&config, "[modules.a.env]\n\"A=B\" = \"C\"\n").unwrap();
+    assert!(fails(&["--config", path]).contains("can't set `A=B`"));
     fs::write(&config, "[modules.a.config]\nlimit = \"five\"\n").unwrap();
     assert_eq!(
         fails(&["--config", path]),
@@ -401,6 +407,39 @@ fn one_default_place_holds_one_host() {
     assert_eq!(status, 2);
     assert!(error.starts_with(&format!("error: a host is running already, at {}: ", socket.display())), "{error}");
     running.ok(&["call", "a"]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
+    let dir = modules(&[
+        ("a", "[provides]\nservices = [\"a\"]\n[config]\ntoken = { type = \"string\", secret = true }"),
+        ("b", "[provides]\nservices = [\"b\"]"),
+    ]);
+    let config = dir.path().join("host.toml");
+    let set = "[modules.a.config_from]\ntoken = \"env:A_TOKEN\"\n[modules.b.env]\nB_MODE = \"fast\"\nTZ = \"UTC\"\n";
+    fs::write(&config, set).unwrap();
+    let modules = dir.path().join("modules");
+    let mut running = Running::spawn(dir, |dir| {
+        let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral", "--config"]);
+        command.arg(&config).env("A_TOKEN", "s3cret").env("TZ", "CET").env("LC_TIME", "C").env("NOTIFY_SOCKET", "/n");
+        command.env("IXT_LOG", "debug");
+        command
+    });
+    running.logged("is ready");
+    running.logged("is ready");
+    let variable = |module: &str, name: &str| {
+        json(&running.ok(&["call", module, &json!({ "do": "variable", "name": name }).to_string()]))["value"].clone()
+    };
+    for module in ["a", "b"] {
+        for name in ["A_TOKEN", "NOTIFY_SOCKET", "IXT_HOST", "CARGO_TARGET_DIR"] {
+            assert_eq!(variable(module, name), Value::Null, "{module} has {name}");
+        }
+        assert_eq!((variable(module, "LC_TIME"), variable(module, "IXT_LOG")), (json!("C"), json!("debug")));
+        assert!(variable(module, "PATH").is_string());
+    }
+    assert_eq!((variable("a", "TZ"), variable("a", "B_MODE")), (json!("CET"), Value::Null));
+    assert_eq!((variable("b", "TZ"), variable("b", "B_MODE")), (json!("UTC"), json!("fast")));
     assert_eq!(running.stop(), 0);
 }
 

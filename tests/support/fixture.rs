@@ -17,7 +17,8 @@ pub fn built_fixture() -> PathBuf {
     let dir = target_dir().join("tmp/fixture");
     fs::create_dir_all(&dir).unwrap();
     let read = |name: &str| fs::read_to_string(workspace().join("tests/fixture").join(name)).unwrap();
-    let process = format!("\n[artifacts.process]\npath = '{}'\n", build("fixture").display());
+    let process =
+        format!("\n[artifacts.process]\npath = '{}'\n[env]\npass = [\"IXT_TEST_MARK\"]\n", build("fixture").display());
     for (name, text) in [("manifest.toml", read("manifest.toml") + &process), ("stock.toml", read("stock.toml"))] {
         // At once: another test may be reading it.
         let whole = tempfile::NamedTempFile::new_in(&dir).unwrap();

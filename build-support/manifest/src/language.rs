@@ -117,7 +117,7 @@ pub static MANIFEST: TableSpec = TableSpec {
             "What is started; not needed for a Rust crate.",
         ),
         key("limits", Kind::Table(&LIMITS), "{ memory = \"256MiB\" }", "What a process of the module may use."),
-        key("env", Kind::Table(&ENV), "{ pass = [\"TZ\"] }", "The environment of its processes."),
+        key("env", Kind::Table(&ENV), "{ pass = [\"RUST_BACKTRACE\"] }", "The environment of its processes."),
     ],
 };
 
@@ -486,11 +486,23 @@ pub static LIMITS: TableSpec = TableSpec {
 /// `[env]`.
 pub static ENV: TableSpec = TableSpec {
     title: "[env]",
-    description: "The environment of the module's processes. Nothing but what stands here is passed on, beside `PATH` and `HOME`; without this table, all of the host's environment is.",
+    description: "The environment of the module's processes. Of the host's they get `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`, and what stands here; nothing else.",
     keys: &[key(
         "pass",
         Kind::Texts,
-        "[\"TZ\", \"RUST_LOG\"]",
-        "The variables of the host's environment that are passed on.",
+        "[\"RUST_BACKTRACE\", \"SSL_CERT_FILE\"]",
+        "More variables of the host's environment that are passed on, where they are set.",
     )],
 };
+
+/// Why nobody can give this variable to a module's processes: neither `[env]` of its manifest nor the configuration of its
+/// host. `None` if it can be given.
+#[must_use]
+pub fn reserved_variable(name: &str) -> Option<&'static str> {
+    match name {
+        "IXT_IPC_SOCKET" | "IXT_MODULE_ID" => Some("the host sets it, for each process another one"),
+        "NOTIFY_SOCKET" | "LISTEN_FDS" | "LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDNAMES" | "WATCHDOG_USEC"
+        | "WATCHDOG_PID" => Some("it is what the service manager says to the host: a module would speak for its host"),
+        _ => None,
+    }
+}

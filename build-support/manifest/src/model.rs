@@ -25,7 +25,7 @@ pub struct Manifest {
     pub process: Option<Process>,
     /// `[limits]`.
     pub limits: Limits,
-    /// `[env] pass`: the variables of the host's environment that are passed on.
+    /// `[env] pass`: the variables of the host's environment that are passed on, beside those that every module gets.
     pub env: Vec<Name>,
     /// What is legal but suspicious.
     pub warnings: Report,

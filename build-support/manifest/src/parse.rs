@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::fields::Reader;
-use crate::language::{ARTIFACTS, ENV, LIMITS, MANIFEST, MODULE, PROCESS, SCHEMA_VERSION};
+use crate::language::{ARTIFACTS, ENV, LIMITS, MANIFEST, MODULE, PROCESS, SCHEMA_VERSION, reserved_variable};
 use crate::model::{Kind, Limits, Manifest, ModuleInfo, Name, Process, Type};
 use crate::shorthand::is_name;
 use crate::suggest::closest;
@@ -229,12 +229,9 @@ impl<'a> Reader<'a> {
         let mut names = table.strings("pass", &mut self.errors);
         for name in &names {
             let text = name.as_str();
-            if text.starts_with("IXT_") {
-                let message = format!("`{}` is for the host alone", text.escape_debug());
-                self.errors.push(
-                    Diagnostic::new(Code::ReservedName, message)
-                        .at(name.span(), "the host sets all variables that begin with `IXT_`"),
-                );
+            if let Some(reason) = reserved_variable(text) {
+                let message = format!("`{text}` is for the host alone");
+                self.errors.push(Diagnostic::new(Code::ReservedName, message).at(name.span(), reason));
             } else if text.starts_with(|c: char| c.is_ascii_digit())
                 || text.is_empty()
                 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -8,7 +8,8 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context as _, bail};
-use ixt_host::{Config, Settings};
+use ixt_host::{Config, Program, Settings};
+use ixt_manifest::language::reserved_variable;
 use serde::Deserialize;
 
 use crate::args::{Setting, Value};
@@ -64,6 +65,8 @@ pub(crate) struct ModuleTable {
     config: BTreeMap<String, toml::Value>,
     /// Keys of `config` whose values are elsewhere: `@FILE` or `env:NAME`.
     config_from: BTreeMap<String, String>,
+    /// Variables of the environment of its processes.
+    env: BTreeMap<String, String>,
 }
 
 /// A duration as text.
@@ -93,7 +96,8 @@ impl HostFile {
         for dir in [&mut file.data_dir, &mut file.log_dir].into_iter().flatten() {
             *dir = base.join(&*dir);
         }
-        for module in file.modules.values_mut() {
+        for (name, module) in &mut file.modules {
+            check_variables(name, &module.env).with_context(|| format!("{} is wrong", path.display()))?;
             for from in module.config_from.values_mut() {
                 if let Some(path) = from.strip_prefix('@') {
                     *from = format!("@{}", base.join(path).display());
@@ -128,7 +132,28 @@ impl HostFile {
     }
 }
 
+/// Whether these can be variables of a module.
+fn check_variables(module: &str, variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    for (name, value) in variables {
+        if let Some(reason) = reserved_variable(name) {
+            bail!("[modules.{module}.env] can't set `{name}`: {reason}");
+        }
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let name = name.escape_debug();
+            bail!(
+                "[modules.{module}.env] can't set `{name}`: a name is neither empty nor has `=`, and nothing has a zero byte"
+            );
+        }
+    }
+    Ok(())
+}
+
 impl ModuleTable {
+    /// The program with what the file says of its environment.
+    pub(crate) fn program(&self, program: Program) -> Program {
+        self.env.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+
     /// What the file says of a module's configuration.
     pub(crate) fn apply(&self, config: &mut Config<'_>) -> anyhow::Result<()> {
         for (key, value) in &self.config {

@@ -52,6 +52,10 @@ async fn serve(
         let name = module.manifest().module.name.as_str();
         let table = file.modules.get(name);
         let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
+        let program = match table {
+            Some(table) => table.program(program),
+            None => program,
+        };
         let config =
             config(args, module, table).with_context(|| format!("the module `{name}`")).map_err(Failure::usage)?;
         let instances = args.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);

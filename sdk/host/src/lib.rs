@@ -20,6 +20,7 @@ mod cargo;
 mod config;
 mod connection;
 pub mod control;
+mod environment;
 mod guard;
 mod host;
 mod instance;

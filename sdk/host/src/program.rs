@@ -1,6 +1,6 @@
 //! What is started as a process of a module: the program that cargo makes of its crate, or what `[artifacts.process]` says.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::{env, fs, io};
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
+use crate::environment::environment;
 use crate::{BuildError, Module};
 
 /// A program with its arguments.
@@ -16,13 +17,14 @@ use crate::{BuildError, Module};
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
+    env: BTreeMap<OsString, OsString>,
 }
 
 impl Program {
     /// This program.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), args: Vec::new() }
+        Self { path: path.into(), args: Vec::new(), env: BTreeMap::new() }
     }
 
     /// The program itself.
@@ -38,17 +40,19 @@ impl Program {
         self
     }
 
+    /// One more variable of its environment, or another value of one that it has. Those that are the host's are left out: see
+    /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
     /// The command for a process of this module.
     pub(crate) fn command(&self, module: &Module) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.args).current_dir(module.dir());
-        let pass = &module.manifest().env;
-        if !pass.is_empty() {
-            // What programs are found with comes along, or no interpreter would start.
-            let passed = pass.iter().map(ixt_manifest::Name::as_str).chain(["PATH", "HOME"]);
-            let passed: HashMap<_, _> = passed.filter_map(|name| Some((name, env::var_os(name)?))).collect();
-            command.env_clear().envs(passed);
-        }
+        command.env_clear().envs(environment(env::vars_os(), &module.manifest().env, &self.env));
         command
     }
 }

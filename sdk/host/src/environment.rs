@@ -1,0 +1,64 @@
+//! The environment of a module's processes: what every program needs, what the manifest asks for, and what the host's
+//! configuration sets. Nothing else comes along: a variable may hold another module's secret.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use ixt_manifest::Name;
+use ixt_manifest::language::reserved_variable;
+
+/// What each module gets of the host's environment, beside `LC_*`: the last two are settings of the SDK.
+const BASE: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "IXT_LOG", "IXT_MAX_CONCURRENCY"];
+
+/// The variables of a process: those of the host's that are passed on, and those that are `set`.
+pub(crate) fn environment(
+    host: impl Iterator<Item = (OsString, OsString)>,
+    pass: &[Name],
+    set: &BTreeMap<OsString, OsString>,
+) -> BTreeMap<OsString, OsString> {
+    let is_passed = |name: &OsStr| {
+        let Some(name) = name.to_str() else { return false };
+        BASE.contains(&name) || name.starts_with("LC_") || pass.iter().any(|passed| passed.as_str() == name)
+    };
+    let passed = host.filter(|(name, _)| is_passed(name));
+    let mut variables: BTreeMap<_, _> =
+        passed.chain(set.iter().map(|(name, value)| (name.clone(), value.clone()))).collect();
+    // Whoever named them: a module that had them would speak for its host, or be taken for another one.
+    variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use ixt_manifest::{Manifest, Source};
+
+    use super::*;
+
+    /// What comes of a host's environment, by the names.
+    fn names(host: &[&str], pass: &str, set: &[&str]) -> Vec<String> {
+        let manifest = format!("schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n{pass}");
+        let manifest = Manifest::parse(&Source::new("manifest.toml", manifest)).unwrap();
+        let variables = |names: &[&str]| names.iter().map(|name| (name.into(), "x".into())).collect::<BTreeMap<_, _>>();
+        let environment = environment(variables(host).into_iter(), &manifest.env, &variables(set));
+        environment.into_keys().map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_module_gets_a_base_and_what_its_manifest_names() {
+        let host = ["PATH", "HOME", "LC_ALL", "LC_TIME", "TZ", "IXT_LOG", "IXT_HOST", "TOKEN", "RUST_LOG", "LCX"];
+        let base = ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "TZ"];
+        assert_eq!(names(&host, "", &[]), base);
+        assert_eq!(names(&host, "[env]\n", &[]), base, "an empty table is none");
+        let more = names(&host, "[env]\npass = [\"RUST_LOG\", \"NOT_SET\"]\n", &[]);
+        assert_eq!(more, ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "RUST_LOG", "TZ"]);
+    }
+
+    #[test]
+    fn what_is_set_comes_first_and_what_is_the_hosts_never_comes() {
+        let set: BTreeMap<_, _> = [("PATH".into(), "/mine".into()), ("NOTIFY_SOCKET".into(), "x".into())].into();
+        let host = [("PATH".into(), "/theirs".into()), ("LISTEN_FDS".into(), "1".into())];
+        let all = environment(host.into_iter(), &[], &set);
+        assert_eq!(all, [("PATH".into(), "/mine".into())].into());
+        assert_eq!(names(&["WATCHDOG_USEC"], "", &["A", "IXT_IPC_SOCKET", "IXT_MODULE_ID"]), ["A"]);
+    }
+}
