@@ -1,6 +1,7 @@
 //! A host with one module, with real processes: how it is started, called and ended, and what it is told that is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use ixt_host::{CallError, CallOptions, Config, Host, HostError, Module, Program, Settings, StartErrorKind};
@@ -225,9 +226,136 @@ fn a_program_is_the_one_that_the_manifest_names() {
     let right = format!(
         "[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\nsha256 = \"{digest}\"\nsize_bytes = 5\n"
     );
-    assert_eq!(block_on(open(&right).program()).unwrap(), Program::new("python3").arg(&file));
+    assert_eq!(block_on(open(&right).program()).unwrap().path(), "python3");
+    let unchecked = open("[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\n");
+    assert_eq!(block_on(unchecked.program()).unwrap(), Program::new("python3").arg(&file));
     let entry = open("[artifacts.process]\npath = \".\"\nentry = \"main.py\"\n");
     assert_eq!(block_on(entry.program()).unwrap(), Program::new(&file));
+}
+
+/// A module whose program lies with it, and is the one that its manifest has the hash of.
+fn module_with_hash(dir: &Path, program: &str, source: &Path) -> Module {
+    put(source, &dir.join(program));
+    let open = |sha256: &str| {
+        let manifest = format!(
+            "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[provides]\nservices = [\"a\"]\n\
+             [artifacts.process]\npath = \"{program}\"\nsha256 = \"{sha256}\"\n"
+        );
+        std::fs::write(dir.join("manifest.toml"), manifest).unwrap();
+        Module::open(dir).unwrap()
+    };
+    // It says itself what its hash is.
+    let error = block_on(open(&"0".repeat(64)).program()).unwrap_err().to_string();
+    let (_, sha256) = error.split_once("its SHA-256 is ").unwrap();
+    open(&sha256[..64])
+}
+
+/// Puts a file into another one's place. By another process: what has a file open for writing can't execute it, and neither
+/// can what was started meanwhile.
+fn put(source: &Path, place: &Path) {
+    let new = place.with_extension("new");
+    assert!(Command::new("cp").args([source, &new]).status().unwrap().success());
+    std::fs::rename(new, place).unwrap();
+}
+
+#[test]
+fn a_program_with_a_hash_is_looked_at_before_each_start() {
+    let scratch = tempfile::tempdir().unwrap();
+    let module = module_with_hash(scratch.path(), "program", &build("actor"));
+    let place = scratch.path().canonicalize().unwrap().join("program");
+    block_on(async {
+        let mut builder = Host::builder(Settings::default());
+        let program = module.program().await.unwrap();
+        builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+        let host = builder.start().unwrap();
+        host.ready().await.unwrap();
+        let pid = host.status()[0].instances[0].pid.unwrap();
+        let proc = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
+        assert_eq!(std::fs::read_link(proc("exe")).unwrap(), place);
+        let command = std::fs::read(proc("cmdline")).unwrap();
+        assert_eq!(command, [place.to_str().unwrap().as_bytes(), b"\0"].concat(), "it is told its own path");
+
+        put(&build("fake"), &place);
+        let Err(CallError::Replied(error)) = host.restart("m").await else { panic!("another program is started") };
+        assert_eq!(error.code, "UNAVAILABLE");
+        let says = format!("{} is not the program that the manifest was written for: its SHA-256 is ", place.display());
+        let declared = module.manifest().process.as_ref().unwrap().sha256.clone().unwrap();
+        assert!(error.message.contains(&says) && error.message.contains(&declared), "{error}");
+        // Not once and for all: it is tried again, as whatever does not start.
+        put(&build("actor"), &place);
+        host.restart("m").await.unwrap();
+        host.call("a", b"", ONE).await.unwrap();
+        host.shutdown().await;
+    });
+}
+
+#[test]
+fn a_script_with_a_hash_is_started_by_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let script = scratch.path().join("script");
+    // It finds what is beside it, by its own name.
+    std::fs::write(&script, "#!/bin/sh\nexec \"$(dirname \"$0\")/beside\"\n").unwrap();
+    assert!(Command::new("chmod").args(["+x".as_ref(), script.as_path()]).status().unwrap().success());
+    put(&build("actor"), &scratch.path().join("beside"));
+    let module = module_with_hash(scratch.path(), "main.sh", &script);
+    block_on(async {
+        let mut builder = Host::builder(Settings::default());
+        let program = module.program().await.unwrap();
+        builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+        let host = builder.start().unwrap();
+        host.ready().await.unwrap();
+        host.shutdown().await;
+    });
+}
+
+#[test]
+fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().canonicalize().unwrap().join("m");
+    std::fs::create_dir(&dir).unwrap();
+    put(&build("actor"), &scratch.path().join("elsewhere"));
+    std::os::unix::fs::symlink("../elsewhere", dir.join("link")).unwrap();
+    let open = |process: &str| {
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[artifacts.process]\n";
+        std::fs::write(dir.join("manifest.toml"), format!("{manifest}{process}\n")).unwrap();
+        Module::open(&dir).unwrap()
+    };
+    let told = |process: &str| {
+        block_on(async {
+            let module = open(process);
+            let mut settings = Settings::default();
+            settings.restart = ixt_host::Restart::never();
+            let mut builder = Host::builder(settings);
+            let program = module.program().await.unwrap();
+            builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+            let mut logs = builder.logs().follow_all();
+            drop(builder.start().unwrap());
+            let mut told = Vec::new();
+            while let Some(line) = logs.next().await {
+                if let ixt_host::logs::Line::Record(record) = line
+                    && record.message.contains("which is not in its directory")
+                {
+                    told.push(record.message.clone());
+                }
+            }
+            told
+        })
+    };
+    let place = scratch.path().canonicalize().unwrap();
+    let message = format!("runs {}, which is not in its directory", place.join("elsewhere").display());
+    for path in ["../elsewhere".to_owned(), place.join("elsewhere").display().to_string(), "link".to_owned()] {
+        assert_eq!(told(&format!("path = '{path}'")), [message.as_str()], "{path}");
+        let refused = open(&format!("path = '{path}'\nsha256 = '{}'", "0".repeat(64)));
+        let refused = block_on(refused.program()).unwrap_err().to_string();
+        let says =
+            format!("{} is not in the module's directory {}, ", place.join("elsewhere").display(), dir.display());
+        assert!(refused.starts_with(&says), "{refused}");
+    }
+    std::fs::write(dir.join("main.sh"), "exit 1").unwrap();
+    let outside = told("path = \"main.sh\"\ninterpreter = \"../sh\"");
+    assert!(outside[0].contains("../sh, which is not"), "{outside:?}");
+    assert_eq!(told("path = \"main.sh\"\ninterpreter = \"sh\""), [""; 0], "it is found on the PATH");
+    assert_eq!(told("path = \"main.sh\"\ninterpreter = \"/bin/sh\""), [""; 0]);
 }
 
 #[test]

@@ -212,6 +212,10 @@ fn connect(modules: &[Arc<Managed>], backends: &Backends) -> Result<(), HostErro
         }
     }
     for module in modules {
+        for path in module.program().outside() {
+            let message = format!("runs {}, which is not in its directory", path.display());
+            backends.logs.host(LogLevel::Warn, module.source(), message);
+        }
         let requires = &module.manifest().requires;
         let missing = requires.services.iter().filter(|topic| !backends.bus.is_provided(topic.as_str()));
         for topic in missing {

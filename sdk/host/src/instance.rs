@@ -16,10 +16,11 @@ use crate::connection::{Connection, Hello, Limits, Request};
 use crate::guard::Guard;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
+use crate::program::Launch;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
-use crate::{CallError, ErrorReply};
+use crate::{CallError, ErrorReply, ProgramError};
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub enum StartErrorKind {
         /// Why not.
         error: io::Error,
     },
+    /// The program is not the one that the manifest was written for.
+    Program(ProgramError),
     /// The program could not be started.
     Spawn {
         /// The program.
@@ -141,6 +144,7 @@ impl fmt::Display for StartErrorKind {
             Self::Socket { path, error } => {
                 write!(f, "can't make a socket for the module in {}: {error}", path.display())
             }
+            Self::Program(error) => error.fmt(f),
             Self::Spawn { program, error } => write!(f, "can't start {}: {error}", program.display()),
             Self::Exited { module, step, status } => {
                 write!(f, "{module} ended before it {step}: {}", describe(*status))
@@ -201,14 +205,17 @@ impl Instance {
         guard: Option<Guard>,
         spawned: impl Fn(Option<u32>),
     ) -> Result<Self, StartError> {
+        let launch = managed.program().launch(managed.module()).await;
+        let Launch { mut command, checked } =
+            launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
         let socket = Socket::new().map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
-        let mut command = managed.program().command(managed.module());
         command.env("IXT_IPC_SOCKET", socket.path()).env("IXT_MODULE_ID", &**id);
         let output = Arc::new(Output::new(backends.logs.clone(), Arc::clone(id)));
         let limits = &managed.manifest().limits;
         let mut process = Process::spawn(command, limits, &output, guard)
             .map_err(|error| StartErrorKind::Spawn { program: managed.program().path().to_owned(), error })
             .map_err(StartError::new)?;
+        drop(checked);
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(managed), Arc::clone(id));
         match connect(&mut process, socket, managed, id, services, backends.clone(), settings).await {

@@ -17,6 +17,7 @@ mod answer;
 mod budget;
 pub mod bus;
 mod cargo;
+mod checked;
 mod config;
 mod connection;
 pub mod control;

@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
+use crate::checked::{Check, Checked};
 use crate::environment::environment;
 use crate::{BuildError, Module};
 
@@ -18,13 +18,24 @@ pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
+    /// What is looked at before each start.
+    check: Option<Check>,
+    /// What `[artifacts.process]` names that does not lie with the module.
+    outside: Vec<PathBuf>,
+}
+
+/// What is started now.
+pub(crate) struct Launch {
+    pub(crate) command: Command,
+    /// Open until the process runs, which is started from it.
+    pub(crate) checked: Option<Checked>,
 }
 
 impl Program {
     /// This program.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), args: Vec::new(), env: BTreeMap::new() }
+        Self { path: path.into(), args: Vec::new(), env: BTreeMap::new(), check: None, outside: Vec::new() }
     }
 
     /// The program itself.
@@ -48,12 +59,38 @@ impl Program {
         self
     }
 
-    /// The command for a process of this module.
-    pub(crate) fn command(&self, module: &Module) -> Command {
-        let mut command = Command::new(&self.path);
+    /// What `[artifacts.process]` names that does not lie with the module.
+    pub(crate) fn outside(&self) -> &[PathBuf] {
+        &self.outside
+    }
+
+    /// The command for a process of this module, if it is the program that the manifest was written for.
+    pub(crate) async fn launch(&self, module: &Module) -> Result<Launch, ProgramError> {
+        let checked = match self.check.clone() {
+            Some(check) => {
+                let opened = tokio::task::spawn_blocking(move || check.open());
+                Some(opened.await.map_err(|error| self.unreadable(io::Error::other(error)))??)
+            }
+            None => None,
+        };
+        // With an interpreter it is that which is executed.
+        let is_checked = self.check.as_ref().is_some_and(|check| check.file == self.path);
+        let executable = checked.as_ref().filter(|_| is_checked).and_then(Checked::executable);
+        let mut command = match executable {
+            Some(executable) => {
+                let mut command = Command::new(executable);
+                command.arg0(&self.path);
+                command
+            }
+            None => Command::new(&self.path),
+        };
         command.args(&self.args).current_dir(module.dir());
         command.env_clear().envs(environment(env::vars_os(), &module.manifest().env, &self.env));
-        command
+        Ok(Launch { command, checked })
+    }
+
+    fn unreadable(&self, error: io::Error) -> ProgramError {
+        ProgramError::Unreadable { path: self.path.clone(), error }
     }
 }
 
@@ -82,6 +119,13 @@ pub enum ProgramError {
         /// Which key of `[artifacts.process]` says so, what it says, and what was found.
         found: String,
     },
+    /// What a hash is declared for does not lie with the module.
+    Outside {
+        /// The program.
+        path: PathBuf,
+        /// The module's directory.
+        dir: PathBuf,
+    },
 }
 
 impl fmt::Display for ProgramError {
@@ -100,6 +144,14 @@ impl fmt::Display for ProgramError {
             }
             Self::Different { path, found } => {
                 write!(f, "{} is not the program that the manifest was written for: {found}", path.display())
+            }
+            Self::Outside { path, dir } => {
+                let (path, dir) = (path.display(), dir.display());
+                write!(
+                    f,
+                    "{path} is not in the module's directory {dir}, and the manifest has a `sha256` for it: put it there, or \
+                     leave the `sha256` out"
+                )
             }
         }
     }
@@ -126,27 +178,37 @@ impl Module {
         }
         let unreadable = |error| ProgramError::Unreadable { path: file.clone(), error };
         let file = fs::canonicalize(&file).map_err(unreadable)?;
-        let metadata = fs::metadata(&file).map_err(unreadable)?;
-        if metadata.is_dir() {
+        if fs::metadata(&file).map_err(unreadable)?.is_dir() {
             return Err(unreadable(io::Error::other("it is a directory; `entry` names the file in it")));
         }
-        if let Some(expected) = process.size_bytes.filter(|expected| *expected != metadata.len()) {
-            let found = format!("it has {} bytes, and `size_bytes` says {expected}", metadata.len());
-            return Err(ProgramError::Different { path: file, found });
+        let dir = fs::canonicalize(self.dir()).map_err(unreadable)?;
+        let is_outside = !file.starts_with(&dir);
+        if is_outside && process.sha256.is_some() {
+            return Err(ProgramError::Outside { path: file, dir });
         }
-        if let Some(expected) = &process.sha256 {
-            let digest = Sha256::digest(fs::read(&file).map_err(unreadable)?);
-            let digest = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-            if !digest.eq_ignore_ascii_case(expected) {
-                let found = format!("its SHA-256 is {digest}, and `sha256` says {expected}");
-                return Err(ProgramError::Different { path: file, found });
-            }
+        let (sha256, size_bytes) = (process.sha256.clone(), process.size_bytes);
+        let check = Check { file: file.clone(), sha256, size_bytes };
+        let check = Some(check).filter(|check| check.sha256.is_some() || check.size_bytes.is_some());
+        if let Some(check) = check.clone() {
+            // Now too, so that what is wrong from the beginning is told before anything is started.
+            tokio::task::spawn_blocking(move || check.open()).await.map_err(|error| unreadable(error.into()))??;
         }
-        Ok(match &process.interpreter {
+        let mut outside = Vec::from_iter(is_outside.then(|| file.clone()));
+        let program = match &process.interpreter {
             None => Program::new(file),
             // One with a slash lies with the module; others are found on the PATH.
             Some(interpreter) if interpreter.contains('/') => Program::new(self.dir().join(interpreter)).arg(file),
             Some(interpreter) => Program::new(interpreter).arg(file),
-        })
+        };
+        if let Some(interpreter) = &process.interpreter
+            && interpreter.contains('/')
+            && Path::new(interpreter).is_relative()
+            // A virtual environment's is a link out of it, so that it only matters where that is.
+            && let Some(place) = program.path().parent().and_then(|place| fs::canonicalize(place).ok())
+            && !place.starts_with(&dir)
+        {
+            outside.push(program.path().to_owned());
+        }
+        Ok(Program { check, outside, ..program })
     }
 }
