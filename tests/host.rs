@@ -1,5 +1,7 @@
 //! A host with one module, with real processes: how it is started, called and ended, and what it is told that is wrong.
 
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -376,6 +378,30 @@ fn a_module_gets_of_the_environment_what_its_manifest_names() {
         assert_eq!(variable("none", "PATH").await, std::env::var("PATH").unwrap());
         assert_eq!(variable("set", "CARGO_PKG_NAME").await, "mine");
         assert_eq!(variable("set", "NOTIFY_SOCKET").await, Value::Null, "nobody speaks for the host");
+    });
+}
+
+#[test]
+fn a_modules_socket_is_for_its_own_process_and_what_that_has_started() {
+    block_on(async {
+        // The actor is started by what was started, and is not the process that the host knows.
+        let script = "mkfifo go && echo waiting && read now < go; \"$0\" & wait";
+        let program = Program::new("/bin/sh").arg("-c").arg(script).arg(build("actor"));
+        let mut started = Hosts::new().program("m", "[provides]\nservices = [\"a\"]", 1, program).begin();
+        started.logged("waiting").await;
+        let pid = started.host.status()[0].instances[0].pid.unwrap();
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let socket = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"IXT_IPC_SOCKET=")).unwrap();
+        let mut thief = UnixStream::connect(std::str::from_utf8(socket).unwrap()).unwrap();
+        assert_eq!(thief.read(&mut [0]).unwrap(), 0, "it gets nothing, and is closed");
+        let (module, told) = started.logged("away from its socket").await;
+        assert_eq!(module, "m:1.0.0/instance-001");
+        assert!(told.starts_with(&format!("turned process {} (", std::process::id())), "{told}");
+
+        std::fs::write(started.files.path().join("m/go"), "\n").unwrap();
+        started.host.ready().await.unwrap();
+        let answer = started.ask("a", json!({ "do": "tell" })).await.unwrap();
+        assert_ne!(answer["pid"], pid);
     });
 }
 

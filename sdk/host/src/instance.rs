@@ -12,7 +12,8 @@ use ixt_protocol::Framing;
 use rustix::io::Errno;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, Hello, Limits, Request};
+use crate::connection::{Connection, Hello, Limits, Request, Services as _};
+use crate::descent;
 use crate::guard::Guard;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
@@ -309,8 +310,13 @@ async fn connect(
     let module = || id.to_string();
     let timed_out = |step, after| StartError::new(StartErrorKind::TimedOut { module: module(), step, after });
     let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
+    let refused = |pid| {
+        let other = descent::describe(pid);
+        services.complain(&format!("turned {other} away from its socket: it was not started for it"));
+    };
+    let started = process.pid();
     let stream = tokio::select! {
-        accepted = timeout(connect_timeout, socket.accept()) => {
+        accepted = timeout(connect_timeout, socket.accept(started, refused)) => {
             let accepted = accepted.map_err(|_| timed_out("connected to its host", connect_timeout))?;
             accepted.map_err(|error| StartError::new(StartErrorKind::Socket { path: socket.path(), error }))?
         }

@@ -21,6 +21,7 @@ mod checked;
 mod config;
 mod connection;
 pub mod control;
+mod descent;
 mod environment;
 mod guard;
 mod host;
