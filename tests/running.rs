@@ -411,6 +411,54 @@ fn one_default_place_holds_one_host() {
 }
 
 #[test]
+fn what_a_module_starts_may_do_what_the_module_may_and_people_everything() {
+    let a = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]\n[requires]\nservices = [\"b\"]";
+    let mut running = Running::start(modules(&[("a", a), ("b", B), ("c", "[provides]\nservices = [\"c\"]")]), &[]);
+    for _ in 0..3 {
+        running.logged("is ready");
+    }
+    let socket = running.dir.path().join("host/h").display().to_string();
+    // `ixt` with these arguments, started by the module `a`.
+    let within = |args: &[&str]| {
+        let ixt = build("ixt");
+        let args = [&[ixt.to_str().unwrap(), "--host", &socket], args].concat();
+        let output = json(&running.ok(&["call", "a", &json!({ "do": "run", "args": args }).to_string()]));
+        let text = |key: &str| output[key].as_str().unwrap().to_owned();
+        (output["status"].as_i64().unwrap(), text("stdout"), text("stderr"))
+    };
+    let (status, stdout, stderr) = within(&["call", "b", r#"{"do":"tell"}"#]);
+    assert_eq!(status, 0, "{stderr}");
+    assert_eq!(json(&stdout)["context"]["source_module"], "a:1.0.0");
+    assert_eq!(within(&["publish", "e", r#"{"event":1}"#]).0, 0);
+    assert_eq!(within(&["kv", "set", "a", "k", "v"]).0, 0);
+    assert_eq!(within(&["kv", "get", "a", "k"]).1, "v");
+    running.ok(&["kv", "set", "b", "k", "secret"]);
+    let no_module = "this process was started by it, and modules may do here what they may do over their own socket";
+    let kv = "may not use the keys and values of `b`: it has its own alone".to_owned();
+    for (args, says) in [
+        (&["call", "c"][..], "may not call `c`: it is not in the `[requires] services` of its manifest".to_owned()),
+        (&["publish", "x"], "may not publish `x`: it is not in the `[provides] events` of its manifest".to_owned()),
+        (&["kv", "get", "b", "k"], kv.clone()),
+        (&["kv", "set", "b", "k", "v"], kv.clone()),
+        (&["kv", "delete", "b", "k"], kv.clone()),
+        (&["kv", "list", "b"], kv.clone()),
+        (&["kv", "watch", "b"], kv),
+        (&["ps"], format!("may not ask how the host and its modules are: {no_module}")),
+        (&["logs"], format!("may not read the log: {no_module}")),
+        (&["restart", "b"], format!("may not restart a module: {no_module}")),
+        (&["stop", "a"], format!("may not stop a module: {no_module}")),
+        (&["stop"], format!("may not stop the host: {no_module}")),
+    ] {
+        let error = format!("error: PERMISSION_DENIED: `a` {says}\n");
+        assert_eq!(within(args), (1, String::new(), error), "{args:?}");
+    }
+    running.ok(&["call", "c"]);
+    assert_eq!(running.ok(&["kv", "get", "b", "k"]), "secret");
+    running.ok(&["restart", "b"]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
 fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
     let dir = modules(&[
         ("a", "[provides]\nservices = [\"a\"]\n[config]\ntoken = { type = \"string\", secret = true }"),

@@ -97,7 +97,12 @@ impl Remote {
     pub(crate) fn ended(mut self) -> Result<()> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
-            Ok(1..) => Err(Failure::module(format!("the host did not stop: {line}"))),
+            Ok(1..) => Err(match serde_json::from_str(&line) {
+                Ok(Reply::Error { code, message, details, retryable }) => {
+                    Failure::no(error_text(&ErrorReply::new(code, message, details, retryable)))
+                }
+                _ => Failure::module(format!("the host did not stop: {line}")),
+            }),
             _ => Ok(()),
         }
     }

@@ -353,6 +353,17 @@ impl Host {
     /// The module's own error reply, `NOT_FOUND` if nobody provides the topic, `UNAVAILABLE` if the module does not run, or
     /// that its process has ended.
     pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
+        self.call_as(None, topic, payload, options).await
+    }
+
+    /// The same by whom this is, if it is not the host itself.
+    pub(crate) async fn call_as(
+        &self,
+        source: Option<Arc<str>>,
+        topic: &str,
+        payload: &[u8],
+        options: CallOptions,
+    ) -> Result<Object<'static>, CallError> {
         struct CancelOnDrop(Option<Pending>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {
@@ -363,7 +374,7 @@ impl Host {
         }
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        let message = message(topic, payload, options);
+        let message = message(source, topic, payload, options);
         let mut pending = CancelOnDrop(Some(self.0.backends.bus.call(message, reply)));
         let answer = answer.await;
         pending.0 = None;
@@ -376,9 +387,19 @@ impl Host {
     ///
     /// That of the bus; the one within this process has none.
     pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), CallError> {
+        self.publish_as(None, topic, payload).await
+    }
+
+    /// The same by whom this is, if it is not the host itself.
+    pub(crate) async fn publish_as(
+        &self,
+        source: Option<Arc<str>>,
+        topic: &str,
+        payload: &[u8],
+    ) -> Result<(), CallError> {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        self.0.backends.bus.publish(message(topic, payload, CallOptions::default()), reply);
+        self.0.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
         match answer.await {
             Ok(answer) => answer.map(drop),
             Err(_) => Err(CallError::Gone { reason: "the host has ended".to_owned() }),
@@ -388,6 +409,10 @@ impl Host {
     /// The modules, as they were given.
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
         self.0.modules.iter().map(|managed| managed.module())
+    }
+
+    pub(crate) fn managed(&self) -> &[Arc<Managed>] {
+        &self.0.modules
     }
 
     /// How the modules are.
@@ -482,14 +507,15 @@ fn error(code: &str, message: String) -> CallError {
     })
 }
 
-fn message<'a>(topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
+fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
+    let host = || concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION")).into();
     Message {
         topic: topic.into(),
         payload: Payload::from(payload),
         priority: options.priority,
         deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
         trace_id: new_trace(),
-        source: concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION")).into(),
+        source: source.unwrap_or_else(host),
         cause: None,
     }
 }

@@ -38,6 +38,7 @@ mod order;
 mod process;
 mod program;
 mod restarts;
+mod rights;
 mod services;
 mod settings;
 mod slot;

@@ -152,6 +152,14 @@ impl Actor {
                 self.success(id, Value::Object(told));
             }
             "variable" => self.success(id, json!({ "value": env::var(text("name")).ok() })),
+            // Another program, which is then one that this has started.
+            "run" => {
+                let args: Vec<_> = script["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+                let output = process::Command::new(args[0]).args(&args[1..]).output().expect("it can be started");
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+                self.success(id, json!({ "status": output.status.code(), "stdout": stdout, "stderr": stderr }));
+            }
             // A request to the host; its response is the answer.
             "ask" => {
                 let response = self.ask(&text("service"), &text("method"), &script["params"], id, &script["context"]);

@@ -1,8 +1,10 @@
 //! The control socket of a running host: how the command talks to it. A connection is one request: a line of JSON, a
 //! [`Command`]; what comes back is lines of JSON, [`Reply`]s, the last of which says that it is done, or why not.
 //!
-//! The socket is of its user alone, and nobody else can put another one into its place.
+//! The socket is of its user alone, and nobody else can put another one into its place. A process that a module of this host has
+//! started may do what that module may over its own socket; everything else is `PERMISSION_DENIED`.
 
+mod asker;
 mod server;
 
 use std::env;

@@ -18,6 +18,7 @@ use tokio::sync::SetOnce;
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Taken};
+use crate::control::asker::Asker;
 use crate::control::{Command, HostStatus, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Door, Guest, PATIENCE};
@@ -171,15 +172,18 @@ impl Control {
                 }
             };
             is_told = false;
-            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw()) {
+            let Ok(peer) = stream.peer_cred() else { continue };
+            if peer.uid() != rustix::process::geteuid().as_raw() {
                 continue;
             }
             let Some(guest) = door.enter() else {
                 refuse(&stream);
                 continue;
             };
+            // At once: it may be gone before it is answered.
+            let asker = Asker::of(peer.pid(), host.managed());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(Session { host, stop, started, guest }.run(stream, Arc::clone(&lines)));
+            tokio::spawn(Session { host, asker, stop, started, guest }.run(stream, Arc::clone(&lines)));
         }
     }
 }
@@ -211,6 +215,7 @@ fn lock_path(socket: &Path) -> PathBuf {
 /// One who asks.
 struct Session {
     host: Host,
+    asker: Asker,
     stop: Arc<SetOnce<()>>,
     started: Instant,
     guest: Guest,
@@ -278,6 +283,7 @@ impl Session {
 
     async fn command(&self, command: Command, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
         let host = &self.host;
+        self.asker.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
         let kv = host.kv();
         match command {
             Command::Call { topic, payload, priority, ttl_ms } => {
@@ -288,10 +294,12 @@ impl Session {
                 if let Some(module) = host.modules().find(provides) {
                     module.check_payload(&topic, &payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
                 }
-                let data = host.call(&topic, &payload, options).await.map_err(call_error)?;
+                let data = host.call_as(self.asker.source(), &topic, &payload, options).await.map_err(call_error)?;
                 self.last(write_line(writer, answer_line(&data))).await
             }
-            Command::Publish { topic, payload } => host.publish(&topic, &bytes(payload)?).await.map_err(call_error),
+            Command::Publish { topic, payload } => {
+                host.publish_as(self.asker.source(), &topic, &bytes(payload)?).await.map_err(call_error)
+            }
             Command::Status => {
                 let status = HostStatus {
                     pid: process::id(),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
 use crate::connection::Connection;
+use crate::rights::{may_call, may_publish};
 use crate::services::{HostServices, Refusal, wrong_params};
 
 impl HostServices {
@@ -20,14 +21,7 @@ impl HostServices {
         context: &CallContext<'_>,
     ) -> Refusal {
         let message = self.message(connection, params, context)?;
-        let manifest = self.module.manifest();
-        let requires = &manifest.requires;
-        if requires.declared && !requires.services.iter().any(|topic| topic.as_str() == message.topic) {
-            let (name, topic) = (&manifest.module.name, &message.topic);
-            let message =
-                format!("`{name}` may not call `{topic}`: it is not in the `[requires] services` of its manifest");
-            return Err((code::PERMISSION_DENIED, message));
-        }
+        may_call(self.module.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
         let pending = self.backends.bus.call(message, reply_to(connection, id));
         if let Some(id) = id {
             connection.waits_for(id, pending);
@@ -43,13 +37,7 @@ impl HostServices {
         context: &CallContext<'_>,
     ) -> Refusal {
         let message = Message { deadline: None, ..self.message(connection, params, context)? };
-        let manifest = self.module.manifest();
-        if !manifest.events.iter().any(|event| event.topic.as_str() == message.topic) {
-            let (name, topic) = (&manifest.module.name, &message.topic);
-            let message =
-                format!("`{name}` may not publish `{topic}`: it is not in the `[provides] events` of its manifest");
-            return Err((code::PERMISSION_DENIED, message));
-        }
+        may_publish(self.module.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
         self.backends.bus.publish(message, reply_to(connection, id));
         Ok(())
     }

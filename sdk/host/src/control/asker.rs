@@ -1,0 +1,86 @@
+//! Who asks at the control socket. People may do everything; what a module has started may do what the module may over its own
+//! socket, so that nothing is won by asking here.
+
+use std::process;
+use std::sync::Arc;
+
+use crate::control::Command;
+use crate::descent::{ancestry, describe};
+use crate::managed::Managed;
+use crate::rights::{may_call, may_publish};
+
+pub(super) enum Asker {
+    Person,
+    /// A process of a module, or one that it has started.
+    Module(Arc<Managed>),
+    /// A process that comes of this host, or may have come of it, for it is gone: of which module is not known.
+    Stray(u32),
+}
+
+impl Asker {
+    /// Who the process with this number is, in a host with these modules. None has a number here that can't be seen from here:
+    /// of what this host has started all can.
+    pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
+        let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
+            return Self::Person;
+        };
+        let chain: Vec<_> = ancestry(pid).collect();
+        let module = |managed: &&Arc<Managed>| {
+            let mut pids = managed.slots().iter().filter_map(|slot| slot.lock().pid);
+            pids.any(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))
+        };
+        if let Some(managed) = modules.iter().find(module) {
+            return Self::Module(Arc::clone(managed));
+        }
+        // This process itself is one that embeds a host, and talks to it.
+        let is_started_here = chain.iter().any(|kin| kin.parent == process::id());
+        if chain.is_empty() || is_started_here { Self::Stray(pid) } else { Self::Person }
+    }
+
+    /// What it is called as a caller; nothing, if it is the host's own that asks.
+    pub(super) fn source(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Module(managed) => Some(Arc::clone(managed.source())),
+            Self::Person | Self::Stray(_) => None,
+        }
+    }
+
+    /// Whether it may do this. If not, the reason.
+    pub(super) fn may(&self, command: &Command) -> Result<(), String> {
+        let managed = match self {
+            Self::Person => return Ok(()),
+            Self::Module(managed) => managed,
+            Self::Stray(pid) => {
+                return Err(format!(
+                    "{} may not ask this host for anything: this host has started it, or it is gone, and it belongs to no module \
+                     that runs",
+                    describe(*pid)
+                ));
+            }
+        };
+        let (name, manifest) = (managed.name(), managed.manifest());
+        let what = match command {
+            Command::Call { topic, .. } => return may_call(manifest, topic),
+            Command::Publish { topic, .. } => return may_publish(manifest, topic),
+            Command::KvGet { module, .. }
+            | Command::KvSet { module, .. }
+            | Command::KvDelete { module, .. }
+            | Command::KvList { module, .. }
+            | Command::KvWatch { module, .. } => {
+                if module == name {
+                    return Ok(());
+                }
+                return Err(format!("`{name}` may not use the keys and values of `{module}`: it has its own alone"));
+            }
+            Command::Status => "ask how the host and its modules are",
+            Command::Logs { .. } => "read the log",
+            Command::Restart { .. } => "restart a module",
+            Command::Stop { module: Some(_) } => "stop a module",
+            Command::Stop { module: None } => "stop the host",
+        };
+        Err(format!(
+            "`{name}` may not {what}: this process was started by it, and modules may do here what they may do over their own \
+             socket"
+        ))
+    }
+}
