@@ -133,6 +133,22 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
 }
 
 #[test]
+fn a_secret_on_a_command_line_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = manifest("m")
+        + "[config]\ntoken = { type = \"string\", secret = true }\n\
+           database = { type = \"table\", fields = { password = { type = \"string\", secret = true } }, optional = true }\n\
+           [artifacts.process]\npath = \"/bin/false\"\n";
+    std::fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
+    let dir = dir.path().display().to_string();
+    let call = |config: &str| run(&["call", "-m", &dir, "s", "-c", "token=env:PATH", "-c", config]).stderr;
+    let told = call(r#"database={"password":"s3cret"}"#);
+    assert!(told.starts_with("warning: `--config database=…` is secret, and others can read a command line"), "{told}");
+    assert!(told.contains("`--config database=@FILE`") && told.contains("`--config database=env:NAME`"), "{told}");
+    assert!(!told.contains("s3cret") && told.matches("warning").count() == 1, "{told}");
+}
+
+#[test]
 fn a_module_that_is_started_for_a_call_gets_the_same_environment() {
     let variable = |name: &str| {
         let dir = tempfile::tempdir().unwrap();

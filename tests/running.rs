@@ -358,6 +358,13 @@ fn the_configuration_is_checked_before_anything_is_started() {
     assert!(error.contains(says), "{error}");
     fs::write(&config, "[modules.a.env]\n\"A=B\" = \"C\"\n").unwrap();
     assert!(fails(&["--config", path]).contains("can't set `A=B`"));
+    // A secret on a command line is told, and not what it is.
+    let told = fails(&["--set", "a.token=s3cret"]);
+    assert!(told.starts_with("warning: `--set a.token=…` is secret, and others can read a command line"), "{told}");
+    assert!(told.contains("`--set a.token=@FILE`") && told.contains("`--set a.token=env:NAME`"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+    let token = format!("a.token=@{path}");
+    assert!(!fails(&["--set", &token]).contains("warning"));
     fs::write(&config, "[modules.a.config]\nlimit = \"five\"\n").unwrap();
     assert_eq!(
         fails(&["--config", path]),

@@ -34,7 +34,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
     let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
     let mut config = Config::of(module.manifest());
-    apply_all(&mut config, args.config.iter()).map_err(Failure::usage)?;
+    apply_all(&mut config, "--config ", args.config.iter()).map_err(Failure::usage)?;
     config.check().map_err(Failure::usage)?;
     let data = crate::runtime::new()?.block_on(alone(&module, &config, args, &payload))?;
     print(&format!("{data}\n"))

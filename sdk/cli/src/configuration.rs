@@ -13,6 +13,7 @@ use ixt_manifest::language::reserved_variable;
 use serde::Deserialize;
 
 use crate::args::{Setting, Value};
+use crate::exit::say;
 
 /// The file. Times are text such as `"5s"`, paths are relative to it.
 #[derive(Debug, Default, Deserialize)]
@@ -209,9 +210,10 @@ pub(crate) fn apply(config: &mut Config<'_>, Setting { key, value }: &Setting) -
     Ok(())
 }
 
-/// Sets keys, none of them twice.
+/// Sets keys from a command line, none of them twice. `option` is how they are set there, up to the key.
 pub(crate) fn apply_all<'s>(
     config: &mut Config<'_>,
+    option: &str,
     settings: impl Iterator<Item = &'s Setting>,
 ) -> anyhow::Result<()> {
     let mut seen = Vec::new();
@@ -221,6 +223,13 @@ pub(crate) fn apply_all<'s>(
         }
         seen.push(&setting.key);
         apply(config, setting)?;
+        if matches!(setting.value, Value::Text(_)) && config.is_secret(&setting.key) {
+            let key = &setting.key;
+            say(&format!(
+                "warning: `{option}{key}=…` is secret, and others can read a command line, in `ps` or a shell's history: take it \
+                 from a file, `{option}{key}=@FILE`, or from a variable, `{option}{key}=env:NAME`\n"
+            ));
+        }
     }
     Ok(())
 }

@@ -190,7 +190,8 @@ fn config<'m>(
     if let Some(table) = table {
         table.apply(&mut config).context("the configuration file")?;
     }
-    apply_all(&mut config, args.set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting))?;
+    let set = args.set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting);
+    apply_all(&mut config, &format!("--set {name}."), set)?;
     Ok(config)
 }
 

@@ -113,6 +113,12 @@ impl<'a> Config<'a> {
         self.set(key, ty, value)
     }
 
+    /// Whether the manifest declares this key, or something within it, secret.
+    #[must_use]
+    pub fn is_secret(&self, key: &str) -> bool {
+        self.manifest.config.iter().any(|declared| declared.name.as_str() == key && has_secret(declared))
+    }
+
     fn type_of(&self, key: &str) -> Result<&'a Type, ConfigError> {
         let keys = &self.manifest.config;
         keys.iter().find(|declared| declared.name.as_str() == key).map(|declared| &declared.ty).ok_or_else(|| {
@@ -161,6 +167,18 @@ impl<'a> Config<'a> {
         self.check()?;
         Ok(to_raw_value(&self.values).expect("a map of JSON values is JSON"))
     }
+}
+
+/// Types of one's own hold no secrets: the language has them in the configuration alone.
+fn has_secret(field: &Field) -> bool {
+    fn within(kind: &Kind) -> bool {
+        match kind {
+            Kind::Table(fields) => fields.iter().any(has_secret),
+            Kind::List(item) | Kind::Map(item) => within(&item.kind),
+            _ => false,
+        }
+    }
+    field.secret || within(&field.ty.kind)
 }
 
 fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {

@@ -44,7 +44,7 @@ pub(crate) fn conformance(args: Conformance, json: bool) -> Result<()> {
         return Err(Failure::usage(format!("no check has `{text}` in its name; there are: {}", names.join(", "))));
     }
     let mut config = Config::of(&manifest);
-    apply_all(&mut config, args.config.iter()).map_err(Failure::usage)?;
+    apply_all(&mut config, "--config ", args.config.iter()).map_err(Failure::usage)?;
     let config = config.to_json().map_err(Failure::usage)?;
     let groups = Groups::default();
     let lab = Lab {
