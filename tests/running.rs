@@ -499,6 +499,35 @@ fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
 }
 
 #[test]
+fn metrics_at_loopback_are_for_those_who_ask_by_a_name_of_this_machine() {
+    let args = ["--metrics", "127.0.0.1:0", "--http-host", "metrics.example"];
+    let mut running = Running::start(modules(&[("a", A)]), &args);
+    running.logged("is ready");
+    let at = running.notes.find_map(|line| line.unwrap().strip_prefix("* metrics are at http://").map(str::to_owned));
+    let at = at.unwrap();
+    let get = |headers: &str| {
+        let mut stream = TcpStream::connect(at.strip_suffix("/metrics").unwrap()).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\n{headers}connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let own = format!("host: {}\r\n", at.strip_suffix("/metrics").unwrap());
+    for headers in [own.as_str(), "host: localhost\r\norigin: http://localhost:3000\r\n", "host: metrics.example:9\r\n"]
+    {
+        assert!(get(headers).starts_with("HTTP/1.1 200 OK\r\n"), "{headers}");
+    }
+    for headers in ["host: evil.example\r\n", "", "host: localhost\r\norigin: http://evil.example\r\n"] {
+        let refused = get(headers);
+        assert!(refused.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{headers}: {refused}");
+        assert!(refused.contains("--http-host NAME") && !refused.contains("ixt_instance_ready"), "{refused}");
+    }
+    assert_eq!(running.stop(), 0);
+    let output = ixt(running.dir.path(), &["run", ".", "--http-host", "x"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--metrics <ADDRESS>"), "{output:?}");
+}
+
+#[test]
 fn the_log_is_written_to_files_and_metrics_are_served() {
     let dir = modules(&[("a", A)]);
     let logs = dir.path().join("logs");
@@ -514,7 +543,7 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
     let at = at.unwrap();
     let get = |path: &str| {
         let mut stream = TcpStream::connect(at.strip_suffix("/metrics").unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -121,10 +121,23 @@ pub(crate) struct Run {
     /// Serve metrics over HTTP at this address, in Prometheus' format, under /metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Serve metrics under this name too: at an address of this machine, only `localhost` and addresses are answered
+    /// otherwise, and at another one, then only these.
+    #[arg(long, value_name = "NAME", requires = "metrics", value_parser = http_host)]
+    pub(crate) http_host: Vec<String>,
     /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`.
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
+}
+
+/// A name, or an address; whichever port it comes with.
+fn http_host(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && !text.contains([':', '/', '[']);
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("expected a name or an address, without a port".to_owned())
 }
 
 /// `MODULE.KEY=VALUE`; a module's name may have dots, a key has none.

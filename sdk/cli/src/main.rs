@@ -21,6 +21,7 @@ mod docs;
 mod exit;
 mod files;
 mod generate;
+mod http_names;
 mod interrupts;
 mod json;
 mod kv;

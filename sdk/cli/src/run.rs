@@ -63,7 +63,7 @@ async fn serve(
         builder.module(module.clone(), program, &config, instances).map_err(Failure::usage)?;
     }
     let metrics = match args.metrics {
-        Some(address) => Some(crate::metrics::bind(address).await.map_err(Failure::usage)?),
+        Some(address) => Some(crate::metrics::bind(address, &args.http_host).await.map_err(Failure::usage)?),
         None => None,
     };
     #[cfg(feature = "otel")]
@@ -74,7 +74,7 @@ async fn serve(
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
-    let metrics = metrics.map(|listener| tokio::spawn(crate::metrics::serve(listener, host.clone())));
+    let metrics = metrics.map(|server| tokio::spawn(server.serve(host.clone())));
     tokio::select! {
         () = control.serve(&host) => {}
         () = interrupts.next() => {}
