@@ -68,3 +68,44 @@ impl Checked {
         self.is_elf.then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_its_hash_and_its_size_say_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("program");
+        fs::write(&file, "hello").unwrap();
+        let sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        let both = Check { file: file.clone(), sha256: Some(sha256.to_uppercase()), size_bytes: Some(5) };
+        let size = Check { sha256: None, ..both.clone() };
+        assert_eq!(both.open().unwrap().executable(), None, "it is no program of the system's own form");
+        fs::write(&file, "jello").unwrap();
+        let different = both.open().unwrap_err().to_string();
+        assert!(different.contains("its SHA-256 is ") && different.ends_with(&sha256.to_uppercase()), "{different}");
+        size.open().unwrap();
+        fs::write(&file, "hello!").unwrap();
+        let different = size.open().unwrap_err().to_string();
+        assert!(different.ends_with("it has 6 bytes, and `size_bytes` says 5"), "{different}");
+        fs::remove_file(&file).unwrap();
+        assert!(matches!(size.open().unwrap_err(), ProgramError::Unreadable { .. }));
+    }
+
+    #[test]
+    fn what_was_looked_at_is_what_is_executed_whatever_stands_there_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("program"), dir.path().join("other"));
+        fs::write(&file, "\x7fELF, the one").unwrap();
+        fs::write(&other, "\x7fELF, another").unwrap();
+        let checked = Check { file: file.clone(), sha256: None, size_bytes: Some(13) }.open().unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert_eq!(fs::read(checked.executable().unwrap()).unwrap(), b"\x7fELF, the one");
+        let empty = Check { file: dir.path().join("empty"), sha256: None, size_bytes: Some(0) };
+        fs::write(&empty.file, "").unwrap();
+        assert_eq!(empty.open().unwrap().executable(), None);
+    }
+}

@@ -84,3 +84,34 @@ impl Asker {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    fn of(pid: u32) -> Asker {
+        Asker::of(pid.try_into().ok(), &[])
+    }
+
+    #[test]
+    fn what_comes_of_the_host_and_of_no_module_may_do_nothing() {
+        let mut child = process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        assert!(matches!(of(child.id()), Asker::Stray(pid) if pid == child.id()));
+        let refused = of(child.id()).may(&Command::Status).unwrap_err();
+        assert!(refused.starts_with(&format!("process {} (", child.id())), "{refused}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(matches!(of(child.id()), Asker::Stray(_)), "it is gone, and could have been anyone's");
+    }
+
+    #[test]
+    fn who_does_not_come_of_the_host_may_do_everything() {
+        // Whoever embeds a host, whoever started it, and who is seen from here without a number.
+        for asker in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), Asker::of(None, &[])] {
+            assert!(matches!(asker, Asker::Person));
+            asker.may(&Command::Stop { module: None }).unwrap();
+        }
+    }
+}
