@@ -8,10 +8,13 @@
 //! - [`bus`] and [`kv`] are what modules share, each a trait with a backend that needs nothing to be installed; [`logs`] is
 //!   what they and the host have to say.
 //!
-//! The [guide] says what a host does, and how to embed one.
+//! The [guide] says what a host does, and how to embed one; [security], what is kept apart, and what is not.
 
 #[doc = include_str!("../HOST.md")]
 pub mod guide {}
+
+#[doc = include_str!("../SECURITY.md")]
+pub mod security {}
 
 mod answer;
 mod budget;
