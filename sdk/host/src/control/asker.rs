@@ -34,7 +34,9 @@ impl Asker {
         }
         // This process itself is one that embeds a host, and talks to it.
         let is_started_here = chain.iter().any(|kin| kin.parent == process::id());
-        if chain.is_empty() || is_started_here { Self::Stray(pid) } else { Self::Person }
+        // Where there is no `/proc` nobody can be told from anybody.
+        let is_gone = chain.is_empty() && ancestry(process::id()).next().is_some();
+        if is_started_here || is_gone { Self::Stray(pid) } else { Self::Person }
     }
 
     /// What it is called as a caller; nothing, if it is the host's own that asks.
