@@ -500,7 +500,7 @@ pub static ENV: TableSpec = TableSpec {
 #[must_use]
 pub fn reserved_variable(name: &str) -> Option<&'static str> {
     match name {
-        "IXT_IPC_SOCKET" | "IXT_MODULE_ID" => Some("the host sets it, for each process another one"),
+        "IXT_IPC_SOCKET" | "IXT_MODULE_ID" | "IXT_HOST_ID" => Some("the host sets it, for each process another one"),
         "NOTIFY_SOCKET" | "LISTEN_FDS" | "LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDNAMES" | "WATCHDOG_USEC"
         | "WATCHDOG_PID" => Some("it is what the service manager says to the host: a module would speak for its host"),
         _ => None,

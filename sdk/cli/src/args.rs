@@ -83,6 +83,14 @@ pub(crate) enum Command {
     /// Read and write the keys and values that a running host keeps for its modules.
     #[command(subcommand)]
     Kv(Kv),
+    /// End what a host has started, when the host has ended. Started by a host, beside itself.
+    #[command(hide = true)]
+    Guard {
+        /// How many milliseconds the modules have to finish.
+        shutdown_grace: u64,
+        /// And again after SIGTERM.
+        exit_grace: u64,
+    },
     /// Check whether a module, in any language, keeps to the protocol (sdk/protocol/PROTOCOL.md).
     ///
     /// Starts the module again and again, plays its host, and prints a line for each check: `ok`, `FAILED` with what was

@@ -7,7 +7,7 @@ use std::{fs, io};
 use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin, harmless};
-use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart, Settings};
+use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{Call, Publish, Request, Source};
@@ -51,7 +51,7 @@ pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
 async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
-    let mut settings = Settings::default();
+    let mut settings = crate::runtime::settings();
     settings.restart = Restart::never();
     settings.data_dir.clone_from(&args.data_dir);
     let mut builder = Host::builder(settings);

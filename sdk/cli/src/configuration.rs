@@ -109,7 +109,7 @@ impl HostFile {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let mut settings = Settings::default();
+        let mut settings = crate::runtime::settings();
         let put = |place: &mut Duration, time: Option<Time>| {
             if let Some(Time(time)) = time {
                 *place = time;

@@ -34,11 +34,13 @@ mod runtime;
 mod schema;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
-use ixt_host::control;
+use exit::Failure;
+use ixt_host::{control, guard};
 use remote::Remote;
 
 fn main() -> ExitCode {
@@ -64,6 +66,10 @@ fn main() -> ExitCode {
             Remote::ask(host, &control::Command::Stop { module: None }).and_then(Remote::ended)
         }
         Command::Kv(args) => kv::kv(&args, host, json),
+        Command::Guard { shutdown_grace, exit_grace } => {
+            let [shutdown_grace, exit_grace] = [shutdown_grace, exit_grace].map(Duration::from_millis);
+            guard::run(shutdown_grace, exit_grace).map_err(Failure::module)
+        }
         Command::Conformance(args) => conformance::conformance(args, json),
     };
     match result {

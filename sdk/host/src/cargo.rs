@@ -92,7 +92,7 @@ impl Module {
             return Err(BuildError::NotAPackage { path });
         }
         let (mut cargo, stdout, stderr) = spawn(&path).map_err(|error| BuildError::NoCargo { error })?;
-        let mut group = Group::of(&cargo, None);
+        let mut group = Group::of(&cargo);
         let progress = tokio::spawn(show_progress(stderr));
         let mut programs = Vec::new();
         let mut lines = BufReader::new(stdout).lines();

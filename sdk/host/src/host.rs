@@ -1,6 +1,7 @@
 //! A host: its modules, what they share, and what can be done with them from outside.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::bus::{Bus, Endpoint, LocalBus, Message, Pending, ReplyTo};
-use crate::guard::Guard;
+use crate::guard::Entry;
 use crate::instance::StartError;
 use crate::kv::{KvStore, OpenError, RedbStore};
 use crate::life::Life;
 use crate::logs::Logs;
+use crate::machine::Machine;
 use crate::managed::Managed;
 use crate::services::{Backends, new_trace};
 use crate::slot::Slot;
@@ -151,16 +153,8 @@ impl HostBuilder {
             (None, None) => Arc::new(RedbStore::ephemeral().map_err(HostError::Kv)?),
         };
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
-        let backends = Backends { bus, kv, logs, spans, memory, connections };
-        let guard = Guard::start(settings.shutdown_grace, settings.exit_grace);
-        let guard = guard
-            .inspect_err(|error| {
-                let message = format!(
-                    "there is no guard process, which would end modules that hang if this host is killed: {error}"
-                );
-                backends.logs.host(LogLevel::Warn, HOST, message);
-            })
-            .ok();
+        let machine = Machine::new(&settings, &logs);
+        let backends = Backends { bus, kv, logs, spans, memory, connections, machine };
         let durable: Vec<_> = modules.iter().flat_map(|(module, ..)| &module.manifest().events).collect();
         let durable: Vec<_> =
             durable.iter().filter(|event| event.durable).map(|event| event.topic.as_str().to_owned()).collect();
@@ -174,8 +168,9 @@ impl HostBuilder {
             .collect();
         connect(&modules, &backends)?;
         let groups = order::groups(&modules.iter().map(|module| module.manifest()).collect::<Vec<_>>());
-        let mut shared = Shared { modules, groups, backends, tasks: Vec::new(), starts: Mutex::default() };
-        shared.start(&Arc::new(settings), guard.as_ref());
+        let (exit_grace, tasks) = (settings.exit_grace, Vec::new());
+        let mut shared = Shared { modules, groups, backends, exit_grace, tasks, starts: Mutex::default() };
+        shared.start(&Arc::new(settings));
         Ok(Host(Arc::new(shared)))
     }
 }
@@ -188,9 +183,6 @@ impl fmt::Debug for HostBuilder {
 
 /// What waits in a host takes no more than this: requests, events, what was not read yet.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
-
-/// What the host calls itself where a line is about no module.
-const HOST: &str = "host";
 
 /// Brings the modules to the bus, and tells what is missing there.
 fn connect(modules: &[Arc<Managed>], backends: &Backends) -> Result<(), HostError> {
@@ -232,13 +224,14 @@ struct Shared {
     /// In which order they are started; they are ended the other way round.
     groups: Vec<Vec<usize>>,
     backends: Backends,
+    exit_grace: Duration,
     tasks: Vec<AbortHandle>,
     /// What became of the first attempts to start each process.
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
 }
 
 impl Shared {
-    fn start(&mut self, settings: &Arc<Settings>, guard: Option<&Guard>) {
+    fn start(&mut self, settings: &Arc<Settings>) {
         let turn = watch::Sender::new(0);
         let mut firsts = Vec::new();
         for (index, group) in self.groups.iter().enumerate() {
@@ -251,7 +244,6 @@ impl Shared {
                         slot: Arc::clone(slot),
                         backends: self.backends.clone(),
                         settings: Arc::clone(settings),
-                        guard: guard.cloned(),
                         turn: turn.subscribe(),
                     };
                     self.tasks.push(tokio::spawn(life.run(index, first)).abort_handle());
@@ -296,6 +288,7 @@ impl Shared {
                 }
             }
         }
+        self.backends.machine.end(self.exit_grace).await;
         complaints
     }
 }
@@ -425,6 +418,13 @@ impl Host {
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.0.backends.logs
+    }
+
+    /// Whoever removes what a host has left that was killed is told of its control socket.
+    pub(crate) fn has_control(&self, path: &Path) {
+        if let Ok(path) = std::path::absolute(path) {
+            self.0.backends.machine.tell(Entry::Control(path));
+        }
     }
 
     /// What waits in the host takes no more than this.

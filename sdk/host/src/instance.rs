@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, Hello, Limits, Request, Services as _};
 use crate::descent;
-use crate::guard::Guard;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
 use crate::program::Launch;
@@ -203,17 +202,19 @@ impl Instance {
         id: &Arc<str>,
         backends: &Backends,
         settings: &Settings,
-        guard: Option<Guard>,
         spawned: impl Fn(Option<u32>),
     ) -> Result<Self, StartError> {
         let launch = managed.program().launch(managed.module()).await;
         let Launch { mut command, checked } =
             launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
-        let socket = Socket::new().map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
-        command.env("IXT_IPC_SOCKET", socket.path()).env("IXT_MODULE_ID", &**id);
+        let socket = backends
+            .machine
+            .socket()
+            .map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
+        command.env("IXT_IPC_SOCKET", socket.path());
         let output = Arc::new(Output::new(backends.logs.clone(), Arc::clone(id)));
         let limits = &managed.manifest().limits;
-        let mut process = Process::spawn(command, limits, &output, guard)
+        let mut process = Process::spawn(command, limits, &output, &backends.machine)
             .map_err(|error| StartErrorKind::Spawn { program: managed.program().path().to_owned(), error })
             .map_err(StartError::new)?;
         drop(checked);

@@ -11,7 +11,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::connection::{Checked, Connection};
-use crate::guard::Guard;
 use crate::instance::{Instance, StartError, describe};
 use crate::managed::Managed;
 use crate::restarts::Restarts;
@@ -27,7 +26,6 @@ pub(crate) struct Life {
     pub(crate) slot: Arc<Slot>,
     pub(crate) backends: Backends,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) guard: Option<Guard>,
     /// Which group of modules is started.
     pub(crate) turn: watch::Receiver<usize>,
 }
@@ -183,8 +181,7 @@ impl Life {
 
     async fn start(&self) -> Result<Instance, StartError> {
         let started = |pid| self.slot.set(State::Starting, |status| status.pid = pid);
-        Instance::start(&self.managed, self.slot.id(), &self.backends, &self.settings, self.guard.clone(), started)
-            .await
+        Instance::start(&self.managed, self.slot.id(), &self.backends, &self.settings, started).await
     }
 
     /// The time in which the process is ready.

@@ -14,9 +14,11 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::guard::Guard;
 use crate::listener::file_limit_before;
 use crate::logs::{Logs, Origin, Record};
+use crate::machine::{self, Machine};
+use crate::reaper;
+use crate::remains::Remains;
 
 /// A line longer than this is passed on in pieces.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -78,33 +80,19 @@ fn level(line: &str) -> (LogLevel, &str) {
 
 /// A process group, killed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Group {
-    id: Option<Pid>,
-    guard: Option<Guard>,
-}
+pub(crate) struct Group(Option<Pid>);
 
 impl Group {
     /// The group of a process that was started with `process_group(0)`: its number is that of the process.
-    pub(crate) fn of(leader: &Child, guard: Option<Guard>) -> Self {
-        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let (Some(id), Some(guard)) = (id, &guard) {
-            guard.add(id);
-        }
-        Self { id, guard }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.id {
-            // Fails if nothing is left in the group, which is what is wanted.
-            let _ = kill_process_group(group, signal);
-        }
+    pub(crate) fn of(leader: &Child) -> Self {
+        Self(pid_of(leader))
     }
 
     /// Kills what is left of the group now, and nothing later, when its number may have been given to another.
     pub(crate) fn end(&mut self) {
-        self.signal(Signal::KILL);
-        if let (Some(id), Some(guard)) = (self.id.take(), &self.guard) {
-            guard.remove(id);
+        if let Some(group) = self.0.take() {
+            // Fails if nothing is left in the group, which is what is wanted.
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
@@ -115,10 +103,17 @@ impl Drop for Group {
     }
 }
 
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+}
+
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    group: Group,
+    leader: Pid,
+    /// What it has started, and itself.
+    remains: Remains,
+    machine: Arc<Machine>,
     output: Vec<JoinHandle<()>>,
 }
 
@@ -127,27 +122,22 @@ impl Process {
         mut command: Command,
         limits: &Limits,
         output: &Arc<Output>,
-        guard: Option<Guard>,
+        machine: &Arc<Machine>,
     ) -> io::Result<Self> {
-        let mut child = command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let group = Group::of(&child, guard);
-        if let Some(pid) = group.id {
-            limit(pid, limits)?;
+        machine.mark(&mut command, &output.instance);
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = reaper::spawn(&mut command)?;
+        let leader = pid_of(&child).ok_or(io::ErrorKind::NotFound)?;
+        let remains = machine.remains(leader, &output.instance);
+        let mut this = Self { child, leader, remains, machine: Arc::clone(machine), output: Vec::new() };
+        limit(leader, limits)?;
+        if let Some(stdout) = this.child.stdout.take() {
+            this.output.push(tokio::spawn(pump(stdout, Origin::Stdout, Arc::clone(output))));
         }
-        let mut pumps = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            pumps.push(tokio::spawn(pump(stdout, Origin::Stdout, Arc::clone(output))));
+        if let Some(stderr) = this.child.stderr.take() {
+            this.output.push(tokio::spawn(pump(stderr, Origin::Stderr, Arc::clone(output))));
         }
-        if let Some(stderr) = child.stderr.take() {
-            pumps.push(tokio::spawn(pump(stderr, Origin::Stderr, Arc::clone(output))));
-        }
-        Ok(Self { child, group, output: pumps })
+        Ok(this)
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -156,27 +146,36 @@ impl Process {
 
     /// Waits until the process itself ends. Cancel-safe.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        let status = self.child.wait().await;
+        reaper::reaped(self.leader.as_raw_nonzero().get().unsigned_abs());
+        status
     }
 
     /// Ends the process, first asking it to, and whatever it has started. It has this long to end by itself, and then again
-    /// after SIGTERM.
+    /// after SIGTERM; what it leaves behind has as long after SIGTERM.
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
-        let status = match timeout(patience, self.child.wait()).await {
+        let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
             Err(_) => {
-                self.group.signal(Signal::TERM);
-                match timeout(grace, self.child.wait()).await {
+                self.remains.signal(Signal::TERM);
+                match timeout(grace, self.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
-                        self.group.signal(Signal::KILL);
-                        self.child.wait().await
+                        self.remains.kill();
+                        self.wait().await
                     }
                 }
             }
         };
-        self.group.end();
+        machine::end(&mut self.remains, grace).await;
+        self.forget();
         status
+    }
+
+    /// Nothing is left of it.
+    fn forget(&mut self) {
+        self.remains = Remains::default();
+        self.machine.ended(self.leader);
     }
 
     /// Waits until all of its output was passed on, when it has ended. Something that has left the group may still hold the
@@ -188,6 +187,13 @@ impl Process {
                 pump.abort();
             }
         }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.remains.kill();
+        self.forget();
     }
 }
 

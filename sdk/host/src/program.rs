@@ -44,6 +44,12 @@ impl Program {
         &self.path
     }
 
+    /// Its arguments.
+    #[must_use]
+    pub fn args(&self) -> &[OsString] {
+        &self.args
+    }
+
     /// One more argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ixt_protocol::DEFAULT_MAX_FRAME_BYTES;
 
+use crate::Program;
+
 /// How a host runs its modules.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -32,6 +34,12 @@ pub struct Settings {
     pub exit_grace: Duration,
     /// The largest frame on the wire.
     pub max_frame_bytes: usize,
+    /// A program that calls [`guard::run`](crate::guard::run) with the two times, in milliseconds, that stand behind its arguments:
+    /// `ixt guard`. With `None` a shell script does the same, without cgroups.
+    pub guard: Option<Program>,
+    /// Whether what modules have left behind is given to this process, which then ends it with the host, and reaps it: it becomes a
+    /// "child subreaper". Only for a process whose children are all the host's, for it takes the end of any other child.
+    pub adopts_orphans: bool,
 }
 
 /// What happens to a process that ends, be it that it could not be started, or was ended because it hangs.
@@ -66,6 +74,8 @@ impl Default for Settings {
             shutdown_grace: Duration::from_secs(5),
             exit_grace: Duration::from_secs(2),
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            guard: None,
+            adopts_orphans: false,
         }
     }
 }

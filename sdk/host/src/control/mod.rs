@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::{ErrorReply, ModuleStatus};
 
+pub(crate) use server::lock_path;
 pub use server::{Claim, Control, ControlError};
 
 /// What can be asked of a running host. Bytes are in base64, times in milliseconds.

@@ -151,6 +151,7 @@ impl Control {
 
     /// Answers until somebody asks the host to stop.
     pub async fn serve(&self, host: &Host) {
+        host.has_control(&self.path);
         let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
         let mut is_told = false;
         loop {
@@ -206,7 +207,8 @@ impl Drop for Control {
     }
 }
 
-fn lock_path(socket: &Path) -> PathBuf {
+/// Who has this locked has the socket's place.
+pub(crate) fn lock_path(socket: &Path) -> PathBuf {
     let mut path = socket.as_os_str().to_owned();
     path.push(".lock");
     path.into()

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::Settings;
 use crate::bus::LocalBus;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, open};
 use crate::kv::RedbStore;
 use crate::logs::Line;
+use crate::machine::Machine;
 use crate::trace::Spans;
 
 const MANIFEST: &str = r#"
@@ -46,6 +48,7 @@ fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
         spans: Spans::default(),
         memory: Budget::new(memory),
         connections: Shared::default(),
+        machine: Machine::new(&Settings::default(), &Logs::default()),
     };
     Managed::new(module, Program::new("m"), config, instances, &durable, CALL_TIMEOUT, &backends)
 }

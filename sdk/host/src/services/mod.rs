@@ -15,6 +15,7 @@ use crate::bus::Bus;
 use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
 use crate::logs::{Logs, Origin, Record};
+use crate::machine::Machine;
 use crate::managed::Managed;
 use crate::process::MAX_LINE_BYTES;
 use crate::trace::Spans;
@@ -31,6 +32,7 @@ pub(crate) struct Backends {
     /// What waits in the host takes no more than this.
     pub(crate) memory: Arc<Budget>,
     pub(crate) connections: Shared,
+    pub(crate) machine: Arc<Machine>,
 }
 
 /// The services for one process of a module.

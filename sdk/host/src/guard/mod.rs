@@ -1,0 +1,264 @@
+//! The guard: one small process beside each host, which ends what the host has started when the host could not. It reads from a pipe
+//! what there is, and when the pipe closes, because the host has ended in whatever way, it waits for what is left, sends SIGTERM,
+//! and then SIGKILL. It is [`run`], in a program that the host is told, or else a script of the system's shell, which does
+//! the same without cgroups. When it ends before its host, another one is started.
+
+mod program;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use ixt_protocol::LogLevel;
+use rustix::process::Pid;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::logs::Logs;
+use crate::{Program, reaper};
+
+pub use program::run;
+
+const SCRIPT: &str = include_str!("script.sh");
+
+/// How long is waited before another one is started.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A line for the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// There is this process group.
+    Group(i32),
+    /// It has ended.
+    Ended(i32),
+    /// The host's random number, which all that it starts has in its environment.
+    Host(String),
+    /// The directory of its sockets for modules.
+    Sockets(PathBuf),
+    /// The cgroup of all that it starts.
+    Cgroup(PathBuf),
+    /// Its control socket.
+    Control(PathBuf),
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => writeln!(f, "group {group}"),
+            Self::Ended(group) => writeln!(f, "ended {group}"),
+            Self::Host(id) => writeln!(f, "host {id}"),
+            Self::Sockets(dir) => writeln!(f, "sockets {}", dir.display()),
+            Self::Cgroup(dir) => writeln!(f, "cgroup {}", dir.display()),
+            Self::Control(socket) => writeln!(f, "control {}", socket.display()),
+        }
+    }
+}
+
+impl Entry {
+    /// `None` if it is of another version.
+    fn read(line: &str) -> Option<Self> {
+        let (what, value) = line.split_once(' ')?;
+        Some(match what {
+            "group" => Self::Group(value.parse().ok()?),
+            "ended" => Self::Ended(value.parse().ok()?),
+            "host" => Self::Host(value.to_owned()),
+            "sockets" => Self::Sockets(value.into()),
+            "cgroup" => Self::Cgroup(value.into()),
+            "control" => Self::Control(value.into()),
+            _ => return None,
+        })
+    }
+}
+
+/// The host's end of the pipe to the guard.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard(mpsc::UnboundedSender<Entry>);
+
+/// How the guard is started.
+struct Plan {
+    program: Option<Program>,
+    shutdown_grace: Duration,
+    exit_grace: Duration,
+}
+
+impl Plan {
+    fn start(&self) -> io::Result<(Child, ChildStdin)> {
+        let mut command = match &self.program {
+            Some(program) => {
+                let mut command = Command::new(program.path());
+                command.args(program.args()).args([self.shutdown_grace, self.exit_grace].map(millis));
+                command
+            }
+            None => {
+                let mut command = Command::new("/bin/sh");
+                let tenths = |duration: Duration| duration.as_millis().div_ceil(100).to_string();
+                let graces = [self.shutdown_grace, self.exit_grace].map(tenths);
+                command.args(["-c", SCRIPT, "ixt-guard"]).args(graces);
+                command
+            }
+        };
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            // What is pressed in the host's terminal is not for it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = reaper::spawn(&mut command)?;
+        let pipe = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((child, pipe))
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+impl Guard {
+    /// Starts the guard, and another one whenever it ends before this does.
+    pub(crate) fn start(
+        program: Option<Program>,
+        graces: [Duration; 2],
+        entries: Vec<Entry>,
+        logs: Logs,
+    ) -> io::Result<Self> {
+        let [shutdown_grace, exit_grace] = graces;
+        let plan = Plan { program, shutdown_grace, exit_grace };
+        let first = plan.start()?;
+        let (sender, lines) = mpsc::unbounded_channel();
+        for entry in entries {
+            let _ = sender.send(entry);
+        }
+        tokio::spawn(keep(plan, first, lines, logs));
+        Ok(Self(sender))
+    }
+
+    pub(crate) fn tell(&self, entry: Entry) {
+        let _ = self.0.send(entry);
+    }
+
+    /// There is this process group.
+    pub(crate) fn add(&self, group: Pid) {
+        self.tell(Entry::Group(group.as_raw_nonzero().get()));
+    }
+
+    /// It has ended.
+    pub(crate) fn remove(&self, group: Pid) {
+        self.tell(Entry::Ended(group.as_raw_nonzero().get()));
+    }
+}
+
+/// Tells the guard what there is, until nobody has anything to tell any more.
+async fn keep(plan: Plan, first: (Child, ChildStdin), mut lines: mpsc::UnboundedReceiver<Entry>, logs: Logs) {
+    let (mut groups, mut others) = (BTreeSet::new(), Vec::new());
+    let mut started = Some(first);
+    loop {
+        let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(), Ok) {
+            Ok(started) => started,
+            Err(error) => {
+                let message = format!("the guard can't be started again, and is tried again: {error}");
+                logs.host(LogLevel::Error, "host", message);
+                sleep(10 * PAUSE).await;
+                continue;
+            }
+        };
+        let pid = child.id();
+        let there = groups.iter().map(|group| Entry::Group(*group).to_string());
+        let there: String = others.iter().map(ToString::to_string).chain(there).collect();
+        // If it is gone, that is seen below.
+        let _ = pipe.write_all(there.as_bytes()).await;
+        let ended = loop {
+            tokio::select! {
+                entry = lines.recv() => {
+                    let Some(entry) = entry else { break None };
+                    match &entry {
+                        Entry::Group(group) => drop(groups.insert(*group)),
+                        Entry::Ended(group) => drop(groups.remove(group)),
+                        other => others.push(other.clone()),
+                    }
+                    let _ = pipe.write_all(entry.to_string().as_bytes()).await;
+                }
+                status = child.wait() => break Some(status),
+            }
+        };
+        drop(pipe);
+        let status = match ended {
+            Some(status) => status,
+            None => {
+                // The host has ended what it had: the guard finds nothing left.
+                let _ = child.wait().await;
+                return pid.into_iter().for_each(reaper::reaped);
+            }
+        };
+        pid.into_iter().for_each(reaper::reaped);
+        let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        logs.host(LogLevel::Warn, "host", format!("the guard has ended ({how}): another one is started"));
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command as StdCommand;
+
+    use super::*;
+    use crate::remains::HOST_ID;
+
+    #[test]
+    fn what_is_written_for_the_guard_is_read_by_it() {
+        for entry in [
+            Entry::Group(12),
+            Entry::Ended(12),
+            Entry::Host("0af".to_owned()),
+            Entry::Sockets("/tmp/a dir".into()),
+            Entry::Cgroup("/sys/fs/cgroup/a".into()),
+            Entry::Control("/run/h".into()),
+        ] {
+            assert_eq!(Entry::read(entry.to_string().trim_end()), Some(entry));
+        }
+        assert_eq!(Entry::read("dance 5"), None);
+        assert_eq!(Entry::read(""), None);
+    }
+
+    /// A module that hangs and heeds nothing, one that has left its group, and a socket: whichever shell the system has.
+    #[test]
+    fn the_script_ends_what_is_left_in_every_shell() {
+        for shell in ["dash", "bash", "sh"] {
+            let dir = tempfile::tempdir().unwrap();
+            let sockets = dir.path().join("sockets");
+            std::fs::create_dir(&sockets).unwrap();
+            drop(std::os::unix::net::UnixListener::bind(sockets.join("1")).unwrap());
+            std::fs::write(sockets.join("lock"), "").unwrap();
+            let id = format!("{:032x}", fastrand::u128(..));
+            let hang = "trap '' TERM HUP INT; while :; do sleep 1; done";
+            let mut group = StdCommand::new("setsid").args(["sh", "-c", hang]).spawn().unwrap();
+            let mut marked = StdCommand::new("setsid").args(["sh", "-c", hang]).env(HOST_ID, &id).spawn().unwrap();
+            let mut guard = StdCommand::new(shell)
+                .args(["-c", SCRIPT, "ixt-guard", "1", "1"])
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut pipe = guard.stdin.take().unwrap();
+            let pid = i32::try_from(group.id()).unwrap();
+            for entry in [
+                Entry::Group(1 << 22),
+                Entry::Group(pid),
+                Entry::Ended(1 << 22),
+                Entry::Host(id),
+                Entry::Sockets(sockets.clone()),
+            ] {
+                io::Write::write_all(&mut pipe, entry.to_string().as_bytes()).unwrap();
+            }
+            drop(pipe);
+            assert!(guard.wait().unwrap().success(), "{shell}");
+            assert!(!group.wait().unwrap().success() && !marked.wait().unwrap().success(), "{shell}");
+            assert!(!sockets.exists(), "{shell}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+# What `ixt guard` does, for hosts that have no such program: see guard/mod.rs. $1 is how many tenths of a second the modules have to
+# finish, $2 how many after SIGTERM.
+trap '' INT TERM HUP PIPE
+cd /
+groups= id= dir=
+while read -r what value; do
+    case $what in
+        group) groups="$groups $value" ;;
+        ended)
+            left=
+            for one in $groups; do [ "$one" = "$value" ] || left="$left $one"; done
+            groups=$left
+            ;;
+        host) id=$value ;;
+        sockets) dir=$value ;;
+    esac
+done
+
+# The processes of this user that bear the host's mark.
+marked() {
+    [ -n "$id" ] || return
+    for process in /proc/[0-9]*; do
+        if { tr '\0' '\n' <"$process/environ" | grep -qx "IXT_HOST_ID=$id"; } 2>/dev/null; then echo "${process#/proc/}"; fi
+    done
+}
+alive() {
+    left=
+    for one in $groups; do kill -s 0 -- "-$one" 2>/dev/null && left="$left $one"; done
+    groups=$left
+    [ -n "$groups" ] || [ -n "$(marked)" ]
+}
+await() {
+    tenths=$1
+    while alive && [ "$tenths" -gt 0 ]; do sleep 0.1; tenths=$((tenths - 1)); done
+}
+signal() {
+    for one in $groups; do kill -s "$1" -- "-$one" 2>/dev/null; done
+    for one in $(marked); do kill -s "$1" -- "$one" 2>/dev/null; done
+}
+await "$1"
+signal TERM
+await "$2"
+rounds=20
+while signal KILL && alive && [ "$rounds" -gt 0 ]; do rounds=$((rounds - 1)); done
+if [ -n "$dir" ]; then
+    # Of what this host has made there, and nothing else.
+    for socket in "$dir"/*; do [ -S "$socket" ] && rm -f "$socket"; done
+    rm -f "$dir/lock"
+    rmdir "$dir"
+fi 2>/dev/null

@@ -1,0 +1,144 @@
+//! What a host has on the machine beside its own process: a number by which all is known that it starts, its guard, the directory
+//! of its sockets, a cgroup where it can have one, and the orphans that are given to it. None of it outlives the host.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ixt_protocol::LogLevel;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use crate::cgroup::Cgroup;
+use crate::guard::{Entry, Guard};
+use crate::logs::Logs;
+use crate::reaper::{Reaper, strays};
+use crate::remains::{HOST_ID, MODULE_ID, Remains, host_mark};
+use crate::settings::Settings;
+use crate::socket::{Socket, Sockets};
+
+/// How often it is looked whether something is left, at first and at most.
+const LOOK_AFTER: Duration = Duration::from_millis(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// See above.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    id: String,
+    sockets: Sockets,
+    guard: Option<Guard>,
+    cgroup: Option<Cgroup>,
+    reaper: Option<Reaper>,
+    started: AtomicU64,
+}
+
+impl Machine {
+    pub(crate) fn new(settings: &Settings, logs: &Logs) -> Arc<Self> {
+        let id = format!("{:032x}", fastrand::u128(..));
+        let cgroup = Cgroup::create(&format!("ixt-{id}"));
+        let mut entries = vec![Entry::Host(id.clone())];
+        entries.extend(cgroup.as_ref().map(|cgroup| Entry::Cgroup(cgroup.dir().to_owned())));
+        let graces = [settings.shutdown_grace, settings.exit_grace];
+        let guard = Guard::start(settings.guard.clone(), graces, entries, logs.clone());
+        let told = |what: &str, error: io::Error| logs.host(LogLevel::Warn, "host", format!("{what}: {error}"));
+        let what = "there is no guard process, which would end modules that hang if this host is killed";
+        let guard = guard.map_err(|error| told(what, error)).ok();
+        let what = "orphans of modules are not given to this host, which would end those that leave their group";
+        let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
+        let reaper = reaper.map_err(|error| told(what, error)).ok().flatten();
+        Arc::new(Self { id, sockets: Sockets::default(), guard, cgroup, reaper, started: AtomicU64::new(1) })
+    }
+
+    /// A socket for a process; an error comes with the path that it is about.
+    pub(crate) fn socket(&self) -> Result<Socket, (std::path::PathBuf, io::Error)> {
+        self.sockets.socket(|dir| self.tell(Entry::Sockets(dir.to_owned())))
+    }
+
+    pub(crate) fn tell(&self, entry: Entry) {
+        if let Some(guard) = &self.guard {
+            guard.tell(entry);
+        }
+    }
+
+    /// Marks what is about to be started as a process of this module.
+    pub(crate) fn mark(&self, command: &mut Command, instance: &str) {
+        command.env(HOST_ID, &self.id).env(MODULE_ID, instance);
+    }
+
+    /// What will be left of a process that was started now, the first of its group.
+    pub(crate) fn remains(&self, leader: Pid, instance: &str) -> Remains {
+        if let Some(guard) = &self.guard {
+            guard.add(leader);
+        }
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let cgroup = self.cgroup.as_ref().and_then(|cgroup| cgroup.part(&number.to_string()));
+        if let Some(cgroup) = &cgroup {
+            cgroup.add(leader);
+        }
+        let marks = vec![host_mark(&self.id), format!("{MODULE_ID}={instance}")];
+        Remains { groups: vec![leader], marks, cgroup }
+    }
+
+    /// Nothing is left of it.
+    pub(crate) fn ended(&self, leader: Pid) {
+        if let Some(guard) = &self.guard {
+            guard.remove(leader);
+        }
+    }
+
+    /// The modules have ended: what else they have started is told to end, and then killed.
+    pub(crate) async fn end(&self, grace: Duration) {
+        end(&mut self.all(), grace).await;
+        if self.reaper.is_none() {
+            return;
+        }
+        // What has lost all marks is still a child of this process, when whoever started it has ended.
+        signal_strays(Signal::TERM);
+        wait(grace, || !strays().is_empty()).await;
+        signal_strays(Signal::KILL);
+    }
+
+    fn all(&self) -> Remains {
+        Remains { marks: vec![host_mark(&self.id)], ..Remains::default() }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.all().kill();
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        if self.reaper.is_some() {
+            signal_strays(Signal::KILL);
+        }
+    }
+}
+
+fn signal_strays(signal: Signal) {
+    for pid in strays() {
+        // Children of this process: a number is given to no other before that has reaped it.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Tells what is left to end, and kills it when this time is over.
+pub(crate) async fn end(remains: &mut Remains, grace: Duration) {
+    if !remains.are_there() {
+        return;
+    }
+    remains.signal(Signal::TERM);
+    wait(grace, || remains.are_there()).await;
+    remains.kill();
+}
+
+/// Waits until it is not so any more, or the time is over.
+async fn wait(grace: Duration, mut is_so: impl FnMut() -> bool) {
+    let (start, mut pause) = (Instant::now(), LOOK_AFTER);
+    while is_so() && start.elapsed() < grace {
+        sleep(pause).await;
+        pause = (2 * pause).min(LOOK_EVERY);
+    }
+}

@@ -1,0 +1,147 @@
+//! What is left of a process of a module when it has ended, wherever that has gone: the processes of its group, those that bear its
+//! mark in their environment, and those of its cgroup, where there is one. What a module has started has all three, unless it took
+//! care to lose them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, geteuid, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+    test_kill_process_group,
+};
+
+use crate::cgroup::Cgroup;
+
+/// The variable in the environment of all that a host starts: the host's random number.
+pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
+/// And this process's name.
+pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
+
+/// How often those who were killed are looked for again: one may have forked meanwhile.
+const ROUNDS: usize = 20;
+
+/// What is left of a process, or of all processes of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Remains {
+    /// The process groups.
+    pub(crate) groups: Vec<Pid>,
+    /// All of these stand in the environment.
+    pub(crate) marks: Vec<String>,
+    pub(crate) cgroup: Option<Cgroup>,
+}
+
+/// The mark of all that a host has started.
+pub(crate) fn host_mark(id: &str) -> String {
+    format!("{HOST_ID}={id}")
+}
+
+impl Remains {
+    /// Whether something is left.
+    pub(crate) fn are_there(&mut self) -> bool {
+        // A group that has ended is not looked at again: its number may be given to another.
+        self.groups.retain(|group| test_kill_process_group(*group).is_ok());
+        !self.groups.is_empty() || self.cgroup.as_ref().is_some_and(Cgroup::is_populated) || !self.marked().is_empty()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        for group in &self.groups {
+            // Fails if nothing is left in the group, which is what is wanted.
+            let _ = kill_process_group(*group, signal);
+        }
+        if let Some(cgroup) = &self.cgroup {
+            for pid in cgroup.pids() {
+                send(pid, signal, || cgroup.pids().contains(&pid));
+            }
+        }
+        for pid in self.marked() {
+            send(pid, signal, || self.is_marked(pid));
+        }
+    }
+
+    /// Kills what is left now, and what that starts meanwhile.
+    pub(crate) fn kill(&mut self) {
+        for _ in 0..ROUNDS {
+            if let Some(cgroup) = &self.cgroup {
+                cgroup.kill();
+            }
+            self.signal(Signal::KILL);
+            if self.marked().is_empty() && !self.cgroup.as_ref().is_some_and(Cgroup::is_populated) {
+                break;
+            }
+        }
+        // Nothing later, when their numbers may have been given to others.
+        self.groups.clear();
+    }
+
+    fn marked(&self) -> Vec<Pid> {
+        if self.marks.is_empty() {
+            return Vec::new();
+        }
+        let (own, user) = (getpid(), geteuid());
+        let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+        let mine = processes.flatten().filter(|process| {
+            // Root sees what its modules have become.
+            user.is_root() || process.metadata().is_ok_and(|metadata| metadata.uid() == user.as_raw())
+        });
+        let pids = mine.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?));
+        pids.filter(|pid| *pid != own && self.is_marked(*pid)).collect()
+    }
+
+    fn is_marked(&self, pid: Pid) -> bool {
+        let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) else { return false };
+        let stands_there = |mark: &String| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
+        !environment.is_empty() && self.marks.iter().all(stands_there)
+    }
+}
+
+/// Sends a signal to this process and no other: its number may have been given to another since, so that it is looked at again when
+/// it can't be any more.
+fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) {
+    if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+        && is_it()
+    {
+        let _ = pidfd_send_signal(process, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A shell that has told that it runs, in a session of its own.
+    fn shell(variables: &[(&str, &str)], script: &str) -> Child {
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", &format!("{script} echo; while :; do sleep 1; done")]);
+        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        child
+    }
+
+    #[test]
+    fn what_bears_all_marks_is_found_wherever_it_has_gone_and_nothing_else_is() {
+        let id = format!("{:032x}", fastrand::u128(..));
+        let mark = host_mark(&id);
+        let mut marked = shell(&[(HOST_ID, &id), (MODULE_ID, "m:1.0.0/instance-001")], "trap '' TERM;");
+        let mut of_another = shell(&[(HOST_ID, &id), (MODULE_ID, "other:1.0.0/instance-001")], "");
+        let mut unmarked = shell(&[(HOST_ID, "0")], "");
+        let marks = vec![mark.clone(), format!("{MODULE_ID}=m:1.0.0/instance-001")];
+        let mut remains = Remains { marks, ..Remains::default() };
+        assert!(remains.are_there());
+        remains.signal(Signal::TERM);
+        assert!(remains.are_there(), "it does not heed that");
+        remains.kill();
+        marked.wait().unwrap();
+        assert!(!remains.are_there());
+        assert!(unmarked.try_wait().unwrap().is_none() && of_another.try_wait().unwrap().is_none());
+        let all = Remains { marks: vec![mark], ..Remains::default() };
+        all.signal(Signal::TERM);
+        of_another.wait().unwrap();
+        assert!(unmarked.try_wait().unwrap().is_none());
+        unmarked.kill().unwrap();
+        unmarked.wait().unwrap();
+        assert!(!Remains::default().are_there(), "without marks nothing is meant");
+    }
+}
