@@ -1,7 +1,8 @@
 //! Who has started whom, by Linux's `/proc`.
 
-use std::fs;
-use std::iter::successors;
+use std::{fs, io};
+
+use rustix::io::Errno;
 
 /// A process, as `/proc/PID/stat` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,17 +15,39 @@ pub(crate) struct Kin {
 
 /// A chain that is longer was read while numbers were given anew.
 const MAX_ANCESTORS: usize = 10_000;
+/// What it means that a process can't be seen.
+const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// A process, its parent, and so on. Empty if there is no such process any more.
-pub(crate) fn ancestry(pid: u32) -> impl Iterator<Item = Kin> {
-    successors(kin(pid), |child| kin(child.parent)).take(MAX_ANCESTORS)
+/// A process, its parent, and so on, as far as they can be seen: that which has ended can't, nor can another user's, where
+/// `/proc` is mounted so.
+pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<Kin>> {
+    let mut chain = Vec::new();
+    let mut next = pid;
+    while next != 0 && chain.len() < MAX_ANCESTORS {
+        let kin = match fs::read_to_string(format!("/proc/{next}/stat")) {
+            Ok(stat) => parse(next, &stat),
+            Err(error) if Errno::from_io_error(&error).is_some_and(|errno| UNSEEN.contains(&errno)) => None,
+            // Such as that there are no more files: it says nothing of the process.
+            Err(error) => return Err(error),
+        };
+        let Some(kin) = kin else { break };
+        next = kin.parent;
+        chain.push(kin);
+    }
+    Ok(chain)
 }
 
 /// Whether a process is this one, or was started by it, or by one that was. The parent of what was left behind is another
 /// one; it is known by its group, where it has not left that too.
 pub(crate) fn is_of(pid: u32, started: u32) -> bool {
+    let is_kin = |kin: &Kin| kin.pid == started || kin.group == started;
     // Where there is no `/proc`, this much is known.
-    pid == started || ancestry(pid).any(|kin| kin.pid == started || kin.group == started)
+    pid == started || ancestry(pid).is_ok_and(|chain| chain.iter().any(is_kin))
+}
+
+/// Whether any of this can be known here. Asked without opening a file: a host that has none left still has its `/proc`.
+pub(crate) fn is_known() -> bool {
+    fs::symlink_metadata("/proc/self/stat").is_ok()
 }
 
 /// Which process it is, for people.
@@ -33,13 +56,6 @@ pub(crate) fn describe(pid: u32) -> String {
         Ok(name) => format!("process {pid} ({})", name.trim_end()),
         Err(_) => format!("process {pid}"),
     }
-}
-
-fn kin(pid: u32) -> Option<Kin> {
-    if pid == 0 {
-        return None;
-    }
-    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// `PID (NAME) STATE PARENT GROUP …`; the name is the process's own choice, and may hold anything.
@@ -88,7 +104,7 @@ mod tests {
         let parent = shell.id();
         assert!(is_of(child, parent) && is_of(child, me) && is_of(parent, parent));
         assert!(!is_of(parent, child) && !is_of(me, parent));
-        assert!(ancestry(child).any(|kin| kin.pid == me));
+        assert!(ancestry(child).unwrap().iter().any(|kin| kin.pid == me));
         drop(shell.stdin.take());
         shell.wait().unwrap();
         assert!(!is_of(parent, me), "it is gone, and nothing is known of it");

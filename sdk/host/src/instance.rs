@@ -132,7 +132,7 @@ impl StartErrorKind {
         };
         match self {
             Self::Socket { .. } => true,
-            Self::Spawn { error, .. } => of_the_system(error),
+            Self::Spawn { error, .. } | Self::Program(ProgramError::Unreadable { error, .. }) => of_the_system(error),
             _ => false,
         }
     }
@@ -342,5 +342,19 @@ async fn connect(
             _ => StartError::new(StartErrorKind::Connection { module: module(), error }),
         }),
         Err(_) => Err(timed_out("answered `init`", init_timeout)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_files_is_no_fault_of_the_program_that_it_could_not_look_at() {
+        let program = |errno: Errno| {
+            let error = io::Error::from(errno);
+            StartErrorKind::Program(ProgramError::Unreadable { path: "program".into(), error })
+        };
+        assert!(program(Errno::MFILE).is_shortage() && !program(Errno::NOENT).is_shortage());
     }
 }

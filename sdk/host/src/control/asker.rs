@@ -1,13 +1,16 @@
 //! Who asks at the control socket. People may do everything; what a module has started may do what the module may over its own
 //! socket, so that nothing is won by asking here.
 
-use std::process;
 use std::sync::Arc;
+use std::{io, process};
 
 use crate::control::Command;
-use crate::descent::{ancestry, describe};
+use crate::descent::{Kin, ancestry, describe, is_known};
 use crate::managed::Managed;
 use crate::rights::{may_call, may_publish};
+
+/// So often it is looked where a process comes from.
+const ATTEMPTS: usize = 5;
 
 pub(super) enum Asker {
     Person,
@@ -24,7 +27,7 @@ impl Asker {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Person;
         };
-        let chain: Vec<_> = ancestry(pid).collect();
+        let Ok(chain) = settled(pid) else { return Self::Stray(pid) };
         let module = |managed: &&Arc<Managed>| {
             let mut pids = managed.slots().iter().filter_map(|slot| slot.lock().pid);
             pids.any(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))
@@ -35,7 +38,7 @@ impl Asker {
         // This process itself is one that embeds a host, and talks to it.
         let is_started_here = chain.iter().any(|kin| kin.parent == process::id());
         // Where there is no `/proc` nobody can be told from anybody.
-        let is_gone = chain.is_empty() && ancestry(process::id()).next().is_some();
+        let is_gone = chain.is_empty() && is_known();
         if is_started_here || is_gone { Self::Stray(pid) } else { Self::Person }
     }
 
@@ -85,6 +88,19 @@ impl Asker {
              socket"
         ))
     }
+}
+
+/// Where a process comes from, as it is seen twice in a row: if one in between has ended, its child has another parent then.
+fn settled(pid: u32) -> io::Result<Vec<Kin>> {
+    let mut chain = ancestry(pid)?;
+    for _ in 1..ATTEMPTS {
+        let again = ancestry(pid)?;
+        if again == chain {
+            break;
+        }
+        chain = again;
+    }
+    Ok(chain)
 }
 
 #[cfg(test)]
