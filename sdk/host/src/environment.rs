@@ -7,8 +7,21 @@ use std::ffi::{OsStr, OsString};
 use ixt_manifest::Name;
 use ixt_manifest::language::reserved_variable;
 
-/// What each module gets of the host's environment, beside `LC_*`: the last two are settings of the SDK.
-const BASE: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "IXT_LOG", "IXT_MAX_CONCURRENCY"];
+/// What each module gets of the host's environment, beside `LC_*`.
+const BASE: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    // What the PATH is for programs, these are for what Python and Node.js load.
+    "PYTHONPATH",
+    "NODE_PATH",
+    // Settings of the SDK.
+    "IXT_LOG",
+    "IXT_MAX_CONCURRENCY",
+];
 
 /// The variables of a process: those of the host's that are passed on, and those that are `set`.
 pub(crate) fn environment(

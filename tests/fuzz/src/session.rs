@@ -79,7 +79,7 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
                 id.filter(|_| !none)
             }
             Ok(Err(Unreadable::Invalid { id, kind, .. })) => {
-                id.filter(|_| kind != "service_response" && kind != "kv_change")
+                id.filter(|_| kind != "service_response" && kind != "cancel" && !kind.starts_with("kv_"))
             }
             Ok(Err(Unreadable::UnknownType { id, .. })) => id,
             Ok(Err(Unreadable::NotAFrame(_))) | Err(_) => None,

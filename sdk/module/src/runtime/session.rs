@@ -248,8 +248,8 @@ impl Session {
                 self.outgoing.reply(*id, Err(Error::invalid_json("the frame is wrong", error)));
                 return self.fail();
             }
-            // It is no request, whatever else is wrong with it.
-            Unreadable::Invalid { kind, .. } if kind.starts_with("kv_") => None,
+            // It is no request, whatever else is wrong with it. The id of a `cancel` is that of another one.
+            Unreadable::Invalid { kind, .. } if kind == "cancel" || kind.starts_with("kv_") => None,
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }
