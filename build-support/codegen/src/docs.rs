@@ -1,6 +1,7 @@
 //! A manifest's texts as doc comments. They come from outside and must stay text: no code block that rustdoc would run,
 //! no link or HTML tag that it would complain about, no character that shows something other than what is there.
 
+use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
 use proc_macro2::TokenStream;
 
@@ -77,7 +78,7 @@ pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<S
 
 /// A value of the manifest as a code span, which shows it as it is.
 pub(crate) fn code_span(code: &str) -> String {
-    let code = code.chars().map(visible).collect::<String>();
+    let code = harmless(code);
     let longest_run = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     if longest_run == 0 {
         return format!("`{code}`");
@@ -98,17 +99,10 @@ fn plain_line(line: &str) -> String {
             if matches!(c, '\\' | '`' | '~' | '[' | ']' | '<' | '>' | '*' | '_' | '#' | '|' | '&' | ':') {
                 plain.push('\\');
             }
-            plain.push_str(&visible(c));
+            plain.push(c);
         }
     }
-    plain
-}
-
-/// Control characters and those that change the direction of text, spelled out.
-fn visible(c: char) -> String {
-    let misleading =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    if c.is_control() || misleading { c.escape_unicode().to_string() } else { c.to_string() }
+    harmless(&plain)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::text::{harmless, harmless_lines};
 use crate::{Code, Rule, Severity, Source};
 
 /// A range of bytes in the manifest's text.
@@ -163,14 +164,14 @@ impl Diagnostic {
     pub fn to_line(&self) -> String {
         let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
         let text = format!("{}{help} [{}]", self.message, self.code);
-        match &self.place {
+        harmless(&match &self.place {
             Some(place) => {
                 let source = place.source();
                 let (line, column) = source.line_column(place.span.start);
                 format!("{}:{line}:{column}: {text}", source.path())
             }
             None => text,
-        }
+        })
     }
 
     fn order(&self) -> (Severity, Option<(usize, usize)>, &'static str) {
@@ -238,7 +239,8 @@ impl Report {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&renderer.render(&[group(diagnostic)]));
+            // The renderer leaves some characters as they are, and notes altogether.
+            text.push_str(&harmless_lines(&renderer.render(&[group(diagnostic)]), ""));
             text.push('\n');
         }
         text
@@ -289,7 +291,8 @@ fn snippet<'a>(
     let last = places.iter().map(|(_, place)| visible(text, &place.span).end).max().unwrap_or_default();
     let start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[last..].find('\n').map_or(text.len(), |newline| last + newline);
-    let mut snippet = Snippet::source(&text[start..end]).path(source.path()).line_start(source.line_column(first).0);
+    let mut snippet =
+        Snippet::source(&text[start..end]).path(harmless(source.path())).line_start(source.line_column(first).0);
     for (kind, place) in places {
         let span = visible(text, &place.span);
         let label = (!place.label.is_empty()).then_some(place.label.as_str());

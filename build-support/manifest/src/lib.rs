@@ -60,6 +60,7 @@ mod shorthand;
 mod source;
 mod suggest;
 mod table;
+pub mod text;
 mod topics;
 mod types;
 mod value;

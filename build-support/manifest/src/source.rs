@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::text::harmless;
 use crate::{Code, Diagnostic, Report};
 
 /// A manifest's text, with the path that diagnostics show for it. Cheap to clone.
@@ -33,7 +34,8 @@ impl Source {
         match read_text(path) {
             Ok(text) => Ok(Self::new(shown, text)),
             Err(reason) => {
-                let diagnostic = Diagnostic::new(Code::Unreadable, format!("can't read `{shown}`: {reason}"));
+                let diagnostic =
+                    Diagnostic::new(Code::Unreadable, format!("can't read `{}`: {reason}", harmless(&shown)));
                 Err(Report::new(&Self::new(shown, ""), vec![diagnostic]))
             }
         }
