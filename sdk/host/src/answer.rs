@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ixt_manifest::text::harmless;
 use ixt_protocol::{ErrorBody, Object};
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ impl ErrorReply {
 
 impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", harmless(&self.code), harmless(&self.message))
     }
 }
 
@@ -82,7 +83,7 @@ impl fmt::Display for CallError {
             Self::TooLong { bytes, max_frame_bytes } => {
                 write!(f, "the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame")
             }
-            Self::Gone { reason } => f.write_str(reason),
+            Self::Gone { reason } => f.write_str(&harmless(reason)),
         }
     }
 }

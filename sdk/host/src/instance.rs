@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ixt_manifest::text::harmless;
 use ixt_protocol::Framing;
 use rustix::io::Errno;
 use tokio::time::timeout;
@@ -63,9 +64,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
         if !self.tail.is_empty() {
-            write!(f, "; its last lines were:\n{}", self.tail.join("\n"))?;
+            f.write_str("; its last lines were:")?;
         }
-        Ok(())
+        self.tail.iter().try_for_each(|line| write!(f, "\n    {}", harmless(line)))
     }
 }
 

@@ -60,6 +60,7 @@ pub use cargo::BuildError;
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use instance::{StartError, StartErrorKind};
+pub use ixt_manifest::text;
 pub use ixt_protocol::{LogLevel, Object, Priority};
 pub use module::Module;
 pub use program::{Program, ProgramError};

@@ -228,6 +228,7 @@ async fn pump(source: impl AsyncRead + Unpin, origin: Origin, output: Arc<Output
             Ok(_) => {
                 if line.ends_with(b"\n") {
                     line.pop();
+                    line.pop_if(|byte| *byte == b'\r');
                 }
                 output.line(origin, &String::from_utf8_lossy(&line)).await;
             }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
+use ixt_manifest::text::{harmless, harmless_json, harmless_lines};
 use ixt_protocol::LogLevel;
 
 use crate::logs::{Line, Origin, Record};
@@ -23,7 +24,7 @@ impl Style {
         match (self, line) {
             (Self::Json, Line::Record(record)) => {
                 // A record has nothing that JSON has not.
-                serde_json::to_string(&**record).map(|json| json + "\n").unwrap_or_default()
+                serde_json::to_string(&**record).map(|json| harmless_json(&json) + "\n").unwrap_or_default()
             }
             (Self::Json, Line::Missed(missed)) => {
                 format!("{}\n", serde_json::json!({ "level": "warn", "module": "host", "missed": missed }))
@@ -59,7 +60,7 @@ fn pretty(record: &Record) -> String {
     let time = jiff::Timestamp::try_from(record.time).unwrap_or_default();
     let time = time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f");
     // The first process is the only one, mostly.
-    let module = short(&record.module);
+    let module = harmless(&short(&record.module));
     let mut line = format!("{dim}{time}{dim:#} {level}{name}{level:#} {module:<14} ");
     match record.origin {
         Origin::Host => line.push_str("* "),
@@ -68,7 +69,7 @@ fn pretty(record: &Record) -> String {
             let _ = write!(line, "{dim}|{dim:#} ");
         }
     }
-    line.push_str(&harmless(&record.message));
+    line.push_str(&harmless_lines(&record.message, "    "));
     if let Some(fields) = &record.fields
         && let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(fields.get())
     {
@@ -92,39 +93,6 @@ fn short(module: &str) -> String {
         None | Some(1) => name.to_owned(),
         Some(number) => format!("{name}/{number}"),
     }
-}
-
-/// A text that moves no cursor and rings no bell: whoever wrote it is not trusted with the terminal. Colours may stay.
-#[must_use]
-pub fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
-        shown.push_str(&rest[..at]);
-        rest = &rest[at..];
-        // ESC [ numbers m
-        let color = rest.strip_prefix("\u{1b}[").and_then(|after| {
-            let end = after.find(|c: char| !(c.is_ascii_digit() || c == ';'))?;
-            after[end..].starts_with('m').then_some(2 + end + 1)
-        });
-        if let Some(length) = color {
-            shown.push_str(&rest[..length]);
-            rest = &rest[length..];
-        } else if let Some(control) = rest.chars().next() {
-            match control {
-                '\n' => shown.push_str("\n    "),
-                '\r' => {}
-                control => shown.extend(control.escape_unicode()),
-            }
-            rest = &rest[control.len_utf8()..];
-        }
-    }
-    shown.push_str(rest);
-    if text.contains('\u{1b}') {
-        // Whatever colour it left on.
-        shown.push_str("\u{1b}[0m");
-    }
-    shown
 }
 
 /// Times in JSON: RFC 3339, in UTC, with microseconds.
@@ -151,9 +119,23 @@ mod tests {
 
     #[test]
     fn a_module_can_not_take_over_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[2Jb\u{7}\r"), "a\\u{1b}[2Jb\\u{7}\u{1b}[0m");
-        assert_eq!(harmless("\u{1b}[31mred"), "\u{1b}[31mred\u{1b}[0m");
-        assert_eq!(harmless("one\ntwo\tthree"), "one\n    two\tthree");
+        let fields = serde_json::value::RawValue::from_string("{\"k\\n\":\r\n\"\u{202e}\"}".to_owned()).unwrap();
+        let message = "a\u{1b}[2J\u{1b}[31mred\nforged\r".to_owned();
+        let record =
+            Record { fields: Some(fields), trace_id: "\u{1b}[8m".to_owned(), ..Record::new("m\u{7}", message) };
+        let line = Line::Record(std::sync::Arc::new(record));
+        let shown = Style::Pretty.show(&line);
+        for part in [
+            r"m\u{7}         * a\u{1b}[2J",
+            "\u{1b}[31mred\n    forged\u{1b}[0m ",
+            r"k\n=",
+            r#""\u{202e}""#,
+            r"[\u{1b}[8m]",
+        ] {
+            assert!(shown.contains(part), "{part:?} is not in {shown:?}");
+        }
+        let json = Style::Json.show(&line);
+        assert!(json.ends_with("\"fields\":{\"k\\n\":  \"\\u202e\"}}\n"), "{json:?}");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-pub use format::{Style, harmless};
+pub use format::Style;
+pub use ixt_manifest::text::harmless;
 
 /// So many lines are kept, and not more than so many bytes.
 const KEPT_LINES: usize = 10_000;
