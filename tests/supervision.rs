@@ -97,7 +97,7 @@ fn a_process_that_ends_too_often_has_failed_and_says_why() {
         let error = started.host.ready().await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a:1.0.0/instance-001 ended before it answered `init`: it exited with status 7; its last lines were:\n\
+            "a:1.0.0/instance-001 ended before it answered `init`: it exited with status 7; its last lines were:\n    \
              no reason to live"
         );
         let (_, message) = started.logged("it has failed, after 2 restarts within 1h").await;

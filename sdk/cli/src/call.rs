@@ -6,14 +6,16 @@ use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
-use ixt_host::logs::{Line, Origin, harmless};
+use ixt_host::logs::{Line, Origin};
+use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{Call, Publish, Request, Source};
 use crate::configuration::apply_all;
-use crate::exit::{Failure, Result, error_text, print, say};
+use crate::exit::{Failure, Result, error_text};
 use crate::interrupts::Interrupts;
+use crate::output::{print_json, say};
 use crate::remote::Remote;
 
 pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
@@ -29,7 +31,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
             ttl_ms: args.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
         };
         let data = Remote::ask(socket, &command)?.raw()?;
-        return print(&format!("{data}\n"));
+        return print_json(data.get());
     };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
     let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
@@ -37,7 +39,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     apply_all(&mut config, "--config ", args.config.iter()).map_err(Failure::usage)?;
     config.check().map_err(Failure::usage)?;
     let data = crate::runtime::new()?.block_on(alone(&module, &config, args, &payload))?;
-    print(&format!("{data}\n"))
+    print_json(&data)
 }
 
 pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
@@ -84,7 +86,7 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
         Ok(data) => {
             // The answer is there, so it is given; that the module did not end well is still worth telling.
             for complaint in complaints {
-                say(&format!("warning: {complaint}\n"));
+                say(&format!("warning: {}\n", harmless(&complaint)));
             }
             Ok(data.into_json())
         }
@@ -102,7 +104,8 @@ fn show(line: &Line) {
                 (_, level) => format!("{} ", level.as_str().to_uppercase()),
             };
             let fields = record.fields.as_ref().map_or_else(String::new, |fields| format!(" {fields}"));
-            say(&format!("{name} | {level}{}{}\n", harmless(&record.message), harmless(&fields)));
+            let message = harmless_lines(&record.message, "    ");
+            say(&format!("{name} | {level}{message}{}\n", harmless(&fields)));
         }
         Origin::Host => {}
     }

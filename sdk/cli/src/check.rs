@@ -3,9 +3,10 @@
 use ixt_build::{Options, Severity, Source};
 
 use crate::args::Check;
-use crate::exit::{Failure, Result, print, say};
+use crate::exit::{Failure, Result};
 use crate::files::manifests;
 use crate::json;
+use crate::output::say;
 
 pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
@@ -20,7 +21,7 @@ pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let text = match as_json {
         true => {
-            print(&json::lines(&reports))?;
+            json::print(&reports)?;
             String::new()
         }
         false if errors + warnings == 0 => String::new(),

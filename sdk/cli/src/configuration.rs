@@ -13,7 +13,7 @@ use ixt_manifest::language::reserved_variable;
 use serde::Deserialize;
 
 use crate::args::{Setting, Value};
-use crate::exit::say;
+use crate::output::say;
 
 /// The file. Times are text such as `"5s"`, paths are relative to it.
 #[derive(Debug, Default, Deserialize)]

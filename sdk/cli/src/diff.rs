@@ -6,8 +6,9 @@ use std::path::Path;
 use ixt_manifest::{Manifest, Severity, Source, compare};
 
 use crate::args::Diff;
-use crate::exit::{Failure, Result, print};
+use crate::exit::{Failure, Result};
 use crate::json;
+use crate::output::print;
 
 pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
@@ -15,7 +16,7 @@ pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
     let report = compare((&old, &parse(&old)?), (&new, &parse(&new)?));
     let breaking = report.count(Severity::Breaking);
     match as_json {
-        true => print(&json::lines([&report]))?,
+        true => json::print([&report])?,
         false if report.is_empty() => {}
         false => {
             let plural = if breaking == 1 { "" } else { "s" };

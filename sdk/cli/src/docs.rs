@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ixt_build::Source;
+use ixt_manifest::text::harmless;
 use ixt_manifest::{
     Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Kind, Manifest, Message, Service, Shape, Type,
     TypeDefinition,
 };
 
-use crate::exit::{Failure, Result, print};
+use crate::exit::{Failure, Result};
+use crate::output::print;
 
 pub(crate) fn docs(file: &Path) -> Result<()> {
     let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
@@ -261,16 +263,15 @@ fn plain(text: &str) -> String {
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
         match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '~' | '&' => plain.extend(['\\', c]),
-            c if c.is_control() => plain.extend(c.escape_unicode()),
             c => plain.push(c),
         }
     }
-    plain
+    harmless(&plain)
 }
 
 /// A text as it is, between as many backticks as it takes.
 fn code(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = harmless(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     match longest {
         0 => format!("`{text}`"),

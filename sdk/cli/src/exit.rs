@@ -1,11 +1,12 @@
-//! How a command ends: what goes to stdout and to stderr, and the exit status.
+//! How a command ends: what it has to say in the end, and the exit status.
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use ixt_host::ErrorReply;
-use ixt_host::logs::harmless;
+use ixt_host::text::{harmless, harmless_lines};
+
+use crate::output::say;
 
 /// The text is complete, with its line end.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Failure {
 
     /// The command can't be carried out as it was given.
     pub(crate) fn usage(error: impl Display) -> Self {
-        Self { text: format!("error: {error:#}\n"), status: 2 }
+        Self { text: shown(error), status: 2 }
     }
 
     /// The same, with a report that brings its own form.
@@ -34,7 +35,7 @@ impl Failure {
 
     /// The module could not be built, started or kept.
     pub(crate) fn module(error: impl Display) -> Self {
-        Self { text: format!("error: {error:#}\n"), status: 3 }
+        Self { text: shown(error), status: 3 }
     }
 
     /// A report that brings its own form.
@@ -47,15 +48,20 @@ impl Failure {
         Self { text: String::new(), status: 130 }
     }
 
+    /// Whoever reads what is printed has seen enough.
+    pub(crate) fn unread() -> Self {
+        Self { text: String::new(), status: 0 }
+    }
+
     pub(crate) fn report(self) -> ExitCode {
         say(&self.text);
         ExitCode::from(self.status)
     }
 }
 
-/// To stderr, in colours if that is a terminal. If stderr is closed, there is nobody to tell.
-pub(crate) fn say(text: &str) {
-    let _ = anstream::stderr().write_all(text.as_bytes());
+/// An error, which may quote anything: only its first line begins at the left.
+fn shown(error: impl Display) -> String {
+    format!("error: {}\n", harmless_lines(&format!("{error:#}"), "    "))
 }
 
 /// An error that a module, or the host, has answered with.
@@ -65,21 +71,5 @@ pub(crate) fn error_text(reply: &ErrorReply) -> String {
     } else {
         format!("  details: {}\n", harmless(&reply.details.to_string()))
     };
-    // Whoever wrote it is not trusted with the terminal.
-    format!("error: {}\n{}", harmless(&reply.to_string()), details)
-}
-
-/// To stdout. A reader that has seen enough, such as `head`, ends the command, and is no failure.
-pub(crate) fn print(text: &str) -> Result<()> {
-    print_bytes(text.as_bytes())
-}
-
-/// The same with what may be no text.
-pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
-    let mut stdout = std::io::stdout();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure { text: String::new(), status: 0 }),
-        Err(error) => Err(Failure::usage(format!("can't write to stdout: {error}"))),
-    }
+    format!("error: {reply}\n{details}")
 }

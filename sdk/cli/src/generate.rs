@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use ixt_build::{Options, Source};
 
 use crate::args::Generate;
-use crate::exit::{Failure, Result, print, say};
+use crate::exit::{Failure, Result};
 use crate::files::manifests;
+use crate::output::{print_bytes, say};
 
 pub(crate) fn generate(args: &Generate) -> Result<()> {
     let options = Options {
@@ -45,7 +46,7 @@ pub(crate) fn generate(args: &Generate) -> Result<()> {
             if is_dir {
                 return Err(Failure::usage("the code of a whole directory needs a place to go: --out DIR"));
             }
-            return print(&code);
+            return print_bytes(code.as_bytes());
         };
         let old = fs::read_to_string(&out).unwrap_or_default();
         match ixt_build::diff(&old, &code) {

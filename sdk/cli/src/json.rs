@@ -3,14 +3,13 @@
 use ixt_manifest::{Diagnostic, Place, Report};
 use serde_json::{Value, json};
 
+use crate::exit::Result;
+use crate::output::print_json;
+
 /// One object a line.
-pub(crate) fn lines<'r>(reports: impl IntoIterator<Item = &'r Report>) -> String {
-    let mut lines = String::new();
-    for diagnostic in reports.into_iter().flat_map(Report::diagnostics) {
-        lines.push_str(&to_json(diagnostic).to_string());
-        lines.push('\n');
-    }
-    lines
+pub(crate) fn print<'r>(reports: impl IntoIterator<Item = &'r Report>) -> Result<()> {
+    let mut diagnostics = reports.into_iter().flat_map(Report::diagnostics);
+    diagnostics.try_for_each(|diagnostic| print_json(&to_json(diagnostic).to_string()))
 }
 
 /// One object for each diagnostic; lines and columns count from 1, columns in characters, and the end is exclusive.

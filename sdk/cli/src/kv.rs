@@ -6,12 +6,14 @@ use std::{fs, io};
 
 use anyhow::Context as _;
 use ixt_host::control::Command;
+use ixt_host::text::harmless;
 use ixt_protocol::{decode_base64, encode_base64};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::{Kv, Source};
-use crate::exit::{Failure, Result, print, print_bytes};
+use crate::exit::{Failure, Result};
+use crate::output::{print, print_bytes, print_json};
 use crate::remote::Remote;
 
 #[derive(Deserialize)]
@@ -47,10 +49,10 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             let command = Command::KvGet { module: module.clone(), key: key.clone() };
             let Got { found, value, revision } = Remote::ask(socket, &command)?.one()?;
             if !found {
-                return Err(Failure::no(format!("error: `{module}` has no key `{key}`\n")));
+                return Err(no_key(module, key));
             }
             if json {
-                return print(&line(&json!({ "key": key, "revision": revision, "value": value })));
+                return print_json(&json!({ "key": key, "revision": revision, "value": value }).to_string());
             }
             print_bytes(&bytes(&value)?)
         }
@@ -64,23 +66,27 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
                 expected_revision: *expected_revision,
             };
             let Written { revision } = Remote::ask(socket, &command)?.one()?;
-            if json { print(&line(&json!({ "key": key, "revision": revision }))) } else { Ok(()) }
+            if json { print_json(&json!({ "key": key, "revision": revision }).to_string()) } else { Ok(()) }
         }
         Kv::Delete { module, key, expected_revision } => {
             let command =
                 Command::KvDelete { module: module.clone(), key: key.clone(), expected_revision: *expected_revision };
             let Deleted { deleted } = Remote::ask(socket, &command)?.one()?;
             if json {
-                print(&line(&json!({ "key": key, "deleted": deleted })))?;
+                print_json(&json!({ "key": key, "deleted": deleted }).to_string())?;
             }
-            if deleted { Ok(()) } else { Err(Failure::no(format!("error: `{module}` has no key `{key}`\n"))) }
+            if deleted { Ok(()) } else { Err(no_key(module, key)) }
         }
         Kv::List { module, prefix } => {
             let command = Command::KvList { module: module.clone(), prefix: prefix.clone() };
             let mut remote = Remote::ask(socket, &command)?;
             while let Some(key) = remote.next()? {
                 let name: String = serde_json::from_str(key.get()).map_err(Failure::module)?;
-                print(&if json { line(&json!({ "key": name })) } else { format!("{name}\n") })?;
+                if json {
+                    print_json(&json!({ "key": name }).to_string())?;
+                } else {
+                    print(&format!("{}\n", harmless(&name)))?;
+                }
             }
             Ok(())
         }
@@ -91,13 +97,16 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             remote.next()?;
             while let Some(change) = remote.next()? {
                 if json {
-                    print(&format!("{change}\n"))?;
+                    print_json(change.get())?;
                     continue;
                 }
                 let Changed { key, revision, value } = serde_json::from_str(change.get()).map_err(Failure::module)?;
+                let key = harmless(&key);
                 print(&match value {
                     None => format!("{revision} {key} deleted\n"),
-                    Some(value) => format!("{revision} {key} = {}\n", String::from_utf8_lossy(&bytes(&value)?)),
+                    Some(value) => {
+                        format!("{revision} {key} = {}\n", harmless(&String::from_utf8_lossy(&bytes(&value)?)))
+                    }
                 })?;
             }
             Ok(())
@@ -105,8 +114,8 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
     }
 }
 
-fn line(value: &serde_json::Value) -> String {
-    format!("{value}\n")
+fn no_key(module: &str, key: &str) -> Failure {
+    Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
 }
 
 fn content(value: Option<&str>, data: Option<&Source>) -> anyhow::Result<Vec<u8>> {

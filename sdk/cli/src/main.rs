@@ -11,6 +11,8 @@
 //!
 //! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod call;
 mod check;
@@ -27,6 +29,7 @@ mod json;
 mod kv;
 mod logs;
 mod metrics;
+mod output;
 mod ps;
 mod remote;
 mod run;

@@ -16,8 +16,8 @@ use ixt_host::listener::{Door, PATIENCE};
 use ixt_host::{Host, metrics};
 use tokio::net::TcpListener;
 
-use crate::exit::say;
 use crate::http_names::Names;
+use crate::output::say;
 
 /// A server that has its place, and serves nobody yet.
 pub(crate) struct Server {

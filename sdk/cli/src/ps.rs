@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use ixt_host::control::{Command, HostStatus};
-use ixt_host::logs::harmless;
+use ixt_host::text::harmless;
 use ixt_host::{InstanceStatus, State, TopicStats};
 
-use crate::exit::{Failure, Result, print};
+use crate::exit::{Failure, Result};
+use crate::output::{is_terminal, print, print_json, print_over};
 use crate::remote::Remote;
 
 /// How often `ixt top` looks.
@@ -23,34 +23,22 @@ type Before = (Instant, HashMap<(String, String), TopicStats>);
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
         let status = Remote::ask(socket, &Command::Status)?.raw()?;
-        return print(&format!("{status}\n"));
+        return print_json(status.get());
     }
-    let status = status(socket)?;
-    let _ = anstream::stdout().write_all(instances(&status).as_bytes());
-    Ok(())
+    print(&instances(&status(socket)?))
 }
 
 pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
-    let terminal = std::io::stdout().is_terminal();
     let mut before: Option<Before> = None;
     loop {
         let status = status(socket)?;
         if json {
-            print(&format!("{}\n", serde_json::to_string(&status).map_err(Failure::module)?))?;
-        } else {
+            print_json(&serde_json::to_string(&status).map_err(Failure::module)?)?;
+        } else if is_terminal() {
             let table = format!("{}\n{}", instances(&status), topics(&status, before.as_ref()));
-            // From the upper left corner, over what was there: cleared first, it would flicker.
-            let table = table.replace('\n', "\u{1b}[K\n");
-            let frame = if terminal { format!("\u{1b}[H{table}\u{1b}[J") } else { format!("{}\n", instances(&status)) };
-            let mut stdout = anstream::AutoStream::always(std::io::stdout());
-            if !terminal {
-                stdout = anstream::AutoStream::never(std::io::stdout());
-            } else if before.is_none() {
-                let _ = stdout.write_all(b"\x1b[2J");
-            }
-            if stdout.write_all(frame.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-                return Ok(());
-            }
+            print_over(&table, before.is_none())?;
+        } else {
+            print(&format!("{}\n", instances(&status)))?;
         }
         let topics = status.modules.iter().flat_map(|module| {
             module.topics.iter().map(|topic| ((module.name.clone(), topic.topic.clone()), topic.clone()))
@@ -81,7 +69,7 @@ fn instances(status: &HostStatus) -> String {
             let events = format!("{} waiting, {} dropped", module.events_waiting, module.events_dropped);
             let events = if (module.events_waiting, module.events_dropped) == (0, 0) { "-".to_owned() } else { events };
             rows.push([
-                id.clone(),
+                harmless(id),
                 state.to_string(),
                 pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 restarts.to_string(),
@@ -93,14 +81,15 @@ fn instances(status: &HostStatus) -> String {
             if let Some(reason) = reason
                 && !matches!(state, State::Ready | State::Stopped)
             {
-                let _ = writeln!(notes, "{id}: {}", harmless(reason));
+                let _ = writeln!(notes, "{}: {}", harmless(id), harmless(reason));
                 for line in last_lines {
                     let _ = writeln!(notes, "    {}", harmless(line));
                 }
             }
         }
     }
-    let mut text = format!("host {} (pid {}), up {}\n", status.version, status.pid, duration(status.seconds));
+    let mut text =
+        format!("host {} (pid {}), up {}\n", harmless(&status.version), status.pid, duration(status.seconds));
     text.push_str(&table(&rows));
     if !notes.is_empty() {
         text.push('\n');
@@ -123,8 +112,8 @@ fn topics(status: &HostStatus, before: Option<&Before>) -> String {
             calls as f64 / then.elapsed().as_secs_f64()
         });
         rows.push([
-            topic.topic.clone(),
-            module.name.clone(),
+            harmless(&topic.topic),
+            harmless(&module.name),
             topic.calls.to_string(),
             format!("{rate:.0}"),
             topic.errors.to_string(),

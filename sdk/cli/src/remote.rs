@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ixt_host::ErrorReply;
 use ixt_host::control::{Command, Reply, default_path};
+use ixt_host::text::harmless;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
@@ -70,6 +71,7 @@ impl Remote {
                 Err(Failure::no(error_text(&ErrorReply::new(code, message, details, retryable))))
             }
             Err(error) => {
+                let line = harmless(line.trim_end());
                 Err(Failure::module(format!("the host has answered what this version does not know: {error}: {line}")))
             }
         }
@@ -101,7 +103,7 @@ impl Remote {
                 Ok(Reply::Error { code, message, details, retryable }) => {
                     Failure::no(error_text(&ErrorReply::new(code, message, details, retryable)))
                 }
-                _ => Failure::module(format!("the host did not stop: {line}")),
+                _ => Failure::module(format!("the host did not stop: {}", harmless(line.trim_end()))),
             }),
             _ => Ok(()),
         }

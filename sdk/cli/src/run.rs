@@ -1,6 +1,6 @@
 //! `ixt run`: a host for modules, until it is interrupted.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
@@ -13,8 +13,9 @@ use tracing_appender::rolling::{RollingFileAppender, Rotation};
 
 use crate::args::Run;
 use crate::configuration::{HostFile, apply_all};
-use crate::exit::{Failure, Result, say};
+use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
+use crate::output::{is_terminal, print, print_bytes, say};
 
 /// So many files of the log are kept, one for each day.
 const LOG_FILES: usize = 14;
@@ -219,13 +220,14 @@ fn default_data_dir() -> Result<PathBuf> {
 
 /// Shows the log on stdout, from a thread of its own: a terminal may be slow.
 fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<thread::JoinHandle<()>> {
-    let style = if !json && std::io::stdout().is_terminal() { Style::Pretty } else { Style::Json };
+    let style = if !json && is_terminal() { Style::Pretty } else { Style::Json };
     let runtime = tokio::runtime::Handle::current();
     let printing = thread::Builder::new().name("ixt-log".to_owned()).spawn(move || {
-        let mut stdout = anstream::stdout();
         while let Some(line) = runtime.block_on(follower.next()) {
+            let line = style.show(&line);
+            let printed = if style == Style::Pretty { print(&line) } else { print_bytes(line.as_bytes()) };
             // If nobody reads it any more, the modules go on.
-            if stdout.write_all(style.show(&line).as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            if printed.is_err() {
                 return;
             }
         }

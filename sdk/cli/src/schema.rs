@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ixt_manifest::language::{FIELD, Key, Kind, MANIFEST, TableSpec};
 use serde_json::{Map, Value, json};
 
-use crate::exit::{Result, print};
+use crate::exit::Result;
+use crate::output::print;
 
 pub(crate) fn schema() -> Result<()> {
     let mut schema = Schema::default();

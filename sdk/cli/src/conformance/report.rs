@@ -1,8 +1,10 @@
 //! What a check found, and how it is printed.
 
+use ixt_host::text::harmless;
 use serde_json::{Value, json};
 
-use crate::exit::{Result, print};
+use crate::exit::Result;
+use crate::output::{print, print_json};
 
 /// What a check found: nothing wrong, perhaps with something to tell; or why not.
 pub(super) type Verdict = std::result::Result<Option<String>, Stop>;
@@ -55,13 +57,13 @@ impl Report {
         let (text, object) = match verdict {
             Ok(note) => {
                 self.ok += 1;
-                let text = note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+                let text = note.as_ref().map_or_else(String::new, |note| format!(" ({})", harmless(note)));
                 (format!("ok       {check}{text}\n"), json!({ "check": check, "outcome": "ok", "note": note }))
             }
             Err(Stop::Skipped(reason) | Stop::CannotStart(reason)) => {
                 self.skipped += 1;
                 let object = json!({ "check": check, "outcome": "skipped", "reason": reason });
-                (format!("skipped  {check}: {reason}\n"), object)
+                (format!("skipped  {check}: {}\n", harmless(reason)), object)
             }
             Err(Stop::Failed { expected, came, section }) => {
                 self.failed += 1;
@@ -69,7 +71,8 @@ impl Report {
                 let labelled = [("expected:", expected.as_str()), ("came:", came), ("see:", &see)].into_iter();
                 let log_label = std::iter::once("its log:").chain(std::iter::repeat(""));
                 let lines = labelled.chain(log_label.zip(log.iter().map(String::as_str)));
-                let lines: Vec<_> = lines.map(|(label, line)| format!("         {label:10}{line}\n")).collect();
+                let lines: Vec<_> =
+                    lines.map(|(label, line)| format!("         {label:10}{}\n", harmless(line))).collect();
                 let text = format!("FAILED   {check}\n{}", lines.concat());
                 let object = json!({
                     "check": check, "outcome": "failed", "expected": expected, "came": came, "section": section, "log": log,
@@ -87,6 +90,6 @@ impl Report {
     }
 
     fn print(&self, text: &str, object: &Value) -> Result<()> {
-        if self.json { print(&format!("{object}\n")) } else { print(text) }
+        if self.json { print_json(&object.to_string()) } else { print(text) }
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ixt_host::text::harmless;
 use serde_json::{Map, Value};
 
 /// The limit that `init` tells.
@@ -185,12 +186,6 @@ fn read(json: &[u8], attachment: Option<&[u8]>) -> Received {
 /// The beginning of something, for people.
 pub(super) fn shown(bytes: &[u8]) -> String {
     const SHOWN: usize = 300;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-    let text: String = text
-        .chars()
-        .flat_map(|c| {
-            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()
-        })
-        .collect();
+    let text = harmless(&String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]));
     if bytes.len() > SHOWN { format!("{text}… ({} bytes)", bytes.len()) } else { text }
 }

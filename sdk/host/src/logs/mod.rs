@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub use format::Style;
-pub use ixt_manifest::text::harmless;
 
 /// So many lines are kept, and not more than so many bytes.
 const KEPT_LINES: usize = 10_000;
