@@ -459,7 +459,12 @@ pub static PROCESS: TableSpec = TableSpec {
             "The program, or the directory that `entry` is in, relative to the manifest.",
         )
         .required(),
-        key("interpreter", Kind::Text, "\"python3\"", "The program that runs it, if it does not run by itself."),
+        key(
+            "interpreter",
+            Kind::Text,
+            "\"python3\"",
+            "The program that runs it, if it does not run by itself: found on the `PATH`, or, with a `/` in it, beside the manifest.",
+        ),
         key("entry", Kind::Text, "\"main.py\"", "The file to run, in the directory at `path`."),
         key("framing", Kind::Choice(&["line", "length"]), "\"line\"", "How it wants its frames (see the wire's page)."),
         key(

@@ -355,7 +355,7 @@ impl Kind {
 pub struct Process {
     /// The program, or the directory that `entry` is in; relative to the manifest.
     pub path: Name,
-    /// The program that runs it, if it does not run by itself.
+    /// The program that runs it, if it does not run by itself; relative to the manifest if there is a `/` in it.
     pub interpreter: Option<String>,
     /// The file to run, in the directory at `path`.
     pub entry: Option<String>,

@@ -1,6 +1,6 @@
 //! A module on disk.
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use ixt_manifest::{Manifest, Report, Source};
 use serde_json::value::RawValue;
@@ -19,12 +19,15 @@ impl Module {
     ///
     /// If there is no manifest, or it has mistakes.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Report> {
-        let dir = dir.into();
-        let manifest = Manifest::parse(&Source::read(dir.join("manifest.toml"))?)?;
-        Ok(Self { dir, manifest })
+        let mut path = dir.into().join("manifest.toml");
+        let manifest = Manifest::parse(&Source::read(&path)?)?;
+        // Its processes run there: what is relative to here would be something else. Links stay as they are.
+        path = path::absolute(&path).unwrap_or(path);
+        path.pop();
+        Ok(Self { dir: path, manifest })
     }
 
-    /// The directory: also the working directory of the module's processes.
+    /// The directory, as an absolute path: also the working directory of the module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::{env, fs, io};
 
 use tokio::process::Command;
@@ -32,10 +32,15 @@ pub(crate) struct Launch {
 }
 
 impl Program {
-    /// This program.
+    /// This program: a path, from here if it is relative, or a name alone, which is looked for on the `PATH`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), args: Vec::new(), env: BTreeMap::new(), check: None, outside: Vec::new() }
+        let mut path = path.into();
+        // Its processes run elsewhere.
+        if path.components().count() > 1 {
+            path = path::absolute(&path).unwrap_or(path);
+        }
+        Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, outside: Vec::new() }
     }
 
     /// The program itself.
@@ -183,14 +188,14 @@ impl Module {
             file.push(entry);
         }
         let unreadable = |error| ProgramError::Unreadable { path: file.clone(), error };
-        let file = fs::canonicalize(&file).map_err(unreadable)?;
-        if fs::metadata(&file).map_err(unreadable)?.is_dir() {
+        let real = fs::canonicalize(&file).map_err(unreadable)?;
+        if fs::metadata(&real).map_err(unreadable)?.is_dir() {
             return Err(unreadable(io::Error::other("it is a directory; `entry` names the file in it")));
         }
         let dir = fs::canonicalize(self.dir()).map_err(unreadable)?;
-        let is_outside = !file.starts_with(&dir);
+        let is_outside = !real.starts_with(&dir);
         if is_outside && process.sha256.is_some() {
-            return Err(ProgramError::Outside { path: file, dir });
+            return Err(ProgramError::Outside { path: real, dir });
         }
         let (sha256, size_bytes) = (process.sha256.clone(), process.size_bytes);
         let check = Check { file: file.clone(), sha256, size_bytes };
@@ -199,10 +204,11 @@ impl Module {
             // Now too, so that what is wrong from the beginning is told before anything is started.
             tokio::task::spawn_blocking(move || check.open()).await.map_err(|error| unreadable(error.into()))??;
         }
-        let mut outside = Vec::from_iter(is_outside.then(|| file.clone()));
+        let mut outside = Vec::from_iter(is_outside.then_some(real));
         let program = match &process.interpreter {
             None => Program::new(file),
-            // One with a slash lies with the module; others are found on the PATH.
+            // One with a slash lies with the module; others are found on the PATH. Neither it nor the program is resolved where it
+            // is a link: what is linked to may do what the link's name says, as with a virtual environment of Python.
             Some(interpreter) if interpreter.contains('/') => Program::new(self.dir().join(interpreter)).arg(file),
             Some(interpreter) => Program::new(interpreter).arg(file),
         };

@@ -155,12 +155,15 @@ pub struct HostStatus {
 }
 
 /// Where the control socket of this user's host is, unless another place is given: in `$XDG_RUNTIME_DIR`, or, without that,
-/// in a directory of this user in the system's one for temporary files.
+/// in a directory of this user in the system's one for temporary files. A relative path there says nothing, as the XDG Base
+/// Directory Specification has it: from another directory it would be another place.
 #[must_use]
 pub fn default_path() -> PathBuf {
-    let dir = match env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("ixt"),
-        _ => env::temp_dir().join(format!("ixt-{}", rustix::process::geteuid().as_raw())),
-    };
+    let absolute = |dir: &PathBuf| dir.is_absolute();
+    let dir = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(absolute).map(|dir| dir.join("ixt"));
+    let dir = dir.unwrap_or_else(|| {
+        let temporary = Some(env::temp_dir()).filter(absolute).unwrap_or_else(|| "/tmp".into());
+        temporary.join(format!("ixt-{}", rustix::process::geteuid().as_raw()))
+    });
     dir.join("host.sock")
 }
