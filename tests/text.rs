@@ -34,12 +34,34 @@ fn written(command: &mut Command) -> String {
 }
 
 fn check(text: &str, command: &Command) {
+    check_characters(text, command);
+    assert!(!text.lines().any(|line| line.starts_with("forged")), "{command:?} writes {text}");
+}
+
+fn check_characters(text: &str, command: &Command) {
     let is_bad = |c: char| {
         let moves = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         moves || c != '\n' && c.is_control()
     };
     assert!(!text.contains(is_bad), "{command:?} writes {text:?}");
-    assert!(!text.lines().any(|line| line.starts_with("forged")), "{command:?} writes {text}");
+}
+
+/// What a command writes to a terminal, without its colours.
+fn shown(command: &Command) -> String {
+    let mut terminal = Command::new("python3");
+    terminal.args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])"]).arg(command.get_program());
+    terminal.args(command.get_args()).current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
+    terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm-256color");
+    let text = String::from_utf8(terminal.output().unwrap().stdout).unwrap().replace("\r\n", "\n");
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (color, rest) = part.split_once('m').unwrap_or_else(|| panic!("{command:?} writes {text:?}"));
+        assert!(["0", "1", "31", "32", "33", "90"].contains(&color), "{command:?} writes {text:?}");
+        plain.push_str(rest);
+    }
+    check_characters(&plain, command);
+    plain
 }
 
 /// One that goes on, until it has written a line that contains this.
@@ -124,7 +146,7 @@ fn whatever_a_module_says_no_command_writes_more_than_text() {
         );
     }
     logged("it says that it is not healthy");
-    let (for_people, json) = written(&["logs", "-n", "1000"]);
+    let (for_people, json) = written(&["logs", "-n", "10000"]);
     assert!(for_people.contains(&format!("a{SPELLED_OUT}\n    forged a")), "{for_people}");
     assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{json}");
     written(&["logs", NASTY]);
@@ -149,6 +171,16 @@ fn whatever_a_module_says_no_command_writes_more_than_text() {
         written(args);
     }
     written(&["kv", "set", "hostile", NASTY, NASTY]);
+    written(&["kv", "set", "hostile", "k", "v", "--ttl", NASTY.strip_suffix("\nforged").unwrap()]);
+    for args in [&["kv", "get", "hostile", NASTY][..], &["kv", "list", "hostile"], &["logs", "-n", "10000"], &["ps"]] {
+        let command = ixt(dir.path(), args);
+        let shown = shown(&command);
+        // A value is all that there is, and may have lines.
+        if !args.contains(&"get") {
+            check(&shown, &command);
+        }
+        assert!(args == ["ps"] || shown.contains(SPELLED_OUT), "{args:?}: {shown}");
+    }
 
     written(&["ps"]);
     written(&["call", "hostile.say", "exit"]);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ixt_host::ErrorReply;
 use ixt_host::text::{harmless, harmless_lines};
 
-use crate::output::say;
+use crate::output::{print, say};
 
 /// The text is complete, with its line end.
 #[derive(Debug)]
@@ -57,6 +57,17 @@ impl Failure {
         say(&self.text);
         ExitCode::from(self.status)
     }
+}
+
+/// Help that was asked for, or what is wrong with the command line.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        say(&text);
+    } else if let Err(failure) = print(&text) {
+        return failure.report();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// An error, which may quote anything: only its first line begins at the left.

@@ -47,7 +47,10 @@ use ixt_host::{control, guard};
 use remote::Remote;
 
 fn main() -> ExitCode {
-    let Args { host, json, command } = Args::parse();
+    let Args { host, json, command } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::explain(&error),
+    };
     let host = host.as_deref();
     let result = match command {
         Command::Check(args) => check::check(&args, json),

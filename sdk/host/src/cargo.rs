@@ -1,6 +1,5 @@
 //! Builds a module that is a cargo package, and finds the program that came out.
 
-use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{self, Path, PathBuf};
 use std::process::Stdio;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::Module;
 use crate::process::Group;
+use crate::program::from_here;
 
 /// Why a module was not built.
 #[derive(Debug)]
@@ -158,9 +158,9 @@ impl Package {
             None => named(&self.name),
         };
         let Some(chosen) = chosen else {
-            let mut names: Vec<_> = programs.into_iter().map(|(name, _)| name).collect();
-            names.sort();
-            return Err(names);
+            let mut found: Vec<_> = programs.into_iter().map(|(name, _)| name).collect();
+            found.sort();
+            return Err(found);
         };
         Ok(programs.swap_remove(chosen).1)
     }
@@ -188,7 +188,7 @@ fn cargo(dir: &Path) -> Command {
     // What it has set when `ixt` itself was started by cargo is about `ixt`, and would stand before the module's toolchain.
     let started_by_cargo = env::var_os("CARGO_MANIFEST_DIR").is_some();
     let program = env::var_os("CARGO").filter(|_| !started_by_cargo);
-    let mut cargo = Command::new(program.as_deref().unwrap_or(OsStr::new("cargo")));
+    let mut cargo = Command::new(from_here(program.unwrap_or_else(|| "cargo".into()).into()));
     if started_by_cargo {
         cargo.env_remove("RUSTUP_TOOLCHAIN");
     }

@@ -35,11 +35,7 @@ impl Program {
     /// This program: a path, from here if it is relative, or a name alone, which is looked for on the `PATH`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let mut path = path.into();
-        // Its processes run elsewhere.
-        if path.components().count() > 1 {
-            path = path::absolute(&path).unwrap_or(path);
-        }
+        let path = from_here(path.into());
         Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, outside: Vec::new() }
     }
 
@@ -103,6 +99,12 @@ impl Program {
     fn unreadable(&self, error: io::Error) -> ProgramError {
         ProgramError::Unreadable { path: self.path.clone(), error }
     }
+}
+
+/// A path to a program that is to run in another directory.
+pub(crate) fn from_here(program: PathBuf) -> PathBuf {
+    let is_name = program.components().count() == 1;
+    if is_name { program } else { path::absolute(&program).unwrap_or(program) }
 }
 
 /// Why there is no program to start.
