@@ -102,7 +102,7 @@ impl Builder {
     /// being written. The last good output is then left as it is.
     pub fn compile(&self) -> anyhow::Result<()> {
         // Before anything can fail: a manifest that is mended has to be read again.
-        println!("cargo::rerun-if-changed={}", self.manifest.display());
+        println!("{}", rerun_if_changed(&self.manifest));
         let out_dir = env::var_os("OUT_DIR").context("OUT_DIR is not set: this is to be called from a build.rs")?;
         if self.out_file.components().count() != 1 || self.out_file.file_name().is_none() {
             bail!("the output file `{}` is not a plain name: it is written into OUT_DIR", self.out_file.display());
@@ -110,7 +110,7 @@ impl Builder {
         let source = Source::read(&self.manifest)?;
         let manifest = Manifest::parse(&source)?;
         for path in Imports::paths(&source, &manifest) {
-            println!("cargo::rerun-if-changed={}", path.display());
+            println!("{}", rerun_if_changed(&path));
         }
         let generated = generate_from(&source, manifest, &self.options)?;
         for warning in generated.warnings.diagnostics() {
@@ -118,6 +118,12 @@ impl Builder {
         }
         write_if_changed(&PathBuf::from(out_dir).join(&self.out_file), &generated.code)
     }
+}
+
+/// What tells cargo that the output depends on a file. What follows a line end in its name would be something else to tell cargo; with
+/// the name changed, cargo finds no such file, and runs the build script each time.
+fn rerun_if_changed(path: &Path) -> String {
+    format!("cargo::rerun-if-changed={}", path.display().to_string().replace('\n', "\\n"))
 }
 
 /// Leaves the file's time alone when its content stays, so that the crate isn't compiled again for nothing.
@@ -134,6 +140,13 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+
+    #[test]
+    fn a_path_tells_cargo_nothing_else() {
+        assert_eq!(rerun_if_changed(Path::new("../a/manifest.toml")), "cargo::rerun-if-changed=../a/manifest.toml");
+        let path = Path::new("a\ncargo::rustc-env=PATH=x");
+        assert_eq!(rerun_if_changed(path), "cargo::rerun-if-changed=a\\ncargo::rustc-env=PATH=x");
+    }
 
     #[test]
     fn a_file_is_written_only_if_its_content_changes() {
