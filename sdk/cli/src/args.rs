@@ -203,7 +203,7 @@ impl From<Level> for LogLevel {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Kv {
-    /// Print a value, as it is. Exits 1 if there is none.
+    /// Print a value, as it is, or as text if that is to a terminal. Exits 1 if there is none.
     Get {
         /// The module whose key it is.
         module: String,

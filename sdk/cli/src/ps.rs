@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use ixt_host::control::{Command, HostStatus};
-use ixt_host::text::harmless;
+use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{InstanceStatus, State, TopicStats};
 
 use crate::exit::{Failure, Result};
@@ -83,7 +83,7 @@ fn instances(status: &HostStatus) -> String {
             {
                 let _ = writeln!(notes, "{}: {}", harmless(id), harmless(reason));
                 for line in last_lines {
-                    let _ = writeln!(notes, "    {}", harmless(line));
+                    let _ = writeln!(notes, "    {}", harmless_lines(line, "    "));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What a check found, and how it is printed.
 
-use ixt_host::text::harmless;
+use ixt_host::text::{harmless, harmless_lines};
 use serde_json::{Value, json};
 
 use crate::exit::Result;
@@ -68,11 +68,11 @@ impl Report {
             Err(Stop::Failed { expected, came, section }) => {
                 self.failed += 1;
                 let see = format!("PROTOCOL.md, \"{section}\"");
-                let labelled = [("expected:", expected.as_str()), ("came:", came), ("see:", &see)].into_iter();
+                let labelled =
+                    [("expected:", harmless(expected)), ("came:", harmless(came)), ("see:", see)].into_iter();
                 let log_label = std::iter::once("its log:").chain(std::iter::repeat(""));
-                let lines = labelled.chain(log_label.zip(log.iter().map(String::as_str)));
-                let lines: Vec<_> =
-                    lines.map(|(label, line)| format!("         {label:10}{}\n", harmless(line))).collect();
+                let lines = labelled.chain(log_label.zip(log.iter().map(|line| harmless_lines(line, ""))));
+                let lines: Vec<_> = lines.map(|(label, line)| format!("         {label:10}{line}\n")).collect();
                 let text = format!("FAILED   {check}\n{}", lines.concat());
                 let object = json!({
                     "check": check, "outcome": "failed", "expected": expected, "came": came, "section": section, "log": log,
