@@ -19,8 +19,9 @@ done
 # The processes of this user that bear the host's mark.
 marked() {
     [ -n "$id" ] || return
-    for process in /proc/[0-9]*; do
-        if { tr '\0' '\n' <"$process/environ" | grep -qx "IXT_HOST_ID=$id"; } 2>/dev/null; then echo "${process#/proc/}"; fi
+    grep -lFs "IXT_HOST_ID=$id" /proc/[0-9]*/environ | while read -r file; do
+        file=${file#/proc/}
+        echo "${file%/environ}"
     done
 }
 alive() {
