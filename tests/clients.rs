@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ixt_host::control::{Claim, Reply};
-use ixt_tests::{Hosts, Started, block_on, build};
+use ixt_tests::{Hosts, Started, block_on, build, needs, workspace};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -232,4 +232,17 @@ fn clients_of_metrics_that_do_not_read_block_nobody() {
     scrape.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("ixt_instance_ready"), "{answer}");
     assert!(start.elapsed() < Duration::from_secs(5), "without waiting for those who say nothing");
+}
+
+/// A slice of what `tests/attacks/run` does.
+#[test]
+fn a_host_under_attack_stays_within_its_memory() {
+    needs("python3");
+    let programs = build("ixt");
+    let mut command = Command::new("python3");
+    command.arg(workspace().join("tests/attacks/run")).args(["--seconds", "1", "--programs"]);
+    command.arg(programs.parent().unwrap()).args(["copies", "watches", "half_a_line"]);
+    let output = command.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
 }

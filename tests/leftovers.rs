@@ -10,7 +10,6 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Runs `tests/kills/run`.
 fn kills(args: &[&str]) {
     needs("python3");
-    build("ixt");
     let embedder = build("embedder");
     let mut command = Command::new("python3");
     command.arg(workspace().join("tests/kills/run")).args(args).arg("--programs").arg(embedder.parent().unwrap());

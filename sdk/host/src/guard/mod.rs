@@ -188,13 +188,10 @@ async fn keep(plan: Plan, first: (Child, ChildStdin), mut lines: mpsc::Unbounded
             }
         };
         drop(pipe);
-        let status = match ended {
-            Some(status) => status,
-            None => {
-                // The host has ended what it had: the guard finds nothing left.
-                let _ = child.wait().await;
-                return pid.into_iter().for_each(reaper::reaped);
-            }
+        let Some(status) = ended else {
+            // The host has ended what it had: the guard finds nothing left.
+            let _ = child.wait().await;
+            return pid.into_iter().for_each(reaper::reaped);
         };
         pid.into_iter().for_each(reaper::reaped);
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
