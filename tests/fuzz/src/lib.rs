@@ -3,14 +3,17 @@
 //! `main.rs` runs one of them on what libFuzzer finds or on files; a test here runs all of them on a few hundred inputs.
 
 mod base64_text;
+mod control;
 mod decoder;
 mod frames;
 mod input;
+mod manifest;
 mod module;
 mod seeds;
 mod session;
 #[cfg(test)]
 mod slice;
+mod text;
 
 /// What is fuzzed.
 pub struct Target {
@@ -18,17 +21,20 @@ pub struct Target {
     pub name: &'static str,
     /// Panics if something does not hold for this input.
     pub run: fn(&[u8]),
-    /// The inputs to begin with, of the frames that `PROTOCOL.md` shows.
+    /// The inputs to begin with: of frames, those that `PROTOCOL.md` shows.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
 /// All of them. The README says what holds for each.
 pub const TARGETS: &[Target] = &[
     Target { name: "base64_text", run: base64_text::run, seeds: seeds::base64_text },
+    Target { name: "control", run: control::run, seeds: control::seeds },
     Target { name: "decoder", run: decoder::run, seeds: seeds::decoder },
     Target { name: "host_frame", run: frames::run_host, seeds: || seeds::frames("host") },
+    Target { name: "manifest", run: manifest::run, seeds: seeds::manifests },
     Target { name: "module_frame", run: frames::run_module, seeds: || seeds::frames("module") },
     Target { name: "session", run: session::run, seeds: seeds::session },
+    Target { name: "text", run: text::run, seeds: seeds::texts },
 ];
 
 impl Target {

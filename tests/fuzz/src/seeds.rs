@@ -90,3 +90,27 @@ pub(crate) fn session() -> Vec<Vec<u8>> {
     }
     seeds
 }
+
+/// The manifests of this project, right and wrong.
+pub(crate) fn manifests() -> Vec<Vec<u8>> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
+    let mut paths = Vec::new();
+    for dir in std::fs::read_dir(root).expect("the workspace has manifests").flatten() {
+        paths.extend(std::fs::read_dir(dir.path()).into_iter().flatten().flatten().map(|file| file.path()));
+    }
+    paths.sort();
+    let paths = paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.map(|path| std::fs::read(path).expect("it is a file")).collect()
+}
+
+/// What would do something to a terminal.
+pub(crate) fn texts() -> Vec<Vec<u8>> {
+    let texts = [
+        "plain, \u{e4}\u{20ac}\u{1f642}",
+        "a\u{1b}[8mb\u{1b}[31;1mc\u{1b}[38;5;9md\u{1b}[48;2;1;2;3me\u{1b}[0m",
+        "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m",
+        "one\ntwo\r\nthree\ttab\r\u{b}",
+        "\u{202e}\u{2066}\u{200b}\u{feff}\u{2028}\u{e0041}\u{200d}",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+}

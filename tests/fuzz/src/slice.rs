@@ -82,6 +82,11 @@ fn base64_text() {
 }
 
 #[test]
+fn control() {
+    run("control");
+}
+
+#[test]
 fn decoder() {
     run("decoder");
 }
@@ -89,6 +94,11 @@ fn decoder() {
 #[test]
 fn host_frame() {
     run("host_frame");
+}
+
+#[test]
+fn manifest() {
+    run("manifest");
 }
 
 #[test]
@@ -102,9 +112,17 @@ fn session() {
 }
 
 #[test]
+fn text() {
+    run("text");
+}
+
+#[test]
 fn no_target_is_without_a_slice() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["base64_text", "decoder", "host_frame", "module_frame", "session"]);
+    assert_eq!(
+        names,
+        ["base64_text", "control", "decoder", "host_frame", "manifest", "module_frame", "session", "text"]
+    );
     for target in TARGETS {
         assert!((target.seeds)().len() >= 5, "{} has hardly anything to begin with", target.name);
     }
