@@ -5,9 +5,10 @@ use std::io::{BufRead as _, Lines, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ixt_host::control::{Claim, Reply};
+use ixt_host::control::{Claim, Control, Reply};
 use ixt_tests::{Hosts, Started, block_on, build, needs, workspace};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -20,15 +21,19 @@ const A: &str = "[provides]\nservices = [\"a\"]\n[services.a]\nrequest = { do = 
 struct Served {
     started: Started,
     socket: PathBuf,
+    control: Arc<Control>,
     serving: JoinHandle<()>,
 }
 
 async fn serve() -> Served {
     let started = Hosts::new().actor("a", A).start().await;
     let socket = started.files.path().join("host/h");
-    let (control, host) = (Claim::new(&socket).unwrap().listen().unwrap(), started.host.clone());
-    let serving = tokio::spawn(async move { control.serve(&host).await });
-    Served { started, socket, serving }
+    let (control, host) = (Arc::new(Claim::new(&socket).unwrap().listen().unwrap()), started.host.clone());
+    let serving = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move { control.serve(&host).await }
+    });
+    Served { started, socket, control, serving }
 }
 
 impl Drop for Served {
@@ -81,6 +86,22 @@ fn connections_that_say_nothing_keep_nobody_out() {
         let mut last = idle.pop().unwrap();
         last.write_all(b"{\"do\":\"status\"}\n").await.unwrap();
         assert!(matches!(reply(&mut last).await, Reply::Data(_)));
+    });
+}
+
+/// Whoever comes while the host shuts down is answered: a call with `UNAVAILABLE`, by the module that ends.
+#[test]
+fn a_host_that_was_asked_to_stop_answers_until_it_has() {
+    block_on(async {
+        let served = serve().await;
+        let mut stop = connect(&served.socket).await;
+        stop.write_all(b"{\"do\":\"stop\",\"module\":null}\n").await.unwrap();
+        served.control.asked_to_stop().await;
+        assert!(is_served(&served.socket).await);
+        served.started.host.stop("a").await.unwrap();
+        let call = json!({ "do": "call", "topic": "a", "payload": "" });
+        let answer = error(ask(&served.socket, call).await);
+        assert_eq!(answer, ("UNAVAILABLE".to_owned(), "`a` is stopped".to_owned()));
     });
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::{env, fs, thread};
 
 use anyhow::{Context as _, bail};
@@ -76,15 +77,20 @@ async fn serve(
     let host = builder.start().map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
     let metrics = metrics.map(|server| tokio::spawn(server.serve(host.clone())));
+    let mut serving = pin!(control.serve(&host));
     tokio::select! {
-        () = control.serve(&host) => {}
+        () = &mut serving => {}
+        () = control.asked_to_stop() => {}
         () = interrupts.next() => {}
     }
     say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
     if let Some(metrics) = metrics {
         metrics.abort();
     }
-    let complaints = interrupts.or(host.shutdown()).await?;
+    let complaints = tokio::select! {
+        complaints = interrupts.or(host.clone().shutdown()) => complaints?,
+        () = serving => Vec::new(),
+    };
     #[cfg(feature = "otel")]
     if let Some(spans) = spans {
         use opentelemetry_sdk::trace::SpanProcessor as _;
@@ -103,7 +109,6 @@ async fn serve(
     if waiting.is_ok() {
         let _ = interrupts.or(all).await?;
     }
-    drop(control);
     if complaints.is_empty() { Ok(()) } else { Err(Failure::module(complaints.join("\n"))) }
 }
 

@@ -149,17 +149,18 @@ impl Control {
         &self.path
     }
 
-    /// Answers until somebody asks the host to stop.
+    /// Waits until somebody asks the host to stop.
+    pub async fn asked_to_stop(&self) {
+        self.stop.wait().await;
+    }
+
+    /// Answers, as long as this is awaited: also while the host shuts down, when calls are answered `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
         host.has_control(&self.path);
         let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
         let mut is_told = false;
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = async { self.stop.wait().await; } => return,
-            };
-            let stream = match accepted {
+            let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     if !std::mem::replace(&mut is_told, true) {
