@@ -34,10 +34,22 @@ pub enum KvError {
         /// The revision that it has; 0 if there is no such key.
         actual: u64,
     },
+    /// With the value the namespace would hold more than it may. Nothing was written.
+    QuotaExceeded {
+        /// What it holds: the bytes of its keys and values, and 64 more for each key.
+        used: u64,
+        /// What it may hold.
+        max: u64,
+    },
     /// The disk, or what stands in for it, failed, or is full. A write may have been done nonetheless, if only what
     /// would have confirmed it failed.
     Storage {
         /// What failed, and where.
+        reason: Arc<str>,
+    },
+    /// There is no backup.
+    Backup {
+        /// Where, and why not.
         reason: Arc<str>,
     },
     /// The store was closed.
@@ -51,6 +63,8 @@ impl KvError {
         match self {
             Self::EmptyKey | Self::KeyTooLong { .. } | Self::ValueTooLong { .. } => code::INVALID_INPUT,
             Self::RevisionMismatch { .. } => code::ABORTED,
+            Self::QuotaExceeded { .. } => code::RESOURCE_EXHAUSTED,
+            Self::Backup { .. } => code::FAILED_PRECONDITION,
             Self::Storage { .. } | Self::Closed => code::UNAVAILABLE,
         }
     }
@@ -81,7 +95,13 @@ impl fmt::Display for KvError {
             Self::RevisionMismatch { key, expected, actual } => {
                 write!(f, "the key `{key}` has revision {actual}, not {expected}: it was written since; read it again")
             }
+            Self::QuotaExceeded { used, max } => write!(
+                f,
+                "there is no room for the value: the module's keys and values have {used} bytes (64 of them for each key), \
+                 and may have {max}: delete some of them, or raise `kv_quota` in the host's configuration"
+            ),
             Self::Storage { reason } => write!(f, "the store of keys and values failed: {reason}"),
+            Self::Backup { reason } => write!(f, "can't write a backup to {reason}"),
             Self::Closed => f.write_str("the store of keys and values is closed: the host is going away"),
         }
     }

@@ -27,14 +27,17 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod quotas;
 mod redb;
 mod watch;
 
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
 pub use error::KvError;
-pub use redb::{OpenError, RedbStore};
+pub use quotas::{FILE_QUOTA, MEMORY_QUOTA, Quotas};
+pub use redb::{Inspection, OpenError, RedbStore, Repair, quiet_panics};
 pub use watch::{Change, Watch, WatchSender};
 
 /// The longest key, in bytes of UTF-8.
@@ -62,7 +65,8 @@ pub trait KvStore: Send + Sync + 'static {
 
     /// Puts a value under a key, in place of what was there, its time to live included. Answers with the revision.
     ///
-    /// Fails with [`KvError::RevisionMismatch`] if another revision was expected, and with [`KvError::ValueTooLong`].
+    /// Fails with [`KvError::RevisionMismatch`] if another revision was expected, with [`KvError::ValueTooLong`], and with
+    /// [`KvError::QuotaExceeded`] where the store has quotas.
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64>;
 
     /// Removes a key, if it has the expected revision (0: if there is none). Answers whether there was one.
@@ -82,6 +86,15 @@ pub trait KvStore: Send + Sync + 'static {
     ///
     /// A write is told of before it is answered.
     fn watch(&self, namespace: &str, prefix: &str) -> Watch;
+
+    /// Writes all that there is now to a new file, while the store is used, and answers with the number of keys. Only its user
+    /// can read the file. A store may have no such thing.
+    ///
+    /// Fails with [`KvError::Backup`] if the file can't be written, or if there is one already: nothing is replaced.
+    fn backup(&self, path: &Path) -> KvFuture<u64> {
+        let reason = format!("{}: this store has no backups in a file", path.display()).into();
+        Box::pin(async move { Err(KvError::Backup { reason }) })
+    }
 }
 
 /// A value, and the revision of its last write.

@@ -6,37 +6,52 @@
 //! would have every caller write the same loop; each has a deadline of its own anyway.)
 
 mod backend;
+mod backup;
+mod caught;
+mod copy;
+#[cfg(test)]
+mod damage_tests;
+mod directory;
 mod file;
+mod offline;
+mod open_error;
 mod reader;
 mod recent;
+mod row;
+mod salvage;
+mod shrink;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::fmt;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ::redb::backends::{FileBackend, InMemoryBackend};
-use ::redb::{DatabaseError, Error, StorageBackend};
+use ::redb::backends::InMemoryBackend;
+use ::redb::{Error, StorageBackend};
 use tokio::sync::{Semaphore, oneshot};
 
-use self::file::{File, OpenFailure};
+pub use self::caught::quiet_panics;
+pub use self::offline::{Inspection, Repair};
+pub use self::open_error::OpenError;
+
+use self::directory::DataDir;
+use self::file::File;
+use self::open_error::failed_to_open;
 use self::reader::{Asked, Reader, Request};
 use self::recent::Recent;
 use self::tables::Snapshot;
 use self::writer::{Command, Kind, Write, Writer};
 use super::watch::Watchers;
-use super::{Entry, KvError, KvFuture, KvStore, Page, SetOptions, Watch, check_key, check_value};
+use super::{
+    Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
+    check_value,
+};
 
-/// The file in the data directory.
-const FILE_NAME: &str = "kv.redb";
 /// How many bytes of keys and values may wait to be written. Fewer in tests, so that they needn't write as many.
 const WAITING_BYTES: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 64 * 1024 * 1024 };
 /// What a write takes of that beside its text and bytes.
@@ -58,115 +73,71 @@ pub struct RedbStore {
     writes: Arc<Semaphore>,
     commands: Sender<Command>,
     watchers: Arc<Watchers>,
+    file: Arc<File>,
+    backups: Arc<Mutex<Vec<JoinHandle<()>>>>,
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// Why a [`RedbStore`] could not be opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another host has this data directory open.
-    InUse {
-        /// The directory.
-        directory: PathBuf,
-    },
-    /// The data directory could not be created.
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file could not be opened, created, read or written.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file is damaged, or is no file of this store.
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The system has no thread for the store.
-    Thread(io::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse { directory } => write!(
-                f,
-                "the data directory {} is in use by another host: end that one, or give this one another data directory",
-                directory.display()
-            ),
-            Self::Directory { directory, source } => write!(
-                f,
-                "cannot create the data directory {}: {source}: give one that can be written to",
-                directory.display()
-            ),
-            Self::File { path, source } => write!(
-                f,
-                "cannot open the store of keys and values in {}: {source}: give a data directory that can be written to",
-                path.display()
-            ),
-            Self::Damaged { path, reason } => write!(
-                f,
-                "{} is damaged, or is not a store of keys and values of this version: {reason}: put a copy in its place, \
-                 or move it away to begin with an empty one",
-                path.display()
-            ),
-            Self::Thread(source) => write!(f, "cannot start a thread for the store of keys and values: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Directory { source, .. } | Self::File { source, .. } | Self::Thread(source) => Some(source),
-            Self::InUse { .. } | Self::Damaged { .. } => None,
-        }
-    }
-}
-
 impl RedbStore {
-    /// Opens the store in a data directory, or creates it there, the directory too, for this user alone. Waits for the
-    /// disk: call it before the tasks begin, or where blocking is no matter.
+    /// Opens the store in a data directory, or creates it there, the directory too, for this user alone. Each namespace may
+    /// hold [`FILE_QUOTA`]. Waits for the disk: call it before the tasks begin, or where blocking is no matter.
     ///
     /// # Errors
     ///
     /// See [`OpenError`]: above all, another host may use the directory.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let directory = directory.as_ref();
-        let failed = |source| OpenError::Directory { directory: directory.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-
-        let path = directory.join(FILE_NAME);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|source| OpenError::File { path: path.clone(), source })?;
-        let backend = FileBackend::new(file).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { directory: directory.to_owned() },
-            error => failed_to_open(&path, OpenFailure::Error(error.into())),
-        })?;
-        Self::with_backend(Arc::new(backend), &path)
+        Self::open_with(directory, Quotas::each(FILE_QUOTA))
     }
 
-    /// A store in memory, gone when it is dropped.
+    /// The same with other quotas.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open_with(directory: impl AsRef<Path>, quotas: Quotas) -> Result<Self, OpenError> {
+        let DataDir { path, backend, .. } = DataDir::create(directory.as_ref())?;
+        Self::with_backend(backend, &path, quotas)
+    }
+
+    /// A store in memory, gone when it is dropped. Each namespace may hold [`MEMORY_QUOTA`].
     ///
     /// # Errors
     ///
     /// If the system has no threads for it.
     pub fn ephemeral() -> Result<Self, OpenError> {
-        Self::with_backend(Arc::new(InMemoryBackend::new()), Path::new("memory"))
+        Self::ephemeral_with(Quotas::each(MEMORY_QUOTA))
     }
 
-    fn with_backend(backend: Arc<dyn StorageBackend>, path: &Path) -> Result<Self, OpenError> {
+    /// The same with other quotas.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no threads for it.
+    pub fn ephemeral_with(quotas: Quotas) -> Result<Self, OpenError> {
+        Self::with_backend(Arc::new(InMemoryBackend::new()), Path::new("memory"), quotas)
+    }
+
+    /// Reads all that there is in a data directory that no host uses, and tells what is whole. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be read for another reason than damage; above all, if a host uses the directory.
+    pub fn check(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
+        offline::check(directory.as_ref())
+    }
+
+    /// Copies what can be read in a damaged data directory to a new file, and puts the old one aside; one that is whole is
+    /// left as it is.
+    ///
+    /// # Errors
+    ///
+    /// If that is not possible, or if a host uses the directory. The old file is then where it was.
+    pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, OpenError> {
+        offline::repair(directory.as_ref())
+    }
+
+    fn with_backend(backend: Arc<dyn StorageBackend>, path: &Path, quotas: Quotas) -> Result<Self, OpenError> {
         let opened = File::open(backend, path.display().to_string());
         let (file, beginning) = opened.map_err(|failure| failed_to_open(path, failure))?;
         let file = Arc::new(file);
@@ -174,8 +145,14 @@ impl RedbStore {
         let watchers = Arc::new(Watchers::default());
         let (commands, to_write) = channel();
         let (requests, to_read) = channel();
-        let writer = Writer::new(Arc::clone(&file), Arc::clone(&recent), Arc::clone(&watchers), to_write, &beginning);
-        let reader = Reader { file, recent: Arc::clone(&recent), requests: to_read, writer: commands.clone() };
+        let writer =
+            Writer::new(Arc::clone(&file), Arc::clone(&recent), Arc::clone(&watchers), to_write, quotas, &beginning);
+        let reader = Reader {
+            file: Arc::clone(&file),
+            recent: Arc::clone(&recent),
+            requests: to_read,
+            writer: commands.clone(),
+        };
         let mut store = Self {
             recent,
             reads: Arc::new(Semaphore::new(WAITING_READS)),
@@ -183,6 +160,8 @@ impl RedbStore {
             writes: Arc::new(Semaphore::new(WAITING_BYTES)),
             commands,
             watchers,
+            file,
+            backups: Arc::default(),
             reader: None,
             writer: None,
         };
@@ -278,6 +257,24 @@ impl KvStore for RedbStore {
     fn watch(&self, namespace: &str, prefix: &str) -> Watch {
         self.watchers.watch(namespace, prefix)
     }
+
+    fn backup(&self, path: &Path) -> KvFuture<u64> {
+        let (file, reads, backups) = (Arc::clone(&self.file), Arc::clone(&self.reads), Arc::clone(&self.backups));
+        let path = path.to_owned();
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            // Of its own: it takes long, and nobody is to wait for it.
+            let run = move || drop(reply.send(backup::backup(&file, &path, &reads)));
+            let thread = Builder::new().name("ixt-kv-backup".to_owned()).spawn(run);
+            let thread = thread.map_err(|error| KvError::Backup { reason: error.to_string().into() })?;
+            {
+                let mut backups = backups.lock().unwrap_or_else(PoisonError::into_inner);
+                backups.retain(|backup| !backup.is_finished());
+                backups.push(thread);
+            }
+            answer.await.map_err(|_| KvError::Closed)?
+        })
+    }
 }
 
 impl Drop for RedbStore {
@@ -288,6 +285,11 @@ impl Drop for RedbStore {
         self.writes.close();
         let _ = self.requests.send(None);
         let ended = self.reader.take().map(JoinHandle::join);
+        // They see that it is closed, and leave nothing behind.
+        let backups = std::mem::take(&mut *self.backups.lock().unwrap_or_else(PoisonError::into_inner));
+        for backup in backups {
+            let _ = backup.join();
+        }
         let _ = self.commands.send(Command::Close);
         let _ = (ended, self.writer.take().map(JoinHandle::join));
     }
@@ -301,19 +303,4 @@ impl fmt::Debug for RedbStore {
 
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     Builder::new().name(name.to_owned()).spawn(run).map_err(OpenError::Thread)
-}
-
-fn failed_to_open(path: &Path, failure: OpenFailure) -> OpenError {
-    let path = path.to_owned();
-    match failure {
-        // redb says so of a file that begins with something else, or ends early.
-        OpenFailure::Error(Error::Io(source))
-            if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-        {
-            OpenError::File { path, source }
-        }
-        OpenFailure::Error(Error::Io(_)) => OpenError::Damaged { path, reason: "it begins or ends wrong".to_owned() },
-        OpenFailure::Error(error) => OpenError::Damaged { path, reason: error.to_string() },
-        OpenFailure::Panic(reason) => OpenError::Damaged { path, reason },
-    }
 }

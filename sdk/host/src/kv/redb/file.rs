@@ -1,17 +1,17 @@
 //! The database and what it lies in: opened, and opened anew after it has failed, for redb then refuses everything.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ::redb::{Builder, Database, Error, StorageBackend};
+use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
 
 use super::backend::{Fence, Fenced, Overlay};
+use super::caught::caught;
 use super::tables::{self, Beginning};
 
 /// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to
 /// have more than that.
-const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 64 * 1024 * 1024 };
+const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
 
 /// The database, for the writer, who opens it anew, and the reader.
 pub(super) struct File {
@@ -87,6 +87,37 @@ impl File {
         format!("{}: {failure}", self.place).into()
     }
 
+    /// Makes the file as small as it can be, while nobody else uses it. `false` if that has to wait: there is a transaction
+    /// that reads for longer, as a backup does.
+    pub(super) fn compact(&self) -> Result<bool, Failure> {
+        let mut current = self.lock();
+        self.catch(|| {
+            let Some(database) = &mut current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
+            match database.compact() {
+                Ok(_) => Ok(true),
+                Err(CompactionError::TransactionInProgress) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// Writes which pages are in use, as is done when the file is closed. If the host is killed after that, the file needn't be
+    /// read as a whole when it is opened; and if it is damaged too, redb still opens it, so that the rest can be saved.
+    pub(super) fn settle(&self) -> Result<(), Failure> {
+        let current = self.current();
+        self.catch(|| {
+            let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
+            let mut transaction = database.begin_write()?;
+            transaction.set_quick_repair(true);
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// How long the file is.
+    pub(super) fn len(&self) -> u64 {
+        self.backend.len().unwrap_or_default()
+    }
+
     /// Closes the file; nobody else has the database any more.
     pub(super) fn close(&self) {
         let database = self.lock().database.take();
@@ -128,29 +159,26 @@ impl fmt::Display for OpenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(Error::Io(error)) => error.fmt(f),
+            Self::Error(Error::Corrupted(message)) | Self::Panic(message) => {
+                write!(f, "the file is damaged: {message}")
+            }
             Self::Error(error) => error.fmt(f),
-            Self::Panic(message) => write!(f, "the file is damaged: {message}"),
         }
     }
 }
 
-/// A panic is a failure too: redb asserts much about what it finds in a file, and one bad page must not end the host's
-/// store.
-fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, OpenFailure> {
-    // What it may leave half done is the database, which is then opened anew.
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(OpenFailure::Error),
-        Err(panic) => {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("redb panicked");
-            Err(OpenFailure::Panic(message.to_owned()))
-        }
-    }
+/// A panic is a failure too.
+pub(super) fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, OpenFailure> {
+    caught(run).map_err(OpenFailure::Panic)?.map_err(OpenFailure::Error)
 }
 
-fn open(backend: impl StorageBackend) -> Result<(Database, Beginning), OpenFailure> {
+pub(super) fn open_database(backend: impl StorageBackend) -> Result<Database, Error> {
+    Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+}
+
+pub(super) fn open(backend: impl StorageBackend) -> Result<(Database, Beginning), OpenFailure> {
     catch(|| {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
+        let database = open_database(backend)?;
         let beginning = tables::begin(&database)?;
         Ok((database, beginning))
     })

@@ -1,5 +1,6 @@
 //! How entries lie in redb's tables, and what is done to them within one transaction.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +10,12 @@ use ::redb::{
 };
 
 use super::recent::Moment;
+use super::row::{EntryValue, Row, seal};
 use crate::kv::watch::Written;
-use crate::kv::{Entry, KvError, MAX_PAGE_KEYS, Page, SetOptions};
+use crate::kv::{Entry, KvError, MAX_PAGE_KEYS, Page, Quotas, SetOptions};
 
 /// Namespace and key.
-type EntryKey = (&'static str, &'static str);
-/// Revision, when it expires, how many parts the value has in `PARTS`, and the value if it has none there.
-type EntryValue = (u64, Option<u64>, u32, &'static [u8]);
+pub(super) type EntryKey = (&'static str, &'static str);
 /// When it expires in Unix milliseconds, namespace and key: the first of them is the next.
 type ExpiryKey = (u64, &'static str, &'static str);
 
@@ -24,13 +24,17 @@ const ENTRIES: TableDefinition<EntryKey, EntryValue> = TableDefinition::new("ent
 const PARTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
 const EXPIRIES: TableDefinition<ExpiryKey, ()> = TableDefinition::new("expiries");
 const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+/// How many keys each namespace has, and how many bytes they and their values have. Not in format 1.
+const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
 /// The revision of the last write.
 const REVISION: &str = "revision";
 
 /// A value longer than this goes in parts.
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
-/// How long a part is.
-const PART_BYTES: usize = 64 * 1024;
+/// How long a part is: with what redb puts beside it, it takes a page of 64 KiB, and not one of twice as much.
+const PART_BYTES: usize = 64 * 1024 - 64;
+/// What a key takes beside its own text and its value, about.
+const KEY_OVERHEAD: u64 = 64;
 
 /// How many expired keys one transaction removes at most, so that writes don't wait for many more.
 const EXPIRED_AT_ONCE: usize = 1000;
@@ -50,32 +54,108 @@ pub(super) fn is_over(expiry: Option<u64>, now: u64) -> bool {
     expiry.is_some_and(|at| at <= now)
 }
 
+/// How much a namespace holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) keys: u64,
+    /// Of keys and values.
+    pub(super) bytes: u64,
+}
+
+impl Usage {
+    fn of((keys, bytes): (u64, u64)) -> Self {
+        Self { keys, bytes }
+    }
+
+    /// What it is charged for: very many small keys take room too.
+    pub(super) fn charged(self) -> u64 {
+        self.bytes.saturating_add(self.keys.saturating_mul(KEY_OVERHEAD))
+    }
+
+    // A count that is wrong, in a damaged file, is no reason to panic.
+    fn add(&mut self, bytes: u64) {
+        *self = Self { keys: self.keys.saturating_add(1), bytes: self.bytes.saturating_add(bytes) };
+    }
+
+    fn subtract(&mut self, bytes: u64) {
+        *self = Self { keys: self.keys.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) };
+    }
+}
+
 /// What a database that was opened begins with.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Beginning {
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
+    /// What all namespaces are charged for.
+    pub(super) stored: u64,
 }
 
-/// Creates the tables in a new file, and reads where an old one was.
-pub(super) fn begin(database: &Database) -> Result<Beginning, Error> {
-    let transaction = database.begin_read()?;
-    match transaction.open_table(COUNTERS) {
-        Ok(counters) => {
-            let revision = counters.get(REVISION)?.map_or(0, |revision| revision.value());
-            let next_expiry = first_expiry(&transaction.open_table(EXPIRIES)?)?;
-            Ok(Beginning { revision, next_expiry })
-        }
-        Err(TableError::TableDoesNotExist(_)) => {
-            let transaction = database.begin_write()?;
-            transaction.open_table(ENTRIES)?;
-            transaction.open_table(PARTS)?;
-            transaction.open_table(EXPIRIES)?;
-            transaction.open_table(COUNTERS)?;
-            transaction.commit()?;
-            Ok(Beginning { revision: 0, next_expiry: None })
-        }
-        Err(error) => Err(error.into()),
+/// The revision of the last write.
+pub(super) fn last_revision(database: &Database) -> Result<u64, Error> {
+    let counters = database.begin_read()?.open_table(COUNTERS)?;
+    Ok(counters.get(REVISION)?.map_or(0, |revision| revision.value()))
+}
+
+/// Reads how much each namespace holds; whether that was counted.
+pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usage>) -> Result<bool, Error> {
+    let usage = match database.begin_read()?.open_table(USAGE) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+        usage => usage?,
+    };
+    for row in usage.iter()? {
+        let (namespace, usage) = row?;
+        usages.insert(namespace.value().to_owned(), Usage::of(usage.value()));
     }
+    Ok(true)
+}
+
+/// Creates the tables in a new file, those that an older format lacks too, and reads where an old one was.
+pub(super) fn begin(database: &Database) -> Result<Beginning, Error> {
+    let mut usages = BTreeMap::new();
+    if !read_usages(database, &mut usages)? {
+        create(database)?;
+        read_usages(database, &mut usages)?;
+    }
+    let stored = usages.values().fold(0, |stored: u64, usage| stored.saturating_add(usage.charged()));
+    let expiries = database.begin_read()?.open_table(EXPIRIES)?;
+    Ok(Beginning { revision: last_revision(database)?, next_expiry: first_expiry(&expiries)?, stored })
+}
+
+fn create(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    {
+        let entries = transaction.open_table(ENTRIES)?;
+        let parts = transaction.open_table(PARTS)?;
+        transaction.open_table(EXPIRIES)?;
+        transaction.open_table(COUNTERS)?;
+        let mut usage = transaction.open_table(USAGE)?;
+        // Of format 1, which did not count.
+        let mut counted: BTreeMap<String, Usage> = BTreeMap::new();
+        for entry in entries.iter()? {
+            let (at, entry) = entry?;
+            let (namespace, key) = at.value();
+            let bytes = key.len() as u64 + value_bytes(&parts, Row::of(entry.value()))?;
+            counted.entry(namespace.to_owned()).or_default().add(bytes);
+        }
+        for (namespace, Usage { keys, bytes }) in counted {
+            usage.insert(namespace.as_str(), (keys, bytes))?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// How long a value is. Its parts are equally long, except for the last one.
+fn value_bytes(parts: &impl ReadableTable<(u64, u32), &'static [u8]>, row: Row<'_>) -> Result<u64, Error> {
+    let part_bytes =
+        |part| Ok::<_, Error>(parts.get((row.revision, part))?.map_or(0, |part| part.value().len() as u64));
+    Ok(row.inline.len() as u64
+        + match row.parts {
+            0 => 0,
+            1 => part_bytes(0)?,
+            number => part_bytes(0)? * u64::from(number - 1) + part_bytes(number - 1)?,
+        })
 }
 
 fn first_expiry(expiries: &impl ReadableTable<ExpiryKey, ()>) -> Result<Option<u64>, Error> {
@@ -92,7 +172,7 @@ pub(super) struct Stored {
 /// The entries as they were at one moment.
 pub(super) struct Snapshot {
     pub(super) moment: Moment,
-    entries: ReadOnlyTable<EntryKey, EntryValue>,
+    pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }
 
@@ -103,17 +183,29 @@ impl Snapshot {
         Ok(Self { moment, entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
     }
 
+    /// An entry as a whole.
+    pub(super) fn stored(&self, namespace: &str, key: &str, row: Row<'_>) -> Result<Stored, Error> {
+        let mut value = row.inline.to_vec();
+        let mut missing = row.parts;
+        // If the number of parts is damaged, it may be any.
+        for part in self.parts.range((row.revision, 0)..(row.revision, row.parts))? {
+            value.extend_from_slice(part?.1.value());
+            missing = missing.saturating_sub(1);
+        }
+        if missing > 0 {
+            return Err(Error::Corrupted(format!("parts of the value of `{key}` are missing")));
+        }
+        row.check(namespace, key, &value)?;
+        Ok(Stored { entry: Entry { value, revision: row.revision }, expiry: row.expiry })
+    }
+
     pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
-        let (revision, expiry, parts, inline) = entry.value();
-        if is_over(expiry, now()) {
+        let row = Row::of(entry.value());
+        if is_over(row.expiry, now()) {
             return Ok(None);
         }
-        let mut value = inline.to_vec();
-        for part in self.parts.range((revision, 0)..(revision, parts))? {
-            value.extend_from_slice(part?.1.value());
-        }
-        Ok(Some(Stored { entry: Entry { value, revision }, expiry }))
+        self.stored(namespace, key, row).map(Some)
     }
 
     pub(super) fn exists(&self, namespace: &str, key: &str) -> Result<bool, Error> {
@@ -154,23 +246,22 @@ pub(super) struct Tables<'transaction> {
     parts: Table<'transaction, (u64, u32), &'static [u8]>,
     expiries: Table<'transaction, ExpiryKey, ()>,
     counters: Table<'transaction, &'static str, u64>,
+    usage: Table<'transaction, &'static str, (u64, u64)>,
+    /// Of the namespaces of this transaction, before and after it.
+    usages: BTreeMap<String, [Usage; 2]>,
     now: u64,
     revision: u64,
     written: Vec<(String, Written)>,
 }
 
-/// What else belonged to an entry.
+/// What belongs to an entry that is replaced or removed.
 #[derive(Clone, Copy)]
 struct Before {
     revision: u64,
     expiry: Option<u64>,
     parts: u32,
-}
-
-impl Before {
-    fn of((revision, expiry, parts, _): (u64, Option<u64>, u32, &[u8])) -> Self {
-        Self { revision, expiry, parts }
-    }
+    /// Of the key and the value.
+    bytes: u64,
 }
 
 /// What a transaction has done.
@@ -180,6 +271,8 @@ pub(super) struct Done {
     /// The writes, with their namespaces.
     pub(super) written: Vec<(String, Written)>,
     pub(super) next_expiry: Option<u64>,
+    /// What all namespaces were charged for, of those that were written, and are now.
+    pub(super) stored: [u64; 2],
 }
 
 impl<'transaction> Tables<'transaction> {
@@ -190,41 +283,101 @@ impl<'transaction> Tables<'transaction> {
             parts: transaction.open_table(PARTS)?,
             expiries: transaction.open_table(EXPIRIES)?,
             counters: transaction.open_table(COUNTERS)?,
+            usage: transaction.open_table(USAGE)?,
+            usages: BTreeMap::new(),
             now: now(),
             revision,
             written: Vec::new(),
         })
     }
 
-    /// Puts a value in; the revision, unless it has another one than expected. Takes the value if it does.
+    /// Puts a value in; the revision, unless it has another one than expected, or there is no room for it. Takes the value
+    /// if it does.
     pub(super) fn set(
         &mut self,
         namespace: &str,
         key: &str,
         value: &mut Vec<u8>,
         options: SetOptions,
+        quotas: &Quotas,
     ) -> Result<Result<u64, KvError>, Error> {
         if let Err(mismatch) = self.check(namespace, key, options.expected_revision)? {
             return Ok(Err(mismatch));
         }
+        let bytes = (key.len() + value.len()) as u64;
+        if let Err(exceeded) = self.check_quota(namespace, key, bytes, quotas)? {
+            return Ok(Err(exceeded));
+        }
         let expiry = options.ttl.map(|ttl| expiry(self.now, ttl));
         let revision = self.revision + 1;
-        let (inline, in_parts) = if value.len() > INLINE_BYTES { (&[][..], &value[..]) } else { (&value[..], &[][..]) };
+        let before = self.before(namespace, key)?;
+        // For watchers it was there also if its time is over: they were not told so yet.
+        let existed = before.is_some();
+        self.forget(namespace, key, before)?;
+        self.insert(namespace, key, value, revision, expiry)?;
+        self.wrote(namespace, key, Some(std::mem::take(value)), existed);
+        Ok(Ok(revision))
+    }
+
+    /// Puts in an entry of another store, as it is there. Nobody watches.
+    pub(super) fn copy(&mut self, namespace: &str, key: &str, stored: &Stored) -> Result<(), Error> {
+        let Stored { entry: Entry { value, revision }, expiry } = stored;
+        let before = self.before(namespace, key)?;
+        self.forget(namespace, key, before)?;
+        self.insert(namespace, key, value, *revision, *expiry)?;
+        self.revision = self.revision.max(*revision);
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        value: &[u8],
+        revision: u64,
+        expiry: Option<u64>,
+    ) -> Result<(), Error> {
+        let (inline, in_parts) = if value.len() > INLINE_BYTES { (&[][..], value) } else { (value, &[][..]) };
         let mut parts = 0;
         for part in in_parts.chunks(PART_BYTES) {
             self.parts.insert((revision, parts), part)?;
             parts += 1;
         }
-        let before = self.entries.insert((namespace, key), (revision, expiry, parts, inline))?;
-        let before = before.map(|entry| Before::of(entry.value()));
-        // For watchers it was there also if its time is over: they were not told so yet.
-        let existed = before.is_some();
-        self.forget(namespace, key, before)?;
+        let (checksum, parts) = seal(namespace, key, (revision, expiry, parts), value);
+        let inline = [inline, &checksum].concat();
+        self.entries.insert((namespace, key), (revision, expiry, parts, inline.as_slice()))?;
         if let Some(at) = expiry {
             self.expiries.insert((at, namespace, key), ())?;
         }
-        self.wrote(namespace, key, Some(std::mem::take(value)), existed);
-        Ok(Ok(revision))
+        self.usage(namespace)?.add((key.len() + value.len()) as u64);
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes of a key and its value. What takes no more than before always has it.
+    fn check_quota(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        bytes: u64,
+        quotas: &Quotas,
+    ) -> Result<Result<(), KvError>, Error> {
+        let max = quotas.of(namespace);
+        loop {
+            let before = self.before(namespace, key)?;
+            let used = *self.usage(namespace)?;
+            let mut with_it = used;
+            if let Some(before) = before {
+                with_it.subtract(before.bytes);
+            }
+            with_it.add(bytes);
+            if with_it.charged() <= max || with_it.charged() <= used.charged() {
+                return Ok(Ok(()));
+            }
+            // What has expired is to take no room, also if it is not its turn yet.
+            if self.expire()? == 0 {
+                return Ok(Err(KvError::QuotaExceeded { used: used.charged(), max }));
+            }
+        }
     }
 
     /// Removes a key; the revision of that, or 0 if there was none.
@@ -245,48 +398,79 @@ impl<'transaction> Tables<'transaction> {
         Ok(Ok(self.revision))
     }
 
-    /// Removes keys the time of which is over, if not all then the first.
-    pub(super) fn expire(&mut self) -> Result<(), Error> {
-        for _ in 0..EXPIRED_AT_ONCE {
-            let Some((at, _)) = self.expiries.first()? else { break };
+    /// Removes keys the time of which is over, if not all then the first; how many.
+    pub(super) fn expire(&mut self) -> Result<usize, Error> {
+        for expired in 0..EXPIRED_AT_ONCE {
+            let Some((at, _)) = self.expiries.first()? else { return Ok(expired) };
             let (expiry, namespace, key) = at.value();
             if !is_over(Some(expiry), self.now) {
-                break;
+                return Ok(expired);
             }
             let (namespace, key) = (namespace.to_owned(), key.to_owned());
             drop(at);
             self.expiries.remove((expiry, namespace.as_str(), key.as_str()))?;
             self.remove(&namespace, &key)?;
         }
-        Ok(())
+        Ok(EXPIRED_AT_ONCE)
     }
 
     /// What is to be known when the transaction is committed; if nothing was written, it needn't be.
     pub(super) fn finish(mut self) -> Result<Done, Error> {
-        if !self.written.is_empty() {
+        let mut stored = [0; 2];
+        for (namespace, [before, now]) in &self.usages {
+            stored = [stored[0] + before.charged(), stored[1] + now.charged()];
+            match now {
+                Usage { keys: 0, .. } => self.usage.remove(namespace.as_str())?,
+                Usage { keys, bytes } => self.usage.insert(namespace.as_str(), (*keys, *bytes))?,
+            };
+        }
+        if self.counters.get(REVISION)?.is_none_or(|last| last.value() < self.revision) {
             self.counters.insert(REVISION, self.revision)?;
         }
         let next_expiry = first_expiry(&self.expiries)?;
-        Ok(Done { revision: self.revision, written: self.written, next_expiry })
+        Ok(Done { revision: self.revision, written: self.written, next_expiry, stored })
     }
 
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
-        let before = self.entries.remove((namespace, key))?.map(|entry| Before::of(entry.value()));
+        let before = self.before(namespace, key)?;
+        self.entries.remove((namespace, key))?;
         self.forget(namespace, key, before)?;
         self.wrote(namespace, key, None, true);
         Ok(())
     }
 
-    /// Removes what belonged to an entry that is there no more.
+    /// What is there now.
+    fn before(&self, namespace: &str, key: &str) -> Result<Option<Before>, Error> {
+        let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
+        let row = Row::of(entry.value());
+        let bytes = key.len() as u64 + value_bytes(&self.parts, row)?;
+        Ok(Some(Before { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
+    }
+
+    /// Removes what belongs to an entry that is there no more, or is about to be replaced.
     fn forget(&mut self, namespace: &str, key: &str, before: Option<Before>) -> Result<(), Error> {
-        let Some(Before { revision, expiry, parts }) = before else { return Ok(()) };
+        let Some(Before { revision, expiry, parts, bytes }) = before else { return Ok(()) };
         for part in 0..parts {
-            self.parts.remove((revision, part))?;
+            // In a damaged file there may be fewer than it says.
+            if self.parts.remove((revision, part))?.is_none() {
+                break;
+            }
         }
         if let Some(at) = expiry {
             self.expiries.remove((at, namespace, key))?;
         }
+        self.usage(namespace)?.subtract(bytes);
         Ok(())
+    }
+
+    /// How much a namespace holds by now.
+    fn usage(&mut self, namespace: &str) -> Result<&mut Usage, Error> {
+        if !self.usages.contains_key(namespace) {
+            let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
+            self.usages.insert(namespace.to_owned(), [before; 2]);
+        }
+        let [_, now] = self.usages.entry(namespace.to_owned()).or_default();
+        Ok(now)
     }
 
     fn wrote(&mut self, namespace: &str, key: &str, value: Option<Vec<u8>>, existed: bool) {

@@ -1,7 +1,10 @@
 //! The store on a file and in memory: all that every store does, and what this one does beyond it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +16,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use ::redb::TableDefinition;
+
+use super::directory::FILE_NAME;
 use super::*;
 use crate::kv::{Change, conformance};
 
@@ -93,15 +99,104 @@ async fn a_directory_has_one_store_at_a_time() {
 async fn a_directory_that_is_none() {
     let parent = tempdir().unwrap();
     let file = parent.path().join("file");
-    std::fs::write(&file, "").unwrap();
+    fs::write(&file, "").unwrap();
     let below = file.join("data");
     let error = RedbStore::open(&below).unwrap_err();
     assert!(matches!(&error, OpenError::Directory { directory, .. } if *directory == below), "{error}");
+}
 
-    let data = parent.path().join("data");
-    std::fs::create_dir_all(data.join(FILE_NAME)).unwrap();
-    let error = RedbStore::open(&data).unwrap_err();
-    assert!(matches!(&error, OpenError::File { path, .. } if *path == data.join(FILE_NAME)), "{error}");
+/// A directory of this user alone.
+fn private(path: &Path) {
+    fs::create_dir(path).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_can_change_is_refused() {
+    let (_parent, data) = directory();
+    drop(RedbStore::open(&data).unwrap());
+    for mode in [0o720, 0o702, 0o777] {
+        fs::set_permissions(&data, Permissions::from_mode(mode)).unwrap();
+        for error in [RedbStore::open(&data).unwrap_err(), RedbStore::check(&data).unwrap_err()] {
+            assert!(matches!(&error, OpenError::NotPrivate { owner: None, .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("`chmod 700 {}`", data.display())), "{text}");
+        }
+    }
+    // Others may look at the directory; the file in it they can't read.
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    RedbStore::open(&data).unwrap();
+
+    // Nobody but root can give a directory away.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&data, Some(12345), None).unwrap();
+        let error = RedbStore::open(&data).unwrap_err();
+        assert!(matches!(&error, OpenError::NotPrivate { owner: Some(12345), .. }), "{error:?}");
+        assert!(error.to_string().contains("belongs to another user (number 12345)"), "{error}");
+    }
+}
+
+#[test]
+fn a_store_that_is_no_file_is_not_followed() {
+    let parent = tempdir().unwrap();
+    let elsewhere = parent.path().join("elsewhere");
+    drop(RedbStore::open(&elsewhere).unwrap());
+    let target = elsewhere.join(FILE_NAME);
+    let before = fs::read(&target).unwrap();
+    let make: [&dyn Fn(&Path); 4] = [
+        &|path| std::os::unix::fs::symlink(&target, path).unwrap(),
+        &|path| std::os::unix::fs::symlink(parent.path().join("new"), path).unwrap(),
+        &|path| fs::create_dir(path).unwrap(),
+        &|path| rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
+    ];
+    for (number, make) in make.into_iter().enumerate() {
+        let data = parent.path().join(number.to_string());
+        private(&data);
+        make(&data.join(FILE_NAME));
+        let error = RedbStore::open(&data).unwrap_err();
+        assert!(matches!(&error, OpenError::NoFile { path } if *path == data.join(FILE_NAME)), "{number}: {error:?}");
+    }
+    assert_eq!(fs::read(&target).unwrap(), before);
+    assert!(!parent.path().join("new").exists());
+}
+
+#[tokio::test]
+async fn a_directory_has_a_format_version() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    set(&store, "key", b"value").await;
+    drop(store);
+    let format = data.join("format");
+    assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+
+    // The oldest have none. What can't be read says nothing either.
+    for old in [None, Some("1\n"), Some("what?")] {
+        match old {
+            None => fs::remove_file(&format).unwrap(),
+            Some(old) => fs::write(&format, old).unwrap(),
+        }
+        assert_eq!(get(&RedbStore::open(&data).unwrap(), "key").await.as_deref(), Some(&b"value"[..]));
+        assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+    }
+
+    fs::write(&format, "7\n").unwrap();
+    let before = fs::read(data.join(FILE_NAME)).unwrap();
+    for error in [
+        RedbStore::open(&data).unwrap_err(),
+        RedbStore::check(&data).unwrap_err(),
+        RedbStore::repair(&data).unwrap_err(),
+    ] {
+        assert!(matches!(&error, OpenError::Newer { found: 7, newest: 2, .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("format version 7") && text.contains("up to 2"), "{text}");
+    }
+    assert_eq!(fs::read_to_string(&format).unwrap(), "7\n");
+    assert!(fs::read(data.join(FILE_NAME)).unwrap() == before, "it was touched");
+
+    // Nothing is made in a directory that a later version keeps elsewhere.
+    fs::remove_file(data.join(FILE_NAME)).unwrap();
+    RedbStore::open(&data).unwrap_err();
+    assert!(!data.join(FILE_NAME).exists());
 }
 
 #[tokio::test]
@@ -111,19 +206,19 @@ async fn damaged_files() {
     set(&store, "key", &vec![1; 100_000]).await;
     drop(store);
     let path = data.join(FILE_NAME);
-    let sound = std::fs::read(&path).unwrap();
+    let sound = fs::read(&path).unwrap();
 
     let mut no_header = sound.clone();
     no_header[..64].fill(b'x');
     let mut no_body = sound.clone();
     no_body[4096..].fill(b'x');
     for damaged in [&b"text"[..], &sound[..sound.len() / 2], &sound[..100], &no_header, &no_body] {
-        std::fs::write(&path, damaged).unwrap();
+        fs::write(&path, damaged).unwrap();
         let error = RedbStore::open(&data).unwrap_err();
         assert!(matches!(&error, OpenError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
-    std::fs::write(&path, &sound).unwrap();
+    fs::write(&path, &sound).unwrap();
     assert_eq!(get(&RedbStore::open(&data).unwrap(), "key").await, Some(vec![1; 100_000]));
 }
 
@@ -163,6 +258,8 @@ struct Disk {
     /// Says that it has failed, having written.
     sync_fails: AtomicBool,
     unreadable: AtomicBool,
+    /// How many writes there was no room for.
+    failed: AtomicUsize,
     /// How many bytes.
     written: AtomicUsize,
 }
@@ -191,14 +288,16 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        fail_if(&self.full)?;
+        fail_if(&self.full).inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+        })?;
         self.written.fetch_add(data.len(), Ordering::SeqCst);
         self.memory.write(offset, data)
     }
 }
 
 fn on(disk: &Arc<Disk>) -> RedbStore {
-    RedbStore::with_backend(Arc::clone(disk) as Arc<_>, Path::new("/data/kv.redb")).unwrap()
+    RedbStore::with_backend(Arc::clone(disk) as Arc<_>, Path::new("/data/kv.redb"), Quotas::each(FILE_QUOTA)).unwrap()
 }
 
 #[tokio::test]
@@ -444,7 +543,8 @@ impl StorageBackend for Slow {
 #[tokio::test]
 async fn writes_at_once_are_committed_together() {
     let disk = Arc::new(Slow::default());
-    let store = RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow")).unwrap();
+    let store =
+        RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow"), Quotas::each(FILE_QUOTA)).unwrap();
     let before = disk.synced.load(Ordering::SeqCst);
     let shut = disk.gate.lock().unwrap();
     let mut writes: Vec<_> =
@@ -490,9 +590,210 @@ async fn a_large_value_gives_its_room_back() {
 }
 
 #[tokio::test]
+async fn the_file_shrinks_while_the_store_is_open() {
+    const BYTES: u64 = 64 * 1024 * 1024;
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    let len = || fs::metadata(data.join(FILE_NAME)).unwrap().len();
+    for number in 0..64 {
+        set(&store, &format!("large/{number}"), &vec![number; 1024 * 1024]).await;
+        // Small ones in between, which stay.
+        set(&store, &format!("small/{number}"), &[number; 100]).await;
+    }
+    let full = len();
+    assert!((BYTES..3 * BYTES).contains(&full), "{full} bytes");
+    for number in 0..64 {
+        assert!(store.delete(SPACE, &format!("large/{number}"), None).await.unwrap());
+    }
+    // Reads go on meanwhile.
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while len() > 8 * 1024 * 1024 {
+        for number in 0..64 {
+            assert_eq!(store.list(SPACE, "", None, 100).await.unwrap().keys.len(), 64);
+            assert_eq!(get(&store, &format!("small/{number}")).await, Some(vec![number; 100]));
+        }
+        assert!(std::time::Instant::now() < patience, "the file still has {} bytes", len());
+    }
+    set(&store, "small/0", b"new").await;
+    drop(store);
+    let store = RedbStore::open(&data).unwrap();
+    assert_eq!(get(&store, "small/0").await.as_deref(), Some(&b"new"[..]));
+    assert_eq!(get(&store, "small/63").await, Some(vec![63; 100]));
+}
+
+#[tokio::test]
+async fn a_store_whose_file_can_not_be_made_smaller_goes_on() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    for number in 0..40 {
+        set(&store, &format!("{number}"), &vec![number; 1024 * 1024]).await;
+    }
+    set(&store, "last", b"kept").await;
+    for number in 0..40 {
+        store.delete(SPACE, &format!("{number}"), None).await.unwrap();
+    }
+    let before = disk.memory.len().unwrap();
+    let writes = disk.failed.load(Ordering::SeqCst);
+    disk.full.store(true, Ordering::SeqCst);
+    // It is tried, which fails.
+    while disk.failed.load(Ordering::SeqCst) == writes {
+        assert_eq!(get(&store, "last").await.as_deref(), Some(&b"kept"[..]));
+        tokio::task::yield_now().await;
+    }
+    disk.full.store(false, Ordering::SeqCst);
+    assert_eq!(get(&store, "last").await.as_deref(), Some(&b"kept"[..]));
+    set(&store, "next", b"1").await;
+    assert_eq!(get(&store, "next").await.as_deref(), Some(&b"1"[..]));
+    assert!(before > 8 * 1024 * 1024, "{before} bytes: there was nothing to be won");
+}
+
+#[tokio::test]
+async fn a_namespace_holds_what_its_quota_allows() {
+    const MIB: u64 = 1024 * 1024;
+    let (_parent, data) = directory();
+    let mut quotas = Quotas::each(MIB);
+    quotas.namespaces.insert("large".to_owned(), 2 * MIB);
+    let open = || RedbStore::open_with(&data, quotas.clone()).unwrap();
+    let put = async |store: &RedbStore, space: &str, key: &str, bytes: usize| {
+        store.set(space, key, vec![7; bytes], SetOptions::default()).await
+    };
+    let mut store = open();
+    put(&store, SPACE, "a", 600_000).await.unwrap();
+    let used = 600_000 + 1 + 64;
+    let full = KvError::QuotaExceeded { used, max: MIB };
+    // Also after a restart, and after one that was none: the file as it was before the store was closed.
+    for round in 0..3 {
+        assert_eq!(put(&store, SPACE, "b", 600_000).await, Err(full.clone()));
+        assert_eq!(get(&store, "b").await, None);
+        // Others have room of their own.
+        put(&store, "other", "a", 600_000).await.unwrap();
+        put(&store, "large", "a", 1_500_000).await.unwrap();
+        if round == 1 {
+            let crashed = fs::read(data.join(FILE_NAME)).unwrap();
+            drop(store);
+            fs::write(data.join(FILE_NAME), crashed).unwrap();
+        } else {
+            drop(store);
+        }
+        store = open();
+    }
+    assert_eq!((full.code(), full.retryable()), (code::RESOURCE_EXHAUSTED, false));
+    let text = full.to_string();
+    assert!(text.contains("600065") && text.contains("1048576") && text.contains("`kv_quota`"), "{text}");
+
+    // To the last byte.
+    let left = usize::try_from(MIB - used).unwrap() - 64 - 1;
+    assert!(put(&store, SPACE, "b", left + 1).await.is_err());
+    put(&store, SPACE, "b", left).await.unwrap();
+    assert!(put(&store, SPACE, "c", 0).await.is_err(), "a key without a value takes room too");
+    put(&store, SPACE, "b", left).await.unwrap();
+    assert!(put(&store, SPACE, "b", left + 1).await.is_err());
+    put(&store, SPACE, "b", 10).await.unwrap();
+    assert!(store.delete(SPACE, "a", None).await.unwrap());
+    put(&store, SPACE, "c", 600_000).await.unwrap();
+
+    // With less than there is, only what takes no more room is written.
+    drop(store);
+    let store = RedbStore::open_with(&data, Quotas::each(1000)).unwrap();
+    assert!(put(&store, SPACE, "d", 0).await.is_err());
+    put(&store, SPACE, "c", 600_000).await.unwrap();
+    put(&store, SPACE, "c", 500_000).await.unwrap();
+    assert!(put(&store, SPACE, "c", 500_001).await.is_err());
+    assert!(store.delete(SPACE, "c", None).await.unwrap());
+    put(&store, SPACE, "d", 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_the_oldest_format_is_counted_when_it_is_opened() {
+    type Value<'a> = (u64, Option<u64>, u32, &'a [u8]);
+    let (_parent, data) = directory();
+    private(data.parent().unwrap());
+    private(&data);
+    let large = vec![9; 100_000];
+    {
+        let database = ::redb::Database::create(data.join(FILE_NAME)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let entries: TableDefinition<(&str, &str), Value<'static>> = TableDefinition::new("entries");
+            let mut entries = transaction.open_table(entries).unwrap();
+            let parts: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
+            let mut parts = transaction.open_table(parts).unwrap();
+            let expiries: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("expiries");
+            let mut expiries = transaction.open_table(expiries).unwrap();
+            let counters: TableDefinition<&str, u64> = TableDefinition::new("counters");
+            let mut counters = transaction.open_table(counters).unwrap();
+            entries.insert((SPACE, "small"), (1, None, 0, &b"value"[..])).unwrap();
+            entries.insert((SPACE, "large"), (2, Some(u64::MAX), 2, &b""[..])).unwrap();
+            parts.insert((2, 0), &large[..65_536]).unwrap();
+            parts.insert((2, 1), &large[65_536..]).unwrap();
+            expiries.insert((u64::MAX, SPACE, "large"), ()).unwrap();
+            counters.insert("revision", 2).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    let before = fs::read(data.join(FILE_NAME)).unwrap();
+    assert!(RedbStore::check(&data).unwrap().damage.is_empty());
+    assert!(fs::read(data.join(FILE_NAME)).unwrap() == before && !data.join("format").exists());
+
+    let store = RedbStore::open_with(&data, Quotas::each(100_200)).unwrap();
+    assert_eq!(get(&store, "small").await.as_deref(), Some(&b"value"[..]));
+    assert!(get(&store, "large").await.is_some_and(|value| value == large));
+    let used = 2 * 64 + 10 + 5 + 100_000;
+    assert_eq!(
+        store.set(SPACE, "new", vec![0; 100], SetOptions::default()).await,
+        Err(KvError::QuotaExceeded { used, max: 100_200 })
+    );
+    assert!(set(&store, "large", b"").await > 2);
+    set(&store, "new", &vec![0; 99_000]).await;
+    drop(store);
+    let inspection = RedbStore::check(&data).unwrap();
+    assert_eq!((inspection.damage, inspection.keys[SPACE]), (vec![], 3));
+}
+
+#[tokio::test]
+async fn what_has_expired_takes_no_room() {
+    let store = RedbStore::ephemeral_with(Quotas::each(200_000)).unwrap();
+    // More than are removed at once.
+    for number in 0..2500 {
+        store.set(SPACE, &format!("{number:04}"), vec![], ttl(Duration::from_secs(3600))).await.unwrap();
+    }
+    assert!(store.set(SPACE, "large", vec![7; 190_000], SetOptions::default()).await.is_err());
+    for number in 0..2500 {
+        store.set(SPACE, &format!("{number:04}"), vec![], ttl(Duration::ZERO)).await.unwrap();
+    }
+    store.set(SPACE, "large", vec![7; 190_000], SetOptions::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_an_error_and_the_others_are_there() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    for number in 0..100 {
+        set(&store, &format!("{number}"), &[number; 5000]).await;
+    }
+    drop(store);
+    let path = data.join(FILE_NAME);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(5000).position(|window| window == [50; 5000]).expect("it is there");
+    bytes[at + 2500] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let store = RedbStore::open(&data).unwrap();
+    let error = store.get(SPACE, "50").await.unwrap_err();
+    assert_eq!(error.code(), code::UNAVAILABLE);
+    assert!(error.to_string().contains("the value of `50` is not what was written"), "{error}");
+    for number in (0..100).filter(|number| *number != 50) {
+        assert_eq!(get(&store, &format!("{number}")).await, Some(vec![number; 5000]));
+    }
+    // Written anew, it is whole.
+    set(&store, "50", b"new").await;
+    assert_eq!(get(&store, "50").await.as_deref(), Some(&b"new"[..]));
+}
+
+#[tokio::test]
 async fn writes_beyond_what_may_wait_wait_to_be_accepted() {
     let disk = Arc::new(Slow::default());
-    let store = RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow")).unwrap();
+    let store =
+        RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow"), Quotas::each(FILE_QUOTA)).unwrap();
     let shut = disk.gate.lock().unwrap();
     let value = vec![1; WAITING_BYTES / 16];
     let mut writes: Vec<_> =

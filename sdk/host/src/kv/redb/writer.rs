@@ -9,9 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::file::File;
 use super::recent::Recent;
+use super::shrink::{QUIET, Shrinking};
 use super::tables::{self, Beginning, Done, Tables};
 use crate::kv::watch::{Watchers, Written};
-use crate::kv::{KvError, SetOptions};
+use crate::kv::{KvError, Quotas, SetOptions};
 
 /// The wait for the next key that expires is cut into pieces no longer than this, for the clock on the wall may be set,
 /// and a computer may sleep.
@@ -52,8 +53,14 @@ pub(super) struct Writer {
     pub(super) recent: Arc<Recent>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<Command>,
+    pub(super) quotas: Quotas,
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
+    /// What all modules are charged for.
+    pub(super) stored: u64,
+    pub(super) shrinking: Shrinking,
+    /// When to settle the file, if something was written since that was done last.
+    pub(super) settle_at: Option<Instant>,
     /// Why the database can only be read.
     pub(super) broken: Option<Arc<str>>,
     /// Writes of the transaction that failed last. It may have been committed nonetheless: then this was its revision.
@@ -67,14 +74,30 @@ impl Writer {
         recent: Arc<Recent>,
         watchers: Arc<Watchers>,
         commands: Receiver<Command>,
+        quotas: Quotas,
         begin: &Beginning,
     ) -> Self {
-        let Beginning { revision, next_expiry } = *begin;
-        Self { file, recent, watchers, commands, revision, next_expiry, broken: None, unsure: None, retry_expiry: None }
+        let Beginning { revision, next_expiry, stored } = *begin;
+        Self {
+            file,
+            recent,
+            watchers,
+            commands,
+            quotas,
+            revision,
+            next_expiry,
+            stored,
+            shrinking: Shrinking::default(),
+            settle_at: None,
+            broken: None,
+            unsure: None,
+            retry_expiry: None,
+        }
     }
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
+        self.shrinking.wrote(Instant::now(), self.file.len(), self.stored);
         let mut open = true;
         while open {
             let mut writes = Vec::new();
@@ -100,22 +123,58 @@ impl Writer {
                 let _ = done.try_send(());
             }
             self.write(writes);
+            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+            if is_due(self.shrinking.due()) {
+                self.shrink();
+            }
+            if is_due(self.settle_at) {
+                self.settle();
+            }
         }
         self.watchers.close();
         self.file.close();
     }
 
-    /// The next command; `None` when it is time to look for keys that have expired.
+    /// The next command; `None` when it is time for something else.
     fn wait(&self) -> Option<Command> {
-        let Some(at) = self.next_expiry else {
+        let now = Instant::now();
+        let expiry = self.next_expiry.map(|at| {
+            let until_expiry = Duration::from_millis(at.saturating_sub(tables::now())).min(LONGEST_WAIT);
+            until_expiry.max(self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
+        });
+        let others = [self.shrinking.due(), self.settle_at].into_iter().flatten();
+        let others = others.map(|at| at.saturating_duration_since(now));
+        let Some(timeout) = others.chain(expiry).min() else {
             return Some(self.commands.recv().unwrap_or(Command::Close));
         };
-        let until_expiry = Duration::from_millis(at.saturating_sub(tables::now())).min(LONGEST_WAIT);
-        let until_retry = self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
-        match self.commands.recv_timeout(until_expiry.max(until_retry)) {
+        match self.commands.recv_timeout(timeout) {
             Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+        }
+    }
+
+    /// Makes the file smaller.
+    fn shrink(&mut self) {
+        if self.broken.is_some() {
+            // What is open is a view in memory.
+            return self.shrinking.postpone(Instant::now());
+        }
+        match self.file.compact() {
+            Ok(false) => return self.shrinking.postpone(Instant::now()),
+            Ok(true) => {}
+            // Nothing is lost: it was not finished, and is not tried again before there is more to be won.
+            Err(_) => self.reopen(),
+        }
+        self.shrinking.compacted(self.file.len(), self.stored);
+        self.settle_at = Some(Instant::now());
+    }
+
+    /// Nothing was written for a moment.
+    fn settle(&mut self) {
+        self.settle_at = None;
+        if self.broken.is_none() && self.file.settle().is_err() {
+            self.reopen();
         }
     }
 
@@ -164,11 +223,11 @@ impl Writer {
             let mut answers = Vec::with_capacity(writes.len());
             for Write { namespace, key, kind, .. } in writes {
                 answers.push(match kind {
-                    Kind::Set { value, options } => tables.set(namespace, key, value, *options)?,
+                    Kind::Set { value, options } => tables.set(namespace, key, value, *options, &self.quotas)?,
                     Kind::Delete { expected_revision } => tables.delete(namespace, key, *expected_revision)?,
                 });
             }
-            let Done { revision, written, next_expiry } = tables.finish()?;
+            let Done { revision, written, next_expiry, stored } = tables.finish()?;
             if written.is_empty() {
                 transaction.abort()?;
             } else {
@@ -179,10 +238,14 @@ impl Writer {
                 transaction.commit()?;
                 self.recent.end_write();
             }
-            Ok((answers, next_expiry))
+            Ok((answers, next_expiry, stored))
         });
-        let (answers, next_expiry) = result.map_err(|failure| failure.reason)?;
+        let (answers, next_expiry, [before, now]) = result.map_err(|failure| failure.reason)?;
         self.next_expiry = next_expiry;
+        self.stored = (self.stored + now).saturating_sub(before);
+        let now = Instant::now();
+        self.shrinking.wrote(now, self.file.len(), self.stored);
+        self.settle_at = Some(now + QUIET);
         self.publish();
         Ok(answers)
     }
@@ -202,6 +265,7 @@ impl Writer {
         let Some(beginning) = beginning else { return };
         self.next_expiry = beginning.next_expiry;
         self.revision = self.revision.max(beginning.revision);
+        self.stored = beginning.stored;
         // A transaction is there as a whole or not at all.
         match &self.unsure {
             Some((revision, _)) if beginning.revision >= *revision => self.publish(),

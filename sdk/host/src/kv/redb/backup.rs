@@ -1,0 +1,61 @@
+//! A copy of a store that is in use, as it was at one moment.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use tokio::sync::Semaphore;
+
+use super::copy::Copy;
+use super::directory::sync_directory;
+use super::file::{File, OpenFailure, catch};
+use super::recent::Moment;
+use super::salvage::{Damage, read_all};
+use super::tables::{self, Snapshot};
+use crate::kv::KvError;
+
+/// Writes all entries to a new file, and says how many there are. It ends early when `open` is closed.
+pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
+    let failed = |what: String| KvError::Backup { reason: format!("{}: {what}", path.display()).into() };
+    let not_written = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => failed("there is something by that name, and nothing is replaced".to_owned()),
+        _ => failed(error.to_string()),
+    };
+    // Before there is much work: the same is true when it is done.
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(not_written(io::ErrorKind::AlreadyExists.into()));
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let not_read = |failure: &dyn std::fmt::Display| KvError::Storage { reason: file.reason(failure) };
+    let (snapshot, revision) = {
+        // Given up at once: whoever opens the file anew is not to wait for a backup.
+        let current = file.current();
+        let Some(database) = &current.database else { return Err(not_read(&"it is not open")) };
+        let read = catch(|| Ok((Snapshot::of(database, Moment::default())?, tables::last_revision(database)?)));
+        read.map_err(|failure| not_read(&failure))?
+    };
+    // For this user alone.
+    let new =
+        tempfile::Builder::new().prefix("kv.redb.").suffix(".part").tempfile_in(directory).map_err(not_written)?;
+    let not_copied = |failure: OpenFailure| failed(failure.to_string());
+    let mut copy = Copy::to(new.reopen().map_err(not_written)?).map_err(not_copied)?;
+    let mut damage = Damage::default();
+    read_all(&snapshot, &[], &mut damage, &mut |namespace, key, stored| {
+        if open.is_closed() {
+            return Err(KvError::Closed);
+        }
+        copy.put(namespace, key, stored).map_err(not_copied)
+    })?;
+    if let Some(first) = damage.told.first() {
+        return Err(not_read(&format!("{first}: `ixt kv check` and `ixt kv repair` help when the host is stopped")));
+    }
+    let keys = copy.keys;
+    copy.finish(revision).map_err(not_copied)?;
+    new.as_file().sync_all().map_err(not_written)?;
+    new.persist_noclobber(path).map_err(|error| not_written(error.error))?;
+    sync_directory(directory).map_err(not_written)?;
+    Ok(keys)
+}

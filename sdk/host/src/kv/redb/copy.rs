@@ -1,0 +1,64 @@
+//! Writes entries to a new file.
+
+use std::fs;
+
+use ::redb::Database;
+use ::redb::backends::FileBackend;
+
+use super::file::{OpenFailure, catch, open};
+use super::tables::{Stored, Tables};
+
+/// So much is written in one transaction.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+const BATCH_KEYS: usize = 1000;
+
+/// A store that is being written.
+pub(super) struct Copy {
+    database: Database,
+    waiting: Vec<(String, String, Stored)>,
+    bytes: usize,
+    revision: u64,
+    pub(super) keys: u64,
+}
+
+impl Copy {
+    /// To an empty file.
+    pub(super) fn to(file: fs::File) -> Result<Self, OpenFailure> {
+        let backend = catch(|| Ok(FileBackend::new(file)?))?;
+        let (database, _) = open(backend)?;
+        Ok(Self { database, waiting: Vec::new(), bytes: 0, revision: 0, keys: 0 })
+    }
+
+    pub(super) fn put(&mut self, namespace: &str, key: &str, stored: Stored) -> Result<(), OpenFailure> {
+        self.bytes += namespace.len() + key.len() + stored.entry.value.len();
+        self.waiting.push((namespace.to_owned(), key.to_owned(), stored));
+        self.keys += 1;
+        if self.bytes >= BATCH_BYTES || self.waiting.len() >= BATCH_KEYS { self.flush() } else { Ok(()) }
+    }
+
+    /// The next write to the store will have a revision after this one, and after those that were put in.
+    pub(super) fn finish(mut self, revision: u64) -> Result<(), OpenFailure> {
+        self.revision = self.revision.max(revision);
+        self.flush()?;
+        catch(|| {
+            drop(self.database);
+            Ok(())
+        })
+    }
+
+    fn flush(&mut self) -> Result<(), OpenFailure> {
+        self.bytes = 0;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.revision = catch(|| {
+            let transaction = self.database.begin_write()?;
+            let mut tables = Tables::open(&transaction, self.revision)?;
+            for (namespace, key, stored) in &waiting {
+                tables.copy(namespace, key, stored)?;
+            }
+            let done = tables.finish()?;
+            transaction.commit()?;
+            Ok(done.revision)
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! What can be done with a data directory that no host uses: tell what is whole in it, and save that.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::redb::{Error, StorageBackend};
+
+use super::backend::Overlay;
+use super::copy::Copy;
+use super::directory::{DataDir, sync_directory};
+use super::file::{OpenFailure, catch, open_database};
+use super::open_error::{OpenError, failed_to_open, plain_reason};
+use super::recent::Moment;
+use super::salvage::{Damage, read_all};
+use super::tables::{self, Snapshot, Stored, Usage};
+
+/// What there is in a store, from [`RedbStore::check`](super::RedbStore::check).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// How many keys are whole, by module.
+    pub keys: BTreeMap<String, u64>,
+    /// What is damaged, a sentence each; nothing if all is whole.
+    pub damage: Vec<String>,
+}
+
+/// What was saved of a store, from [`RedbStore::repair`](super::RedbStore::repair).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Repair {
+    /// How many keys there are now, by module.
+    pub keys: BTreeMap<String, u64>,
+    /// What was damaged, a sentence each; nothing if all was whole, and nothing was done.
+    pub damage: Vec<String>,
+    /// Where the damaged file is now.
+    pub aside: Option<PathBuf>,
+}
+
+pub(super) fn check(directory: &Path) -> Result<Inspection, OpenError> {
+    let DataDir { path, backend, .. } = DataDir::open(directory)?;
+    let (inspection, _) = read(&(backend as Arc<_>), &path, &mut |_, _, _| Ok(()))?;
+    Ok(inspection)
+}
+
+pub(super) fn repair(directory: &Path) -> Result<Repair, OpenError> {
+    let data = DataDir::open(directory)?;
+    let (path, backend): (_, Arc<dyn StorageBackend>) = (data.path.clone(), Arc::clone(&data.backend) as Arc<_>);
+    let (Inspection { keys, damage }, _) = read(&backend, &path, &mut |_, _, _| Ok(()))?;
+    if damage.is_empty() {
+        return Ok(Repair { keys, damage, aside: None });
+    }
+    let failed = |source| OpenError::Directory { directory: directory.to_owned(), source };
+    let new = tempfile::Builder::new().prefix("kv.redb.").suffix(".part").tempfile_in(directory).map_err(failed)?;
+    let not_written = |failure| failed_to_open(new.path(), failure);
+    let mut copy = Copy::to(new.reopen().map_err(failed)?).map_err(not_written)?;
+    let (Inspection { keys, damage }, revision) =
+        read(&backend, &path, &mut |namespace, key, stored| copy.put(namespace, key, stored).map_err(not_written))?;
+    copy.finish(revision).map_err(not_written)?;
+    new.as_file().sync_all().map_err(failed)?;
+    data.mark()?;
+    // The old file has its new name before it loses the other one: at no time is there none.
+    let aside = put_aside(&path).map_err(failed)?;
+    new.persist(&path).map_err(|error| failed(error.error))?;
+    sync_directory(directory).map_err(failed)?;
+    Ok(Repair { keys, damage, aside: Some(aside) })
+}
+
+/// Gives a file another name too, which no file has yet.
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        match fs::hard_link(path, &name) {
+            Ok(()) => return Ok(name.into()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads everything, and gives the whole entries to `visit`. Nothing is written to the file. Also the revision of the last
+/// write, if it can be known.
+fn read(
+    backend: &Arc<dyn StorageBackend>,
+    path: &Path,
+    visit: &mut dyn FnMut(&str, &str, Stored) -> Result<(), OpenError>,
+) -> Result<(Inspection, u64), OpenError> {
+    let mut damage = Damage::default();
+    let mut keys = BTreeMap::new();
+    let mut revision = 0;
+    let overlay = Overlay::new(Arc::clone(backend));
+    let overlay = overlay.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    match catch(|| open_database(overlay)) {
+        Err(failure) => match failed_to_open(path, failure) {
+            OpenError::Damaged { reason, .. } => damage.tell(format!("nothing of it can be read: {reason}")),
+            error => return Err(error),
+        },
+        Ok(mut database) => {
+            revision = catch(|| tables::last_revision(&database)).unwrap_or_default();
+            let mut usages = BTreeMap::new();
+            // What it has read before it fails is of use too.
+            let counted = catch(|| tables::read_usages(&database, &mut usages));
+            let namespaces: Vec<String> = usages.keys().cloned().collect();
+            match catch(|| Snapshot::of(&database, Moment::default())) {
+                Ok(snapshot) => read_all(&snapshot, &namespaces, &mut damage, &mut |namespace, key, stored| {
+                    *keys.entry(namespace.to_owned()).or_insert(0) += 1;
+                    visit(namespace, key, stored)
+                })?,
+                // The host was ended before it had made them.
+                Err(OpenFailure::Error(Error::TableDoesNotExist(_))) => {}
+                Err(failure) => damage.tell(format!("nothing of it can be read: {}", plain_reason(&failure))),
+            }
+            compare(&keys, &usages, counted.is_ok_and(|counted| counted), &mut damage);
+            let integrity = catch(|| Ok(database.check_integrity()?));
+            if damage.is_none() && !integrity.is_ok_and(|whole| whole) {
+                damage
+                    .tell("parts of the file are not what was written there, though every key can be read".to_owned());
+            }
+            let _ = catch(|| {
+                drop(database);
+                Ok(())
+            });
+        }
+    }
+    Ok((Inspection { keys, damage: damage.into_lines() }, revision))
+}
+
+/// Whether there are as many keys as there should be.
+fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, all_counted: bool, damage: &mut Damage) {
+    for (namespace, Usage { keys, .. }) in counted {
+        let whole = found.get(namespace).copied().unwrap_or_default();
+        if whole < *keys {
+            damage.tell(format!("{} of the {keys} keys of `{namespace}` are lost", keys - whole));
+        } else if whole > *keys {
+            damage.tell(format!("`{namespace}` has {whole} keys, and {keys} were counted"));
+        }
+    }
+    for (namespace, whole) in found.iter().filter(|(namespace, _)| all_counted && !counted.contains_key(*namespace)) {
+        damage.tell(format!("`{namespace}` has {whole} keys, which were not counted"));
+    }
+}

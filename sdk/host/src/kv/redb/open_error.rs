@@ -1,0 +1,171 @@
+//! Why a store could not be opened: what it is, where, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ::redb::Error;
+
+use super::file::OpenFailure;
+
+/// Why a [`RedbStore`](super::RedbStore) could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another host has this data directory open.
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The data directory could not be created, read or written to.
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Others can change the data directory, or it belongs to one of them.
+    NotPrivate {
+        /// The directory.
+        directory: PathBuf,
+        /// The user that it belongs to, if that is not the one who opens it.
+        owner: Option<u32>,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The data directory was written by a later version.
+    Newer {
+        /// The directory.
+        directory: PathBuf,
+        /// The version of its format.
+        found: u32,
+        /// The newest version that this program reads.
+        newest: u32,
+    },
+    /// There is a link, or something else that is no file, where the store is to be.
+    NoFile {
+        /// The place.
+        path: PathBuf,
+    },
+    /// There is no store in the directory.
+    NoStore {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The file could not be opened, created, read or written.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is damaged, or is no file of this store.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in a sentence.
+        reason: String,
+    },
+    /// The system has no thread for the store.
+    Thread(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse { directory } => write!(
+                f,
+                "the data directory {} is in use by another host: end that one, or give this one another data directory",
+                directory.display()
+            ),
+            Self::Directory { directory, source } => write!(
+                f,
+                "cannot use the data directory {}: {source}: give one that can be written to",
+                directory.display()
+            ),
+            Self::NotPrivate { directory, owner: Some(owner), .. } => write!(
+                f,
+                "the data directory {} belongs to another user (number {owner}), who can change it: give one that belongs to \
+                 this user",
+                directory.display()
+            ),
+            Self::NotPrivate { directory, owner: None, mode } => write!(
+                f,
+                "the data directory {} can be changed by other users (its mode is {mode:o}): `chmod 700 {}`",
+                directory.display(),
+                directory.display()
+            ),
+            Self::Newer { directory, found, newest } => write!(
+                f,
+                "the data directory {} has format version {found}, and this program reads versions up to {newest}: use the \
+                 newer version that has written it, or give another data directory",
+                directory.display()
+            ),
+            Self::NoFile { path } => write!(
+                f,
+                "{} is no file, but a link or something else, and is not followed: move it away, or give another data \
+                 directory",
+                path.display()
+            ),
+            Self::NoStore { directory } => write!(
+                f,
+                "there is no store of keys and values in {}: give the data directory of a host",
+                directory.display()
+            ),
+            Self::File { path, source } => write!(
+                f,
+                "cannot open the store of keys and values in {}: {source}: give a data directory that can be written to",
+                path.display()
+            ),
+            Self::Damaged { path, reason } => {
+                let directory = path.parent().unwrap_or(Path::new(".")).display();
+                write!(
+                    f,
+                    "{} is damaged: {reason}: `ixt kv check --data-dir {directory}` tells what is whole, and \
+                     `ixt kv repair --data-dir {directory}` saves what can be read, or put a backup in its place",
+                    path.display()
+                )
+            }
+            Self::Thread(source) => write!(f, "cannot start a thread for the store of keys and values: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Directory { source, .. } | Self::File { source, .. } | Self::Thread(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What a failure of redb means for who wants to open the file.
+pub(super) fn failed_to_open(path: &Path, failure: OpenFailure) -> OpenError {
+    let path = path.to_owned();
+    match failure {
+        OpenFailure::Error(Error::Io(source)) if !is_damage(&source) => OpenError::File { path, source },
+        failure => OpenError::Damaged { path, reason: plain_reason(&failure).to_owned() },
+    }
+}
+
+/// redb says so of a file that begins with something else, or ends early.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// What is wrong with a file, for people: what redb says of it, or where it has panicked, is for its authors.
+pub(super) fn plain_reason(failure: &OpenFailure) -> &'static str {
+    match failure {
+        OpenFailure::Error(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            "it does not begin as a store of keys and values does"
+        }
+        OpenFailure::Error(Error::Io(error)) if is_damage(error) => "its end is missing",
+        OpenFailure::Error(Error::Io(_) | Error::PreviousIo) => "the disk failed while it was read",
+        OpenFailure::Error(Error::UpgradeRequired(_)) => "it is a file of a version that this program does not read",
+        OpenFailure::Error(
+            Error::TableTypeMismatch { .. } | Error::TableDoesNotExist(_) | Error::TypeDefinitionChanged { .. },
+        ) => "it holds something else than keys and values of modules",
+        _ => "parts of it are not what was written there",
+    }
+}

@@ -1,0 +1,134 @@
+//! How an entry lies in the table of entries, with the checksum by which it is known whether it is what was written:
+//! redb looks at its own checksums only when it opens a file after a crash.
+
+use ::redb::Error;
+
+/// Revision, when it expires, how many parts the value has in the table of parts, with [`CHECKED`], and the value if it has
+/// none there, with its checksum behind it.
+pub(super) type EntryValue = (u64, Option<u64>, u32, &'static [u8]);
+
+/// There is a checksum. What was written in format 1 has none.
+const CHECKED: u32 = 1 << 31;
+const CHECKSUM_BYTES: usize = 8;
+
+/// An entry without what its value has in parts.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) revision: u64,
+    pub(super) expiry: Option<u64>,
+    pub(super) parts: u32,
+    pub(super) inline: &'a [u8],
+    checksum: Option<u64>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of((revision, expiry, parts, inline): (u64, Option<u64>, u32, &'a [u8])) -> Self {
+        if parts & CHECKED == 0 {
+            return Self { revision, expiry, parts, inline, checksum: None };
+        }
+        let parts = parts & !CHECKED;
+        match inline.split_last_chunk::<CHECKSUM_BYTES>() {
+            Some((inline, checksum)) => {
+                Self { revision, expiry, parts, inline, checksum: Some(u64::from_le_bytes(*checksum)) }
+            }
+            // It can't be right.
+            None => Self { revision, expiry, parts, inline, checksum: Some(0) },
+        }
+    }
+
+    /// An error if the value is not what was written.
+    pub(super) fn check(&self, namespace: &str, key: &str, value: &[u8]) -> Result<(), Error> {
+        match self.checksum {
+            Some(sum) if sum != checksum(namespace, key, self.revision, self.expiry, value) => {
+                Err(Error::Corrupted(format!("the value of `{key}` is not what was written")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What to put behind the inline value, and the number of parts as it is to be written.
+pub(super) fn seal(
+    namespace: &str,
+    key: &str,
+    (revision, expiry, parts): (u64, Option<u64>, u32),
+    value: &[u8],
+) -> ([u8; CHECKSUM_BYTES], u32) {
+    (checksum(namespace, key, revision, expiry, value).to_le_bytes(), parts | CHECKED)
+}
+
+/// Any one byte that is another makes another sum: no step loses anything. It has to find accidents, not to keep anyone from
+/// making two that are the same.
+fn checksum(namespace: &str, key: &str, revision: u64, expiry: Option<u64>, value: &[u8]) -> u64 {
+    let mut sum = Sum(0);
+    sum.bytes(namespace.as_bytes());
+    sum.bytes(key.as_bytes());
+    sum.word(revision);
+    sum.word(expiry.map_or(0, |expiry| expiry.wrapping_add(1)));
+    sum.bytes(value);
+    sum.0
+}
+
+struct Sum(u64);
+
+impl Sum {
+    fn word(&mut self, word: u64) {
+        // As in FNV, eight bytes at a time; turned, so that the upper bits reach the lower ones too.
+        self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.word(u64::from_le_bytes(last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_another_makes_another_sum() {
+        let value: Vec<u8> = (0..=255).cycle().take(1003).collect();
+        let sum = checksum("space", "key", 7, None, &value);
+        for at in 0..value.len() {
+            for bit in 0..8 {
+                let mut damaged = value.clone();
+                damaged[at] ^= 1 << bit;
+                assert_ne!(checksum("space", "key", 7, None, &damaged), sum, "bit {bit} of byte {at}");
+            }
+        }
+        // What is in files stays readable: the sum is a part of their format.
+        assert_eq!(checksum("space", "key", 7, Some(9), b"more than eight bytes"), 8_025_789_410_907_510_503);
+        for other in [
+            checksum("spacek", "ey", 7, None, &value),
+            checksum("space", "key", 8, None, &value),
+            checksum("space", "key", 7, Some(0), &value),
+            checksum("space", "key", 7, None, &value[1..]),
+            checksum("space", "key", 7, None, &[&value[..], &[0]].concat()),
+        ] {
+            assert_ne!(other, sum);
+        }
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written() {
+        let (sum, parts) = seal("space", "key", (7, Some(9), 0), b"value");
+        let inline = [&b"value"[..], &sum].concat();
+        let row = Row::of((7, Some(9), parts, &inline));
+        assert_eq!((row.revision, row.expiry, row.parts, row.inline), (7, Some(9), 0, &b"value"[..]));
+        row.check("space", "key", b"value").unwrap();
+        row.check("space", "key", b"valuE").unwrap_err();
+        Row::of((7, Some(9), parts, b"short")).check("space", "key", b"short").unwrap_err();
+        // Of format 1.
+        let row = Row::of((7, None, 3, b""));
+        assert_eq!(row.parts, 3);
+        row.check("space", "key", b"anything").unwrap();
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads all that can be read of a store, damaged or not.
+//!
+//! Where redb can't go on it is tried behind that place, at keys that there may be, the next ones first, and from there back
+//! to it. What is lost then is what lay in the damaged page, if it is one at the bottom of the tree.
+
+use std::ops::Bound;
+
+use ::redb::Range;
+
+use super::file::{OpenFailure, catch};
+use super::row::{EntryValue, Row};
+use super::tables::{EntryKey, Snapshot, Stored};
+
+/// Namespace and key.
+type At = (String, String);
+
+/// So many places are told one by one.
+const TOLD: usize = 100;
+/// So many damaged values in a row are followed, and so many places at which it does not go on, before it is given up.
+const PATIENCE: usize = 10_000;
+
+/// What is wrong, a sentence each.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    pub(super) told: Vec<String>,
+    more: u64,
+}
+
+impl Damage {
+    pub(super) fn tell(&mut self, what: String) {
+        if self.told.len() >= TOLD {
+            self.more += 1;
+        } else if !self.told.contains(&what) {
+            self.told.push(what);
+        }
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    pub(super) fn into_lines(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.told.push(format!("and {} more", self.more));
+        }
+        self.told
+    }
+}
+
+/// Gives every whole entry to `visit`, once. The namespaces are those that there are said to be.
+pub(super) fn read_all<E>(
+    snapshot: &Snapshot,
+    namespaces: &[String],
+    damage: &mut Damage,
+    visit: &mut dyn FnMut(&str, &str, Stored) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = Walk { snapshot, damage, visit, last: None };
+    let mut from = Bound::Unbounded;
+    let mut beyond: Option<At> = None;
+    for _ in 0..PATIENCE {
+        if walk.forward(&from)? {
+            return Ok(());
+        }
+        beyond = walk.last.clone().max(beyond);
+        let next =
+            probes(beyond.as_ref(), namespaces).into_iter().find_map(|at| Some((walk.first_from(&at).ok()?, at)));
+        let (first, next) = next.unzip();
+        let upper = next.as_ref().map_or(Bound::Unbounded, |at: &At| Bound::Excluded((at.0.as_str(), at.1.as_str())));
+        let after = walk.last.clone();
+        let behind = walk.backward(after.as_ref(), upper)?.or(first.flatten());
+        walk.damage.tell(gap(after.as_ref(), behind.as_ref()));
+        let Some(next) = next else { return Ok(()) };
+        // Not this place again, should it end here at once.
+        beyond = Some(next.clone());
+        from = Bound::Included(next);
+    }
+    walk.damage.tell("there is so much damage that the rest was not looked at".to_owned());
+    Ok(())
+}
+
+struct Walk<'a, E> {
+    snapshot: &'a Snapshot,
+    damage: &'a mut Damage,
+    visit: &'a mut dyn FnMut(&str, &str, Stored) -> Result<(), E>,
+    /// The last whole entry, from the beginning on.
+    last: Option<At>,
+}
+
+type Entries = Range<'static, EntryKey, EntryValue>;
+
+impl<E> Walk<'_, E> {
+    /// Reads on to the end, and says whether it got there.
+    fn forward(&mut self, from: &Bound<At>) -> Result<bool, E> {
+        let from = from.as_ref().map(|at| (at.0.as_str(), at.1.as_str()));
+        let Ok(mut entries) = self.range(from, Bound::Unbounded) else { return Ok(false) };
+        let mut damaged = 0;
+        while let Ok(next) = self.step(&mut entries, false) {
+            match next {
+                None => return Ok(true),
+                // Or it would go round in a circle for ever.
+                Some((at, _)) if Some(&at) <= self.last.as_ref() => return Ok(false),
+                Some((at, Some(stored))) => {
+                    (self.visit)(&at.0, &at.1, stored)?;
+                    self.last = Some(at);
+                    damaged = 0;
+                }
+                // Its key may be damaged too, and any.
+                Some((_, None)) => {
+                    damaged += 1;
+                    if damaged > PATIENCE {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads back as far as it goes, and says to which key.
+    fn backward(&mut self, lower: Option<&At>, upper: Bound<(&str, &str)>) -> Result<Option<At>, E> {
+        let from = lower.map_or(Bound::Unbounded, |at| Bound::Excluded((at.0.as_str(), at.1.as_str())));
+        let mut lowest: Option<At> = None;
+        let Ok(mut entries) = self.range(from, upper) else { return Ok(None) };
+        let mut damaged = 0;
+        while let Ok(Some((at, stored))) = self.step(&mut entries, true) {
+            if Some(&at) <= lower || lowest.as_ref().is_some_and(|lowest| at >= *lowest) {
+                break;
+            }
+            match stored {
+                Some(stored) => {
+                    (self.visit)(&at.0, &at.1, stored)?;
+                    lowest = Some(at);
+                    damaged = 0;
+                }
+                None if damaged > PATIENCE => break,
+                None => damaged += 1,
+            }
+        }
+        Ok(lowest)
+    }
+
+    /// The first key from here on, if it can be read which that is.
+    fn first_from(&mut self, at: &At) -> Result<Option<At>, OpenFailure> {
+        let from = Bound::Included((at.0.as_str(), at.1.as_str()));
+        let mut entries = self.range(from, Bound::Unbounded)?;
+        Ok(self.step(&mut entries, false)?.map(|(at, _)| at))
+    }
+
+    fn range(&self, from: Bound<(&str, &str)>, to: Bound<(&str, &str)>) -> Result<Entries, OpenFailure> {
+        catch(|| Ok(self.snapshot.entries.range::<(&str, &str)>((from, to))?))
+    }
+
+    /// The next entry; without its value if that is damaged, which is then told.
+    fn step(&mut self, entries: &mut Entries, back: bool) -> Result<Option<(At, Option<Stored>)>, OpenFailure> {
+        let snapshot = self.snapshot;
+        let next = catch(|| {
+            let Some(next) = (if back { entries.next_back() } else { entries.next() }) else { return Ok(None) };
+            let (at, entry) = next?;
+            let (namespace, key) = at.value();
+            let at = (namespace.to_owned(), key.to_owned());
+            let stored = catch(|| snapshot.stored(namespace, key, Row::of(entry.value())));
+            Ok(Some((at, stored.ok())))
+        })?;
+        if let Some(((namespace, key), None)) = &next {
+            self.damage.tell(format!("the value of the key `{key}` of `{namespace}` is not what was written"));
+        }
+        Ok(next)
+    }
+}
+
+fn gap(after: Option<&At>, before: Option<&At>) -> String {
+    let name = |at: &At| format!("`{}` of `{}`", at.1, at.0);
+    match (after, before) {
+        (None, None) => "no key can be read".to_owned(),
+        (Some(after), None) => format!("what comes after the key {} can't be read", name(after)),
+        (None, Some(before)) => format!("what comes before the key {} can't be read", name(before)),
+        (Some(after), Some(before)) => {
+            format!("what is between the keys {} and {} can't be read", name(after), name(before))
+        }
+    }
+}
+
+/// Where there may be keys behind this one, the next ones first.
+fn probes(after: Option<&At>, namespaces: &[String]) -> Vec<At> {
+    let none = At::default();
+    let (namespace, key) = after.unwrap_or(&none);
+    let mut probes: Vec<At> = successors(key).map(|key| (namespace.clone(), key)).collect();
+    probes.extend(successors(namespace).map(|namespace| (namespace, String::new())));
+    for namespace in namespaces {
+        probes.push((namespace.clone(), String::new()));
+        probes.extend((' '..='~').map(|first| (namespace.clone(), first.to_string())));
+    }
+    probes.retain(|probe| Some(probe) > after);
+    probes.sort();
+    probes.dedup();
+    probes
+}
+
+/// The text without some of its end, and with the next character in place of the last one of the rest: behind all that begins
+/// like the text so far.
+fn successors(text: &str) -> impl Iterator<Item = String> {
+    text.char_indices().filter_map(|(at, last)| {
+        let next = (last..=char::MAX).nth(1)?;
+        Some(format!("{}{next}", &text[..at]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_tried_at_the_next_keys_first() {
+        let at = |namespace: &str, key: &str| (namespace.to_owned(), key.to_owned());
+        let namespaces = ["a".to_owned(), "orders".to_owned(), "z".to_owned()];
+        let probes = probes(Some(&at("orders", "o/19")), &namespaces);
+        assert_eq!(probes[..3], [at("orders", "o/1:"), at("orders", "o/2"), at("orders", "o0")]);
+        assert!(
+            probes.contains(&at("orders", "p")) && probes.contains(&at("ordert", "")) && probes.contains(&at("z", "5"))
+        );
+        assert!(!probes.iter().any(|probe| probe.0 == "a"));
+        assert!(super::probes(None, &namespaces).starts_with(&[at("a", ""), at("a", " ")]));
+    }
+}

@@ -1,0 +1,98 @@
+//! When to make the file small again. redb gives room back only at the end of the file, so that one key that is kept there
+//! keeps all that was deleted before it.
+//!
+//! Nobody can read or write while the file is compacted, which takes about as long as writing what is kept. So it is done when
+//! it is worth it, and when nothing was written for a moment.
+
+use std::time::{Duration, Instant};
+
+/// A file of this size is small enough.
+const SMALL_BYTES: u64 = 8 * 1024 * 1024;
+/// So long nothing is to have been written …
+pub(super) const QUIET: Duration = Duration::from_secs(1);
+/// … unless that does not happen within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Shrinking {
+    /// How many bytes the file had for each that was stored when it was compacted: it gets no smaller than that.
+    reached: u64,
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    since: Instant,
+    due: Instant,
+}
+
+impl Default for Shrinking {
+    fn default() -> Self {
+        Self { reached: 1, waiting: None }
+    }
+}
+
+impl Shrinking {
+    /// Something was written; the file has this length now, and this much is stored.
+    pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
+        let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
+        self.waiting = (file > enough).then(|| {
+            let since = self.waiting.as_ref().map_or(now, |waiting| waiting.since);
+            Waiting { since, due: (now + QUIET).min(since + PATIENCE) }
+        });
+    }
+
+    /// When to compact the file, if it is worth it.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.waiting.as_ref().map(|waiting| waiting.due)
+    }
+
+    /// It was tried, and this came of it.
+    pub(super) fn compacted(&mut self, file: u64, stored: u64) {
+        self.reached = file.saturating_sub(SMALL_BYTES).div_ceil(stored.max(1)).max(1);
+        self.waiting = None;
+    }
+
+    /// It could not be tried: somebody reads for longer.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.waiting = Some(Waiting { since: now, due: now + QUIET });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn it_is_worth_it_when_the_file_has_more_than_twice_what_is_stored() {
+        let mut shrinking = Shrinking::default();
+        let now = Instant::now();
+        shrinking.wrote(now, 28 * MIB, 10 * MIB);
+        assert_eq!(shrinking.due(), None);
+        shrinking.wrote(now, 28 * MIB + 1, 10 * MIB);
+        assert_eq!(shrinking.due(), Some(now + QUIET));
+        // Each write puts it off, but not for ever.
+        shrinking.wrote(now + PATIENCE / 2, 29 * MIB, 10 * MIB);
+        assert_eq!(shrinking.due(), Some(now + PATIENCE / 2 + QUIET));
+        shrinking.wrote(now + PATIENCE, 29 * MIB, 10 * MIB);
+        assert_eq!(shrinking.due(), Some(now + PATIENCE));
+        shrinking.wrote(now + PATIENCE, 29 * MIB, 20 * MIB);
+        assert_eq!(shrinking.due(), None);
+    }
+
+    #[test]
+    fn what_gets_no_smaller_is_not_tried_again_and_again() {
+        let mut shrinking = Shrinking::default();
+        let now = Instant::now();
+        // Small entries take more than twice their bytes.
+        shrinking.wrote(now, 100 * MIB, 20 * MIB);
+        shrinking.compacted(95 * MIB, 20 * MIB);
+        shrinking.wrote(now, 100 * MIB, 20 * MIB);
+        assert_eq!(shrinking.due(), None);
+        shrinking.wrote(now, 300 * MIB, 20 * MIB);
+        assert!(shrinking.due().is_some());
+        shrinking.compacted(100, 0);
+        shrinking.wrote(now, 9 * MIB, 0);
+        assert!(shrinking.due().is_some());
+    }
+}
