@@ -80,7 +80,8 @@ pub(crate) enum Command {
         /// The module.
         module: Option<String>,
     },
-    /// Read and write the keys and values that a running host keeps for its modules.
+    /// Read and write the keys and values that a running host keeps for its modules, back them up, and check and repair those
+    /// of a host that does not run.
     #[command(subcommand)]
     Kv(Kv),
     /// End what a host has started, when the host has ended. Started by a host, beside itself.
@@ -249,6 +250,31 @@ pub(crate) enum Kv {
         module: String,
         #[arg(default_value = "")]
         prefix: String,
+    },
+    /// Have a running host write the keys and values of all modules, as they are now, to a new file.
+    ///
+    /// It goes on meanwhile. The file is for its user alone, and put in the place of `kv.redb` in a data directory it is
+    /// opened by a host. There must be nothing by its name yet.
+    Backup {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Read all that there is in a data directory that no host uses, and tell what is whole and what is damaged.
+    ///
+    /// Nothing is changed. Exits 1 if anything is damaged, and 2 if it can't be read, as when a host uses it.
+    Check {
+        /// The data directory; without it, the one that `ixt run` uses without it.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Save what can be read in a damaged data directory that no host uses.
+    ///
+    /// It is copied to a new file, and the damaged one is kept beside it as `kv.redb.damaged-1`, or the next number. What is
+    /// whole is left as it is. Exits 2 if nothing could be done, as when a host uses it.
+    Repair {
+        /// The data directory; without it, the one that `ixt run` uses without it.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
     },
 }
 

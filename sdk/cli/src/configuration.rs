@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::args::{Setting, Value};
 use crate::output::say;
 
-/// The file. Times are text such as `"5s"`, paths are relative to it.
+/// The file. Times are text such as `"5s"`, sizes text such as `"256MiB"`; paths are relative to it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HostFile {
@@ -25,6 +25,7 @@ pub(crate) struct HostFile {
     health: HealthTable,
     shutdown: ShutdownTable,
     calls: CallsTable,
+    kv: KvTable,
     pub(crate) modules: BTreeMap<String, ModuleTable>,
 }
 
@@ -61,8 +62,15 @@ struct CallsTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct KvTable {
+    quota: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
     pub(crate) instances: Option<u32>,
+    kv_quota: Option<Size>,
     config: BTreeMap<String, toml::Value>,
     /// Keys of `config` whose values are elsewhere: `@FILE` or `env:NAME`.
     config_from: BTreeMap<String, String>,
@@ -85,6 +93,22 @@ impl TryFrom<String> for Time {
                 Err(format!("expected a duration such as \"5s\" or \"250ms\", and not `{text}`"))
             }
             Ok(duration) => Ok(Self(duration)),
+        }
+    }
+}
+
+/// A number of bytes as text.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match ixt_manifest::Value::size(&text) {
+            Ok(ixt_manifest::Value::Size(bytes)) => Ok(Self(bytes)),
+            _ => Err(format!("expected a size such as \"256MiB\" or \"500kB\", and not `{text}`")),
         }
     }
 }
@@ -129,6 +153,9 @@ impl HostFile {
         put(&mut settings.call_timeout, self.calls.timeout);
         put(&mut settings.shutdown_grace, self.shutdown.grace);
         put(&mut settings.exit_grace, self.shutdown.exit_grace);
+        settings.kv_quota = self.kv.quota.map(|Size(bytes)| bytes);
+        let quotas = self.modules.iter().filter_map(|(name, table)| Some((name.clone(), table.kv_quota?.0)));
+        settings.kv_quotas = quotas.collect();
         settings
     }
 }

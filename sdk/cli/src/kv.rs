@@ -1,11 +1,13 @@
-//! `ixt kv`: the keys and values that a running host keeps for its modules.
+//! `ixt kv`: the keys and values that a running host keeps for its modules, and what is left of them when it does not run.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::{fs, io};
 
 use anyhow::Context as _;
 use ixt_host::control::Command;
+use ixt_host::kv::{Inspection, RedbStore, Repair};
 use ixt_host::text::harmless;
 use ixt_protocol::{decode_base64, encode_base64};
 use serde::Deserialize;
@@ -15,6 +17,7 @@ use crate::args::{Kv, Source};
 use crate::exit::{Failure, Result};
 use crate::output::{print, print_bytes, print_json};
 use crate::remote::Remote;
+use crate::run::data_dir_or_default;
 
 #[derive(Deserialize)]
 struct Got {
@@ -40,6 +43,11 @@ struct Changed {
     key: String,
     revision: u64,
     value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BackedUp {
+    keys: u64,
 }
 
 pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
@@ -111,11 +119,69 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             }
             Ok(())
         }
+        Kv::Backup { file } => {
+            // The host has a directory of its own.
+            let path = std::path::absolute(file).map_err(Failure::usage)?;
+            let BackedUp { keys } = Remote::ask(socket, &Command::KvBackup { path: path.clone() })?.one()?;
+            if json {
+                return print_json(&json!({ "keys": keys }).to_string());
+            }
+            print(&format!("{keys} keys are in {}\n", harmless(&path.display().to_string())))
+        }
+        Kv::Check { data_dir } => check(&data_dir_or_default(data_dir.as_deref())?, json),
+        Kv::Repair { data_dir } => repair(&data_dir_or_default(data_dir.as_deref())?, json),
     }
 }
 
 fn no_key(module: &str, key: &str) -> Failure {
     Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
+}
+
+/// Reads what no host uses.
+fn check(directory: &Path, json: bool) -> Result<()> {
+    let Inspection { keys, damage, .. } = RedbStore::check(directory).map_err(Failure::usage)?;
+    if json {
+        print_json(&json!({ "whole": damage.is_empty(), "modules": keys, "damage": damage }).to_string())?;
+    } else {
+        print(&format!("{} whole\n{}", are(&keys), lines("damaged", &damage)))?;
+    }
+    if damage.is_empty() {
+        return Ok(());
+    }
+    let place = harmless(&directory.display().to_string());
+    Err(Failure::no(format!(
+        "error: the store of keys and values in {place} is damaged: `ixt kv repair --data-dir {place}` saves what is whole\n"
+    )))
+}
+
+fn repair(directory: &Path, json: bool) -> Result<()> {
+    let Repair { keys, damage, aside, .. } = RedbStore::repair(directory).map_err(Failure::usage)?;
+    if json {
+        return print_json(&json!({ "modules": keys, "damage": damage, "aside": aside }).to_string());
+    }
+    print(&match aside {
+        None => format!("{} whole: there is nothing to repair\n", are(&keys)),
+        Some(aside) => {
+            let aside = harmless(&aside.display().to_string());
+            format!("{} saved; the damaged file is kept as {aside}\n{}", are(&keys), lines("lost", &damage))
+        }
+    })
+}
+
+fn are(keys: &BTreeMap<String, u64>) -> String {
+    let plural = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let sum = keys.values().sum();
+    let are = if sum == 1 { "is" } else { "are" };
+    format!("{} of {} {are}", plural(sum, "key"), plural(keys.len() as u64, "module"))
+}
+
+fn lines(word: &str, damage: &[String]) -> String {
+    let mut lines = String::new();
+    for what in damage {
+        // Keys may be any text.
+        lines.extend([word, ": ", &harmless(what), "\n"]);
+    }
+    lines
 }
 
 fn content(value: Option<&str>, data: Option<&Source>) -> anyhow::Result<Vec<u8>> {

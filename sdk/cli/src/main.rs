@@ -47,6 +47,7 @@ use ixt_host::{control, guard};
 use remote::Remote;
 
 fn main() -> ExitCode {
+    ixt_host::kv::quiet_panics();
     let Args { host, json, command } = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return exit::explain(&error),

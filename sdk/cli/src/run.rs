@@ -203,16 +203,19 @@ fn config<'m>(
 
 fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
-    settings.data_dir = match (&args.data_dir, &file.data_dir) {
-        _ if args.ephemeral => None,
-        (Some(dir), _) | (None, Some(dir)) => Some(dir.clone()),
-        (None, None) => Some(default_data_dir()?),
+    settings.data_dir = if args.ephemeral {
+        None
+    } else {
+        Some(data_dir_or_default(args.data_dir.as_deref().or(file.data_dir.as_deref()))?)
     };
     Ok(settings)
 }
 
-/// By the XDG Base Directory Specification.
-fn default_data_dir() -> Result<PathBuf> {
+/// Where keys and values are, if nothing is said: by the XDG Base Directory Specification.
+pub(crate) fn data_dir_or_default(said: Option<&Path>) -> Result<PathBuf> {
+    if let Some(said) = said {
+        return Ok(said.to_owned());
+    }
     let dir = |name| env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let data = dir("XDG_DATA_HOME").or_else(|| dir("HOME").map(|home| home.join(".local/share")));
     let data = data.ok_or_else(|| {

@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::bus::{Bus, Endpoint, LocalBus, Message, Pending, ReplyTo};
 use crate::guard::Entry;
 use crate::instance::StartError;
-use crate::kv::{KvStore, OpenError, RedbStore};
+use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
 use crate::life::Life;
 use crate::logs::Logs;
 use crate::machine::Machine;
@@ -118,7 +118,7 @@ impl HostBuilder {
         self
     }
 
-    /// Another store of keys and values than the one in the data directory.
+    /// Another store of keys and values than the one in the data directory. Quotas are its own matter.
     pub fn kv(&mut self, kv: Arc<dyn KvStore>) -> &mut Self {
         self.kv = Some(kv);
         self
@@ -147,10 +147,11 @@ impl HostBuilder {
     pub fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, bus, kv, logs, spans } = self;
         listener::raise_file_limit();
+        let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
         let kv = match (kv, &settings.data_dir) {
             (Some(kv), _) => kv,
-            (None, Some(dir)) => Arc::new(RedbStore::open(dir).map_err(HostError::Kv)?),
-            (None, None) => Arc::new(RedbStore::ephemeral().map_err(HostError::Kv)?),
+            (None, Some(dir)) => Arc::new(RedbStore::open_with(dir, quotas(FILE_QUOTA)).map_err(HostError::Kv)?),
+            (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
         };
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
         let machine = Machine::new(&settings, &logs);

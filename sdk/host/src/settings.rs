@@ -1,5 +1,6 @@
 //! How a host runs its modules: where the defaults don't fit.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ use crate::Program;
 pub struct Settings {
     /// Where keys and values are kept; `None`: in memory, and gone with the host.
     pub data_dir: Option<PathBuf>,
+    /// How many bytes of keys and values a module may have, with 64 for each key; `None`: [`FILE_QUOTA`] in a data directory,
+    /// and [`MEMORY_QUOTA`] in memory.
+    ///
+    /// [`FILE_QUOTA`]: crate::kv::FILE_QUOTA
+    /// [`MEMORY_QUOTA`]: crate::kv::MEMORY_QUOTA
+    pub kv_quota: Option<u64>,
+    /// The same of single modules, by their names.
+    pub kv_quotas: BTreeMap<String, u64>,
     /// What happens to a process that ends.
     pub restart: Restart,
     /// How long a process has to connect once it was started.
@@ -64,6 +73,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: None,
+            kv_quota: None,
+            kv_quotas: BTreeMap::new(),
             restart: Restart::default(),
             connect_timeout: Duration::from_secs(10),
             init_timeout: Duration::from_secs(60),

@@ -79,6 +79,7 @@ impl Asker {
             }
             Command::Status => "ask how the host and its modules are",
             Command::Logs { .. } => "read the log",
+            Command::KvBackup { .. } => "copy the keys and values of all modules",
             Command::Restart { .. } => "restart a module",
             Command::Stop { module: Some(_) } => "stop a module",
             Command::Stop { module: None } => "stop the host",

@@ -110,6 +110,11 @@ pub enum Command {
         /// How the keys begin.
         prefix: String,
     },
+    /// Write the keys and values of all modules to a new file. Gives their number as `keys`.
+    KvBackup {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A line of what comes back.

@@ -374,6 +374,9 @@ impl Session {
                 }
                 Ok(())
             }
+            Command::KvBackup { path } => {
+                data(writer, &json!({ "keys": kv.backup(&path).await.map_err(kv_error)? })).await
+            }
         }
     }
 

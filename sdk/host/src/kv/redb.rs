@@ -7,6 +7,8 @@
 
 mod backend;
 mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod caught;
 mod copy;
 #[cfg(test)]

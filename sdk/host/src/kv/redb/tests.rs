@@ -754,13 +754,16 @@ async fn a_store_of_the_oldest_format_is_counted_when_it_is_opened() {
 async fn what_has_expired_takes_no_room() {
     let store = RedbStore::ephemeral_with(Quotas::each(200_000)).unwrap();
     // More than are removed at once.
-    for number in 0..2500 {
-        store.set(SPACE, &format!("{number:04}"), vec![], ttl(Duration::from_secs(3600))).await.unwrap();
-    }
+    let fill = async |time| {
+        let mut writes = JoinSet::new();
+        for number in 0..2500 {
+            writes.spawn(store.set(SPACE, &format!("{number:04}"), vec![], ttl(time)));
+        }
+        assert!(writes.join_all().await.iter().all(Result::is_ok));
+    };
+    fill(Duration::from_secs(3600)).await;
     assert!(store.set(SPACE, "large", vec![7; 190_000], SetOptions::default()).await.is_err());
-    for number in 0..2500 {
-        store.set(SPACE, &format!("{number:04}"), vec![], ttl(Duration::ZERO)).await.unwrap();
-    }
+    fill(Duration::ZERO).await;
     store.set(SPACE, "large", vec![7; 190_000], SetOptions::default()).await.unwrap();
 }
 
