@@ -6,6 +6,7 @@
 //! - `ixt docs MANIFEST` prints a module's reference page;
 //! - `ixt schema` prints a JSON Schema of manifests, for editors;
 //! - `ixt run DIR…` runs modules, and `ixt call`, `publish`, `ps`, `top`, `logs`, `restart`, `stop` and `kv` talk to them;
+//! - `ixt kv check` and `ixt kv repair` are for the keys and values of a host that does not run;
 //! - `ixt call --module DIR TOPIC [JSON]` starts a module for one call.
 //! - `ixt conformance --manifest FILE -- COMMAND…` tells where a module, in any language, breaks the protocol;
 //!
