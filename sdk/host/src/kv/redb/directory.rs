@@ -97,7 +97,11 @@ impl DataDir {
 
 /// So that a name that was given survives a crash of the machine.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    match File::open(directory)?.sync_all() {
+        // Some file systems have no such thing.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 fn open_file(path: &Path, create: bool) -> io::Result<File> {
