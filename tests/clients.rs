@@ -1,14 +1,15 @@
 //! Whoever connects to a host, and sends too much, too little or nothing, or does not read: nobody else has to wait for it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, Lines, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ixt_host::control::{Claim, Control, Reply};
+use ixt_host::control::{Claim, Control, ControlError, Reply};
 use ixt_tests::{Hosts, Started, block_on, build, needs, workspace};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -266,4 +267,34 @@ fn a_host_under_attack_stays_within_its_memory() {
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_is_in_the_place_of_the_socket_and_was_not_made_by_a_host_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    let (file, link, dead, alive) = ("letter", "link", "dead", "alive");
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path(file), "text").unwrap();
+    std::os::unix::fs::symlink(path(file), path(link)).unwrap();
+    for name in [file, link] {
+        let error = Claim::new(path(name)).unwrap_err();
+        assert!(matches!(error, ControlError::Occupied { .. }), "{error}");
+        assert!(error.to_string().contains("there is something else at "), "{error}");
+        assert!(!path(&format!("{name}.lock")).exists(), "nothing has happened yet");
+    }
+    assert_eq!(fs::read_to_string(path(link)).unwrap(), "text");
+    // Somebody else listens there.
+    let listener = std::os::unix::net::UnixListener::bind(path(alive)).unwrap();
+    assert!(matches!(Claim::new(path(alive)), Err(ControlError::InUse { .. })));
+    drop(listener);
+    drop(std::os::unix::net::UnixListener::bind(path(dead)).unwrap());
+    block_on(async {
+        let control = Claim::new(path(dead)).unwrap().listen().unwrap();
+        // What has come into its place since is none of this host's.
+        fs::remove_file(path(dead)).unwrap();
+        fs::write(path(dead), "text").unwrap();
+        drop(control);
+    });
+    assert!(path(dead).is_file());
 }

@@ -28,6 +28,7 @@ mod http_names;
 mod interrupts;
 mod json;
 mod kv;
+mod log_files;
 mod logs;
 mod metrics;
 mod output;

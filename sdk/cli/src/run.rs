@@ -1,7 +1,5 @@
 //! `ixt run`: a host for modules, until it is interrupted.
 
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::{env, fs, thread};
@@ -10,16 +8,13 @@ use anyhow::{Context as _, bail};
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
 use ixt_host::{Config, Host, Module, Settings};
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 
 use crate::args::Run;
 use crate::configuration::{HostFile, apply_all};
 use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
+use crate::log_files::LogFiles;
 use crate::output::{is_terminal, print, print_bytes, say};
-
-/// So many files of the log are kept, one for each day.
-const LOG_FILES: usize = 14;
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
     let file = match &args.config {
@@ -245,18 +240,7 @@ fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<thread::JoinH
 
 /// Writes the log to files, one for each day.
 fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
-    let mut files = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("ixt")
-        .filename_suffix("jsonl")
-        .max_log_files(LOG_FILES)
-        .build(dir)
-        .with_context(|| format!("can't write the log to {}", dir.display()))?;
+    let mut files = LogFiles::open(dir)?;
     let mut follower = logs.follow_all();
     let runtime = tokio::runtime::Handle::current();
     let dir = dir.to_owned();
@@ -264,7 +248,7 @@ fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> 
         let mut complained = false;
         while let Some(line) = runtime.block_on(follower.next()) {
             // A disk that is full now may not be later.
-            match files.write_all(Style::Json.show(&line).as_bytes()) {
+            match files.write(Style::Json.show(&line).as_bytes()) {
                 Ok(()) => complained = false,
                 Err(error) if !complained => {
                     complained = true;

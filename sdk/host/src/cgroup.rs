@@ -103,6 +103,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_in_a_cgroup_is_found_and_killed_with_all_that_it_has_started() {
+        let Some(cgroup) = Cgroup::create(&format!("ixt-test-{}", std::process::id())) else {
+            return eprintln!("not told here: there is no cgroup v2 in which this user can make one");
+        };
+        let part = cgroup.part("1").unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read -r line; setsid sleep 3600 & setsid sleep 3600"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        part.add(Pid::from_child(&child));
+        drop(child.stdin.take());
+        while cgroup.pids().len() < 3 {
+            std::thread::yield_now();
+        }
+        assert!(cgroup.is_populated());
+        cgroup.kill();
+        child.wait().unwrap();
+        while cgroup.is_populated() {
+            std::thread::yield_now();
+        }
+        let dir = cgroup.dir().to_owned();
+        drop((part, cgroup));
+        assert!(!dir.exists());
+    }
+
+    #[test]
     fn the_own_cgroup_is_found_where_it_is_mounted() {
         let unified = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         assert_eq!(place(unified, "0::/user.slice/a.scope\n"), Some("/sys/fs/cgroup/user.slice/a.scope".into()));

@@ -44,7 +44,8 @@ pub struct Settings {
     /// The largest frame on the wire.
     pub max_frame_bytes: usize,
     /// A program that calls [`guard::run`](crate::guard::run) with the two times, in milliseconds, that stand behind its arguments:
-    /// `ixt guard`. With `None` a shell script does the same, without cgroups.
+    /// `ixt guard`. With `None` a shell script does the same, in which a number may be given to another process between the look and the
+    /// signal.
     pub guard: Option<Program>,
     /// Whether what modules have left behind is given to this process, which then ends it with the host, and reaps it: it becomes a
     /// "child subreaper". Only for a process whose children are all the host's, for it takes the end of any other child.

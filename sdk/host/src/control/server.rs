@@ -2,7 +2,9 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +49,11 @@ pub enum ControlError {
         /// The directory.
         dir: PathBuf,
     },
+    /// There is something in its place that is no socket of a host that has ended: it is left as it is.
+    Occupied {
+        /// The place.
+        path: PathBuf,
+    },
     /// It can't be made.
     Failed {
         /// The socket.
@@ -70,6 +77,11 @@ impl fmt::Display for ControlError {
                  `--host PATH`",
                 dir.display()
             ),
+            Self::Occupied { path } => write!(
+                f,
+                "there is something else at {}, where the host's socket is to be: give another place with `--host PATH`",
+                path.display()
+            ),
             Self::Failed { path, error } => write!(f, "can't make the host's socket {}: {error}", path.display()),
         }
     }
@@ -89,6 +101,8 @@ pub struct Claim {
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
+    /// That of the socket: whatever else is there is none of this host's.
+    inode: (u64, u64),
     listener: UnixListener,
     _lock: File,
     stop: Arc<SetOnce<()>>,
@@ -104,6 +118,7 @@ impl Claim {
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, ControlError> {
         let path = path.into();
         let failed = |error| ControlError::Failed { path: path.clone(), error };
+        check_place(&path)?;
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),
@@ -114,7 +129,8 @@ impl Claim {
         if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
             return Err(ControlError::NotPrivate { dir });
         }
-        let lock = File::options().create(true).truncate(false).write(true).open(lock_path(&path)).map_err(failed)?;
+        let mut lock = File::options();
+        let lock = lock.create(true).truncate(false).write(true).mode(0o600).open(lock_path(&path)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ControlError::InUse { path }),
@@ -132,13 +148,30 @@ impl Claim {
         let Self { path, lock } = self;
         let failed = |error| ControlError::Failed { path: path.clone(), error };
         // That of a host that was killed.
+        check_place(&path)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Control { path, listener, _lock: lock, stop: Arc::default(), started: Instant::now() })
+        let metadata = fs::symlink_metadata(&path).map_err(failed)?;
+        let inode = (metadata.dev(), metadata.ino());
+        Ok(Control { path, inode, listener, _lock: lock, stop: Arc::default(), started: Instant::now() })
+    }
+}
+
+/// Nothing is there, or a socket of this user on which nobody listens: all else was not made by a host, or is in use.
+fn check_place(path: &Path) -> Result<(), ControlError> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let is_ours = metadata.file_type().is_socket() && metadata.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Err(ControlError::Occupied { path: path.to_owned() });
+    }
+    // A host has it locked, so that one that lives is found by that; somebody else may listen, too.
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        _ => Err(ControlError::InUse { path: path.to_owned() }),
     }
 }
 
@@ -204,7 +237,9 @@ impl Drop for Control {
     fn drop(&mut self) {
         // The lock is kept to the end, so that this is nobody else's. It stays: to remove it would be to take the place of
         // one who has just opened it.
-        let _ = fs::remove_file(&self.path);
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

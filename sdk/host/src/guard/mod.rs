@@ -1,7 +1,7 @@
 //! The guard: one small process beside each host, which ends what the host has started when the host could not. It reads from a pipe
 //! what there is, and when the pipe closes, because the host has ended in whatever way, it waits for what is left, sends SIGTERM,
 //! and then SIGKILL. It is [`run`], in a program that the host is told, or else a script of the system's shell, which does
-//! the same without cgroups. When it ends before its host, another one is started.
+//! the same. When it ends before its host, another one is started.
 
 mod program;
 

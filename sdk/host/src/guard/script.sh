@@ -2,7 +2,7 @@
 # finish, $2 how many after SIGTERM.
 trap '' INT TERM HUP PIPE
 cd /
-groups= id= dir=
+groups= id= dir= cgroup=
 while read -r what value; do
     case $what in
         group) groups="$groups $value" ;;
@@ -13,6 +13,7 @@ while read -r what value; do
             ;;
         host) id=$value ;;
         sockets) dir=$value ;;
+        cgroup) cgroup=$value ;;
     esac
 done
 
@@ -28,7 +29,7 @@ alive() {
     left=
     for one in $groups; do kill -s 0 -- "-$one" 2>/dev/null && left="$left $one"; done
     groups=$left
-    [ -n "$groups" ] || [ -n "$(marked)" ]
+    [ -n "$groups" ] || [ -n "$(marked)" ] || grep -qsx "populated 1" "$cgroup/cgroup.events"
 }
 await() {
     tenths=$1
@@ -42,7 +43,18 @@ await "$1"
 signal TERM
 await "$2"
 rounds=20
-while signal KILL && alive && [ "$rounds" -gt 0 ]; do rounds=$((rounds - 1)); done
+while [ "$rounds" -gt 0 ]; do
+    [ -z "$cgroup" ] || echo 1 >"$cgroup/cgroup.kill"
+    signal KILL
+    alive || break
+    rounds=$((rounds - 1))
+done 2>/dev/null
+# One can be removed when the last one in it is gone.
+rounds=20
+while [ -d "$cgroup" ] && [ "$rounds" -gt 0 ]; do
+    rmdir "$cgroup"/*/ "$cgroup" || sleep 0.1
+    rounds=$((rounds - 1))
+done 2>/dev/null
 if [ -n "$dir" ]; then
     # Of what this host has made there, and nothing else.
     for socket in "$dir"/*; do [ -S "$socket" ] && rm -f "$socket"; done
