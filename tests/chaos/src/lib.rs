@@ -13,7 +13,8 @@ pub use load::{Outcomes, Until};
 pub use resources::Growth;
 pub use system::System;
 
-/// Calls a module that is killed, paused, ended and restarted meanwhile, from as many tasks as there are `clients`.
+/// Calls modules that are killed, paused, ended, restarted and fall silent meanwhile, in a host whose disk is full and which has no
+/// files left now and then, from as many tasks as there are `clients`.
 ///
 /// # Errors
 ///

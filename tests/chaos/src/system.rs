@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use crate::load::Outcomes;
 use crate::request::Request;
 
-/// A host with several processes of two modules.
+/// A host with several processes of three modules.
 pub struct System {
     pub(crate) host: Host,
     dir: TempDir,
 }
 
 impl System {
-    /// Starts it. `programs` is the directory with the programs `ledger` and `relay`.
+    /// Starts it. `programs` is the directory with the programs `ledger`, `relay` and `mute`.
     ///
     /// # Errors
     ///
@@ -34,12 +34,12 @@ impl System {
         settings.health_interval = Duration::from_millis(200);
         settings.health_timeout = Duration::from_millis(200);
         let mut builder = Host::builder(settings);
-        for (name, instances) in [("ledger", 3), ("relay", 2)] {
+        for (name, instances) in [("ledger", 3), ("relay", 2), ("mute", 2)] {
             let module = Module::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))?;
             let program = programs.join(name);
             let manifest = module.manifest().clone();
             let mut config = Config::of(&manifest);
-            if name == "ledger" {
+            if name != "relay" {
                 config.set_text("entries", &entries(dir.path()).display().to_string())?;
             }
             builder.module(module, Program::new(program), &config, instances)?;
