@@ -30,7 +30,7 @@ use crate::{Module, Program};
 const MAX_PARKED: usize = 1024;
 /// So much may wait for a module, with all that belongs to it: calls that wait for a process or in its queue, those that are kept to
 /// be asked again, events, and what its processes have not read yet.
-const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 /// A chain of calls may be so long: one that is longer goes round in a circle.
 const MAX_DEPTH: usize = 1000;
 /// So often an idempotent call is tried.
