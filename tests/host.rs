@@ -389,7 +389,13 @@ fn a_modules_socket_is_for_its_own_process_and_what_that_has_started() {
         let program = Program::new("/bin/sh").arg("-c").arg(script).arg(build("actor"));
         let mut started = Hosts::new().program("m", "[provides]\nservices = [\"a\"]", 1, program).begin();
         started.logged("waiting").await;
-        let pid = started.host.status()[0].instances[0].pid.unwrap();
+        // What it writes may be there before its number is.
+        let pid = loop {
+            if let Some(pid) = started.host.status()[0].instances[0].pid {
+                break pid;
+            }
+            tokio::task::yield_now().await;
+        };
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
         let socket = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"IXT_IPC_SOCKET=")).unwrap();
         let mut thief = UnixStream::connect(std::str::from_utf8(socket).unwrap()).unwrap();

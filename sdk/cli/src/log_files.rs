@@ -77,7 +77,7 @@ mod tests {
         files.day = files.day.yesterday().unwrap();
         files.write(b"then\n").unwrap();
         let written: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(written, [there.clone()], "the appender's name is that of the file which was made");
+        assert_eq!(written, std::slice::from_ref(&there), "the appender's name is that of the file which was made");
         assert_eq!(fs::read_to_string(&there).unwrap(), "before\nnow\nthen\n");
         assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -7,7 +7,7 @@ mod program;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use std::time::Duration;
 use ixt_protocol::LogLevel;
 use rustix::process::Pid;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::net::unix::pipe::Sender;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -25,6 +26,9 @@ use crate::{Program, reaper};
 pub use program::run;
 
 const SCRIPT: &str = include_str!("script.sh");
+
+/// A pipe takes so much before anybody reads.
+const PIPE_BYTES: usize = 4096;
 
 /// How long is waited before another one is started.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -87,7 +91,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn start(&self) -> io::Result<(Child, ChildStdin)> {
+    /// Starts it, with what there is: it knows that from its beginning, should the host end in this moment.
+    fn start(&self, there: &[u8]) -> io::Result<(Child, Sender)> {
+        let (stdin, mut pipe) = io::pipe()?;
+        let (first, rest) = there.split_at(there.len().min(PIPE_BYTES));
+        pipe.write_all(first)?;
         let mut command = match &self.program {
             Some(program) => {
                 let mut command = Command::new(program.path());
@@ -107,13 +115,18 @@ impl Plan {
             .env("PATH", "/usr/bin:/bin")
             // What is pressed in the host's terminal is not for it.
             .process_group(0)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = reaper::spawn(&mut command)?;
-        let pipe = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok((child, pipe))
+        let child = reaper::spawn(&mut command)?;
+        // It reads; if it does not any more, that is seen by its end.
+        let _ = pipe.write_all(rest);
+        Ok((child, Sender::from_owned_fd(pipe.into())?))
     }
+}
+
+fn text<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<u8> {
+    entries.map(ToString::to_string).collect::<String>().into_bytes()
 }
 
 fn millis(duration: Duration) -> String {
@@ -130,12 +143,9 @@ impl Guard {
     ) -> io::Result<Self> {
         let [shutdown_grace, exit_grace] = graces;
         let plan = Plan { program, shutdown_grace, exit_grace };
-        let first = plan.start()?;
+        let first = plan.start(&text(entries.iter()))?;
         let (sender, lines) = mpsc::unbounded_channel();
-        for entry in entries {
-            let _ = sender.send(entry);
-        }
-        tokio::spawn(keep(plan, first, lines, logs));
+        tokio::spawn(keep(plan, first, entries, lines, logs));
         Ok(Self(sender))
     }
 
@@ -155,11 +165,21 @@ impl Guard {
 }
 
 /// Tells the guard what there is, until nobody has anything to tell any more.
-async fn keep(plan: Plan, first: (Child, ChildStdin), mut lines: mpsc::UnboundedReceiver<Entry>, logs: Logs) {
-    let (mut groups, mut others) = (BTreeSet::new(), Vec::new());
+async fn keep(
+    plan: Plan,
+    first: (Child, Sender),
+    mut others: Vec<Entry>,
+    mut lines: mpsc::UnboundedReceiver<Entry>,
+    logs: Logs,
+) {
+    let mut groups = BTreeSet::new();
     let mut started = Some(first);
     loop {
-        let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(), Ok) {
+        let there = || {
+            let groups: Vec<_> = groups.iter().copied().map(Entry::Group).collect();
+            text(others.iter().chain(&groups))
+        };
+        let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(&there()), Ok) {
             Ok(started) => started,
             Err(error) => {
                 let message = format!("the guard can't be started again, and is tried again: {error}");
@@ -169,10 +189,6 @@ async fn keep(plan: Plan, first: (Child, ChildStdin), mut lines: mpsc::Unbounded
             }
         };
         let pid = child.id();
-        let there = groups.iter().map(|group| Entry::Group(*group).to_string());
-        let there: String = others.iter().map(ToString::to_string).chain(there).collect();
-        // If it is gone, that is seen below.
-        let _ = pipe.write_all(there.as_bytes()).await;
         let ended = loop {
             tokio::select! {
                 entry = lines.recv() => {
@@ -182,6 +198,7 @@ async fn keep(plan: Plan, first: (Child, ChildStdin), mut lines: mpsc::Unbounded
                         Entry::Ended(group) => drop(groups.remove(group)),
                         other => others.push(other.clone()),
                     }
+                    // If it is gone, that is seen below.
                     let _ = pipe.write_all(entry.to_string().as_bytes()).await;
                 }
                 status = child.wait() => break Some(status),

@@ -1,6 +1,6 @@
 //! The log of a host: lines of modules, sent as frames or captured from their output, and the host's own. The last ones are
 //! kept; whoever wants them follows. A follower that is too slow is told how many lines it has missed. For one that wants all of them
-//! the output of modules waits, as with any pipe, but no longer than [`PATIENCE`]: nobody who does not read stops others.
+//! the output of modules waits, as with any pipe, but no longer than a second: nobody who does not read stops others.
 
 mod format;
 
