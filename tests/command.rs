@@ -133,6 +133,24 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
 }
 
 #[test]
+fn the_default_of_a_secret_is_shown_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("manifest.toml");
+    let text = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[config]\n\
+                plain = { type = \"string\", secret = true, default = \"hunter1\" }\n\
+                db = { type = \"table\", fields = { password = { type = \"string\", secret = true, default = \"hunter2\" } }, \
+                default = { password = \"hunter3\" } }\n";
+    std::fs::write(&manifest, text).unwrap();
+    for command in ["docs", "generate"] {
+        let shown = run(&[command, manifest.to_str().unwrap()]);
+        assert_eq!(shown.status, 0, "{}", shown.stderr);
+        // The generated code has them as values, of which nothing shows any.
+        let told: String = shown.stdout.lines().filter(|line| command == "docs" || line.contains("///")).collect();
+        assert!(!told.contains("hunter"), "{told}");
+    }
+}
+
+#[test]
 fn a_secret_on_a_command_line_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let manifest = manifest("m")

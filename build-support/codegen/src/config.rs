@@ -119,7 +119,7 @@ fn key_spec(key: &Field) -> Lines {
     if let Some(description) = &key.description {
         spec.push(format!("    .with_description({})", string(description)));
     }
-    if let Some(default) = key.default.as_ref().filter(|_| !key.secret) {
+    if let Some(default) = key.default.as_ref().filter(|_| !key.holds_secret()) {
         spec.push(format!("    .with_default({})", string(&default.to_string())));
     }
     if key.is_required() {
@@ -136,7 +136,7 @@ fn key_spec(key: &Field) -> Lines {
 
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
-        Some(_) if key.secret => "with a default".to_owned(),
+        Some(_) if key.holds_secret() => "with a default".to_owned(),
         Some(default) => format!("default {}", docs::code_span(&default.to_string())),
         None if key.ty.optional => "may be left out".to_owned(),
         None => "required".to_owned(),

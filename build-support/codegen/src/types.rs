@@ -122,20 +122,8 @@ pub(crate) fn rules(ty: &Type) -> Option<String> {
     (!rules.is_empty()).then(|| format!("&[{}]", rules.join(", ")))
 }
 
-fn has_secret(field: &Field) -> bool {
-    field.secret
-        || match &field.ty.kind {
-            Kind::Table(fields) => fields.iter().any(has_secret),
-            Kind::List(inner) | Kind::Map(inner) => match &inner.kind {
-                Kind::Table(fields) => fields.iter().any(has_secret),
-                _ => false,
-            },
-            _ => false,
-        }
-}
-
 pub(crate) fn any_secret(fields: &[Field]) -> bool {
-    fields.iter().any(has_secret)
+    fields.iter().any(Field::holds_secret)
 }
 
 fn newtype(ident: &Ident, about: &About<'_>, ty: &Type, name: &Name, traits: &Traits<'_>) -> Code {

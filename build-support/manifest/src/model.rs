@@ -164,6 +164,16 @@ pub struct Field {
 }
 
 impl Field {
+    /// Whether its value is secret, or a part of it is: then its default is shown nowhere.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        let table = match &self.ty.kind {
+            Kind::List(inner) | Kind::Map(inner) => &inner.kind,
+            kind => kind,
+        };
+        self.secret || matches!(table, Kind::Table(fields) if fields.iter().any(Self::holds_secret))
+    }
+
     /// Whether there is no object without it.
     #[must_use]
     pub fn is_required(&self) -> bool {

@@ -182,7 +182,7 @@ impl Page {
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {
-        Some(_) if field.secret => "(secret)".to_owned(),
+        Some(_) if field.holds_secret() => "(secret)".to_owned(),
         Some(default) => code(&default.to_string()),
         None if field.ty.optional => "none".to_owned(),
         None => "**required**".to_owned(),

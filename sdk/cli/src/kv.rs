@@ -126,7 +126,8 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             if json {
                 return print_json(&json!({ "keys": keys }).to_string());
             }
-            print(&format!("{keys} keys are in {}\n", harmless(&path.display().to_string())))
+            let are = if keys == 1 { "key is" } else { "keys are" };
+            print(&format!("{keys} {are} in {}\n", harmless(&path.display().to_string())))
         }
         Kv::Check { data_dir } => check(&data_dir_or_default(data_dir.as_deref())?, json),
         Kv::Repair { data_dir } => repair(&data_dir_or_default(data_dir.as_deref())?, json),
