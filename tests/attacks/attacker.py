@@ -73,6 +73,19 @@ def watches():
         ask("kv_store", "set", {"key": f"k{number}", "value": value})
 
 
+def watches_apart():
+    for number in range(900):
+        ask("kv_store", "watch", {"prefix": f"k{number}/"})
+    reads.clear()
+    value = base64.b64encode(b"x" * 2 * MIB).decode()
+    for number in range(300):
+        for _ in range(2):
+            ask("kv_store", "set", {"key": f"k{number}/a", "value": value})
+            ask("kv_store", "delete", {"key": f"k{number}/a"})
+        ask("kv_store", "set", {"key": f"k{number}/a", "value": value})
+        ask("kv_store", "delete", {"key": f"k{number}/b"})
+
+
 def values():
     value = base64.b64encode(b"x" * 8 * MIB).decode()
     reads.clear()
@@ -122,7 +135,7 @@ def nothing():
 
 
 ATTACKS = {function.__name__: function for function in (
-    copies, calls, small_calls, events, traces, prefixes, watches, values, half_a_line, endless_line, errors, types, log_frames,
+    copies, calls, small_calls, events, traces, prefixes, watches, watches_apart, values, half_a_line, endless_line, errors, types, log_frames,
     log_lines, nested, nothing)}
 
 health = {"healthy": True}
@@ -142,6 +155,8 @@ while True:
     elif kind == "shutdown":
         send(success)
         break
+    elif kind == "handle" and request["message"]["topic"] == "attacker.large":
+        send(success | {"data": {"large": "x" * 15 * MIB}})
     elif kind in ("handle", "event") and request["message"]["topic"] == "attacker.do":
         send(success)
         attack = ATTACKS[base64.b64decode(request["message"]["payload"]).decode()]

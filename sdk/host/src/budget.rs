@@ -62,7 +62,6 @@ impl Budget {
     }
 
     /// How much is used.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -72,6 +71,9 @@ impl Budget {
     }
 
     fn add(&self, bytes: usize) -> bool {
+        if bytes == 0 {
+            return true;
+        }
         let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
         if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             return false;

@@ -276,6 +276,9 @@ impl Life {
             }
             Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
             Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+                if !connection.is_read() {
+                    return None;
+                }
                 let after = humantime::format_duration(health_timeout);
                 return Some(Finding::unwell(format!("it has not answered a health check within {after}")));
             }

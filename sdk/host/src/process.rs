@@ -111,6 +111,7 @@ fn pid_of(child: &Child) -> Option<Pid> {
 pub(crate) struct Process {
     child: Child,
     leader: Pid,
+    is_reaped: bool,
     /// What it has started, and itself.
     remains: Remains,
     machine: Arc<Machine>,
@@ -129,7 +130,8 @@ impl Process {
         let child = reaper::spawn(&mut command)?;
         let leader = pid_of(&child).ok_or(io::ErrorKind::NotFound)?;
         let remains = machine.remains(leader, &output.instance);
-        let mut this = Self { child, leader, remains, machine: Arc::clone(machine), output: Vec::new() };
+        let mut this =
+            Self { child, leader, is_reaped: false, remains, machine: Arc::clone(machine), output: Vec::new() };
         limit(leader, limits)?;
         if let Some(stdout) = this.child.stdout.take() {
             this.output.push(tokio::spawn(pump(stdout, Origin::Stdout, Arc::clone(output))));
@@ -147,7 +149,10 @@ impl Process {
     /// Waits until the process itself ends. Cancel-safe.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
-        reaper::reaped(self.leader.as_raw_nonzero().get().unsigned_abs());
+        // Once: later its number may be that of another one.
+        if !std::mem::replace(&mut self.is_reaped, true) {
+            reaper::reaped(self.leader.as_raw_nonzero().get().unsigned_abs());
+        }
         status
     }
 

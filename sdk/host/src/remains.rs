@@ -2,6 +2,7 @@
 //! mark in their environment, and those of its cgroup, where there is one. What a module has started has all three, unless it took
 //! care to lose them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -49,8 +50,12 @@ impl Remains {
             let _ = kill_process_group(*group, signal);
         }
         if let Some(cgroup) = &self.cgroup {
-            for pid in cgroup.pids() {
-                send(pid, signal, || cgroup.pids().contains(&pid));
+            // Found again once their numbers can't be given to others.
+            let opened: Vec<_> =
+                cgroup.pids().into_iter().map(|pid| (pid, pidfd_open(pid, PidfdFlags::empty()))).collect();
+            let still: BTreeSet<_> = cgroup.pids().into_iter().map(Pid::as_raw_nonzero).collect();
+            for process in opened.into_iter().filter(|(pid, _)| still.contains(&pid.as_raw_nonzero())) {
+                let _ = process.1.and_then(|process| pidfd_send_signal(process, signal));
             }
         }
         for pid in self.marked() {

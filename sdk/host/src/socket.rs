@@ -74,7 +74,8 @@ fn remove_left() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
             && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
         if is_ours
-            && let Ok(lock) = File::options().write(true).open(entry.path().join(LOCK))
+            && let Ok(lock) = open_left(&entry.path().join(LOCK))
+            && lock.metadata().is_ok_and(|lock| lock.is_file() && lock.len() == 0)
             && lock.try_lock().is_ok()
         {
             remove(&entry.path());
@@ -82,10 +83,17 @@ fn remove_left() {
     }
 }
 
+/// Whatever lies there, by whomever: no link is followed, and nobody is waited for at the other end of a pipe.
+fn open_left(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options().write(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// Removes such a directory: the sockets and the lock, and itself, if there is nothing else in it.
 pub(crate) fn remove(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_socket()) {
+        let is_numbered = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
+        if is_numbered && entry.file_type().is_ok_and(|kind| kind.is_socket()) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -10,7 +10,7 @@ mod stream;
 pub(crate) mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     /// For what its own requests carry that are being worked on.
     work: Arc<Budget>,
     reading: Arc<Semaphore>,
+    /// What it sends is read, unless the host has too much to do.
+    is_read: AtomicBool,
 }
 
 /// What a module can ask of its host, and what becomes of what it says.
@@ -161,6 +163,7 @@ impl Connection {
             spans,
             work: limits.shared.work.part(WORK_BYTES_OF_ONE),
             reading: limits.shared.reading,
+            is_read: AtomicBool::new(true),
         });
         // Until it is done, an attempt that is given up takes its tasks with it.
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
@@ -217,6 +220,11 @@ impl Connection {
     /// For how long nobody has waited for what it does, if it takes one request at a time.
     pub(crate) fn is_late(&self) -> Option<Duration> {
         lock(&self.requests).is_late(Instant::now())
+    }
+
+    /// Whether its answers are read: while the host has too much to do, it can't be asked anything.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
     }
 
     /// How many requests it still has not answered although nobody has waited for them for long, if it takes many at a time.
@@ -377,6 +385,9 @@ impl Connection {
             Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }),
         };
         let frame = Frame { id: Some(id), body };
+        if matches!(request, Request::Event(_)) {
+            return self.outgoing.notify(&frame).err();
+        }
         if beside_others { self.outgoing.request_soon(&frame) } else { self.outgoing.request(&frame) }.err()
     }
 
@@ -426,7 +437,7 @@ impl Connection {
 
     /// Tells the module something to which it does not reply.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
-        self.outgoing.request(&Frame { id: None, body })
+        self.outgoing.notify(&Frame { id: None, body })
     }
 
     /// Waits until the module has read so much of what it was sent that it can take an event.

@@ -99,6 +99,11 @@ impl Outgoing {
         self.push(frame, REQUESTS_LIMIT, true)
     }
 
+    /// What waits for [room](Outgoing::room) before, so that it is little that waits here: it is not counted.
+    pub(crate) fn notify(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
+        self.put(frame, REQUESTS_LIMIT, false, false)
+    }
+
     /// A response to a request of the module, or something else that is not to be held back.
     pub(crate) fn respond(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
         self.push(frame, RESPONSES_LIMIT, false)
@@ -110,6 +115,16 @@ impl Outgoing {
     }
 
     fn push(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>, limit: usize, soon: bool) -> Result<(), Refused> {
+        self.put(frame, limit, soon, limit < usize::MAX)
+    }
+
+    fn put(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        limit: usize,
+        soon: bool,
+        counts: bool,
+    ) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
@@ -125,7 +140,7 @@ impl Outgoing {
             state.buffer.truncate(start);
             return Err(Refused::TooLong { bytes, max_frame_bytes: state.max_frame_bytes });
         }
-        if !state.account() && limit < usize::MAX {
+        if !state.account() && counts {
             state.buffer.truncate(start);
             return Err(Refused::Full);
         }

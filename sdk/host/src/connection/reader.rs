@@ -1,6 +1,7 @@
 //! What comes from a module: replies, requests, lines of its log, and what is none of those.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ixt_protocol::{
@@ -9,7 +10,7 @@ use ixt_protocol::{
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
@@ -24,40 +25,51 @@ const SPARE_FOR: Duration = Duration::from_millis(200);
 
 /// A frame up to this size is read whatever others are sending.
 const READ_FREELY_BYTES: usize = 256 * 1024;
-/// So long a module may pause within a larger one, which takes room from those of others.
-const PART_FOR: Duration = Duration::from_secs(30);
+/// So long a module has to send a larger one, which takes room from those of others, and so much longer for its bytes.
+const FRAME_FOR: Duration = Duration::from_secs(30);
+const FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
-    // What a large frame takes that has not come whole yet.
-    let mut large: Option<OwnedSemaphorePermit> = None;
+    // What a large frame takes that has not come whole yet, and when it has to have.
+    let mut large: Option<(OwnedSemaphorePermit, Instant)> = None;
     loop {
-        // One that does not read its responses is not asked for more requests.
-        connection.outgoing.room(REQUESTS_LIMIT).await;
-        connection.work.room().await;
         let unfinished = decoder.unfinished().min(READING_BYTES);
         if unfinished <= READ_FREELY_BYTES {
             large = None;
-        } else if large.as_ref().is_none_or(|large| large.num_permits() < unfinished) {
-            drop(large.take());
-            let permits = u32::try_from(unfinished).unwrap_or(u32::MAX);
-            large = Arc::clone(&connection.reading).acquire_many_owned(permits).await.ok();
+        }
+        let late = large.as_ref().map(|(_, late)| *late);
+        // One that does not read its responses is not asked for more requests.
+        if within(late, connection.outgoing.room(REQUESTS_LIMIT)).await.is_none() {
+            connection.is_late_with_a_frame();
+            break;
+        }
+        if connection.work.used() > 0 || unfinished > READ_FREELY_BYTES && large.is_none() {
+            // It is the host that does not read now.
+            connection.is_read.store(false, Ordering::Relaxed);
+            if connection.work.used() > 0 {
+                connection.work.room().await;
+            }
+            if unfinished > READ_FREELY_BYTES && large.is_none() {
+                let permits = u32::try_from(unfinished).unwrap_or(u32::MAX);
+                let permit = Arc::clone(&connection.reading).acquire_many_owned(permits).await;
+                let patience = FRAME_FOR + Duration::from_secs((unfinished / FRAME_BYTES_PER_SECOND) as u64);
+                large = permit.ok().map(|permit| (permit, Instant::now() + patience));
+            }
+            connection.is_read.store(true, Ordering::Relaxed);
         }
         // Not with `try_read`, which reads once more to learn that there is no more.
-        let patience = if large.is_some() { Some(PART_FOR) } else { decoder.holds_spare().then_some(SPARE_FOR) };
-        let read = reader.read_buf(decoder.input());
-        let read = if let Some(patience) = patience { timeout(patience, read).await } else { Ok(read.await) };
+        let late = large.as_ref().map(|(_, late)| *late);
+        let spare = decoder.holds_spare().then(|| Instant::now() + SPARE_FOR);
+        let read = within(late.or(spare), reader.read_buf(decoder.input())).await;
         match read {
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) => break,
-            Err(_) if large.is_some() => {
-                let seconds = PART_FOR.as_secs();
-                let reason =
-                    format!("it was ended: it has sent a part of a large frame, and nothing more for {seconds} s");
-                let _ = connection.end_reason.set(reason);
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) => break,
+            None if large.is_some() => {
+                connection.is_late_with_a_frame();
                 break;
             }
-            Err(_) => {
+            None => {
                 decoder.release_spare();
                 continue;
             }
@@ -69,6 +81,14 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
     connection.stop();
     lock(&connection.init).take();
     let _ = connection.closed.set(());
+}
+
+/// Waits for it, but not beyond this time, if there is one.
+async fn within<T>(late: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match late {
+        Some(late) => timeout_at(late, work).await.ok(),
+        None => Some(work.await),
+    }
 }
 
 /// Takes the frames that are there. False if there is no use in further ones.
@@ -97,6 +117,13 @@ enum Taken {
 }
 
 impl Connection {
+    fn is_late_with_a_frame(&self) {
+        let seconds = FRAME_FOR.as_secs();
+        let reason =
+            format!("it was ended: it has sent a part of a large frame, and not the rest within some {seconds} s");
+        let _ = self.end_reason.set(reason);
+    }
+
     fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services) -> Taken {
         let Frame { id, body } = match ModuleFrame::read(frame) {
             Ok(frame) => frame,

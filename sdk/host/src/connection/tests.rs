@@ -504,3 +504,22 @@ async fn the_host_asks_within_a_time() {
         Err(CallError::Gone { .. })
     ));
 }
+
+/// Whoever sends a part of a large frame and not the rest takes room from others for no longer than it has to.
+#[tokio::test(start_paused = true)]
+async fn a_large_frame_that_does_not_come_whole_ends_its_module() {
+    let mut opened = open(WITH_IDS, 1 << 20).await.unwrap();
+    let (_pending, answer) = opened.call(&topic(), message(""));
+    let part = vec![b'x'; 300 * 1024];
+    opened.peer.stream.write_all(&part).await.unwrap();
+    // A byte now and then does not help.
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let _ = opened.peer.stream.write_all(b"x").await;
+    }
+    opened.connection.closed().await;
+    let reason = opened.connection.end_reason().unwrap();
+    assert!(reason.contains("a part of a large frame"), "{reason}");
+    opened.connection.close(&reason);
+    assert!(answer.await.unwrap().contains("a part of a large frame"));
+}

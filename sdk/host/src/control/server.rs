@@ -1,5 +1,6 @@
 //! The host's end of the control socket.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{
@@ -29,6 +30,8 @@ use crate::{CallError, CallOptions, ErrorReply, Host, Module};
 
 /// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
+/// A line up to this size takes nothing: whatever else waits, the host can be asked how it is, and be told to stop.
+const FREE_LINE_BYTES: usize = 64 * 1024;
 /// And so much of all that are being read or worked on.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
@@ -218,7 +221,7 @@ impl Control {
             // At once: it may be gone before it is answered.
             let asker = Asker::of(peer.pid(), host.managed());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(Session { host, asker, stop, started, guest }.run(stream, Arc::clone(&lines)));
+            tokio::spawn(Session { host, asker, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
         }
     }
 }
@@ -257,6 +260,7 @@ struct Session {
     stop: Arc<SetOnce<()>>,
     started: Instant,
     guest: Guest,
+    lines: Arc<Budget>,
 }
 
 /// A line that was read, and what it takes.
@@ -266,11 +270,11 @@ struct Request {
 }
 
 impl Session {
-    async fn run(self, stream: UnixStream, lines: Arc<Budget>) {
+    async fn run(self, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         let request = tokio::select! {
-            request = timeout(PATIENCE, read_line(&mut reader, &lines)) => request,
+            request = timeout(PATIENCE, read_line(&mut reader, &self.lines)) => request,
             () = self.guest.has_to_go() => return,
         };
         let request = match request {
@@ -333,7 +337,12 @@ impl Session {
                     module.check_payload(&topic, &payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
                 }
                 let data = host.call_as(self.asker.source(), &topic, &payload, options).await.map_err(call_error)?;
-                self.last(write_line(writer, answer_line(&data))).await
+                let held = self.hold(2 * data.bytes())?;
+                let line = answer_line(&data);
+                drop(data);
+                let written = self.last(write_line(writer, line)).await;
+                drop(held);
+                written
             }
             Command::Publish { topic, payload } => {
                 host.publish_as(self.asker.source(), &topic, &bytes(payload)?).await.map_err(call_error)
@@ -359,6 +368,7 @@ impl Session {
             }
             Command::KvGet { module, key } => {
                 let entry = kv.get(self.namespace(&module)?, &key).await.map_err(kv_error)?;
+                let _held = self.hold(3 * entry.as_ref().map_or(0, |entry| entry.value.len()))?;
                 let entry = entry.map(|Entry { value, revision }| (encode_base64(&value), revision));
                 match entry {
                     None => self.last(data(writer, &json!({ "found": false }))).await,
@@ -434,14 +444,19 @@ impl Session {
             }
         };
         let mut follower = self.host.logs().follow(usize::MAX);
-        let mut there = Vec::new();
+        let mut there = VecDeque::new();
         while let Some(line) = follower.try_next() {
             there.extend(Some(line).filter(wanted));
+            // The last of those that are wanted, not those that are wanted of the last.
+            if there.len() > last {
+                there.pop_front();
+            }
         }
-        // The last of those that are wanted, not those that are wanted of the last.
-        for line in there.iter().skip(there.len().saturating_sub(last)) {
-            self.log_line(writer, line).await?;
+        let held = self.hold(there.iter().map(Line::bytes).sum())?;
+        while let Some(line) = there.pop_front() {
+            self.log_line(writer, &line).await?;
         }
+        drop(held);
         while follow && let Some(line) = follower.next().await {
             if wanted(&line) {
                 self.log_line(writer, &line).await?;
@@ -455,6 +470,11 @@ impl Session {
             Line::Record(record) => self.part(writer, &**record).await,
             Line::Missed(missed) => self.part(writer, &json!({ "missed": missed })).await,
         }
+    }
+
+    /// An answer takes so much until it is taken.
+    fn hold(&self, bytes: usize) -> Result<Taken, Reply> {
+        self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
     /// The answer to what has one: it is taken within a time.
@@ -485,14 +505,8 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>, lines: &Arc<Budget>) -
             let message = format!("the request is over the limit of {MAX_LINE_BYTES} bytes for a line");
             return Some(Err(refusal(code::RESOURCE_EXHAUSTED, &message)));
         }
-        if !held.resize(line.len() + taken) {
-            let reply = ErrorReply::new(
-                code::RESOURCE_EXHAUSTED.to_owned(),
-                "the host has too much to do: try again later".to_owned(),
-                Value::Null,
-                true,
-            );
-            return Some(Err(reply.into()));
+        if !held.resize((line.len() + taken).saturating_sub(FREE_LINE_BYTES)) {
+            return Some(Err(too_much()));
         }
         line.extend_from_slice(&there[..taken]);
         let consumed = taken + usize::from(end.is_some());
@@ -501,6 +515,11 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>, lines: &Arc<Budget>) -
             return Some(Ok(Request { line, held }));
         }
     }
+}
+
+fn too_much() -> Reply {
+    let message = "the host has too much to do: try again later".to_owned();
+    ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
 }
 
 /// Waits until the other end is gone. That it sends nothing more is not enough: it may still read.

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::logs::Logs;
 use crate::{Program, reaper};
@@ -30,6 +30,8 @@ const SCRIPT: &str = include_str!("script.sh");
 /// A pipe takes so much before anybody reads.
 const PIPE_BYTES: usize = 4096;
 
+/// How long it has to read a line.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long is waited before another one is started.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -119,6 +121,8 @@ impl Plan {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = reaper::spawn(&mut command)?;
+        // With its end of the pipe.
+        drop(command);
         // It reads; if it does not any more, that is seen by its end.
         let _ = pipe.write_all(rest);
         Ok((child, Sender::from_owned_fd(pipe.into())?))
@@ -199,7 +203,11 @@ async fn keep(
                         other => others.push(other.clone()),
                     }
                     // If it is gone, that is seen below.
-                    let _ = pipe.write_all(entry.to_string().as_bytes()).await;
+                    let line = entry.to_string();
+                    if timeout(PATIENCE, pipe.write_all(line.as_bytes())).await.is_err() {
+                        // It does not read: another one will.
+                        let _ = child.start_kill();
+                    }
                 }
                 status = child.wait() => break Some(status),
             }

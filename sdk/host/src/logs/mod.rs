@@ -235,6 +235,16 @@ pub enum Line {
     Missed(u64),
 }
 
+impl Line {
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Record(record) => record.bytes(),
+            Self::Missed(_) => 0,
+        }
+    }
+}
+
 impl Follower {
     /// The next line that is there already.
     pub fn try_next(&mut self) -> Option<Line> {

@@ -60,7 +60,7 @@ pub(crate) struct Managed {
 struct Parked {
     message: Message<'static>,
     reply: ReplyTo,
-    _held: Taken,
+    held: Taken,
 }
 
 impl Managed {
@@ -294,7 +294,7 @@ impl Managed {
             return;
         };
         let deadline = message.deadline;
-        parked.push(Parked { message: message.into_owned(), reply, _held: held });
+        parked.push(Parked { message: message.into_owned(), reply, held });
         drop(parked);
         // It may have become ready, or been given up, since.
         let is_over = !self.slots.iter().any(|slot| slot.comes());
@@ -322,7 +322,9 @@ impl Managed {
 
     fn release_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
-        for Parked { message, reply, .. } in parked {
+        for Parked { message, reply, held } in parked {
+            // What it takes, it may take again.
+            drop(held);
             if let Some(topic) = self.services.get(&*message.topic) {
                 drop(self.dispatch(message, topic, reply, Instant::now()));
             }

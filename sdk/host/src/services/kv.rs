@@ -177,7 +177,13 @@ async fn tell(
     open: std::sync::Weak<Mutex<Open>>,
     (logs, instance): (Logs, Arc<str>),
 ) {
-    while let Some(change) = changes.next().await {
+    loop {
+        // Nothing is taken before there is room for it: what waits is counted by the store.
+        match connection.upgrade() {
+            Some(connection) => connection.room().await,
+            None => return,
+        }
+        let Some(change) = changes.next().await else { break };
         let (Some(connection), Some(open)) = (connection.upgrade(), open.upgrade()) else { return };
         loop {
             connection.room().await;
