@@ -258,9 +258,15 @@ mod tests {
             drop(std::os::unix::net::UnixListener::bind(sockets.join("1")).unwrap());
             std::fs::write(sockets.join("lock"), "").unwrap();
             let id = format!("{:032x}", fastrand::u128(..));
-            let hang = "trap '' TERM HUP INT; while :; do sleep 1; done";
-            let mut group = StdCommand::new("setsid").args(["sh", "-c", hang]).spawn().unwrap();
-            let mut marked = StdCommand::new("setsid").args(["sh", "-c", hang]).env(HOST_ID, &id).spawn().unwrap();
+            let hang = "trap '' TERM HUP INT; echo; while :; do sleep 1; done";
+            let start = |command: &mut StdCommand| {
+                let mut child = command.args(["sh", "-c", hang]).stdout(Stdio::piped()).spawn().unwrap();
+                // It has its session when it has told so.
+                io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+                child
+            };
+            let mut group = start(&mut StdCommand::new("setsid"));
+            let mut marked = start(StdCommand::new("setsid").env(HOST_ID, &id));
             let mut guard = StdCommand::new(shell)
                 .args(["-c", SCRIPT, "ixt-guard", "1", "1"])
                 .stdin(Stdio::piped())
