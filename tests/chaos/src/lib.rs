@@ -36,7 +36,7 @@ pub async fn soak(system: System, until: Until, clients: u64, seed: u64) -> anyh
     let warm = load::run(&system, 0, until.tenth(), clients, seed, false).await;
     let before = resources::of(&system)?;
     let mut outcomes = load::run(&system, warm.asked(), until, clients, seed, false).await;
-    let growth = resources::growth(&before, &resources::of(&system)?);
+    let growth = resources::growth(&before, &resources::of(&system)?, outcomes.asked());
     outcomes.add(warm);
     system.check_kept(&mut outcomes).await?;
     system.shutdown().await;

@@ -47,9 +47,11 @@ impl fmt::Display for Growth {
     }
 }
 
-/// Memory goes up and down with what is on its way, and so do threads: one that has nothing to do stays for ten seconds.
-pub(crate) fn growth(before: &[Resources], after: &[Resources]) -> Vec<Growth> {
+/// Memory goes up and down with what is on its way, and so do threads: one that has nothing to do stays for ten seconds. In the
+/// process of the host, the numbers of all requests that were asked are kept, too.
+pub(crate) fn growth(before: &[Resources], after: &[Resources], asked: u64) -> Vec<Growth> {
     const SLACK: u64 = 16 * 1024 * 1024;
+    let kept = 2 * size_of::<u64>() as u64 * asked;
     let mut growth = Vec::new();
     for new in after {
         let Some(old) = before.iter().find(|old| old.process == new.process) else {
@@ -57,7 +59,7 @@ pub(crate) fn growth(before: &[Resources], after: &[Resources]) -> Vec<Growth> {
             continue;
         };
         for (what, old, new_value, most) in [
-            ("bytes of memory", old.memory, new.memory, old.memory + old.memory / 4 + SLACK),
+            ("bytes of memory", old.memory, new.memory, old.memory + old.memory / 4 + SLACK + kept),
             ("descriptors", old.descriptors, new.descriptors, old.descriptors + 2),
             ("threads", old.threads, new.threads, old.threads + 64),
         ] {
@@ -76,7 +78,8 @@ mod tests {
     #[test]
     fn what_grows_is_told() {
         let of = |memory, descriptors, threads| Resources { process: "a".to_owned(), memory, descriptors, threads };
-        let told = |after| growth(&[of(1 << 30, 10, 5)], &[after]).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let told =
+            |after| growth(&[of(1 << 30, 10, 5)], &[after], 0).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert!(told(of(1 << 30, 12, 69)).is_empty());
         assert_eq!(told(of(2 << 30, 13, 5)).len(), 2);
         assert_eq!(told(of(1, 1, 70)), ["a: 5 threads before, 70 after"]);

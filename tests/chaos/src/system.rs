@@ -27,6 +27,8 @@ impl System {
         let dir = tempfile::tempdir()?;
         let mut settings = Settings::default();
         settings.data_dir = Some(dir.path().join("data"));
+        // Each request that is kept is a value more.
+        settings.kv_quota = Some(u64::MAX);
         settings.restart.intensity = u32::MAX;
         settings.restart.backoff = Duration::from_millis(1);
         settings.restart.max_backoff = Duration::from_millis(20);
