@@ -74,6 +74,21 @@ impl Connection {
     }
 }
 
+/// Somebody who waits for an answer, and what it is, in words.
+pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
+    let (sender, answer) = oneshot::channel();
+    let reply = ReplyTo::new(move |answer| {
+        let _ = sender.send(match answer {
+            Answer::Lost(reason) => format!("lost: {reason}"),
+            answer => match answer.into_result() {
+                Ok(data) => data.to_json().into_owned(),
+                Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
+            },
+        });
+    });
+    (reply, answer)
+}
+
 impl Opened {
     fn heard(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
@@ -81,16 +96,7 @@ impl Opened {
 
     /// Sends the module a call, and gives what its caller will be answered.
     fn call(&self, topic: &Arc<Topic>, message: Message<'static>) -> (Pending, oneshot::Receiver<String>) {
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| {
-            let _ = sender.send(match answer {
-                Answer::Lost(reason) => format!("lost: {reason}"),
-                answer => match answer.into_result() {
-                    Ok(data) => data.to_json().into_owned(),
-                    Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
-                },
-            });
-        });
+        let (reply, answer) = caller();
         let sent = self.connection.send_message(Request::Handle, message, topic, reply, Instant::now());
         (sent.unwrap_or_else(|_| panic!("it takes nothing")), answer)
     }

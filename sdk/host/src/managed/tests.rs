@@ -8,7 +8,7 @@ use super::*;
 use crate::Settings;
 use crate::bus::LocalBus;
 use crate::connection::Shared;
-use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, open};
+use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open};
 use crate::kv::RedbStore;
 use crate::logs::Line;
 use crate::machine::Machine;
@@ -67,16 +67,7 @@ fn message(topic: &str, bytes: usize) -> Message<'static> {
 
 /// What becomes of a call.
 fn call(managed: &Managed, message: Message<'_>) -> oneshot::Receiver<String> {
-    let (sender, answer) = oneshot::channel();
-    let reply = ReplyTo::new(move |answer| {
-        let _ = sender.send(match answer {
-            Answer::Lost(reason) => format!("lost: {reason}"),
-            answer => match answer.into_result() {
-                Ok(data) => data.to_json().into_owned(),
-                Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
-            },
-        });
-    });
+    let (reply, answer) = caller();
     drop(managed.call(message, reply));
     answer
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 thread_local! {
-    /// Whether a panic of this thread would be caught here.
+    /// Whether a panic of this thread would be caught here. Of the thread, since a hook is told of nothing else by which it could know.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
