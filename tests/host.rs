@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ixt_host::{CallError, CallOptions, Config, Host, HostError, Module, Program, Settings, StartErrorKind};
+use ixt_host::{
+    CallError, CallOptions, Config, ConfigError, Deployment, Host, Module, Program, Settings, StartErrorKind,
+};
 use ixt_tests::{Hosts, Started, block_on, build, workspace};
 use serde_json::{Value, json};
 
@@ -79,9 +81,8 @@ fn a_module_that_does_not_start_says_why() {
         let lines = error.last_lines().len();
         assert!((1..=20).contains(&lines), "what it wrote is passed on: {error}");
         let module = Module::open(workspace().join("tests/fixture")).unwrap();
-        let mut builder = Host::builder(Settings::default());
-        let error = builder.module(module.clone(), Program::new("x"), &Config::of(module.manifest()), 1).unwrap_err();
-        assert!(matches!(&error, HostError::Config { .. }), "{error}");
+        let error = Deployment::new(&module, Program::new("x"), &Config::of(module.manifest())).unwrap_err();
+        assert!(matches!(&error, ConfigError::Missing { .. }), "{error}");
     });
 }
 
@@ -268,7 +269,7 @@ fn a_program_with_a_hash_is_looked_at_before_each_start() {
     block_on(async {
         let mut builder = Host::builder(Settings::default());
         let program = module.program().await.unwrap();
-        builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+        builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
         let host = builder.start().unwrap();
         host.ready().await.unwrap();
         let pid = host.status()[0].instances[0].pid.unwrap();
@@ -303,7 +304,7 @@ fn a_script_with_a_hash_is_started_by_its_path() {
     block_on(async {
         let mut builder = Host::builder(Settings::default());
         let program = module.program().await.unwrap();
-        builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+        builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
         let host = builder.start().unwrap();
         host.ready().await.unwrap();
         host.shutdown().await;
@@ -329,7 +330,7 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
             settings.restart = ixt_host::Restart::never();
             let mut builder = Host::builder(settings);
             let program = module.program().await.unwrap();
-            builder.module(module.clone(), program, &Config::of(module.manifest()), 1).unwrap();
+            builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
             let mut logs = builder.logs().follow_all();
             drop(builder.start().unwrap());
             let mut told = Vec::new();

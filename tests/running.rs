@@ -168,7 +168,7 @@ fn a_running_host_is_called_shown_and_stopped() {
         .lines()
         .map(|line| json(line)["message"].as_str().unwrap().split(" (").next().unwrap().to_owned())
         .collect();
-    assert_eq!(messages, ["has ended", "is ready"], "{logs}");
+    assert_eq!(messages, ["is ready", "has ended"], "{logs}");
     // With fields, for people and for programs.
     let waits = r#"{"do":"wait","for":"nothing"}"#;
     assert_eq!(running.fails(&["call", "a", waits, "--ttl", "50ms"]).0, 1);

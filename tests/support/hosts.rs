@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use ixt_host::logs::{Follower, Line};
-use ixt_host::{CallError, CallOptions, Config, Host, HostBuilder, Module, Program, Restart, Settings};
+use ixt_host::{CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, Restart, Settings};
 use serde_json::Value;
 
 use crate::{build, workspace};
@@ -47,6 +47,7 @@ impl Hosts {
     #[must_use]
     pub fn restarting(mut self, intensity: u32) -> Self {
         let mut restart = Restart::default();
+        restart.give_up = true;
         restart.intensity = intensity;
         restart.window = Duration::from_secs(3600);
         restart.backoff = Duration::from_millis(1);
@@ -128,7 +129,8 @@ impl Hosts {
             for (key, value) in set {
                 config.set_text(key, value).unwrap();
             }
-            builder.module(module.clone(), program.clone(), &config, *instances).unwrap();
+            let deployment = Deployment::new(module, program.clone(), &config).unwrap().instances(*instances);
+            builder.module(deployment).unwrap();
         }
         builder
     }

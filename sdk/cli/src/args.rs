@@ -74,6 +74,9 @@ pub(crate) enum Command {
     Restart {
         /// The module.
         module: String,
+        /// Take its program as it is.
+        #[arg(long)]
+        no_build: bool,
     },
     /// Shut down a module of a running host, or the host with all of them.
     Stop {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin};
 use ixt_host::text::{harmless, harmless_lines};
-use ixt_host::{CallError, CallOptions, Config, Host, LogLevel, Module, Restart};
+use ixt_host::{CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{Call, Publish, Request, Source};
@@ -64,7 +64,8 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
             show(&line);
         }
     });
-    builder.module(module.clone(), program, config, 1).map_err(Failure::usage)?;
+    let deployment = Deployment::new(module, program, config).map_err(Failure::usage)?;
+    builder.module(deployment).map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
     let host = match interrupts.or(host.ready()).await? {
         Ok(()) => host,

@@ -34,6 +34,7 @@ mod metrics;
 mod output;
 mod ps;
 mod remote;
+mod restart;
 mod run;
 mod runtime;
 mod schema;
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
         Command::Ps => ps::ps(host, json),
         Command::Top => ps::top(host, json),
         Command::Logs(args) => logs::logs(&args, host, json),
-        Command::Restart { module } => Remote::ask(host, &control::Command::Restart { module }).and_then(Remote::done),
+        Command::Restart { module, no_build } => restart::restart(module, !no_build, host, json),
         Command::Stop { module: Some(module) } => {
             Remote::ask(host, &control::Command::Stop { module: Some(module) }).and_then(Remote::done)
         }

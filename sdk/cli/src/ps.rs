@@ -138,7 +138,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         let style = match row[1].as_str() {
             _ if index == 0 => bold,
             "failed" => AnsiColor::Red.on_default(),
-            "starting" | "backoff" | "stopping" => AnsiColor::Yellow.on_default(),
+            "starting" | "backoff" | "draining" => AnsiColor::Yellow.on_default(),
             _ => Style::new(),
         };
         let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());

@@ -7,7 +7,7 @@ use std::{env, fs, thread};
 use anyhow::{Context as _, bail};
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
-use ixt_host::{Config, Host, Module, Settings};
+use ixt_host::{Config, Deployment, Host, Module, Settings};
 
 use crate::args::Run;
 use crate::configuration::{HostFile, apply_all};
@@ -57,7 +57,11 @@ async fn serve(
             config(args, module, table).with_context(|| format!("the module `{name}`")).map_err(Failure::usage)?;
         let instances = args.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
         let instances = instances.or(table.and_then(|table| table.instances)).unwrap_or(1);
-        builder.module(module.clone(), program, &config, instances).map_err(Failure::usage)?;
+        let deployment = Deployment::new(module, program, &config)
+            .with_context(|| format!("the module `{name}`"))
+            .map_err(Failure::usage)?
+            .instances(instances);
+        builder.module(deployment).map_err(Failure::usage)?;
     }
     let metrics = match args.metrics {
         Some(address) => Some(crate::metrics::bind(address, &args.http_host).await.map_err(Failure::usage)?),

@@ -70,7 +70,7 @@ pub enum CallError {
 impl CallError {
     pub(crate) fn of(answer: Answer<'_>) -> Result<Object<'static>, Self> {
         match answer {
-            Answer::Lost(reason) => Err(Self::Gone { reason: reason.to_owned() }),
+            Answer::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),
             answer => answer.into_result().map(Object::into_owned).map_err(|error| Self::Replied(error.into())),
         }
     }

@@ -5,38 +5,29 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{LogLevel, Object, Payload, Priority, code};
-use serde_json::value::RawValue;
+use ixt_protocol::{Object, Payload, Priority, code};
 use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{Bus, Endpoint, LocalBus, Message, Pending, ReplyTo};
+use crate::bus::{Bus, LocalBus, Message, Pending, ReplyTo};
 use crate::guard::Entry;
 use crate::instance::StartError;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
-use crate::life::Life;
 use crate::logs::Logs;
 use crate::machine::Machine;
 use crate::managed::Managed;
+use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
-use crate::slot::Slot;
 use crate::status::{ModuleStatus, State};
+use crate::supervisor::Supervisor;
 use crate::trace::Spans;
-use crate::{CallError, Config, ConfigError, ErrorReply, Module, Program, Settings, connection, listener, order};
+use crate::{CallError, Deployment, Module, Settings, connection, listener, order};
 
 /// Why a host does not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostError {
-    /// A module's configuration is not complete.
-    Config {
-        /// The module.
-        module: String,
-        /// What is wrong.
-        error: ConfigError,
-    },
     /// Two modules have the same name.
     SameName {
         /// The name.
@@ -56,7 +47,6 @@ pub enum HostError {
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config { module, error } => write!(f, "the module `{module}`: {error}"),
             Self::SameName { name } => {
                 write!(
                     f,
@@ -83,7 +73,8 @@ impl std::error::Error for HostError {
 /// What a host is made of.
 pub struct HostBuilder {
     settings: Settings,
-    modules: Vec<(Module, Program, Box<RawValue>, u32)>,
+    modules: Vec<Deployment>,
+    loader: Option<Arc<dyn Loader>>,
     bus: Arc<dyn Bus>,
     kv: Option<Arc<dyn KvStore>>,
     logs: Logs,
@@ -91,25 +82,23 @@ pub struct HostBuilder {
 }
 
 impl HostBuilder {
-    /// Adds a module that runs in so many processes, 1 or more.
+    /// Adds a module.
     ///
     /// # Errors
     ///
-    /// If its configuration is not complete, or there is one with this name.
-    pub fn module(
-        &mut self,
-        module: Module,
-        program: Program,
-        config: &Config<'_>,
-        instances: u32,
-    ) -> Result<&mut Self, HostError> {
-        let name = module.manifest().module.name.to_string();
-        if self.modules.iter().any(|(other, ..)| other.manifest().module.name.as_str() == name) {
-            return Err(HostError::SameName { name });
+    /// If there is one with its name.
+    pub fn module(&mut self, module: Deployment) -> Result<&mut Self, HostError> {
+        if self.modules.iter().any(|other| other.name() == module.name()) {
+            return Err(HostError::SameName { name: module.name().to_owned() });
         }
-        let config = config.to_json().map_err(|error| HostError::Config { module: name, error })?;
-        self.modules.push((module, program, config, instances.max(1)));
+        self.modules.push(module);
         Ok(self)
+    }
+
+    /// Reads modules anew when they are [reloaded](Host::reload). Without one they are then started as they were.
+    pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
+        self.loader = Some(loader);
+        self
     }
 
     /// Another message bus than the one within this process.
@@ -145,7 +134,7 @@ impl HostBuilder {
     ///
     /// If two modules provide the same service, or the store can't be opened.
     pub fn start(self) -> Result<Host, HostError> {
-        let Self { settings, modules, bus, kv, logs, spans } = self;
+        let Self { settings, modules, loader, bus, kv, logs, spans } = self;
         listener::raise_file_limit();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
         let kv = match (kv, &settings.data_dir) {
@@ -156,23 +145,18 @@ impl HostBuilder {
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
         let machine = Machine::new(&settings, &logs);
         let backends = Backends { bus, kv, logs, spans, memory, connections, machine };
-        let durable: Vec<_> = modules.iter().flat_map(|(module, ..)| &module.manifest().events).collect();
-        let durable: Vec<_> =
-            durable.iter().filter(|event| event.durable).map(|event| event.topic.as_str().to_owned()).collect();
-        let is_durable = |topic: &str| durable.iter().any(|durable| durable == topic);
-        let modules: Vec<_> = modules
+        let failures = watch::Sender::new(None);
+        let modules: Arc<[_]> = modules
             .into_iter()
-            .map(|(module, program, config, instances)| {
-                let timeout = settings.call_timeout;
-                Managed::new(module, program, config, instances, &is_durable, timeout, &backends)
-            })
+            .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
             .collect();
-        connect(&modules, &backends)?;
-        let groups = order::groups(&modules.iter().map(|module| module.manifest()).collect::<Vec<_>>());
-        let (exit_grace, tasks) = (settings.exit_grace, Vec::new());
-        let mut shared = Shared { modules, groups, backends, exit_grace, tasks, starts: Mutex::default() };
-        shared.start(&Arc::new(settings));
-        Ok(Host(Arc::new(shared)))
+        let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
+        connect(&supervisor)?;
+        let manifests: Vec<_> =
+            supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
+        let groups = order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
+        let starts = Mutex::new(Some(start(&supervisor, &groups)));
+        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts })))
     }
 }
 
@@ -186,121 +170,113 @@ impl fmt::Debug for HostBuilder {
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
 /// Brings the modules to the bus, and tells what is missing there.
-fn connect(modules: &[Arc<Managed>], backends: &Backends) -> Result<(), HostError> {
-    for module in modules {
-        for service in &module.manifest().services {
-            let topic = service.topic.as_str();
-            let endpoint: Arc<dyn Endpoint> = Arc::clone(module) as _;
-            backends.bus.provide(topic, endpoint).map_err(|_| {
-                let provides = |other: &&Arc<Managed>| {
-                    other.manifest().services.iter().any(|service| service.topic.as_str() == topic)
-                };
-                let first = modules.iter().find(provides).map_or("another host", |first| first.name());
-                let modules = [first.to_owned(), module.name().to_owned()];
-                HostError::SameTopic { topic: topic.to_owned(), modules }
-            })?;
-        }
-        for event in &module.manifest().requires.events {
-            backends.bus.subscribe(event.as_str(), Arc::clone(module) as _);
-        }
+fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
+    for managed in supervisor.modules.iter() {
+        managed.connect(&managed.release()).map_err(|topic| {
+            let first = supervisor.modules.iter().find(|other| other.release().provides(&topic));
+            let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
+            HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+        })?;
     }
-    for module in modules {
-        for path in module.program().outside() {
-            let message = format!("runs {}, which is not in its directory", path.display());
-            backends.logs.host(LogLevel::Warn, module.source(), message);
-        }
-        let requires = &module.manifest().requires;
-        let missing = requires.services.iter().filter(|topic| !backends.bus.is_provided(topic.as_str()));
-        for topic in missing {
-            let message =
-                format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND");
-            backends.logs.host(LogLevel::Warn, module.source(), message);
-        }
+    supervisor.set_durable();
+    for managed in supervisor.modules.iter() {
+        managed.disconnect();
+        supervisor.warn(&managed.release());
     }
     Ok(())
 }
 
+/// Starts the modules, group by group. Gives what became of the first attempt to start each process.
+fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
+    let turn = watch::Sender::new(0);
+    let mut firsts = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let mut of_group = Vec::new();
+        for managed in group.iter().map(|index| &supervisor.modules[*index]) {
+            let release = managed.release();
+            for _ in 0..release.deployment().instances {
+                let Some(replica) = managed.add_replica(&release, None) else { continue };
+                let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
+                let its_turn = async move {
+                    tokio::select! {
+                        // Its sender is gone when all of them have had their turn.
+                        _ = turn.wait_for(|turn| *turn >= index) => {}
+                        () = waiting.retired() => {}
+                    }
+                };
+                of_group.push(supervisor.run(managed, &replica, None, its_turn));
+            }
+        }
+        firsts.push(of_group);
+    }
+    let (done, starts) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut failed = Vec::new();
+        for (index, group) in firsts.into_iter().enumerate() {
+            turn.send_replace(index);
+            for first in group {
+                // One that was stopped meanwhile is none to wait for.
+                if let Ok(Err(error)) = first.await {
+                    failed.push(error);
+                }
+            }
+        }
+        let _ = done.send(failed);
+    });
+    starts
+}
+
 struct Shared {
-    modules: Vec<Arc<Managed>>,
+    supervisor: Supervisor,
     /// In which order they are started; they are ended the other way round.
     groups: Vec<Vec<usize>>,
-    backends: Backends,
-    exit_grace: Duration,
-    tasks: Vec<AbortHandle>,
+    loader: Option<Arc<dyn Loader>>,
+    failures: watch::Sender<Option<String>>,
     /// What became of the first attempts to start each process.
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
 }
 
 impl Shared {
-    fn start(&mut self, settings: &Arc<Settings>) {
-        let turn = watch::Sender::new(0);
-        let mut firsts = Vec::new();
-        for (index, group) in self.groups.iter().enumerate() {
-            let mut of_group = Vec::new();
-            for managed in group.iter().map(|index| &self.modules[*index]) {
-                for slot in managed.slots() {
-                    let (first, started) = oneshot::channel();
-                    let life = Life {
-                        managed: Arc::clone(managed),
-                        slot: Arc::clone(slot),
-                        backends: self.backends.clone(),
-                        settings: Arc::clone(settings),
-                        turn: turn.subscribe(),
-                    };
-                    self.tasks.push(tokio::spawn(life.run(index, first)).abort_handle());
-                    of_group.push(started);
-                }
-            }
-            firsts.push(of_group);
-        }
-        let (done, starts) = oneshot::channel();
-        let starter = tokio::spawn(async move {
-            let mut failed = Vec::new();
-            for (index, group) in firsts.into_iter().enumerate() {
-                turn.send_replace(index);
-                for first in group {
-                    // One that was stopped meanwhile is none to wait for.
-                    if let Ok(Err(error)) = first.await {
-                        failed.push(error);
-                    }
-                }
-            }
-            let _ = done.send(failed);
-        });
-        self.tasks.push(starter.abort_handle());
-        self.starts = Mutex::new(Some(starts));
-    }
-
     async fn stop(&self) -> Vec<String> {
+        let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
         // None of them is started any more, whoever asks for it.
-        for slot in self.modules.iter().flat_map(|module| module.slots()).filter(|slot| slot.state() != State::Ready) {
-            slot.close();
-        }
-        for group in self.groups.iter().rev() {
-            let slots: Vec<_> = group.iter().flat_map(|index| self.modules[*index].slots()).collect();
-            for slot in &slots {
-                slot.close();
-            }
-            for slot in slots {
-                slot.reaches(|state| state == State::Stopped).await;
-                if let Some(reason) = slot.end_reason() {
-                    complaints.push(format!("{}: {reason}", slot.id()));
+        for managed in modules.iter() {
+            managed.close();
+            for replica in managed.replicas() {
+                if replica.state() == State::Failed {
+                    let reason = replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+                    complaints.push(format!("{} has failed{reason}", replica.id()));
+                }
+                if replica.state() != State::Ready {
+                    replica.retire();
                 }
             }
         }
-        self.backends.machine.end(self.exit_grace).await;
+        for group in self.groups.iter().rev() {
+            let replicas: Vec<_> = group.iter().flat_map(|index| modules[*index].replicas()).collect();
+            for replica in &replicas {
+                replica.retire();
+            }
+            for replica in replicas {
+                replica.stopped().await;
+                if let Some(reason) = replica.end_reason() {
+                    complaints.push(format!("{}: {reason}", replica.id()));
+                }
+            }
+        }
+        backends.machine.end(settings.exit_grace).await;
         complaints
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
+        for managed in self.supervisor.modules.iter() {
+            managed.end();
         }
-        self.backends.bus.close();
-        self.backends.logs.close();
+        self.supervisor.backends.bus.close();
+        self.supervisor.backends.logs.close();
     }
 }
 
@@ -322,7 +298,15 @@ impl Host {
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
         let bus = Arc::new(LocalBus::default());
-        HostBuilder { settings, modules: Vec::new(), bus, kv: None, logs: Logs::default(), spans: Spans::default() }
+        HostBuilder {
+            settings,
+            modules: Vec::new(),
+            loader: None,
+            bus,
+            kv: None,
+            logs: Logs::default(),
+            spans: Spans::default(),
+        }
     }
 
     /// Waits until each process is ready or has failed to be. One that has failed is started again after a while, unless
@@ -369,7 +353,7 @@ impl Host {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
         let message = message(source, topic, payload, options);
-        let mut pending = CancelOnDrop(Some(self.0.backends.bus.call(message, reply)));
+        let mut pending = CancelOnDrop(Some(self.0.supervisor.backends.bus.call(message, reply)));
         let answer = answer.await;
         pending.0 = None;
         answer.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
@@ -393,71 +377,94 @@ impl Host {
     ) -> Result<(), CallError> {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        self.0.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
+        self.0.supervisor.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
         match answer.await {
             Ok(answer) => answer.map(drop),
             Err(_) => Err(CallError::Gone { reason: "the host has ended".to_owned() }),
         }
     }
 
-    /// The modules, as they were given.
-    pub fn modules(&self) -> impl Iterator<Item = &Module> {
-        self.0.modules.iter().map(|managed| managed.module())
+    /// The modules, as they run now.
+    pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
+        self.0.supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module()))
     }
 
     pub(crate) fn managed(&self) -> &[Arc<Managed>] {
-        &self.0.modules
+        &self.0.supervisor.modules
     }
 
     /// How the modules are.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
-        self.0.modules.iter().map(|module| module.status()).collect()
+        self.0.supervisor.modules.iter().map(|module| module.status()).collect()
     }
 
     /// The log.
     #[must_use]
     pub fn logs(&self) -> &Logs {
-        &self.0.backends.logs
+        &self.0.supervisor.backends.logs
     }
 
     /// Whoever removes what a host has left that was killed is told of its control socket.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
-            self.0.backends.machine.tell(Entry::Control(path));
+            self.0.supervisor.backends.machine.tell(Entry::Control(path));
         }
     }
 
     /// What waits in the host takes no more than this.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
-        &self.0.backends.memory
+        &self.0.supervisor.backends.memory
     }
 
     /// The store of keys and values. The namespaces are the modules' names.
     #[must_use]
     pub fn kv(&self) -> &Arc<dyn KvStore> {
-        &self.0.backends.kv
+        &self.0.supervisor.backends.kv
     }
 
-    /// Starts the processes of a module anew: the one that runs finishes what it has begun. Returns when each is ready, or
-    /// has failed to be.
+    /// Starts the processes of a module anew, as they are: a new one beside each that runs, which takes over when it is ready, while the
+    /// old one finishes what it has begun (see [`HOST.md`](crate::guide)). Returns when each has taken over, and the old ones have ended.
     ///
     /// # Errors
     ///
-    /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready.
+    /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
-        let slots = self.slots(module)?;
-        // One after the other, so that there is always one that answers, if there are several.
-        for slot in slots {
-            let round = slot.restart();
-            let round = round.ok_or_else(|| error(code::UNAVAILABLE, "the host is shutting down".to_owned()))?;
-            slot.restarted(round).await;
-            if slot.state() != State::Ready {
-                let reason = slot.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-                return Err(error(code::UNAVAILABLE, format!("{} did not get ready{reason}", slot.id())));
-            }
-        }
-        Ok(())
+        let managed = self.find(module)?;
+        let turn = Arc::clone(&managed.restarting).lock_owned().await;
+        self.0.supervisor.replace(managed, managed.release(), turn).await
+    }
+
+    /// The same with what the module is now: its manifest, configuration and program are [loaded](HostBuilder::loader) anew, and built
+    /// if that is wanted. `notify` is told what is done, before it is done.
+    ///
+    /// If this is dropped while it loads, nothing happens; what was begun after that goes on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if it can't be loaded, or provides what another module does.
+    pub async fn reload(
+        &self,
+        module: &str,
+        build: bool,
+        notify: &(dyn Fn(Notice) + Send + Sync),
+    ) -> Result<(), CallError> {
+        let managed = self.find(module)?;
+        let turn = Arc::clone(&managed.restarting).lock_owned().await;
+        let release = match &self.0.loader {
+            Some(loader) => restart::load(&**loader, &managed.release(), build, notify).await?,
+            None => managed.release(),
+        };
+        self.0.supervisor.replace(managed, release, turn).await
+    }
+
+    /// Waits until a process has failed, and is not started again by itself: see [`Restart::give_up`](crate::Restart::give_up). Tells
+    /// which, and why.
+    pub async fn failed(&self) -> String {
+        let mut failures = self.0.failures.subscribe();
+        let failure = failures.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        // Its sender is this host's.
+        failure.unwrap_or_default()
     }
 
     /// Shuts a module down; it stays so until it is [restarted](Host::restart). Returns when it has ended.
@@ -466,12 +473,12 @@ impl Host {
     ///
     /// `NOT_FOUND` if there is no such module.
     pub async fn stop(&self, module: &str) -> Result<(), CallError> {
-        let slots = self.slots(module)?;
-        for slot in slots {
-            slot.stop();
+        let replicas = self.find(module)?.replicas();
+        for replica in &replicas {
+            replica.retire();
         }
-        for slot in slots {
-            slot.reaches(|state| state == State::Stopped).await;
+        for replica in &replicas {
+            replica.stopped().await;
         }
         Ok(())
     }
@@ -480,32 +487,23 @@ impl Host {
     /// not. Tells of those that did not end well. Nothing is left running.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
-        self.0.backends.logs.close();
+        self.0.supervisor.backends.logs.close();
         complaints
     }
 
-    fn slots(&self, module: &str) -> Result<&[Arc<Slot>], CallError> {
-        let found = self.0.modules.iter().find(|managed| managed.name() == module);
-        found.map(|managed| managed.slots()).ok_or_else(|| {
-            let names: Vec<_> = self.0.modules.iter().map(|managed| format!("`{}`", managed.name())).collect();
-            error(code::NOT_FOUND, format!("there is no module `{module}` here; there are: {}", names.join(", ")))
+    fn find(&self, module: &str) -> Result<&Arc<Managed>, CallError> {
+        let modules = &self.0.supervisor.modules;
+        modules.iter().find(|managed| managed.name() == module).ok_or_else(|| {
+            let names: Vec<_> = modules.iter().map(|managed| format!("`{}`", managed.name())).collect();
+            refusal(code::NOT_FOUND, format!("there is no module `{module}` here; there are: {}", names.join(", ")))
         })
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.modules.iter().map(|managed| managed.name())).finish()
+        f.debug_list().entries(self.0.supervisor.modules.iter().map(|managed| managed.name())).finish()
     }
-}
-
-fn error(code: &str, message: String) -> CallError {
-    CallError::Replied(ErrorReply {
-        code: code.to_owned(),
-        message,
-        details: serde_json::Value::Null,
-        retryable: false,
-    })
 }
 
 fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
@@ -518,5 +516,6 @@ fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], opti
         trace_id: new_trace(),
         source: source.unwrap_or_else(host),
         cause: None,
+        attempt: 1,
     }
 }

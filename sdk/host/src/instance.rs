@@ -13,11 +13,13 @@ use ixt_protocol::Framing;
 use rustix::io::Errno;
 use tokio::time::timeout;
 
+use crate::budget::Budget;
 use crate::connection::{Connection, Hello, Limits, Request, Services as _};
 use crate::descent;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
 use crate::program::Launch;
+use crate::replica::Replica;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
@@ -200,12 +202,13 @@ impl Instance {
     /// Starts a process of the module, and waits until it has answered `init`. `spawned` is told its number.
     pub(crate) async fn start(
         managed: &Arc<Managed>,
-        id: &Arc<str>,
+        replica: &Replica,
         backends: &Backends,
         settings: &Settings,
         spawned: impl Fn(Option<u32>),
     ) -> Result<Self, StartError> {
-        let launch = managed.program().launch(managed.module()).await;
+        let (release, id) = (replica.release(), replica.id());
+        let launch = release.program().launch(release.module()).await;
         let Launch { mut command, checked } =
             launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
         let socket = backends
@@ -214,14 +217,14 @@ impl Instance {
             .map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
         command.env("IXT_IPC_SOCKET", socket.path());
         let output = Arc::new(Output::new(backends.logs.clone(), Arc::clone(id)));
-        let limits = &managed.manifest().limits;
+        let limits = &release.manifest().limits;
         let mut process = Process::spawn(command, limits, &output, &backends.machine)
-            .map_err(|error| StartErrorKind::Spawn { program: managed.program().path().to_owned(), error })
+            .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
             .map_err(StartError::new)?;
         drop(checked);
         spawned(process.pid());
-        let services = HostServices::new(backends.clone(), Arc::clone(managed), Arc::clone(id));
-        match connect(&mut process, socket, managed, id, services, backends.clone(), settings).await {
+        let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id));
+        match connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings).await {
             Ok(connection) => Ok(Self { connection, process, output }),
             Err(mut error) => {
                 // A module that refused `init` exits by itself, and may have more to say on stderr.
@@ -302,13 +305,15 @@ impl Drop for Instance {
 async fn connect(
     process: &mut Process,
     socket: Socket,
-    managed: &Managed,
-    id: &Arc<str>,
+    waiting: &Arc<Budget>,
+    replica: &Replica,
     services: HostServices,
     Backends { spans, connections, .. }: Backends,
     settings: &Settings,
 ) -> Result<Arc<Connection>, StartError> {
-    let Settings { connect_timeout, init_timeout, exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
+    let Settings { exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
+    let (release, id) = (replica.release(), replica.id());
+    let (connect_timeout, init_timeout) = (release.connect_timeout(settings), release.init_timeout(settings));
     let module = || id.to_string();
     let timed_out = |step, after| StartError::new(StartErrorKind::TimedOut { module: module(), step, after });
     let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
@@ -325,11 +330,11 @@ async fn connect(
         Ok(status) = process.wait() => return Err(exited("connected to its host", status)),
     };
     drop(socket);
-    let framing = managed.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
-    let hello = Hello { config: managed.config(), framing: framing.unwrap_or(Framing::Line) };
+    let framing = release.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
+    let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line) };
     let limits = Limits {
         max_frame_bytes,
-        waiting: Arc::clone(managed.waiting()),
+        waiting: Arc::clone(waiting),
         shared: connections,
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone)]
 pub struct Module {
     dir: PathBuf,
+    source: Source,
     manifest: Manifest,
 }
 
@@ -20,11 +21,12 @@ impl Module {
     /// If there is no manifest, or it has mistakes.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Report> {
         let mut path = dir.into().join("manifest.toml");
-        let manifest = Manifest::parse(&Source::read(&path)?)?;
+        let source = Source::read(&path)?;
+        let manifest = Manifest::parse(&source)?;
         // Its processes run there: what is relative to here would be something else. Links stay as they are.
         path = path::absolute(&path).unwrap_or(path);
         path.pop();
-        Ok(Self { dir: path, manifest })
+        Ok(Self { dir: path, source, manifest })
     }
 
     /// The directory, as an absolute path: also the working directory of the module's processes.
@@ -37,6 +39,11 @@ impl Module {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The text of the manifest.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Whether a payload is one for a service of the module, as far as that can be told without its code: where a request is

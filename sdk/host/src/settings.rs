@@ -56,9 +56,11 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restart {
-    /// After so many restarts within [`Restart::window`] the process has failed, and is not started again. With 0 it is not
-    /// restarted at all.
+    /// After so many restarts within [`Restart::window`] the process is started again only after the longest wait, each time, until
+    /// it has run well for [`Restart::stable_after`]; calls are not kept waiting for it meanwhile. With 0 it is not restarted at all.
     pub intensity: u32,
+    /// Whether it has failed then instead, and is not started again by itself.
+    pub give_up: bool,
     /// See [`Restart::intensity`].
     pub window: Duration,
     /// How long is waited before the first restart; each next one waits twice as long, give or take what keeps many
@@ -96,6 +98,7 @@ impl Default for Restart {
     fn default() -> Self {
         Self {
             intensity: 5,
+            give_up: false,
             window: Duration::from_secs(60),
             backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(30),

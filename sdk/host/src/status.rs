@@ -17,8 +17,8 @@ pub enum State {
     Ready,
     /// It has ended, and will be started again after a while.
     Backoff,
-    /// It finishes what it has begun.
-    Stopping,
+    /// It is to end, gets nothing new, and finishes what it has begun.
+    Draining,
     /// It was stopped, and stays so until it is restarted by hand.
     Stopped,
     /// It has ended too often, and stays so until it is restarted by hand.
@@ -38,7 +38,7 @@ impl State {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Backoff => "backoff",
-            Self::Stopping => "stopping",
+            Self::Draining => "draining",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
         }

@@ -1,6 +1,7 @@
 //! A topic that a module takes, and a call of one that it has and has not answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,23 +9,43 @@ use tokio::time::Instant;
 use crate::bus::Cause;
 use crate::stats::Stats;
 
-/// A topic that a module takes.
+/// A topic that a module takes: one and the same for all releases of the module, so that its counts go on.
 #[derive(Debug)]
 pub(crate) struct Topic {
     name: String,
-    pub(crate) ttl: Option<Duration>,
-    /// Of a service: the same call twice does what it does once. Of an event: it is kept until it was taken.
-    pub(crate) again: bool,
+    /// In milliseconds; `NO_TTL` if there is none.
+    ttl_ms: AtomicU64,
+    again: AtomicBool,
     stats: Stats,
 }
 
+const NO_TTL: u64 = u64::MAX;
+
 impl Topic {
-    pub(crate) fn new(name: &str, ttl: Option<Duration>, again: bool) -> Self {
-        Self { name: name.to_owned(), ttl, again, stats: Stats::new() }
+    pub(crate) fn new(name: &str) -> Self {
+        let (ttl_ms, again) = (AtomicU64::new(NO_TTL), AtomicBool::new(false));
+        Self { name: name.to_owned(), ttl_ms, again, stats: Stats::new() }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long a call may take whose caller does not say.
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        let ttl_ms = self.ttl_ms.load(Ordering::Relaxed);
+        (ttl_ms != NO_TTL).then(|| Duration::from_millis(ttl_ms))
+    }
+
+    /// Of a service: the same call twice does what it does once. Of an event: it is kept until it was taken.
+    pub(crate) fn again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    /// What a release says of it.
+    pub(crate) fn set_rules(&self, ttl_ms: Option<u64>, again: bool) {
+        self.ttl_ms.store(ttl_ms.unwrap_or(NO_TTL), Ordering::Relaxed);
+        self.again.store(again, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> &Stats {
@@ -41,4 +62,6 @@ pub(crate) struct CallInFlight {
     pub(crate) source: Arc<str>,
     pub(crate) cause: Arc<Cause>,
     pub(crate) deadline: Option<Instant>,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: u32,
 }

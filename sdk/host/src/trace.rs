@@ -80,7 +80,7 @@ mod with_otel {
                     attributes.push(KeyValue::new("error.type", ixt_protocol::code::INTERNAL));
                     Status::error((*error).to_owned())
                 }
-                Answer::Lost(reason) => {
+                Answer::Lost { reason, .. } => {
                     attributes.push(KeyValue::new("error.type", ixt_protocol::code::UNAVAILABLE));
                     Status::error((*reason).to_owned())
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use ixt_host::{CallOptions, Config, Host, InstanceStatus, Module, Program, Settings};
+use ixt_host::{CallOptions, Config, Deployment, Host, InstanceStatus, Module, Program, Settings};
 use tempfile::TempDir;
 
 use crate::load::Outcomes;
@@ -39,12 +39,11 @@ impl System {
         for (name, instances) in [("ledger", 3), ("relay", 2), ("mute", 2)] {
             let module = Module::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))?;
             let program = programs.join(name);
-            let manifest = module.manifest().clone();
-            let mut config = Config::of(&manifest);
+            let mut config = Config::of(module.manifest());
             if name != "relay" {
                 config.set_text("entries", &entries(dir.path()).display().to_string())?;
             }
-            builder.module(module, Program::new(program), &config, instances)?;
+            builder.module(Deployment::new(&module, Program::new(program), &config)?.instances(instances))?;
         }
         let host = builder.start()?;
         host.ready().await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use ixt_host::logs::Style;
-use ixt_host::{Config, Host, Module, Settings};
+use ixt_host::{Config, Deployment, Host, Module, Settings};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut settings = Settings::default();
     (settings.shutdown_grace, settings.exit_grace) = (Duration::from_millis(grace), Duration::from_millis(grace));
     let mut builder = Host::builder(settings);
-    builder.module(module.clone(), program, &config, 1)?;
+    builder.module(Deployment::new(&module, program, &config)?)?;
     let mut log = builder.logs().follow_all();
     let _host = builder.start()?;
     while let Some(line) = log.next().await {

@@ -63,6 +63,7 @@ fn message(topic: &str) -> Message<'_> {
         trace_id: "trace".into(),
         source: "caller:1.0.0".into(),
         cause: None,
+        attempt: 1,
     }
 }
 
@@ -151,6 +152,26 @@ pub async fn check(bus: Arc<dyn Bus>) {
     assert_eq!(next(&mut one.events, "the event").await.topic, "e");
     assert_eq!(next(&mut two.events, "the event").await.topic, "e");
     assert_eq!(next(&mut two.events, "the event").await.topic, "f");
+
+    // A topic that is withdrawn is free for another provider, and only the one who has it can do that.
+    let (as_one, as_two): (Arc<dyn Endpoint>, Arc<dyn Endpoint>) = (one.endpoint.clone(), two.endpoint.clone());
+    bus.withdraw("b", &as_one);
+    assert!(bus.is_provided("b"), "it is another's");
+    bus.withdraw("b", &as_two);
+    assert!(!bus.is_provided("b"));
+    bus.withdraw("b", &as_two);
+    assert_eq!(bus.provide("b", Arc::clone(&as_one)), Ok(()));
+    let (to, _answers) = reply();
+    let _pending = bus.call(message("b"), to);
+    drop(next(&mut one.calls, "the call").await);
+
+    // Whoever has unsubscribed gets nothing more, and the others do.
+    bus.unsubscribe("e", &as_one);
+    let (to, mut answers) = reply();
+    bus.publish(message("e"), to);
+    next(&mut answers, "that it is published").await.expect("it is");
+    assert_eq!(next(&mut two.events, "the event").await.topic, "e");
+    drop((as_one, as_two));
 
     // It lets go of all.
     bus.close();

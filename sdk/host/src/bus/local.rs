@@ -40,8 +40,24 @@ impl Bus for LocalBus {
         Ok(())
     }
 
+    fn withdraw(&self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
+        let mut topics = self.write();
+        if topics.providers.get(topic).is_some_and(|provider| Arc::ptr_eq(provider, endpoint)) {
+            topics.providers.remove(topic);
+        }
+    }
+
     fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>) {
         self.write().subscribers.entry(topic.to_owned()).or_default().push(endpoint);
+    }
+
+    fn unsubscribe(&self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
+        let mut topics = self.write();
+        let Some(subscribers) = topics.subscribers.get_mut(topic) else { return };
+        subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, endpoint));
+        if subscribers.is_empty() {
+            topics.subscribers.remove(topic);
+        }
     }
 
     fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {

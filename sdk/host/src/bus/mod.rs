@@ -34,6 +34,8 @@ pub struct Message<'a> {
     pub source: Arc<str>,
     /// The request that is handled by the one who sends it.
     pub cause: Option<Arc<Cause>>,
+    /// Which attempt this is, from 1: a call that was lost is tried again, if that does no harm.
+    pub attempt: u32,
 }
 
 impl Message<'_> {
@@ -101,11 +103,21 @@ pub enum Answer<'a> {
     Error(ErrorBody<'a>),
     /// The module's reply could not be read: what is wrong with it.
     Unreadable(&'a str),
-    /// The process that had taken it ended before it answered: why.
-    Lost(&'a str),
+    /// The process that had taken it ended before it answered.
+    Lost {
+        /// Why it ended.
+        reason: &'a str,
+        /// Whether the process had nothing else to do: then this call has ended it, most likely.
+        was_alone: bool,
+    },
 }
 
 impl<'a> Answer<'a> {
+    /// One of a process that had other requests too, or had not begun with this one.
+    pub(crate) fn lost(reason: &'a str) -> Self {
+        Self::Lost { reason, was_alone: false }
+    }
+
     /// The same as it goes back over the wire: what could not be read is `INTERNAL`, and what was lost `UNAVAILABLE`.
     pub(crate) fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
         match self {
@@ -114,7 +126,7 @@ impl<'a> Answer<'a> {
             Self::Unreadable(error) => {
                 Err(ErrorBody::new(code::INTERNAL, format!("the module's reply is wrong: {error}"), false))
             }
-            Self::Lost(reason) => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
+            Self::Lost { reason, .. } => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
         }
     }
 }
@@ -151,7 +163,7 @@ impl ReplyTo {
 impl Drop for ReplyTo {
     fn drop(&mut self) {
         if let Some(reply) = self.0.take() {
-            reply(Answer::Lost("it was not answered"));
+            reply(Answer::lost("it was not answered"));
         }
     }
 }
@@ -210,8 +222,14 @@ pub trait Bus: Send + Sync + 'static {
     /// If another one does.
     fn provide(&self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), AlreadyProvided>;
 
+    /// `endpoint` takes no more calls of this topic. Nothing happens if it is not the one that does.
+    fn withdraw(&self, topic: &str, endpoint: &Arc<dyn Endpoint>);
+
     /// From now on `endpoint` gets the events of this topic.
     fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>);
+
+    /// `endpoint` gets no more events of this topic.
+    fn unsubscribe(&self, topic: &str, endpoint: &Arc<dyn Endpoint>);
 
     /// Calls a service. Where nobody provides the topic, the answer is `NOT_FOUND`.
     fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending;

@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     requests: Mutex<Requests>,
     /// A deadline is sooner than those before.
     sooner: Notify,
+    /// It takes nothing any more, and has answered all that it had.
+    drained: Notify,
     /// The module's own requests.
     calls: Mutex<Calls>,
     /// The module has hung up, or is as good as if it had.
@@ -129,6 +131,12 @@ pub(crate) struct Load {
     pub(crate) is_busy: bool,
 }
 
+/// What waited in the queue of a module that takes one request at a time: to be given to another process.
+pub(crate) enum NotAsked {
+    Call { message: Message<'static>, topic: Arc<Topic>, reply: ReplyTo },
+    Event { message: Message<'static>, reply: ReplyTo },
+}
+
 /// What was not sent, and to whom it is still to be answered.
 pub(crate) type Back<T> = Box<(T, ReplyTo)>;
 
@@ -155,6 +163,7 @@ impl Connection {
             outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes, &limits.waiting)),
             requests: Mutex::new(Requests::new(limits.overdue_after, limits.waiting)),
             sooner: Notify::new(),
+            drained: Notify::new(),
             calls: Mutex::default(),
             closed: SetOnce::new(),
             end_reason: OnceLock::new(),
@@ -242,13 +251,52 @@ impl Connection {
         self.closed.wait().await;
     }
 
-    /// No new request is taken, and those that wait here for the module are answered.
-    pub(crate) fn stop(&self) {
+    /// No new request is taken, and none is sent any more.
+    fn refuse_more(&self) {
+        lock(&self.requests).refuse();
+    }
+
+    /// No new request is taken. Gives those back that wait here for the module, which it has not been asked yet.
+    #[must_use]
+    pub(crate) fn stop(&self) -> Vec<NotAsked> {
         let waiting = lock(&self.requests).stop();
-        let message = format!("{} is shutting down, or has ended, and was not asked", self.id);
-        for waiting in waiting {
-            self.finish(waiting, Answer::Lost(&message));
+        self.look_whether_drained();
+        let not_asked = waiting.into_iter().filter_map(|(request, InFlight { reply, call, .. })| {
+            let (reply, call) = (reply?, call.map(|call| call.topic));
+            match (request, call) {
+                (Request::Handle(message), Some(topic)) => Some(NotAsked::Call { message, topic, reply }),
+                (Request::Event(message), Some(_)) => Some(NotAsked::Event { message, reply }),
+                _ => {
+                    reply.send(Answer::lost("it takes nothing any more"));
+                    None
+                }
+            }
+        });
+        not_asked.collect()
+    }
+
+    /// Waits until it has answered all that somebody waits for. To be called after [`stop`](Self::stop).
+    pub(crate) async fn drained(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if lock(&self.requests).waited_for() == 0 {
+                return;
+            }
+            drained.await;
         }
+    }
+
+    fn look_whether_drained(&self) {
+        if lock(&self.requests).is_drained() {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// How many requests it has not answered for which somebody waits.
+    pub(crate) fn waited_for(&self) -> usize {
+        lock(&self.requests).waited_for()
     }
 
     /// Whether new requests are taken.
@@ -275,6 +323,7 @@ impl Connection {
             trace_id: Arc::clone(&message.trace_id),
             source: Arc::clone(&message.source),
             deadline: message.deadline,
+            attempt: message.attempt,
             cause: Arc::new(Cause {
                 connection: self.number,
                 instance: Arc::clone(&self.id),
@@ -359,7 +408,7 @@ impl Connection {
         let reply = ReplyTo::new(move |answer| drop(sender.send(read(answer))));
         let now = Instant::now();
         if let Err(back) = self.request(request, now.checked_add(within), None, reply, now) {
-            back.1.send(Answer::Lost("it takes nothing any more"));
+            back.1.send(Answer::lost("it takes nothing any more"));
         }
         answer.await.ok()
     }
@@ -409,8 +458,8 @@ impl Connection {
             // The reader will know why; here it is only known that it is so.
             Refused::Closed => {
                 // Before the answer, for whoever gets that may ask again.
-                self.stop();
-                reply.send(Answer::Lost("it has closed its connection"));
+                self.refuse_more();
+                reply.send(Answer::lost("it has closed its connection"));
             }
         }
     }
@@ -452,36 +501,50 @@ impl Connection {
 
     /// A reply has come.
     fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
-        let (done, Next { send }) = lock(&self.requests).complete(id);
+        let (done, Next { send }, is_drained) = {
+            let mut requests = lock(&self.requests);
+            let (done, next) = requests.complete(id);
+            (done, next, requests.is_drained())
+        };
         if let Some((id, request)) = send {
             self.send(id, &request, Instant::now(), false);
+        }
+        if is_drained {
+            self.drained.notify_waiters();
         }
         let Some(done) = done else { return false };
         match answer {
             // It was told to end, and has not begun with this.
             Answer::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
-                self.finish(done, Answer::Lost(&format!("{}: {}", self.id, error.message)));
+                self.finish(done, Answer::lost(&format!("{}: {}", self.id, error.message)));
             }
             answer => self.finish(done, answer),
         }
         true
     }
 
+    /// Whether it has a call that has ended a process before: it is to blame if it ends this one, too.
+    pub(crate) fn has_tried_again(&self) -> bool {
+        lock(&self.requests).has_tried_again()
+    }
+
     /// Ends every request with this reason, and the module's own.
     pub(crate) fn close(&self, reason: &str) {
         let (requests, calls) = (lock(&self.requests).close(), std::mem::take(&mut *lock(&self.calls)));
+        let was_alone = requests.len() == 1;
         batch(|| {
             for in_flight in requests {
                 let reason = match &in_flight.call {
                     Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
                     None => format!("{} ended: {reason}", self.id),
                 };
-                self.finish(in_flight, Answer::Lost(&reason));
+                self.finish(in_flight, Answer::Lost { reason: &reason, was_alone });
             }
             for pending in calls.by_id.into_values() {
                 pending.cancel();
             }
         });
+        self.drained.notify_waiters();
         self.outgoing.close();
         for task in lock(&self.tasks).drain(..) {
             task.abort();
@@ -505,6 +568,7 @@ impl Connection {
     /// reason in words.
     fn abandon(&self, id: u64, code: &str, why: impl FnOnce(&str) -> String) -> Option<(ReplyTo, String)> {
         let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id, Instant::now())?;
+        self.look_whether_drained();
         let why = why(call.as_ref().map_or("the request", |call| call.topic.name()));
         if let Some(call) = &call {
             self.ended(call, started, &Answer::Error(ErrorBody::new(code, &*why, true)));

@@ -78,7 +78,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
             break;
         }
     }
-    connection.stop();
+    connection.refuse_more();
     lock(&connection.init).take();
     let _ = connection.closed.set(());
 }
@@ -265,7 +265,7 @@ impl Connection {
         let reason = format!("it was ended: {error}; without ids its replies can't be told apart any more");
         let _ = self.end_reason.set(reason);
         // Nothing more is sent to it.
-        self.stop();
+        self.refuse_more();
         self.complete(None, Answer::Unreadable(error));
         Taken::Last
     }

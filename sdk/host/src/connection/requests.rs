@@ -140,6 +140,13 @@ impl Sequential {
         let ((_, id), queued) = self.queue.pop_first()?;
         Some((id, queued.request))
     }
+
+    /// The same, if it is `shutdown`, than which nothing is more urgent.
+    fn shutdown(&mut self) -> Option<(u64, Request<'static>)> {
+        let is_shutdown = |queued: &Queued| matches!(queued.request, Request::Shutdown { .. });
+        self.queue.first_key_value().filter(|(_, queued)| is_shutdown(queued))?;
+        self.next()
+    }
 }
 
 /// A request for which nobody waits any more.
@@ -266,7 +273,8 @@ impl Requests {
         if sequential.current != Some(id) {
             return Next::default();
         }
-        let next = sequential.next();
+        // What waits goes to another process then.
+        let next = if self.closed { sequential.shutdown() } else { sequential.next() };
         sequential.current = next.as_ref().map(|(id, _)| *id);
         Next { send: next }
     }
@@ -335,6 +343,11 @@ impl Requests {
         self.sequential.as_ref().is_some_and(|sequential| sequential.current.is_some())
     }
 
+    /// Whether the module has a call that another process has ended with.
+    pub(crate) fn has_tried_again(&self) -> bool {
+        self.in_flight.values().filter_map(|in_flight| in_flight.call.as_ref()).any(|call| call.attempt > 1)
+    }
+
     /// Takes no request any more, and gives out those that the module has.
     pub(crate) fn close(&mut self) -> Vec<InFlight> {
         self.closed = true;
@@ -342,12 +355,27 @@ impl Requests {
         self.in_flight.drain().map(|(_, in_flight)| in_flight).collect()
     }
 
-    /// Takes no request any more but `shutdown`, and gives out those that the module does not have yet.
-    pub(crate) fn stop(&mut self) -> Vec<InFlight> {
+    /// Takes no request any more but `shutdown`.
+    pub(crate) fn refuse(&mut self) {
         self.closed = true;
+    }
+
+    /// The same, and gives out those that the module does not have yet.
+    pub(crate) fn stop(&mut self) -> Vec<(Request<'static>, InFlight)> {
+        self.refuse();
         let Some(sequential) = &mut self.sequential else { return Vec::new() };
-        let waiting = std::mem::take(&mut sequential.queue).into_keys();
-        waiting.filter_map(|(_, id)| self.in_flight.remove(&id)).collect()
+        let waiting = std::mem::take(&mut sequential.queue).into_iter();
+        waiting.filter_map(|((_, id), queued)| Some((queued.request, self.in_flight.remove(&id)?))).collect()
+    }
+
+    /// How many of those that the module has, or that wait for it, somebody waits for.
+    pub(crate) fn waited_for(&self) -> usize {
+        self.in_flight.values().filter(|in_flight| in_flight.reply.is_some()).count()
+    }
+
+    /// Whether nothing is taken any more, and all is answered that somebody waits for.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.closed && self.waited_for() == 0
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -382,6 +410,7 @@ mod tests {
             trace_id: "".into(),
             source: "".into(),
             cause: None,
+            attempt: 1,
         })
     }
 
@@ -561,13 +590,14 @@ mod tests {
 
     #[test]
     fn who_makes_a_call_for_which_request_is_known_by_its_id_or_by_there_being_one() {
-        let topic = Arc::new(Topic::new("t", None, false));
+        let topic = Arc::new(Topic::new("t"));
         let call = |trace: &str| {
             Some(CallInFlight {
                 topic: Arc::clone(&topic),
                 trace_id: trace.into(),
                 source: "".into(),
                 deadline: None,
+                attempt: 1,
                 cause: Arc::new(crate::bus::Cause {
                     connection: 1,
                     instance: "".into(),
@@ -614,7 +644,7 @@ mod tests {
         static ANSWERED: AtomicUsize = AtomicUsize::new(0);
         let mut requests = concurrent();
         let reply = ReplyTo::new(|answer| {
-            assert!(matches!(answer, crate::bus::Answer::Lost(_)));
+            assert!(matches!(answer, crate::bus::Answer::Lost { .. }));
             ANSWERED.fetch_add(1, Ordering::Relaxed);
         });
         requests.admit(handle(Priority::Low, 0), reply, None, None, Instant::now());

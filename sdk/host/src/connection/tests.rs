@@ -79,7 +79,7 @@ pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
     let (sender, answer) = oneshot::channel();
     let reply = ReplyTo::new(move |answer| {
         let _ = sender.send(match answer {
-            Answer::Lost(reason) => format!("lost: {reason}"),
+            Answer::Lost { reason, .. } => format!("lost: {reason}"),
             answer => match answer.into_result() {
                 Ok(data) => data.to_json().into_owned(),
                 Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
@@ -125,7 +125,7 @@ pub(crate) const WITH_IDS: &str = r#"{"type":"success","id":1,"data":{}}"#;
 pub(crate) const WITHOUT_IDS: &str = r#"{"type":"success","data":{}}"#;
 
 fn topic() -> Arc<Topic> {
-    Arc::new(Topic::new("t", None, false))
+    Arc::new(Topic::new("t"))
 }
 
 fn message(payload: &str) -> Message<'static> {
@@ -137,6 +137,7 @@ fn message(payload: &str) -> Message<'static> {
         trace_id: "trace".into(),
         source: "caller:1.0.0".into(),
         cause: None,
+        attempt: 1,
     }
 }
 
@@ -419,9 +420,10 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     opened.peer.send(refuses).await;
     assert_eq!(first.await.unwrap(), "UNAVAILABLE: the module is shutting down (true)", "its own answer");
     let (_second, second) = opened.call(&topic(), message("2"));
-    let (_waiting, waiting) = opened.call(&topic(), message("3"));
-    opened.connection.stop();
-    assert_eq!(waiting.await.unwrap(), "lost: m:1.0.0/instance-001 is shutting down, or has ended, and was not asked");
+    let (_waiting, _) = opened.call(&topic(), message("3"));
+    let not_asked = opened.connection.stop();
+    let [NotAsked::Call { message: given_back, .. }] = &not_asked[..] else { panic!("one was not asked") };
+    assert_eq!(given_back.payload.borrowed().into_bytes().as_deref(), Ok(&b"3"[..]));
     opened.peer.send(refuses).await;
     assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
     let reply = ReplyTo::new(|_| {});

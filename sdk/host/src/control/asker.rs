@@ -7,6 +7,8 @@ use std::{io, process};
 use crate::control::Command;
 use crate::descent::{Kin, ancestry, describe, is_known};
 use crate::managed::Managed;
+use crate::release::Release;
+use crate::replica::Replica;
 use crate::rights::{may_call, may_publish};
 
 /// So often it is looked where a process comes from.
@@ -14,8 +16,8 @@ const ATTEMPTS: usize = 5;
 
 pub(super) enum Asker {
     Person,
-    /// A process of a module, or one that it has started.
-    Module(Arc<Managed>),
+    /// A process of a module, which was started from this, or one that it has started.
+    Module(Arc<Release>),
     /// A process that comes of this host, or may have come of it, for it is gone: of which module is not known.
     Stray(u32),
 }
@@ -28,12 +30,13 @@ impl Asker {
             return Self::Person;
         };
         let Ok(chain) = settled(pid) else { return Self::Stray(pid) };
-        let module = |managed: &&Arc<Managed>| {
-            let mut pids = managed.slots().iter().filter_map(|slot| slot.lock().pid);
-            pids.any(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))
+        let replicas = modules.iter().flat_map(|managed| managed.replicas());
+        let is_of = |replica: &Arc<Replica>| {
+            let started = replica.lock().pid;
+            started.is_some_and(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))
         };
-        if let Some(managed) = modules.iter().find(module) {
-            return Self::Module(Arc::clone(managed));
+        if let Some(replica) = { replicas }.find(is_of) {
+            return Self::Module(Arc::clone(replica.release()));
         }
         // This process itself is one that embeds a host, and talks to it.
         let is_started_here = chain.iter().any(|kin| kin.parent == process::id());
@@ -45,16 +48,16 @@ impl Asker {
     /// What it is called as a caller; nothing, if it is the host's own that asks.
     pub(super) fn source(&self) -> Option<Arc<str>> {
         match self {
-            Self::Module(managed) => Some(Arc::clone(managed.source())),
+            Self::Module(release) => Some(Arc::clone(release.source())),
             Self::Person | Self::Stray(_) => None,
         }
     }
 
     /// Whether it may do this. If not, the reason.
     pub(super) fn may(&self, command: &Command) -> Result<(), String> {
-        let managed = match self {
+        let release = match self {
             Self::Person => return Ok(()),
-            Self::Module(managed) => managed,
+            Self::Module(release) => release,
             Self::Stray(pid) => {
                 return Err(format!(
                     "{} may not ask this host for anything: this host has started it, or it is gone, and it belongs to no module \
@@ -63,7 +66,7 @@ impl Asker {
                 ));
             }
         };
-        let (name, manifest) = (managed.name(), managed.manifest());
+        let (name, manifest) = (release.deployment().name(), release.manifest());
         let what = match command {
             Command::Call { topic, .. } => return may_call(manifest, topic),
             Command::Publish { topic, .. } => return may_publish(manifest, topic),

@@ -57,10 +57,12 @@ pub enum Command {
         /// Only of this level and above.
         level: Option<LogLevel>,
     },
-    /// Start a module's processes anew.
+    /// Start a module's processes anew, with what it is now. [`Notice`](crate::Notice)s come back.
     Restart {
         /// The module.
         module: String,
+        /// Whether it is built before.
+        build: bool,
     },
     /// Shut a module down, or the host. The connection ends when that is done.
     Stop {

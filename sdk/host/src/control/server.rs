@@ -7,6 +7,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, process};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::SetOnce;
+use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Taken};
@@ -26,7 +27,7 @@ use crate::control::{Command, HostStatus, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Door, Guest, PATIENCE};
 use crate::logs::Line;
-use crate::{CallError, CallOptions, ErrorReply, Host, Module};
+use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
 /// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
@@ -331,8 +332,9 @@ impl Session {
             Command::Call { topic, payload, priority, ttl_ms } => {
                 let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
                 let payload = bytes(payload)?;
-                let provides =
-                    |module: &&Module| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
+                let provides = |module: &Arc<Module>| {
+                    module.manifest().services.iter().any(|service| service.topic.as_str() == topic)
+                };
                 if let Some(module) = host.modules().find(provides) {
                     module.check_payload(&topic, &payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
                 }
@@ -359,7 +361,7 @@ impl Session {
             Command::Logs { last, follow, module, level } => {
                 self.logs(last, follow, module.as_deref(), level, writer).await
             }
-            Command::Restart { module } => host.restart(&module).await.map_err(call_error),
+            Command::Restart { module, build } => self.restart(&module, build, writer).await,
             Command::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
             Command::Stop { module: None } => {
                 let _ = self.stop.set(());
@@ -425,6 +427,23 @@ impl Session {
         }
     }
 
+    async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+        let (sender, mut notices) = mpsc::unbounded_channel();
+        let notify = move |notice: Notice| drop(sender.send(notice));
+        let mut restart = pin!(self.host.reload(module, build, &notify));
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(notice) = notices.recv() => self.part(writer, &notice).await?,
+                done = &mut restart => break done,
+            }
+        };
+        while let Ok(notice) = notices.try_recv() {
+            self.part(writer, &notice).await?;
+        }
+        done.map_err(call_error)
+    }
+
     async fn logs(
         &self,
         last: usize,
@@ -484,11 +503,11 @@ impl Session {
     }
 
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
-        let mut names = self.host.modules().map(|module| module.manifest().module.name.as_str());
-        if names.any(|name| name == module) {
+        let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
+        if names.contains(&module) {
             return Ok(module);
         }
-        let names: Vec<_> = self.host.modules().map(|module| format!("`{}`", module.manifest().module.name)).collect();
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("there is no module `{module}` here; there are: {}", names.join(", "));
         Err(refusal(code::NOT_FOUND, &message))
     }

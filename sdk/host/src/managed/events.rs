@@ -2,7 +2,7 @@
 //! and loses those that come when too many wait.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
@@ -43,19 +43,13 @@ impl EventQueue {
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
-
-    pub(super) fn clear(&mut self) -> usize {
-        let waiting = std::mem::take(&mut self.waiting).len();
-        self.dropped += waiting as u64;
-        waiting
-    }
 }
 
 impl Managed {
     pub(super) fn take_event(&self, message: &Message<'_>) {
+        let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
             let mut queue = lock(&self.queue);
-            let is_gone = self.slots.iter().all(|slot| slot.state().is_final());
             let held =
                 if is_gone || queue.waiting.len() >= MAX_EVENTS { None } else { self.waiting.take(message.bytes()) };
             if let Some(held) = held {
@@ -79,9 +73,33 @@ impl Managed {
             }
         };
         if let Some(complaint) = complaint {
-            self.logs.host(LogLevel::Warn, &self.source, complaint);
+            self.logs.host(LogLevel::Warn, self.release().source(), complaint);
         }
         self.pump();
+    }
+
+    /// An event that a process was to get, and has not been asked for.
+    pub(super) fn put_back(&self, message: Message<'static>) {
+        let held = self.waiting.overdraw(message.bytes());
+        let mut queue = lock(&self.queue);
+        queue.taken -= 1;
+        queue.waiting.push_front(Waiting { message, _held: held });
+    }
+
+    /// Drops the events of these topics that wait, and tells it.
+    pub(super) fn drop_events(&self, why: &str, of: impl Fn(&str) -> bool) {
+        let dropped = {
+            let mut queue = lock(&self.queue);
+            let before = queue.waiting.len();
+            queue.waiting.retain(|event| !of(&event.message.topic));
+            let dropped = before - queue.waiting.len();
+            queue.dropped += dropped as u64;
+            dropped
+        };
+        if dropped > 0 {
+            let message = format!("{dropped} events that waited for it are dropped: {why}");
+            self.logs.host(LogLevel::Warn, self.release().source(), message);
+        }
     }
 
     /// Gives out events as long as there is somebody who takes them. Whoever answers one may be within this: then the one who
@@ -107,12 +125,13 @@ impl Managed {
 
     /// False if there is no event, or nobody who takes one now.
     fn give_one(&self) -> bool {
-        let Picked::Ready(connection) = self.pick(None) else { return false };
-        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).len();
-        let most = if connection.is_sequential() { ready } else { ready * EVENTS_AT_ONCE };
-        let event = {
+        let processes = self.serving().ready.len();
+        let (connection, event) = {
             let mut queue = lock(&self.queue);
-            if queue.taken >= most || queue.waiting.is_empty() {
+            let Some(first) = queue.waiting.front() else { return false };
+            let Picked::Ready(connection) = self.pick(&first.message.topic, None) else { return false };
+            let most = if connection.is_sequential() { processes } else { processes * EVENTS_AT_ONCE };
+            if queue.taken >= most {
                 return false;
             }
             if !connection.has_room() {
@@ -129,15 +148,15 @@ impl Managed {
             }
             let Some(event) = queue.waiting.pop_front() else { return false };
             queue.taken += 1;
-            event
+            (connection, event)
         };
         self.give(&connection, event);
         true
     }
 
     fn give(&self, connection: &Arc<Connection>, event: Waiting) {
-        let Some(topic) = self.events.get(&*event.message.topic) else { return };
-        let (message, kept) = if topic.again { (event.message.clone(), Some(event)) } else { (event.message, None) };
+        let Some(topic) = lock(&self.topics).event(&event.message.topic).map(Arc::clone) else { return };
+        let (message, kept) = if topic.again() { (event.message.clone(), Some(event)) } else { (event.message, None) };
         let this = self.this.clone();
         let name = topic.name().to_owned();
         let reply = ReplyTo::new(move |answer| {
@@ -146,12 +165,12 @@ impl Managed {
                 let mut queue = lock(&this.queue);
                 queue.taken -= 1;
                 match (answer, kept) {
-                    (Answer::Lost(reason), Some(event)) => {
+                    (Answer::Lost { reason, .. }, Some(event)) => {
                         // It was first, so it is again.
                         queue.waiting.push_front(event);
                         Some(format!("the event `{name}` is durable and will be sent again: {reason}"))
                     }
-                    (Answer::Lost(reason), None) => {
+                    (Answer::Lost { reason, .. }, None) => {
                         queue.dropped += 1;
                         Some(format!("the event `{name}` is lost: {reason}"))
                     }
@@ -162,18 +181,15 @@ impl Managed {
                 }
             };
             if let Some(complaint) = complaint {
-                this.logs.host(LogLevel::Warn, &this.source, complaint);
+                this.logs.host(LogLevel::Warn, this.release().source(), complaint);
             }
             this.pump();
         });
-        if let Err(back) = connection.send_message(Request::Event, message, topic, reply, Instant::now()) {
+        if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now()) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
             reply.forget();
-            let held = self.waiting.overdraw(message.bytes());
-            let mut queue = lock(&self.queue);
-            queue.taken -= 1;
-            queue.waiting.push_front(Waiting { message, _held: held });
+            self.put_back(message.into_owned());
         }
     }
 }

@@ -1,30 +1,30 @@
-//! A module in its host: the processes that run it, which of them gets a call, and its counts.
+//! A module in its host: the replicas that run it, which of them gets a call, and its counts.
 
 mod events;
+mod releases;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
-use foldhash::HashMap;
-use ixt_manifest::Manifest;
 use ixt_protocol::{LogLevel, code};
-use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Taken};
-use crate::bus::{Answer, Cause, Endpoint, Message, Pending, ReplyTo};
-use crate::connection::{Connection, Request};
+use crate::bus::{Answer, Bus, Cause, Message, Pending, ReplyTo};
+use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
-use crate::logs::Logs;
+use crate::logs::{Logs, Record};
 use crate::managed::events::EventQueue;
+use crate::managed::releases::{Replicas, Topics};
+use crate::release::Release;
+use crate::replica::Replica;
 use crate::services::Backends;
-use crate::slot::Slot;
 use crate::status::{ModuleStatus, State};
 use crate::topic::Topic;
-use crate::{Module, Program};
 
 /// So many calls wait for a module that is being started.
 const MAX_PARKED: usize = 1024;
@@ -38,94 +38,84 @@ const MAX_ATTEMPTS: u32 = 3;
 
 pub(crate) struct Managed {
     this: Weak<Self>,
-    module: Module,
-    program: Program,
-    config: Box<RawValue>,
-    source: Arc<str>,
+    name: Arc<str>,
     call_timeout: Duration,
     logs: Logs,
-    services: HashMap<String, Arc<Topic>>,
-    events: HashMap<String, Arc<Topic>>,
-    slots: Vec<Arc<Slot>>,
-    ready: RwLock<Vec<Arc<Connection>>>,
+    bus: Arc<dyn Bus>,
+    /// Is told when one of its replicas has failed for good.
+    failures: watch::Sender<Option<String>>,
+    topics: Mutex<Topics>,
+    replicas: Mutex<Replicas>,
+    serving: RwLock<Serving>,
     /// Where the search for the one with the least to do begins.
     turn: AtomicUsize,
     /// For what waits for it.
     waiting: Arc<Budget>,
     parked: Mutex<Vec<Parked>>,
     queue: Mutex<EventQueue>,
+    /// Restarts are made one after the other.
+    pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who takes calls and events.
+struct Serving {
+    /// The newest release of which a process was ready; before there is one, the one that is started.
+    release: Arc<Release>,
+    ready: Vec<Ready>,
+    /// Whether replicas are being replaced by those of another release.
+    is_changing: bool,
+    /// There are several releases: not each process takes each topic.
+    is_mixed: bool,
+}
+
+/// A process that takes calls.
+struct Ready {
+    connection: Arc<Connection>,
+    release: Arc<Release>,
 }
 
 /// A call that waits for a process.
 struct Parked {
     message: Message<'static>,
+    topic: Arc<Topic>,
     reply: ReplyTo,
     held: Taken,
 }
 
 impl Managed {
+    /// A module that has not been started, and nobody knows of yet.
     pub(crate) fn new(
-        module: Module,
-        program: Program,
-        config: Box<RawValue>,
-        instances: u32,
-        durable: &dyn Fn(&str) -> bool,
+        release: Arc<Release>,
         call_timeout: Duration,
         backends: &Backends,
+        failures: watch::Sender<Option<String>>,
     ) -> Arc<Self> {
-        let topic = |name: &str, ttl_ms: Option<u64>, again| {
-            (name.to_owned(), Arc::new(Topic::new(name, ttl_ms.map(Duration::from_millis), again)))
-        };
-        let manifest = module.manifest();
-        let services = manifest.services.iter();
-        let services =
-            services.map(|service| topic(service.topic.as_str(), service.ttl_ms, service.idempotent)).collect();
-        let events = manifest.requires.events.iter();
-        let events = events.map(|event| topic(event.as_str(), None, durable(event.as_str()))).collect();
-        let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
-        let slots = (1..=instances).map(|number| Arc::new(Slot::new(module.instance_id(number)))).collect();
+        let name = release.deployment().name().into();
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
-            module,
-            program,
-            config,
-            source,
+            name,
             call_timeout,
             logs: backends.logs.clone(),
-            services,
-            events,
-            slots,
-            ready: RwLock::default(),
+            bus: Arc::clone(&backends.bus),
+            failures,
+            topics: Mutex::default(),
+            replicas: Mutex::default(),
+            serving: RwLock::new(Serving { release, ready: Vec::new(), is_changing: false, is_mixed: false }),
             turn: AtomicUsize::new(0),
             waiting: backends.memory.part(MAX_WAITING_BYTES),
             parked: Mutex::default(),
             queue: Mutex::default(),
+            restarting: Arc::default(),
         })
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.module.manifest().module.name.as_str()
+        &self.name
     }
 
-    pub(crate) fn module(&self) -> &Module {
-        &self.module
-    }
-
-    pub(crate) fn manifest(&self) -> &Manifest {
-        self.module.manifest()
-    }
-
-    pub(crate) fn program(&self) -> &Program {
-        &self.program
-    }
-
-    pub(crate) fn config(&self) -> &RawValue {
-        &self.config
-    }
-
-    /// `name:version`.
-    pub(crate) fn source(&self) -> &Arc<str> {
-        &self.source
+    /// The newest release of which a process was ready; before there is one, the one that is started.
+    pub(crate) fn release(&self) -> Arc<Release> {
+        Arc::clone(&self.serving().release)
     }
 
     /// The budget of what waits for it.
@@ -133,64 +123,129 @@ impl Managed {
         &self.waiting
     }
 
-    pub(crate) fn slots(&self) -> &[Arc<Slot>] {
-        &self.slots
+    fn serving(&self) -> RwLockReadGuard<'_, Serving> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A process is ready.
-    pub(crate) fn add(&self, connection: &Arc<Connection>) {
-        self.ready.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(connection));
+    /// A process is ready. From this moment on the replica that it replaces gets nothing new.
+    pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
+        let replaced = old.and_then(|replica| replica.lock().connection.clone());
+        let is_new = {
+            let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            serving.ready.push(Ready { connection: Arc::clone(connection), release: Arc::clone(release) });
+            if let Some(replaced) = &replaced {
+                serving.ready.retain(|ready| ready.connection.number() != replaced.number());
+            }
+            let is_new = serving.release.number() < release.number();
+            if is_new {
+                serving.release = Arc::clone(release);
+            }
+            is_new
+        };
+        if is_new {
+            self.look_whether_mixed();
+            self.apply_rules(release);
+        }
+        if let Some(replaced) = replaced {
+            self.take_back(replaced.stop());
+        }
         self.release_parked();
         self.pump();
     }
 
-    /// A process gets nothing new.
+    /// A process gets nothing new, and what it was not asked yet goes to another one.
     pub(crate) fn remove(&self, connection: &Arc<Connection>) {
-        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
-        ready.retain(|other| other.number() != connection.number());
+        {
+            let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            serving.ready.retain(|ready| ready.connection.number() != connection.number());
+        }
+        self.take_back(connection.stop());
+    }
+
+    fn take_back(&self, not_asked: Vec<NotAsked>) {
+        let now = Instant::now();
+        for not_asked in not_asked {
+            match not_asked {
+                NotAsked::Call { message, topic, reply } => drop(self.dispatch(message, &topic, reply, now)),
+                NotAsked::Event { message, reply } => {
+                    reply.forget();
+                    self.put_back(message);
+                }
+            }
+        }
+        self.pump();
+    }
+
+    /// Whether there is, or soon will be, a process that takes this topic.
+    fn one_comes_for(&self, topic: &str) -> bool {
+        self.replicas().iter().any(|replica| replica.comes() && replica.release().takes(topic))
+    }
+
+    /// What waits for a process is answered, if none will be ready soon.
+    pub(crate) fn look_whether_one_comes(&self) {
+        if !self.replicas().iter().any(|replica| replica.comes()) {
+            self.release_parked();
+        }
     }
 
     /// No process will be ready by itself: what waits for one is answered.
     pub(crate) fn given_up(&self) {
-        if !self.slots.iter().any(|slot| slot.comes()) {
-            self.release_parked();
-            let dropped = lock(&self.queue).clear();
-            if dropped > 0 {
-                let message = format!("{dropped} events that waited for it are dropped");
-                self.logs.host(LogLevel::Warn, &self.source, message);
-            }
+        self.look_whether_one_comes();
+        if self.replicas().iter().all(|replica| replica.state().is_final()) {
+            self.drop_events("it does not run any more", |_| true);
         }
     }
 
+    /// A replica has failed, and is not started again by itself.
+    pub(crate) fn has_failed(&self, failure: &str) {
+        self.failures.send_replace(Some(failure.to_owned()));
+    }
+
     pub(crate) fn status(&self) -> ModuleStatus {
-        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let manifest = self.manifest();
-        let mut topics: Vec<_> = self
-            .services
-            .values()
-            .chain(self.events.values())
-            .map(|topic| topic.stats().snapshot(topic.name()))
-            .collect();
-        topics.sort_by(|a, b| a.topic.cmp(&b.topic));
+        let release = self.release();
+        let topics = lock(&self.topics).all().map(|topic| topic.stats().snapshot(topic.name())).collect();
+        let replicas = self.replicas();
         let queue = lock(&self.queue);
         ModuleStatus {
-            name: manifest.module.name.to_string(),
-            version: manifest.module.version.to_string(),
-            instances: self.slots.iter().map(|slot| slot.status(&ready)).collect(),
+            name: self.name.to_string(),
+            version: release.manifest().module.version.to_string(),
+            instances: replicas.iter().map(|replica| replica.status()).collect(),
             topics,
             events_waiting: queue.waiting() as u64,
             events_dropped: queue.dropped,
         }
     }
 
-    /// The process for a call: the one with the least to do.
-    fn pick(&self, cause: Option<&Arc<Cause>>) -> Picked {
-        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+    /// Takes a call of one of its services.
+    fn call(&self, topic: &Arc<Topic>, mut message: Message<'_>, reply: ReplyTo) -> Pending {
+        let depth = message.cause.as_ref().map_or(0, |cause| cause.depth);
+        if depth >= MAX_DEPTH {
+            topic.stats().refused();
+            let message =
+                format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
+            reply.error(code::RESOURCE_EXHAUSTED, &message, false);
+            return Pending::default();
+        }
+        let now = Instant::now();
+        if message.deadline.is_none() {
+            // A module does not wait for ever, so that two of them can't wait for each other for ever.
+            let by_default = message.cause.is_some().then_some(self.call_timeout);
+            message.deadline = topic.ttl().or(by_default).and_then(|ttl| now.checked_add(ttl));
+        }
+        self.route(message, topic, reply, 0, now)
+    }
+    /// The process for a call, or an event, of this topic: the one with the least to do.
+    fn pick(&self, topic: &str, cause: Option<&Arc<Cause>>) -> Picked {
+        let serving = self.serving();
+        let Serving { ready, is_mixed, .. } = &*serving;
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut waits_for_itself = None;
         let mut best: Option<(usize, &Arc<Connection>)> = None;
         for index in 0..ready.len() {
-            let connection = &ready[(start + index) % ready.len()];
+            let Ready { connection, release } = &ready[(start + index) % ready.len()];
+            if *is_mixed && !release.takes(topic) {
+                continue;
+            }
             let Some(load) = connection.load() else { continue };
             let in_chain = |cause: &Arc<Cause>| cause.chain().any(|cause| cause.connection == connection.number());
             if let Some(cause) = cause
@@ -211,14 +266,14 @@ impl Managed {
         }
     }
 
-    fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32, now: Instant) -> Pending {
-        if !topic.again {
+    fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, ended: u32, now: Instant) -> Pending {
+        if !topic.again() {
             return self.dispatch(message, topic, reply, now);
         }
         // The copy that is kept to ask again.
         match self.waiting.take(message.bytes()) {
             Some(held) => {
-                let reply = self.again(&message, topic, reply, attempt, held);
+                let reply = self.again(&message, topic, reply, ended, held);
                 self.dispatch(message, topic, reply, now)
             }
             None => self.refuse(topic, reply),
@@ -234,7 +289,7 @@ impl Managed {
                 reply.error(code::DEADLINE_EXCEEDED, &message, true);
                 return Pending::default();
             }
-            match self.pick(message.cause.as_ref()) {
+            match self.pick(topic.name(), message.cause.as_ref()) {
                 Picked::Ready(connection) => {
                     match connection.send_message(Request::Handle, message, topic, reply, now) {
                         Ok(pending) => return pending,
@@ -263,27 +318,39 @@ impl Managed {
         }
     }
 
-    /// Asks again, if the process ends before it has answered.
-    fn again(&self, message: &Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, attempt: u32, held: Taken) -> ReplyTo {
+    /// Asks again, if the process ends before it has answered, a limited number of times. One that has `ended` a process for certain
+    /// gets one more.
+    fn again(&self, message: &Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, ended: u32, held: Taken) -> ReplyTo {
         let (this, again, topic) = (self.this.clone(), message.borrowed().into_owned(), Arc::clone(topic));
         ReplyTo::new(move |answer| match (answer, this.upgrade()) {
-            (Answer::Lost(reason), Some(this)) if attempt < MAX_ATTEMPTS => {
-                let note = format!("`{}` is asked again, for it is idempotent: {reason}", topic.name());
-                this.logs.host(LogLevel::Warn, &this.source, note);
+            (Answer::Lost { reason, was_alone }, Some(this)) => {
+                let (attempt, trace_id) = (again.attempt, Arc::clone(&again.trace_id));
+                let ended = ended + u32::from(was_alone);
+                let is_last = attempt >= MAX_ATTEMPTS || ended >= 2;
+                let tell = |level, fate: &str| {
+                    let message = format!("`{}`, attempt {attempt} of {MAX_ATTEMPTS}: {reason}; {fate}", topic.name());
+                    let source = this.release().source().to_string();
+                    this.logs.write(Record { level, trace_id: trace_id.to_string(), ..Record::new(&source, message) });
+                };
+                if is_last {
+                    tell(LogLevel::Error, "it is not tried again");
+                    return reply.send(Answer::Lost { reason, was_alone });
+                }
+                tell(LogLevel::Warn, "it is tried again, for it is idempotent");
                 drop(held);
+                let again = Message { attempt: attempt + 1, ..again };
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
-                drop(this.route(again, &topic, reply, attempt + 1, Instant::now()));
+                drop(this.route(again, &topic, reply, ended, Instant::now()));
             }
             (answer, _) => reply.send(answer),
         })
     }
 
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
-    fn park(&self, message: Message<'_>, topic: &Topic, reply: ReplyTo) {
-        let waits = self.slots.iter().any(|slot| slot.comes());
-        if !waits {
+    fn park(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
+        if !self.one_comes_for(topic.name()) {
             topic.stats().refused();
-            reply.error(code::UNAVAILABLE, &self.why_not(), true);
+            reply.error(code::UNAVAILABLE, &self.why_not(topic.name()), true);
             return;
         }
         let mut parked = lock(&self.parked);
@@ -294,11 +361,11 @@ impl Managed {
             return;
         };
         let deadline = message.deadline;
-        parked.push(Parked { message: message.into_owned(), reply, held });
+        parked.push(Parked { message: message.into_owned(), topic: Arc::clone(topic), reply, held });
         drop(parked);
         // It may have become ready, or been given up, since.
-        let is_over = !self.slots.iter().any(|slot| slot.comes());
-        if is_over || !matches!(self.pick(None), Picked::None) {
+        let is_over = !self.one_comes_for(topic.name());
+        if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
             return self.release_parked();
         }
         if let Some(deadline) = deadline {
@@ -322,12 +389,11 @@ impl Managed {
 
     fn release_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
-        for Parked { message, reply, held } in parked {
+        let now = Instant::now();
+        for Parked { message, topic, reply, held } in parked {
             // What it takes, it may take again.
             drop(held);
-            if let Some(topic) = self.services.get(&*message.topic) {
-                drop(self.dispatch(message, topic, reply, Instant::now()));
-            }
+            drop(self.dispatch(message, &topic, reply, now));
         }
     }
 
@@ -335,29 +401,31 @@ impl Managed {
         let now = Instant::now();
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
-        for Parked { message, reply, .. } in expired {
-            if let Some(topic) = self.services.get(&*message.topic) {
-                topic.stats().refused();
-            }
-            let message = format!("the time for `{}` is over: {}", message.topic, self.why_not());
+        for Parked { topic, reply, .. } in expired {
+            topic.stats().refused();
+            let message = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
             reply.error(code::DEADLINE_EXCEEDED, &message, true);
         }
     }
 
-    /// Why there is no process.
-    fn why_not(&self) -> String {
+    /// Why there is no process that takes this topic.
+    fn why_not(&self, topic: &str) -> String {
         let name = self.name();
-        let states: Vec<_> = self.slots.iter().map(|slot| (slot.state(), slot.reason())).collect();
-        let of = |wanted: State| states.iter().find(|(state, _)| *state == wanted);
+        let replicas = self.replicas();
+        let of = |state: State| replicas.iter().find(|replica| replica.state() == state);
         let because =
-            |reason: &Option<String>| reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        if let Some((_, reason)) = of(State::Backoff) {
-            format!("`{name}` is about to be restarted{}", because(reason))
-        } else if let Some((_, reason)) = of(State::Starting) {
-            format!("`{name}` is starting{}", because(reason))
-        } else if let Some((_, reason)) = of(State::Failed) {
-            format!("`{name}` has failed and is not restarted any more{}", because(reason))
-        } else if of(State::Stopping).is_some() || of(State::Ready).is_some() {
+            |replica: &Arc<Replica>| replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+        if !replicas.iter().any(|replica| replica.release().takes(topic)) {
+            format!("`{name}` does not provide `{topic}` any more")
+        } else if let Some(replica) = replicas.iter().find(|replica| replica.lock().keeps_ending) {
+            format!("`{name}` ends again and again, and is restarted only now and then{}", because(replica))
+        } else if let Some(replica) = of(State::Backoff) {
+            format!("`{name}` is about to be restarted{}", because(replica))
+        } else if let Some(replica) = of(State::Starting) {
+            format!("`{name}` is starting{}", because(replica))
+        } else if let Some(replica) = of(State::Failed) {
+            format!("`{name}` has failed and is not restarted any more{}", because(replica))
+        } else if of(State::Draining).is_some() || of(State::Ready).is_some() {
             format!("`{name}` is shutting down")
         } else {
             format!("`{name}` is stopped")
@@ -370,33 +438,4 @@ enum Picked {
     /// The only ones that there are wait for this call.
     WaitsForItself(Arc<Cause>),
     None,
-}
-
-impl Endpoint for Managed {
-    fn call(&self, mut message: Message<'_>, reply: ReplyTo) -> Pending {
-        let Some(topic) = self.services.get(&*message.topic) else {
-            let message = format!("`{}` does not provide `{}`", self.name(), message.topic);
-            reply.error(code::UNKNOWN_TOPIC, &message, false);
-            return Pending::default();
-        };
-        let depth = message.cause.as_ref().map_or(0, |cause| cause.depth);
-        if depth >= MAX_DEPTH {
-            topic.stats().refused();
-            let message =
-                format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
-            reply.error(code::RESOURCE_EXHAUSTED, &message, false);
-            return Pending::default();
-        }
-        let now = Instant::now();
-        if message.deadline.is_none() {
-            // A module does not wait for ever, so that two of them can't wait for each other for ever.
-            let by_default = message.cause.is_some().then_some(self.call_timeout);
-            message.deadline = topic.ttl.or(by_default).and_then(|ttl| now.checked_add(ttl));
-        }
-        self.route(message, topic, reply, 1, now)
-    }
-
-    fn event(&self, message: &Message<'_>) {
-        self.take_event(message);
-    }
 }

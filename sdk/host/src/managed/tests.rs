@@ -1,11 +1,10 @@
 //! A module whose processes are played by the test.
 
 use ixt_protocol::Payload;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::Settings;
 use crate::bus::LocalBus;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open};
@@ -13,6 +12,7 @@ use crate::kv::RedbStore;
 use crate::logs::Line;
 use crate::machine::Machine;
 use crate::trace::Spans;
+use crate::{Config, Deployment, Module, Program, Settings};
 
 const MANIFEST: &str = r#"
 schema_version = "3.0"
@@ -36,11 +36,6 @@ fn managed(instances: u32) -> Arc<Managed> {
 }
 
 fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("manifest.toml"), MANIFEST).unwrap();
-    let module = Module::open(dir.path()).unwrap();
-    let config = serde_json::value::to_raw_value(&json!({})).unwrap();
-    let durable = |topic: &str| topic == "kept";
     let backends = Backends {
         bus: Arc::new(LocalBus::default()),
         kv: Arc::new(RedbStore::ephemeral().unwrap()),
@@ -50,7 +45,22 @@ fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
         connections: Shared::default(),
         machine: Machine::new(&Settings::default(), &Logs::default()),
     };
-    Managed::new(module, Program::new("m"), config, instances, &durable, CALL_TIMEOUT, &backends)
+    let release = release(MANIFEST);
+    let managed = Managed::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
+    managed.connect(&release).unwrap();
+    managed.disconnect();
+    managed.set_durable(&|topic| topic == "kept");
+    for _ in 0..instances {
+        managed.add_replica(&release, None).unwrap();
+    }
+    managed
+}
+
+fn release(manifest: &str) -> Arc<Release> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
+    let module = Module::open(dir.path()).unwrap();
+    Deployment::new(&module, Program::new("m"), &Config::of(module.manifest())).unwrap().into_release()
 }
 
 fn message(topic: &str, bytes: usize) -> Message<'static> {
@@ -62,27 +72,37 @@ fn message(topic: &str, bytes: usize) -> Message<'static> {
         trace_id: "".into(),
         source: "".into(),
         cause: None,
+        attempt: 1,
     }
 }
 
 /// What becomes of a call.
 fn call(managed: &Managed, message: Message<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
-    drop(managed.call(message, reply));
+    drop(managed.bus.call(message, reply));
     answer
+}
+
+fn first(managed: &Managed) -> Arc<Replica> {
+    managed.replicas().swap_remove(0)
+}
+
+fn event(managed: &Managed, message: &Message<'_>) {
+    managed.take_event(message);
 }
 
 async fn ready(managed: &Managed, reply: &str) -> Opened {
     let opened = open(reply, 1 << 20).await.unwrap();
-    managed.slots[0].set(State::Ready, |_| {});
-    managed.add(&opened.connection);
+    let replica = first(managed);
+    replica.set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
+    managed.add(&opened.connection, replica.release(), None);
     opened
 }
 
 /// The process has ended.
 fn end(managed: &Managed, opened: &Opened, reason: &str) {
     managed.remove(&opened.connection);
-    managed.slots[0].set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
+    first(&managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
@@ -123,7 +143,7 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
 #[tokio::test(start_paused = true)]
 async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
     let managed = managed(1);
-    managed.slots[0].set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
+    first(&managed).set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
     let waits = call(&managed, message("once", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
     let start = Instant::now();
@@ -143,11 +163,11 @@ async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
 #[tokio::test]
 async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
     let managed = managed(1);
-    managed.slots[0].set(State::Stopping, |_| {});
+    first(&managed).set(State::Draining, |_| {});
     let waits = call(&managed, message("once", 0));
-    managed.slots[0].stop();
+    first(&managed).retire();
     assert_eq!(call(&managed, message("once", 0)).await.unwrap(), "UNAVAILABLE: `m` is shutting down (true)");
-    managed.slots[0].set(State::Stopped, |_| {});
+    first(&managed).set(State::Stopped, |_| {});
     managed.given_up();
     assert_eq!(waits.await.unwrap(), "UNAVAILABLE: `m` is stopped (true)");
 }
@@ -160,14 +180,14 @@ async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), full);
     managed.given_up();
     assert_eq!(lock(&managed.parked).len(), MAX_PARKED, "it may still start");
-    managed.slots[0].set(State::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
+    first(&managed).set(State::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
     managed.given_up();
     let failed = "UNAVAILABLE: `m` has failed and is not restarted any more: it exited with status 3 (true)";
     for answer in waiting {
         assert_eq!(answer.await.unwrap(), failed);
     }
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), failed);
-    managed.slots[0].set(State::Starting, |_| {});
+    first(&managed).set(State::Starting, |_| {});
     let _large = call(&managed, message("once", MAX_WAITING_BYTES - 1000));
     assert_eq!(call(&managed, message("once", 1000)).await.unwrap(), full);
 }
@@ -181,7 +201,7 @@ async fn what_waits_for_a_module_takes_no_more_than_it_may() {
     let mut calls: Vec<_> = (0..3).map(|_| call(&managed, message("often", THIRD))).collect();
     let full = "RESOURCE_EXHAUSTED: too many requests wait for `m`, or they carry too much (true)";
     assert_eq!(call(&managed, message("often", THIRD)).await.unwrap(), full);
-    managed.event(&message("kept", THIRD));
+    event(&managed, &message("kept", THIRD));
     assert_eq!(managed.status().events_dropped, 1);
     // What is kept nowhere is sent, if the module reads.
     let once = call(&managed, message("once", 0));
@@ -213,17 +233,167 @@ async fn what_is_idempotent_is_asked_three_times_in_all() {
         assert_eq!(once.await.unwrap(), lost);
     }
     assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");
-    let again =
-        "`often` is asked again, for it is idempotent: m:1.0.0/instance-001 ended while it handled `often`: it crashed";
-    assert_eq!(told(&managed), [again, again]);
+    let told = told(&managed);
+    let lost = "m:1.0.0/instance-001 ended while it handled `often`: it crashed";
+    assert_eq!(
+        told,
+        [
+            format!("`often`, attempt 1 of 3: {lost}; it is tried again, for it is idempotent"),
+            format!("`often`, attempt 2 of 3: {lost}; it is tried again, for it is idempotent"),
+            format!("`often`, attempt 3 of 3: {lost}; it is not tried again"),
+        ]
+    );
+}
+
+/// Beside others it may be another one that ends the process; alone, it is this one.
+#[tokio::test]
+async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
+    let managed = managed(1);
+    let mut often = call(&managed, Message { trace_id: "trace".into(), ..message("often", 0) });
+    for attempt in 1..=2 {
+        let mut opened = ready(&managed, WITH_IDS).await;
+        assert_eq!(opened.peer.next().await["message"]["topic"], "often");
+        assert!(often.try_recv().is_err(), "attempt {attempt}");
+        assert_eq!(opened.connection.has_tried_again(), attempt > 1, "then it is to blame");
+        end(&managed, &opened, "it crashed");
+    }
+    assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");
+    let mut lines = managed.logs.follow(1);
+    let Some(Line::Record(last)) = lines.try_next() else { panic!("it is told") };
+    assert_eq!((last.level, last.trace_id.as_str()), (LogLevel::Error, "trace"));
+    assert!(last.message.starts_with("`often`, attempt 2 of 3: ") && last.message.ends_with("; it is not tried again"));
+}
+
+/// Of a module that takes one request at a time: what it has not begun with is none of its business any more.
+#[tokio::test]
+async fn what_a_process_was_not_asked_goes_to_another_one() {
+    let managed = managed(2);
+    let mut old = ready(&managed, WITHOUT_IDS).await;
+    let begun = call(&managed, message("once", 0));
+    old.peer.next().await;
+    let queued = [call(&managed, message("once", 1)), call(&managed, message("quick", 0))];
+    event(&managed, &message("lost", 0));
+    let replaced = first(&managed);
+    let mut new = open(WITH_IDS, 1 << 20).await.unwrap();
+    managed.add(&new.connection, replaced.release(), Some(&replaced));
+    for (id, kind) in [(2, "handle"), (3, "handle"), (4, "event")] {
+        assert_eq!(new.peer.next().await["type"], kind);
+        new.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
+    }
+    for queued in queued {
+        assert_eq!(queued.await.unwrap(), "{}");
+    }
+    // It finishes what it has begun, and no more.
+    let drained = old.connection.drained();
+    tokio::pin!(drained);
+    assert!(now(drained.as_mut()).await.is_pending());
+    old.peer.send(WITHOUT_IDS).await;
+    assert_eq!(begun.await.unwrap(), "{}");
+    drained.await;
+    assert_eq!(managed.status().events_dropped, 0);
+}
+
+/// What a future gives now.
+async fn now<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Another release of the module: without `often` and `lost`, with something new.
+const NEXT: &str = r#"
+schema_version = "3.0"
+[module]
+name = "m"
+version = "1.1.0"
+[provides]
+services = ["once", "quick", "new"]
+[requires]
+events = ["fresh", "kept"]
+[services.quick]
+ttl_ms = 60
+"#;
+
+#[tokio::test]
+async fn each_process_gets_what_its_own_manifest_provides() {
+    let managed = managed(2);
+    let mut old = ready(&managed, WITH_IDS).await;
+    let next = release(NEXT);
+    managed.connect(&next).unwrap();
+    let replica = managed.add_replica(&next, None).unwrap();
+    assert_eq!(&**replica.id(), "m:1.1.0/instance-003");
+    // Nobody has it yet, and somebody will.
+    let mut new_topic = call(&managed, message("new", 0));
+    assert!(new_topic.try_recv().is_err());
+    let mut new = open(WITH_IDS, 1 << 20).await.unwrap();
+    managed.add(&new.connection, &next, None);
+    assert_eq!(new.peer.next().await["message"]["topic"], "new");
+    let _calls: Vec<_> = ["often", "often", "new", "new"].map(|topic| call(&managed, message(topic, 0))).into();
+    event(&managed, &message("fresh", 0));
+    assert_eq!(new.peer.next().await["message"]["topic"], "new");
+    assert_eq!(new.peer.next().await["message"]["topic"], "new");
+    assert_eq!(new.peer.next().await["message"]["topic"], "fresh");
+    assert_eq!(old.peer.next().await["message"]["topic"], "often");
+    assert_eq!(old.peer.next().await["message"]["topic"], "often");
+    let _both = call(&managed, message("once", 0));
+    assert_eq!(old.peer.next().await["message"]["topic"], "once", "it has less to do");
+
+    // What only the old ones have is there as long as one of them is.
+    for replica in managed.replicas().iter().filter(|replica| !Arc::ptr_eq(replica.release(), &next)) {
+        managed.forget(replica);
+    }
+    managed.remove(&old.connection);
+    assert_eq!(
+        call(&managed, message("often", 0)).await.unwrap(),
+        "UNAVAILABLE: `m` does not provide `often` any more (true)"
+    );
+    event(&managed, &message("lost", 0));
+    managed.disconnect();
+    assert!(!managed.bus.is_provided("often") && managed.bus.is_provided("new"));
+    assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 1));
+    assert_eq!(managed.status().version, "1.1.0");
+    let _quick = call(&managed, Message { priority: ixt_protocol::Priority::Low, ..message("quick", 0) });
+    assert_eq!(new.peer.next().await["message"]["ttl_ms"], 60);
+}
+
+#[tokio::test]
+async fn a_release_that_provides_what_another_module_does_changes_nothing() {
+    let managed = managed(1);
+    managed.bus.provide("new", Arc::new(Nobody)).unwrap();
+    assert_eq!(managed.connect(&release(NEXT)), Err("new".to_owned()));
+    assert!(managed.bus.is_provided("once") && managed.bus.is_provided("often"));
+}
+
+struct Nobody;
+
+impl crate::bus::Endpoint for Nobody {
+    fn call(&self, _: Message<'_>, _: ReplyTo) -> Pending {
+        Pending::default()
+    }
+
+    fn event(&self, _: &Message<'_>) {}
+}
+
+/// One that ends again and again is not waited for.
+#[tokio::test]
+async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
+    let managed = managed(1);
+    let replica = first(&managed);
+    replica.set(State::Backoff, |status| status.reason = Some("it exited with status 1".to_owned()));
+    let waits = call(&managed, message("once", 0));
+    replica.set(State::Backoff, |status| status.keeps_ending = true);
+    managed.look_whether_one_comes();
+    let refused =
+        "UNAVAILABLE: `m` ends again and again, and is restarted only now and then: it exited with status 1 (true)";
+    assert_eq!(waits.await.unwrap(), refused);
+    replica.set(State::Starting, |_| {});
+    assert_eq!(call(&managed, message("once", 0)).await.unwrap(), refused);
+    event(&managed, &message("kept", 0));
+    assert_eq!(managed.status().events_waiting, 1, "an event waits for it");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_has_a_time_and_an_end() {
     let managed = managed(1);
     let mut opened = ready(&managed, WITH_IDS).await;
-    let answer = call(&managed, message("nonsense", 0)).await.unwrap();
-    assert_eq!(answer, "UNKNOWN_TOPIC: `m` does not provide `nonsense` (false)");
     let now = Some(Instant::now());
     let answer = call(&managed, Message { deadline: now, ..message("once", 0) }).await.unwrap();
     assert_eq!(answer, "DEADLINE_EXCEEDED: the time for `once` was over before `m` was asked (true)");
@@ -278,7 +448,7 @@ async fn a_module_that_takes_one_request_at_a_time_does_not_wait_for_itself() {
 async fn events_wait_for_a_process_that_takes_so_many_at_once() {
     let managed = managed(1);
     for _ in 0..events::EVENTS_AT_ONCE + 2 {
-        managed.event(&message("lost", 0));
+        event(&managed, &message("lost", 0));
     }
     assert_eq!(managed.status().events_waiting, events::EVENTS_AT_ONCE as u64 + 2);
     let mut opened = ready(&managed, WITH_IDS).await;
@@ -293,7 +463,7 @@ async fn events_wait_for_a_process_that_takes_so_many_at_once() {
 
     let managed = super::tests::managed(1);
     for _ in 0..3 {
-        managed.event(&message("lost", 0));
+        event(&managed, &message("lost", 0));
     }
     let _opened = ready(&managed, WITHOUT_IDS).await;
     assert_eq!(managed.status().events_waiting, 2, "one at a time");
@@ -302,8 +472,8 @@ async fn events_wait_for_a_process_that_takes_so_many_at_once() {
 #[tokio::test]
 async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable() {
     let managed = managed(1);
-    managed.event(&message("kept", 0));
-    managed.event(&message("lost", 0));
+    event(&managed, &message("kept", 0));
+    event(&managed, &message("lost", 0));
     let opened = ready(&managed, WITH_IDS).await;
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 0));
     end(&managed, &opened, "it crashed");
@@ -329,24 +499,24 @@ async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable(
 async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come() {
     let managed = managed(1);
     for _ in 0..events::MAX_EVENTS + 2 {
-        managed.event(&message("lost", 0));
+        event(&managed, &message("lost", 0));
     }
     let status = managed.status();
     assert_eq!((status.events_waiting, status.events_dropped), (events::MAX_EVENTS as u64, 2));
     let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
     assert_eq!(told(&managed), [slow], "and not again for each of them");
-    managed.slots[0].set(State::Stopped, |_| {});
+    first(&managed).set(State::Stopped, |_| {});
     managed.given_up();
-    managed.event(&message("lost", 0));
+    event(&managed, &message("lost", 0));
     let status = managed.status();
     assert_eq!((status.events_waiting, status.events_dropped), (0, events::MAX_EVENTS as u64 + 3));
     let told = told(&managed);
-    assert_eq!(told[1], "1024 events that waited for it are dropped");
+    assert_eq!(told[1], "1024 events that waited for it are dropped: it does not run any more");
     assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
 
     let managed = super::tests::managed(1);
-    managed.event(&message("lost", MAX_WAITING_BYTES));
-    managed.event(&message("lost", 0));
+    event(&managed, &message("lost", MAX_WAITING_BYTES));
+    event(&managed, &message("lost", 0));
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (1, 1));
 }
 
@@ -355,7 +525,7 @@ async fn events_wait_for_one_that_does_not_read() {
     let managed = managed(1);
     let mut opened = ready(&managed, WITH_IDS).await;
     for _ in 0..20 {
-        managed.event(&message("lost", 500_000));
+        event(&managed, &message("lost", 500_000));
     }
     let waiting = managed.status().events_waiting;
     assert!((10..20).contains(&waiting), "{waiting} wait");
@@ -369,14 +539,14 @@ async fn events_wait_for_one_that_does_not_read() {
 async fn why_there_is_no_process_is_told_by_its_state() {
     let managed = managed(1);
     let why = |state: State, reason: Option<&str>| {
-        managed.slots[0].set(state, |status| status.reason = reason.map(ToOwned::to_owned));
-        managed.why_not()
+        first(&managed).set(state, |status| status.reason = reason.map(ToOwned::to_owned));
+        managed.why_not("once")
     };
     assert_eq!(why(State::Starting, None), "`m` is starting");
     assert_eq!(why(State::Starting, Some("it exited")), "`m` is starting: it exited");
     assert_eq!(why(State::Backoff, Some("it exited")), "`m` is about to be restarted: it exited");
     assert_eq!(why(State::Failed, Some("it exited")), "`m` has failed and is not restarted any more: it exited");
-    assert_eq!(why(State::Stopping, None), "`m` is shutting down");
+    assert_eq!(why(State::Draining, None), "`m` is shutting down");
     assert_eq!(why(State::Ready, None), "`m` is shutting down");
     assert_eq!(why(State::Stopped, None), "`m` is stopped");
 }
@@ -385,7 +555,7 @@ async fn why_there_is_no_process_is_told_by_its_state() {
 async fn the_status_has_each_process_and_topic() {
     let managed = managed(2);
     let mut opened = ready(&managed, WITH_IDS).await;
-    managed.slots[0].set(State::Ready, |status| status.connection = Some(opened.connection.number()));
+    first(&managed).set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
     let answer = call(&managed, message("once", 0));
     let _waits = call(&managed, message("once", 0));
     opened.peer.send(r#"{"type":"error","id":2,"code":"C","message":""}"#).await;

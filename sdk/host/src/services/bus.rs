@@ -21,7 +21,7 @@ impl HostServices {
         context: &CallContext<'_>,
     ) -> Refusal {
         let message = self.message(connection, params, context)?;
-        may_call(self.module.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
+        may_call(self.release.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
         let pending = self.backends.bus.call(message, reply_to(connection, id));
         if let Some(id) = id {
             connection.waits_for(id, pending);
@@ -37,7 +37,7 @@ impl HostServices {
         context: &CallContext<'_>,
     ) -> Refusal {
         let message = Message { deadline: None, ..self.message(connection, params, context)? };
-        may_publish(self.module.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
+        may_publish(self.release.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
         self.backends.bus.publish(message, reply_to(connection, id));
         Ok(())
     }
@@ -63,8 +63,9 @@ impl HostServices {
             priority,
             deadline: own.into_iter().chain(inherited).min(),
             trace_id,
-            source: Arc::clone(self.module.source()),
+            source: Arc::clone(self.release.source()),
             cause: handled.map(|call| call.cause),
+            attempt: 1,
         })
     }
 }

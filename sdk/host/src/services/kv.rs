@@ -78,7 +78,7 @@ impl HostServices {
         method: &str,
         mut params: Object<'_>,
     ) -> Refusal {
-        let (store, namespace) = (&self.backends.kv, self.module.name());
+        let (store, namespace) = (&self.backends.kv, self.release.deployment().name());
         match method {
             "get" => {
                 let Key { key, .. } = Key::of(&params)?;

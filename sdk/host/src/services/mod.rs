@@ -16,8 +16,8 @@ use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
 use crate::logs::{Logs, Origin, Record};
 use crate::machine::Machine;
-use crate::managed::Managed;
 use crate::process::MAX_LINE_BYTES;
+use crate::release::Release;
 use crate::trace::Spans;
 
 pub(crate) use bus::new_trace;
@@ -38,14 +38,15 @@ pub(crate) struct Backends {
 /// The services for one process of a module.
 pub(crate) struct HostServices {
     backends: Backends,
-    module: Arc<Managed>,
+    /// What the process was started from: it may do what this says.
+    release: Arc<Release>,
     instance: Arc<str>,
     watches: kv::Watches,
 }
 
 impl HostServices {
-    pub(crate) fn new(backends: Backends, module: Arc<Managed>, instance: Arc<str>) -> Self {
-        Self { backends, module, instance, watches: kv::Watches::default() }
+    pub(crate) fn new(backends: Backends, release: Arc<Release>, instance: Arc<str>) -> Self {
+        Self { backends, release, instance, watches: kv::Watches::default() }
     }
 }
 

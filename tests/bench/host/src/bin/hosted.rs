@@ -9,7 +9,7 @@ use ixt_bench_host::{Told, manifest};
 use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell};
 use ixt_bench_wire::program;
 use ixt_host::bus::{Answer, Bus as _, Endpoint, LocalBus, Message, Pending, ReplyTo};
-use ixt_host::{CallOptions, Config, Host, Module, Object, Program, Settings};
+use ixt_host::{CallOptions, Config, Deployment, Host, Module, Object, Program, Settings};
 use ixt_protocol::Payload as Sent;
 
 /// A service of the host itself: what it gets it sends back at once, in the form in which it came.
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         std::fs::write(dir.join("manifest.toml"), manifest(number))?;
         let module = Module::open(dir).map_err(|report| anyhow::anyhow!("{report}"))?;
         let config = Config::of(module.manifest());
-        builder.module(module.clone(), Program::new(&member), &config, 1)?;
+        builder.module(Deployment::new(&module, Program::new(&member), &config)?)?;
     }
     let begin = Instant::now();
     let host = builder.start()?;

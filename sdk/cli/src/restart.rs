@@ -1,0 +1,30 @@
+//! `ixt restart`: a module of a running host, with what it is now.
+
+use std::path::Path;
+
+use ixt_host::Notice;
+use ixt_host::control::Command;
+use ixt_host::text::harmless_lines;
+
+use crate::exit::{Failure, Result};
+use crate::output::{print_json, say};
+use crate::remote::Remote;
+
+pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: bool) -> Result<()> {
+    let mut remote = Remote::ask(socket, &Command::Restart { module, build })?;
+    while let Some(notice) = remote.next()? {
+        if json {
+            print_json(notice.get())?;
+            continue;
+        }
+        match serde_json::from_str(notice.get()).map_err(Failure::module)? {
+            Notice::Build(text) => say(&harmless_lines(&text, "")),
+            Notice::Step(step) => say(&format!("* {}\n", harmless_lines(&step, "  "))),
+            Notice::Change { breaking, text } => {
+                let kind = if breaking { "breaks callers: " } else { "" };
+                say(&format!("* {kind}{}\n", harmless_lines(&text, "  ")));
+            }
+        }
+    }
+    Ok(())
+}

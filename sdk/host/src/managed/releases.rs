@@ -1,0 +1,207 @@
+//! The replicas of a module, the releases that they are of, and the topics that these have on the bus.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use super::Managed;
+use crate::bus::{Endpoint, Message, Pending, ReplyTo};
+use crate::lock::lock;
+use crate::release::Release;
+use crate::replica::Replica;
+use crate::topic::Topic;
+
+#[derive(Default)]
+pub(super) struct Replicas {
+    list: Vec<Arc<Replica>>,
+    /// The host ends: there are no new ones.
+    closed: bool,
+}
+
+/// What the module ever had on the bus. What no release has any more stays, for its counts.
+#[derive(Default)]
+pub(super) struct Topics {
+    services: BTreeMap<String, Service>,
+    events: BTreeMap<String, Service>,
+}
+
+struct Service {
+    topic: Arc<Topic>,
+    endpoint: Arc<dyn Endpoint>,
+    /// Whether the bus knows it.
+    is_connected: bool,
+}
+
+/// Takes the calls, or the events, of one topic.
+struct TopicEndpoint {
+    managed: Arc<Managed>,
+    topic: Arc<Topic>,
+}
+
+impl Endpoint for TopicEndpoint {
+    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
+        self.managed.call(&self.topic, message, reply)
+    }
+
+    fn event(&self, message: &Message<'_>) {
+        self.managed.take_event(message);
+    }
+}
+
+impl Topics {
+    /// All of them, by their names.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        let mut all: Vec<_> =
+            self.services.values().chain(self.events.values()).map(|service| &service.topic).collect();
+        all.sort_by_key(|topic| topic.name());
+        all.into_iter()
+    }
+
+    pub(super) fn event(&self, topic: &str) -> Option<&Arc<Topic>> {
+        self.events.get(topic).map(|event| &event.topic)
+    }
+}
+
+impl Managed {
+    /// The replicas, in the order of their places.
+    pub(crate) fn replicas(&self) -> Vec<Arc<Replica>> {
+        lock(&self.replicas).list.clone()
+    }
+
+    /// A new replica, in the place behind that one. `None` if the host ends.
+    pub(crate) fn add_replica(&self, release: &Arc<Release>, behind: Option<&Arc<Replica>>) -> Option<Arc<Replica>> {
+        let mut replicas = lock(&self.replicas);
+        if replicas.closed {
+            return None;
+        }
+        let is_free = |number: &u32| replicas.list.iter().all(|replica| replica.number() != *number);
+        let number = (1..=u32::MAX).find(is_free)?;
+        let replica = Arc::new(Replica::new(Arc::clone(release), number));
+        let is_it = |replica: &Arc<Replica>| behind.is_some_and(|behind| Arc::ptr_eq(replica, behind));
+        let place = replicas.list.iter().position(is_it).map_or(replicas.list.len(), |place| place + 1);
+        replicas.list.insert(place, Arc::clone(&replica));
+        drop(replicas);
+        self.look_whether_mixed();
+        Some(replica)
+    }
+
+    /// A replica that has ended, and in whose place there is another.
+    pub(crate) fn forget(&self, replica: &Arc<Replica>) {
+        lock(&self.replicas).list.retain(|other| !Arc::ptr_eq(other, replica));
+        self.look_whether_mixed();
+    }
+
+    pub(super) fn look_whether_mixed(&self) {
+        let replicas = self.replicas();
+        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |replica: &Arc<Replica>| !Arc::ptr_eq(replica.release(), &serving.release);
+        serving.is_mixed = serving.is_changing || replicas.iter().any(is_other);
+    }
+
+    fn is_changing(&self, is_changing: bool) {
+        self.serving.write().unwrap_or_else(PoisonError::into_inner).is_changing = is_changing;
+        self.look_whether_mixed();
+    }
+
+    /// There are no new replicas from here on.
+    pub(crate) fn close(&self) {
+        lock(&self.replicas).closed = true;
+    }
+
+    /// Ends its processes at once, and lets go of what holds it.
+    pub(crate) fn end(&self) {
+        self.close();
+        for replica in self.replicas() {
+            replica.abort();
+        }
+        let topics = std::mem::take(&mut *lock(&self.topics));
+        // Without the lock: this may be the last of it.
+        drop(topics);
+    }
+
+    /// Brings the topics of a release to the bus that are not there yet: those who call them wait for its first process.
+    ///
+    /// # Errors
+    ///
+    /// The topic that another module provides. Nothing has changed then.
+    pub(crate) fn connect(&self, release: &Release) -> Result<(), String> {
+        let Some(this) = self.this.upgrade() else { return Ok(()) };
+        // First this: no process gets what its own release has not.
+        self.is_changing(true);
+        let mut topics = lock(&self.topics);
+        let new = |topic: &str| {
+            let topic = Arc::new(Topic::new(topic));
+            let endpoint = Arc::new(TopicEndpoint { managed: Arc::clone(&this), topic: Arc::clone(&topic) });
+            Service { topic, endpoint, is_connected: false }
+        };
+        let mut provided = Vec::new();
+        for service in &release.manifest().services {
+            let name = service.topic.as_str();
+            let entry = topics.services.entry(name.to_owned()).or_insert_with(|| new(name));
+            if entry.is_connected {
+                continue;
+            }
+            entry.topic.set_rules(service.ttl_ms, service.idempotent);
+            if self.bus.provide(name, Arc::clone(&entry.endpoint)).is_err() {
+                for name in provided {
+                    if let Some(service) = topics.services.get_mut(name) {
+                        self.bus.withdraw(name, &service.endpoint);
+                        service.is_connected = false;
+                    }
+                }
+                drop(topics);
+                self.is_changing(false);
+                return Err(name.to_owned());
+            }
+            entry.is_connected = true;
+            provided.push(name);
+        }
+        for event in &release.manifest().requires.events {
+            let name = event.as_str();
+            let entry = topics.events.entry(name.to_owned()).or_insert_with(|| new(name));
+            if !std::mem::replace(&mut entry.is_connected, true) {
+                self.bus.subscribe(name, Arc::clone(&entry.endpoint));
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of a change: what no replica takes any more is taken from the bus, and the events that wait for it are dropped.
+    pub(crate) fn disconnect(&self) {
+        let (replicas, release) = (self.replicas(), self.release());
+        let is_taken =
+            |topic: &str| release.takes(topic) || replicas.iter().any(|replica| replica.release().takes(topic));
+        let mut topics = lock(&self.topics);
+        for (name, service) in &mut topics.services {
+            if service.is_connected && !is_taken(name) {
+                self.bus.withdraw(name, &service.endpoint);
+                service.is_connected = false;
+            }
+        }
+        for (name, event) in &mut topics.events {
+            if event.is_connected && !is_taken(name) {
+                self.bus.unsubscribe(name, &event.endpoint);
+                event.is_connected = false;
+            }
+        }
+        drop(topics);
+        self.drop_events("it does not take them any more", |topic| !is_taken(topic));
+        self.is_changing(false);
+    }
+
+    /// What a release says of its services holds from here on.
+    pub(super) fn apply_rules(&self, release: &Release) {
+        let topics = lock(&self.topics);
+        for service in &release.manifest().services {
+            if let Some(entry) = topics.services.get(service.topic.as_str()) {
+                entry.topic.set_rules(service.ttl_ms, service.idempotent);
+            }
+        }
+    }
+
+    /// Which of the events that it takes are kept until they were taken: that says the one who publishes them.
+    pub(crate) fn set_durable(&self, is_durable: &dyn Fn(&str) -> bool) {
+        for (name, event) in &lock(&self.topics).events {
+            event.topic.set_rules(None, is_durable(name));
+        }
+    }
+}

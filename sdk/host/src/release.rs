@@ -1,0 +1,139 @@
+//! A module as it is to run, and as a process of it was started: a restart may bring another manifest, program and configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use foldhash::HashSet;
+use ixt_manifest::Manifest;
+use serde_json::value::RawValue;
+
+use crate::{Config, ConfigError, Module, Program, Settings};
+
+/// A module as it is to run: what is started, how often, and with which configuration.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    pub(crate) module: Arc<Module>,
+    pub(crate) program: Program,
+    pub(crate) config: Box<RawValue>,
+    pub(crate) instances: u32,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) init_timeout: Option<Duration>,
+}
+
+impl Deployment {
+    /// One process of the module.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is not complete.
+    pub fn new(module: &Module, program: Program, config: &Config<'_>) -> Result<Self, ConfigError> {
+        let (module, config) = (Arc::new(module.clone()), config.to_json()?);
+        Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
+    }
+
+    /// So many processes, 1 or more, among which calls are divided.
+    #[must_use]
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = instances.max(1);
+        self
+    }
+
+    /// How long a process has to connect once it was started; otherwise the manifest says it, or [`Settings`].
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a process has to answer `init`; otherwise the manifest says it, or [`Settings`].
+    #[must_use]
+    pub fn init_timeout(mut self, timeout: Duration) -> Self {
+        self.init_timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn into_release(self) -> Arc<Release> {
+        Arc::new(Release::new(self))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.module.manifest().module.name.as_str()
+    }
+}
+
+/// What a process was started from.
+#[derive(Debug)]
+pub(crate) struct Release {
+    /// Those that came later have a higher one.
+    number: u64,
+    deployment: Deployment,
+    /// `name:version`.
+    source: Arc<str>,
+    services: HashSet<String>,
+    events: HashSet<String>,
+}
+
+static RELEASES: AtomicU64 = AtomicU64::new(1);
+
+impl Release {
+    pub(crate) fn new(deployment: Deployment) -> Self {
+        let manifest = deployment.module.manifest();
+        let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
+        let services = manifest.services.iter().map(|service| service.topic.to_string()).collect();
+        let events = manifest.requires.events.iter().map(ToString::to_string).collect();
+        Self { number: RELEASES.fetch_add(1, Ordering::Relaxed), source, services, events, deployment }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    pub(crate) fn module(&self) -> &Arc<Module> {
+        &self.deployment.module
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        self.deployment.module.manifest()
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.deployment.program
+    }
+
+    pub(crate) fn config(&self) -> &RawValue {
+        &self.deployment.config
+    }
+
+    /// `name:version`.
+    pub(crate) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// Whether its processes take calls of this topic.
+    pub(crate) fn provides(&self, topic: &str) -> bool {
+        self.services.contains(topic)
+    }
+
+    /// Whether its processes take calls, or events, of this topic.
+    pub(crate) fn takes(&self, topic: &str) -> bool {
+        self.services.contains(topic) || self.events.contains(topic)
+    }
+
+    /// Whether a process of the module may run beside the one that it follows.
+    pub(crate) fn overlaps(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn connect_timeout(&self, settings: &Settings) -> Duration {
+        self.deployment.connect_timeout.unwrap_or(settings.connect_timeout)
+    }
+
+    pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
+        self.deployment.init_timeout.unwrap_or(settings.init_timeout)
+    }
+}

@@ -1,0 +1,107 @@
+//! How a process is: the host asks, and ends it when it is not well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{LogLevel, code};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::CallError;
+use crate::connection::{Checked, Connection};
+use crate::replica::{Health, Life};
+use crate::settings::Settings;
+
+/// So much of what a module says of its health is kept.
+const MAX_HEALTH_BYTES: usize = 64 * 1024;
+
+impl Life {
+    /// Asks again and again how the process is. Ends when it is to be ended, with the reason.
+    pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
+        let Settings { health_interval, health_failures, .. } = *self.settings;
+        let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0;
+        loop {
+            ticks.tick().await;
+            let Some(Finding { healthy, data, complaint }) = self.examine(connection).await else { continue };
+            self.replica.lock().health = Some(Health { healthy, data });
+            failures = if healthy { 0 } else { failures + 1 };
+            if failures >= health_failures {
+                return format!("it was ended: {} ({failures} times in a row)", complaint.unwrap_or_default());
+            }
+            if let Some(complaint) = complaint {
+                self.backends.logs.host(LogLevel::Warn, self.replica.id(), complaint);
+            }
+        }
+    }
+
+    /// How the process is; `None` if that can't be asked now.
+    async fn examine(&self, connection: &Arc<Connection>) -> Option<Finding> {
+        #[derive(Deserialize)]
+        struct Data {
+            healthy: bool,
+        }
+        let health_timeout = self.settings.health_timeout;
+        if connection.is_busy() {
+            // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
+            let late = connection.is_late().filter(|late| *late >= health_timeout)?;
+            let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
+            return Some(Finding::unwell(format!("it still handles a request for which nobody has waited for {late}")));
+        }
+        let data = match connection.check_health(health_timeout).await {
+            Checked::Replied(data) => data,
+            // So it lives. What it has said of itself is not known.
+            Checked::Unreadable(error) => {
+                let complaint = Some(format!("its reply to a health check is wrong: {error}"));
+                return Some(Finding { healthy: true, data: Value::Null, complaint });
+            }
+            Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
+            Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+                if !connection.is_read() {
+                    return None;
+                }
+                let after = humantime::format_duration(health_timeout);
+                return Some(Finding::unwell(format!("it has not answered a health check within {after}")));
+            }
+            Checked::Failed(error) => return Some(Finding::unwell(format!("its health check failed: {error}"))),
+        };
+        let healthy = match data.clone().read() {
+            Ok(Data { healthy }) => healthy,
+            Err(error) => return Some(Finding::unwell(format!("its reply to a health check is wrong: {error}"))),
+        };
+        let bytes = data.bytes();
+        let (shown, too_long) = if bytes <= MAX_HEALTH_BYTES {
+            (data.read().unwrap_or_default(), None)
+        } else {
+            let limit = format!("its health report has {bytes} bytes, more than the {MAX_HEALTH_BYTES} that are kept");
+            (Value::Null, Some(limit))
+        };
+        let overdue = connection.overdue();
+        let complaint = if !healthy {
+            let said = if shown.is_null() { String::new() } else { format!(": {shown}") };
+            Some(format!("it says that it is not healthy{said}"))
+        } else if overdue > 0 {
+            Some(format!("it has not answered {overdue} requests for which nobody has waited for long"))
+        } else {
+            None
+        };
+        Some(Finding { healthy: healthy && overdue == 0, data: shown, complaint: complaint.or(too_long) })
+    }
+}
+
+/// What a health check has found.
+struct Finding {
+    healthy: bool,
+    /// What the module has said.
+    data: Value,
+    /// What is wrong.
+    complaint: Option<String>,
+}
+
+impl Finding {
+    fn unwell(complaint: String) -> Self {
+        Self { healthy: false, data: Value::Null, complaint: Some(complaint) }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a module is started with anew: read again from where it came from, and compared with what runs.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ixt_manifest::{Severity, compare};
+use ixt_protocol::code;
+use serde::{Deserialize, Serialize};
+
+use crate::release::Release;
+use crate::{CallError, Deployment, ErrorReply, Module};
+
+/// Reads modules anew.
+pub trait Loader: Send + Sync + 'static {
+    /// What is to run in the place of this module: the manifest in its directory as it is now, its configuration, and its program,
+    /// built if that is wanted. `notify` is told what is done.
+    fn load<'a>(&'a self, module: &'a Module, build: bool, notify: &'a (dyn Fn(Notice) + Send + Sync)) -> Loading<'a>;
+}
+
+/// A [`Deployment`], or why there is none, for people. Dropped, it ends what it has begun.
+pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
+
+/// What is done for a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// What the build writes.
+    Build(String),
+    /// What is done next, or is to be known.
+    Step(String),
+    /// What another manifest changes for others.
+    Change {
+        /// Whether that breaks those who do as they did.
+        breaking: bool,
+        /// What it is.
+        text: String,
+    },
+}
+
+/// What is to run in the place of this release.
+pub(crate) async fn load(
+    loader: &dyn Loader,
+    release: &Release,
+    build: bool,
+    notify: &(dyn Fn(Notice) + Send + Sync),
+) -> Result<Arc<Release>, CallError> {
+    let (old, name) = (release.module(), release.deployment().name());
+    let deployment = loader.load(old, build, notify).await.map_err(|error| {
+        refusal(code::FAILED_PRECONDITION, format!("`{name}` is not restarted, and goes on as it was: {error}"))
+    })?;
+    if deployment.name() != name {
+        let message = format!(
+            "`{name}` is not restarted, and goes on as it was: its manifest names it `{}` now, which is another module, for its keys \
+             and values are kept by its name: to have it so, restart the host",
+            deployment.name(),
+        );
+        return Err(refusal(code::FAILED_PRECONDITION, message));
+    }
+    let new = &deployment.module;
+    let changes = compare((old.source(), old.manifest()), (new.source(), new.manifest()));
+    for change in changes.diagnostics() {
+        let breaking = change.severity() == Severity::Breaking;
+        notify(Notice::Change { breaking, text: change.to_line() });
+    }
+    Ok(deployment.into_release())
+}
+
+pub(crate) fn refusal(code: &str, message: String) -> CallError {
+    CallError::Replied(ErrorReply {
+        code: code.to_owned(),
+        message,
+        details: serde_json::Value::Null,
+        retryable: false,
+    })
+}

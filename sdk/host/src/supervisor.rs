@@ -1,0 +1,189 @@
+//! Runs the replicas of the modules, and replaces them, one after the other, without a gap.
+
+use std::sync::Arc;
+
+use ixt_protocol::{LogLevel, code};
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+use crate::CallError;
+use crate::instance::StartError;
+use crate::managed::Managed;
+use crate::release::Release;
+use crate::replica::{Life, Predecessor, Replica};
+use crate::restart::refusal;
+use crate::services::Backends;
+use crate::settings::Settings;
+use crate::status::State;
+
+#[derive(Clone)]
+pub(crate) struct Supervisor {
+    pub(crate) modules: Arc<[Arc<Managed>]>,
+    pub(crate) backends: Backends,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What became of a start: nothing, if it was told to end before.
+type Started = oneshot::Receiver<Result<(), StartError>>;
+
+impl Supervisor {
+    /// Runs a replica from when it is its turn.
+    pub(crate) fn run(
+        &self,
+        managed: &Arc<Managed>,
+        replica: &Arc<Replica>,
+        predecessor: Option<Predecessor>,
+        its_turn: impl Future<Output = ()> + Send + 'static,
+    ) -> Started {
+        let (first, started) = oneshot::channel();
+        let (managed, backends, settings) = (Arc::clone(managed), self.backends.clone(), Arc::clone(&self.settings));
+        let life = Life::new(managed, Arc::clone(replica), backends, settings, predecessor, first);
+        let task = tokio::spawn(async move {
+            its_turn.await;
+            life.run().await;
+        });
+        replica.runs_as(task.abort_handle());
+        started
+    }
+
+    /// Which events are kept until they were taken, says the module that publishes them.
+    pub(crate) fn set_durable(&self) {
+        let releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
+        let mut events = releases.iter().flat_map(|release| &release.manifest().events).filter(|event| event.durable);
+        let durable: Vec<_> = events.by_ref().map(|event| event.topic.as_str()).collect();
+        for managed in self.modules.iter() {
+            managed.set_durable(&|topic| durable.contains(&topic));
+        }
+    }
+
+    /// Tells what is missing, or strange, around a release.
+    pub(crate) fn warn(&self, release: &Release) {
+        let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
+        for path in release.program().outside() {
+            warn(format!("runs {}, which is not in its directory", path.display()));
+        }
+        let requires = &release.manifest().requires;
+        for topic in requires.services.iter().filter(|topic| !self.backends.bus.is_provided(topic.as_str())) {
+            warn(format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND"));
+        }
+    }
+
+    /// Replaces the replicas of a module by such of this release. Goes on even if nobody waits for it any more. The turn is one's own
+    /// until that is done.
+    pub(crate) async fn replace(
+        &self,
+        managed: &Arc<Managed>,
+        release: Arc<Release>,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<(), CallError> {
+        let (this, managed) = (self.clone(), Arc::clone(managed));
+        let replacing = tokio::spawn(async move {
+            let _turn = turn;
+            this.connect(&managed, &release)?;
+            let replaced = this.replace_all(&managed, &release).await;
+            managed.disconnect();
+            this.set_durable();
+            replaced
+        });
+        replacing.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+
+    fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
+        self.warn(release);
+        managed.connect(release).map_err(|topic| {
+            let other =
+                self.modules.iter().find(|other| other.name() != managed.name() && other.release().provides(&topic));
+            let other = other.map_or_else(|| "another host".to_owned(), |other| format!("`{}`", other.name()));
+            let message = format!(
+                "`{}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was",
+                managed.name(),
+            );
+            refusal(code::FAILED_PRECONDITION, message)
+        })
+    }
+
+    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>) -> Result<(), CallError> {
+        let mut old = managed.replicas().into_iter();
+        for _ in 0..release.deployment().instances {
+            match old.next() {
+                // One after the other, so that most of them serve all the time.
+                Some(old) => self.replace_one(managed, release, &old).await?,
+                None => {
+                    let replica = managed.add_replica(release, None).ok_or_else(shutting_down)?;
+                    let started = self.run(managed, &replica, None, std::future::ready(()));
+                    match started.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return Err(not_ready(&replica, &error, "")),
+                        Err(_) => return Err(stopped(&replica)),
+                    }
+                }
+            }
+        }
+        for old in old {
+            old.retire();
+            old.stopped().await;
+            managed.forget(&old);
+        }
+        Ok(())
+    }
+
+    async fn replace_one(
+        &self,
+        managed: &Arc<Managed>,
+        release: &Arc<Release>,
+        old: &Arc<Replica>,
+    ) -> Result<(), CallError> {
+        let served = old.state() == State::Ready;
+        let overlaps = served && release.overlaps();
+        let new = managed.add_replica(release, Some(old)).ok_or_else(shutting_down)?;
+        let predecessor = Predecessor { replica: Arc::clone(old), overlaps, served };
+        let started = self.run(managed, &new, Some(predecessor), std::future::ready(()));
+        let error = match started.await {
+            Ok(Ok(())) => {
+                old.stopped().await;
+                managed.forget(old);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                // Somebody has stopped the module meanwhile.
+                old.retire();
+                old.stopped().await;
+                managed.forget(old);
+                return Err(stopped(&new));
+            }
+        };
+        if overlaps {
+            new.retire();
+            new.stopped().await;
+            managed.forget(&new);
+            return Err(not_ready(&new, &error, &format!(", and {} goes on", old.id())));
+        }
+        managed.forget(old);
+        if !served {
+            return Err(not_ready(&new, &error, ""));
+        }
+        // The old one has made room for nothing: back to what it was.
+        let back = managed.add_replica(old.release(), Some(&new)).ok_or_else(shutting_down)?;
+        let predecessor = Predecessor { replica: Arc::clone(&new), overlaps: false, served: false };
+        let started = self.run(managed, &back, Some(predecessor), std::future::ready(()));
+        let what_now = match started.await {
+            Ok(Ok(())) => format!(", and what ran before was started again, as {}", back.id()),
+            Ok(Err(again)) => format!(", nor does what ran before any more ({})", again.kind()),
+            Err(_) => ", and was stopped meanwhile".to_owned(),
+        };
+        managed.forget(&new);
+        Err(not_ready(&new, &error, &what_now))
+    }
+}
+
+fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
+    refusal(code::UNAVAILABLE, format!("{} did not get ready{what_now}: {error}", replica.id()))
+}
+
+fn stopped(replica: &Replica) -> CallError {
+    refusal(code::UNAVAILABLE, format!("{} was stopped before it was ready", replica.id()))
+}
+
+fn shutting_down() -> CallError {
+    refusal(code::UNAVAILABLE, "the host is shutting down".to_owned())
+}
