@@ -188,6 +188,47 @@ fn a_relative_interpreter_lies_with_the_module_and_is_not_resolved() {
 }
 
 #[test]
+fn a_program_gets_its_arguments_and_variables_as_they_are_written() {
+    let variables = "[env.set]\nGREETING = \"hello  $USER\"\nPATH = \"/usr/bin:/bin:/of/the/manifest\"\n";
+    let append = |dir: &Path, text: &str| {
+        let manifest = fs::read_to_string(dir.join("manifest.toml")).unwrap();
+        write(dir, "manifest.toml", &format!("{manifest}{text}{variables}"));
+    };
+    // What cargo builds has them too.
+    let main = "fn main() { println!(\"{:?} {:?}\", std::env::args().skip(1).collect::<Vec<_>>(), std::env::var(\"GREETING\")) }";
+    let package = module(&[("Cargo.toml", &format!("{PACKAGE}[workspace]\n")), ("src/main.rs", main)]);
+    append(package.path(), "[artifacts.process]\nargs = [\"--name\", \"a b\", \"\", \"*\"]\n");
+    let built = said(&mut call(package.path()));
+    assert!(built.contains(r#"m | ["--name", "a b", "", "*"] Ok("hello  $USER")"#), "{built}");
+
+    let script = module(&[("main.sh", "echo \"$- $# $1 $2 $GREETING $PATH\"\n")]);
+    append(
+        script.path(),
+        "[artifacts.process]\npath = \"main.sh\"\ninterpreter = \"sh\"\ninterpreter_args = [\"-e\", \"-u\"]\nargs = [\"-v\", \"-v\"]\n",
+    );
+    let interpreted = said(&mut call(script.path()));
+    let (_, line) = interpreted.split_once("m | ").unwrap();
+    let (flags, rest) = line.split_once(' ').unwrap();
+    assert!(flags.contains('e') && flags.contains('u'), "{interpreted}");
+    assert!(rest.starts_with("2 -v -v hello  $USER /usr/bin:/bin:/of/the/manifest\n"), "{interpreted}");
+}
+
+#[test]
+fn a_module_that_says_how_it_is_started_and_not_what_is_told() {
+    let dir = module(&[]);
+    let check = || Command::new(build("ixt")).arg("check").arg(dir.path()).output().unwrap();
+    assert!(check().status.success(), "a manifest alone says nothing of it");
+    let manifest = fs::read_to_string(dir.path().join("manifest.toml")).unwrap();
+    write(dir.path(), "manifest.toml", &format!("{manifest}[artifacts.process]\noverlap = false\n"));
+    let output = check();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("[artifacts.process] has no `path`, and there is no Cargo.toml beside it"), "{text}");
+    write(dir.path(), "Cargo.toml", PACKAGE);
+    assert!(check().status.success());
+}
+
+#[test]
 fn places_that_are_relative_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(build("ixt"));

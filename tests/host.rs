@@ -214,8 +214,10 @@ fn a_program_is_the_one_that_the_manifest_names() {
     std::fs::create_dir(scratch.path().join("dist")).unwrap();
     let file = scratch.path().canonicalize().unwrap().join("main.py");
 
-    let nothing = error("");
-    assert!(nothing.contains("it has no Cargo.toml, and its manifest no [artifacts.process]"), "{nothing}");
+    for nothing in [error(""), error("[artifacts.process]\nargs = [\"a\"]\n")] {
+        let says = "it has no Cargo.toml, and its manifest no [artifacts.process] with the `path` of a program";
+        assert!(nothing.contains(says), "{nothing}");
+    }
     let missing = error("[artifacts.process]\npath = \"main.js\"\n");
     assert!(missing.contains("main.js, which the manifest's [artifacts.process] names: No such file"), "{missing}");
     let directory = error("[artifacts.process]\npath = \"dist\"\n");
@@ -232,8 +234,8 @@ fn a_program_is_the_one_that_the_manifest_names() {
     assert_eq!(block_on(open(&right).program()).unwrap().path(), "python3");
     let unchecked = open("[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\n");
     assert_eq!(block_on(unchecked.program()).unwrap(), Program::new("python3").arg(&file));
-    let entry = open("[artifacts.process]\npath = \".\"\nentry = \"main.py\"\n");
-    assert_eq!(block_on(entry.program()).unwrap(), Program::new(&file));
+    let entry = open("[artifacts.process]\npath = \".\"\nentry = \"main.py\"\nargs = [\"a b\"]\n");
+    assert_eq!(block_on(entry.program()).unwrap(), Program::new(&file).arg("a b"));
 }
 
 /// A module whose program lies with it, and is the one that its manifest has the hash of.
@@ -282,7 +284,7 @@ fn a_program_with_a_hash_is_looked_at_before_each_start() {
         let Err(CallError::Replied(error)) = host.restart("m").await else { panic!("another program is started") };
         assert_eq!(error.code, "UNAVAILABLE");
         let says = format!("{} is not the program that the manifest was written for: its SHA-256 is ", place.display());
-        let declared = module.manifest().process.as_ref().unwrap().sha256.clone().unwrap();
+        let declared = module.manifest().process.sha256.clone().unwrap();
         assert!(error.message.contains(&says) && error.message.contains(&declared), "{error}");
         // Not once and for all: it is tried again, as whatever does not start.
         put(&build("actor"), &place);

@@ -113,6 +113,21 @@ fn definition() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What is started and how, of which nothing is in the code.
+fn process() -> impl Strategy<Value = String> {
+    let texts = || proptest::collection::vec(".{0,12}".prop_map(|text| quoted(&text)), 0..4);
+    let variables = proptest::collection::btree_map("[A-Z_]{1,3}", ".{0,12}".prop_map(|text| quoted(&text)), 0..3);
+    (texts(), any::<Option<bool>>(), 1..86_400_u32, variables).prop_map(|(args, overlap, seconds, variables)| {
+        let set: Vec<_> = variables.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let overlap = overlap.map(|overlap| format!("overlap = {overlap}\n")).unwrap_or_default();
+        format!(
+            "[artifacts.process]\nargs = [{}]\nconnect_timeout = \"{seconds}s\"\n{overlap}[env]\nset = {{ {} }}\n",
+            args.join(", "),
+            set.join(", ")
+        )
+    })
+}
+
 /// The sections of a manifest, in the order in which they are made.
 fn sections() -> impl Strategy<Value = Vec<String>> {
     let message = || {
@@ -127,8 +142,8 @@ fn sections() -> impl Strategy<Value = Vec<String>> {
     let types = proptest::collection::vec(definition(), 6);
     let services = proptest::collection::btree_map(name(), service, 0..5);
     let events = proptest::collection::btree_map(name(), message(), 0..3);
-    (config, types, services, events).prop_map(|(config, types, services, events)| {
-        let mut sections = vec!["[module]\nname = \"m\"\nversion = \"1.0.0\"\n".to_owned()];
+    (config, types, services, events, process()).prop_map(|(config, types, services, events, process)| {
+        let mut sections = vec!["[module]\nname = \"m\"\nversion = \"1.0.0\"\n".to_owned(), process];
         let listed =
             |topics: Vec<&String>| topics.iter().map(|topic| format!("\"s.{topic}\"")).collect::<Vec<_>>().join(", ");
         let topics = listed(services.keys().collect());

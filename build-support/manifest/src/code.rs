@@ -178,6 +178,8 @@ codes! {
     MessageDeclared = Breaking "message-declared",
     /// The module has another name, and so another identity.
     ModuleRenamed = Breaking "module-renamed",
+    /// How a process of the module is started, its environment or what it may use is another.
+    ProcessChanged = Note "process-changed",
     /// A service may not be called again with the same request any more, or an event is not kept any more.
     PromiseBroken = Breaking "promise-broken",
     /// A service may be called again with the same request now, or an event is kept now.

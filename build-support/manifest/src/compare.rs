@@ -3,10 +3,11 @@
 //! out of it (responses, events) may give nothing that it didn't give.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use semver::Version;
 
-use crate::model::{Bound, Deprecated, Field, Kind, Message, Name, Shape, Type};
+use crate::model::{Bound, Deprecated, Field, Kind, Message, Name, Shape, Type, Variable};
 use crate::{Diagnostic, Manifest, Report, Rule, Severity, Source, Span, Value};
 
 /// Judges the change from `old` to `new`: a report of all differences that anybody may notice, breaking ones first.
@@ -19,6 +20,7 @@ pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     comparison.requires();
     let config = Place { what: "the configuration".to_owned(), way: Way::Config, old: 0..0, new: 0..0 };
     comparison.fields(&old.1.config, &new.1.config, &config);
+    comparison.process();
     comparison.version();
     Report::new(new.0, comparison.changes)
 }
@@ -111,6 +113,47 @@ impl<'m> Comparison<'m> {
                 let message = format!("the module needs the {what} `{topic}` now");
                 self.changes.push(Diagnostic::change(Rule::RequirementAdded, message).at(topic.span(), "new here"));
             }
+        }
+    }
+
+    /// What those who run the module may have to know. The hash and the size of the program are left out: a new version has others.
+    fn process(&mut self) {
+        let (old, new) = (self.old.1, self.new.1);
+        for (section, old_span, new_span, shown) in [
+            ("[artifacts.process]", &old.process.span, &new.process.span, process_shown as fn(&Manifest) -> Shown),
+            ("[limits]", &old.limits.span, &new.limits.span, limits_shown),
+        ] {
+            for ((key, was), (_, is)) in shown(old).into_iter().zip(shown(new)).filter(|((_, was), (_, is))| was != is)
+            {
+                let or_none = |shown: Option<String>| shown.unwrap_or("none".to_owned());
+                let message = format!("`{key}` in {section} is {} now, and was {}", or_none(is), or_none(was));
+                let at = |manifest: &Manifest, span: &Option<Span>| span.clone().unwrap_or(manifest.module.name.span());
+                self.change(Rule::ProcessChanged, message, (at(old, old_span), "it was this"), (at(new, new_span), ""));
+            }
+        }
+        let passed = match_up(&old.env.pass, &new.env.pass, Name::as_str);
+        for name in passed.removed {
+            let message = format!("the variable `{name}` of the host is not passed on any more");
+            self.removed(Rule::ProcessChanged, message, name.span());
+        }
+        for name in passed.added {
+            self.added(
+                Rule::ProcessChanged,
+                format!("the variable `{name}` of the host is passed on now"),
+                name.span(),
+            );
+        }
+        // Without their values: they are no secrets, or should be none.
+        let set = match_up(&old.env.set, &new.env.set, |variable| variable.name.as_str());
+        for Variable { name, .. } in set.removed {
+            self.removed(Rule::ProcessChanged, format!("the variable `{name}` is not set any more"), name.span());
+        }
+        for Variable { name, .. } in set.added {
+            self.added(Rule::ProcessChanged, format!("the variable `{name}` is set now"), name.span());
+        }
+        for (old, new) in set.kept.into_iter().filter(|(old, new)| old.value != new.value) {
+            let message = format!("the variable `{}` is set to another value", new.name);
+            self.change(Rule::ProcessChanged, message, (old.name.span(), "it was this"), (new.name.span(), ""));
         }
     }
 
@@ -508,6 +551,36 @@ impl<'m> Comparison<'m> {
         let span = |bound: Option<&Bound<T>>, else_at: &Span| bound.map_or(else_at.clone(), |bound| bound.span.clone());
         self.change(rule, message, (span(old, &place.old), "it was this"), (span(new, &place.new), ""));
     }
+}
+
+/// The keys of a section, each with its value as a manifest would write it.
+type Shown = Vec<(&'static str, Option<String>)>;
+
+fn process_shown(manifest: &Manifest) -> Shown {
+    let process = &manifest.process;
+    let text = |text: &Option<String>| text.as_ref().map(|text| format!("{text:?}"));
+    let args = |args: &[String]| (!args.is_empty()).then(|| format!("{args:?}"));
+    let time = |time: Option<Duration>| time.map(|time| Value::Duration(time).to_string());
+    vec![
+        ("path", process.path.as_ref().map(|path| format!("{:?}", path.as_str()))),
+        ("interpreter", text(&process.interpreter)),
+        ("interpreter_args", args(&process.interpreter_args)),
+        ("entry", text(&process.entry)),
+        ("args", args(&process.args)),
+        ("framing", text(&process.framing)),
+        ("connect_timeout", time(process.connect_timeout)),
+        ("init_timeout", time(process.init_timeout)),
+        ("overlap", Some(process.overlap.to_string())),
+    ]
+}
+
+fn limits_shown(manifest: &Manifest) -> Shown {
+    let limits = &manifest.limits;
+    vec![
+        ("memory", limits.memory.map(|bytes| Value::Size(bytes).to_string())),
+        ("files", limits.files.map(|files| files.to_string())),
+        ("cpu", limits.cpu.map(|cpu| cpu.to_string())),
+    ]
 }
 
 /// The fields of a message, if it is a record.

@@ -36,14 +36,18 @@ pub enum Kind {
     Text,
     /// One of these texts.
     Choice(&'static [&'static str]),
-    /// An array of texts.
+    /// An array of texts, each of them once.
     Texts,
+    /// An array of texts in an order that means something; the same one may stand there twice.
+    Arguments,
     /// An integer that is not negative.
     Integer,
     /// A number above zero.
     Number,
     /// A size: an integer of bytes, or text with a unit.
     Size,
+    /// A duration, as text.
+    Duration,
     /// `true`, or text that says what to use instead.
     Deprecated,
     /// A value of the declared type.
@@ -114,7 +118,7 @@ pub static MANIFEST: TableSpec = TableSpec {
             "artifacts",
             Kind::Table(&ARTIFACTS),
             "{ process = { path = \"main.py\" } }",
-            "What is started; not needed for a Rust crate.",
+            "What is started, and how; not needed for a Rust crate.",
         ),
         key("limits", Kind::Table(&LIMITS), "{ memory = \"256MiB\" }", "What a process of the module may use."),
         key("env", Kind::Table(&ENV), "{ pass = [\"RUST_BACKTRACE\"] }", "The environment of its processes."),
@@ -450,22 +454,33 @@ pub static ARTIFACTS: TableSpec = TableSpec {
 /// `[artifacts.process]`.
 pub static PROCESS: TableSpec = TableSpec {
     title: "[artifacts.process]",
-    description: "The program that is started as a process of the module.",
+    description: "The program that is started as a process of the module, and how. Without a `path` it is the one that cargo builds of the package in the manifest's directory.",
     keys: &[
         key(
             "path",
             Kind::Text,
             "\"dist\"",
-            "The program, or the directory that `entry` is in, relative to the manifest.",
-        )
-        .required(),
+            "The program, or the directory that `entry` is in, relative to the manifest. `interpreter`, `entry`, `sha256` and `size_bytes` need it.",
+        ),
         key(
             "interpreter",
             Kind::Text,
             "\"python3\"",
-            "The program that runs it, if it does not run by itself: found on the `PATH`, or, with a `/` in it, beside the manifest.",
+            "The program that runs it, if it does not run by itself: found on the `PATH`, or, with a `/` in it, beside the manifest. It is one file: what stands behind it on a command line is `interpreter_args`.",
+        ),
+        key(
+            "interpreter_args",
+            Kind::Arguments,
+            "[\"-X\", \"dev\"]",
+            "The arguments of the `interpreter`, before the program. No shell reads them.",
         ),
         key("entry", Kind::Text, "\"main.py\"", "The file to run, in the directory at `path`."),
+        key(
+            "args",
+            Kind::Arguments,
+            "[\"--verbose\"]",
+            "The arguments of the program. No shell reads them, and anybody on the machine can.",
+        ),
         key("framing", Kind::Choice(&["line", "length"]), "\"line\"", "How it wants its frames (see the wire's page)."),
         key(
             "sha256",
@@ -474,6 +489,24 @@ pub static PROCESS: TableSpec = TableSpec {
             "The SHA-256 of the program, in hexadecimal digits.",
         ),
         key("size_bytes", Kind::Integer, "81920", "The size of the program."),
+        key(
+            "connect_timeout",
+            Kind::Duration,
+            "\"30s\"",
+            "How long a process has to connect to its host once it was started, from `1ms` to `24h`; then it is ended, and started again. Without it the host's time, which is 10 s.",
+        ),
+        key(
+            "init_timeout",
+            Kind::Duration,
+            "\"5m\"",
+            "How long it then has to answer `init`, likewise. Without it the host's time, which is 60 s.",
+        ),
+        key(
+            "overlap",
+            Kind::Boolean,
+            "false",
+            "Whether, on a restart, the new process may start while the old one runs. `false` is for a module that owns a port or a file: the old one ends first. Without it `true`.",
+        ),
     ],
 };
 
@@ -492,12 +525,20 @@ pub static LIMITS: TableSpec = TableSpec {
 pub static ENV: TableSpec = TableSpec {
     title: "[env]",
     description: "The environment of the module's processes. Of the host's they get `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`, and what stands here; nothing else.",
-    keys: &[key(
-        "pass",
-        Kind::Texts,
-        "[\"RUST_BACKTRACE\", \"SSL_CERT_FILE\"]",
-        "More variables of the host's environment that are passed on, where they are set.",
-    )],
+    keys: &[
+        key(
+            "pass",
+            Kind::Texts,
+            "[\"RUST_BACKTRACE\", \"SSL_CERT_FILE\"]",
+            "More variables of the host's environment that are passed on, where they are set.",
+        ),
+        key(
+            "set",
+            Kind::Entries(&Kind::Text),
+            "{ PYTHONUTF8 = \"1\" }",
+            "Variables with their values, whatever the host has; what the host's configuration sets comes first. A manifest is no place for secrets: those are keys of `[config]` with `secret = true`.",
+        ),
+    ],
 };
 
 /// Why nobody can give this variable to a module's processes: neither `[env]` of its manifest nor the configuration of its

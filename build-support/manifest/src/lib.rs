@@ -70,8 +70,8 @@ pub use compare::compare;
 pub use diagnostic::{Diagnostic, Place, Report, Span};
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, ErrorCode, Event, Field, From, Kind, Limits, Manifest, Message,
-    ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, Kind, Limits, Manifest, Message,
+    ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition, Variable,
 };
 pub use source::Source;
 pub use value::Value;

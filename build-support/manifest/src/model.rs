@@ -3,6 +3,7 @@
 //! an enum, it is kept.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Report, Span, Value};
 
@@ -22,11 +23,11 @@ pub struct Manifest {
     /// `[types]`.
     pub types: Vec<TypeDefinition>,
     /// `[artifacts.process]`.
-    pub process: Option<Process>,
+    pub process: Process,
     /// `[limits]`.
     pub limits: Limits,
-    /// `[env] pass`: the variables of the host's environment that are passed on, beside those that every module gets.
-    pub env: Vec<Name>,
+    /// `[env]`.
+    pub env: Env,
     /// What is legal but suspicious.
     pub warnings: Report,
 }
@@ -360,26 +361,78 @@ impl Kind {
     }
 }
 
-/// `[artifacts.process]`: the program that is started.
+/// `[artifacts.process]`: the program that is started, and how. The default is what holds where a manifest has no such table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// The program, or the directory that `entry` is in; relative to the manifest.
-    pub path: Name,
+    /// Where the table is written; `None` if it is not.
+    pub span: Option<Span>,
+    /// The program, or the directory that `entry` is in; relative to the manifest. `None`: what cargo builds of the package beside the
+    /// manifest; there is no `interpreter`, `entry`, `sha256` or `size_bytes` then.
+    pub path: Option<Name>,
     /// The program that runs it, if it does not run by itself; relative to the manifest if there is a `/` in it.
     pub interpreter: Option<String>,
+    /// The arguments of the interpreter, before the program; none without an interpreter.
+    pub interpreter_args: Vec<String>,
     /// The file to run, in the directory at `path`.
     pub entry: Option<String>,
+    /// The arguments of the program.
+    pub args: Vec<String>,
     /// How it wants its frames: `line` or `length`.
     pub framing: Option<String>,
     /// The SHA-256 of the program, in 64 hexadecimal digits.
     pub sha256: Option<String>,
     /// The size of the program in bytes.
     pub size_bytes: Option<u64>,
+    /// How long a process has to connect once it was started, 1 ms to 24 h; `None`: as long as its host says.
+    pub connect_timeout: Option<Duration>,
+    /// How long a process has to answer `init`, 1 ms to 24 h; `None`: as long as its host says.
+    pub init_timeout: Option<Duration>,
+    /// Whether, on a restart, the new process may start while the old one runs. `true` if the manifest says nothing.
+    pub overlap: bool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            span: None,
+            path: None,
+            interpreter: None,
+            interpreter_args: Vec::new(),
+            entry: None,
+            args: Vec::new(),
+            framing: None,
+            sha256: None,
+            size_bytes: None,
+            connect_timeout: None,
+            init_timeout: None,
+            overlap: true,
+        }
+    }
+}
+
+/// `[env]`: the environment of the module's processes, beside what every module gets. No variable is in both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Env {
+    /// The variables of the host's environment that are passed on, where they are set.
+    pub pass: Vec<Name>,
+    /// The variables that have these values, whatever the host has; by name.
+    pub set: Vec<Variable>,
+}
+
+/// An entry of `[env] set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// The variable.
+    pub name: Name,
+    /// Its value.
+    pub value: String,
 }
 
 /// `[limits]`: what one process may use.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Limits {
+    /// Where the table is written; `None` if it is not.
+    pub span: Option<Span>,
     /// Memory, in bytes.
     pub memory: Option<u64>,
     /// Open files.

@@ -128,6 +128,22 @@ impl<'a> Table<'a> {
         strings(items.iter(), &place, errors)
     }
 
+    /// A list of strings, in their order.
+    pub(crate) fn arguments(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<Name> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_kind(key, value, "an array of strings", errors).unwrap_or_default();
+        };
+        let mut strings = Vec::new();
+        for item in items {
+            match item.get_ref() {
+                DeValue::String(text) => strings.push(Name::new(text.as_ref(), item.span())),
+                _ => errors.push(wrong_kind(&format!("an item of `{key}` in {}", self.place), item, "a string")),
+            }
+        }
+        strings
+    }
+
     pub(crate) fn deprecated(&self, errors: &mut Vec<Diagnostic>) -> Option<Deprecated> {
         let value = self.get("deprecated")?;
         match value.get_ref() {

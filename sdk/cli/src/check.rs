@@ -1,6 +1,9 @@
 //! `ixt check`.
 
+use std::path::Path;
+
 use ixt_build::{Options, Severity, Source};
+use ixt_manifest::{Code, Diagnostic, Manifest, Report};
 
 use crate::args::Check;
 use crate::exit::{Failure, Result};
@@ -8,12 +11,29 @@ use crate::files::manifests;
 use crate::json;
 use crate::output::say;
 
+/// A module that says how it is started has something to start.
+fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
+    let process = Manifest::parse(source)?.process;
+    let (Some(span), None) = (process.span, process.path) else { return Ok(()) };
+    if file.with_file_name("Cargo.toml").is_file() {
+        return Ok(());
+    }
+    let missing =
+        Diagnostic::new(Code::MissingKey, "[artifacts.process] has no `path`, and there is no Cargo.toml beside it")
+            .at(span, "nothing to start")
+            .help("add the `path` of the program; without one it is what cargo builds of the package");
+    Err(Report::new(source, vec![missing]))
+}
+
 pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
     for path in &args.paths {
         for file in manifests(path)? {
             // What a build script would do: only that finds everything that it would complain about.
-            let generated = Source::read(&file).and_then(|source| ixt_build::generate(&source, &Options::default()));
+            let generated = Source::read(&file).and_then(|source| {
+                let generated = ixt_build::generate(&source, &Options::default())?;
+                has_program(&file, &source).map(|()| generated)
+            });
             reports.push(generated.map_or_else(|report| report, |generated| generated.warnings));
         }
     }

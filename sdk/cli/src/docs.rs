@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use ixt_build::Source;
 use ixt_manifest::text::harmless;
 use ixt_manifest::{
-    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Kind, Manifest, Message, Service, Shape, Type,
-    TypeDefinition,
+    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Kind, Manifest, Message, Name, Service, Shape, Type,
+    TypeDefinition, Value,
 };
 
 use crate::exit::{Failure, Result};
@@ -75,9 +76,44 @@ impl Page {
             self.paragraph("## Configuration");
             self.fields("key", &manifest.config);
         }
+        self.process(manifest);
         if !manifest.types.is_empty() {
             self.paragraph("## Types");
             manifest.types.iter().for_each(|definition| self.definition(definition));
+        }
+    }
+
+    /// What is started, and what those who run it may have to know.
+    fn process(&mut self, manifest: &Manifest) {
+        let Manifest { process, limits, env, .. } = manifest;
+        let words = |words: Vec<String>| (!words.is_empty()).then(|| code(&words.join(" ")));
+        let list = |names: Vec<&str>| {
+            let names: Vec<_> = names.into_iter().map(code).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let time = |time: Option<Duration>| time.map(|time| code(&Value::Duration(time).to_string()));
+        let interpreter = process.interpreter.iter().chain(&process.interpreter_args).cloned();
+        let program = process.path.iter().map(|path| match &process.entry {
+            Some(entry) => format!("{}/{entry}", path.as_str().trim_end_matches('/')),
+            None => path.to_string(),
+        });
+        let program = program.chain(process.args.iter().cloned());
+        let rows = [
+            ("Interpreter", words(interpreter.collect())),
+            (if process.path.is_some() { "Program" } else { "Arguments" }, words(program.collect())),
+            ("Time to connect", time(process.connect_timeout)),
+            ("Time to answer `init`", time(process.init_timeout)),
+            ("Restart", (!process.overlap).then(|| "The old process ends before the new one starts.".to_owned())),
+            ("Memory", limits.memory.map(|bytes| code(&Value::Size(bytes).to_string()))),
+            ("Open files", limits.files.map(|files| code(&files.to_string()))),
+            ("Processors", limits.cpu.map(|cpu| code(&cpu.to_string()))),
+            ("Variables of the host", list(env.pass.iter().map(Name::as_str).collect())),
+            ("Variables that are set", list(env.set.iter().map(|variable| variable.name.as_str()).collect())),
+        ];
+        let rows: Vec<_> = rows.into_iter().filter_map(|(what, value)| Some([what.to_owned(), value?])).collect();
+        if !rows.is_empty() {
+            self.paragraph("## Process");
+            self.table(["", ""], rows);
         }
     }
 

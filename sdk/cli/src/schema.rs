@@ -53,9 +53,10 @@ impl Schema {
     fn kind(&mut self, kind: &Kind) -> Value {
         match kind {
             Kind::Boolean => json!({ "type": "boolean" }),
-            Kind::Text | Kind::TypeText => json!({ "type": "string" }),
+            Kind::Text | Kind::TypeText | Kind::Duration => json!({ "type": "string" }),
             Kind::Choice(values) => json!({ "enum": values }),
             Kind::Texts => json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }),
+            Kind::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
             Kind::Integer => json!({ "type": "integer", "minimum": 0 }),
             Kind::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
             Kind::Size => json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string" }] }),

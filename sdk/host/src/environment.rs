@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use ixt_manifest::Name;
+use ixt_manifest::Env;
 use ixt_manifest::language::reserved_variable;
 
 /// What each module gets of the host's environment, beside `LC_*`.
@@ -23,19 +23,21 @@ const BASE: [&str; 10] = [
     "IXT_MAX_CONCURRENCY",
 ];
 
-/// The variables of a process: those of the host's that are passed on, and those that are `set`.
+/// The variables of a process: those of the host's that are passed on, those that its manifest sets, and those that the host's
+/// configuration does. Where one has several values, the last of these counts.
 pub(crate) fn environment(
     host: impl Iterator<Item = (OsString, OsString)>,
-    pass: &[Name],
-    set: &BTreeMap<OsString, OsString>,
+    manifest: &Env,
+    configured: &BTreeMap<OsString, OsString>,
 ) -> BTreeMap<OsString, OsString> {
     let is_passed = |name: &OsStr| {
         let Some(name) = name.to_str() else { return false };
-        BASE.contains(&name) || name.starts_with("LC_") || pass.iter().any(|passed| passed.as_str() == name)
+        BASE.contains(&name) || name.starts_with("LC_") || manifest.pass.iter().any(|passed| passed.as_str() == name)
     };
     let passed = host.filter(|(name, _)| is_passed(name));
-    let mut variables: BTreeMap<_, _> =
-        passed.chain(set.iter().map(|(name, value)| (name.clone(), value.clone()))).collect();
+    let set = manifest.set.iter().map(|variable| (variable.name.as_str().into(), variable.value.as_str().into()));
+    let configured = configured.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut variables: BTreeMap<_, _> = passed.chain(set).chain(configured).collect();
     // Whoever named them: a module that had them would speak for its host, or be taken for another one.
     variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
     variables
@@ -47,10 +49,14 @@ mod tests {
 
     use super::*;
 
+    fn manifest(rest: &str) -> Manifest {
+        let text = format!("schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n{rest}");
+        Manifest::parse(&Source::new("manifest.toml", text)).unwrap()
+    }
+
     /// What comes of a host's environment, by the names.
     fn names(host: &[&str], pass: &str, set: &[&str]) -> Vec<String> {
-        let manifest = format!("schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n{pass}");
-        let manifest = Manifest::parse(&Source::new("manifest.toml", manifest)).unwrap();
+        let manifest = manifest(pass);
         let variables = |names: &[&str]| names.iter().map(|name| (name.into(), "x".into())).collect::<BTreeMap<_, _>>();
         let environment = environment(variables(host).into_iter(), &manifest.env, &variables(set));
         environment.into_keys().map(|name| name.into_string().unwrap()).collect()
@@ -67,11 +73,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_comes_first_and_what_is_the_hosts_never_comes() {
-        let set: BTreeMap<_, _> = [("PATH".into(), "/mine".into()), ("NOTIFY_SOCKET".into(), "x".into())].into();
-        let host = [("PATH".into(), "/theirs".into()), ("LISTEN_FDS".into(), "1".into())];
-        let all = environment(host.into_iter(), &[], &set);
-        assert_eq!(all, [("PATH".into(), "/mine".into())].into());
+    fn what_is_configured_comes_first_then_the_manifest_and_what_is_the_hosts_never_comes() {
+        let variables = |variables: &[(&str, &str)]| {
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect::<BTreeMap<OsString, OsString>>()
+        };
+        let host = variables(&[("PATH", "/hosts"), ("TZ", "UTC"), ("LISTEN_FDS", "1"), ("MODE", "hosts")]);
+        let configured = variables(&[("PATH", "/configured"), ("NOTIFY_SOCKET", "x")]);
+        let manifest = manifest("[env.set]\nPATH = \"/manifests\"\nMODE = \"manifests\"\nTZ = \"CET\"\n");
+        let all = environment(host.into_iter(), &manifest.env, &configured);
+        assert_eq!(all, variables(&[("PATH", "/configured"), ("MODE", "manifests"), ("TZ", "CET")]));
         assert_eq!(names(&["WATCHDOG_USEC"], "", &["A", "IXT_IPC_SOCKET", "IXT_MODULE_ID"]), ["A"]);
     }
 }

@@ -330,7 +330,7 @@ async fn connect(
         Ok(status) = process.wait() => return Err(exited("connected to its host", status)),
     };
     drop(socket);
-    let framing = release.manifest().process.as_ref().and_then(|process| process.framing.as_ref()?.parse().ok());
+    let framing = release.manifest().process.framing.as_ref().and_then(|framing| framing.parse().ok());
     let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line) };
     let limits = Limits {
         max_frame_bytes,

@@ -1,4 +1,4 @@
-//! What is started as a process of a module: the program that cargo makes of its crate, or what `[artifacts.process]` says.
+//! What is started as a process of a module: the program at `path` in `[artifacts.process]`, or the one that cargo makes of its crate.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -113,7 +113,7 @@ pub(crate) fn from_here(program: PathBuf) -> PathBuf {
 pub enum ProgramError {
     /// It could not be built.
     Build(BuildError),
-    /// The module is no cargo package, and its manifest names no program.
+    /// The module is no cargo package, and `[artifacts.process]` of its manifest has no `path`.
     Nothing {
         /// The module's directory.
         dir: PathBuf,
@@ -149,7 +149,8 @@ impl fmt::Display for ProgramError {
                 let dir = dir.display();
                 write!(
                     f,
-                    "there is nothing to start in {dir}: it has no Cargo.toml, and its manifest no [artifacts.process]"
+                    "there is nothing to start in {dir}: it has no Cargo.toml, and its manifest no [artifacts.process] with \
+                     the `path` of a program"
                 )
             }
             Self::Unreadable { path, error } => {
@@ -173,19 +174,22 @@ impl fmt::Display for ProgramError {
 impl std::error::Error for ProgramError {}
 
 impl Module {
-    /// What to start: what `[artifacts.process]` names, or else the program that cargo builds of the package.
+    /// What to start: the program at `path` in `[artifacts.process]`, or else the one that cargo builds of the package; with the
+    /// arguments that stand there.
     ///
     /// # Errors
     ///
     /// If there is neither, it can't be built, or it is not what the manifest says it is.
     pub async fn program(&self) -> Result<Program, ProgramError> {
-        let Some(process) = &self.manifest().process else {
+        let process = &self.manifest().process;
+        let Some(path) = &process.path else {
             if !self.dir().join("Cargo.toml").is_file() {
                 return Err(ProgramError::Nothing { dir: self.dir().to_owned() });
             }
-            return self.build().await.map(Program::new).map_err(ProgramError::Build);
+            let built = self.build().await.map_err(ProgramError::Build)?;
+            return Ok(process.args.iter().fold(Program::new(built), Program::arg));
         };
-        let mut file = self.dir().join(process.path.as_str());
+        let mut file = self.dir().join(path.as_str());
         if let Some(entry) = &process.entry {
             file.push(entry);
         }
@@ -211,9 +215,16 @@ impl Module {
             None => Program::new(file),
             // One with a slash lies with the module; others are found on the PATH. Neither it nor the program is resolved where it
             // is a link: what is linked to may do what the link's name says, as with a virtual environment of Python.
-            Some(interpreter) if interpreter.contains('/') => Program::new(self.dir().join(interpreter)).arg(file),
-            Some(interpreter) => Program::new(interpreter).arg(file),
+            Some(interpreter) => {
+                let interpreter = if interpreter.contains('/') {
+                    Program::new(self.dir().join(interpreter))
+                } else {
+                    Program::new(interpreter)
+                };
+                process.interpreter_args.iter().fold(interpreter, Program::arg).arg(file)
+            }
         };
+        let program = process.args.iter().fold(program, Program::arg);
         if let Some(interpreter) = &process.interpreter
             && interpreter.contains('/')
             && Path::new(interpreter).is_relative()

@@ -126,14 +126,15 @@ impl Release {
 
     /// Whether a process of the module may run beside the one that it follows.
     pub(crate) fn overlaps(&self) -> bool {
-        true
+        self.manifest().process.overlap
     }
 
     pub(crate) fn connect_timeout(&self, settings: &Settings) -> Duration {
-        self.deployment.connect_timeout.unwrap_or(settings.connect_timeout)
+        let said = self.deployment.connect_timeout.or(self.manifest().process.connect_timeout);
+        said.unwrap_or(settings.connect_timeout)
     }
 
     pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
-        self.deployment.init_timeout.unwrap_or(settings.init_timeout)
+        self.deployment.init_timeout.or(self.manifest().process.init_timeout).unwrap_or(settings.init_timeout)
     }
 }

@@ -89,7 +89,7 @@ fn launch(args: &Conformance, manifest: &Manifest) -> Result<Launch> {
     let dir = dir.canonicalize().map_err(unusable)?;
     let module = &manifest.module;
     let id = format!("{}:{}/instance-001", module.name, module.version);
-    let (program, args) = match (args.command.split_first(), &manifest.process) {
+    let (program, args) = match (args.command.split_first(), &manifest.process.path) {
         (Some((program, args)), _) => {
             // Where the module runs, a path that was given here would be another.
             let path = Path::new(program);
@@ -97,24 +97,30 @@ fn launch(args: &Conformance, manifest: &Manifest) -> Result<Launch> {
             let program = if is_path { std::path::absolute(path).map_err(unusable)?.into() } else { program.clone() };
             (program, args.to_vec())
         }
-        (None, Some(process)) => {
-            let file: PathBuf = [process.path.as_str()].into_iter().chain(process.entry.as_deref()).collect();
+        (None, Some(path)) => {
+            let process = &manifest.process;
+            let file: PathBuf = [path.as_str()].into_iter().chain(process.entry.as_deref()).collect();
             let file = dir.join(file).into_os_string();
-            match &process.interpreter {
+            let (program, mut args) = match &process.interpreter {
                 // As a host does it: one with a slash lies with the module.
                 Some(interpreter) if interpreter.contains('/') => (dir.join(interpreter).into(), vec![file]),
                 Some(interpreter) => (OsString::from(interpreter), vec![file]),
                 None => (file, Vec::new()),
-            }
+            };
+            args.splice(0..0, process.interpreter_args.iter().map(OsString::from));
+            args.extend(process.args.iter().map(OsString::from));
+            (program, args)
         }
         (None, None) => {
             let path = args.manifest.display();
-            let error =
-                format!("there is nothing to start: give a command after `--`, or {path} an [artifacts.process]");
+            let error = format!(
+                "there is nothing to start: give a command after `--`, or {path} an [artifacts.process] with a `path`"
+            );
             return Err(Failure::usage(error));
         }
     };
-    Ok(Launch { program, args, dir, id })
+    let env = manifest.env.set.iter().map(|variable| (variable.name.to_string(), variable.value.clone())).collect();
+    Ok(Launch { program, args, env, dir, id })
 }
 
 /// The name of a service's check.

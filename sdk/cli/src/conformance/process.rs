@@ -24,6 +24,8 @@ const LOG_LINES: usize = 12;
 pub(super) struct Launch {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
+    /// What the manifest sets of its environment.
+    pub(super) env: Vec<(String, String)>,
     /// The manifest's.
     pub(super) dir: PathBuf,
     /// `name:version/instance-001`.
@@ -77,6 +79,7 @@ impl Process {
         let mut child = Command::new(&launch.program)
             .args(&launch.args)
             .current_dir(&launch.dir)
+            .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .env("IXT_IPC_SOCKET", socket)
             .env("IXT_MODULE_ID", &launch.id)
             .process_group(0)

@@ -344,7 +344,7 @@ pub(super) fn message(topic: &str, payload: &[u8]) -> Value {
 
 /// How the module wants its frames from the start.
 pub(super) fn framing(manifest: &ixt_manifest::Manifest) -> Framing {
-    match manifest.process.as_ref().and_then(|process| process.framing.as_deref()) {
+    match manifest.process.framing.as_deref() {
         Some("length") => Framing::Length,
         _ => Framing::Line,
     }
