@@ -429,3 +429,51 @@ fn a_module_has_the_limits_of_its_manifest() {
         assert_eq!(limit("Max data size"), (64 * 1024 * 1024).to_string());
     });
 }
+
+/// The cgroup (v2) of a process, where it is mounted in one of the usual places.
+fn cgroup(pid: u64) -> Option<PathBuf> {
+    let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(|mount| Path::new(mount).join(own));
+    places.into_iter().find(|place| place.join("cgroup.controllers").is_file())
+}
+
+#[test]
+fn a_limit_of_processors_holds_for_each_process_or_it_is_told_once_that_it_does_not() {
+    block_on(async {
+        let hosts = Hosts::new().restarting(9);
+        let hosts = hosts.actors("m", "[provides]\nservices = [\"a\"]\n[limits]\ncpu = 1.5", 2);
+        let builder = hosts.builder();
+        let mut logs = builder.logs().follow_all();
+        let host = builder.start().unwrap();
+        host.ready().await.unwrap();
+        host.restart("m").await.unwrap();
+        let pids: Vec<_> = host.status()[0].instances.iter().map(|instance| u64::from(instance.pid.unwrap())).collect();
+        let limits: Vec<_> = pids
+            .iter()
+            .map(|pid| {
+                std::fs::read_to_string(cgroup(*pid)?.join("cpu.max")).ok().filter(|limit| !limit.starts_with("max"))
+            })
+            .collect();
+        host.shutdown().await;
+        drop(hosts);
+        let mut told = Vec::new();
+        while let Some(line) = logs.next().await {
+            if let ixt_host::logs::Line::Record(record) = line
+                && record.message.contains("`cpu` in [limits]")
+            {
+                told.push(record);
+            }
+        }
+        if limits.iter().all(Option::is_some) {
+            assert_eq!((limits.len(), told.len()), (2, 0));
+            assert!(limits.into_iter().flatten().all(|limit| limit == "150000 100000\n"));
+            assert_ne!(cgroup(pids[0]), cgroup(pids[1]));
+        } else {
+            let [told] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((told.module.as_str(), told.level), ("m:1.0.0", ixt_host::LogLevel::Warn));
+            assert!(told.message.contains(" does not hold: ") && told.message.contains("Delegate=yes"), "{told:?}");
+            eprintln!("not enforced here: {}", told.message);
+        }
+    });
+}

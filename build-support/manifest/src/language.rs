@@ -517,7 +517,12 @@ pub static LIMITS: TableSpec = TableSpec {
     keys: &[
         key("memory", Kind::Size, "\"256MiB\"", "Memory that it writes to."),
         key("files", Kind::Integer, "1024", "Open files."),
-        key("cpu", Kind::Number, "1.5", "Processors; not enforced so far."),
+        key(
+            "cpu",
+            Kind::Number,
+            "1.5",
+            "Processors, at least 0.01: how much time of them it takes, with what it starts. Where its host has no cgroup to enforce that, the log warns.",
+        ),
     ],
 };
 

@@ -437,7 +437,7 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Open files.
     pub files: Option<u64>,
-    /// Processors; not enforced so far.
+    /// Processors, 0.01 and more: of their time, as much as so many of them have.
     pub cpu: Option<f64>,
 }
 

@@ -1,10 +1,32 @@
 //! A cgroup for what a host starts, where the system lets it make one (cgroup v2): what is in it can be found and killed whatever it
-//! does to get away. Found by the mounts of this process, since there are hybrid ones, and containers.
+//! does to get away, and takes no more than its limits. Found by the mounts of this process, since there are hybrid ones, and
+//! containers.
+//!
+//! A cgroup shares out a controller, such as `cpu`, among its parts only if no process is in it itself. So where a limit is asked for,
+//! the host moves into a part of its own cgroup, with what it has started, but nobody else:
+//!
+//! ```text
+//! own                 shares out `cpu`
+//! ├── ixt-host        the host and its guard; stays as long as `own` does
+//! └── ixt-ID          shares out `cpu`
+//!     ├── 1           a process of a module, with its `cpu.max`
+//!     └── 2
+//! ```
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use rustix::process::Pid;
+use rustix::fs::getxattr;
+use rustix::process::{Pid, geteuid};
+
+use crate::descent;
+
+/// The part of its own cgroup into which a host moves.
+const HOST: &str = "ixt-host";
+/// Over so many microseconds what a process takes of the processors is counted: the system's default.
+const PERIOD: u32 = 100_000;
+/// How often what is started meanwhile is looked for.
+const ROUNDS: usize = 20;
 
 /// A cgroup of this host's. It is removed when this is dropped, if nothing is in it any more.
 #[derive(Debug)]
@@ -13,15 +35,22 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// A new one within that of this process; nothing, if that is not possible.
-    pub(crate) fn create(name: &str) -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        Self::create_in(&place(&mounts, &own)?, name)
+    /// A new one within that of this process.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not possible.
+    pub(crate) fn create(name: &str) -> Result<Self, String> {
+        let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("can't read {file}: {error}"));
+        let own = place(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        let own = own.ok_or("there is no cgroup v2 with this process in it")?;
+        // Another host of this process may have moved it.
+        let moved = own.file_name().is_some_and(|name| name == HOST);
+        Self::create_in(own.parent().filter(|_| moved).unwrap_or(&own), name)
     }
 
     /// A new one within this.
-    pub(crate) fn part(&self, name: &str) -> Option<Self> {
+    pub(crate) fn part(&self, name: &str) -> Result<Self, String> {
         Self::create_in(&self.dir, name)
     }
 
@@ -30,12 +59,14 @@ impl Cgroup {
         Self { dir }
     }
 
-    fn create_in(parent: &Path, name: &str) -> Option<Self> {
+    fn create_in(parent: &Path, name: &str) -> Result<Self, String> {
         let dir = parent.join(name);
-        fs::create_dir(&dir).ok()?;
+        fs::create_dir(&dir).map_err(|error| format!("can't make a cgroup in {}: {error}", parent.display()))?;
         let cgroup = Self { dir };
-        // Kernels before 5.14 can't kill one.
-        cgroup.dir.join("cgroup.kill").exists().then_some(cgroup)
+        if !cgroup.dir.join("cgroup.kill").exists() {
+            return Err("cgroups can't be killed before Linux 5.14".to_owned());
+        }
+        Ok(cgroup)
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -43,9 +74,40 @@ impl Cgroup {
     }
 
     /// Puts a process into it, with all that it will start.
-    pub(crate) fn add(&self, pid: Pid) {
-        // Where that is not allowed, it is found by its mark.
-        let _ = fs::write(self.dir.join("cgroup.procs"), pid.as_raw_nonzero().to_string());
+    pub(crate) fn add(&self, pid: Pid) -> Result<(), String> {
+        write(&self.dir.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())
+    }
+
+    /// Lets what is in it take this much of the processors, counted as one each.
+    pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
+        write(&self.dir.join("cpu.max"), &quota(cpu))
+    }
+
+    /// Shares out a controller among its parts. If need be, this host moves out of the cgroup that this one lies in, with what it has
+    /// started; `host` is its process.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not possible. Nothing but the host's place has changed then.
+    pub(crate) fn share_out(&self, controller: &str, host: Pid) -> Result<(), String> {
+        let Some(own) = self.dir.parent().filter(|_| !shares_out(&self.dir, controller)) else { return Ok(()) };
+        if !shares_out(own, controller) {
+            let controllers = own.join("cgroup.controllers");
+            if !lists(&controllers, controller) {
+                return Err(format!("`{controller}` is not in {}", controllers.display()));
+            }
+            if !is_delegated(own) {
+                return Err(format!("{} is systemd's, which has not delegated it", own.display()));
+            }
+            // The root of all may share out what it likes.
+            if own.join("cgroup.type").exists() {
+                vacate(own, host)?;
+            }
+        }
+        for dir in [own, &self.dir] {
+            write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"))?;
+        }
+        Ok(())
     }
 
     /// Whether there is a process in it, or in a part of it.
@@ -56,12 +118,8 @@ impl Cgroup {
 
     /// The processes in it and in its parts.
     pub(crate) fn pids(&self) -> Vec<Pid> {
-        let mut pids = Vec::new();
-        for dir in self.parts().into_iter().chain([self.dir.clone()]) {
-            let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-            pids.extend(listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
-        }
-        pids
+        let dirs = self.parts().into_iter().chain([self.dir.clone()]);
+        dirs.flat_map(|dir| listed(&dir).into_iter().filter_map(Pid::from_raw).collect::<Vec<_>>()).collect()
     }
 
     /// Kills all that is in it and in its parts.
@@ -81,6 +139,80 @@ impl Drop for Cgroup {
             let _ = fs::remove_dir(dir);
         }
     }
+}
+
+/// The processes of a cgroup itself. One that can't be seen from here is 0.
+fn listed(dir: &Path) -> Vec<i32> {
+    let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    listed.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Whether a file of words has this one.
+fn lists(file: &Path, word: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|words| words.split_whitespace().any(|listed| listed == word))
+}
+
+fn shares_out(dir: &Path, controller: &str) -> bool {
+    lists(&dir.join("cgroup.subtree_control"), controller)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
+}
+
+/// What systemd has, nobody else may change, unless it says so. A user can't write there; the superuser has to look.
+fn is_delegated(dir: &Path) -> bool {
+    let marked = |dir: &Path| {
+        ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
+            let mut value = [0];
+            getxattr(dir, name, &mut value).is_ok_and(|length| length == 1 && &value == b"1")
+        })
+    };
+    !geteuid().is_root() || !Path::new("/run/systemd/system").exists() || dir.ancestors().any(marked)
+}
+
+/// Moves a host and what it has started out of its cgroup, into a part of it, so that nobody is left there.
+fn vacate(own: &Path, host: Pid) -> Result<(), String> {
+    let is_of_host = |pid: i32| {
+        let host = host.as_raw_nonzero().get();
+        let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0);
+        let ancestry = pid.and_then(|pid| descent::ancestry(pid).ok()).unwrap_or_default();
+        ancestry.iter().any(|kin| i32::try_from(kin.pid) == Ok(host))
+    };
+    let part = own.join(HOST);
+    for _ in 0..ROUNDS {
+        let there = listed(own);
+        if there.is_empty() {
+            return Ok(());
+        }
+        if let Some(other) = there.iter().copied().find(|pid| !is_of_host(*pid))
+            // One that has ended meanwhile is nobody's.
+            && listed(own).contains(&other)
+        {
+            let other = match u32::try_from(other) {
+                Ok(0) | Err(_) => "a process that can't be seen from here".to_owned(),
+                Ok(other) => descent::describe(other),
+            };
+            return Err(format!("the host has to be alone in its cgroup {}, and {other} is there too", own.display()));
+        }
+        if let Err(error) = fs::create_dir(&part)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(format!("can't make a cgroup in {}: {error}", own.display()));
+        }
+        for pid in there {
+            // One that has ended meanwhile can't be moved; whether somebody is left is seen in the next round.
+            let _ = fs::write(part.join("cgroup.procs"), pid.to_string());
+        }
+    }
+    Err(format!("the host can't leave its cgroup {}", own.display()))
+}
+
+/// What `cpu.max` says for this many processors: so many microseconds of each period. Beyond what any machine has it is no limit.
+fn quota(cpu: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within what the system takes")]
+    let micros = (cpu * f64::from(PERIOD)).round().clamp(1_000.0, 1e12) as u64;
+    format!("{micros} {PERIOD}")
 }
 
 /// The directory of a process's own cgroup, by what `/proc/self/mountinfo` and `/proc/self/cgroup` say.
@@ -104,8 +236,9 @@ mod tests {
 
     #[test]
     fn what_is_in_a_cgroup_is_found_and_killed_with_all_that_it_has_started() {
-        let Some(cgroup) = Cgroup::create(&format!("ixt-test-{}", std::process::id())) else {
-            return eprintln!("not told here: there is no cgroup v2 in which this user can make one");
+        let cgroup = match Cgroup::create(&format!("ixt-test-{}", std::process::id())) {
+            Ok(cgroup) => cgroup,
+            Err(reason) => return eprintln!("not told here: {reason}"),
         };
         let part = cgroup.part("1").unwrap();
         let mut child = std::process::Command::new("sh")
@@ -113,7 +246,7 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        part.add(Pid::from_child(&child));
+        part.add(Pid::from_child(&child)).unwrap();
         drop(child.stdin.take());
         while cgroup.pids().len() < 3 {
             std::thread::yield_now();
@@ -127,6 +260,110 @@ mod tests {
         let dir = cgroup.dir().to_owned();
         drop((part, cgroup));
         assert!(!dir.exists());
+    }
+
+    /// A shell that has started another process and has told so; both end with its stdin.
+    fn shell() -> std::process::Child {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "exec 3<&0; (read -r end) <&3 & echo; wait"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        shell
+    }
+
+    /// With whatever controller there is: they are shared out in the same way.
+    #[test]
+    fn a_host_moves_so_that_its_cgroup_shares_out_a_controller_unless_others_are_there() {
+        let top = match Cgroup::create(&format!("ixt-top-{}", std::process::id())) {
+            Ok(top) => top,
+            Err(reason) => return eprintln!("not told here: {reason}"),
+        };
+        let controllers = fs::read_to_string(top.dir.parent().unwrap().join("cgroup.controllers")).unwrap();
+        // No `cpuset`, which wants more than that.
+        let mut controllers: Vec<_> = controllers.split_whitespace().filter(|name| *name != "cpuset").collect();
+        controllers.sort_by_key(|name| *name != "cpu");
+        let Some(controller) = controllers.first() else { return eprintln!("not told here: there are no controllers") };
+        let me = Pid::from_raw(std::process::id().cast_signed()).unwrap();
+        let parent = top.dir.parent().unwrap().to_owned();
+        let was_shared_out = shares_out(&parent, controller);
+        if let Err(reason) = top.share_out(controller, me) {
+            return eprintln!("not told here: {reason}");
+        }
+        let own = top.part("own").unwrap();
+        let modules = own.part("ixt-0").unwrap();
+        let start = |place: &Cgroup| {
+            let shell = shell();
+            let pid = Pid::from_child(&shell);
+            let started: Vec<_> = fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.id()))
+                .unwrap()
+                .split_whitespace()
+                .map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap())
+                .collect();
+            assert_eq!(started.len(), 1);
+            started.iter().chain([&pid]).for_each(|pid| place.add(*pid).unwrap());
+            (shell, pid)
+        };
+        let (mut host, host_pid) = start(&own);
+        let (mut other, other_pid) = start(&own);
+
+        let refused = modules.share_out(controller, host_pid).unwrap_err();
+        assert!(
+            refused.contains("has to be alone in its cgroup") && refused.contains("(sh) is there too"),
+            "{refused}"
+        );
+        assert!(refused.contains(own.dir.to_str().unwrap()), "{refused}");
+        assert_eq!(listed(&own.dir).len(), 4, "nobody was moved");
+        assert!(!own.dir.join(HOST).exists() && !refused.contains(&format!("process {} ", host.id())), "{refused}");
+        drop(other.stdin.take());
+        other.wait().unwrap();
+        while listed(&own.dir).len() > 2 {
+            std::thread::yield_now();
+        }
+
+        modules.share_out(controller, host_pid).unwrap();
+        assert_eq!(listed(&own.dir), [] as [i32; 0]);
+        assert_eq!(listed(&own.dir.join(HOST)).len(), 2);
+        let part = modules.part("1").unwrap();
+        assert!(lists(&part.dir.join("cgroup.controllers"), controller));
+        // What shares out is no place for a process, but its parts are.
+        let (mut module, _) = start(&part);
+        if *controller == "cpu" {
+            part.limit_cpu(0.5).unwrap();
+            assert_eq!(fs::read_to_string(part.dir.join("cpu.max")).unwrap(), "50000 100000\n");
+        }
+        modules.share_out(controller, other_pid).unwrap();
+
+        for child in [&mut host, &mut module] {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+        while own.is_populated() {
+            std::thread::yield_now();
+        }
+        let dir = top.dir.clone();
+        drop((part, modules, own, top));
+        if !was_shared_out {
+            // As it was before. Refused where somebody else needs it meanwhile.
+            let _ = fs::write(parent.join("cgroup.subtree_control"), format!("-{controller}"));
+        }
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_part_of_the_processors_is_a_quota_of_each_period() {
+        for (cpu, text) in [
+            (1.5, "150000 100000"),
+            (1.0, "100000 100000"),
+            (0.333_333, "33333 100000"),
+            (0.01, "1000 100000"),
+            (64.0, "6400000 100000"),
+            (1e300, "1000000000000 100000"),
+        ] {
+            assert_eq!(quota(cpu), text);
+        }
     }
 
     #[test]

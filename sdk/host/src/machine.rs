@@ -1,13 +1,14 @@
 //! What a host has on the machine beside its own process: a number by which all is known that it starts, its guard, the directory
 //! of its sockets, a cgroup where it can have one, and the orphans that are given to it. None of it outlives the host.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::LogLevel;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
@@ -29,7 +30,11 @@ pub(crate) struct Machine {
     id: String,
     sockets: Sockets,
     guard: Option<Guard>,
-    cgroup: Option<Cgroup>,
+    /// Or why there is none.
+    cgroup: Result<Cgroup, String>,
+    /// The modules of which it was told that a limit does not hold.
+    unlimited: Mutex<BTreeSet<String>>,
+    logs: Logs,
     reaper: Option<Reaper>,
     started: AtomicU64,
 }
@@ -48,7 +53,8 @@ impl Machine {
         let what = "orphans of modules are not given to this host, which would end those that leave their group";
         let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
         let reaper = reaper.map_err(|error| told(what, error)).ok().flatten();
-        Arc::new(Self { id, sockets: Sockets::default(), guard, cgroup, reaper, started: AtomicU64::new(1) })
+        let (sockets, unlimited, logs) = (Sockets::default(), Mutex::default(), logs.clone());
+        Arc::new(Self { id, sockets, guard, cgroup, unlimited, logs, reaper, started: AtomicU64::new(1) })
     }
 
     /// A socket for a process; an error comes with the path that it is about.
@@ -67,18 +73,44 @@ impl Machine {
         command.env(HOST_ID, &self.id).env(MODULE_ID, instance);
     }
 
-    /// What will be left of a process that was started now, the first of its group.
-    pub(crate) fn remains(&self, leader: Pid, instance: &str) -> Remains {
+    /// What will be left of a process that was started now, the first of its group. It, with all that it starts, may take this much of
+    /// the processors.
+    pub(crate) fn remains(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Remains {
         if let Some(guard) = &self.guard {
             guard.add(leader);
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let cgroup = self.cgroup.as_ref().and_then(|cgroup| cgroup.part(&number.to_string()));
-        if let Some(cgroup) = &cgroup {
-            cgroup.add(leader);
+        let place = || {
+            let all = self.cgroup.as_ref().map_err(String::clone)?;
+            let part = all.part(&number.to_string())?;
+            let limited = cpu.map_or(Ok(()), |cpu| {
+                all.share_out("cpu", getpid())?;
+                part.limit_cpu(cpu)
+            });
+            part.add(leader)?;
+            Ok((part, limited))
+        };
+        // Without one it is found by its mark.
+        let (cgroup, limited) =
+            place().map_or_else(|reason| (None, Err(reason)), |(part, limited)| (Some(part), limited));
+        if let (Some(_), Err(reason)) = (cpu, limited) {
+            self.tell_unlimited(instance, &reason);
         }
         let marks = vec![host_mark(&self.id), format!("{MODULE_ID}={instance}")];
         Remains { groups: vec![leader], marks, cgroup }
+    }
+
+    /// Tells once for each module that its limit does not hold here.
+    fn tell_unlimited(&self, instance: &str, reason: &str) {
+        let module = instance.rsplit_once('/').map_or(instance, |(module, _)| module);
+        if self.unlimited.lock().unwrap_or_else(PoisonError::into_inner).insert(module.to_owned()) {
+            let message = format!(
+                "`cpu` in [limits] of its manifest does not hold: {reason}. The host needs a cgroup of its own with the controller \
+                 `cpu`: `Delegate=yes` in its systemd unit, `systemd-run --user --scope -p Delegate=yes ixt run …`, or a container \
+                 that may write to its /sys/fs/cgroup"
+            );
+            self.logs.host(LogLevel::Warn, module, message);
+        }
     }
 
     /// Nothing is left of it.
@@ -108,7 +140,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.all().kill();
-        if let Some(cgroup) = &self.cgroup {
+        if let Ok(cgroup) = &self.cgroup {
             cgroup.kill();
         }
         if self.reaper.is_some() {

@@ -129,7 +129,7 @@ impl Process {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = reaper::spawn(&mut command)?;
         let leader = pid_of(&child).ok_or(io::ErrorKind::NotFound)?;
-        let remains = machine.remains(leader, &output.instance);
+        let remains = machine.remains(leader, &output.instance, limits.cpu);
         let mut this =
             Self { child, leader, is_reaped: false, remains, machine: Arc::clone(machine), output: Vec::new() };
         limit(leader, limits)?;
