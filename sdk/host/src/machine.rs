@@ -1,5 +1,6 @@
 //! What a host has on the machine beside its own process: a number by which all is known that it starts, its guard, the directory
-//! of its sockets, a cgroup where it can have one, and the orphans that are given to it. None of it outlives the host.
+//! of its sockets, a cgroup where it can have one, and the orphans that are given to it. None of it outlives the host, but for the place
+//! to which it may have moved in its own cgroup.
 
 use std::collections::BTreeSet;
 use std::io;
