@@ -132,7 +132,7 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
     assert_eq!(load(&both), [5, 5]);
     drop(calls);
     // One that takes nothing more is passed over, even before it is removed.
-    both[0].connection.stop();
+    let _ = both[0].connection.stop();
     let _more: Vec<_> = (0..5).map(|_| call(&managed, message("once", 0))).collect();
     assert_eq!(load(&both), [5, 10]);
     managed.remove(&both[0].connection);
