@@ -32,9 +32,33 @@ fn a_call_says_who_makes_it_in_which_trace_and_how_long_it_may_take() {
         let told = &second["data"];
         assert_eq!(told["context"]["source_module"], "b:1.0.0");
         assert_eq!(told["context"]["trace_id"].as_str().unwrap().len(), 32);
-        assert_eq!(told["priority"], 1, "it was not passed on: each call has its own");
+        assert_eq!(told["priority"], 4, "as urgent as the call for which it is made");
         let ttl = told["ttl_ms"].as_u64().unwrap();
         assert!((1..=30_000).contains(&ttl), "{ttl} ms of 30 s, which is less than the 60 that were asked for");
+    });
+}
+
+#[test]
+fn a_call_is_as_urgent_as_the_request_for_which_it_is_made_unless_it_says_otherwise() {
+    block_on(async {
+        let b = format!("{B}\n[config]\non_init = {{ type = \"string\", default = \"idless\" }}");
+        let started =
+            Hosts::new().actor("a", A).actor("b", &b).actor("c", "[provides]\nservices = [\"c\"]").start().await;
+        let tell = || json!({ "do": "tell" });
+        let critical = CallOptions { priority: Priority::Critical, ttl: None };
+        let priority = async |script: Value| {
+            let answer = started.ask_with("a", script, critical).await.unwrap();
+            answer["data"]["priority"].clone()
+        };
+        assert_eq!(priority(call("c", tell())).await, 4, "inherited");
+        let low = json!({ "do": "call", "topic": "c", "with": tell(), "priority": 1 });
+        assert_eq!(priority(low).await, 1, "an explicit 1 stays 1");
+        let none = json!({ "do": "call", "topic": "c", "with": tell(), "context": { "trace_id": "mine" } });
+        assert_eq!(priority(none).await, 1, "it is made for no request");
+        // One that takes one request at a time need not say for which.
+        let through = json!({ "do": "call", "topic": "c", "with": tell(), "context": { "trace_id": "mine" } });
+        let answer = started.ask_with("b", through, critical).await.unwrap();
+        assert_eq!(answer["data"]["priority"], 4, "{answer}");
     });
 }
 

@@ -26,7 +26,7 @@ fn a_handler_calls_another_module_with_the_types_of_its_manifest() {
     let expected = json!({
         "type": "service_request", "id": id, "service": "message_bus", "method": "send",
         "params": {
-            "topic": "stock.take", "payload": base64(br#"{"shelf":"high","sku":"A-1"}"#), "priority": 1, "ttl_ms": 1500,
+            "topic": "stock.take", "payload": base64(br#"{"shelf":"high","sku":"A-1"}"#), "ttl_ms": 1500,
         },
         "context": { "trace_id": "t-7", "parent": 7 },
     });
@@ -115,7 +115,7 @@ fn a_call_of_the_modules_own_has_no_parent_and_takes_bytes_where_nothing_is_decl
     let payload = base64(b"\x00raw");
     host.send(&format!(r#"{{"type":"handle","id":7,"message":{{"topic":"forward","payload":"{payload}"}}}}"#));
     let (id, request) = call(&mut host);
-    let params = json!({ "topic": "legacy", "payload": payload, "priority": 1 });
+    let params = json!({ "topic": "legacy", "payload": payload });
     assert_eq!((&request["params"], request.get("context")), (&params, None), "{request}");
     host.send(&format!(r#"{{"type":"service_response","id":{id},"success":true,"data":{{"free":["form"]}}}}"#));
     assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{"answer":{"free":["form"]}}}"#);

@@ -1,7 +1,7 @@
 //! The same module in Rust, Python and Node.js at one host: each calls each, keeps values, logs and is called. Those in Python
 //! and Node.js take one request at a time, and answer without ids.
 
-use ixt_host::{CallOptions, Program};
+use ixt_host::{CallOptions, Priority, Program};
 use ixt_tests::{Hosts, Started, block_on, build, needs};
 use serde_json::{Value, json};
 
@@ -24,10 +24,11 @@ async fn hosts() -> Started {
 fn each_calls_each() {
     block_on(async {
         let started = hosts().await;
+        let urgent = CallOptions { priority: Priority::Critical, ttl: None };
         for caller in LANGUAGES {
             for callee in LANGUAGES.iter().filter(|callee| **callee != caller || caller == "rust") {
                 let relay = json!({ "topic": format!("{callee}.echo"), "payload": "grüß dich", "ttl_ms": 60_000 });
-                let answer = started.ask(&format!("{caller}.relay"), relay).await.unwrap();
+                let answer = started.ask_with(&format!("{caller}.relay"), relay, urgent).await.unwrap();
                 assert_eq!(
                     answer["result"],
                     ixt_tests::base64("grüß dich".as_bytes()),
@@ -35,6 +36,7 @@ fn each_calls_each() {
                 );
                 assert_eq!(answer["source_module"], format!("{caller}-pair:1.0.0"), "{answer}");
                 assert_eq!(answer["module_id"], format!("{callee}-pair:1.0.0/instance-001"), "{answer}");
+                assert_eq!(answer["priority"], 4, "it was not said, and so inherited: {answer}");
                 assert_eq!(answer["trace_id"].as_str().unwrap().len(), 32, "{answer}");
                 let nobody = json!({ "topic": "nobody", "payload": "" });
                 assert_eq!(started.error(&format!("{caller}.relay"), nobody).await.0, "NOT_FOUND");

@@ -77,7 +77,10 @@ fn required_services_are_stubbed_with_their_types() {
         assert_eq!(code_of(module.call(services::TAKE, &take("B-2")).await), code::UNAVAILABLE);
         let sent = module.sent();
         assert_eq!((sent.len(), sent[0].topic.as_str(), sent[0].trace_id.as_str()), (2, "stock.take", "t-1"));
-        assert_eq!((sent[0].priority, sent[0].ttl_ms), (Priority::Low, Some(1500)));
+        assert_eq!((sent[0].priority, sent[0].ttl_ms), (Priority::Normal, Some(1500)), "as urgent as the request");
+        let urgent = module.call(services::TAKE, &take("A-1")).priority(Priority::High).await;
+        urgent?;
+        assert_eq!(module.sent()[2].priority, Priority::High);
         // Without a stub there is nobody.
         assert_eq!(code_of(module.call(services::FORWARD, &raw(b"")).await), code::NOT_FOUND);
         module.shutdown().await

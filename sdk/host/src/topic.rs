@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ixt_protocol::Priority;
 use tokio::time::Instant;
 
 use crate::bus::Cause;
@@ -64,4 +65,5 @@ pub(crate) struct CallInFlight {
     pub(crate) deadline: Option<Instant>,
     /// Which attempt this is, from 1.
     pub(crate) attempt: u32,
+    pub(crate) priority: Priority,
 }

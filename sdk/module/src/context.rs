@@ -59,8 +59,8 @@ impl Origin {
 
 /// The circumstances of one message (seeds: `context`, and what `message` says beside topic and payload). Cheap to clone.
 ///
-/// It is a [`Caller`]: what a handler asks of others with it carries the message's trace, and no more than what is left of
-/// its time.
+/// It is a [`Caller`]: what a handler asks of others with it carries the message's trace, its priority where the call has none of
+/// its own, and no more than what is left of its time.
 #[derive(Debug, Clone)]
 pub struct Context {
     link: Link,

@@ -52,7 +52,7 @@ pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, Pro
 pub use json::{InvalidJson, read_json};
 pub use kv_change::KvChange;
 pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
-pub use params::KvSet;
+pub use params::{BusSend, KvSet};
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;

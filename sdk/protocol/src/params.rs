@@ -5,23 +5,37 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::host::{Message, Payload};
+use crate::host::Payload;
 use crate::json::MISSING;
 use crate::scan::Scan;
 use crate::{Base64Text, InvalidJson, Object, Priority, decode_base64, read_json};
 
-impl<'a> Message<'a> {
-    /// Reads the parameters of `message_bus.send`, or of `event_bus.publish`. The payload is as it came: it is not decoded.
+/// The parameters of `message_bus.send`, or of `event_bus.publish`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusSend<'a> {
+    /// The topic.
+    pub topic: Cow<'a, str>,
+    /// What it carries.
+    pub payload: Payload<'a>,
+    /// How urgent it is. Absent, it is as urgent as the request that is handled, and `Low` if there is none.
+    pub priority: Option<Priority>,
+    /// How many milliseconds the caller waits.
+    pub ttl_ms: Option<u64>,
+}
+
+impl<'a> BusSend<'a> {
+    /// Reads them. The payload is as it came: it is not decoded.
     ///
     /// ```
-    /// use ixt_protocol::{Message, Object, Payload};
+    /// use ixt_protocol::{BusSend, Object, Payload, Priority};
     ///
     /// let params = Object::trusted(r#"{"payload":"aGk=","topic":"greet","priority":1}"#);
-    /// let message = Message::of_params(&params)?;
-    /// assert_eq!((&*message.topic, message.payload), ("greet", Payload::Base64("aGk=".into())));
+    /// let send = BusSend::of_params(&params)?;
+    /// assert_eq!((&*send.topic, send.payload), ("greet", Payload::Base64("aGk=".into())));
+    /// assert_eq!(send.priority, Some(Priority::Low));
     ///
     /// let attached = Object::trusted(r#"{"topic":"greet"}"#).attach("payload", &b"hi"[..]);
-    /// assert_eq!(Message::of_params(&attached)?.payload, Payload::from(&b"hi"[..]));
+    /// assert_eq!(BusSend::of_params(&attached)?.payload, Payload::from(&b"hi"[..]));
     /// # Ok::<(), ixt_protocol::InvalidJson>(())
     /// ```
     ///
@@ -35,8 +49,7 @@ impl<'a> Message<'a> {
     fn read_quickly(params: &'a Object<'_>) -> Option<Self> {
         let mut scan = Scan::of_text(params.json());
         let (topic, text) = scan.text_beside(br#""topic":""#, br#""payload":""#)?;
-        let priority =
-            if scan.skip(br#","priority":"#) { scan.number()?.try_into().ok()? } else { Priority::default() };
+        let priority = if scan.skip(br#","priority":"#) { Some(scan.number()?.try_into().ok()?) } else { None };
         let ttl_ms = if scan.skip(br#","ttl_ms":"#) { Some(scan.number()?) } else { None };
         scan.literal(b"}")?;
         scan.end()?;
@@ -55,8 +68,7 @@ impl<'a> Message<'a> {
             /// Absent if it is attached.
             #[serde(borrow)]
             payload: Option<Cow<'a, str>>,
-            #[serde(default)]
-            priority: Priority,
+            priority: Option<Priority>,
             ttl_ms: Option<u64>,
         }
         let Fields { topic, payload, priority, ttl_ms } = read_json(params.json().as_bytes())?;
@@ -178,7 +190,7 @@ mod tests {
     fn the_forms_that_come_by_the_thousand_are_read_quickly() {
         for json in SENT {
             let params = params(json, "payload", !json.contains("payload"));
-            assert_eq!(Message::read_quickly(&params).map(Ok), Some(Message::read_any(&params)), "{json}");
+            assert_eq!(BusSend::read_quickly(&params).map(Ok), Some(BusSend::read_any(&params)), "{json}");
         }
         for json in SET {
             let mut attached = (!json.contains("value")).then(|| b"hi".to_vec());
@@ -195,7 +207,7 @@ mod tests {
             (r#"{"topic":"t","payload":5}"#, "`payload`: invalid type: integer `5`, expected a string"),
             (r#"{"topic":"t","payload":"","payload":""}"#, "duplicate field `payload`"),
         ] {
-            assert_eq!(Message::of_params(&Object::trusted(json)).unwrap_err().to_string(), error, "{json}");
+            assert_eq!(BusSend::of_params(&Object::trusted(json)).unwrap_err().to_string(), error, "{json}");
         }
         for (json, error) in [
             (r#"{"value":""}"#, "`key`: missing"),
@@ -210,7 +222,7 @@ mod tests {
     #[test]
     fn a_text_that_is_not_plain_is_passed_on_escaped() {
         let params = Object::trusted(r#"{"payload":"a\"\u000a\u00e4","topic":"t"}"#);
-        let Payload::Base64(text) = Message::of_params(&params).unwrap().payload else { panic!("it is text") };
+        let Payload::Base64(text) = BusSend::of_params(&params).unwrap().payload else { panic!("it is text") };
         let mut written = Vec::new();
         text.write(&mut written);
         assert_eq!(String::from_utf8(written).unwrap(), "\"a\\\"\\n\u{e4}\"");
@@ -234,8 +246,8 @@ mod tests {
         #[test]
         fn what_is_sent_is_read_the_same(json in almost(SENT), attached: bool) {
             let params = params(&json, "payload", attached);
-            if let Some(quick) = Message::read_quickly(&params) {
-                prop_assert_eq!(Ok(quick), Message::read_any(&params), "{}", json);
+            if let Some(quick) = BusSend::read_quickly(&params) {
+                prop_assert_eq!(Ok(quick), BusSend::read_any(&params), "{}", json);
             }
         }
 

@@ -324,6 +324,7 @@ impl Connection {
             source: Arc::clone(&message.source),
             deadline: message.deadline,
             attempt: message.attempt,
+            priority: message.priority,
             cause: Arc::new(Cause {
                 connection: self.number,
                 instance: Arc::clone(&self.id),

@@ -598,6 +598,7 @@ mod tests {
                 source: "".into(),
                 deadline: None,
                 attempt: 1,
+                priority: Priority::Low,
                 cause: Arc::new(crate::bus::Cause {
                     connection: 1,
                     instance: "".into(),

@@ -1,10 +1,10 @@
 //! `message_bus` and `event_bus`: what a module sends to others. The host says who it comes from, and passes on what is left
-//! of the time and the trace of what is being handled.
+//! of the time, the trace and the priority of what is being handled.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, Message as WireMessage, Object, code};
+use ixt_protocol::{BusSend, CallContext, Object, Priority, code};
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
@@ -36,7 +36,9 @@ impl HostServices {
         params: &Object<'_>,
         context: &CallContext<'_>,
     ) -> Refusal {
-        let message = Message { deadline: None, ..self.message(connection, params, context)? };
+        // Nobody waits for an event, so that it is not urgent.
+        let message =
+            Message { deadline: None, priority: Priority::default(), ..self.message(connection, params, context)? };
         may_publish(self.release.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
         self.backends.bus.publish(message, reply_to(connection, id));
         Ok(())
@@ -48,7 +50,7 @@ impl HostServices {
         params: &'a Object<'_>,
         context: &CallContext<'_>,
     ) -> Refusal<Message<'a>> {
-        let WireMessage { topic, payload, priority, ttl_ms } = WireMessage::of_params(params).map_err(wrong_params)?;
+        let BusSend { topic, payload, priority, ttl_ms } = BusSend::of_params(params).map_err(wrong_params)?;
         let handled = connection.handled(context.parent);
         let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
         let inherited = handled.as_ref().and_then(|call| call.deadline);
@@ -60,7 +62,7 @@ impl HostServices {
         Ok(Message {
             topic,
             payload,
-            priority,
+            priority: priority.or(handled.as_ref().map(|call| call.priority)).unwrap_or_default(),
             deadline: own.into_iter().chain(inherited).min(),
             trace_id,
             source: Arc::clone(self.release.source()),

@@ -109,20 +109,23 @@ struct Unsent {
     link: Link,
     topic: Cow<'static, str>,
     payload: Result<Vec<u8>>,
-    priority: Priority,
+    priority: Option<Priority>,
     ttl: Option<Duration>,
 }
 
 impl<R> Call<R> {
     fn new(link: &Link, topic: Cow<'static, str>, payload: Result<Vec<u8>>, ttl: Option<Duration>) -> Self {
-        let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: Priority::default(), ttl };
+        let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: None, ttl };
         Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
     }
 
-    /// How urgent it is: low, if this is not called, as in the seeds.
+    /// How urgent it is. If this is not called, it is as urgent as the request that is handled ([`Context::priority`]), and low
+    /// if it is made for none.
+    ///
+    /// [`Context::priority`]: crate::Context::priority
     pub fn priority(mut self, priority: Priority) -> Self {
         if let Some(unsent) = &mut self.unsent {
-            unsent.priority = priority;
+            unsent.priority = Some(priority);
         }
         self
     }
@@ -141,7 +144,9 @@ impl Unsent {
         #[derive(Serialize)]
         struct Send<'a> {
             topic: &'a str,
-            priority: Priority,
+            // What is left out is the host's to know: it is that of the request that is handled.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            priority: Option<Priority>,
             #[serde(skip_serializing_if = "Option::is_none")]
             ttl_ms: Option<u64>,
         }

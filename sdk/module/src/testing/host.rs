@@ -165,7 +165,7 @@ pub(super) struct HostEnd {
 #[derive(Default)]
 pub(super) struct State {
     last_id: u64,
-    replies: HashMap<u64, oneshot::Sender<Result<Reply>>>,
+    replies: HashMap<u64, Asked>,
     /// Calls of stubs that are not answered yet.
     stubbed: HashMap<u64, AbortHandle>,
     pub(super) store: Store,
@@ -177,6 +177,13 @@ pub(super) struct State {
     closed: bool,
     /// A stub has panicked, and so the test fails.
     failure: Option<String>,
+}
+
+/// A request that is not answered yet.
+struct Asked {
+    reply: oneshot::Sender<Result<Reply>>,
+    /// What the module's own calls inherit that are made for it.
+    priority: Option<Priority>,
 }
 
 /// When the module has ended, or what reads from it has panicked.
@@ -198,8 +205,7 @@ struct Params {
     topic: String,
     #[serde(deserialize_with = "deserialize_base64")]
     payload: Vec<u8>,
-    #[serde(default)]
-    priority: Priority,
+    priority: Option<Priority>,
     ttl_ms: Option<u64>,
 }
 
@@ -215,7 +221,11 @@ impl HostEnd {
         state.last_id += 1;
         let id = state.last_id;
         if !state.closed {
-            state.replies.insert(id, sender);
+            let priority = match &body {
+                HostFrame::Handle(handle) | HostFrame::Event(handle) => Some(handle.message.priority),
+                _ => None,
+            };
+            state.replies.insert(id, Asked { reply: sender, priority });
         }
         drop(state);
         self.write(Some(id), body);
@@ -344,7 +354,7 @@ impl HostEnd {
         let waiting = id.and_then(|id| self.state().replies.remove(&id));
         let waiting = waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which nobody asked"));
         // Nobody waits any more for one that was cancelled.
-        let _ = waiting.send(reply);
+        let _ = waiting.reply.send(reply);
     }
 
     fn respond(&self, id: u64, result: &Result<Reply>) {
@@ -377,8 +387,12 @@ impl HostEnd {
                 Err(error) => Served::Now(Err(error.into())),
                 Ok(Params { topic, payload, priority, ttl_ms }) => {
                     let trace_id = request.context.trace_id.to_string();
+                    let mut state = self.state();
+                    let handled = request.context.parent.and_then(|id| state.replies.get(&id)?.priority);
+                    let priority = priority.or(handled).unwrap_or_default();
                     let sent = Sent { topic: topic.clone(), payload: payload.clone(), priority, ttl_ms, trace_id };
-                    self.state().sent.push(sent);
+                    state.sent.push(sent);
+                    drop(state);
                     match self.stubs.get(&*topic) {
                         Some(stub) => Served::Later(stub(payload.into())),
                         None => Served::Now(Err(Error::not_found(format!("the test has no stub for `{topic}`")))),

@@ -43,7 +43,7 @@ pub struct Sent {
     pub topic: String,
     /// What it sends.
     pub payload: Vec<u8>,
-    /// How urgent it is.
+    /// How urgent it is: what its author says, or as urgent as the request for which it is made.
     pub priority: Priority,
     /// How many milliseconds it waits.
     pub ttl_ms: Option<u64>,

@@ -51,7 +51,7 @@ class IxtProcessModule {
 
   // The host's services. Each gives the host's response: an object with `success`, and `data`, or `code` and `message`.
 
-  async sendMessage(topic, payload, priority = 1, ttlMs = undefined) {
+  async sendMessage(topic, payload, priority = undefined, ttlMs = undefined) {
     const params = { topic, payload: this.encodePayload(payload), priority, ttl_ms: ttlMs };
     return this.#call('message_bus', 'send', params);
   }

@@ -18,6 +18,7 @@ class Pair extends IxtProcessModule {
           trace_id: context.trace_id ?? '',
           source_module: context.source_module ?? '',
           module_id: this.moduleId,
+          priority: message.priority ?? 1,
         });
       case 'node.config':
         return this.success({ greeting: this.greeting });

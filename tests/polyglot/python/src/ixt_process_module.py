@@ -58,8 +58,10 @@ class IxtProcessModule:
 
     # The host's services. Each returns the host's response: a dict with `success`, and `data`, or `code` and `message`.
 
-    def send_message(self, topic, payload, priority=1, ttl_ms=None):
-        params = {"topic": topic, "payload": self.encode_payload(payload), "priority": priority}
+    def send_message(self, topic, payload, priority=None, ttl_ms=None):
+        params = {"topic": topic, "payload": self.encode_payload(payload)}
+        if priority is not None:
+            params["priority"] = priority
         if ttl_ms is not None:
             params["ttl_ms"] = ttl_ms
         return self._call("message_bus", "send", params)

@@ -18,6 +18,7 @@ class Pair(IxtProcessModule):
                 "trace_id": context.get("trace_id", ""),
                 "source_module": context.get("source_module", ""),
                 "module_id": self.module_id,
+                "priority": message.get("priority", 1),
             })
         if topic == "python.config":
             return self.success({"greeting": self.greeting})
@@ -39,7 +40,7 @@ class Pair(IxtProcessModule):
         except (ValueError, TypeError) as error:
             return self.error("INVALID_INPUT", f"the payload is wrong: {error}")
 
-    def relay(self, topic, payload, priority=1, ttl_ms=None):
+    def relay(self, topic, payload, priority=None, ttl_ms=None):
         return self.passed_on(self.send_message(topic, payload.encode("utf-8"), priority, ttl_ms))
 
     def kv(self, op, key, value=""):

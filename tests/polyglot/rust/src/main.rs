@@ -20,13 +20,8 @@ struct Pair {
 struct Relay {
     topic: String,
     payload: String,
-    #[serde(default = "low")]
-    priority: u64,
+    priority: Option<Priority>,
     ttl_ms: Option<u64>,
-}
-
-fn low() -> u64 {
-    1
 }
 
 /// What to do with a key.
@@ -48,13 +43,16 @@ impl Handler for Pair {
             .with_bytes("result", payload)
             .with("trace_id", ctx.trace_id())
             .with("source_module", ctx.source_module())
-            .with("module_id", self.runtime.module_id()))
+            .with("module_id", self.runtime.module_id())
+            .with("priority", ctx.priority()))
     }
 
     async fn rust_relay(&self, payload: Payload, ctx: Context) -> Result<Response> {
         let relay: Relay = payload.to_json()?;
-        let priority = Priority::try_from(relay.priority).map_err(Error::invalid_input)?;
-        let mut call = ctx.bus().send(relay.topic, relay.payload).priority(priority);
+        let mut call = ctx.bus().send(relay.topic, relay.payload);
+        if let Some(priority) = relay.priority {
+            call = call.priority(priority);
+        }
         if let Some(ttl_ms) = relay.ttl_ms {
             call = call.ttl(Duration::from_millis(ttl_ms));
         }
