@@ -167,7 +167,10 @@ def send(frame):
 def answer(frame):
     kind, message = frame["type"], frame.get("message")
     if kind == "health_check":
-        return {"type": "success", "data": {"healthy": "yes" if wrong == "health" else True}}
+        data = {"healthy": "yes" if wrong == "health" else True}
+        if wrong == "readiness":
+            data["ready"] = "no"
+        return {"type": "success", "data": data}
     if kind in ("init", "shutdown"):
         return {"type": "success", "data": {"ixt": {"protocol": "one"}} if wrong == "about" else {}}
     if kind not in ("handle", "event"):
@@ -211,6 +214,9 @@ for line in lines:
     reply = answer(frame)
     if kind != "init" and not initialized and wrong != "early" or kind == "init" and initialized:
         reply = {"type": "error", "code": "FAILED_PRECONDITION", "message": kind}
+    if kind == "init" and not initialized and "starting" in frame["protocol"]["features"]:
+        send({"type": "starting", "message": "begins", "extend_ms": "1" if wrong == "extends" else 1})
+        send({"type": "ready", "ready": True})
     if kind == "init":
         initialized = True
         limit = frame["protocol"]["max_frame_bytes"]
@@ -224,6 +230,8 @@ for line in lines:
     send(reply)
     if wrong == "twice" and kind == "handle":
         send(reply)
+    if wrong == "late":
+        send({"type": "starting", "extend_ms": 1})
     if wrong == "chats":
         send({"type": "log", "level": "info", "message": "hello"})
     if kind == "shutdown":
@@ -288,6 +296,9 @@ fn a_module_is_told_where_it_is_wrong() {
         ("about", "init", "`data.ixt.protocol` that is 1, or none"),
         ("unnumbered", "init", "every reply has the `id` of its request, or none has one"),
         ("chats", "init", "`log` only where `init` offers it"),
+        ("late", "init", "`starting` only before the reply to `init`"),
+        ("extends", "init", "`starting` with `message`, which is text, and `extend_ms`, an unsigned integer"),
+        ("readiness", "health_check", "`data.ready` that is true or false, or none"),
         ("health", "health_check", "`success` with `data.healthy`, which is true or false"),
         ("cancel", "a cancel of what is not known", "\"code\":\"UNIMPLEMENTED\",\"id\":1000000"),
         ("garbage", "what is no frame", "such as hello, and answers the next one"),

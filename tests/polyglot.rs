@@ -119,3 +119,14 @@ fn each_keeps_values_and_logs() {
         assert_eq!(started.host.shutdown().await, [""; 0], "each ends as it should");
     });
 }
+
+#[test]
+fn each_says_what_it_does_while_it_starts() {
+    block_on(async {
+        let mut started = hosts().await;
+        let lines = started.lines();
+        for language in ["Rust", "Python", "Node.js"] {
+            assert!(lines.contains(&format!("is starting: learns {language}")), "{lines:?}");
+        }
+    });
+}

@@ -373,6 +373,34 @@ fn log_lines_are_frames_for_a_host_that_takes_them() {
 }
 
 #[test]
+fn a_module_asks_for_time_and_says_whether_it_takes_calls_where_that_is_offered() {
+    let config = r#"{"token":"t","on_init":"starting"}"#;
+    let mut host = RawHost::start(&build("fixture"));
+    host.send(&format!(
+        r#"{{"type":"init","id":1,"config":{config},"protocol":{{"version":1,"max_frame_bytes":1000,"features":["ready","starting"]}}}}"#
+    ));
+    assert_eq!(host.receive(), r#"{"type":"starting","message":"reads the map","extend_ms":30000}"#);
+    assert_eq!(host.receive(), r#"{"type":"ready","ready":false}"#);
+    assert_eq!(parse(&host.receive())["data"]["ixt"]["features"], json!(["starting", "ready"]));
+    send(&mut host, 2, "ready", r#"{"ready":true,"at_once":true}"#);
+    assert_eq!(host.receive(), r#"{"type":"ready","ready":true}"#);
+    assert_eq!(parse(&host.receive())["id"], 2);
+    // What was said is not said again.
+    send(&mut host, 3, "ready", r#"{"ready":true,"at_once":true}"#);
+    assert_eq!(parse(&host.receive())["id"], 3);
+
+    // A host that knows nothing of it learns from the health check whether calls are taken.
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(config);
+    let health = parse(&host.ask(r#"{"type":"health_check","id":2}"#));
+    assert_eq!((&health["data"]["healthy"], &health["data"]["ready"]), (&json!(true), &json!(false)), "{health}");
+    send(&mut host, 3, "ready", r#"{"ready":true,"at_once":true}"#);
+    assert_eq!(parse(&host.receive())["id"], 3);
+    let health = parse(&host.ask(r#"{"type":"health_check","id":4}"#));
+    assert_eq!(health["data"].get("ready"), None, "{health}");
+}
+
+#[test]
 fn events_of_tracing_are_log_lines_with_fields_spans_and_trace() {
     let mut host = RawHost::start(&build("fixture"));
     let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":10000,"features":["log"]}}"#;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fixture::{
-    ChangesRequest, Config, Fixture, Name, SayRequest, StoreRequest, TakeRequest, WatchRequest, client, events, module,
-    publish, services,
+    ChangesRequest, Config, Fixture, Name, ReadyRequest, SayRequest, StoreRequest, TakeRequest, WatchRequest, client,
+    events, module, publish, services,
 };
 use ixt_sdk::middleware::{Layer, Next, Request, Service};
 use ixt_sdk::testing::{self, Host, Module, Pipe};
@@ -57,6 +57,30 @@ fn a_configuration_is_given_as_its_type_or_as_json() {
         let refused = json!({ "token": "t", "on_init": "not today" });
         assert_eq!(code_of(Host::new().start_json(fixture::module::<Fixture>(), &refused).await), "NOT_TODAY");
         Ok(())
+    });
+}
+
+#[test]
+fn a_module_says_that_it_needs_time_and_whether_it_takes_calls() {
+    testing::run(async {
+        let config = json!({ "token": "t", "on_init": "starting" });
+        let module = Host::new().start_json(module::<Fixture>(), &config).await?;
+        let starting = module.starting();
+        assert_eq!(
+            (starting.len(), starting[0].message.as_str(), starting[0].extend),
+            (1, "reads the map", 30 * SECOND)
+        );
+        assert!(!module.is_ready());
+        assert!(module.health().await?.is_ready(), "it was told at once");
+        let ready = |ready, at_once| module.call(services::READY, &ReadyRequest { ready, at_once }).into_future();
+        ready(true, true).await?;
+        assert!(module.is_ready());
+        assert_eq!(module.starting().len(), 1, "`init` has been answered");
+        ready(false, false).await?;
+        let health = module.health().await?;
+        assert_eq!((health.is_healthy(), health.is_ready()), (true, false));
+        assert_eq!(health.details()["message"], "as it was told");
+        module.shutdown().await
     });
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ixt_manifest::text::harmless;
-use ixt_protocol::Framing;
+use ixt_protocol::{Framing, LogLevel};
 use rustix::io::Errno;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::budget::Budget;
-use crate::connection::{Connection, Hello, Limits, Request, Services as _};
+use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
 use crate::descent;
 use crate::managed::Managed;
 use crate::process::{Output, Process};
@@ -308,7 +309,7 @@ async fn connect(
     waiting: &Arc<Budget>,
     replica: &Replica,
     services: HostServices,
-    Backends { spans, connections, .. }: Backends,
+    Backends { spans, connections, logs, .. }: Backends,
     settings: &Settings,
 ) -> Result<Arc<Connection>, StartError> {
     let Settings { exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
@@ -331,7 +332,8 @@ async fn connect(
     };
     drop(socket);
     let framing = release.manifest().process.framing.as_ref().and_then(|framing| framing.parse().ok());
-    let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line) };
+    let (progress, told) = watch::channel(Progress::default());
+    let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
     let limits = Limits {
         max_frame_bytes,
         waiting: Arc::clone(waiting),
@@ -340,14 +342,15 @@ async fn connect(
     };
     let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
-    match timeout(init_timeout, opened).await {
+    let tell = |message: &str| logs.host(LogLevel::Info, id, format!("is starting: {message}"));
+    match patiently(init_timeout, told, tell, opened).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(CallError::Replied(reply))) => Err(StartError::new(StartErrorKind::Refused { module: module(), reply })),
         Ok(Err(error)) => Err(match timeout(exit_grace, process.wait()).await {
             Ok(Ok(status)) => exited("answered `init`", status),
             _ => StartError::new(StartErrorKind::Connection { module: module(), error }),
         }),
-        Err(_) => Err(timed_out("answered `init`", init_timeout)),
+        Err(after) => Err(timed_out("answered `init`", after)),
     }
 }
 

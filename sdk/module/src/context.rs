@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ixt_protocol::{Handle, Priority};
+use ixt_protocol::{Handle, MAX_EXTEND_MS, Priority};
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
@@ -231,6 +231,33 @@ impl Runtime {
     #[must_use]
     pub fn module_id(&self) -> &str {
         &self.module_id
+    }
+
+    /// Asks the host to wait longer for `Handler::init`: for this much longer from now, unless it would have waited longer anyway.
+    /// At most an hour; whoever needs more says so again. The host's log tells the message, what the module is doing; with
+    /// [`Duration::ZERO`] that is all.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ixt_sdk::Runtime;
+    /// # async fn init(runtime: Runtime) {
+    /// runtime.starting("migrating the database", Duration::from_secs(300));
+    /// # }
+    /// ```
+    ///
+    /// Once `init` has ended this does nothing, and so it does with a host that knows nothing of it, which waits as long as it
+    /// waits.
+    pub fn starting(&self, message: impl AsRef<str>, extend: Duration) {
+        let extend_ms = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX).min(MAX_EXTEND_MS);
+        self.link.outgoing().starting(message.as_ref(), extend_ms);
+    }
+
+    /// Says whether the module takes new calls and events, which it does until it says otherwise; in `init`, whether it will when
+    /// that has ended. While it does not, the host gives them to others of its processes, or lets them wait; what the module has
+    /// goes on, and health checks come as before. The host knows at once, or, if it knows nothing of that, with the next health
+    /// check. See also [`Health::not_ready`](crate::Health::not_ready): the module takes calls only if both say so.
+    pub fn set_ready(&self, ready: bool) {
+        self.link.outgoing().set_ready(ready);
     }
 
     /// Waits until the module takes nothing new because it shuts down: for background tasks, to end what they do. Unless

@@ -32,10 +32,24 @@ impl Health {
         Self::new(false).detail("message", reason.into())
     }
 
+    /// Nothing is wrong with the module, but it takes no new calls and events for now, for this reason, such as a cache that is
+    /// being filled. The host gives them to others of its processes, or lets them wait. It holds until the next health check:
+    /// [`Runtime::set_ready`](crate::Runtime::set_ready) says it at once.
+    #[must_use]
+    pub fn not_ready(reason: impl Into<String>) -> Self {
+        Self::new(true).detail("ready", false).detail("message", reason.into())
+    }
+
     /// Whether the module can do its work.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.get("healthy") == Some(&Value::Bool(true))
+    }
+
+    /// Whether the module takes new calls and events.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.get("ready") != Some(&Value::Bool(false))
     }
 
     /// All details, with `healthy`.

@@ -51,7 +51,7 @@ pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFra
 pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
 pub use kv_change::KvChange;
-pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest};
+pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest, Starting};
 pub use params::{BusSend, KvSet};
 
 /// The version of the protocol that this crate implements.
@@ -63,8 +63,11 @@ pub const MAX_NAME_BYTES: usize = 256;
 /// The longest `trace_id`, in bytes of UTF-8.
 pub const MAX_TRACE_ID_BYTES: usize = 256;
 
-/// The longest `message` of an error or of a log line, in bytes of UTF-8. A longer one is cut.
+/// The longest `message` of an error, of a log line or of `starting`, in bytes of UTF-8. A longer one is cut.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// The longest time for which one `starting` frame asks, in milliseconds: an hour. A longer one counts as this.
+pub const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 
 /// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end or the length before it.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

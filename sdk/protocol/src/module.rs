@@ -9,7 +9,9 @@ use crate::attachment::{Attachment, Object};
 use crate::frame::{at_most, invalid, object, read_flat, required, shortened};
 use crate::scan::Scan;
 use crate::write::{head, key, number, tail, text};
-use crate::{Frame, Framing, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, RawFrame, Unreadable};
+use crate::{
+    Frame, Framing, MAX_EXTEND_MS, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, RawFrame, Unreadable,
+};
 
 /// A frame from a module: a reply to a request of the host, or a request of its own.
 #[derive(Debug, Clone)]
@@ -27,6 +29,22 @@ pub enum ModuleFrame<'a> {
     Cancel,
     /// A line for the log. Has no reply.
     Log(Log<'a>),
+    /// The module has not answered `init` yet, and needs more time for that. Has no reply.
+    Starting(Starting<'a>),
+    /// Whether the module takes new calls and events. Has no reply.
+    Ready {
+        /// False: not now.
+        ready: bool,
+    },
+}
+
+/// `starting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starting<'a> {
+    /// What the module is doing, for people.
+    pub message: Cow<'a, str>,
+    /// How many milliseconds from now on the host is to wait at least: 0 to [`MAX_EXTEND_MS`].
+    pub extend_ms: u64,
 }
 
 /// `log`.
@@ -161,11 +179,14 @@ struct Flat<'a> {
     fields: Option<&'a RawValue>,
     #[serde(borrow, default)]
     trace_id: Cow<'a, str>,
+    #[serde(default)]
+    extend_ms: u64,
+    ready: Option<bool>,
     #[serde(borrow)]
     attachment: Option<Cow<'a, str>>,
 }
 
-const KINDS: &[&str] = &["success", "error", "service_request", "cancel", "log"];
+const KINDS: &[&str] = &["success", "error", "service_request", "cancel", "log", "starting", "ready"];
 
 impl<'a> ModuleFrame<'a> {
     /// Reads a frame.
@@ -259,6 +280,11 @@ impl<'a> ModuleFrame<'a> {
                 fields: object(flat.fields, "fields").map_err(&wrong)?,
                 trace_id: shortened(flat.trace_id, MAX_TRACE_ID_BYTES),
             }),
+            "starting" => Self::Starting(Starting {
+                message: shortened(flat.message, MAX_MESSAGE_BYTES),
+                extend_ms: flat.extend_ms.min(MAX_EXTEND_MS),
+            }),
+            "ready" => Self::Ready { ready: required(flat.ready, "ready", id, "ready")? },
             kind => return Err(Unreadable::UnknownType { id, kind: kind.to_owned() }),
         };
         Ok(Frame { id, body })
@@ -294,7 +320,7 @@ impl ModuleFrame<'_> {
             Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
                 Some(object)
             }
-            Self::Error(_) | Self::Cancel | Self::Log(_) => None,
+            Self::Error(_) | Self::Cancel | Self::Log(_) | Self::Starting(_) | Self::Ready { .. } => None,
         }
     }
 
@@ -305,7 +331,7 @@ impl ModuleFrame<'_> {
             Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
                 object.into_attachment(framing)
             }
-            Self::Error(_) | Self::Cancel | Self::Log(_) => None,
+            Self::Error(_) | Self::Cancel | Self::Log(_) | Self::Starting(_) | Self::Ready { .. } => None,
         }
     }
 
@@ -317,6 +343,8 @@ impl ModuleFrame<'_> {
             Self::ServiceRequest(_) => "service_request",
             Self::Cancel => "cancel",
             Self::Log(_) => "log",
+            Self::Starting(_) => "starting",
+            Self::Ready { .. } => "ready",
         }
     }
 }
@@ -360,6 +388,20 @@ impl Log<'_> {
     }
 }
 
+impl Starting<'_> {
+    /// Appends its fields.
+    fn write(&self, output: &mut Vec<u8>) {
+        if !self.message.is_empty() {
+            key("message", output);
+            text(&self.message, output);
+        }
+        if self.extend_ms > 0 {
+            key("extend_ms", output);
+            number(self.extend_ms, output);
+        }
+    }
+}
+
 impl Frame<ModuleFrame<'_>> {
     /// Appends the frame. Returns its size, as the limit counts it.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
@@ -391,6 +433,10 @@ impl Frame<ModuleFrame<'_>> {
             }
             ModuleFrame::Cancel => {}
             ModuleFrame::Log(log) => log.write(output),
+            ModuleFrame::Starting(starting) => starting.write(output),
+            ModuleFrame::Ready { ready } => {
+                output.extend_from_slice(if *ready { b",\"ready\":true" } else { b",\"ready\":false" });
+            }
         }
         tail(path.as_deref(), output);
     }

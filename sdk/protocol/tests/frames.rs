@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ixt_protocol::{
     CallContext, Context, DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, Handle, HostFrame, Init,
     KvChange, Log, LogLevel, Message, ModuleFrame, Object, Payload, Priority, ProtocolOffer, ServiceRequest, Shutdown,
-    Unreadable, code,
+    Starting, Unreadable, code,
 };
 use serde_json::value::RawValue;
 
@@ -79,6 +79,10 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
         log(LogLevel::Info, None),
         log(LogLevel::Warn, None),
         log(LogLevel::Error, None),
+        ModuleFrame::Starting(Starting { message: "migrates".into(), extend_ms: 30_000 }),
+        ModuleFrame::Starting(Starting { message: "".into(), extend_ms: 0 }),
+        ModuleFrame::Ready { ready: true },
+        ModuleFrame::Ready { ready: false },
     ]
 }
 
@@ -243,6 +247,12 @@ fn what_is_wrong_with_a_frame_of_a_module_is_told() {
         (r#"{"type":"service_request","id":7,"service":"s","method":"m"}"#, "`params`: missing"),
         (r#"{"type":"log","message":"m"}"#, "a `log` frame is wrong: `level`: missing"),
         (r#"{"type":"log","level":"loud"}"#, "`level`: unknown variant `loud`"),
+        (
+            r#"{"type":"starting","extend_ms":-1}"#,
+            "a `starting` frame is wrong: `extend_ms`: invalid value: integer `-1`",
+        ),
+        (r#"{"type":"ready"}"#, "a `ready` frame is wrong: `ready`: missing"),
+        (r#"{"type":"ready","ready":"no"}"#, "`ready`: invalid type: string \"no\", expected a boolean"),
         (r#"{"type":"handle","id":7}"#, "frames of type `handle` are not known here"),
         (r#"{"type":"success","id":7,"data":[1]}"#, "a `success` frame is wrong: `data`: expected an object"),
         (r#"{"type":"success","id":7,"data":{"mean":NaN}}"#, "a `success` frame is wrong: `data`: expected value at"),
@@ -320,10 +330,14 @@ fn texts_of_a_module_have_a_length() {
     for json in [
         format!(r#"{{"type":"error","id":7,"code":"C","message":"{message}"}}"#),
         format!(r#"{{"type":"log","level":"info","message":"\n{message}","trace_id":"{long}"}}"#),
+        format!(r#"{{"type":"starting","message":"{message}","extend_ms":18446744073709551615}}"#),
     ] {
         match ModuleFrame::read(json.as_bytes()).unwrap().body {
             ModuleFrame::Error(error) => assert_eq!(error.message.len(), ixt_protocol::MAX_MESSAGE_BYTES - 1),
             ModuleFrame::Log(line) => assert_eq!((line.message.len(), line.trace_id.len()), (65_536, 256)),
+            ModuleFrame::Starting(starting) => {
+                assert_eq!((starting.message.len(), starting.extend_ms), (65_535, 3_600_000));
+            }
             other => panic!("{other:?}"),
         }
     }

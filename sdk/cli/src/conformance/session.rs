@@ -15,6 +15,8 @@ use super::wire::{Framing, MAX_FRAME_BYTES, Received, Wire, shown};
 
 const REPLIES: &str = "Requests and replies";
 const MODULE: &str = "Module to host";
+/// A `starting` asks for no longer than this.
+const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 
 /// A reply of the right shape.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub(super) struct Session {
     pub(super) patience: Duration,
     pub(super) id: String,
     last_id: u64,
+    /// The last `init`.
+    init: Option<u64>,
     /// Requests without a reply, the oldest first.
     pub(super) outstanding: Vec<u64>,
     /// Whether its replies have ids, as far as that is known.
@@ -84,6 +88,7 @@ impl Session {
             patience,
             id,
             last_id: 0,
+            init: None,
             outstanding: Vec::new(),
             ids: None,
             tells_health: false,
@@ -100,6 +105,9 @@ impl Session {
     /// Sends a request.
     pub(super) fn send(&mut self, kind: &str, fields: &Value) -> Result<u64, Stop> {
         let id = self.expect_reply();
+        if kind == "init" {
+            self.init = Some(id);
+        }
         let sent = self.wire.send(frame(kind, id, fields).as_bytes());
         self.sent(sent)?;
         Ok(id)
@@ -132,7 +140,7 @@ impl Session {
     pub(super) fn init_fields(&self, config: &Value, offer: &Offer) -> Value {
         let Offer { version, max_frame_bytes, framings } = offer;
         json!({ "config": config, "module_id": self.id, "protocol": {
-            "version": version, "max_frame_bytes": max_frame_bytes, "framings": framings, "features": [],
+            "version": version, "max_frame_bytes": max_frame_bytes, "framings": framings, "features": ["starting", "ready"],
         }})
     }
 
@@ -178,7 +186,7 @@ impl Session {
 
     /// The same; `None` if the module closes its connection instead. Answers the module's own requests.
     pub(super) fn reply_or_end(&mut self) -> Result<Option<Reply>, Stop> {
-        let deadline = Instant::now() + self.patience;
+        let mut deadline = Instant::now() + self.patience;
         loop {
             let frame = match self.wire.receive(deadline) {
                 Received::Frame(frame) => frame,
@@ -200,10 +208,32 @@ impl Session {
                     let expected = "`log` only where `init` offers it: here, log lines go to stderr";
                     return Err(failed(MODULE, expected, show(&frame)));
                 }
+                Some("starting") => deadline = deadline.max(Instant::now() + self.starting(&frame)?),
+                Some("ready") if frame.get("ready").is_some_and(Value::is_boolean) => {}
+                Some("ready") => return Err(failed(MODULE, "`ready` with `ready`, true or false", show(&frame))),
                 _ => {
-                    let expected = "frames of the types success, error, service_request, cancel and log";
+                    let expected =
+                        "frames of the types success, error, service_request, cancel, log, starting and ready";
                     return Err(failed(MODULE, expected, show(&frame)));
                 }
+            }
+        }
+    }
+
+    /// Checks a `starting`, and gives for how long it asks.
+    fn starting(&self, frame: &Map<String, Value>) -> Result<Duration, Stop> {
+        if !self.init.is_some_and(|id| self.outstanding.contains(&id)) {
+            return Err(failed(MODULE, "`starting` only before the reply to `init`", show(frame)));
+        }
+        let extend_ms = frame.get("extend_ms").map_or(Some(0), Value::as_u64);
+        match extend_ms {
+            Some(extend_ms) if frame.get("message").is_none_or(Value::is_string) => {
+                Ok(Duration::from_millis(extend_ms.min(MAX_EXTEND_MS)))
+            }
+            _ => {
+                let expected =
+                    "`starting` with `message`, which is text, and `extend_ms`, an unsigned integer, or without";
+                Err(failed(MODULE, expected, show(frame)))
             }
         }
     }

@@ -5,6 +5,7 @@ mod calls;
 mod outgoing;
 mod reader;
 mod requests;
+mod starting;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,9 +19,10 @@ use ixt_protocol::{
     Context, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, MAX_LENGTH_FRAME_BYTES, Message as WireMessage,
     Object, PROTOCOL_VERSION, ProtocolOffer, ServiceRequest, Shutdown, code,
 };
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, Semaphore, SetOnce, oneshot};
+use tokio::sync::{Notify, Semaphore, SetOnce, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -35,6 +37,8 @@ use calls::Calls;
 use outgoing::{EVENTS_LIMIT, Outgoing};
 pub(crate) use outgoing::{Refused, batch};
 pub(crate) use requests::Request;
+pub(crate) use starting::{Progress, patiently};
+
 use requests::{Abandoned, Admitted, Has, InFlight, Next, Requests};
 
 /// A process of a module that has answered `init`, or is about to.
@@ -63,8 +67,14 @@ pub(crate) struct Connection {
     /// For what its own requests carry that are being worked on.
     work: Arc<Budget>,
     reading: Arc<Semaphore>,
+    /// Gets what the module says before it has answered `init`.
+    progress: watch::Sender<Progress>,
     /// What it sends is read, unless the host has too much to do.
     is_read: AtomicBool,
+    /// Whether it takes new requests: as its last frame `ready` says, and as its last health report does.
+    says_ready: AtomicBool,
+    reports_ready: AtomicBool,
+    when_ready: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What a module can ask of its host, and what becomes of what it says.
@@ -81,6 +91,8 @@ pub(crate) trait Services: Send + Sync + 'static {
 pub(crate) struct Hello<'a> {
     pub(crate) config: &'a RawValue,
     pub(crate) framing: Framing,
+    /// Where it is told what the module says of its start.
+    pub(crate) progress: watch::Sender<Progress>,
 }
 
 /// What a module may do.
@@ -172,7 +184,11 @@ impl Connection {
             spans,
             work: limits.shared.work.part(WORK_BYTES_OF_ONE),
             reading: limits.shared.reading,
+            progress: hello.progress,
             is_read: AtomicBool::new(true),
+            says_ready: AtomicBool::new(true),
+            reports_ready: AtomicBool::new(true),
+            when_ready: OnceLock::new(),
         });
         // Until it is done, an attempt that is given up takes its tasks with it.
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
@@ -180,7 +196,7 @@ impl Connection {
             version: PROTOCOL_VERSION,
             max_frame_bytes,
             framings: offered(max_frame_bytes).iter().map(|framing| framing.as_str().to_owned()).collect(),
-            features: vec!["log".to_owned()],
+            features: ["log", "starting", "ready"].map(str::to_owned).to_vec(),
         };
         let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
         let sent = connection.outgoing.request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) });
@@ -204,11 +220,33 @@ impl Connection {
         self.number
     }
 
-    /// How much the module has to do; `None` if it takes nothing any more.
+    /// How much the module has to do; `None` if it takes nothing any more, or nothing now.
     pub(crate) fn load(&self) -> Option<Load> {
         let requests = lock(&self.requests);
         let (in_flight, is_busy) = (requests.len(), requests.is_busy());
-        (!requests.is_closed()).then_some(Load { in_flight, is_busy })
+        (!requests.is_closed() && self.is_ready()).then_some(Load { in_flight, is_busy })
+    }
+
+    /// Whether the module takes new requests, as it says.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.says_ready.load(Ordering::SeqCst) && self.reports_ready.load(Ordering::SeqCst)
+    }
+
+    /// What to do whenever it takes new requests again.
+    pub(crate) fn when_ready(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.when_ready.set(Box::new(act));
+    }
+
+    /// The module has said, in one of its two ways, whether it takes new requests.
+    fn set_ready(&self, way: &AtomicBool, ready: bool) {
+        let was = self.is_ready();
+        way.store(ready, Ordering::SeqCst);
+        if !was
+            && self.is_ready()
+            && let Some(act) = self.when_ready.get()
+        {
+            act();
+        }
     }
 
     /// How many requests the module has not answered.
@@ -396,7 +434,18 @@ impl Connection {
             answer => CallError::of(answer).map_or_else(Checked::Failed, Checked::Replied),
         };
         let gone = || Checked::Failed(CallError::Gone { reason: "it was not answered".to_owned() });
-        self.ask_for(Request::HealthCheck, within, checked).await.unwrap_or_else(gone)
+        let checked = self.ask_for(Request::HealthCheck, within, checked).await.unwrap_or_else(gone);
+        if let Checked::Replied(data) = &checked {
+            #[derive(Deserialize)]
+            struct Data {
+                ready: Option<bool>,
+            }
+            match data.clone().read() {
+                Ok(Data { ready }) => self.set_ready(&self.reports_ready, ready.unwrap_or(true)),
+                Err(error) => return Checked::Unreadable(error.to_string()),
+            }
+        }
+        checked
     }
 
     async fn ask_for<T: Send + 'static>(

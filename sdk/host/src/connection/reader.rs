@@ -152,6 +152,18 @@ impl Connection {
                 services.log(&log);
                 true
             }
+            ModuleFrame::Starting(starting) => {
+                if lock(&self.init).is_some() {
+                    self.progress.send_modify(|progress| progress.told(starting));
+                } else {
+                    services.complain("skipped what it sent: a `starting` frame has no use after the reply to `init`");
+                }
+                true
+            }
+            ModuleFrame::Ready { ready } => {
+                self.set_ready(&self.says_ready, ready);
+                true
+            }
         };
         if !known {
             let which = id.map_or_else(String::new, |id| format!(" to the request {id}"));

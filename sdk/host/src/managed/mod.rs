@@ -129,6 +129,13 @@ impl Managed {
 
     /// A process is ready. From this moment on the replica that it replaces gets nothing new.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
+        let this = self.this.clone();
+        connection.when_ready(move || {
+            if let Some(this) = this.upgrade() {
+                this.release_parked();
+                this.pump();
+            }
+        });
         let replaced = old.and_then(|replica| replica.lock().connection.clone());
         let is_new = {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
@@ -425,6 +432,8 @@ impl Managed {
             format!("`{name}` is starting{}", because(replica))
         } else if let Some(replica) = of(State::Failed) {
             format!("`{name}` has failed and is not restarted any more{}", because(replica))
+        } else if self.serving().ready.iter().any(|ready| !ready.connection.is_ready()) {
+            format!("`{name}` says that it is not ready")
         } else if of(State::Draining).is_some() || of(State::Ready).is_some() {
             format!("`{name}` is shutting down")
         } else {

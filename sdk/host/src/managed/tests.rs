@@ -160,6 +160,42 @@ async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
     assert_eq!(opened.connection.in_flight(), 0, "the other one was answered");
 }
 
+/// What the module has sent has been read.
+async fn read(opened: &mut Opened) {
+    opened.peer.send(r#"{"type":"service_request","id":1,"service":"s","method":"echo","params":{}}"#).await;
+    while opened.peer.next().await["type"] != "service_response" {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is() {
+    let managed = managed(1);
+    let mut opened = ready(&managed, WITH_IDS).await;
+    let has = call(&managed, message("once", 0));
+    opened.peer.next().await;
+    opened.peer.send(r#"{"type":"ready","ready":false}"#).await;
+    read(&mut opened).await;
+    let waits = call(&managed, message("often", 0));
+    managed.event(&message("kept", 0));
+    let deadline = Some(Instant::now() + Duration::from_secs(1));
+    let over = call(&managed, Message { deadline, ..message("once", 0) }).await.unwrap();
+    assert_eq!(over, "DEADLINE_EXCEEDED: the time for `once` is over: `m` says that it is not ready (true)");
+    assert_eq!((opened.connection.in_flight(), managed.status().events_waiting), (1, 1), "it has what it had");
+    opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
+    assert_eq!(has.await.unwrap(), r#"{"n":1}"#);
+    // Another one takes them, and so does this one when it can.
+    let mut other = ready(&managed, WITH_IDS).await;
+    let got = [other.peer.next().await, other.peer.next().await];
+    assert_eq!(got.each_ref().map(|frame| &frame["message"]["topic"]), ["often", "kept"]);
+    other.peer.send(r#"{"type":"ready","ready":false}"#).await;
+    other.peer.send(r#"{"type":"success","id":2,"data":{"n":2}}"#).await;
+    assert_eq!(waits.await.unwrap(), r#"{"n":2}"#);
+    let waits = call(&managed, message("quick", 0));
+    opened.peer.send(r#"{"type":"ready","ready":true}"#).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "quick");
+    opened.peer.send(r#"{"type":"success","id":3,"data":{"n":3}}"#).await;
+    assert_eq!(waits.await.unwrap(), r#"{"n":3}"#);
+}
+
 #[tokio::test]
 async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
     let managed = managed(1);

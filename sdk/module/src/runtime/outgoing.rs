@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, code};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, Starting, code};
 use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
 
@@ -52,6 +52,20 @@ struct State {
     closing: bool,
     gone: bool,
     logs: Logs,
+    features: Features,
+    /// Whether the module takes calls, as its author has said last.
+    ready: bool,
+}
+
+/// What the host takes beside replies and requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Features {
+    /// Log lines.
+    pub(crate) log: bool,
+    /// Word of a start that takes its time. Not after the reply to `init`.
+    pub(crate) starting: bool,
+    /// Word of whether the module takes calls.
+    pub(crate) ready: bool,
 }
 
 /// What is being written at the moment.
@@ -68,8 +82,6 @@ enum Writer {
 /// Log lines while the socket is full: the newest of them.
 #[derive(Debug, Default)]
 struct Logs {
-    /// Whether the host takes them as frames.
-    enabled: bool,
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     dropped: u64,
@@ -116,6 +128,8 @@ impl Outgoing {
             closing: false,
             gone: false,
             logs: Logs::default(),
+            features: Features::default(),
+            ready: true,
         };
         Self { state: Mutex::new(state), sink: Box::new(sink), done: SetOnce::new() }
     }
@@ -126,10 +140,10 @@ impl Outgoing {
     }
 
     /// Takes over what the host said in `init`.
-    pub(crate) fn set_limits(&self, max_frame_bytes: usize, takes_logs: bool) {
+    pub(crate) fn set_limits(&self, max_frame_bytes: usize, features: Features) {
         let mut state = self.lock();
         state.max_frame_bytes = max_frame_bytes;
-        state.logs.enabled = takes_logs;
+        state.features = features;
     }
 
     /// The framing of the frames from here on.
@@ -204,6 +218,7 @@ impl Outgoing {
         let mut state = self.lock();
         // What was kept is in the framing before.
         state.unblock_logs();
+        state.features.starting = false;
         let written = match &reply {
             Ok(reply) => state.append(&Frame { id, body: ModuleFrame::Success { data: reply.clone().data() } }).is_ok(),
             Err(_) => false,
@@ -224,7 +239,7 @@ impl Outgoing {
     /// Sends a log line, or gives it up for another: nobody waits for the log. False if the host doesn't take any.
     pub(crate) fn log(self: &Arc<Self>, log: Log<'_>) -> bool {
         let mut state = self.lock();
-        if !state.logs.enabled || state.gone || state.closing {
+        if !state.features.log || state.gone || state.closing {
             return false;
         }
         let level = log.level;
@@ -244,14 +259,50 @@ impl Outgoing {
             state.logs.keep(line);
         } else {
             state.buffer.last.extend(line);
-            if level == LogLevel::Error && state.writer == Writer::Idle {
+            if level == LogLevel::Error {
                 // It may be the process's last word.
-                self.write(state);
+                self.write_now(state);
             } else {
                 self.written(state);
             }
         }
         true
+    }
+
+    /// Asks for so much more time for `init`. Does nothing if the host does not know of that, or `init` has been answered.
+    pub(crate) fn starting(self: &Arc<Self>, message: &str, extend_ms: u64) {
+        let mut state = self.lock();
+        if !state.features.starting {
+            return;
+        }
+        let frame = |message| Frame { id: None, body: ModuleFrame::Starting(Starting { message, extend_ms }) };
+        // The time counts more than the text.
+        if state.append(&frame(message.into())).is_err() {
+            let _ = state.append(&frame("".into()));
+        }
+        self.write_now(state);
+    }
+
+    /// Tells whether the module takes calls, if that is new.
+    pub(crate) fn set_ready(self: &Arc<Self>, ready: bool) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.ready, ready) != ready && state.features.ready {
+            let _ = state.append(&Frame { id: None, body: ModuleFrame::Ready { ready } });
+            self.write_now(state);
+        }
+    }
+
+    /// Whether the module takes no calls, and the host does not know, for it takes no word of that.
+    pub(crate) fn is_unready_in_secret(&self) -> bool {
+        let state = self.lock();
+        !state.ready && !state.features.ready
+    }
+
+    /// Writes what whoever has put it there may not live to see written: its thread may block now.
+    fn write_now<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>) {
+        if state.writer == Writer::Idle {
+            self.write(state);
+        }
     }
 
     /// Ends the connection once all is written that was put here before.
@@ -329,10 +380,7 @@ impl Outgoing {
 
     /// Writes what is there.
     pub(crate) fn flush(self: &Arc<Self>) {
-        let state = self.lock();
-        if state.writer == Writer::Idle {
-            self.write(state);
-        }
+        self.write_now(self.lock());
     }
 
     /// Writes until nothing is left; the caller is the writer, or will be.
@@ -556,6 +604,8 @@ mod tests {
         }
     }
 
+    const LOG: Features = Features { log: true, starting: false, ready: false };
+
     fn log_line(message: &str) -> Log<'_> {
         Log { level: LogLevel::Info, message: message.into(), fields: None, trace_id: "".into() }
     }
@@ -564,7 +614,7 @@ mod tests {
     fn while_the_host_takes_nothing_replies_wait_and_the_oldest_log_lines_go() {
         let sink = Fake::default();
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
-        outgoing.set_limits(100_000, true);
+        outgoing.set_limits(100_000, LOG);
         sink.set_full(true);
         outgoing.reply(Some(1), Err(Error::internal("first")));
         let message = "x".repeat(LOG_BYTES / 10);
@@ -589,7 +639,7 @@ mod tests {
         const REPLY_BYTES: usize = 16 << 20;
         let sink = Fake::default();
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
-        outgoing.set_limits(REPLY_BYTES + 1000, true);
+        outgoing.set_limits(REPLY_BYTES + 1000, LOG);
         sink.set_full(true);
         let large = || Ok(Reply::new(Object::trusted(format!("{{\"a\":\"{}\"}}", "x".repeat(REPLY_BYTES)))));
         for id in 0..10 {
@@ -645,7 +695,7 @@ mod tests {
     fn log_lines_that_were_kept_during_init_go_out_in_the_framing_before() {
         let sink = Fake::default();
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
-        outgoing.set_limits(100_000, true);
+        outgoing.set_limits(100_000, LOG);
         sink.set_full(true);
         for message in ["first", "kept"] {
             assert!(outgoing.log(log_line(message)));
@@ -670,7 +720,7 @@ mod tests {
         let outgoing = Arc::new(Outgoing::new(sink.clone()));
         let open = || panic!("it has failed");
         assert!(!outgoing.reply_to_init(Some(1), Err(Error::internal("no")), Some(Framing::Length), open));
-        outgoing.set_limits(10, false);
+        outgoing.set_limits(10, Features::default());
         let ready = Ok(Reply::json(&"ready").unwrap());
         assert!(!outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), open));
         assert_eq!(sink.frames().len(), 2, "in lines");

@@ -18,7 +18,7 @@ use crate::middleware::{Kind, Reply, Request};
 use crate::module::{Serve, Start};
 use crate::runtime::executor::{Executor, How, Step, spawn};
 use crate::runtime::in_flight::{InFlight, Limits};
-use crate::runtime::outgoing::Outgoing;
+use crate::runtime::outgoing::{Features, Outgoing};
 use crate::runtime::panic::caught;
 use crate::runtime::stats::Stats;
 use crate::services::call::Calls;
@@ -36,8 +36,6 @@ pub(crate) enum End {
 
 /// How long a module has to finish when its host is gone or names no time.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
-/// The host's feature of taking log lines as frames.
-const LOG: &str = "log";
 
 /// Why a module shuts down.
 #[derive(Debug, Clone, Copy)]
@@ -353,17 +351,22 @@ impl Session {
         if length {
             info.framing = Some(Framing::Length.as_str().to_owned());
         }
-        let log = features.iter().any(|feature| feature == LOG);
-        if log {
-            info.features.push(LOG.to_owned());
+        let mut takes = Features::default();
+        for (name, taken) in [("log", &mut takes.log), ("starting", &mut takes.starting), ("ready", &mut takes.ready)] {
+            if features.iter().any(|feature| feature == name) {
+                *taken = true;
+                info.features.push(name.to_owned());
+            }
         }
-        self.outgoing.set_limits(*max_frame_bytes, log);
+        self.outgoing.set_limits(*max_frame_bytes, takes);
         Ok((Some(Expect { max_frame_bytes: *max_frame_bytes, length }), info))
     }
 
     /// The reply to a health check: what the module says, and what is known here.
     fn health(&self, health: Health) -> Result<Reply> {
         let (in_flight, queued) = self.in_flight.load();
+        // Where it is the only way to say it.
+        let health = if self.outgoing.is_unready_in_secret() { health.detail("ready", false) } else { health };
         let health = health.detail(
             "ixt",
             json!({

@@ -179,7 +179,7 @@ impl Host {
                     self.calls.push(id);
                 }
                 ModuleFrame::Cancel => self.calls.retain(|call| Some(*call) != id),
-                ModuleFrame::Log(_) => {}
+                ModuleFrame::Log(_) | ModuleFrame::Starting(_) | ModuleFrame::Ready { .. } => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ixt_protocol::{
     DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, Init, ModuleFrame, PROTOCOL_VERSION,
@@ -16,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
 use super::kv::Store;
-use super::module::{Log, Module, Sent};
+use super::module::{Log, Module, Sent, Starting};
 use crate::middleware::Reply;
 use crate::module::{Boxed, FromPayload, Start, Starter};
 use crate::runtime::session::End;
@@ -127,7 +128,7 @@ impl Host {
                 version: PROTOCOL_VERSION,
                 max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
                 framings: vec!["line".to_owned()],
-                features: vec!["log".to_owned()],
+                features: ["log", "starting", "ready"].map(str::to_owned).to_vec(),
             }),
         });
         let (_, reply) = end.send(init);
@@ -173,6 +174,9 @@ pub(super) struct State {
     pub(super) sent: Vec<Sent>,
     /// Topic and payload.
     pub(super) published: Vec<(String, Vec<u8>)>,
+    pub(super) starting: Vec<Starting>,
+    /// The module has said that it takes no calls.
+    pub(super) is_unready: bool,
     /// The module has ended: nothing is answered any more.
     closed: bool,
     /// A stub has panicked, and so the test fails.
@@ -309,6 +313,11 @@ impl HostEnd {
                 let (message, trace_id) = (log.message.into_owned(), log.trace_id.into_owned());
                 self.state().logs.push(Log { level: log.level, message, fields: fields.unwrap_or_default(), trace_id });
             }
+            ModuleFrame::Starting(starting) => {
+                let extend = Duration::from_millis(starting.extend_ms);
+                self.state().starting.push(Starting { message: starting.message.into_owned(), extend });
+            }
+            ModuleFrame::Ready { ready } => self.state().is_unready = !ready,
             ModuleFrame::Cancel => {
                 let stubbed = id.and_then(|id| self.state().stubbed.remove(&id));
                 if let Some(stubbed) = stubbed {

@@ -38,7 +38,7 @@ mod pipe;
 use std::time::Duration;
 
 pub use host::Host;
-pub use module::{Log, Module, Request, Sent};
+pub use module::{Log, Module, Request, Sent, Starting};
 pub use pipe::Pipe;
 
 use crate::Result;

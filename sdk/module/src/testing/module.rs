@@ -51,6 +51,16 @@ pub struct Sent {
     pub trace_id: String,
 }
 
+/// What the module has said of its start, with [`Runtime::starting`](crate::Runtime::starting).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Starting {
+    /// What it was doing.
+    pub message: String,
+    /// How much longer it has asked for.
+    pub extend: Duration,
+}
+
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module").finish_non_exhaustive()
@@ -90,6 +100,19 @@ impl Module {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
         let reply = answered(&self.host, reply).await?;
         read_json(reply.to_json().as_bytes()).map_err(Error::internal)
+    }
+
+    /// What the module has said while it started, in `Handler::init`.
+    #[must_use]
+    pub fn starting(&self) -> Vec<Starting> {
+        self.host.state().starting.clone()
+    }
+
+    /// Whether the module takes calls, as it has said last with [`Runtime::set_ready`](crate::Runtime::set_ready). Tests may call
+    /// it all the same.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.host.state().is_unready
     }
 
     /// Shuts the module down, with five seconds' grace.

@@ -49,6 +49,18 @@ class IxtProcessModule {
     process.stderr.write(`ERROR ${message}\n`);
   }
 
+  // What the host may be told, if it takes word of that.
+
+  // In `onInit`: what takes its time, and how much longer the host is to wait.
+  starting(message, extendMs = 0) {
+    this.#tell({ type: 'starting', message, extend_ms: extendMs });
+  }
+
+  // Whether new requests are taken.
+  setReady(ready) {
+    this.#tell({ type: 'ready', ready });
+  }
+
   // The host's services. Each gives the host's response: an object with `success`, and `data`, or `code` and `message`.
 
   async sendMessage(topic, payload, priority = undefined, ttlMs = undefined) {
@@ -86,6 +98,7 @@ class IxtProcessModule {
   #waiting = [];
   #wake = null;
   #gone = false;
+  #features = [];
   #initialized = false;
   #current = null;
   #lastCall = 0;
@@ -162,6 +175,7 @@ class IxtProcessModule {
     if ((protocol.version ?? 1) !== 1) {
       return this.error('FAILED_PRECONDITION', 'this module speaks version 1 of the protocol');
     }
+    this.#features = protocol.features ?? [];
     this.#maxFrameBytes = protocol.max_frame_bytes ?? this.#maxFrameBytes;
     await this.onInit(request.config || {});
     this.#initialized = true;
@@ -177,6 +191,10 @@ class IxtProcessModule {
     const { payload } = message;
     if (payload.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(payload)) return '`message.payload`: not base64';
     return null;
+  }
+
+  #tell(frame) {
+    if (this.#features.includes(frame.type)) this.#send(frame);
   }
 
   #call(service, method, params) {

@@ -6,6 +6,7 @@ const { IxtProcessModule } = require('./ixt-process-module');
 
 class Pair extends IxtProcessModule {
   async onInit(config) {
+    this.starting('learns Node.js', 1000);
     this.greeting = config.greeting;
   }
 

@@ -56,6 +56,16 @@ class IxtProcessModule:
     def log_error(self, message):
         print(f"ERROR {message}", file=sys.stderr, flush=True)
 
+    # What the host may be told, if it takes word of that.
+
+    def starting(self, message, extend_ms=0):
+        """In `on_init`: what takes its time, and how much longer the host is to wait."""
+        self._tell({"type": "starting", "message": message, "extend_ms": extend_ms})
+
+    def set_ready(self, ready):
+        """Whether new requests are taken."""
+        self._tell({"type": "ready", "ready": ready})
+
     # The host's services. Each returns the host's response: a dict with `success`, and `data`, or `code` and `message`.
 
     def send_message(self, topic, payload, priority=None, ttl_ms=None):
@@ -141,6 +151,7 @@ class IxtProcessModule:
             return self.error("FAILED_PRECONDITION", "`init` came a second time")
         if protocol.get("version", 1) != 1:
             return self.error("FAILED_PRECONDITION", "this module speaks version 1 of the protocol")
+        self._features = protocol.get("features", [])
         self._max_frame_bytes = protocol.get("max_frame_bytes", self._max_frame_bytes)
         self.on_init(request.get("config") or {})
         self._initialized = True
@@ -157,6 +168,10 @@ class IxtProcessModule:
         except ValueError as error:
             return f"`message.payload`: not base64: {error}"
         return None
+
+    def _tell(self, frame):
+        if frame["type"] in self._features:
+            self._send(frame)
 
     def _call(self, service, method, params):
         self._last_call += 1

@@ -7,6 +7,7 @@ from ixt_process_module import IxtProcessModule
 
 class Pair(IxtProcessModule):
     def on_init(self, config):
+        self.starting("learns Python", 1000)
         self.greeting = config.get("greeting", "")
 
     def on_handle(self, message, context):

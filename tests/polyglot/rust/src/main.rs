@@ -35,6 +35,7 @@ struct Keep {
 
 impl Handler for Pair {
     async fn init(config: Config, runtime: Runtime) -> Result<Self> {
+        runtime.starting("learns Rust", Duration::from_secs(1));
         Ok(Self { config, runtime })
     }
 

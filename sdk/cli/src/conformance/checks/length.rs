@@ -16,7 +16,9 @@ const FRAMING: &str = "Framing";
 pub(super) fn from_the_start(lab: &mut Lab) -> Verdict {
     let mut session = lab.start()?;
     session.wire.framing = Framing::Length;
-    let fields = session.init_fields(&lab.config, &Offer { framings: &["length", "line"], ..Offer::default() });
+    let mut fields = session.init_fields(&lab.config, &Offer { framings: &["length", "line"], ..Offer::default() });
+    // So that the reply is what comes first.
+    fields["protocol"]["features"] = json!([]);
     session.send("init", &fields)?;
     // Nothing more comes, so that a module that looks for the end of a line need not be waited for.
     session.wire.close_output();

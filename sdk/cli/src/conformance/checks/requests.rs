@@ -51,6 +51,10 @@ pub(super) fn health_check(lab: &mut Lab) -> Verdict {
         let expected = "`success` with `data.healthy`, which is true or false";
         return Err(failed("Host to module", expected, reply.shown()));
     }
+    if !reply.data().and_then(|data| data.get("ready")).is_none_or(serde_json::Value::is_boolean) {
+        let expected = "`data.ready` that is true or false, or none";
+        return Err(failed("Host to module", expected, reply.shown()));
+    }
     lab.finish(session)?;
     let healthy = reply.data().is_some_and(|data| data["healthy"] == true);
     Ok((!healthy).then(|| "it says that it is not healthy".to_owned()))
