@@ -525,6 +525,45 @@ fn a_shutdown_that_blocks_its_thread_is_not_waited_for() {
     assert_eq!(host.end().1.code(), Some(1));
 }
 
+/// A module that prints while it shuts down, and has a file to write after that.
+fn printing() -> RawHost {
+    let mut host = RawHost::start(&build("fixture"));
+    host.init(r#"{"token":"t","on_shutdown":"print"}"#);
+    host
+}
+
+#[test]
+fn what_is_printed_when_the_log_is_gone_keeps_no_shutdown_from_its_end() {
+    let shutdown = r#"{"type":"shutdown","id":2,"grace_ms":60000}"#;
+    for how in ["hangs up", "asks", "asks and hangs up"] {
+        let mut host = printing();
+        host.lose_log();
+        if how.starts_with("asks") {
+            host.send(shutdown);
+        }
+        if how.ends_with("hangs up") {
+            host.hang_up();
+        }
+        let file = host.dir().join("cleaned-up");
+        assert_eq!(host.wait().code(), Some(0), "{how}");
+        assert!(file.exists(), "{how}");
+    }
+    // A log that is still read gets it, whether the host has hung up or not.
+    for hangs_up in [true, false] {
+        let mut host = printing();
+        if hangs_up {
+            host.hang_up();
+        } else {
+            host.send(shutdown);
+        }
+        let stdout = host.stdout();
+        let (_, status, stderr) = host.end();
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(stdout, "prints to stdout\n");
+        assert!(stderr.contains("prints to stderr in a thread of its own\n"), "{stderr}");
+    }
+}
+
 #[test]
 fn a_host_that_begins_in_a_framing_is_answered_in_it() {
     let mut host = RawHost::start(&build("fixture"));

@@ -14,7 +14,7 @@ pub struct RawHost {
     module: Child,
     reader: BufReader<UnixStream>,
     writer: UnixStream,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl RawHost {
@@ -43,13 +43,14 @@ impl RawHost {
             .env("IXT_MODULE_ID", "fixture:1.0.0/instance-001")
             .envs(environment.iter().copied())
             .current_dir(dir.path())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
-        Self { module, reader, writer: stream, _dir: dir }
+        Self { module, reader, writer: stream, dir }
     }
 
     /// Sends bytes as they are.
@@ -178,6 +179,37 @@ impl RawHost {
         self.writer.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
+    /// Reads nothing any more of what the module prints, as a host that dies.
+    pub fn lose_log(&mut self) {
+        (self.module.stdout, self.module.stderr) = (None, None);
+    }
+
+    /// All that the module prints to stdout.
+    ///
+    /// # Panics
+    ///
+    /// If it is no text, or the log was lost.
+    pub fn stdout(&mut self) -> String {
+        let mut text = String::new();
+        self.module.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Waits for the module to end, without a word about it.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.module.wait().unwrap()
+    }
+
+    /// The module's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Waits for the module to end. Returns what it had still sent, how it ended, and what it wrote to stderr.
     ///
     /// # Panics
@@ -189,7 +221,9 @@ impl RawHost {
         // After `hang_up` there is nothing to read.
         let _ = self.reader.read_to_string(&mut rest);
         let mut stderr = String::new();
-        self.module.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some(mut from) = self.module.stderr.take() {
+            from.read_to_string(&mut stderr).unwrap();
+        }
         (rest, self.module.wait().unwrap(), stderr)
     }
 }

@@ -19,6 +19,7 @@ use tower_service::Service;
 
 use crate::middleware::{Next, Reply, Request};
 use crate::module::{Module, Starter};
+use crate::relay::Relays;
 use crate::runtime::connection::{Connection, Socket};
 use crate::runtime::session::{Cause, End, Session};
 use crate::runtime::turns::Turns;
@@ -187,6 +188,12 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         tokio.clone(),
     ));
     session.scope().make_default();
+    let relays = Arc::new(Relays::default());
+    session.before_shutdown({
+        let relays = Arc::clone(&relays);
+        // A host that has hung up may live on, or be about to vanish.
+        move |cause| relays.start(!matches!(cause, Cause::HostGone))
+    });
     let connection = Connection::start(Arc::clone(&session), turns, stream, tokio)?;
     let mut ended = pin!(session.ended());
     let end = tokio::select! {
@@ -197,6 +204,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
             ended.await
         }
     };
+    relays.end();
     connection.end();
     Ok(end)
 }

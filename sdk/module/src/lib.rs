@@ -61,6 +61,7 @@ pub mod middleware;
 mod module;
 mod newtype;
 mod record;
+mod relay;
 mod rules;
 mod runtime;
 mod service;

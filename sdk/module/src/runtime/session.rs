@@ -74,6 +74,8 @@ pub(crate) struct Session {
     outgoing: Arc<Outgoing>,
     /// Set when the module takes nothing new.
     stopping: Arc<SetOnce<()>>,
+    /// What the process does before the module shuts down, and when the host is gone.
+    before_shutdown: OnceLock<Box<dyn Fn(Cause) + Send + Sync>>,
     ended: SetOnce<End>,
     /// What waits for the end runs here, since it needs a clock.
     tokio: Tokio,
@@ -113,9 +115,15 @@ impl Session {
             executor,
             outgoing,
             stopping: Arc::default(),
+            before_shutdown: OnceLock::new(),
             ended: SetOnce::new(),
             tokio,
         }
+    }
+
+    /// What to do before each [`shutdown`](Self::shutdown), also when there was one before, for another cause.
+    pub(crate) fn before_shutdown(&self, act: impl Fn(Cause) + Send + Sync + 'static) {
+        let _ = self.before_shutdown.set(Box::new(act));
     }
 
     /// Where log lines go that belong to no message.
@@ -400,6 +408,9 @@ impl Session {
     /// Stops taking requests, lets those in flight finish, closes the handler, answers if there is someone to answer,
     /// and ends the session. Half of the time is for the requests, the rest for the handler.
     pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
+        if let Some(act) = self.before_shutdown.get() {
+            act(cause);
+        }
         if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
             if let Cause::Asked { id } = cause {
                 self.outgoing.reply(id, Err(shutting_down()));
