@@ -143,6 +143,39 @@ fn a_handler_whose_future_is_not_send_does_not_compile() {
 }
 
 #[test]
+fn without_a_build_script_it_is_told_where_the_code_is_included_what_to_add() {
+    let scratch = Scratch::new("scriptless", MANIFEST, MAIN);
+    std::fs::remove_file(scratch.dir().join("build.rs")).unwrap();
+    let text = stderr(&scratch, "build");
+    let says = "error: `include_module!` finds no generated code, for this package has no build script. Put a file build.rs beside \
+                its Cargo.toml, with `fn main() { ixt_build::compile(\"manifest.toml\"); }`, and add ixt-build to its \
+                [build-dependencies]: `cargo add --build ixt-build`\n --> src/main.rs:3:1\n";
+    assert!(text.contains(says), "{text}");
+    assert!(!text.contains("std::env::var"), "nothing that leads astray: {text}");
+}
+
+#[test]
+fn run_within_a_runtime_says_what_to_call_there() {
+    let main = MAIN.replace("fn main()", "#[tokio::main]\nasync fn main()");
+    let scratch = Scratch::new("within", MANIFEST, &main);
+    scratch.edit("Cargo.toml", "[build-dependencies]", "tokio = \"1\"\n\n[build-dependencies]");
+    let run = |scratch: &Scratch| {
+        let output = scratch.cargo("run");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, text) = run(&scratch);
+    assert_eq!(status, Some(1), "{text}");
+    let says = "ERROR weather can't start: `run` makes a tokio runtime of its own, and was called within one, such as that of \
+                `#[tokio::main]`. Call `run_async` in its place, with the same arguments, and `.await` it; or let `main` be a \
+                function without `async`\n";
+    assert!(text.ends_with(says) && !text.contains("panicked"), "{text}");
+    // As it says. Without a host it tells how it is called.
+    scratch.write("src/main.rs", &main.replace("run::<Weather>()", "run_async::<Weather>().await"));
+    let (status, text) = run(&scratch);
+    assert!(status == Some(2) && text.contains("weather 2.1.0 is an IXT module"), "{text}");
+}
+
+#[test]
 fn a_mistake_in_the_manifest_ends_the_build_and_shows_the_line() {
     let typo =
         MANIFEST.replace("days = { type = \"integer\", default = 3 }", "days = { type = \"integer\", defualt = 3 }");

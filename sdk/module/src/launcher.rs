@@ -101,11 +101,21 @@ impl<M: Module> Launcher<M> {
     }
 
     /// Runs the module on a tokio runtime of its own, until its host shuts it down: call it from `main`, and return what it
-    /// returns.
+    /// returns. Within a runtime, such as that of `#[tokio::main]`, it fails with an error that says so: there it is
+    /// [`run_async`](Self::run_async) that is to be called.
     #[must_use]
     pub fn run(mut self) -> ExitCode {
         if let Err(error) = self.limits.read_environment() {
             log_error(error);
+            return ExitCode::FAILURE;
+        }
+        if Handle::try_current().is_ok() {
+            log_error(format!(
+                "{} can't start: `run` makes a tokio runtime of its own, and was called within one, such as that of \
+                 `#[tokio::main]`. Call `run_async` in its place, with the same arguments, and `.await` it; or let `main` be a \
+                 function without `async`",
+                M::NAME
+            ));
             return ExitCode::FAILURE;
         }
         // Each handler that blocks may need a thread, and the author's code some more.

@@ -107,11 +107,20 @@ pub mod prelude {
     pub use crate::{Bytes, Caller, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
 }
 
-/// Includes the code that `ixt_build::compile` generated from the crate's manifest.
+/// Includes the code that `ixt_build::compile` generated from the crate's manifest, in a build script. Without one it does not
+/// compile, and says what to add.
 #[macro_export]
 macro_rules! include_module {
     () => {
-        include!(concat!(env!("OUT_DIR"), "/module.rs"));
+        ::core::include!(::core::concat!(
+            ::core::env!(
+                "OUT_DIR",
+                "`include_module!` finds no generated code, for this package has no build script. Put a file build.rs beside its \
+                 Cargo.toml, with `fn main() { ixt_build::compile(\"manifest.toml\"); }`, and add ixt-build to its \
+                 [build-dependencies]: `cargo add --build ixt-build`"
+            ),
+            "/module.rs"
+        ));
     };
 }
 
