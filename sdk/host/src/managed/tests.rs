@@ -175,7 +175,7 @@ async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is
     opened.peer.send(r#"{"type":"ready","ready":false}"#).await;
     read(&mut opened).await;
     let waits = call(&managed, message("often", 0));
-    managed.event(&message("kept", 0));
+    event(&managed, &message("kept", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
     let over = call(&managed, Message { deadline, ..message("once", 0) }).await.unwrap();
     assert_eq!(over, "DEADLINE_EXCEEDED: the time for `once` is over: `m` says that it is not ready (true)");
