@@ -1,11 +1,16 @@
 //! What runs is what was named: how the program of a module is built and found.
 
 use std::fs::{self, Permissions};
+use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 
-use ixt_tests::{build, needs};
+use ixt_host::{Build, Builds, Module};
+use ixt_tests::{block_on, build, needs};
+use serde_json::Value;
 
 /// A module without dependencies, of these files. Its programs are no modules: what they write tells which was started.
 fn module(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -131,8 +136,187 @@ fn of_several_programs_the_default_one_is_the_module() {
     write(dir.path(), "Cargo.toml", &format!("{PACKAGE}[workspace]\n"));
     fs::rename(dir.path().join("src/main.rs"), dir.path().join("src/bin/one.rs")).unwrap();
     let said = said(&mut call(dir.path()));
-    let expected = "has several programs (one, other): say with `default-run` in [package] which one is the module\n";
+    let expected = "has several programs (one, other): say with `default-run` in [package] which one is the module, or with `--bin NAME`\n";
     assert!(said.ends_with(expected), "{said}");
+}
+
+/// `ixt build` of modules in this directory.
+fn ixt_build(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(build("ixt"));
+    command.args(["build", "--json"]).args(args).current_dir(dir);
+    command.env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
+    command
+}
+
+/// What the programs say that were built, by the names of their modules.
+fn built(command: &mut Command) -> Vec<(String, String)> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let run = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let output = Command::new(line["program"].as_str().unwrap()).output().unwrap();
+        (line["module"].as_str().unwrap().to_owned(), String::from_utf8(output.stdout).unwrap())
+    };
+    lines.lines().map(run).collect()
+}
+
+fn refused(command: &mut Command, status: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+const MANIFEST: &str = "schema_version = \"3.0\"\n[module]\nname = \"NAME\"\nversion = \"1.0.0\"\n";
+
+/// Two modules in a workspace. The crate that both depend on counts how often it is compiled, with which features.
+fn workspace_of_two() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\", \"shared\"]\n");
+    for (name, feature) in [("one", "first"), ("two", "second")] {
+        let package = PACKAGE.replace("\"m\"", &format!("\"built-{name}\""));
+        let dependency = format!("shared = {{ path = \"../shared\", features = [\"{feature}\"] }}");
+        let package = format!("{package}[features]\nloud = []\n{feature}-alone = []\n[dependencies]\n{dependency}\n");
+        write(dir.path(), &format!("{name}/Cargo.toml"), &package);
+        write(dir.path(), &format!("{name}/manifest.toml"), &MANIFEST.replace("NAME", name));
+        let main = r#"fn main() {
+            let loud = if cfg!(feature = "loud") { "!" } else { "" };
+            print!("{} {}{loud}", env!("CARGO_BIN_NAME"), if cfg!(debug_assertions) { "dev" } else { "release" });
+        }"#;
+        write(dir.path(), &format!("{name}/src/main.rs"), main);
+        write(dir.path(), &format!("{name}/src/bin/{name}-tool.rs"), main);
+    }
+    let shared = PACKAGE.replace("\"m\"", "\"shared\"");
+    write(dir.path(), "shared/Cargo.toml", &format!("{shared}[features]\nfirst = []\nsecond = []\n"));
+    write(dir.path(), "shared/src/lib.rs", "");
+    let count = r#"fn main() {
+        use std::io::Write;
+        let mut log = std::fs::OpenOptions::new().create(true).append(true).open("../compiled").unwrap();
+        let on = |name| std::env::var_os(name).is_some();
+        writeln!(log, "{} {}", on("CARGO_FEATURE_FIRST"), on("CARGO_FEATURE_SECOND")).unwrap();
+    }"#;
+    write(dir.path(), "shared/build.rs", count);
+    dir
+}
+
+#[test]
+fn modules_of_one_workspace_are_built_together() {
+    let dir = workspace_of_two();
+    let programs = built(&mut ixt_build(dir.path(), &["two", "one"]));
+    let expected = [("two", "built-two dev"), ("one", "built-one dev")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(programs, expected);
+    let compiled = || fs::read_to_string(dir.path().join("compiled")).unwrap();
+    // One after the other, it would be compiled for each.
+    assert_eq!(compiled(), "true true\n");
+    // Built again alone, a module has still the dependencies that it has beside the other, which is not looked at.
+    write(dir.path(), "two/src/main.rs", "this does not compile");
+    let mut builds = Builds::default();
+    for name in ["one", "two"] {
+        builds.module(Module::open(dir.path().join(name)).unwrap(), Build::default());
+    }
+    let said = Mutex::new(Vec::new());
+    let output = |line: &str| said.lock().unwrap().push(line.to_owned());
+    write(dir.path(), "one/src/main.rs", "fn main() { print!(\"changed\") }");
+    let program = block_on(builds.program("one", &output)).unwrap_or_else(|error| panic!("{error}: {said:?}")).unwrap();
+    let changed = Command::new(program.path()).output().unwrap().stdout;
+    assert_eq!(String::from_utf8_lossy(&changed), "changed");
+    assert!(compiled().lines().all(|features| features == "true true"), "{}", compiled());
+    let error = block_on(builds.program("two", &output)).unwrap_err().to_string();
+    assert_eq!(error, format!("cargo could not build {}; see above", dir.path().join("two/Cargo.toml").display()));
+    assert!(said.lock().unwrap().iter().any(|line| line.contains("two/src/main.rs:1:")), "{said:?}");
+    assert!(block_on(builds.program("three", &output)).unwrap().is_none());
+    // What was built last is taken as it is.
+    assert_eq!(block_on(builds.without_building().program("one", &output)).unwrap(), Some(program));
+}
+
+#[test]
+fn a_module_is_built_as_the_command_line_and_the_file_say() {
+    let dir = workspace_of_two();
+    let file = "[build]\nprofile = \"release\"\n[modules.two.build]\nprofile = \"dev\"\nfeatures = [\"loud\"]\nbin = \"two-tool\"\n";
+    write(dir.path(), "host.toml", file);
+    let run = |args: &[&str]| {
+        let mut programs = built(&mut ixt_build(dir.path(), &[&["one", "two"], args].concat()));
+        [programs.remove(0).1, programs.remove(0).1]
+    };
+    assert_eq!(run(&["--config", "host.toml"]), ["built-one release", "two-tool dev!"]);
+    assert_eq!(run(&["--release", "--features", "loud,first-alone"]), ["built-one release!", "built-two release!"]);
+    assert_eq!(
+        run(&["--config", "host.toml", "--profile", "dev", "--bin", "one-tool"]),
+        ["one-tool dev", "two-tool dev!"]
+    );
+    // What nobody has is refused, with what was probably meant.
+    let refused =
+        |args: &[&str], status| refused(&mut ixt_build(dir.path(), &[&["one", "two"], args].concat()), status);
+    assert_eq!(refused(&["--features", "luod"], 2), "error: no module has a feature `luod`; did you mean `loud`?\n");
+    assert_eq!(
+        refused(&["--bin", "one-tol"], 2),
+        "error: no module has a program `one-tol`; did you mean `one-tool`?\n"
+    );
+    write(dir.path(), "host.toml", "[modules.one.build]\nfeatures = [\"second-alone\"]\n");
+    let said = refused(&["--config", "host.toml"], 2);
+    assert!(said.ends_with("one/Cargo.toml has no feature `second-alone`; there are: first-alone, loud\n"), "{said}");
+    let said = refused(&["--profile", "fast"], 3);
+    assert!(said.contains("profile `fast` is not defined"), "{said}");
+    // Of one file only one module can be started.
+    fs::rename(dir.path().join("two/src/bin/two-tool.rs"), dir.path().join("two/src/bin/one-tool.rs")).unwrap();
+    let said = refused(&["--bin", "one-tool"], 3);
+    assert!(said.contains("both have a program `one-tool` in one target directory"), "{said}");
+}
+
+#[test]
+fn a_module_with_a_configuration_of_its_own_is_built_by_itself() {
+    let dir = workspace_of_two();
+    write(dir.path(), "one/.cargo/config.toml", "[env]\nIXT_TEST_MARK = \"the first's\"\n");
+    write(dir.path(), ".cargo/config.toml", "[env]\nIXT_TEST_MARK = \"the workspace's\"\n");
+    for name in ["one", "two"] {
+        write(dir.path(), &format!("{name}/src/main.rs"), "fn main() { print!(env!(\"IXT_TEST_MARK\")) }");
+    }
+    let programs = built(&mut ixt_build(dir.path(), &["."]));
+    assert_eq!([&*programs[0].1, &*programs[1].1], ["the first's", "the workspace's"]);
+}
+
+#[test]
+fn a_module_is_called_as_it_was_built_last() {
+    let dir = module(&[
+        ("Cargo.toml", &format!("{PACKAGE}[workspace]\n")),
+        ("src/main.rs", "fn main() { println!(\"debug: {}\", cfg!(debug_assertions)) }"),
+    ]);
+    let not_built = said(call(dir.path()).args(["--no-build", "--release"]));
+    let program = dir.path().join("target/release/m");
+    let expected = format!("there is no {}, and nothing was to be built: `ixt build` builds it\n", program.display());
+    assert!(not_built.ends_with(&expected), "{not_built}");
+    assert!(said(call(dir.path()).arg("--release")).contains("m | debug: false\n"));
+    write(dir.path(), "src/main.rs", "this does not compile");
+    assert!(said(call(dir.path()).args(["--no-build", "--release"])).contains("m | debug: false\n"));
+    let running = refused(Command::new(build("ixt")).args(["call", "s", "--release"]), 2);
+    assert!(running.contains("are for a module that is started with --module"), "{running}");
+}
+
+#[test]
+fn a_build_that_nobody_waits_for_any_more_ends() {
+    let dir = module(&[
+        ("Cargo.toml", &format!("{}[workspace]\n", PACKAGE.replace("\"m\"", "\"built-given-up\""))),
+        ("src/main.rs", "fn main() {}"),
+        (
+            "build.rs",
+            r#"fn main() {
+                use std::io::Read;
+                let mut socket = std::os::unix::net::UnixStream::connect("socket").unwrap();
+                let _ = socket.read(&mut [0]);
+            }"#,
+        ),
+    ]);
+    let listener = UnixListener::bind(dir.path().join("socket")).unwrap();
+    let module = Module::open(dir.path()).unwrap();
+    block_on(async {
+        let building = tokio::spawn(async move { module.program(&Build::default(), &|_: &str| ()).await });
+        let mut script = tokio::task::spawn_blocking(move || listener.accept().unwrap().0).await.unwrap();
+        building.abort();
+        assert!(building.await.unwrap_err().is_cancelled());
+        // The build script is gone, which cargo has started.
+        let read = tokio::task::spawn_blocking(move || script.read(&mut [0]).unwrap()).await.unwrap();
+        assert_eq!(read, 0);
+    });
 }
 
 #[test]

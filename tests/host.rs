@@ -9,7 +9,7 @@ use std::time::Duration;
 use ixt_host::{
     CallError, CallOptions, Config, ConfigError, Deployment, Host, Module, Program, Settings, StartErrorKind,
 };
-use ixt_tests::{Hosts, Started, block_on, build, workspace};
+use ixt_tests::{Hosts, Started, block_on, build, program, workspace};
 use serde_json::{Value, json};
 
 const ONE: CallOptions = CallOptions { priority: ixt_host::Priority::Normal, ttl: None };
@@ -209,7 +209,7 @@ fn a_program_is_the_one_that_the_manifest_names() {
         write("manifest.toml", &format!("{manifest}{process}"));
         Module::open(scratch.path()).unwrap()
     };
-    let error = |process: &str| block_on(open(process).program()).unwrap_err().to_string();
+    let error = |process: &str| block_on(program(&open(process))).unwrap_err().to_string();
     write("main.py", "hello");
     std::fs::create_dir(scratch.path().join("dist")).unwrap();
     let file = scratch.path().canonicalize().unwrap().join("main.py");
@@ -231,11 +231,11 @@ fn a_program_is_the_one_that_the_manifest_names() {
     let right = format!(
         "[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\nsha256 = \"{digest}\"\nsize_bytes = 5\n"
     );
-    assert_eq!(block_on(open(&right).program()).unwrap().path(), "python3");
+    assert_eq!(block_on(program(&open(&right))).unwrap().path(), "python3");
     let unchecked = open("[artifacts.process]\npath = \"main.py\"\ninterpreter = \"python3\"\n");
-    assert_eq!(block_on(unchecked.program()).unwrap(), Program::new("python3").arg(&file));
+    assert_eq!(block_on(program(&unchecked)).unwrap(), Program::new("python3").arg(&file));
     let entry = open("[artifacts.process]\npath = \".\"\nentry = \"main.py\"\nargs = [\"a b\"]\n");
-    assert_eq!(block_on(entry.program()).unwrap(), Program::new(&file).arg("a b"));
+    assert_eq!(block_on(program(&entry)).unwrap(), Program::new(&file).arg("a b"));
 }
 
 /// A module whose program lies with it, and is the one that its manifest has the hash of.
@@ -250,7 +250,7 @@ fn module_with_hash(dir: &Path, program: &str, source: &Path) -> Module {
         Module::open(dir).unwrap()
     };
     // It says itself what its hash is.
-    let error = block_on(open(&"0".repeat(64)).program()).unwrap_err().to_string();
+    let error = block_on(ixt_tests::program(&open(&"0".repeat(64)))).unwrap_err().to_string();
     let (_, sha256) = error.split_once("its SHA-256 is ").unwrap();
     open(&sha256[..64])
 }
@@ -270,7 +270,7 @@ fn a_program_with_a_hash_is_looked_at_before_each_start() {
     let place = scratch.path().canonicalize().unwrap().join("program");
     block_on(async {
         let mut builder = Host::builder(Settings::default());
-        let program = module.program().await.unwrap();
+        let program = program(&module).await.unwrap();
         builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
         let host = builder.start().unwrap();
         host.ready().await.unwrap();
@@ -305,7 +305,7 @@ fn a_script_with_a_hash_is_started_by_its_path() {
     let module = module_with_hash(scratch.path(), "main.sh", &script);
     block_on(async {
         let mut builder = Host::builder(Settings::default());
-        let program = module.program().await.unwrap();
+        let program = program(&module).await.unwrap();
         builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
         let host = builder.start().unwrap();
         host.ready().await.unwrap();
@@ -331,7 +331,7 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
             let mut settings = Settings::default();
             settings.restart = ixt_host::Restart::never();
             let mut builder = Host::builder(settings);
-            let program = module.program().await.unwrap();
+            let program = program(&module).await.unwrap();
             builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
             let mut logs = builder.logs().follow_all();
             drop(builder.start().unwrap());
@@ -351,7 +351,7 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
     for path in ["../elsewhere".to_owned(), place.join("elsewhere").display().to_string(), "link".to_owned()] {
         assert_eq!(told(&format!("path = '{path}'")), [message.as_str()], "{path}");
         let refused = open(&format!("path = '{path}'\nsha256 = '{}'", "0".repeat(64)));
-        let refused = block_on(refused.program()).unwrap_err().to_string();
+        let refused = block_on(program(&refused)).unwrap_err().to_string();
         let says =
             format!("{} is not in the module's directory {}, ", place.join("elsewhere").display(), dir.display());
         assert!(refused.starts_with(&says), "{refused}");

@@ -4,10 +4,21 @@ use std::fs;
 use std::time::Duration;
 
 use ixt_host::logs::{Follower, Line};
-use ixt_host::{CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, Restart, Settings};
+use ixt_host::{
+    Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, ProgramError, Restart, Settings,
+};
 use serde_json::Value;
 
 use crate::{build, workspace};
+
+/// What to start of a module.
+///
+/// # Errors
+///
+/// See [`Module::program`].
+pub async fn program(module: &Module) -> Result<Program, ProgramError> {
+    module.program(&Build::default(), &|line: &str| eprintln!("{line}")).await
+}
 
 /// A host that is about to be.
 pub struct Hosts {
@@ -112,7 +123,7 @@ impl Hosts {
     /// If there is none, or it does not say.
     pub async fn artifact(self, path: &str) -> Self {
         let module = Module::open(workspace().join(path)).unwrap_or_else(|report| panic!("{report}"));
-        let program = module.program().await.unwrap();
+        let program = program(&module).await.unwrap();
         self.module(path, program, &[])
     }
 

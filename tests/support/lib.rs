@@ -8,7 +8,7 @@ mod raw_host;
 mod scratch;
 
 pub use fixture::{base64, built_fixture, entered, fixture, handle, parse};
-pub use hosts::{Hosts, Started, block_on};
+pub use hosts::{Hosts, Started, block_on, program};
 pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;
 pub use scratch::Scratch;

@@ -74,4 +74,5 @@ pub use model::{
     ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition, Variable,
 };
 pub use source::Source;
+pub use suggest::closest;
 pub use value::Value;

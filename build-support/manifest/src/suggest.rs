@@ -4,7 +4,8 @@
 const LONGEST: usize = 64;
 
 /// The candidate that is nearest to `name`, if one is near enough to be a slip of the hand.
-pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
     }

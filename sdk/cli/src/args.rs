@@ -46,6 +46,10 @@ pub(crate) enum Command {
     },
     /// Print a JSON Schema of manifests, with which TOML editors complete and check them.
     Schema,
+    /// Build modules as `ixt run` does, and print the programs that it would start.
+    ///
+    /// Exits 2 if something is wrong with what was given, 3 if a module could not be built, and 130 if it was interrupted.
+    Build(Build),
     /// Run modules: build them, start them, connect them, restart those that end, until Ctrl-C.
     ///
     /// The log goes to stdout, for people if that is a terminal, and as JSON lines otherwise and with --json.
@@ -118,6 +122,11 @@ pub(crate) struct Run {
     /// variable, so that a secret need not stand on a command line.
     #[arg(long, value_name = "MODULE.KEY=VALUE", value_parser = module_setting)]
     pub(crate) set: Vec<(String, Setting)>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+    /// Build nothing: run the programs of the last build with the same profile.
+    #[arg(long)]
+    pub(crate) no_build: bool,
     /// Run several processes of a module, among which its calls are divided.
     #[arg(long, value_name = "MODULE=NUMBER", value_parser = module_instances)]
     pub(crate) instances: Vec<(String, u32)>,
@@ -141,6 +150,51 @@ pub(crate) struct Run {
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Build {
+    /// Modules: directories with a manifest.toml, or directories whose children are such.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// The file for `ixt run`: its [build], and [modules.NAME.build].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) options: BuildOptions,
+}
+
+/// How cargo builds modules.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildOptions {
+    /// Build them with optimizations: with the profile `release`.
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) release: bool,
+    /// Build them with this profile of cargo's, if not `dev`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Enable these features, separated by commas, of the modules that have them.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) features: Vec<String>,
+    /// Of the modules that have several programs, one of this name is the module.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bin: Option<String>,
+}
+
+impl BuildOptions {
+    /// Whether nothing was said.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { release, profile, features, bin } = self;
+        !release && profile.is_none() && features.is_empty() && bin.is_none()
+    }
+
+    pub(crate) fn build(&self) -> ixt_host::Build {
+        let mut build = ixt_host::Build::default();
+        build.profile = self.profile.clone().or_else(|| self.release.then(|| "release".to_owned()));
+        build.features.extend(self.features.iter().filter(|feature| !feature.is_empty()).cloned());
+        build.bin.clone_from(&self.bin);
+        build
+    }
 }
 
 /// A name, or an address; whichever port it comes with.
@@ -334,6 +388,11 @@ pub(crate) struct Call {
     pub(crate) module: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) request: Request,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+    /// With --module: build nothing, and start the program of the last build with the same profile.
+    #[arg(long)]
+    pub(crate) no_build: bool,
     /// How urgent it is.
     #[arg(long, default_value = "normal")]
     pub(crate) priority: Priority,

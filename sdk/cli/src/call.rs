@@ -8,10 +8,11 @@ use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin};
 use ixt_host::text::{harmless, harmless_lines};
-use ixt_host::{CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
+use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{Call, Publish, Request, Source};
+use crate::building::{self, OnStderr};
 use crate::configuration::apply_all;
 use crate::exit::{Failure, Result, error_text};
 use crate::interrupts::Interrupts;
@@ -22,6 +23,11 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     let Some(dir) = &args.module else {
         if !args.config.is_empty() || args.data_dir.is_some() {
             return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
+        }
+        if !args.build.is_empty() || args.no_build {
+            return Err(Failure::usage(
+                "--release, --profile, --features, --bin and --no-build are for a module that is started with --module",
+            ));
         }
         let payload = payload(&args.request).map_err(Failure::usage)?;
         let command = Command::Call {
@@ -52,7 +58,11 @@ pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
 /// once.
 async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
-    let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
+    let mut builds = Builds::new(args.build.build());
+    builds.module(module.clone(), Build::default());
+    let builds = if args.no_build { builds.without_building() } else { builds };
+    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(building::failure)?;
+    let [program] = <[_; 1]>::try_from(programs).expect("a module has a program");
     let mut settings = crate::runtime::settings();
     settings.restart = Restart::never();
     settings.data_dir.clone_from(&args.data_dir);

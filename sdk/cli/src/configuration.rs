@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context as _, bail};
-use ixt_host::{Config, Program, Settings};
+use ixt_host::{Build, Config, Program, Settings};
 use ixt_manifest::language::reserved_variable;
 use serde::Deserialize;
 
@@ -26,6 +26,7 @@ pub(crate) struct HostFile {
     shutdown: ShutdownTable,
     calls: CallsTable,
     kv: KvTable,
+    build: BuildTable,
     pub(crate) modules: BTreeMap<String, ModuleTable>,
 }
 
@@ -68,9 +69,28 @@ struct KvTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct BuildTable {
+    profile: Option<String>,
+    features: Vec<String>,
+    bin: Option<String>,
+}
+
+impl BuildTable {
+    fn build(&self) -> Build {
+        let mut build = Build::default();
+        build.profile.clone_from(&self.profile);
+        build.features.clone_from(&self.features);
+        build.bin.clone_from(&self.bin);
+        build
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
     pub(crate) instances: Option<u32>,
     kv_quota: Option<Size>,
+    build: BuildTable,
     config: BTreeMap<String, toml::Value>,
     /// Keys of `config` whose values are elsewhere: `@FILE` or `env:NAME`.
     config_from: BTreeMap<String, String>,
@@ -114,6 +134,16 @@ impl TryFrom<String> for Size {
 }
 
 impl HostFile {
+    /// The file, or what holds without one.
+    pub(crate) fn of(path: Option<&Path>) -> anyhow::Result<Self> {
+        path.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
+    /// How modules are built.
+    pub(crate) fn build(&self) -> Build {
+        self.build.build()
+    }
+
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
         let mut file: Self = toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
@@ -177,6 +207,11 @@ fn check_variables(module: &str, variables: &BTreeMap<String, String>) -> anyhow
 }
 
 impl ModuleTable {
+    /// How this one is built.
+    pub(crate) fn build(&self) -> Build {
+        self.build.build()
+    }
+
     /// The program with what the file says of its environment.
     pub(crate) fn program(&self, program: Program) -> Program {
         self.env.iter().fold(program, |program, (name, value)| program.env(name, value))

@@ -5,6 +5,7 @@
 //! - `ixt diff OLD NEW` tells what a change of a manifest breaks;
 //! - `ixt docs MANIFEST` prints a module's reference page;
 //! - `ixt schema` prints a JSON Schema of manifests, for editors;
+//! - `ixt build DIR…` builds modules as `ixt run` does;
 //! - `ixt run DIR…` runs modules, and `ixt call`, `publish`, `ps`, `top`, `logs`, `restart`, `stop` and `kv` talk to them;
 //! - `ixt kv check` and `ixt kv repair` are for the keys and values of a host that does not run;
 //! - `ixt call --module DIR TOPIC [JSON]` starts a module for one call.
@@ -15,6 +16,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod building;
 mod call;
 mod check;
 mod configuration;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(&args, json),
         Command::Docs { manifest } => docs::docs(&manifest),
         Command::Schema => schema::schema(),
+        Command::Build(args) => building::build(&args, json),
         Command::Run(args) => run::run(&args, host, json),
         Command::Call(args) => call::call(&args, host),
         Command::Publish(args) => call::publish(&args, host),

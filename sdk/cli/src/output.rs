@@ -6,12 +6,19 @@
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use ixt_host::text::{harmless_json, harmless_lines};
+use rustix::termios::tcgetwinsize;
 
 use crate::exit::{Failure, Result};
 
 /// To stderr, in colours if that is a terminal. If stderr is closed, there is nobody to tell.
 pub(crate) fn say(text: &str) {
     let _ = anstream::stderr().write_all(harmless_lines(text, "").as_bytes());
+}
+
+/// To stderr, if that is a terminal, in the last line, over what was said there before.
+pub(crate) fn say_progress(text: &str) {
+    let text = harmless_lines(text, "").replace('\n', " ");
+    let _ = io::stderr().write_all(format!("\r\u{1b}[K{text}\r").as_bytes());
 }
 
 /// To stdout, for people, in colours if that is a terminal. A reader that has seen enough, such as `head`, ends the command, and is no
@@ -41,6 +48,16 @@ pub(crate) fn print_over(text: &str, is_first: bool) -> Result<()> {
 /// Whether people see what is printed.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// How wide the terminal is that stderr is on, if it is one.
+pub(crate) fn stderr_columns() -> Option<u16> {
+    let stderr = io::stderr();
+    stderr.is_terminal().then(|| match tcgetwinsize(stderr) {
+        // Some terminals don't say.
+        Ok(size) if size.ws_col > 0 => size.ws_col,
+        _ => 80,
+    })
 }
 
 fn write(bytes: &[u8]) -> Result<()> {

@@ -10,6 +10,7 @@ use ixt_host::logs::{Follower, Logs, Style};
 use ixt_host::{Config, Deployment, Host, Module, Settings};
 
 use crate::args::Run;
+use crate::building::{self, OnStderr};
 use crate::configuration::{HostFile, apply_all};
 use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
@@ -17,10 +18,7 @@ use crate::log_files::LogFiles;
 use crate::output::{is_terminal, print, print_bytes, say};
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
-    let file = match &args.config {
-        Some(path) => HostFile::read(path).map_err(Failure::usage)?,
-        None => HostFile::default(),
-    };
+    let file = HostFile::of(args.config.as_deref()).map_err(Failure::usage)?;
     let modules = modules(&args.dirs)?;
     check_names(args, &file, &modules).map_err(Failure::usage)?;
     let settings = settings(args, &file)?;
@@ -45,10 +43,12 @@ async fn serve(
         Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
         None => None,
     };
-    for module in &modules {
+    let builds = building::builds(&args.build, file, &modules);
+    let builds = if args.no_build { builds.without_building() } else { builds };
+    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(building::failure)?;
+    for (module, program) in modules.iter().zip(programs) {
         let name = module.manifest().module.name.as_str();
         let table = file.modules.get(name);
-        let program = interrupts.or(module.program()).await?.map_err(Failure::module)?;
         let program = match table {
             Some(table) => table.program(program),
             None => program,
@@ -142,7 +142,7 @@ fn send_spans(
 }
 
 /// The modules of these directories: each is one, or its children are.
-fn modules(dirs: &[PathBuf]) -> Result<Vec<Module>> {
+pub(crate) fn modules(dirs: &[PathBuf]) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for dir in dirs {
         let failed = |error: std::io::Error| Failure::usage(format!("can't read {}: {error}", dir.display()));

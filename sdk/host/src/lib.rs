@@ -2,7 +2,7 @@
 //! log.
 //!
 //! - [`Module`] is a directory with a manifest, and either a cargo package or what `[artifacts.process]` names;
-//!   [`Module::program`] is what to start.
+//!   [`Module::program`] is what to start, [`Builds`] the same for several modules.
 //! - [`Config`] is what the manifest declares, with its defaults; what is set is checked against the declared types.
 //! - [`Host`] runs modules. Each process is in a process group of its own, and when the `Host` is gone, so is the group.
 //! - [`bus`] and [`kv`] are what modules share, each a trait with a backend that needs nothing to be installed; [`logs`] is
@@ -57,7 +57,7 @@ mod topic;
 mod trace;
 
 pub use answer::{CallError, ErrorReply};
-pub use cargo::BuildError;
+pub use cargo::{Build, BuildError, BuildOutput, Builds};
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use instance::{StartError, StartErrorKind};

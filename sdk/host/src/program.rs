@@ -174,20 +174,15 @@ impl fmt::Display for ProgramError {
 impl std::error::Error for ProgramError {}
 
 impl Module {
-    /// What to start: the program at `path` in `[artifacts.process]`, or else the one that cargo builds of the package; with the
-    /// arguments that stand there.
-    ///
-    /// # Errors
-    ///
-    /// If there is neither, it can't be built, or it is not what the manifest says it is.
-    pub async fn program(&self) -> Result<Program, ProgramError> {
+    /// The program at `path` in `[artifacts.process]`, with the arguments that stand there, if it is what the manifest says it is; or
+    /// `None`, where cargo is to build one.
+    pub(crate) async fn declared_program(&self) -> Result<Option<Program>, ProgramError> {
         let process = &self.manifest().process;
         let Some(path) = &process.path else {
             if !self.dir().join("Cargo.toml").is_file() {
                 return Err(ProgramError::Nothing { dir: self.dir().to_owned() });
             }
-            let built = self.build().await.map_err(ProgramError::Build)?;
-            return Ok(process.args.iter().fold(Program::new(built), Program::arg));
+            return Ok(None);
         };
         let mut file = self.dir().join(path.as_str());
         if let Some(entry) = &process.entry {
@@ -234,6 +229,11 @@ impl Module {
         {
             outside.push(program.path().to_owned());
         }
-        Ok(Program { check, outside, ..program })
+        Ok(Some(Program { check, outside, ..program }))
+    }
+
+    /// The program that cargo has built, with the arguments of `[artifacts.process]`.
+    pub(crate) fn built_program(&self, path: PathBuf) -> Program {
+        self.manifest().process.args.iter().fold(Program::new(path), Program::arg)
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 use std::{env, io};
 
 use ixt_host::logs::Style;
-use ixt_host::{Config, Deployment, Host, Module, Settings};
+use ixt_host::{Build, Config, Deployment, Host, Module, Settings};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = env::args().skip(1);
     let (dir, grace) = (args.next().ok_or("no directory")?, args.next().ok_or("no grace")?.parse()?);
     let module = Module::open(dir)?;
-    let program = module.program().await?;
+    let program = module.program(&Build::default(), &|line: &str| eprintln!("{line}")).await?;
     let config = Config::of(module.manifest());
     let mut settings = Settings::default();
     (settings.shutdown_grace, settings.exit_grace) = (Duration::from_millis(grace), Duration::from_millis(grace));
