@@ -113,6 +113,18 @@ impl<'a> Config<'a> {
         self.set(key, ty, value)
     }
 
+    /// The manifest that declares it.
+    #[must_use]
+    pub fn manifest(&self) -> &'a Manifest {
+        self.manifest
+    }
+
+    /// Whether the manifest declares this key.
+    #[must_use]
+    pub fn is_declared(&self, key: &str) -> bool {
+        self.manifest.config.iter().any(|declared| declared.name.as_str() == key)
+    }
+
     /// Whether the manifest declares this key, or something within it, secret.
     #[must_use]
     pub fn is_secret(&self, key: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore}
 use crate::logs::Logs;
 use crate::machine::Machine;
 use crate::managed::Managed;
+use crate::module::no_module;
 use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
 use crate::status::{ModuleStatus, State};
@@ -493,10 +494,9 @@ impl Host {
 
     fn find(&self, module: &str) -> Result<&Arc<Managed>, CallError> {
         let modules = &self.0.supervisor.modules;
-        modules.iter().find(|managed| managed.name() == module).ok_or_else(|| {
-            let names: Vec<_> = modules.iter().map(|managed| format!("`{}`", managed.name())).collect();
-            refusal(code::NOT_FOUND, format!("there is no module `{module}` here; there are: {}", names.join(", ")))
-        })
+        let found = modules.iter().find(|managed| managed.name() == module);
+        let names = modules.iter().map(|managed| managed.name());
+        found.ok_or_else(|| refusal(code::NOT_FOUND, no_module(module, names)))
     }
 }
 

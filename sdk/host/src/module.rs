@@ -2,8 +2,19 @@
 
 use std::path::{self, Path, PathBuf};
 
-use ixt_manifest::{Manifest, Report, Source};
+use ixt_manifest::{Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
+
+/// That there is no module of this name, and which one was probably meant.
+pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match closest(name, known.clone()) {
+        Some(near) => format!("there is no module `{name}` here; did you mean `{near}`?"),
+        None => {
+            let names: Vec<_> = known.map(|name| format!("`{name}`")).collect();
+            format!("there is no module `{name}` here; there are: {}", names.join(", "))
+        }
+    }
+}
 
 /// A directory with a `manifest.toml`.
 #[derive(Debug, Clone)]
@@ -41,8 +52,9 @@ impl Module {
         &self.manifest
     }
 
-    /// The text of the manifest.
-    pub(crate) fn source(&self) -> &Source {
+    /// The text of the manifest, for whoever shows where in it something is said.
+    #[must_use]
+    pub fn source(&self) -> &Source {
         &self.source
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, process};
 
+use ixt_manifest::closest;
 use ixt_protocol::{LogLevel, Object, code, decode_base64, encode_base64};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ use crate::control::{Command, HostStatus, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Door, Guest, PATIENCE};
 use crate::logs::Line;
+use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
 /// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
@@ -331,14 +333,7 @@ impl Session {
         match command {
             Command::Call { topic, payload, priority, ttl_ms } => {
                 let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
-                let payload = bytes(payload)?;
-                let provides = |module: &Arc<Module>| {
-                    module.manifest().services.iter().any(|service| service.topic.as_str() == topic)
-                };
-                if let Some(module) = host.modules().find(provides) {
-                    module.check_payload(&topic, &payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
-                }
-                let data = host.call_as(self.asker.source(), &topic, &payload, options).await.map_err(call_error)?;
+                let data = self.call(&topic, &bytes(payload)?, options).await?;
                 let held = self.hold(2 * data.bytes())?;
                 let line = answer_line(&data);
                 drop(data);
@@ -502,14 +497,37 @@ impl Session {
         self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
+    async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, Reply> {
+        let provides =
+            |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
+        let module = self.host.modules().find(provides);
+        if let Some(module) = &module {
+            module.check_payload(topic, payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
+        }
+        let answer = self.host.call_as(self.asker.source(), topic, payload, options).await;
+        answer.map_err(|error| match error {
+            CallError::Replied(reply) if module.is_none() => call_error(self.near(topic, reply)),
+            error => call_error(error),
+        })
+    }
+
+    /// To people it is told which topic they have probably meant, where there is no such one.
+    fn near(&self, topic: &str, mut reply: ErrorReply) -> CallError {
+        let modules: Vec<_> = self.host.modules().collect();
+        let services = modules.iter().flat_map(|module| &module.manifest().services);
+        let near = closest(topic, services.map(|service| service.topic.as_str()));
+        if let Some(near) = near.filter(|_| reply.code == code::NOT_FOUND && self.asker.source().is_none()) {
+            reply.message = format!("{}; did you mean `{near}`?", reply.message);
+        }
+        CallError::Replied(reply)
+    }
+
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
         let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
         if names.contains(&module) {
             return Ok(module);
         }
-        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-        let message = format!("there is no module `{module}` here; there are: {}", names.join(", "));
-        Err(refusal(code::NOT_FOUND, &message))
+        Err(refusal(code::NOT_FOUND, &no_module(module, names.into_iter())))
     }
 }
 
