@@ -112,16 +112,26 @@ fn secrets_come_from_files_and_variables_and_are_not_shown() {
     let (token, key) = (dir.path().join("token"), dir.path().join("key"));
     std::fs::write(&token, "s3cret\n").unwrap();
     std::fs::write(&key, [0, 10]).unwrap();
-    let (token, key) = (format!("token=@{}", token.display()), format!("key=@{}", key.display()));
-    let call = fixture(&["config", "-c", &token, "-c", &key, "-c", "limit=env:IXT_TEST_LIMIT"]);
+    let (token_file, key) = (format!("token=@{}", token.display()), format!("key=@{}", key.display()));
+    let call = fixture(&["config", "-c", &token_file, "-c", &key, "-c", "limit=env:IXT_TEST_LIMIT"]);
     let ok = result(ixt(&call).env("IXT_TEST_LIMIT", "7").output().unwrap());
     assert_eq!(ok.stdout, "{\"key\":\"AAo=\",\"limit\":7,\"tags\":[\"a\"],\"token\":\"s3cret\"}\n", "{}", ok.stderr);
 
+    // As systemd gives them.
+    let call = fixture(&["config", "-c", "token=credential:token", "-c", "key=credential:key"]);
+    let ok = result(ixt(&call).env("CREDENTIALS_DIRECTORY", dir.path()).output().unwrap());
+    assert!(ok.stdout.starts_with("{\"key\":\"AAo=\",") && ok.stdout.contains("\"token\":\"s3cret\""), "{}", ok.stderr);
+    let none = result(ixt(&call).env_remove("CREDENTIALS_DIRECTORY").output().unwrap());
+    assert!(none.stderr.contains("there is no credential `token`, for the config key `token`: "), "{}", none.stderr);
+    let path = run(&fixture(&["config", "-c", "token=credential:../token"]));
+    assert!(path.stderr.contains("the name of a credential is no path, and has no `/`"), "{}", path.stderr);
+
+    let call = fixture(&["config", "-c", &token_file, "-c", "limit=env:IXT_TEST_LIMIT"]);
     let wrong = result(ixt(&call).env("IXT_TEST_LIMIT", "s3cret").output().unwrap());
     assert_eq!(wrong.status, 2);
     assert_eq!(
         wrong.stderr,
-        "error: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
+        "error[wrong-kind]: `--config limit`: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
     );
     let unset = result(ixt(&call).output().unwrap());
     assert_eq!(unset.status, 2);
@@ -189,10 +199,12 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
     std::fs::write(dir.path().join("manifest.toml"), manifest("broken").replace("\"s\"", "\"t\"")).unwrap();
     let unbuildable = dir.path().display().to_string();
     for (args, says) in [
-        (&fixture(&["raw"])[..], "no value for the config key `token`, which has no default"),
+        (&fixture(&["raw"])[..], "the module `fixture` has no value for its config key `token`, which has no default"),
+        (&fixture(&["raw"]), "help: set it with `--config token=VALUE`\n"),
+        (&call_fixture(&["rwa"]), "the module `fixture` does not provide `rwa`; did you mean `raw`?"),
         (
-            &call_fixture(&["rwa"]),
-            "the module `fixture` does not provide `rwa`; it provides: abort, add, announce, big,",
+            &call_fixture(&["nothing"]),
+            "the module `fixture` does not provide `nothing`; it provides: abort, add, announce, big,",
         ),
         (&call_fixture(&["add", "{"]), "`add` takes a JSON object: EOF"),
         (&call_fixture(&["add", "[]"]), "`add` takes a JSON object, and this is none"),
@@ -202,7 +214,10 @@ fn a_call_that_can_not_be_made_says_why_before_anything_is_built() {
         (&call_fixture(&["add", "--dta=@x"]), "unexpected argument '--dta'"),
         (&call_fixture(&["raw", "-c", "limit=5", "-c", "limit=6"]), "the config key `limit` is set twice"),
         (&call_fixture(&["raw", "-c", "limit"]), "expected `KEY=VALUE`"),
-        (&call_fixture(&["raw", "-c", "limits=5"]), "there is no config key `limits`: the manifest declares `key`"),
+        (
+            &call_fixture(&["raw", "-c", "limits=5"]),
+            "`--config limits`: the module `fixture` has no config key `limits`",
+        ),
         (&["call", "-m", &unbuildable, "s"], "the module `broken` does not provide `s`; it provides: t"),
         (&["call", "raw"], "no host is running at /no/such/host: start one with `ixt run DIR`"),
         (&["call", "raw", "-c", "a=b"], "--config and --data-dir are for a module that is started with --module"),

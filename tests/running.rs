@@ -499,61 +499,130 @@ fn interrupted_it_ends_its_modules_and_leaves_nothing() {
     assert!(!running.dir.path().join("host/h").exists(), "nor its socket");
 }
 
+/// What `ixt run` says of these modules with this file and these arguments, when it refuses them.
+fn refused(dir: &Path, file: &str, args: &[&str]) -> String {
+    let config = dir.join("host.toml");
+    fs::write(&config, file).unwrap();
+    let modules = dir.join("modules");
+    let all = ["run", modules.to_str().unwrap(), "--ephemeral", "--config", config.to_str().unwrap()];
+    let output = ixt(dir, &[&all, args].concat()).env("IXT_TEST_TEXT", "s3cret").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The mistakes of a report: what is wrong, where, and what to do.
+fn mistakes(report: &str) -> Vec<String> {
+    let mut mistakes = Vec::<String>::new();
+    for line in report.lines() {
+        let place = line.trim_start().strip_prefix("--> ").map(|place| place.rsplit('/').next().unwrap().to_owned());
+        let help = line.trim_start().strip_prefix("= help: ").map(str::to_owned);
+        if line.starts_with("error") {
+            mistakes.push(line.to_owned());
+        } else if let Some(more) = place.or(help) {
+            let mistake = mistakes.last_mut().unwrap();
+            mistake.push_str(" | ");
+            mistake.push_str(&more);
+        }
+    }
+    mistakes
+}
+
 #[test]
-fn the_configuration_is_checked_before_anything_is_started() {
-    let dir = modules(&[(
-        "a",
-        "[config]\nlimit = { type = \"integer\" }\ntoken = { type = \"string\", default = \"t\", secret = true }",
-    )]);
-    let modules = dir.path().join("modules");
-    let modules = modules.to_str().unwrap();
-    let config = dir.path().join("host.toml");
-    let path = config.to_str().unwrap();
-    let fails = |args: &[&str]| {
-        let output = ixt(dir.path(), &[&["run", modules, "--ephemeral"], args].concat()).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        String::from_utf8(output.stderr).unwrap()
-    };
-    assert_eq!(fails(&[]), "error: the module `a`: no value for the config key `limit`, which has no default\n");
-    assert_eq!(
-        fails(&["--set", "a.limit=s3cret"]),
-        "error: the module `a`: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
-    );
-    assert_eq!(
-        fails(&["--set", "b.limit=1"]),
-        "error: there is no module `b`, of which --set says something; there are: a\n"
-    );
-    fs::write(&config, "[modules.a]\ninstance = 2\n").unwrap();
-    let error = fails(&["--config", path]);
+fn all_mistakes_of_the_configuration_are_told_before_anything_is_started() {
+    let a = "[provides]\nservices = [\"s\"]\n[config]\nlimit = { type = \"integer\" }\nurl = { type = \"string\" }\n\
+             token = { type = \"string\", default = \"t\", secret = true }";
+    let b = "[provides]\nservices = [\"s\"]\n[config]\nwait = { type = \"duration\" }";
+    let dir = modules(&[("a", a), ("b", b)]);
+    let file = r#"
+data_dir = 5
+[restart]
+intensty = 3
+window = "sixty"
+[kvv]
+quota = "1MiB"
+[modules.aa]
+instances = 2
+[modules.a]
+instances = 0
+build = { profile = "release" }
+[modules.a.config]
+limit = "five"
+tokn = "s3cret"
+[modules.a.config_from]
+token = "s3cret"
+[modules.a.env]
+IXT_IPC_SOCKET = "s3cret"
+"A=B" = "C"
+"#;
+    let args = ["--set", "a.ur=s3cret", "--set", "b.wait=s3cret", "--instances", "c=2", "--set", "b.wait=5s"];
+    let report = refused(dir.path(), file, &args);
+    let expected = [
+        "error[wrong-kind]: `data_dir` in the file must be a string | host.toml:2:12",
+        "error[unknown-key]: unknown key `intensty` in [restart] | host.toml:4:1 | did you mean `intensity`?",
+        "error[invalid-value]: `window` in [restart] is wrong | host.toml:5:10",
+        "error[unknown-key]: unknown key `kvv` in the file | host.toml:6:2 | did you mean `kv`?",
+        "error[unknown-key]: there is no module `aa` | host.toml:8:10 | the modules are `a`, `b`",
+        "error[invalid-value]: `instances` in [modules.a] is out of range | host.toml:11:13",
+        "error[inapplicable]: `a` is not built: its manifest's [artifacts.process] names its program | host.toml:12:1",
+        "error[wrong-kind]: the config key `limit` needs an integer of at most 64 bits (its type is `integer`) | host.toml:14:9",
+        "error[unknown-key]: the module `a` has no config key `tokn` | host.toml:15:1 | did you mean `token`?",
+        "error[invalid-value]: `token` in [modules.a.config_from] is where the value is: `@FILE`, `env:NAME` or \
+         `credential:NAME`; a value itself stands in [modules.a.config] | host.toml:17:9",
+        "error[invalid-name]: [modules.a.env] can't set `IXT_IPC_SOCKET`: the host sets it, for each process another one | \
+         host.toml:19:1",
+        "error[invalid-name]: [modules.a.env] can't set `A=B`: a name is neither empty nor has `=`, and nothing has a zero byte | \
+         host.toml:20:1",
+        "error[unknown-key]: `--instances c`: there is no module `c` | the modules are `a`, `b`",
+        "error[duplicate]: both `a` and `b` provide the service `s` | manifest.toml:8:13",
+        "error[unknown-key]: `--set a.ur`: the module `a` has no config key `ur` | did you mean `url`?",
+        "error[missing-key]: the module `a` has no value for its config key `url`, which has no default | manifest.toml:11:1 | \
+         set it with `--set a.url=VALUE`, or in [modules.a.config] of the file of `--config`",
+        "error[wrong-kind]: `--set b.wait`: the config key `wait` needs a duration such as `250ms` (its type is `duration`)",
+        "error[duplicate]: `--set b.wait`: the config key `wait` is set twice",
+    ];
+    assert_eq!(mistakes(&report), expected, "{report}");
+    // The lines are shown, and what may be secret in them is not.
+    assert!(report.contains("14 | limit = \"five\"\n") && report.contains("15 | tokn = ********\n"), "{report}");
+    assert!(!report.contains("s3cret"), "{report}");
+}
+
+#[test]
+fn no_secret_is_shown_where_the_file_is_wrong() {
+    let token = "[config]\ntoken = { type = \"string\", secret = true, default = \"\" }\nlimit = { type = \"integer\", default = 1 }";
+    let dir = modules(&[("a", token)]);
+    for file in [
+        "[modules.a]\nconfig = { token = 'tör s3cret', limit = true }\n",
+        "modules = { a = { config = { token = 's3cret', limt = 1 } } }\n",
+        "[modules.a]\nconfig = 's3cret'\n",
+        "[modules.a]\nkv_quota = 's3cret'\n",
+        "[modules.a.config]\nlimit = 's3cret\n",
+        "[modules.a.config]\ntoken = \"\"\"\ns3cret\n\"\"\nlimit = 1\n",
+        "[modules.a.config\ntoken = 's3cret'\n",
+        "[module.a.config]\ntoken = 's3cret'\n",
+        "modules = { a = { config = { token = 's3cret' limit = 1 } } }\n",
+        "[modules.a.config]\ntoken = 's3cret'\ntoken = 's3cret'\n",
+    ] {
+        let report = refused(dir.path(), file, &[]);
+        assert!(report.contains("host.toml:") && !report.contains("s3cret"), "{report}");
+    }
+    // Where there can be none, the line is shown as it is.
+    let report = refused(dir.path(), "[kv]\nquota = 5MB\n", &[]);
+    assert!(report.contains("2 | quota = 5MB\n"), "{report}");
+    let report = refused(dir.path(), "[modules.a.config_from]\nlimit = 'env:IXT_NO_SUCH'\n", &[]);
     assert!(
-        error.contains("host.toml is wrong") && error.contains("line 2") && error.contains("unknown field `instance`"),
-        "{error}"
+        report.contains("the environment variable `IXT_NO_SUCH`, for the config key `limit`, is not set"),
+        "{report}"
     );
-    fs::write(&config, "[modules.a.env]\nIXT_IPC_SOCKET = \"/mine\"\n").unwrap();
-    let error = fails(&["--config", path]);
-    let says = "host.toml is wrong: [modules.a.env] can't set `IXT_IPC_SOCKET`: the host sets it, for each process another one";
-    assert!(error.contains(says), "{error}");
-    fs::write(&config, "[modules.a.env]\n\"A=B\" = \"C\"\n").unwrap();
-    assert!(fails(&["--config", path]).contains("can't set `A=B`"));
+    assert!(report.contains("2 | limit = 'env:IXT_NO_SUCH'\n"), "{report}");
     // A secret on a command line is told, and not what it is.
-    let told = fails(&["--set", "a.token=s3cret"]);
+    let told = refused(dir.path(), "", &["--set", "a.token=s3cret", "--set", "a.limit=env:IXT_TEST_TEXT"]);
     assert!(told.starts_with("warning: `--set a.token=…` is secret, and others can read a command line"), "{told}");
     assert!(told.contains("`--set a.token=@FILE`") && told.contains("`--set a.token=env:NAME`"), "{told}");
     assert!(!told.contains("s3cret"), "{told}");
-    let token = format!("a.token=@{path}");
-    assert!(!fails(&["--set", &token]).contains("warning"));
-    fs::write(&config, "[modules.a.config]\nlimit = \"five\"\n").unwrap();
-    assert_eq!(
-        fails(&["--config", path]),
-        "error: the module `a`: the configuration file: the config key `limit` needs an integer of at most 64 bits (its type is `integer`)\n"
-    );
-    fs::write(&config, "[modules.a.config]\nlimit = 5\n[modules.a.config_from]\ntoken = \"env:IXT_NO_SUCH\"\n")
-        .unwrap();
-    let error = fails(&["--config", path]);
-    assert!(
-        error.contains("the environment variable `IXT_NO_SUCH`, for the config key `token`, is not set"),
-        "{error}"
-    );
+    let token = format!("a.token=@{}", dir.path().join("host.toml").display());
+    assert!(!refused(dir.path(), "", &["--set", &token, "--set", "a.limit=x"]).contains("warning"));
+    let report = refused(dir.path(), "", &["--set", "a.token=credential:../token"]);
+    assert!(report.contains("the name of a credential is no path, and has no `/`"), "{report}");
     let output = ixt(dir.path(), &["run", dir.path().to_str().unwrap()]).output().unwrap();
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("is no module, and none of its children is one"),
@@ -574,6 +643,14 @@ fn the_examples_work_together() {
     let mail = json(&running.ok(&["kv", "get", "mail", &format!("outbox/{receipt}")]));
     assert_eq!(mail, json!({ "to": "user-1@example.org", "text": "Hello!" }));
     assert_eq!(running.ok(&["call", "notifications.count", r#"{ "user_id": 1 }"#]), "{\"count\":1}\n");
+    // A slip of the hand is told, whatever has to be named.
+    let near = |running: &Running, args: &[&str]| running.fails(args).1;
+    let unknown = "error: NOT_FOUND: no module here provides `orders.plce`; did you mean `orders.place`?\n";
+    assert_eq!(near(&running, &["call", "orders.plce", "{}"]), unknown);
+    let unknown = "error: NOT_FOUND: there is no module `ordres` here; did you mean `orders`?\n";
+    for args in [&["restart", "ordres"][..], &["stop", "ordres"], &["logs", "ordres"], &["kv", "list", "ordres"]] {
+        assert_eq!(near(&running, args), unknown);
+    }
     let (mail, notifications) = (running.logged("is on its way"), running.logged("sent"));
     assert_eq!(mail["trace_id"], notifications["trace_id"], "what was logged for one call has one trace");
     assert_eq!(running.stop(), 0);

@@ -118,8 +118,8 @@ pub(crate) struct Run {
     /// A file with the configuration of the host and of its modules.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Set a key of a module's configuration. `@FILE` takes the value from a file and `env:NAME` from an environment
-    /// variable, so that a secret need not stand on a command line.
+    /// Set a key of a module's configuration. `@FILE` takes the value from a file, `env:NAME` from an environment variable and
+    /// `credential:NAME` from systemd's directory of credentials, so that a secret need not stand on a command line.
     #[arg(long, value_name = "MODULE.KEY=VALUE", value_parser = module_setting)]
     pub(crate) set: Vec<(String, Setting)>,
     #[command(flatten)]
@@ -399,9 +399,9 @@ pub(crate) struct Call {
     /// How long to wait, such as `5s`; if nothing is said, as long as the service's manifest says, or for ever.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) ttl: Option<Duration>,
-    /// With --module: set a key of the module's configuration. `KEY=@FILE` takes the value from a file and `KEY=env:NAME`
-    /// from an environment variable, so that a secret need not stand on a command line; so does a value that itself begins
-    /// with `@` or `env:`.
+    /// With --module: set a key of the module's configuration. `KEY=@FILE` takes the value from a file, `KEY=env:NAME`
+    /// from an environment variable and `KEY=credential:NAME` from systemd's directory of credentials, so that a secret need
+    /// not stand on a command line; so does a value that itself begins with `@`, `env:` or `credential:`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]
     pub(crate) config: Vec<Setting>,
     /// With --module: where its keys and values are kept; without it they are gone afterwards.
@@ -506,18 +506,35 @@ pub(crate) enum Value {
     Text(String),
     File(PathBuf),
     Variable(String),
+    /// One that systemd has put into the directory for credentials.
+    Credential(String),
 }
 
 impl FromStr for Setting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (key, value) = text.split_once('=').ok_or("expected `KEY=VALUE`, `KEY=@FILE` or `KEY=env:NAME`")?;
-        let value = match (value.strip_prefix('@'), value.strip_prefix("env:")) {
-            (Some(path), _) => Value::File(path.into()),
-            (_, Some(name)) => Value::Variable(name.to_owned()),
-            _ => Value::Text(value.to_owned()),
-        };
-        Ok(Self { key: key.to_owned(), value })
+        let expected = "expected `KEY=VALUE`, `KEY=@FILE`, `KEY=env:NAME` or `KEY=credential:NAME`";
+        let (key, value) = text.split_once('=').ok_or(expected)?;
+        Ok(Self { key: key.to_owned(), value: value.parse()? })
+    }
+}
+
+impl FromStr for Value {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix('@') {
+            return Ok(Self::File(path.into()));
+        }
+        if let Some(name) = text.strip_prefix("env:") {
+            return Ok(Self::Variable(name.to_owned()));
+        }
+        match text.strip_prefix("credential:") {
+            None => Ok(Self::Text(text.to_owned())),
+            Some("" | "." | "..") => Err("a credential has a name: `credential:NAME`".to_owned()),
+            Some(name) if name.contains('/') => Err("the name of a credential is no path, and has no `/`".to_owned()),
+            Some(name) => Ok(Self::Credential(name.to_owned())),
+        }
     }
 }

@@ -13,12 +13,16 @@ use crate::output::{print, print_json, say, say_progress, stderr_columns};
 
 /// `ixt build`: builds modules as `ixt run` does, and tells which programs came out.
 pub(crate) fn build(args: &args::Build, json: bool) -> Result<()> {
-    let file = HostFile::of(args.config.as_deref()).map_err(Failure::usage)?;
-    let modules = crate::run::modules(&args.dirs)?;
+    let file = HostFile::of(args.config.as_deref());
+    let (modules, mut wrong) = crate::run::modules(&args.dirs)?;
+    wrong.extend(file.check().err().unwrap_or_default());
+    if !wrong.is_empty() {
+        return Err(Failure::wrong(wrong.to_ansi_string()));
+    }
     let builds = builds(&args.options, &file, &modules);
     let programs = crate::runtime::new()?.block_on(async {
         let mut interrupts = Interrupts::new().map_err(Failure::module)?;
-        interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(failure)
+        interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(|error| failure(&error, &file, &modules))
     })?;
     for (module, program) in modules.iter().zip(&programs) {
         let (name, path) = (module.manifest().module.name.as_str(), program.path());
@@ -54,13 +58,18 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// An option that no package has anything for is a mistake of whoever gave it.
-pub(crate) fn failure(error: ProgramError) -> Failure {
-    match error {
-        ProgramError::Build(BuildError::UnknownProgram { .. } | BuildError::UnknownFeature { .. }) => {
-            Failure::usage(error)
-        }
-        _ => Failure::module(error),
+/// A feature or a program that no package has is a mistake of whoever has named it.
+pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
+    let (path, key, name) = match error {
+        ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),
+        ProgramError::Build(BuildError::UnknownFeature { path, name, .. }) => (path, "features", name),
+        _ => return Failure::module(error),
+    };
+    let of_path = |path| modules.iter().find(|module| module.dir().join("Cargo.toml") == path);
+    let module = path.clone().and_then(of_path).map(|module| module.manifest().module.name.as_str());
+    match file.build_mistake(module, key, name, &error.to_string()) {
+        Some(report) => Failure::wrong(report.to_ansi_string()),
+        None => Failure::usage(error),
     }
 }
 

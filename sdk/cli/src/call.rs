@@ -9,11 +9,12 @@ use ixt_host::control::Command;
 use ixt_host::logs::{Line, Origin};
 use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
+use ixt_manifest::{Manifest, Source, closest};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
-use crate::args::{Call, Publish, Request, Source};
+use crate::args::{self, Call, Publish, Request, Setting};
 use crate::building::{self, OnStderr};
-use crate::configuration::apply_all;
+use crate::configuration::{HostFile, Said};
 use crate::exit::{Failure, Result, error_text};
 use crate::interrupts::Interrupts;
 use crate::output::{print_json, say};
@@ -41,9 +42,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
     let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
-    let mut config = Config::of(module.manifest());
-    apply_all(&mut config, "--config ", args.config.iter()).map_err(Failure::usage)?;
-    config.check().map_err(Failure::usage)?;
+    let config = config(&args.config, module.manifest(), module.source())?;
     let data = crate::runtime::new()?.block_on(alone(&module, &config, args, &payload))?;
     print_json(&data)
 }
@@ -54,6 +53,15 @@ pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
     Remote::ask(socket, &command)?.done()
 }
 
+/// What `--config` makes of a module's configuration.
+pub(crate) fn config<'m>(settings: &[Setting], manifest: &'m Manifest, source: &Source) -> Result<Config<'m>> {
+    let file = HostFile::default();
+    let said = Said { file: &file, settings: settings.iter().collect(), option: "--config ".to_owned() };
+    let config = said.config(manifest, source).map_err(|report| Failure::wrong(report.to_ansi_string()))?;
+    said.warn(&config);
+    Ok(config)
+}
+
 /// The whole life of a module. Interrupted, it ends what it has started: first as a host does, and when interrupted again, at
 /// once.
 async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]) -> Result<String> {
@@ -61,7 +69,8 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
     let mut builds = Builds::new(args.build.build());
     builds.module(module.clone(), Build::default());
     let builds = if args.no_build { builds.without_building() } else { builds };
-    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(building::failure)?;
+    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
+    let programs = programs.map_err(|error| building::failure(&error, &HostFile::default(), &[]))?;
     let [program] = <[_; 1]>::try_from(programs).expect("a module has a program");
     let mut settings = crate::runtime::settings();
     settings.restart = Restart::never();
@@ -126,10 +135,10 @@ fn show(line: &Line) {
 fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
-        (None, Some(Source::File(path))) => {
+        (None, Some(args::Source::File(path))) => {
             fs::read(path).with_context(|| format!("can't read the request from {}", path.display()))?
         }
-        (None, Some(Source::Stdin)) => {
+        (None, Some(args::Source::Stdin)) => {
             let mut payload = Vec::new();
             io::stdin().read_to_end(&mut payload).context("can't read the request from stdin")?;
             payload
@@ -151,7 +160,12 @@ fn checked_payload(module: &Module, request: &Request) -> anyhow::Result<Vec<u8>
     let Some(service) = services.iter().find(|service| service.topic.as_str() == request.topic) else {
         let name = &module.manifest().module.name;
         let topics: Vec<_> = services.iter().map(|service| service.topic.as_str()).collect();
-        bail!("the module `{name}` does not provide `{}`; it provides: {}", request.topic, topics.join(", "));
+        match closest(&request.topic, topics.iter().copied()) {
+            Some(near) => bail!("the module `{name}` does not provide `{}`; did you mean `{near}`?", request.topic),
+            None => {
+                bail!("the module `{name}` does not provide `{}`; it provides: {}", request.topic, topics.join(", "))
+            }
+        }
     };
     let payload = payload(request)?;
     module.check_payload(service.topic.as_str(), &payload).map_err(anyhow::Error::msg)?;

@@ -1,19 +1,22 @@
-//! The configuration of a host: the file of `ixt run --config`, and what is set on the command line. Where the file is wrong
-//! the error says in which line.
+//! The configuration of a host: the file of `ixt run --config`, and what is set on the command line. All that is wrong is told at
+//! once, with the line.
+
+mod check;
+mod document;
+mod settings;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
 
-use anyhow::{Context as _, bail};
-use ixt_host::{Build, Config, Program, Settings};
+use ixt_host::{Build, Program, Settings};
 use ixt_manifest::language::reserved_variable;
+use ixt_manifest::{Code, Diagnostic, Report};
 use serde::Deserialize;
 
-use crate::args::{Setting, Value};
-use crate::output::say;
+pub(crate) use check::{Said, check};
+use document::Document;
 
 /// The file. Times are text such as `"5s"`, sizes text such as `"256MiB"`; paths are relative to it.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +24,7 @@ use crate::output::say;
 pub(crate) struct HostFile {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) log_dir: Option<PathBuf>,
+    start: StartTable,
     restart: RestartTable,
     health: HealthTable,
     shutdown: ShutdownTable,
@@ -28,6 +32,8 @@ pub(crate) struct HostFile {
     kv: KvTable,
     build: BuildTable,
     pub(crate) modules: BTreeMap<String, ModuleTable>,
+    #[serde(skip)]
+    document: Document,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +44,14 @@ struct RestartTable {
     backoff: Option<Time>,
     max_backoff: Option<Time>,
     stable_after: Option<Time>,
+    give_up: Option<bool>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StartTable {
+    connect: Option<Time>,
+    init: Option<Time>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,11 +102,12 @@ impl BuildTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
-    pub(crate) instances: Option<u32>,
+    pub(crate) instances: Option<NonZeroU32>,
     kv_quota: Option<Size>,
     build: BuildTable,
+    start: StartTable,
     config: BTreeMap<String, toml::Value>,
-    /// Keys of `config` whose values are elsewhere: `@FILE` or `env:NAME`.
+    /// Keys of `config` whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`.
     config_from: BTreeMap<String, String>,
     /// Variables of the environment of its processes.
     env: BTreeMap<String, String>,
@@ -109,9 +124,7 @@ impl TryFrom<String> for Time {
     fn try_from(text: String) -> Result<Self, String> {
         match humantime::parse_duration(&text) {
             // Nothing here makes sense without any time.
-            Ok(Duration::ZERO) | Err(_) => {
-                Err(format!("expected a duration such as \"5s\" or \"250ms\", and not `{text}`"))
-            }
+            Ok(Duration::ZERO) | Err(_) => Err("expected a duration such as \"5s\" or \"250ms\"".to_owned()),
             Ok(duration) => Ok(Self(duration)),
         }
     }
@@ -128,15 +141,15 @@ impl TryFrom<String> for Size {
     fn try_from(text: String) -> Result<Self, String> {
         match ixt_manifest::Value::size(&text) {
             Ok(ixt_manifest::Value::Size(bytes)) => Ok(Self(bytes)),
-            _ => Err(format!("expected a size such as \"256MiB\" or \"500kB\", and not `{text}`")),
+            _ => Err("expected a size such as \"256MiB\" or \"500kB\"".to_owned()),
         }
     }
 }
 
 impl HostFile {
-    /// The file, or what holds without one.
-    pub(crate) fn of(path: Option<&Path>) -> anyhow::Result<Self> {
-        path.map_or_else(|| Ok(Self::default()), Self::read)
+    /// The file, or what holds without one. What is wrong is left out; [`check()`] tells it.
+    pub(crate) fn of(path: Option<&Path>) -> Self {
+        path.map_or_else(Self::default, Self::read)
     }
 
     /// How modules are built.
@@ -144,22 +157,45 @@ impl HostFile {
         self.build.build()
     }
 
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-        let mut file: Self = toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
+    /// The same mistake with the line in which the file says so, if it does: of a module's `[build]`, or that of all.
+    pub(crate) fn build_mistake(&self, module: Option<&str>, key: &str, name: &str, mistake: &str) -> Option<Report> {
+        let (table, path) = match module {
+            Some(module) => (&self.modules.get(module)?.build, vec!["modules", module, "build", key]),
+            None => (&self.build, vec!["build", key]),
+        };
+        let is_said = table.features.iter().chain(&table.bin).any(|said| said == name);
+        let entry = self.document.entry(&path).filter(|_| is_said)?;
+        let diagnostic = Diagnostic::new(Code::InvalidValue, mistake).at(entry.value, "");
+        Some(self.document.report(vec![diagnostic], &[]))
+    }
+
+    fn read(path: &Path) -> Self {
+        let (mut file, document) = Document::read::<Self>(path);
+        file.document = document;
         let base = path.parent().unwrap_or(Path::new(""));
         for dir in [&mut file.data_dir, &mut file.log_dir].into_iter().flatten() {
             *dir = base.join(&*dir);
         }
         for (name, module) in &mut file.modules {
-            check_variables(name, &module.env).with_context(|| format!("{} is wrong", path.display()))?;
+            for (variable, value) in &module.env {
+                if let Some(mistake) = variable_mistake(variable, value) {
+                    let mistake = format!("[modules.{name}.env] {mistake}");
+                    file.document.add(&["modules", name, "env", variable], Code::InvalidName, mistake);
+                }
+            }
             for from in module.config_from.values_mut() {
                 if let Some(path) = from.strip_prefix('@') {
                     *from = format!("@{}", base.join(path).display());
                 }
             }
         }
-        Ok(file)
+        file
+    }
+
+    /// Nothing, if nothing is wrong with the file as such.
+    pub(crate) fn check(&self) -> Result<(), Report> {
+        let report = self.document.report(Vec::new(), &[]);
+        if report.is_empty() { Ok(()) } else { Err(report) }
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -169,13 +205,17 @@ impl HostFile {
                 *place = time;
             }
         };
-        let RestartTable { intensity, window, backoff, max_backoff, stable_after } = self.restart;
+        let StartTable { connect, init } = self.start;
+        put(&mut settings.connect_timeout, connect);
+        put(&mut settings.init_timeout, init);
+        let RestartTable { intensity, window, backoff, max_backoff, stable_after, give_up } = self.restart;
         let restart = &mut settings.restart;
         restart.intensity = intensity.unwrap_or(restart.intensity);
         put(&mut restart.window, window);
         put(&mut restart.backoff, backoff);
         put(&mut restart.max_backoff, max_backoff);
         put(&mut restart.stable_after, stable_after);
+        restart.give_up = give_up.unwrap_or(restart.give_up);
         let HealthTable { interval, timeout, failures } = self.health;
         put(&mut settings.health_interval, interval);
         put(&mut settings.health_timeout, timeout);
@@ -190,20 +230,16 @@ impl HostFile {
     }
 }
 
-/// Whether these can be variables of a module.
-fn check_variables(module: &str, variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
-    for (name, value) in variables {
-        if let Some(reason) = reserved_variable(name) {
-            bail!("[modules.{module}.env] can't set `{name}`: {reason}");
-        }
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            let name = name.escape_debug();
-            bail!(
-                "[modules.{module}.env] can't set `{name}`: a name is neither empty nor has `=`, and nothing has a zero byte"
-            );
-        }
+/// Why this can't be a variable of a module, if it can't.
+fn variable_mistake(name: &str, value: &str) -> Option<String> {
+    if let Some(reason) = reserved_variable(name) {
+        return Some(format!("can't set `{name}`: {reason}"));
     }
-    Ok(())
+    let can_be = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+    (!can_be).then(|| {
+        let name = name.escape_debug();
+        format!("can't set `{name}`: a name is neither empty nor has `=`, and nothing has a zero byte")
+    })
 }
 
 impl ModuleTable {
@@ -212,29 +248,16 @@ impl ModuleTable {
         self.build.build()
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "the host has one time for all modules so far"))]
+    /// How long its processes have to connect, and to answer `init`, where that is said for this one.
+    pub(crate) fn start(&self) -> [Option<Duration>; 2] {
+        let StartTable { connect, init } = self.start;
+        [connect, init].map(|time| time.map(|Time(time)| time))
+    }
+
     /// The program with what the file says of its environment.
     pub(crate) fn program(&self, program: Program) -> Program {
         self.env.iter().fold(program, |program, (name, value)| program.env(name, value))
-    }
-
-    /// What the file says of a module's configuration.
-    pub(crate) fn apply(&self, config: &mut Config<'_>) -> anyhow::Result<()> {
-        for (key, value) in &self.config {
-            if self.config_from.contains_key(key) {
-                bail!("the config key `{key}` is in both `config` and `config_from`");
-            }
-            config.set_json(key, json(value))?;
-        }
-        for (key, from) in &self.config_from {
-            let setting: Setting = format!("{key}={from}").parse().map_err(anyhow::Error::msg)?;
-            if matches!(setting.value, Value::Text(_)) {
-                bail!(
-                    "`config_from.{key}` is where the value is: `@FILE` or `env:NAME`; a value itself stands in `config`"
-                );
-            }
-            apply(config, &setting)?;
-        }
-        Ok(())
     }
 }
 
@@ -253,45 +276,26 @@ fn json(value: &toml::Value) -> serde_json::Value {
     }
 }
 
-/// Sets one key.
-pub(crate) fn apply(config: &mut Config<'_>, Setting { key, value }: &Setting) -> anyhow::Result<()> {
-    match value {
-        Value::Text(text) => config.set_text(key, text)?,
-        Value::File(path) => {
-            let content =
-                fs::read(path).with_context(|| format!("can't read the config key `{key}` from {}", path.display()))?;
-            config.set_content(key, &content)?;
-        }
-        // Not `env::var`, whose error shows the value.
-        Value::Variable(name) => match env::var_os(name).map(OsString::into_string) {
-            Some(Ok(text)) => config.set_text(key, &text)?,
-            Some(Err(_)) => bail!("the environment variable `{name}`, for the config key `{key}`, is not UTF-8"),
-            None => bail!("the environment variable `{name}`, for the config key `{key}`, is not set"),
-        },
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Sets keys from a command line, none of them twice. `option` is how they are set there, up to the key.
-pub(crate) fn apply_all<'s>(
-    config: &mut Config<'_>,
-    option: &str,
-    settings: impl Iterator<Item = &'s Setting>,
-) -> anyhow::Result<()> {
-    let mut seen = Vec::new();
-    for setting in settings {
-        if seen.contains(&&setting.key) {
-            bail!("the config key `{}` is set twice", setting.key);
-        }
-        seen.push(&setting.key);
-        apply(config, setting)?;
-        if matches!(setting.value, Value::Text(_)) && config.is_secret(&setting.key) {
-            let key = &setting.key;
-            say(&format!(
-                "warning: `{option}{key}=…` is secret, and others can read a command line, in `ps` or a shell's history: take it \
-                 from a file, `{option}{key}=@FILE`, or from a variable, `{option}{key}=env:NAME`\n"
-            ));
-        }
+    #[test]
+    fn the_file_in_the_guide_is_right() {
+        let (_, block) = include_str!("../../host/HOST.md").split_once("```toml\n").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.toml");
+        std::fs::write(&path, block.split_once("```").unwrap().0).unwrap();
+        let file = HostFile::of(Some(&path));
+        file.check().unwrap_or_else(|report| panic!("{report}"));
+        // What it shows is what holds without it, but for what has no value then.
+        let (shown, default) = (file.settings(), HostFile::default().settings());
+        assert_eq!(shown.restart, default.restart);
+        let times = |settings: &Settings| [settings.connect_timeout, settings.init_timeout, settings.call_timeout];
+        assert_eq!(times(&shown), times(&default));
+        assert_eq!(file.data_dir, Some(dir.path().join("data")));
+        assert_eq!(file.build().profile.as_deref(), Some("release"));
+        assert_eq!(file.modules["orders"].start(), [None, Some(Duration::from_secs(300))]);
+        assert_eq!(file.modules["orders"].build().features, ["postgres"]);
     }
-    Ok(())
 }

@@ -4,31 +4,34 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::{env, fs, thread};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
 use ixt_host::{Config, Deployment, Host, Module, Settings};
+use ixt_manifest::Report;
 
 use crate::args::Run;
 use crate::building::{self, OnStderr};
-use crate::configuration::{HostFile, apply_all};
+use crate::configuration::{HostFile, check};
 use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::log_files::LogFiles;
 use crate::output::{is_terminal, print, print_bytes, say};
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
-    let file = HostFile::of(args.config.as_deref()).map_err(Failure::usage)?;
-    let modules = modules(&args.dirs)?;
-    check_names(args, &file, &modules).map_err(Failure::usage)?;
+    let file = HostFile::of(args.config.as_deref());
+    let (modules, wrong) = modules(&args.dirs)?;
+    let configs = check(&modules, wrong, &file, &args.set, &args.instances);
+    let configs = configs.map_err(|report| Failure::wrong(report.to_ansi_string()))?;
     let settings = settings(args, &file)?;
-    crate::runtime::new()?.block_on(serve(args, &file, modules, settings, socket, json))
+    crate::runtime::new()?.block_on(serve(args, &file, &modules, &configs, settings, socket, json))
 }
 
 async fn serve(
     args: &Run,
     file: &HostFile,
-    modules: Vec<Module>,
+    modules: &[Module],
+    configs: &[Config<'_>],
     settings: Settings,
     socket: Option<&Path>,
     json: bool,
@@ -43,21 +46,20 @@ async fn serve(
         Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
         None => None,
     };
-    let builds = building::builds(&args.build, file, &modules);
+    let builds = building::builds(&args.build, file, modules);
     let builds = if args.no_build { builds.without_building() } else { builds };
-    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?.map_err(building::failure)?;
-    for (module, program) in modules.iter().zip(programs) {
+    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
+    let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
+    for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
         let name = module.manifest().module.name.as_str();
         let table = file.modules.get(name);
         let program = match table {
             Some(table) => table.program(program),
             None => program,
         };
-        let config =
-            config(args, module, table).with_context(|| format!("the module `{name}`")).map_err(Failure::usage)?;
         let instances = args.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
-        let instances = instances.or(table.and_then(|table| table.instances)).unwrap_or(1);
-        let deployment = Deployment::new(module, program, &config)
+        let instances = instances.or(table.and_then(|table| table.instances?.get().into())).unwrap_or(1);
+        let deployment = Deployment::new(module, program, config)
             .with_context(|| format!("the module `{name}`"))
             .map_err(Failure::usage)?
             .instances(instances);
@@ -141,9 +143,9 @@ fn send_spans(
     Ok(spans)
 }
 
-/// The modules of these directories: each is one, or its children are.
-pub(crate) fn modules(dirs: &[PathBuf]) -> Result<Vec<Module>> {
-    let mut modules = Vec::new();
+/// The modules of these directories: each is one, or its children are. And what is wrong with the manifests of others.
+pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
+    let (mut modules, mut wrong) = (Vec::new(), Report::default());
     for dir in dirs {
         let failed = |error: std::io::Error| Failure::usage(format!("can't read {}: {error}", dir.display()));
         let dir = fs::canonicalize(dir).map_err(failed)?;
@@ -165,39 +167,13 @@ pub(crate) fn modules(dirs: &[PathBuf]) -> Result<Vec<Module>> {
             return Err(Failure::usage(message));
         }
         for dir in found {
-            modules.push(Module::open(dir).map_err(|report| Failure::wrong(report.to_ansi_string()))?);
+            match Module::open(dir) {
+                Ok(module) => modules.push(module),
+                Err(report) => wrong.extend(report),
+            }
         }
     }
-    Ok(modules)
-}
-
-/// Whether all that something is said about is there.
-fn check_names(args: &Run, file: &HostFile, modules: &[Module]) -> anyhow::Result<()> {
-    let names: Vec<_> = modules.iter().map(|module| module.manifest().module.name.as_str()).collect();
-    let said = args.set.iter().map(|(module, _)| (module, "--set"));
-    let said = said.chain(args.instances.iter().map(|(module, _)| (module, "--instances")));
-    let said = said.chain(file.modules.keys().map(|module| (module, "[modules] of the configuration")));
-    for (module, place) in said {
-        if !names.contains(&module.as_str()) {
-            bail!("there is no module `{module}`, of which {place} says something; there are: {}", names.join(", "));
-        }
-    }
-    Ok(())
-}
-
-fn config<'m>(
-    args: &Run,
-    module: &'m Module,
-    table: Option<&crate::configuration::ModuleTable>,
-) -> anyhow::Result<Config<'m>> {
-    let name = module.manifest().module.name.as_str();
-    let mut config = Config::of(module.manifest());
-    if let Some(table) = table {
-        table.apply(&mut config).context("the configuration file")?;
-    }
-    let set = args.set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting);
-    apply_all(&mut config, &format!("--set {name}."), set)?;
-    Ok(config)
+    Ok((modules, wrong))
 }
 
 fn settings(args: &Run, file: &HostFile) -> Result<Settings> {

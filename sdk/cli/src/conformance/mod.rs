@@ -15,12 +15,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ixt_host::Config;
 use ixt_manifest::{Manifest, Source};
 use tokio::sync::oneshot;
 
 use crate::args::Conformance;
-use crate::configuration::apply_all;
 use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
 use lab::Lab;
@@ -31,8 +29,9 @@ use report::{Report, Stop, Verdict, skipped};
 const INTERRUPTED_GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) fn conformance(args: Conformance, json: bool) -> Result<()> {
-    let manifest = Source::read(&args.manifest).and_then(|source| Manifest::parse(&source));
-    let manifest = manifest.map_err(|report| Failure::module_report(report.to_ansi_string()))?;
+    let wrong = |report: ixt_manifest::Report| Failure::module_report(report.to_ansi_string());
+    let source = Source::read(&args.manifest).map_err(wrong)?;
+    let manifest = Manifest::parse(&source).map_err(wrong)?;
     for topic in args.skip.iter().chain(&args.echo) {
         if !manifest.services.iter().any(|service| service.topic.as_str() == topic) {
             return Err(Failure::usage(format!("the module `{}` does not provide `{topic}`", manifest.module.name)));
@@ -43,8 +42,7 @@ pub(crate) fn conformance(args: Conformance, json: bool) -> Result<()> {
     if let Some(text) = args.only.iter().find(|text| !names.iter().any(|name| name.contains(*text))) {
         return Err(Failure::usage(format!("no check has `{text}` in its name; there are: {}", names.join(", "))));
     }
-    let mut config = Config::of(&manifest);
-    apply_all(&mut config, "--config ", args.config.iter()).map_err(Failure::usage)?;
+    let config = crate::call::config(&args.config, &manifest, &source)?;
     let config = config.to_json().map_err(Failure::usage)?;
     let groups = Groups::default();
     let lab = Lab {
