@@ -165,7 +165,7 @@ pub(crate) struct Build {
 }
 
 /// How cargo builds modules.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct BuildOptions {
     /// Build them with optimizations: with the profile `release`.
     #[arg(long, conflicts_with = "profile")]

@@ -248,7 +248,6 @@ impl ModuleTable {
         self.build.build()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the host has one time for all modules so far"))]
     /// How long its processes have to connect, and to answer `init`, where that is said for this one.
     pub(crate) fn start(&self) -> [Option<Duration>; 2] {
         let StartTable { connect, init } = self.start;

@@ -21,6 +21,7 @@ mod call;
 mod check;
 mod configuration;
 mod conformance;
+mod deploy;
 mod diff;
 mod docs;
 mod exit;

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::{env, fs, thread};
 
 use anyhow::Context as _;
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
-use ixt_host::{Config, Deployment, Host, Module, Settings};
+use ixt_host::{Config, Host, Module, Settings};
 use ixt_manifest::Report;
 
 use crate::args::Run;
 use crate::building::{self, OnStderr};
 use crate::configuration::{HostFile, check};
+use crate::deploy::Deployer;
 use crate::exit::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::log_files::LogFiles;
@@ -50,21 +52,12 @@ async fn serve(
     let builds = if args.no_build { builds.without_building() } else { builds };
     let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
     let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
+    let deployer = Arc::new(Deployer::new(args, modules));
     for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
-        let name = module.manifest().module.name.as_str();
-        let table = file.modules.get(name);
-        let program = match table {
-            Some(table) => table.program(program),
-            None => program,
-        };
-        let instances = args.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
-        let instances = instances.or(table.and_then(|table| table.instances?.get().into())).unwrap_or(1);
-        let deployment = Deployment::new(module, program, config)
-            .with_context(|| format!("the module `{name}`"))
-            .map_err(Failure::usage)?
-            .instances(instances);
+        let deployment = deployer.deployment(module, program, config, file).map_err(Failure::usage)?;
         builder.module(deployment).map_err(Failure::usage)?;
     }
+    builder.loader(deployer);
     let metrics = match args.metrics {
         Some(address) => Some(crate::metrics::bind(address, &args.http_host).await.map_err(Failure::usage)?),
         None => None,

@@ -53,6 +53,18 @@ impl Deployment {
         self
     }
 
+    /// What is on disk.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What is started.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     pub(crate) fn into_release(self) -> Arc<Release> {
         Arc::new(Release::new(self))
     }

@@ -8,13 +8,18 @@ use ixt_protocol::code;
 use serde::{Deserialize, Serialize};
 
 use crate::release::Release;
-use crate::{CallError, Deployment, ErrorReply, Module};
+use crate::{CallError, Deployment, ErrorReply};
 
 /// Reads modules anew.
 pub trait Loader: Send + Sync + 'static {
-    /// What is to run in the place of this module: the manifest in its directory as it is now, its configuration, and its program,
+    /// What is to run in the place of this: the manifest in the module's directory as it is now, its configuration, and its program,
     /// built if that is wanted. `notify` is told what is done.
-    fn load<'a>(&'a self, module: &'a Module, build: bool, notify: &'a (dyn Fn(Notice) + Send + Sync)) -> Loading<'a>;
+    fn load<'a>(
+        &'a self,
+        running: &'a Deployment,
+        build: bool,
+        notify: &'a (dyn Fn(Notice) + Send + Sync),
+    ) -> Loading<'a>;
 }
 
 /// A [`Deployment`], or why there is none, for people. Dropped, it ends what it has begun.
@@ -45,7 +50,7 @@ pub(crate) async fn load(
     notify: &(dyn Fn(Notice) + Send + Sync),
 ) -> Result<Arc<Release>, CallError> {
     let (old, name) = (release.module(), release.deployment().name());
-    let deployment = loader.load(old, build, notify).await.map_err(|error| {
+    let deployment = loader.load(release.deployment(), build, notify).await.map_err(|error| {
         refusal(code::FAILED_PRECONDITION, format!("`{name}` is not restarted, and goes on as it was: {error}"))
     })?;
     if deployment.name() != name {

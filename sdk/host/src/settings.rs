@@ -68,9 +68,6 @@ pub struct Restart {
     pub backoff: Duration,
     /// The longest wait.
     pub max_backoff: Duration,
-    /// Whether a process that was restarted too often has failed for good, and is not started again. Otherwise it is started again after
-    /// each [`Restart::max_backoff`], until it runs: what it needs may come later.
-    pub give_up: bool,
     /// A process that has been ready for so long is one that runs well: the next restart waits as the first did.
     pub stable_after: Duration,
 }
@@ -101,7 +98,6 @@ impl Default for Restart {
     fn default() -> Self {
         Self {
             intensity: 5,
-            give_up: false,
             window: Duration::from_secs(60),
             backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(30),

@@ -242,7 +242,7 @@ pub(crate) fn check<'m>(
         said.warn(&config);
         configs.push(config);
         let name = manifest.module.name.as_str();
-        if manifest.process.is_some()
+        if manifest.process.path.is_some()
             && let Some(entry) = file.document.entry(&["modules", name, "build"])
         {
             let message = format!("`{name}` is not built: its manifest's [artifacts.process] names its program");
