@@ -157,7 +157,7 @@ pub(crate) struct Build {
     /// Modules: directories with a manifest.toml, or directories whose children are such.
     #[arg(required = true, value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,
-    /// The file for `ixt run`: its [build], and [modules.NAME.build].
+    /// The file for `ixt run`, of which `[build]` and `[modules.NAME.build]` count.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]

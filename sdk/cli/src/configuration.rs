@@ -122,10 +122,10 @@ impl TryFrom<String> for Time {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
+        match ixt_manifest::Value::duration(&text) {
             // Nothing here makes sense without any time.
-            Ok(Duration::ZERO) | Err(_) => Err("expected a duration such as \"5s\" or \"250ms\"".to_owned()),
-            Ok(duration) => Ok(Self(duration)),
+            Ok(ixt_manifest::Value::Duration(duration)) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err("expected a duration such as \"5s\" or \"250ms\"".to_owned()),
         }
     }
 }
