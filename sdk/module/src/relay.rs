@@ -115,10 +115,11 @@ impl Stream {
     }
 
     fn replace(self, by: impl AsFd) -> io::Result<()> {
-        Ok(match self {
+        match self {
             Self::Stdout => dup2_stdout(by)?,
             Self::Stderr => dup2_stderr(by)?,
-        })
+        }
+        Ok(())
     }
 }
 
