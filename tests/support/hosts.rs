@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ixt_host::logs::{Follower, Line};
 use ixt_host::{
-    Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, ProgramError, Restart, Settings,
+    Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, ProgramError, Restart,
+    Settings,
 };
 use serde_json::Value;
 

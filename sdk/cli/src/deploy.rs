@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use ixt_host::{
-    BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError,
-};
+use ixt_host::{BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError};
 
 use crate::args::{BuildOptions, Run, Setting};
 use crate::building;

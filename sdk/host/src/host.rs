@@ -450,13 +450,48 @@ impl Host {
         build: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<(), CallError> {
-        let managed = self.find(module)?;
+        self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
+    }
+
+    /// [Reloads](Self::reload) those modules of which something has changed: the manifest, the configuration, the program (and, where cargo
+    /// does not build it, files with its extension in the module's directory). One after the other; `notify` is told of which module it
+    /// hears. Gives for each whether it was replaced, or why not.
+    pub async fn reload_changed(
+        &self,
+        build: bool,
+        notify: &(dyn Fn(&str, Notice) + Send + Sync),
+    ) -> Vec<(String, Result<bool, CallError>)> {
+        let mut results = Vec::new();
+        for managed in self.0.supervisor.modules.iter() {
+            let name = managed.name();
+            let notify = |notice: Notice| notify(name, notice);
+            results.push((name.to_owned(), self.reload_one(managed, build, true, &notify).await));
+        }
+        results
+    }
+
+    /// Whether it was replaced: if `only_changed`, it is not where there is no difference.
+    async fn reload_one(
+        &self,
+        managed: &Arc<Managed>,
+        build: bool,
+        only_changed: bool,
+        notify: &(dyn Fn(Notice) + Send + Sync),
+    ) -> Result<bool, CallError> {
         let turn = Arc::clone(&managed.restarting).lock_owned().await;
+        // One that was stopped by hand stays so.
+        if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
+            return Ok(false);
+        }
+        let running = managed.release();
         let release = match &self.0.loader {
-            Some(loader) => restart::load(&**loader, &managed.release(), build, notify).await?,
-            None => managed.release(),
+            Some(loader) => restart::load(&**loader, &running, build, notify).await?,
+            None => Arc::clone(&running),
         };
-        self.0.supervisor.replace(managed, release, turn).await
+        if only_changed && release.is_same(&running) {
+            return Ok(false);
+        }
+        self.0.supervisor.replace(managed, release, turn).await.map(|()| true)
     }
 
     /// Waits until a process has failed, and is not started again by itself: see [`Restart::give_up`](crate::Restart::give_up). Tells

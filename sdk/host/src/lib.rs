@@ -50,6 +50,7 @@ mod rights;
 mod services;
 mod settings;
 mod socket;
+mod stamp;
 mod stats;
 mod status;
 mod supervisor;

@@ -8,6 +8,7 @@ use foldhash::HashSet;
 use ixt_manifest::Manifest;
 use serde_json::value::RawValue;
 
+use crate::stamp::Stamp;
 use crate::{Config, ConfigError, Module, Program, Settings};
 
 /// A module as it is to run: what is started, how often, and with which configuration.
@@ -84,6 +85,7 @@ pub(crate) struct Release {
     source: Arc<str>,
     services: HashSet<String>,
     events: HashSet<String>,
+    stamp: Stamp,
 }
 
 static RELEASES: AtomicU64 = AtomicU64::new(1);
@@ -94,7 +96,14 @@ impl Release {
         let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
         let services = manifest.services.iter().map(|service| service.topic.to_string()).collect();
         let events = manifest.requires.events.iter().map(ToString::to_string).collect();
-        Self { number: RELEASES.fetch_add(1, Ordering::Relaxed), source, services, events, deployment }
+        Self {
+            number: RELEASES.fetch_add(1, Ordering::Relaxed),
+            source,
+            services,
+            events,
+            stamp: Stamp::of(&deployment),
+            deployment,
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -124,6 +133,17 @@ impl Release {
     /// `name:version`.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
+    }
+
+    /// Whether processes of it would be the same as those of another one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let (one, two) = (&self.deployment, &other.deployment);
+        one.module.source().text() == two.module.source().text()
+            && one.config.get() == two.config.get()
+            && one.program == two.program
+            && (one.instances, one.connect_timeout, one.init_timeout)
+                == (two.instances, two.connect_timeout, two.init_timeout)
+            && self.stamp == other.stamp
     }
 
     /// Whether its processes take calls of this topic.

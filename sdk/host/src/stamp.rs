@@ -1,0 +1,103 @@
+//! Whether what a module is started from has changed on disk.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::Deployment;
+
+/// What is seen of the files that a module is made of. Equal ones are of the same files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
+
+/// So many files of a module are looked at.
+const MAX_FILES: usize = 10_000;
+/// Directories that hold what others have made.
+const NOT_ITS_OWN: [&str; 3] = ["target", "node_modules", "__pycache__"];
+
+impl Stamp {
+    /// Its program, and its arguments that are files. Of a program that cargo does not build also the files in the module's directory with
+    /// the same extension, which it may load: `*.py` beside `main.py`.
+    pub(crate) fn of(deployment: &Deployment) -> Self {
+        let mut stamp = Self::default();
+        let program = &deployment.program;
+        let args = program.args().iter().map(Path::new).filter(|arg| arg.is_absolute());
+        for path in args.chain([program.path()]) {
+            stamp.add(path, &fs::metadata(path));
+        }
+        let process = &deployment.module.manifest().process;
+        let file = process.entry.as_deref().or(process.path.as_ref().map(|path| path.as_str())).map(Path::new);
+        if let Some(extension) = file.and_then(Path::extension) {
+            stamp.add_dir(deployment.module.dir(), extension);
+        }
+        stamp
+    }
+
+    fn add(&mut self, path: &Path, metadata: &std::io::Result<Metadata>) {
+        if let Ok(metadata) = metadata
+            && metadata.is_file()
+        {
+            let seen = (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+            self.0.insert(path.to_owned(), seen);
+        }
+    }
+
+    fn add_dir(&mut self, dir: &Path, extension: &std::ffi::OsStr) {
+        let mut open = vec![dir.to_owned()];
+        while let Some(dir) = open.pop() {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                let (path, name) = (entry.path(), entry.file_name());
+                let is_its_own =
+                    !name.as_encoded_bytes().starts_with(b".") && NOT_ITS_OWN.iter().all(|other| name != *other);
+                // Of the link, not of what it leads to: so there is no circle.
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() && is_its_own {
+                    open.push(path);
+                } else if path.extension() == Some(extension) && self.0.len() < MAX_FILES {
+                    self.add(&path, &fs::metadata(&path));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Module, Program};
+
+    #[test]
+    fn what_a_module_loads_is_part_of_it_and_what_it_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[artifacts.process]\n\
+                        path = \"main.py\"\ninterpreter = \"python3\"\n";
+        put("manifest.toml", manifest);
+        put("main.py", "");
+        let stamp = || {
+            let module = Module::open(dir.path()).unwrap();
+            let program = Program::new("python3").arg(dir.path().join("main.py"));
+            Stamp::of(&Deployment::new(&module, program, &Config::of(module.manifest())).unwrap())
+        };
+        let first = stamp();
+        for (path, is_seen) in [
+            ("data.db", false),
+            ("__pycache__/main.py", false),
+            (".venv/lib/other.py", false),
+            ("lib/other.py", true),
+            ("lib/other.py", true),
+            ("main.py", true),
+        ] {
+            let before = stamp();
+            put(path, &format!("# {}", before.0.values().map(|seen| seen.1).sum::<u64>()));
+            assert_eq!(stamp() != before, is_seen, "{path}");
+        }
+        assert_ne!(stamp(), first);
+        assert_eq!(stamp(), stamp());
+    }
+}
