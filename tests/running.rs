@@ -173,7 +173,7 @@ fn a_running_host_is_called_shown_and_stopped() {
     let waits = r#"{"do":"wait","for":"nothing"}"#;
     assert_eq!(running.fails(&["call", "a", waits, "--ttl", "50ms"]).0, 1);
     let line = running.ok(&["logs", "a", "-n", "1"]);
-    assert!(line.contains("INFO  a              waits for nothing pid="), "{line}");
+    assert!(line.contains("INFO  a/2            waits for nothing pid="), "{line}");
     let line = json(&running.ok(&["logs", "a", "-n", "1", "--json"]));
     assert!(line["fields"]["pid"].is_u64(), "{line}");
     let dir = running.dir.path().to_owned();

@@ -1,12 +1,13 @@
 //! Hosts for tests, with modules that do what they are asked to: see `tests/actor`.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ixt_host::logs::{Follower, Line};
 use ixt_host::{
-    Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Module, Program, ProgramError, Restart,
-    Settings,
+    Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Loader, Module, Program, ProgramError,
+    Restart, Settings,
 };
 use serde_json::Value;
 
@@ -27,6 +28,7 @@ pub struct Hosts {
     /// How it runs its modules: nothing is restarted, unless that is changed.
     pub settings: Settings,
     modules: Vec<Planned>,
+    loader: Option<Arc<dyn Loader>>,
 }
 
 struct Planned {
@@ -52,7 +54,7 @@ impl Hosts {
     pub fn new() -> Self {
         let mut settings = Settings::default();
         settings.restart = Restart::never();
-        Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new() }
+        Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new(), loader: None }
     }
 
     /// What ends is started again, at once and so often within a long time.
@@ -65,6 +67,13 @@ impl Hosts {
         restart.backoff = Duration::from_millis(1);
         restart.max_backoff = Duration::from_millis(10);
         self.settings.restart = restart;
+        self
+    }
+
+    /// What reads its modules anew.
+    #[must_use]
+    pub fn loader(mut self, loader: Arc<dyn Loader>) -> Self {
+        self.loader = Some(loader);
         self
     }
 
@@ -136,6 +145,9 @@ impl Hosts {
     #[must_use]
     pub fn builder(&self) -> HostBuilder {
         let mut builder = Host::builder(self.settings.clone());
+        if let Some(loader) = &self.loader {
+            builder.loader(Arc::clone(loader));
+        }
         for Planned { module, program, config: set, instances } in &self.modules {
             let mut config = Config::of(module.manifest());
             for (key, value) in set {

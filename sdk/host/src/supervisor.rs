@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ixt_protocol::{LogLevel, code};
+use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use crate::CallError;
 use crate::instance::StartError;
 use crate::managed::Managed;
 use crate::release::Release;
@@ -14,6 +14,7 @@ use crate::restart::refusal;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::status::State;
+use crate::{CallError, ErrorReply};
 
 #[derive(Clone)]
 pub(crate) struct Supervisor {
@@ -177,7 +178,12 @@ impl Supervisor {
 }
 
 fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
-    refusal(code::UNAVAILABLE, format!("{} did not get ready{what_now}: {error}", replica.id()))
+    let message = format!("{} did not get ready{what_now}: {}", replica.id(), error.kind());
+    let details = match error.last_lines() {
+        [] => Value::Null,
+        lines => json!({ "last_lines": lines }),
+    };
+    CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
 fn stopped(replica: &Replica) -> CallError {

@@ -1,0 +1,285 @@
+//! What a restart does to those who call meanwhile, and what becomes of it when something is wrong.
+
+use std::fs;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ixt_host::{CallError, CallOptions, Config, Deployment, Loader, Loading, Module, Notice, State};
+use ixt_tests::{Hosts, Started, block_on};
+use serde_json::{Value, json};
+
+const A: &str = "[provides]\nservices = [\"a\"]";
+
+/// Reads the manifest again, and keeps the program.
+struct Again;
+
+impl Loader for Again {
+    fn load<'a>(&'a self, running: &'a Deployment, _: bool, notify: &'a (dyn Fn(Notice) + Send + Sync)) -> Loading<'a> {
+        Box::pin(async move {
+            notify(Notice::Step("reads it again".to_owned()));
+            let module = Module::open(running.module().dir()).map_err(|report| report.to_string())?;
+            let config = Config::of(module.manifest());
+            Deployment::new(&module, running.program().clone(), &config).map_err(|error| error.to_string())
+        })
+    }
+}
+
+async fn started(hosts: Hosts) -> Started {
+    hosts.loader(std::sync::Arc::new(Again)).start().await
+}
+
+/// Another manifest of a module: another version, and something else beside its name.
+fn write(started: &Started, name: &str, version: &str, rest: &str) {
+    let manifest = format!("schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"{version}\"\n{rest}\n");
+    fs::write(started.files.path().join(name).join("manifest.toml"), manifest).unwrap();
+}
+
+/// What is told meanwhile, and what comes of it.
+async fn reload(started: &Started, name: &str) -> (Vec<Notice>, Result<(), String>) {
+    let notices = Mutex::new(Vec::new());
+    let done = started.host.reload(name, false, &|notice| notices.lock().unwrap().push(notice)).await;
+    (notices.into_inner().unwrap(), done.map_err(|error| error.to_string()))
+}
+
+/// The processes of a module: their ids and states.
+fn instances(started: &Started, name: &str) -> Vec<(String, State)> {
+    let status = started.host.status().into_iter().find(|status| status.name == name).unwrap();
+    status.instances.into_iter().map(|instance| (instance.id, instance.state)).collect()
+}
+
+fn id(answer: &Value) -> &str {
+    answer["module_id"].as_str().unwrap()
+}
+
+/// Calls again and again until told to stop: how often, and by how many processes it was answered.
+async fn calls(started: &Started, topic: &str, stop: &AtomicBool) -> Vec<String> {
+    let mut ids = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let answer = started.ask(topic, json!({ "do": "tell" })).await.unwrap();
+        ids.push(id(&answer).to_owned());
+    }
+    ids
+}
+
+#[test]
+fn nobody_is_refused_while_a_process_is_replaced_and_what_it_has_begun_it_finishes() {
+    block_on(async {
+        for on_init in ["", "idless"] {
+            let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"{on_init}\" }}");
+            let mut started = started(Hosts::new().actor("a", &rest)).await;
+            started.logged("is ready").await;
+            let host = started.host.clone();
+            let slow = tokio::spawn(async move {
+                let script = json!({ "do": "wait", "for": "file", "file": "go" }).to_string();
+                host.call("a", script.as_bytes(), CallOptions::default()).await
+            });
+            started.logged("waits for file").await;
+            let stop = AtomicBool::new(false);
+            let restart = async {
+                let replaced = started.host.restart("a");
+                let mut replaced = pin!(replaced);
+                // It has taken over, and the old one still has its request.
+                loop {
+                    tokio::select! {
+                        biased;
+                        done = &mut replaced => panic!("the old one has not answered yet: {done:?}"),
+                        () = tokio::task::yield_now() => {}
+                    }
+                    if instances(&started, "a").iter().any(|(_, state)| *state == State::Draining) {
+                        break;
+                    }
+                }
+                assert_eq!(
+                    instances(&started, "a"),
+                    [
+                        ("a:1.0.0/instance-001".to_owned(), State::Draining),
+                        ("a:1.0.0/instance-002".to_owned(), State::Ready)
+                    ]
+                );
+                started.ask("a", json!({ "do": "tell" })).await.unwrap();
+                fs::write(started.files.path().join("a/go"), "").unwrap();
+                replaced.await.unwrap();
+                stop.store(true, Ordering::Relaxed);
+            };
+            let (answered, ()) = tokio::join!(calls(&started, "a", &stop), restart);
+            let answer: Value = slow.await.unwrap().unwrap().read().unwrap();
+            assert_eq!(answer, json!({ "waited": true }));
+            assert_eq!(answered.last().unwrap(), "a:1.0.0/instance-002");
+            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), State::Ready)]);
+            // The number is free again.
+            started.host.restart("a").await.unwrap();
+            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        }
+    });
+}
+
+#[test]
+fn a_restart_takes_the_manifest_as_it_is_and_tells_what_that_breaks() {
+    block_on(async {
+        let rest = "[provides]\nservices = [\"a\", \"old\"]\n[config]\nlimit = { type = \"integer\", default = 1 }";
+        let started = started(Hosts::new().actors("a", rest, 2)).await;
+        write(
+            &started,
+            "a",
+            "1.1.0",
+            "[provides]\nservices = [\"a\", \"new\"]\n[config]\nlimit = { type = \"integer\", default = 2 }",
+        );
+        let (notices, done) = reload(&started, "a").await;
+        done.unwrap();
+        assert_eq!(notices[0], Notice::Step("reads it again".to_owned()));
+        let breaking: Vec<_> = notices
+            .iter()
+            .filter_map(|notice| match notice {
+                Notice::Change { breaking: true, text } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert!(breaking.iter().any(|text| text.contains("`old`") && text.contains("manifest.toml:")), "{breaking:?}");
+        // One process, as is said now.
+        assert_eq!(instances(&started, "a").len(), 1);
+        assert_eq!(started.host.status()[0].version, "1.1.0");
+        let told = started.ask("new", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(id(&told), "a:1.1.0/instance-003");
+        let (code, _) = started.error("old", Value::Null).await;
+        assert_eq!(code, "NOT_FOUND");
+    });
+}
+
+#[test]
+fn one_that_does_not_start_leaves_the_old_one_serving() {
+    block_on(async {
+        let started = started(Hosts::new().actor("a", A)).await;
+        let config = "[config]\non_init = { type = \"string\", default = \"exit\" }";
+        write(&started, "a", "1.0.1", &format!("[provides]\nservices = [\"a\", \"more\"]\n{config}"));
+        let stop = AtomicBool::new(false);
+        let restart = async {
+            let (_, done) = reload(&started, "a").await;
+            stop.store(true, Ordering::Relaxed);
+            done.unwrap_err()
+        };
+        let (answered, error) = tokio::join!(calls(&started, "a", &stop), restart);
+        assert_eq!(
+            error,
+            "UNAVAILABLE: a:1.0.1/instance-002 did not get ready, and a:1.0.0/instance-001 goes on: a:1.0.1/instance-002 \
+             ended before it answered `init`: it exited with status 7"
+        );
+        assert!(answered.iter().all(|id| id == "a:1.0.0/instance-001"));
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        assert_eq!(started.error("more", Value::Null).await.0, "NOT_FOUND", "it was withdrawn");
+        assert_eq!(started.host.status()[0].version, "1.0.0");
+
+        // Nor do these change anything.
+        write(&started, "a", "1.0.1", "[provides]\nservices = [\"a\"]\n[config]\nkey = { type = \"integer\" }");
+        let says = "FAILED_PRECONDITION: `a` is not restarted, and goes on as it was: ";
+        let error = reload(&started, "a").await.1.unwrap_err();
+        assert_eq!(error, format!("{says}no value for the config key `key`, which has no default"));
+        write(&started, "a", "one", A);
+        let error = reload(&started, "a").await.1.unwrap_err();
+        assert!(error.starts_with(says) && error.contains("manifest.toml:4:11"), "{error}");
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"b\"\nversion = \"1.0.0\"\n";
+        fs::write(started.files.path().join("a/manifest.toml"), manifest).unwrap();
+        let error = reload(&started, "a").await.1.unwrap_err();
+        assert!(error.starts_with(&format!("{says}its manifest names it `b` now")), "{error}");
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+    });
+}
+
+#[test]
+fn a_topic_of_another_module_is_refused_before_anything_is_started() {
+    block_on(async {
+        let started = started(Hosts::new().actor("a", A).actor("b", "[provides]\nservices = [\"b\"]")).await;
+        write(&started, "a", "1.1.0", "[provides]\nservices = [\"a\", \"b\"]");
+        assert_eq!(
+            reload(&started, "a").await.1.unwrap_err(),
+            "FAILED_PRECONDITION: `a` can't provide `b`, for `b` does: a topic has one provider. It goes on as it was"
+        );
+        let told = started.ask("b", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(id(&told), "b:1.0.0/instance-001");
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+    });
+}
+
+#[test]
+fn one_that_does_not_overlap_ends_first_and_calls_wait() {
+    block_on(async {
+        let alone = format!("{A}\n[artifacts.process]\noverlap = false\n");
+        let mut started = started(Hosts::new().actor("a", &alone)).await;
+        started.logged("is ready").await;
+        let pid = started.host.status()[0].instances[0].pid.unwrap();
+        let stop = AtomicBool::new(false);
+        let restart = async {
+            started.host.restart("a").await.unwrap();
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (answered, ()) = tokio::join!(calls(&started, "a", &stop), restart);
+        assert!(!answered.is_empty());
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), State::Ready)]);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        let (module, _) = started.logged("has ended").await;
+        assert_eq!(module, "a:1.0.0/instance-001");
+        assert_eq!(started.logged("is ready").await.0, "a:1.0.0/instance-002", "not before");
+
+        // What does not start makes room again.
+        write(
+            &started,
+            "a",
+            "1.0.1",
+            &format!("{alone}[config]\non_init = {{ type = \"string\", default = \"exit\" }}"),
+        );
+        stop.store(false, Ordering::Relaxed);
+        let restart = async {
+            let (_, done) = reload(&started, "a").await;
+            stop.store(true, Ordering::Relaxed);
+            done.unwrap_err()
+        };
+        let (answered, error) = tokio::join!(calls(&started, "a", &stop), restart);
+        assert!(
+            error.starts_with(
+                "UNAVAILABLE: a:1.0.1/instance-001 did not get ready, and what ran before was started again, as a:1.0.0/instance-00"
+            ),
+            "{error}"
+        );
+        assert!(answered.last().unwrap().starts_with("a:1.0.0/"), "nobody was refused, and the old one answers");
+        assert_eq!(instances(&started, "a").len(), 1);
+    });
+}
+
+#[test]
+fn only_what_has_changed_is_reloaded_and_what_was_stopped_stays_so() {
+    block_on(async {
+        let hosts = Hosts::new().actor("a", A).actor("b", "[provides]\nservices = [\"b\"]").actor("c", "");
+        let started = started(hosts).await;
+        write(&started, "b", "1.0.1", "[provides]\nservices = [\"b\"]");
+        write(&started, "c", "1.0.1", "");
+        started.host.stop("c").await.unwrap();
+        let results = started.host.reload_changed(false, &|_, _| ()).await;
+        let results: Vec<_> = results.into_iter().map(|(name, result)| (name, result.unwrap())).collect();
+        assert_eq!(results, [("a".to_owned(), false), ("b".to_owned(), true), ("c".to_owned(), false)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "b"), [("b:1.0.1/instance-002".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "c"), [("c:1.0.0/instance-001".to_owned(), State::Stopped)]);
+        let again = started.host.reload_changed(false, &|_, _| ()).await;
+        assert!(again.into_iter().all(|(_, result)| !result.unwrap()), "nothing has changed since");
+    });
+}
+
+#[test]
+fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
+    block_on(async {
+        let mut started = started(Hosts::new().actor("a", A)).await;
+        started.logged("is ready").await;
+        write(&started, "a", "1.0.1", &format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"hang\" }}"));
+        let host = started.host.clone();
+        let restart = tokio::spawn(async move { host.reload("a", false, &|_| ()).await });
+        while instances(&started, "a").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        started.host.stop("a").await.unwrap();
+        let Err(CallError::Replied(error)) = restart.await.unwrap() else { panic!("it was stopped") };
+        assert_eq!(error.message, "a:1.0.1/instance-002 was stopped before it was ready");
+        assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), State::Stopped)]);
+        assert_eq!(started.error("a", Value::Null).await.1, "`a` is stopped");
+    });
+}
