@@ -65,7 +65,7 @@ fn respond(request: &Request<Incoming>, host: &Host, names: &Names) -> Response<
     let values = |header| request.headers().get_all(header).iter().map(HeaderValue::as_bytes);
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         _ if !names.allow(values(HOST), values(ORIGIN)) => (StatusCode::FORBIDDEN, "text/plain", names.refusal()),
-        (&Method::GET, "/metrics") => (StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&host.status())),
+        (&Method::GET, "/metrics") => (StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(host)),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "metrics are at /metrics\n".to_owned()),
     };

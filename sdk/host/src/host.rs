@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ixt_protocol::{Object, Payload, Priority, code};
 use tokio::sync::{oneshot, watch};
@@ -157,7 +157,8 @@ impl HostBuilder {
             supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
         let groups = order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
         let starts = Mutex::new(Some(start(&supervisor, &groups)));
-        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts })))
+        let started = SystemTime::now();
+        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
     }
 }
 
@@ -235,6 +236,7 @@ struct Shared {
     failures: watch::Sender<Option<String>>,
     /// What became of the first attempts to start each process.
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
+    started: SystemTime,
 }
 
 impl Shared {
@@ -392,6 +394,11 @@ impl Host {
 
     pub(crate) fn managed(&self) -> &[Arc<Managed>] {
         &self.0.supervisor.modules
+    }
+
+    /// When it was started.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.0.started
     }
 
     /// How the modules are.

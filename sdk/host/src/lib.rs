@@ -69,5 +69,5 @@ pub use program::{Program, ProgramError};
 pub use release::Deployment;
 pub use restart::{Loader, Loading, Notice};
 pub use settings::{Restart, Settings};
-pub use stats::TopicStats;
+pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceStatus, ModuleStatus, State};

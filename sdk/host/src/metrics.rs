@@ -1,102 +1,133 @@
 //! What a host counts, in the text format of Prometheus (exposition format 0.0.4). Whoever serves it over HTTP asks for
 //! [`render`] each time.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+use std::time::SystemTime;
 
-use crate::{ModuleStatus, State};
+use ixt_manifest::text::harmless;
+
+use crate::{DURATION_BOUNDS, Host, InstanceStatus, ModuleStatus, State};
 
 /// The `Content-Type` of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The state of a host's modules, as [`Host::status`](crate::Host::status) gives it.
-///
-/// ```
-/// assert!(ixt_host::metrics::render(&[]).contains("# TYPE ixt_calls_total counter\n"));
-/// ```
+/// How this host and its modules are, and what they have counted since they were started.
 #[must_use]
-pub fn render(modules: &[ModuleStatus]) -> String {
+pub fn render(host: &Host) -> String {
     let mut text = String::new();
-    let instances =
-        || modules.iter().flat_map(|module| module.instances.iter().map(move |instance| (module, instance)));
-    let topics = || modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
-
-    head(&mut text, "ixt_instance_ready", "gauge", "Whether a process of a module takes calls.");
-    for (module, instance) in instances() {
-        let ready = u8::from(instance.state == State::Ready);
-        line(&mut text, "ixt_instance_ready", &[("module", &module.name), ("instance", &instance.id)], ready);
-    }
-    head(&mut text, "ixt_instance_failed", "gauge", "Whether a process has failed and is not started again.");
-    for (module, instance) in instances() {
-        let failed = u8::from(instance.state == State::Failed);
-        line(&mut text, "ixt_instance_failed", &[("module", &module.name), ("instance", &instance.id)], failed);
-    }
-    head(&mut text, "ixt_instance_healthy", "gauge", "What the last health check of a process gave.");
-    for (module, instance) in instances() {
-        if let Some(healthy) = instance.healthy {
-            let labels = [("module", module.name.as_str()), ("instance", instance.id.as_str())];
-            line(&mut text, "ixt_instance_healthy", &labels, u8::from(healthy));
-        }
-    }
-    head(&mut text, "ixt_instance_restarts_total", "counter", "How often a process was started again.");
-    for (module, instance) in instances() {
-        let labels = [("module", module.name.as_str()), ("instance", instance.id.as_str())];
-        line(&mut text, "ixt_instance_restarts_total", &labels, instance.restarts);
-    }
-    head(&mut text, "ixt_instance_requests_in_flight", "gauge", "How many requests a process has not answered.");
-    for (module, instance) in instances() {
-        let labels = [("module", module.name.as_str()), ("instance", instance.id.as_str())];
-        line(&mut text, "ixt_instance_requests_in_flight", &labels, instance.in_flight);
-    }
-    head(&mut text, "ixt_calls_total", "counter", "How many calls of a topic have ended.");
-    for (module, topic) in topics() {
-        line(&mut text, "ixt_calls_total", &[("module", &module.name), ("topic", &topic.topic)], topic.calls);
-    }
-    head(&mut text, "ixt_call_errors_total", "counter", "How many of them without success.");
-    for (module, topic) in topics() {
-        line(&mut text, "ixt_call_errors_total", &[("module", &module.name), ("topic", &topic.topic)], topic.errors);
-    }
-    head(&mut text, "ixt_call_duration_seconds", "summary", "How long calls of a topic took.");
-    for (module, topic) in topics() {
-        let labels =
-            |quantile| [("module", module.name.as_str()), ("topic", topic.topic.as_str()), ("quantile", quantile)];
-        line(&mut text, "ixt_call_duration_seconds", &labels("0.5"), topic.p50);
-        line(&mut text, "ixt_call_duration_seconds", &labels("0.99"), topic.p99);
-        let labels = [("module", module.name.as_str()), ("topic", topic.topic.as_str())];
-        line(&mut text, "ixt_call_duration_seconds_sum", &labels, topic.seconds);
-        line(&mut text, "ixt_call_duration_seconds_count", &labels, topic.calls);
-    }
-    head(&mut text, "ixt_events_waiting", "gauge", "How many events wait for a module.");
-    for module in modules {
-        line(&mut text, "ixt_events_waiting", &[("module", &module.name)], module.events_waiting);
-    }
-    head(&mut text, "ixt_events_dropped_total", "counter", "How many events a module did not get.");
-    for module in modules {
-        line(&mut text, "ixt_events_dropped_total", &[("module", &module.name)], module.events_dropped);
-    }
+    let started = host.started().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    head(&mut text, "ixt_build_info", "gauge", "1, with the version of the host.");
+    line(&mut text, "ixt_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    head(&mut text, "ixt_start_time_seconds", "gauge", "When the host was started, in seconds since 1970.");
+    line(&mut text, "ixt_start_time_seconds", &[], started.as_secs_f64());
+    let dropped = "How many lines of the log came faster than the terminal and the log files took them.";
+    head(&mut text, "ixt_log_lines_dropped_total", "counter", dropped);
+    line(&mut text, "ixt_log_lines_dropped_total", &[], host.logs().missed());
+    render_modules(&mut text, &host.status());
     text
 }
 
+fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
+    let mut of_modules = |name, kind, help, value: &dyn Fn(&ModuleStatus) -> u64| {
+        head(text, name, kind, help);
+        for module in modules {
+            line(text, name, &[("module", &module.name)], value(module));
+        }
+    };
+    let help = "Whether a module takes calls: one of its processes at least does.";
+    of_modules("ixt_module_ready", "gauge", help, &|module| module.is_ready().into());
+    let help = "How many calls wait for a module, until there is a process that takes them.";
+    of_modules("ixt_calls_waiting", "gauge", help, &|module| module.calls_waiting);
+    let help = "How many events wait for a module.";
+    of_modules("ixt_events_waiting", "gauge", help, &|module| module.events_waiting);
+    let help = "How many events a module did not get.";
+    of_modules("ixt_events_dropped_total", "counter", help, &|module| module.events_dropped);
+
+    let mut of_instances = |name, kind, help, value: &dyn Fn(&InstanceStatus) -> Option<u64>| {
+        head(text, name, kind, help);
+        for (module, instance) in modules.iter().flat_map(|module| module.instances.iter().map(move |it| (module, it)))
+        {
+            if let Some(value) = value(instance) {
+                // `instance` is what Prometheus calls the host itself.
+                line(text, name, &[("module", &module.name), ("module_id", &instance.id)], value);
+            }
+        }
+    };
+    let help = "Whether there is a process.";
+    of_instances("ixt_instance_up", "gauge", help, &|it| Some(it.pid.is_some().into()));
+    let help = "Whether a process takes calls.";
+    of_instances("ixt_instance_ready", "gauge", help, &|it| Some((it.state == State::Ready).into()));
+    let help = "Whether a process has failed and is not started again.";
+    of_instances("ixt_instance_failed", "gauge", help, &|it| Some((it.state == State::Failed).into()));
+    let help = "What the last health check of a process gave; absent before the first.";
+    of_instances("ixt_instance_healthy", "gauge", help, &|it| it.healthy.map(u64::from));
+    let help = "How often a process was started again.";
+    of_instances("ixt_instance_restarts_total", "counter", help, &|it| Some(it.restarts));
+    let help = "How many requests a process has not answered.";
+    of_instances("ixt_instance_requests_in_flight", "gauge", help, &|it| Some(it.in_flight));
+
+    let topics = || modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
+    let name = "ixt_calls_total";
+    let help =
+        "How many calls of a service, or events that a module takes, have ended, by the code of the error; OK is none.";
+    head(text, name, "counter", help);
+    for (module, topic) in topics() {
+        let labels = |code| [("module", module.name.as_str()), ("topic", topic.topic.as_str()), ("code", code)];
+        line(text, name, &labels("OK"), topic.calls - topic.errors);
+        for (code, count) in &topic.codes {
+            line(text, name, &labels(code), count);
+        }
+    }
+    let help =
+        "How long the calls took that a process was given, until its answer or until nobody waited for that any more.";
+    head(text, "ixt_call_duration_seconds", "histogram", help);
+    for (module, topic) in topics() {
+        let labels = [("module", module.name.as_str()), ("topic", topic.topic.as_str())];
+        let mut bucket = |bound: &str, count| {
+            line(text, "ixt_call_duration_seconds_bucket", &[labels[0], labels[1], ("le", bound)], count);
+        };
+        for (bound, count) in DURATION_BOUNDS.iter().zip(&topic.durations) {
+            bucket(&bound.to_string(), *count);
+        }
+        bucket("+Inf", topic.taken);
+        line(text, "ixt_call_duration_seconds_sum", &labels, topic.seconds);
+        line(text, "ixt_call_duration_seconds_count", &labels, topic.taken);
+    }
+}
+
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    debug_assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-    // Names of modules and topics hold neither quotes nor backslashes nor line ends: the manifest sees to that.
-    let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
+fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    text.push_str(name);
+    for (at, (label, value)) in labels.iter().enumerate() {
+        let before = if at == 0 { '{' } else { ',' };
+        let _ = write!(text, "{before}{label}=\"{}\"", escaped(value));
+    }
+    text.push_str(if labels.is_empty() { "" } else { "}" });
+    let _ = writeln!(text, " {value}");
+}
+
+/// The value of a label. The codes of errors are a module's own words.
+fn escaped(value: &str) -> String {
+    harmless(value).replace('\\', r"\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{InstanceStatus, TopicStats};
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
 
-    #[test]
-    fn each_process_topic_and_module_has_its_lines() {
+    use super::*;
+    use crate::stats::Stats;
+
+    fn module(code: &str) -> ModuleStatus {
         let instance = |number: u32, state: State, healthy: Option<bool>| InstanceStatus {
             id: format!("m:1.0.0/instance-00{number}"),
             state,
-            pid: None,
+            pid: (state == State::Ready).then_some(7),
             restarts: 2,
             in_flight: 3,
             seconds: 1.0,
@@ -105,38 +136,158 @@ mod tests {
             reason: None,
             last_lines: Vec::new(),
         };
-        let topic = TopicStats { topic: "t".to_owned(), calls: 5, errors: 1, seconds: 2.5, p50: 0.5, p99: 0.75 };
-        let module = ModuleStatus {
+        let stats = Stats::new();
+        stats.finished(Duration::from_micros(250), None);
+        stats.finished(Duration::from_millis(250), None);
+        stats.finished(Duration::from_secs(200), Some(code));
+        stats.refused("UNAVAILABLE");
+        ModuleStatus {
             name: "m".to_owned(),
             version: "1.0.0".to_owned(),
             instances: vec![instance(1, State::Ready, Some(true)), instance(2, State::Failed, None)],
-            topics: vec![topic],
+            topics: vec![stats.snapshot("t")],
+            calls_waiting: 4,
             events_waiting: 6,
             events_dropped: 7,
-        };
-        let text = render(&[module]);
+        }
+    }
+
+    #[test]
+    fn each_process_topic_and_module_has_its_lines() {
+        let mut text = String::new();
+        render_modules(&mut text, &[module("NO")]);
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let buckets =
+            |line: &&&str| line.contains("_bucket{") && !line.contains("+Inf") && !line.contains(r#"le="0.25""#);
+        assert_eq!(lines.iter().filter(buckets).count(), DURATION_BOUNDS.len() - 1);
         assert_eq!(
-            lines,
+            lines.iter().filter(|line| !buckets(line)).copied().collect::<Vec<_>>(),
             [
-                r#"ixt_instance_ready{module="m",instance="m:1.0.0/instance-001"} 1"#,
-                r#"ixt_instance_ready{module="m",instance="m:1.0.0/instance-002"} 0"#,
-                r#"ixt_instance_failed{module="m",instance="m:1.0.0/instance-001"} 0"#,
-                r#"ixt_instance_failed{module="m",instance="m:1.0.0/instance-002"} 1"#,
-                r#"ixt_instance_healthy{module="m",instance="m:1.0.0/instance-001"} 1"#,
-                r#"ixt_instance_restarts_total{module="m",instance="m:1.0.0/instance-001"} 2"#,
-                r#"ixt_instance_restarts_total{module="m",instance="m:1.0.0/instance-002"} 2"#,
-                r#"ixt_instance_requests_in_flight{module="m",instance="m:1.0.0/instance-001"} 3"#,
-                r#"ixt_instance_requests_in_flight{module="m",instance="m:1.0.0/instance-002"} 3"#,
-                r#"ixt_calls_total{module="m",topic="t"} 5"#,
-                r#"ixt_call_errors_total{module="m",topic="t"} 1"#,
-                r#"ixt_call_duration_seconds{module="m",topic="t",quantile="0.5"} 0.5"#,
-                r#"ixt_call_duration_seconds{module="m",topic="t",quantile="0.99"} 0.75"#,
-                r#"ixt_call_duration_seconds_sum{module="m",topic="t"} 2.5"#,
-                r#"ixt_call_duration_seconds_count{module="m",topic="t"} 5"#,
+                r#"ixt_module_ready{module="m"} 1"#,
+                r#"ixt_calls_waiting{module="m"} 4"#,
                 r#"ixt_events_waiting{module="m"} 6"#,
                 r#"ixt_events_dropped_total{module="m"} 7"#,
+                r#"ixt_instance_up{module="m",module_id="m:1.0.0/instance-001"} 1"#,
+                r#"ixt_instance_up{module="m",module_id="m:1.0.0/instance-002"} 0"#,
+                r#"ixt_instance_ready{module="m",module_id="m:1.0.0/instance-001"} 1"#,
+                r#"ixt_instance_ready{module="m",module_id="m:1.0.0/instance-002"} 0"#,
+                r#"ixt_instance_failed{module="m",module_id="m:1.0.0/instance-001"} 0"#,
+                r#"ixt_instance_failed{module="m",module_id="m:1.0.0/instance-002"} 1"#,
+                r#"ixt_instance_healthy{module="m",module_id="m:1.0.0/instance-001"} 1"#,
+                r#"ixt_instance_restarts_total{module="m",module_id="m:1.0.0/instance-001"} 2"#,
+                r#"ixt_instance_restarts_total{module="m",module_id="m:1.0.0/instance-002"} 2"#,
+                r#"ixt_instance_requests_in_flight{module="m",module_id="m:1.0.0/instance-001"} 3"#,
+                r#"ixt_instance_requests_in_flight{module="m",module_id="m:1.0.0/instance-002"} 3"#,
+                r#"ixt_calls_total{module="m",topic="t",code="OK"} 2"#,
+                r#"ixt_calls_total{module="m",topic="t",code="NO"} 1"#,
+                r#"ixt_calls_total{module="m",topic="t",code="UNAVAILABLE"} 1"#,
+                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",le="0.25"} 2"#,
+                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",le="+Inf"} 3"#,
+                r#"ixt_call_duration_seconds_sum{module="m",topic="t"} 200.25025"#,
+                r#"ixt_call_duration_seconds_count{module="m",topic="t"} 3"#,
             ]
         );
+    }
+
+    #[test]
+    fn it_is_prometheus_text_whatever_the_code_of_an_error_is() {
+        for code in ["NO", "\"} 1\nevil{a=\"b", "back\\slash", "\\\"", "\r\u{2028}\u{0}é", ""] {
+            let mut text = String::new();
+            render_modules(&mut text, &[module(code), ModuleStatus { name: "other".to_owned(), ..module(code) }]);
+            let families = read(&text);
+            assert_eq!(families["ixt_calls_total"].kind, "counter");
+            let codes: BTreeSet<_> =
+                families["ixt_calls_total"].samples.iter().map(|(labels, _)| labels["code"].as_str()).collect();
+            assert_eq!(codes, BTreeSet::from(["OK", "UNAVAILABLE", &harmless(code)]));
+        }
+    }
+
+    #[derive(Default)]
+    struct Read {
+        kind: String,
+        /// `le` is among the labels, and so is what stands behind the family's name, as `suffix`.
+        samples: Vec<(BTreeMap<String, String>, f64)>,
+    }
+
+    /// Reads the text as strictly as the format's page has it, and the naming rules beside it.
+    fn read(text: &str) -> BTreeMap<String, Read> {
+        assert!(text.ends_with('\n'), "the last line has an end");
+        let is_name = |name: &str| {
+            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let mut families = BTreeMap::<String, Read>::new();
+        let mut lines = text.split_terminator('\n').peekable();
+        while let Some(help) = lines.next() {
+            let (name, help) = help.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')).expect(help);
+            assert!(is_name(name) && !help.contains('\\'), "{name}: {help}");
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).expect(name).to_owned();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            let mut family = Read { kind, ..Read::default() };
+            while let Some(sample) = lines.next_if(|line| !line.starts_with('#')) {
+                let (before, rest) = sample.split_at(sample.find(['{', ' ']).expect(sample));
+                let suffix = before.strip_prefix(name).expect(sample);
+                let suffixes: &[_] = if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+                assert!(suffixes.contains(&suffix), "{sample}");
+                let (mut labels, rest) = labels(rest);
+                assert!(labels.keys().all(|label| is_name(label) && !label.starts_with("__")), "{sample}");
+                labels.insert("suffix".to_owned(), suffix.to_owned());
+                let value = rest.strip_prefix(' ').expect(sample).parse().expect(sample);
+                assert!(family.samples.iter().all(|(others, _)| *others != labels), "twice: {sample}");
+                family.samples.push((labels, value));
+            }
+            if family.kind == "histogram" {
+                check_histogram(&family);
+            }
+            assert!(families.insert(name.to_owned(), family).is_none(), "{name} twice");
+        }
+        families
+    }
+
+    /// `{name="value",…}`, if it is there, and what follows it.
+    fn labels(text: &str) -> (BTreeMap<String, String>, &str) {
+        let mut labels = BTreeMap::new();
+        let Some(mut rest) = text.strip_prefix('{') else { return (labels, text) };
+        loop {
+            let (name, value) = rest.split_once("=\"").expect(text);
+            let (mut read, mut chars) = (String::new(), value.chars());
+            loop {
+                match chars.next().expect(text) {
+                    '"' => break,
+                    '\\' => read.push(match chars.next().expect(text) {
+                        'n' => '\n',
+                        c @ ('\\' | '"') => c,
+                        c => panic!("no escape: \\{c} in {text}"),
+                    }),
+                    c => read.push(c),
+                }
+            }
+            assert!(labels.insert(name.to_owned(), read).is_none(), "{name} twice: {text}");
+            match chars.next() {
+                Some(',') => rest = chars.as_str(),
+                Some('}') => return (labels, chars.as_str()),
+                c => panic!("{c:?} after a label of {text}"),
+            }
+        }
+    }
+
+    /// The buckets of each set of labels are cumulative, and the last of them is the count.
+    fn check_histogram(family: &Read) {
+        let mut sets = BTreeMap::<_, Vec<_>>::new();
+        for (labels, value) in &family.samples {
+            let mut labels = labels.clone();
+            let (suffix, bound) = (labels.remove("suffix").unwrap(), labels.remove("le"));
+            assert_eq!(suffix == "_bucket", bound.is_some());
+            sets.entry(labels).or_default().push((suffix, bound, *value));
+        }
+        for set in sets.into_values() {
+            let [buckets @ .., (sum, ..), (count, _, all)] = &set[..] else { panic!("{set:?}") };
+            assert_eq!((sum.as_str(), count.as_str()), ("_sum", "_count"));
+            let bounds: Vec<f64> =
+                buckets.iter().map(|(_, bound, _)| bound.as_ref().unwrap().replace('+', "").parse().unwrap()).collect();
+            assert!(bounds.is_sorted_by(|a, b| a < b) && bounds.last() == Some(&f64::INFINITY), "{bounds:?}");
+            assert!(buckets.is_sorted_by_key(|(_, _, value)| *value), "{set:?}");
+            assert_eq!(buckets.last().map(|(_, _, value)| value), Some(all));
+        }
     }
 }

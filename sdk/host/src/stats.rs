@@ -1,19 +1,54 @@
-//! How often a topic was called, how often it failed, and how long it took.
+//! How often a topic was called, how each call ended, and how long it took.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use ixt_protocol::code;
 use serde::{Deserialize, Serialize};
+
+/// The boundaries of the durations that are counted, in seconds: from 100 µs to 100 s, and with few enough of them that each topic
+/// can have its own counts. They are the same for every topic, so that counts of several can be added.
+pub const DURATION_BOUNDS: [f64; 19] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
+    100.0,
+];
+
+/// The boundaries by which durations are sorted here, in microseconds: ten in each power of ten (the preferred numbers of ISO 3),
+/// so that a quantile among them is at most a quarter off, and mostly by far less. [`DURATION_BOUNDS`] are some of them.
+const FINE: [u64; 71] = fine();
+
+/// So many codes that a module has made up are counted apart, beside those of [`code`].
+const OWN_CODES: usize = 16;
+/// What stands for the others.
+const OTHER: &str = "OTHER";
+
+/// Those that the host itself answers with are always counted apart.
+const KNOWN_CODES: [&str; 12] = [
+    code::UNKNOWN_TOPIC,
+    code::INVALID_INPUT,
+    code::CANCELLED,
+    code::UNAVAILABLE,
+    code::FAILED_PRECONDITION,
+    code::RESOURCE_EXHAUSTED,
+    code::UNIMPLEMENTED,
+    code::INTERNAL,
+    code::NOT_FOUND,
+    code::ABORTED,
+    code::DEADLINE_EXCEEDED,
+    code::PERMISSION_DENIED,
+];
 
 /// Counts of one topic of a module.
 #[derive(Debug)]
 pub(crate) struct Stats {
-    calls: AtomicU64,
-    errors: AtomicU64,
+    successes: AtomicU64,
+    errors: Mutex<BTreeMap<Box<str>, u64>>,
+    /// How many took no longer than each of [`FINE`], and longer than the one before; in the last, how many took longer still.
+    durations: [AtomicU64; FINE.len() + 1],
     /// In microseconds.
-    latency: Mutex<Histogram<u64>>,
+    sum: AtomicU64,
 }
 
 /// How often a topic was called, and how that went.
@@ -26,57 +61,128 @@ pub struct TopicStats {
     pub calls: u64,
     /// How many of them without success.
     pub errors: u64,
-    /// How long they took together, in seconds.
+    /// The same by the code of the error. Of the codes that the module has made up 16 are counted apart, the others as `OTHER`.
+    pub codes: BTreeMap<String, u64>,
+    /// How many of the calls that a process was given took no longer than each of [`DURATION_BOUNDS`]. They are not all calls: some are
+    /// answered without asking the module.
+    pub durations: Vec<u64>,
+    /// How many calls a process was given, however long they took.
+    pub taken: u64,
+    /// How long those took together, in seconds.
     pub seconds: f64,
-    /// In how many seconds half of them were answered.
+    /// In how many seconds half of those were answered.
     pub p50: f64,
-    /// In how many seconds 99 % of them were answered.
+    /// In how many seconds 99 % of those were answered.
     pub p99: f64,
 }
 
 impl Stats {
     pub(crate) fn new() -> Self {
-        // Of two digits, so that it stays small.
-        let latency = Histogram::new(2).expect("two digits are a precision that it has");
-        Self { calls: AtomicU64::new(0), errors: AtomicU64::new(0), latency: Mutex::new(latency) }
-    }
-
-    /// A caller was answered.
-    pub(crate) fn finished(&self, elapsed: Duration, success: bool) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        if !success {
-            self.errors.fetch_add(1, Ordering::Relaxed);
+        Self {
+            successes: AtomicU64::new(0),
+            errors: Mutex::default(),
+            durations: [const { AtomicU64::new(0) }; FINE.len() + 1],
+            sum: AtomicU64::new(0),
         }
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        // It grows as needed, so that there is no value that it can't take.
-        let _ = latency.record(micros);
     }
 
-    /// A call was answered without asking the module.
-    pub(crate) fn refused(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.errors.fetch_add(1, Ordering::Relaxed);
+    /// A caller was answered by the module, or has given up; `error` is the code of an error.
+    pub(crate) fn finished(&self, elapsed: Duration, error: Option<&str>) {
+        // To the nearest, so that many short calls together are right.
+        let micros = u64::from(elapsed.subsec_nanos() + 500) / 1000;
+        let micros = elapsed.as_secs().saturating_mul(1_000_000).saturating_add(micros);
+        self.durations[FINE.partition_point(|bound| *bound < micros)].fetch_add(1, Ordering::Relaxed);
+        self.sum.fetch_add(micros, Ordering::Relaxed);
+        match error {
+            None => drop(self.successes.fetch_add(1, Ordering::Relaxed)),
+            Some(code) => self.refused(code),
+        }
+    }
+
+    /// A call was answered with this error without asking the module.
+    pub(crate) fn refused(&self, code: &str) {
+        // Nothing that can panic happens under this lock.
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+            return;
+        }
+        let own = || errors.keys().filter(|code| !KNOWN_CODES.contains(&&***code) && ***code != *OTHER).count();
+        let code = if KNOWN_CODES.contains(&code) || own() < OWN_CODES { code } else { OTHER };
+        *errors.entry(code.into()).or_default() += 1;
     }
 
     pub(crate) fn snapshot(&self, topic: &str) -> TopicStats {
-        #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
-        let seconds = |micros: u64| micros as f64 / 1e6;
-        let latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        let codes = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let codes: BTreeMap<_, _> = codes.iter().map(|(code, count)| (code.to_string(), *count)).collect();
+        let errors = codes.values().sum();
+        let fine = self.durations.each_ref().map(|count| count.load(Ordering::Relaxed));
         TopicStats {
             topic: topic.to_owned(),
-            calls: self.calls.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-            seconds: latency
-                .iter_recorded()
-                .fold(0.0, |sum, at| sum + seconds(at.value_iterated_to()) * f64_of(at.count_at_value())),
-            p50: seconds(latency.value_at_quantile(0.5)),
-            p99: seconds(latency.value_at_quantile(0.99)),
+            calls: self.successes.load(Ordering::Relaxed) + errors,
+            errors,
+            codes,
+            durations: coarse(&fine),
+            taken: fine.iter().sum(),
+            seconds: seconds(self.sum.load(Ordering::Relaxed)),
+            p50: quantile(&fine, 0.5),
+            p99: quantile(&fine, 0.99),
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
+const fn fine() -> [u64; 71] {
+    const TEN: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
+    let mut bounds = [0; 71];
+    let (mut at, mut scale) = (0, 1);
+    while at < bounds.len() {
+        // From 10 µs on.
+        bounds[at] = TEN[at % 10] * scale / 10;
+        at += 1;
+        if at % 10 == 0 {
+            scale *= 10;
+        }
+    }
+    bounds
+}
+
+/// How many took no longer than each of [`DURATION_BOUNDS`].
+fn coarse(fine: &[u64; FINE.len() + 1]) -> Vec<u64> {
+    let mut durations = Vec::with_capacity(DURATION_BOUNDS.len());
+    let mut count = 0;
+    for (bound, more) in FINE.iter().zip(fine) {
+        count += more;
+        #[expect(clippy::float_cmp, reason = "both are the same decimal number")]
+        if DURATION_BOUNDS.get(durations.len()).is_some_and(|next| *next == seconds(*bound)) {
+            durations.push(count);
+        }
+    }
+    durations
+}
+
+/// The duration, in seconds, that this part of them did not exceed. Within the two boundaries between which it lies, they are taken
+/// to be spread evenly.
+fn quantile(fine: &[u64; FINE.len() + 1], part: f64) -> f64 {
+    let wanted = part * f64_of(fine.iter().sum());
+    let (mut below, mut start) = (0.0, 0);
+    for (end, count) in FINE.iter().zip(fine) {
+        let count = f64_of(*count);
+        if count > 0.0 && below + count >= wanted {
+            let (start, end) = (seconds(start), seconds(*end));
+            return start + (end - start) * (wanted - below) / count;
+        }
+        below += count;
+        start = *end;
+    }
+    // Nothing was counted, or it is longer than can be told.
+    if wanted > 0.0 { seconds(start) } else { 0.0 }
+}
+
+fn seconds(micros: u64) -> f64 {
+    f64_of(micros) / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
 fn f64_of(count: u64) -> f64 {
     count as f64
 }
@@ -88,16 +194,60 @@ mod tests {
     #[test]
     fn calls_are_counted_with_how_long_they_took() {
         let stats = Stats::new();
-        assert_eq!(stats.snapshot("t"), TopicStats { topic: "t".to_owned(), ..TopicStats::default() });
+        let none =
+            TopicStats { topic: "t".to_owned(), durations: vec![0; DURATION_BOUNDS.len()], ..TopicStats::default() };
+        assert_eq!(stats.snapshot("t"), none);
         for millis in 1..=100 {
-            stats.finished(Duration::from_millis(millis), millis != 50);
+            stats.finished(Duration::from_millis(millis), (millis == 50).then_some("NO"));
         }
-        stats.refused();
-        let TopicStats { calls, errors, seconds, p50, p99, .. } = stats.snapshot("t");
-        assert_eq!((calls, errors), (101, 2));
-        // To two digits.
-        for (value, expected) in [(seconds, 5.05), (p50, 0.050), (p99, 0.099)] {
-            assert!((value / expected - 1.0).abs() < 0.01, "{value} for {expected}");
+        stats.refused(code::UNAVAILABLE);
+        let TopicStats { calls, errors, codes, taken, seconds, p50, p99, .. } = stats.snapshot("t");
+        assert_eq!((calls, errors, taken), (101, 2, 100));
+        assert_eq!(codes.into_iter().collect::<Vec<_>>(), [("NO".to_owned(), 1), ("UNAVAILABLE".to_owned(), 1)]);
+        assert!((seconds - 5.05).abs() < 1e-9, "{seconds}");
+        for (value, expected) in [(p50, 0.050), (p99, 0.099)] {
+            assert!((value / expected - 1.0_f64).abs() < 0.02, "{value} for {expected}");
         }
+    }
+
+    #[test]
+    fn a_duration_is_counted_up_to_its_boundary_and_none_is_too_long() {
+        let stats = Stats::new();
+        for bound in DURATION_BOUNDS {
+            stats.finished(Duration::from_secs_f64(bound), None);
+            stats.finished(Duration::from_secs_f64(bound) + Duration::from_micros(1), None);
+        }
+        stats.finished(Duration::MAX, None);
+        let TopicStats { durations, taken, p99, .. } = stats.snapshot("t");
+        assert_eq!(durations, (0..DURATION_BOUNDS.len() as u64).map(|at| 2 * at + 1).collect::<Vec<_>>());
+        assert_eq!(taken, 2 * DURATION_BOUNDS.len() as u64 + 1);
+        assert!((p99 - 100.0).abs() < 1e-9, "{p99}: the longest that can be told");
+    }
+
+    #[test]
+    fn quantiles_are_right_to_a_quarter_from_100_microseconds_to_a_minute() {
+        for micros in [100, 137, 999, 12_345, 2_000_000, 59_999_999_u64] {
+            let stats = Stats::new();
+            for _ in 0..10 {
+                stats.finished(Duration::from_micros(micros), None);
+            }
+            let TopicStats { p50, p99, .. } = stats.snapshot("t");
+            for value in [p50, p99] {
+                assert!((value / seconds(micros) - 1.0).abs() < 0.26, "{value} for {micros} µs");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_that_a_module_makes_up_are_bounded_and_hide_none_of_the_hosts() {
+        let stats = Stats::new();
+        for number in 0..1000 {
+            stats.finished(Duration::ZERO, Some(&format!("CODE_{number}")));
+        }
+        stats.refused(code::UNAVAILABLE);
+        stats.refused("CODE_3");
+        let TopicStats { errors, codes, .. } = stats.snapshot("t");
+        assert_eq!((errors, codes.len()), (1002, OWN_CODES + 2));
+        assert_eq!((codes["OTHER"], codes["UNAVAILABLE"], codes["CODE_3"]), (1000 - OWN_CODES as u64, 1, 2));
     }
 }

@@ -63,10 +63,20 @@ pub struct ModuleStatus {
     pub instances: Vec<InstanceStatus>,
     /// Its services, and the events that it takes.
     pub topics: Vec<TopicStats>,
+    /// How many calls wait for it: for a process that is ready, or until one that handles one request at a time is done.
+    pub calls_waiting: u64,
     /// How many events wait for it.
     pub events_waiting: u64,
     /// How many events it did not get.
     pub events_dropped: u64,
+}
+
+impl ModuleStatus {
+    /// Whether it takes calls: one of its processes at least is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.instances.iter().any(|instance| instance.state == State::Ready)
+    }
 }
 
 /// How a process of a module is.

@@ -118,6 +118,16 @@ impl<'a> Answer<'a> {
         Self::Lost { reason, was_alone: false }
     }
 
+    /// The code with which it goes back, if it is an error.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Success(_) => None,
+            Self::Error(error) => Some(&error.code),
+            Self::Unreadable(_) => Some(code::INTERNAL),
+            Self::Lost { .. } => Some(code::UNAVAILABLE),
+        }
+    }
+
     /// The same as it goes back over the wire: what could not be read is `INTERNAL`, and what was lost `UNAVAILABLE`.
     pub(crate) fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
         match self {

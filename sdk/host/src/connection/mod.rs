@@ -254,6 +254,11 @@ impl Connection {
         lock(&self.requests).len()
     }
 
+    /// How many of them it was not given yet.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.requests).waiting()
+    }
+
     /// Whether it takes one request at a time.
     pub(crate) fn is_sequential(&self) -> bool {
         lock(&self.requests).is_sequential()
@@ -404,7 +409,7 @@ impl Connection {
             Admitted::Closed { request, reply } => return Err(Box::new((request, reply))),
             Admitted::Refused { reply, call } => {
                 if let Some(call) = call {
-                    call.topic.stats().refused();
+                    call.topic.stats().refused(code::RESOURCE_EXHAUSTED);
                 }
                 let message = format!("too many requests wait for {}", self.id);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, true);
@@ -493,7 +498,8 @@ impl Connection {
     fn refuse(&self, done: Option<InFlight>, refused: Refused) {
         let Some(InFlight { reply: Some(reply), call, .. }) = done else { return };
         if let Some(call) = call {
-            call.topic.stats().refused();
+            let closed = matches!(refused, Refused::Closed);
+            call.topic.stats().refused(if closed { code::UNAVAILABLE } else { code::RESOURCE_EXHAUSTED });
         }
         match refused {
             Refused::TooLong { bytes, max_frame_bytes } => {
@@ -653,7 +659,7 @@ impl Connection {
 
     /// The caller is answered, or has given up.
     fn ended(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
-        call.topic.stats().finished(started.elapsed(), matches!(answer, Answer::Success(_)));
+        call.topic.stats().finished(started.elapsed(), answer.code());
         self.spans.finished(call, started, answer);
     }
 }

@@ -217,6 +217,11 @@ impl Requests {
         self.in_flight.len()
     }
 
+    /// How many of them wait for it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sequential.as_ref().map_or(0, |sequential| sequential.queue.len())
+    }
+
     pub(crate) fn admit<'a>(
         &mut self,
         request: Request<'a>,
@@ -467,7 +472,7 @@ mod tests {
         }
         assert_eq!(admit(&mut requests, Request::HealthCheck), ("queued", 7));
         assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }), ("queued", 8));
-        assert_eq!(requests.len(), 7);
+        assert_eq!((requests.len(), requests.waiting()), (7, 6));
         let mut order = Vec::new();
         while let (Some(_), next) = requests.complete(None) {
             order.extend(next.send.map(|(id, _)| id));

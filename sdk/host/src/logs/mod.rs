@@ -107,6 +107,8 @@ struct Ring {
     complete: Vec<Complete>,
     last_follower: u64,
     closed: bool,
+    /// How many lines those who want all have missed.
+    missed: u64,
 }
 
 /// One who wants all lines.
@@ -212,6 +214,11 @@ impl Logs {
         Follower { logs: self.clone(), next, complete: Some(id) }
     }
 
+    /// How many lines those have missed who want all of them.
+    pub(crate) fn missed(&self) -> u64 {
+        self.lock().missed
+    }
+
     fn lock(&self) -> MutexGuard<'_, Ring> {
         // Nothing that can panic happens under this lock.
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
@@ -260,6 +267,9 @@ impl Follower {
             Line::Record(record)
         };
         if let Some(complete) = self.complete {
+            if let Line::Missed(missed) = line {
+                ring.missed += missed;
+            }
             let was_behind = ring.is_behind();
             // What was missed is as good as taken.
             let missed_to = ring.written - ring.bytes as u64;
@@ -374,6 +384,7 @@ mod tests {
         assert_eq!(write(2 * KEPT_LINES).await, PATIENCE, "once");
         // One that takes a line now and then does not hold up the others either.
         assert_eq!(message(all.try_next()), format!("missed {KEPT_LINES}"));
+        assert_eq!(logs.missed(), KEPT_LINES as u64);
         for _ in 0..10 {
             assert_eq!(message(all.try_next()), "line");
             assert_eq!(write(1).await, Duration::ZERO);

@@ -212,12 +212,15 @@ impl Managed {
         let release = self.release();
         let topics = lock(&self.topics).all().map(|topic| topic.stats().snapshot(topic.name())).collect();
         let replicas = self.replicas();
+        let parked = lock(&self.parked).len();
+        let waiting = parked + self.serving().ready.iter().map(|ready| ready.connection.waiting()).sum::<usize>();
         let queue = lock(&self.queue);
         ModuleStatus {
             name: self.name.to_string(),
             version: release.manifest().module.version.to_string(),
             instances: replicas.iter().map(|replica| replica.status()).collect(),
             topics,
+            calls_waiting: waiting as u64,
             events_waiting: queue.waiting() as u64,
             events_dropped: queue.dropped,
         }
@@ -227,7 +230,7 @@ impl Managed {
     fn call(&self, topic: &Arc<Topic>, mut message: Message<'_>, reply: ReplyTo) -> Pending {
         let depth = message.cause.as_ref().map_or(0, |cause| cause.depth);
         if depth >= MAX_DEPTH {
-            topic.stats().refused();
+            topic.stats().refused(code::RESOURCE_EXHAUSTED);
             let message =
                 format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
             reply.error(code::RESOURCE_EXHAUSTED, &message, false);
@@ -291,7 +294,7 @@ impl Managed {
         let name = self.name();
         loop {
             if message.deadline.is_some_and(|deadline| deadline <= now) {
-                topic.stats().refused();
+                topic.stats().refused(code::DEADLINE_EXCEEDED);
                 let message = format!("the time for `{}` was over before `{name}` was asked", topic.name());
                 reply.error(code::DEADLINE_EXCEEDED, &message, true);
                 return Pending::default();
@@ -305,7 +308,7 @@ impl Managed {
                     }
                 }
                 Picked::WaitsForItself(cause) => {
-                    topic.stats().refused();
+                    topic.stats().refused(code::FAILED_PRECONDITION);
                     let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance)).collect();
                     chain.reverse();
                     let message = format!(
@@ -356,7 +359,7 @@ impl Managed {
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
     fn park(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
         if !self.one_comes_for(topic.name()) {
-            topic.stats().refused();
+            topic.stats().refused(code::UNAVAILABLE);
             reply.error(code::UNAVAILABLE, &self.why_not(topic.name()), true);
             return;
         }
@@ -388,7 +391,7 @@ impl Managed {
 
     /// Too much waits for it.
     fn refuse(&self, topic: &Topic, reply: ReplyTo) -> Pending {
-        topic.stats().refused();
+        topic.stats().refused(code::RESOURCE_EXHAUSTED);
         let message = format!("too many requests wait for `{}`, or they carry too much", self.name());
         reply.error(code::RESOURCE_EXHAUSTED, &message, true);
         Pending::default()
@@ -409,7 +412,7 @@ impl Managed {
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
         for Parked { topic, reply, .. } in expired {
-            topic.stats().refused();
+            topic.stats().refused(code::DEADLINE_EXCEEDED);
             let message = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
             reply.error(code::DEADLINE_EXCEEDED, &message, true);
         }
