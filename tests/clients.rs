@@ -233,11 +233,11 @@ fn a_module_has_the_limit_of_files_that_there_was_and_the_host_a_higher_one() {
 }
 
 #[test]
-fn clients_of_metrics_that_do_not_read_block_nobody() {
+fn clients_of_http_that_do_not_read_block_nobody() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let mut running = Running::start(&["--metrics", &address], |_, _| {});
+    let mut running = Running::start(&["--http", &address], |_, _| {});
     running.logged("is ready");
     let mut silent = Vec::new();
     for at in 0..150 {

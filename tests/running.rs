@@ -96,6 +96,12 @@ impl Running {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
+    /// Where it serves HTTP.
+    fn http(&mut self) -> String {
+        let at = self.notes.find_map(|note| note.unwrap().strip_prefix("* http://").map(str::to_owned));
+        at.and_then(|at| at.split(' ').next().map(str::to_owned)).expect("it serves HTTP")
+    }
+
     /// Ends it, and returns its status.
     fn stop(&mut self) -> i32 {
         self.ok(&["stop"]);
@@ -752,40 +758,45 @@ fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
     assert_eq!(running.stop(), 0);
 }
 
+/// What is answered at this path to a request with these headers.
+fn get(at: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
-fn metrics_at_loopback_are_for_those_who_ask_by_a_name_of_this_machine() {
-    let args = ["--metrics", "127.0.0.1:0", "--http-host", "metrics.example"];
+fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
+    let args = ["--http", "127.0.0.1:0", "--http-host", "metrics.example"];
     let mut running = Running::start(modules(&[("a", A)]), &args);
     running.logged("is ready");
-    let at = running.notes.find_map(|line| line.unwrap().strip_prefix("* metrics are at http://").map(str::to_owned));
-    let at = at.unwrap();
-    let get = |headers: &str| {
-        let mut stream = TcpStream::connect(at.strip_suffix("/metrics").unwrap()).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\n{headers}connection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let own = format!("host: {}\r\n", at.strip_suffix("/metrics").unwrap());
+    let at = running.http();
+    let own = format!("host: {at}\r\n");
     for headers in [own.as_str(), "host: localhost\r\norigin: http://localhost:3000\r\n", "host: metrics.example:9\r\n"]
     {
-        assert!(get(headers).starts_with("HTTP/1.1 200 OK\r\n"), "{headers}");
+        assert!(get(&at, "/metrics", headers).starts_with("HTTP/1.1 200 OK\r\n"), "{headers}");
     }
     for headers in ["host: evil.example\r\n", "", "host: localhost\r\norigin: http://evil.example\r\n"] {
-        let refused = get(headers);
-        assert!(refused.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{headers}: {refused}");
-        assert!(refused.contains("--http-host NAME") && !refused.contains("ixt_instance_ready"), "{refused}");
+        for path in ["/metrics", "/healthz", "/readyz", "/"] {
+            let refused = get(&at, path, headers);
+            assert!(refused.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{headers}: {refused}");
+            assert!(refused.contains("--http-host NAME") && !refused.contains("ixt_instance_ready"), "{refused}");
+        }
     }
     assert_eq!(running.stop(), 0);
-    let output = ixt(running.dir.path(), &["run", ".", "--http-host", "x"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--metrics <ADDRESS>"), "{output:?}");
+    let module = running.dir.path().join("modules");
+    let output = ixt(running.dir.path(), &["run", module.to_str().unwrap(), "--http-host", "x"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`--http ADDRESS` or `[http] address`"), "{output:?}");
 }
 
 #[test]
 fn the_log_is_written_to_files_and_metrics_are_served() {
     let dir = modules(&[("a", A)]);
     let logs = dir.path().join("logs");
-    let mut running = Running::start(dir, &["--log-dir", logs.to_str().unwrap(), "--metrics", "127.0.0.1:0"]);
+    let mut running = Running::start(dir, &["--log-dir", logs.to_str().unwrap(), "--http", "127.0.0.1:0"]);
     running.logged("is ready");
     running.ok(&["call", "a", r#"{"do":"print","text":"ERROR no disk"}"#]);
     let line = running.logged("no disk");
@@ -793,28 +804,58 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
         (&line["level"], &line["origin"], &line["module"]),
         (&json!("error"), &json!("stdout"), &json!("a:1.0.0/instance-001"))
     );
-    let at = running.notes.find_map(|line| line.unwrap().strip_prefix("* metrics are at http://").map(str::to_owned));
-    let at = at.unwrap();
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(at.strip_suffix("/metrics").unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let metrics = get("/metrics");
+    let at = running.http();
+    let metrics = get(&at, "/metrics", "host: localhost\r\n");
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
     for line in [
         "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n",
+        "\nixt_log_lines_dropped_total 0\n",
         "\nixt_instance_ready{module=\"a\",module_id=\"a:1.0.0/instance-001\"} 1\n",
         "\nixt_calls_total{module=\"a\",topic=\"a\",code=\"OK\"} 1\n",
         "\nixt_call_duration_seconds_count{module=\"a\",topic=\"a\"} 1\n",
     ] {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");
     }
-    assert!(get("/").starts_with("HTTP/1.1 404 "));
     assert_eq!(running.stop(), 0);
     let files: Vec<_> = fs::read_dir(&logs).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
     assert!(fs::read_to_string(&files[0]).unwrap().contains("no disk"));
+}
+
+#[test]
+fn whoever_looks_after_a_host_learns_whether_it_lives_and_is_ready() {
+    let dir = modules(&[("a", A), ("b", B)]);
+    let config = dir.path().join("host.toml");
+    fs::write(&config, "[http]\naddress = \"127.0.0.1:0\"\nnames = [\"probe.example\"]\n").unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
+    let at = running.http();
+    running.logged("is ready");
+    running.logged("is ready");
+    let get = |path: &str| {
+        let answer = get(&at, path, "host: probe.example\r\n");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse::<u16>().unwrap(), body.to_owned())
+    };
+    assert_eq!((get("/healthz"), get("/readyz")), ((200, "ok\n".to_owned()), (200, "ok\n".to_owned())));
+    let verbose = "[+]host ok\n[+]a ok\n[+]b ok\nreadyz check passed\n".to_owned();
+    assert_eq!(get("/readyz?verbose"), (200, verbose));
+    running.ok(&["stop", "b"]);
+    let failed = "[+]host ok\n[+]a ok\n[-]b failed: b:1.0.0/instance-001: stopped\nreadyz check failed\n".to_owned();
+    assert_eq!((get("/healthz").0, get("/readyz")), (200, (503, failed)));
+    running.ok(&["restart", "b"]);
+    assert_eq!(get("/readyz").0, 200);
+
+    // While it shuts down it lives, and is not ready.
+    let busy = running.dir.path().join("modules/a/busy");
+    fs::write(&busy, "").unwrap();
+    kill_process(Pid::from_child(&running.ixt), Signal::TERM).unwrap();
+    let draining = |note: &str| note.starts_with("* the modules finish what they have begun");
+    assert!(running.notes.any(|note| draining(&note.unwrap())));
+    let (status, reasons) = get("/readyz");
+    assert!(status == 503 && reasons.starts_with("[-]host failed: it is shutting down\n"), "{reasons}");
+    assert_eq!((get("/healthz").0, get("/metrics").0), (200, 200));
+    fs::remove_file(&busy).unwrap();
+    assert!(running.log.by_ref().count() > 0);
+    assert_eq!(running.ixt.wait().unwrap().code(), Some(0));
+    assert!(TcpStream::connect(&at).is_err());
 }

@@ -139,12 +139,13 @@ pub(crate) struct Run {
     /// Write the log to files in this directory too, as JSON lines, one file for each day; 14 of them are kept.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: Option<PathBuf>,
-    /// Serve metrics over HTTP at this address, in Prometheus' format, under /metrics.
+    /// Serve HTTP at this address, such as `127.0.0.1:9100`: /metrics for Prometheus, /healthz and /readyz for whoever looks
+    /// after the host.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) metrics: Option<SocketAddr>,
-    /// Serve metrics under this name too: at an address of this machine, only `localhost` and addresses are answered
-    /// otherwise, and at another one, then only these.
-    #[arg(long, value_name = "NAME", requires = "metrics", value_parser = http_host)]
+    pub(crate) http: Option<SocketAddr>,
+    /// Answer HTTP requests to this name too: at an address of this machine, only those to `localhost` and to addresses are
+    /// answered otherwise, and at another one, then only these.
+    #[arg(long, value_name = "NAME", value_parser = http_host)]
     pub(crate) http_host: Vec<String>,
     /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`.
     #[cfg(feature = "otel")]
@@ -198,7 +199,7 @@ impl BuildOptions {
 }
 
 /// A name, or an address; whichever port it comes with.
-fn http_host(text: &str) -> Result<String, String> {
+pub(crate) fn http_host(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && !text.contains([':', '/', '[']);
     if is_name || text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());

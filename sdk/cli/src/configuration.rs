@@ -6,6 +6,7 @@ mod document;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use serde::Deserialize;
 
 pub(crate) use check::{Said, check};
 use document::Document;
+
+use crate::args::http_host;
 
 /// The file. Times are text such as `"5s"`, sizes text such as `"256MiB"`; paths are relative to it.
 #[derive(Debug, Default, Deserialize)]
@@ -31,6 +34,7 @@ pub(crate) struct HostFile {
     calls: CallsTable,
     kv: KvTable,
     build: BuildTable,
+    pub(crate) http: HttpTable,
     pub(crate) modules: BTreeMap<String, ModuleTable>,
     #[serde(skip)]
     document: Document,
@@ -96,6 +100,26 @@ impl BuildTable {
         build.features.clone_from(&self.features);
         build.bin.clone_from(&self.bin);
         build
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpTable {
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) names: Vec<HttpName>,
+}
+
+/// A name by which the HTTP server may be asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct HttpName(pub(crate) String);
+
+impl TryFrom<String> for HttpName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        http_host(&text).map(Self)
     }
 }
 

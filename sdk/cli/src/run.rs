@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::{env, fs, thread};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
 use ixt_host::{Config, Host, Module, Settings};
@@ -13,9 +13,10 @@ use ixt_manifest::Report;
 
 use crate::args::Run;
 use crate::building::{self, OnStderr};
-use crate::configuration::{HostFile, check};
+use crate::configuration::{HostFile, HttpName, check};
 use crate::deploy::Deployer;
 use crate::exit::{Failure, Result};
+use crate::http::Server;
 use crate::interrupts::Interrupts;
 use crate::log_files::LogFiles;
 use crate::output::{is_terminal, print, print_bytes, say};
@@ -58,10 +59,7 @@ async fn serve(
         builder.module(deployment).map_err(Failure::usage)?;
     }
     builder.loader(deployer);
-    let metrics = match args.metrics {
-        Some(address) => Some(crate::metrics::bind(address, &args.http_host).await.map_err(Failure::usage)?),
-        None => None,
-    };
+    let http = http(args, file).map_err(Failure::usage)?;
     #[cfg(feature = "otel")]
     let spans = match &args.otlp {
         Some(url) => Some(send_spans(&mut builder, url).map_err(Failure::usage)?),
@@ -70,7 +68,10 @@ async fn serve(
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
-    let metrics = metrics.map(|server| tokio::spawn(server.serve(host.clone())));
+    let http = http.map(|server| {
+        say_beside(format!("* {}\n", server.told()));
+        server.start(host.clone())
+    });
     let mut serving = pin!(control.serve(&host));
     tokio::select! {
         () = &mut serving => {}
@@ -78,13 +79,16 @@ async fn serve(
         () = interrupts.next() => {}
     }
     say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
-    if let Some(metrics) = metrics {
-        metrics.abort();
+    if let Some(http) = &http {
+        http.drain();
     }
     let complaints = tokio::select! {
         complaints = interrupts.or(host.clone().shutdown()) => complaints?,
         () = serving => Vec::new(),
     };
+    if let Some(http) = http {
+        http.end().await;
+    }
     #[cfg(feature = "otel")]
     if let Some(spans) = spans {
         use opentelemetry_sdk::trace::SpanProcessor as _;
@@ -134,6 +138,19 @@ fn send_spans(
     let spans = std::sync::Arc::new(spans);
     builder.spans(spans.clone());
     Ok(spans)
+}
+
+/// The HTTP server, if one is wanted. What stands on the command line comes first.
+fn http(args: &Run, file: &HostFile) -> anyhow::Result<Option<Server>> {
+    let said = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
+    let names = if args.http_host.is_empty() { said } else { args.http_host.clone() };
+    match args.http.or(file.http.address) {
+        Some(address) => Server::bind(address, &names).map(Some),
+        None if names.is_empty() => Ok(None),
+        None => bail!(
+            "names for HTTP are given, and no address: `--http ADDRESS` or `[http] address` says where it is served"
+        ),
+    }
 }
 
 /// The modules of these directories: each is one, or its children are. And what is wrong with the manifests of others.

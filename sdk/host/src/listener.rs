@@ -1,4 +1,4 @@
-//! The policy for whoever connects to a host, at its control socket or for its metrics: so many at once, and if there are more, the
+//! The policy for whoever connects to a host, at its control socket or over HTTP: so many at once, and if there are more, the
 //! one goes that has kept the host waiting longest. So nobody who connects and does nothing keeps others out, or takes the files
 //! that the host needs for its modules.
 

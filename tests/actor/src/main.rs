@@ -94,6 +94,9 @@ impl Actor {
                         thread::park();
                     }
                 }
+                while exists("busy") {
+                    thread::yield_now();
+                }
                 self.success(&id, json!({}));
                 process::exit(0);
             }

@@ -59,7 +59,9 @@ impl Names {
             },
         };
         let name = name.to_ascii_lowercase();
-        let is_address = name.parse().is_ok_and(|address: IpAddr| address == self.address || is_loopback(address));
+        // Of a server at all addresses of this machine, each is its own.
+        let is_own = |address: IpAddr| address == self.address || is_loopback(address) || self.address.is_unspecified();
+        let is_address = name.parse().is_ok_and(is_own);
         name == "localhost" || is_address || self.given.contains(&name)
     }
 }
@@ -124,5 +126,7 @@ mod tests {
         assert!(allow("10.0.0.7", &given, &["10.0.0.7:9100"], &[]), "nor the address itself");
         assert!(!allow("10.0.0.7", &given, &["evil.example"], &[]));
         assert!(allow("127.0.0.1", &given, &["metrics.EXAMPLE"], &[]));
+        assert!(allow("0.0.0.0", &given, &["10.0.0.7:9100"], &[]), "such as a pod's, by which Kubernetes asks");
+        assert!(!allow("0.0.0.0", &given, &["evil.example"], &[]));
     }
 }
