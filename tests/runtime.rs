@@ -405,9 +405,10 @@ fn events_of_tracing_are_log_lines_with_fields_spans_and_trace() {
     let mut host = RawHost::start(&build("fixture"));
     let init = r#"{"type":"init","id":1,"config":{"token":"t"},"protocol":{"version":1,"max_frame_bytes":10000,"features":["log"]}}"#;
     host.ask(init);
-    host.send(r#"{"type":"handle","id":2,"message":{"topic":"trace","payload":"aGk="},"context":{"trace_id":"t-1","source_module":"a:1.0.0"}}"#);
+    host.send(r#"{"type":"handle","id":2,"message":{"topic":"trace","payload":"aGk="},"context":{"trace_id":"t-1","source_module":"a:1.0.0","traceparent":"00-1-2-01"}}"#);
     let request = json!({
-        "name": "request", "fields": { "topic": "trace", "trace_id": "t-1", "source_module": "a:1.0.0" },
+        "name": "request",
+        "fields": { "topic": "trace", "trace_id": "t-1", "source_module": "a:1.0.0", "traceparent": "00-1-2-01" },
     });
     let work = json!({ "name": "work", "fields": { "step": 1, "late": true } });
     let expected = json!({

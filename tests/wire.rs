@@ -192,18 +192,19 @@ fn the_limit_of_the_host_holds_in_both_directions() {
 fn a_handler_knows_who_asks() {
     let mut host = fixture();
     host.send(
-        r#"{"type":"handle","id":2,"message":{"topic":"context","payload":"","priority":3,"ttl_ms":1500},"context":{"trace_id":"t-1","source_module":"caller:1.0.0","timestamp":1234567890}}"#,
+        r#"{"type":"handle","id":2,"message":{"topic":"context","payload":"","priority":3,"ttl_ms":1500},"context":{"trace_id":"t-1","source_module":"caller:1.0.0","timestamp":1234567890,"traceparent":"00-1-2-01"}}"#,
     );
     let data = &parse(&host.receive())["data"];
     let expected = json!({
-        "topic": "context", "trace_id": "t-1", "source_module": "caller:1.0.0", "priority": 3,
+        "topic": "context", "trace_id": "t-1", "source_module": "caller:1.0.0", "traceparent": "00-1-2-01", "priority": 3,
         "timestamp": { "secs_since_epoch": 1_234_567_890, "nanos_since_epoch": 0 },
         "ttl": { "secs": 1, "nanos": 500_000_000 }, "name": null, "module_id": "m:1.0.0/instance-001", "directory": data["directory"],
     });
     assert_eq!(*data, expected);
 
     let extreme = r#"{"type":"handle","id":3,"message":{"topic":"context","payload":"","ttl_ms":18446744073709551615},"context":{"timestamp":18446744073709551615}}"#;
-    assert_eq!(parse(&host.ask(extreme))["type"], "success");
+    let extreme = parse(&host.ask(extreme));
+    assert_eq!((&extreme["type"], &extreme["data"]["traceparent"]), (&json!("success"), &json!(null)));
 }
 
 #[test]

@@ -16,10 +16,11 @@ use crate::services::call::{Caller, Calls, Link, sealed::Sealed};
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) calls: Arc<Calls>,
-    /// The topic, the trace's id and the caller, one behind the other: one allocation for each message, not three.
+    /// The topic, the trace's id, the caller and the `traceparent`, one behind the other: one allocation for each message, not four.
     text: Box<str>,
     topic_end: usize,
     trace_id_end: usize,
+    source_end: usize,
     /// The host's id of the message.
     pub(crate) parent: Option<u64>,
     received: Instant,
@@ -38,6 +39,7 @@ impl Origin {
             text: Box::default(),
             topic_end: 0,
             trace_id_end: 0,
+            source_end: 0,
             parent: None,
             received: Instant::now(),
             deadline: None,
@@ -84,7 +86,7 @@ impl Context {
         let ttl = message.ttl_ms.map(Duration::from_millis);
         // A time that no clock can show is as good as none.
         let deadline = ttl.and_then(|ttl| received.checked_add(ttl));
-        let parts = [&*message.topic, &*context.trace_id, &*context.source_module];
+        let parts = [&*message.topic, &*context.trace_id, &*context.source_module, &*context.traceparent];
         let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
         text.extend(parts);
         let origin = Origin {
@@ -92,6 +94,7 @@ impl Context {
             text: text.into(),
             topic_end: message.topic.len(),
             trace_id_end: message.topic.len() + context.trace_id.len(),
+            source_end: message.topic.len() + context.trace_id.len() + context.source_module.len(),
             parent: id,
             received,
             deadline,
@@ -127,7 +130,15 @@ impl Context {
     /// The caller, as `name:version`; empty if the host gave none.
     #[must_use]
     pub fn source_module(&self) -> &str {
-        &self.origin().text[self.origin().trace_id_end..]
+        &self.origin().text[self.origin().trace_id_end..self.origin().source_end]
+    }
+
+    /// W3C Trace Context's `traceparent`, such as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`, if the host has spans:
+    /// the span in which spans of the module's own can be, and whether the trace is recorded. Calls made with this context need
+    /// nothing of it: the host knows for which request they are made.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        Some(&self.origin().text[self.origin().source_end..]).filter(|traceparent| !traceparent.is_empty())
     }
 
     /// When the message was sent, to the second.

@@ -177,6 +177,10 @@ pub struct Context<'a> {
     /// When it was sent, in seconds since 1970.
     #[serde(default)]
     pub timestamp: u64,
+    /// W3C Trace Context's header of this name, for the module's own spans: within which they are, and whether the trace is recorded.
+    /// Empty if the host has no spans.
+    #[serde(borrow, default)]
+    pub traceparent: Cow<'a, str>,
 }
 
 /// How urgent a message is (seeds): 1 to 4 on the wire.
@@ -334,7 +338,9 @@ impl<'a> HostFrame<'a> {
         scan.literal(br#","source_module":""#)?;
         let source_module = Cow::Borrowed(scan.text()?);
         scan.literal(br#","timestamp":"#)?;
-        let context = Context { trace_id, source_module, timestamp: scan.number()? };
+        let timestamp = scan.number()?;
+        let traceparent = if scan.skip(br#","traceparent":""#) { scan.text()? } else { "" };
+        let context = Context { trace_id, source_module, timestamp, traceparent: Cow::Borrowed(traceparent) };
         scan.literal(b"}")?;
         let attached = scan.skip(br#","attachment":"message.payload""#);
         scan.literal(b"}")?;
@@ -469,6 +475,10 @@ impl Context<'_> {
         text(&self.source_module, output);
         key("timestamp", output);
         number(self.timestamp, output);
+        if !self.traceparent.is_empty() {
+            key("traceparent", output);
+            text(&self.traceparent, output);
+        }
         output.push(b'}');
     }
 }
@@ -575,6 +585,7 @@ mod tests {
     const FRAMES: &[&str] = &[
         r#"{"type":"handle","id":2,"message":{"topic":"a.b","payload":"aGVsbG8=","priority":1,"ttl_ms":50},"context":{"trace_id":"t","source_module":"m:1.0.0","timestamp":12}}"#,
         r#"{"type":"event","id":3,"message":{"topic":"a","payload":"","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0}}"#,
+        r#"{"type":"handle","id":4,"message":{"topic":"a","payload":"","priority":1},"context":{"trace_id":"t","source_module":"","timestamp":0,"traceparent":"00-1-2-01"}}"#,
         r#"{"type":"service_response","id":1,"success":true,"data":{"a":[1,"\u00e4",{}]}}"#,
         r#"{"type":"handle","id":2,"message":{"topic":"t","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0},"attachment":"message.payload"}"#,
         r#"{"type":"service_response","id":1,"success":true,"data":{},"attachment":"data.k"}"#,
@@ -587,7 +598,7 @@ mod tests {
 
     #[test]
     fn what_comes_by_the_thousand_is_read_quickly() {
-        for (text, attachment) in FRAMES.iter().zip([None, None, None, Some(&b"hi"[..]), Some(&[])]) {
+        for (text, attachment) in FRAMES.iter().zip([None, None, None, None, Some(&b"hi"[..]), Some(&[])]) {
             let (quick, any) = both(text, attachment);
             assert_eq!(quick, Some(any.clone().unwrap()), "{text}");
             let frame =

@@ -26,7 +26,12 @@ fn error(details: bool) -> ErrorBody<'static> {
 fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
     let handle = |priority, ttl_ms| Handle {
         message: Message { topic: "a.b".into(), payload: vec![7; bytes].into(), priority, ttl_ms },
-        context: Context { trace_id: "t".into(), source_module: "m:1.0.0".into(), timestamp: 12 },
+        context: Context {
+            trace_id: "t".into(),
+            source_module: "m:1.0.0".into(),
+            timestamp: 12,
+            traceparent: "".into(),
+        },
     };
     let offer = ProtocolOffer {
         version: 1,

@@ -90,6 +90,7 @@ impl Case {
             trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
             source_module: "caller:1.0.0".into(),
             timestamp: 1_700_000_000,
+            traceparent: "".into(),
         };
         let mut bytes = Vec::new();
         Frame { id: Some(7), body: HostFrame::Handle(Handle { message, context }) }.write(self.framing, &mut bytes);

@@ -707,8 +707,12 @@ fn wire<'m>(message: &'m Message<'_>, now: Instant) -> Handle<'m> {
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let context =
-        Context { trace_id: (&*message.trace_id).into(), source_module: (&*message.source).into(), timestamp };
+    let context = Context {
+        trace_id: (&*message.trace_id).into(),
+        source_module: (&*message.source).into(),
+        timestamp,
+        traceparent: "".into(),
+    };
     let message = WireMessage {
         topic: (&*message.topic).into(),
         payload: message.payload.borrowed(),

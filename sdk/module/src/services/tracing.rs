@@ -2,8 +2,8 @@
 //! they are in, and the trace of the message that is handled. Behind the feature `tracing`.
 //!
 //! [`run`](crate::Launcher::run) installs it, unless the program has installed a subscriber of its own before; that one can
-//! have the [`layer`] among its own. Each message is handled in a span `request` with `topic`, `trace_id` and
-//! `source_module`, so that a task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
+//! have the [`layer`] among its own. Each message is handled in a span `request` with `topic`, `trace_id`, `source_module` and, if
+//! there is one, `traceparent`, so that a task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
 //!
 //! What is logged is said by the environment variable `IXT_LOG`, in the way of `RUST_LOG`: `warn`, or
 //! `info,orders=debug,hyper=off`. Without it, it is `info`.
@@ -56,7 +56,8 @@ pub(crate) fn request_span(context: &crate::Context) -> Span {
         "request",
         topic = context.topic(),
         trace_id = context.trace_id(),
-        source_module = context.source_module()
+        source_module = context.source_module(),
+        traceparent = context.traceparent()
     )
 }
 

@@ -203,6 +203,7 @@ pub struct Request<'a, Res> {
     ttl: Option<Duration>,
     trace_id: String,
     source_module: String,
+    traceparent: String,
     response: PhantomData<fn() -> Res>,
 }
 
@@ -223,6 +224,7 @@ impl<'a, Res> Request<'a, Res> {
             ttl: None,
             trace_id: "test".to_owned(),
             source_module: "test:0.0.0".to_owned(),
+            traceparent: String::new(),
             response: PhantomData,
         }
     }
@@ -250,6 +252,12 @@ impl<'a, Res> Request<'a, Res> {
         self.source_module = source_module.into();
         self
     }
+
+    /// The span that it is in: none, if this is not called.
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = traceparent.into();
+        self
+    }
 }
 
 impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
@@ -258,10 +266,15 @@ impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { host, is_event, topic, payload, priority, ttl, trace_id, source_module, .. } = self;
+            let Self { host, is_event, topic, payload, priority, ttl, trace_id, source_module, traceparent, .. } = self;
             let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
             let message = Message { topic: topic.into(), payload: payload?.into(), priority, ttl_ms };
-            let context = Context { trace_id: trace_id.into(), source_module: source_module.into(), timestamp: 0 };
+            let context = Context {
+                trace_id: trace_id.into(),
+                source_module: source_module.into(),
+                timestamp: 0,
+                traceparent: traceparent.into(),
+            };
             let handle = Handle { message, context };
             let (id, reply) = host.send(if is_event { HostFrame::Event(handle) } else { HostFrame::Handle(handle) });
             let _cancel = CancelOnDrop { host, id };
