@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ixt_tests::{build, is_running, target_dir, workspace};
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -816,6 +820,7 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
     ] {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");
     }
+    assert!(!metrics.contains("ixt_spans_"), "there are none");
     assert_eq!(running.stop(), 0);
     let files: Vec<_> = fs::read_dir(&logs).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
@@ -858,4 +863,111 @@ fn whoever_looks_after_a_host_learns_whether_it_lives_and_is_ready() {
     assert!(running.log.by_ref().count() > 0);
     assert_eq!(running.ixt.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(&at).is_err());
+}
+
+/// A collector of spans on loopback: the head of a request, and what it carries.
+fn collect(collector: &TcpListener) -> (String, ExportTraceServiceRequest) {
+    let mut stream = BufReader::new(collector.accept().unwrap().0);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+    (head, ExportTraceServiceRequest::decode(&*body).unwrap())
+}
+
+#[test]
+fn spans_go_where_the_standard_variables_of_opentelemetry_say() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/", collector.local_addr().unwrap());
+    let dir = modules(&[("a", A), ("b", B)]);
+    let modules = dir.path().join("modules");
+    let mut running = Running::spawn(dir, |dir| {
+        let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+        command.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret");
+        command.env("OTEL_SERVICE_NAME", "shop");
+        command.env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
+        command
+    });
+    let told = format!("* spans are sent to {endpoint}v1/traces");
+    assert!(running.notes.any(|note| note.unwrap() == told), "{told}");
+    running.logged("is ready");
+    running.logged("is ready");
+    let told = json(&running.ok(&["call", "a", r#"{"do":"call","topic":"b","with":{"do":"tell"}}"#]));
+    let traceparent = told["data"]["context"]["traceparent"].as_str().unwrap().to_owned();
+    let collecting = std::thread::spawn(move || [collect(&collector), collect(&collector)]);
+    assert_eq!(running.stop(), 0);
+    let mut spans = Vec::new();
+    for (head, request) in collecting.join().unwrap() {
+        assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nauthorization: bearer s3cret\r\n"), "{head}");
+        assert!(head.contains("\r\ncontent-type: application/x-protobuf\r\n"), "{head}");
+        let [of_module] = &request.resource_spans[..] else { panic!("{request:?}") };
+        let attributes = format!("{:?}", of_module.resource);
+        for part in ["shop", "deployment.environment.name", "1.0.0", "telemetry.sdk.name"] {
+            assert!(attributes.contains(part), "{part} is not in {attributes}");
+        }
+        let name = of_module.resource.as_ref().unwrap().attributes.iter().find(|it| it.key == "service.name");
+        let Some(AnyValue::StringValue(name)) = name.and_then(|it| it.value.clone()?.value) else {
+            panic!("{attributes}")
+        };
+        let [scope] = &of_module.scope_spans[..] else { panic!("{request:?}") };
+        let [span] = &scope.spans[..] else { panic!("{request:?}") };
+        assert!(scope.schema_url.starts_with("https://opentelemetry.io/schemas/"), "{scope:?}");
+        spans.push((name, span.clone()));
+    }
+    spans.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let [(a, outer), (b, inner)] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((a.as_str(), b.as_str(), &outer.name, &inner.name), ("a", "b", &"a".to_owned(), &"b".to_owned()));
+    assert_eq!((&inner.parent_span_id, &inner.trace_id), (&outer.span_id, &outer.trace_id));
+    let trace_id = TraceId::from_bytes(inner.trace_id[..].try_into().unwrap());
+    let span_id = SpanId::from_bytes(inner.span_id[..].try_into().unwrap());
+    assert_eq!(traceparent, format!("00-{trace_id}-{span_id}-01"));
+}
+
+#[test]
+fn a_variable_of_opentelemetry_that_can_not_be_kept_to_is_told_before_anything_runs() {
+    let dir = modules(&[("a", A)]);
+    let modules = dir.path().join("modules");
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    for (variable, value, told) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL is `grpc`: expected `http/protobuf`"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "PROTOCOL is `http/json`: expected `http/protobuf`"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:s3cret@x/v1", "the scheme `http`, and not `https`"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://[s3cret", "the URL to which spans are to be sent can't be read"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,x y=s3cret", "OTEL_EXPORTER_OTLP_HEADERS can't be read"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "OTEL_EXPORTER_OTLP_TIMEOUT is `10s`: expected milliseconds"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER is `zipkin`: expected `otlp` or `none`"),
+        ("OTEL_TRACES_SAMPLER", "xray", "OTEL_TRACES_SAMPLER is `xray`: expected `always_on`"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_xray", "OTEL_TRACES_SAMPLER is `xray`: expected `always_on`"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "OTEL_BSP_MAX_QUEUE_SIZE is `0`: expected a number, 1 or more"),
+        ("OTEL_SDK_DISABLED", "yes", "OTEL_SDK_DISABLED is `yes`: expected `true` or `false`"),
+    ] {
+        let mut command = ixt(dir.path(), &["run", modules.to_str().unwrap(), "--ephemeral"]);
+        let output = command.envs([endpoint, (variable, value)]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{variable}={value}: {error}");
+        assert!(error.starts_with("error: ") && error.contains(told), "{variable}={value}: {error}");
+        assert!(output.stdout.is_empty() && !error.contains("s3cret"), "{error}");
+    }
+    let ratio = [endpoint, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
+    let output = ixt(dir.path(), &["run", modules.to_str().unwrap(), "--ephemeral"]).envs(ratio).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("OTEL_TRACES_SAMPLER_ARG is `2`"), "{output:?}");
+
+    // Nothing is said and nobody is asked.
+    let off = [endpoint, ("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "xray")];
+    let mut running = Running::spawn(dir, |dir| {
+        let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral"]);
+        command.envs(off);
+        command
+    });
+    running.logged("is ready");
+    let told = json(&running.ok(&["call", "a", r#"{"do":"tell"}"#]));
+    assert_eq!(told["context"].get("traceparent"), None);
+    assert_eq!(running.stop(), 0);
 }

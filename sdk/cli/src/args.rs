@@ -147,7 +147,8 @@ pub(crate) struct Run {
     /// answered otherwise, and at another one, then only these.
     #[arg(long, value_name = "NAME", value_parser = http_host)]
     pub(crate) http_host: Vec<String>,
-    /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`.
+    /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`. The
+    /// standard variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_TRACES_SAMPLER`, say the same and more.
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,

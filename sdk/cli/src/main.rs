@@ -33,6 +33,8 @@ mod json;
 mod kv;
 mod log_files;
 mod logs;
+#[cfg(feature = "otel")]
+mod otel;
 mod output;
 mod ps;
 mod remote;

@@ -44,6 +44,10 @@ async fn serve(
     let control = Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned));
     let control = control.map_err(Failure::usage)?;
     let mut builder = Host::builder(settings);
+    #[cfg(feature = "otel")]
+    if let Some(told) = crate::otel::send_spans(&mut builder, args.otlp.as_deref()).map_err(Failure::usage)? {
+        say_beside(format!("* {told}\n"));
+    }
     let printer = print_log(builder.logs().follow_all(), json).map_err(Failure::module)?;
     let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
         Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
@@ -60,11 +64,6 @@ async fn serve(
     }
     builder.loader(deployer);
     let http = http(args, file).map_err(Failure::usage)?;
-    #[cfg(feature = "otel")]
-    let spans = match &args.otlp {
-        Some(url) => Some(send_spans(&mut builder, url).map_err(Failure::usage)?),
-        None => None,
-    };
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
@@ -89,13 +88,6 @@ async fn serve(
     if let Some(http) = http {
         http.end().await;
     }
-    #[cfg(feature = "otel")]
-    if let Some(spans) = spans {
-        use opentelemetry_sdk::trace::SpanProcessor as _;
-
-        // The last ones; it has a thread of its own, and a limit of time.
-        let _ = tokio::task::spawn_blocking(move || spans.shutdown()).await;
-    }
     // A terminal that stands still does not keep it from ending at once when that is wanted.
     let (written, all) = tokio::sync::oneshot::channel();
     let waiting = thread::Builder::new().spawn(move || {
@@ -114,30 +106,6 @@ async fn serve(
 fn say_beside(text: String) {
     // Without a thread it is not said; there is worse then.
     let _ = thread::Builder::new().spawn(move || say(&text));
-}
-
-/// Sends spans to a collector, from a thread of its own; those that it can't send are dropped.
-#[cfg(feature = "otel")]
-fn send_spans(
-    builder: &mut ixt_host::HostBuilder,
-    url: &str,
-) -> anyhow::Result<std::sync::Arc<opentelemetry_sdk::trace::BatchSpanProcessor>> {
-    use opentelemetry_otlp::WithExportConfig as _;
-    use opentelemetry_sdk::Resource;
-    use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor as _};
-
-    // It is made, and its client with it, on a thread on which it may block.
-    let exporter = std::thread::scope(|scope| {
-        let make = || opentelemetry_otlp::SpanExporter::builder().with_http().with_endpoint(url).build();
-        scope.spawn(make).join()
-    });
-    let exporter = exporter.map_err(|_| anyhow::anyhow!("the exporter of spans can't be made"))?;
-    let exporter = exporter.with_context(|| format!("can't send spans to {url}"))?;
-    let mut spans = BatchSpanProcessor::builder(exporter).build();
-    spans.set_resource(&Resource::builder().with_service_name("ixt").build());
-    let spans = std::sync::Arc::new(spans);
-    builder.spans(spans.clone());
-    Ok(spans)
 }
 
 /// The HTTP server, if one is wanted. What stands on the command line comes first.

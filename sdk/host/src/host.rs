@@ -115,10 +115,18 @@ impl HostBuilder {
     }
 
     /// A span for each call goes here, and one for each event that is taken, within that of the call for which it was made:
-    /// a call through several modules is one trace.
+    /// a call through several modules is one trace. The exporter is called by a task, so that it should not block.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime of tokio.
     #[cfg(feature = "otel")]
-    pub fn spans(&mut self, processor: Arc<dyn opentelemetry_sdk::trace::SpanProcessor>) -> &mut Self {
-        self.spans = Spans::new(processor);
+    pub fn spans(
+        &mut self,
+        exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
+        options: crate::SpanOptions,
+    ) -> &mut Self {
+        self.spans = Spans::new(exporter, options, &self.logs);
         self
     }
 
@@ -396,6 +404,10 @@ impl Host {
         &self.0.supervisor.modules
     }
 
+    pub(crate) fn spans(&self) -> &Spans {
+        &self.0.supervisor.backends.spans
+    }
+
     /// When it was started.
     pub(crate) fn started(&self) -> SystemTime {
         self.0.started
@@ -530,6 +542,7 @@ impl Host {
     /// not. Tells of those that did not end well. Nothing is left running.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
+        self.0.supervisor.backends.spans.shutdown().await;
         self.0.supervisor.backends.logs.close();
         complaints
     }

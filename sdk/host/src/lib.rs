@@ -71,3 +71,5 @@ pub use restart::{Loader, Loading, Notice};
 pub use settings::{Restart, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceStatus, ModuleStatus, State};
+#[cfg(feature = "otel")]
+pub use trace::SpanOptions;

@@ -54,9 +54,18 @@ impl Topic {
     }
 }
 
+/// What a module is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Call,
+    Event,
+}
+
 /// A call that a module handles, or an event.
 #[derive(Debug, Clone)]
 pub(crate) struct CallInFlight {
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
+    pub(crate) kind: Kind,
     pub(crate) topic: Arc<Topic>,
     pub(crate) trace_id: Arc<str>,
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]

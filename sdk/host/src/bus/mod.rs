@@ -81,6 +81,9 @@ pub struct Cause {
     /// That of the request whose handling made this one; 0 if there was none.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
     pub(crate) parent_span: u64,
+    /// There is a span of the request, or will be.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
+    pub(crate) is_sampled: bool,
     /// The request that waits for this one.
     pub(crate) parent: Option<Arc<Cause>>,
     /// How many requests there are from the first one to this.

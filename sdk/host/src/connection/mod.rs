@@ -30,7 +30,7 @@ use crate::answer::{CallError, ErrorReply};
 use crate::budget::Budget;
 use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
 use crate::lock::lock;
-use crate::topic::{CallInFlight, Topic};
+use crate::topic::{CallInFlight, Kind, Topic};
 use crate::trace::Spans;
 
 use calls::Calls;
@@ -361,24 +361,30 @@ impl Connection {
         reply: ReplyTo,
         now: Instant,
     ) -> Result<Pending, Back<Message<'m>>> {
+        let (trace_id, source) = (Arc::clone(&message.trace_id), Arc::clone(&message.source));
+        let (deadline, parent) = (message.deadline, message.cause.clone());
+        let (attempt, priority) = (message.attempt, message.priority);
+        let request = request(message);
+        let kind = if matches!(request, Request::Event(_)) { Kind::Event } else { Kind::Call };
         let call = CallInFlight {
+            kind,
             topic: Arc::clone(topic),
-            trace_id: Arc::clone(&message.trace_id),
-            source: Arc::clone(&message.source),
-            deadline: message.deadline,
-            attempt: message.attempt,
-            priority: message.priority,
+            source,
+            deadline,
+            attempt,
+            priority,
             cause: Arc::new(Cause {
                 connection: self.number,
                 instance: Arc::clone(&self.id),
                 span: fastrand::u64(1..),
-                parent_span: message.cause.as_ref().map_or(0, |cause| cause.span),
-                depth: message.cause.as_ref().map_or(0, |cause| cause.depth + 1),
-                parent: message.cause.clone(),
+                parent_span: parent.as_ref().map_or(0, |cause| cause.span),
+                is_sampled: self.spans.is_sampled(kind, topic.name(), &trace_id, parent.as_deref()),
+                depth: parent.as_ref().map_or(0, |cause| cause.depth + 1),
+                parent,
             }),
+            trace_id,
         };
-        let deadline = message.deadline;
-        match self.request(request(message), deadline, Some(call), reply, now) {
+        match self.request(request, deadline, Some(call), reply, now) {
             Ok(id) => {
                 Ok(id.map_or_else(Pending::default, |id| Pending::new(Arc::downgrade(self) as Weak<dyn Cancel>, id)))
             }
@@ -482,9 +488,11 @@ impl Connection {
     }
 
     fn write(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool) -> Option<Refused> {
+        // Nothing else is known of it here, and it is asked for only if there are spans.
+        let traceparent = || self.spans.traceparent(|| self.handled(Some(id)));
         let body = match request {
-            Request::Handle(message) => HostFrame::Handle(wire(message, now)),
-            Request::Event(message) => HostFrame::Event(wire(message, now)),
+            Request::Handle(message) => HostFrame::Handle(wire(message, traceparent(), now)),
+            Request::Event(message) => HostFrame::Event(wire(message, traceparent(), now)),
             Request::HealthCheck => HostFrame::HealthCheck,
             Request::Shutdown { grace_ms } => HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }),
         };
@@ -703,7 +711,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn wire<'m>(message: &'m Message<'_>, now: Instant) -> Handle<'m> {
+fn wire<'m>(message: &'m Message<'_>, traceparent: Option<String>, now: Instant) -> Handle<'m> {
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
@@ -711,7 +719,7 @@ fn wire<'m>(message: &'m Message<'_>, now: Instant) -> Handle<'m> {
         trace_id: (&*message.trace_id).into(),
         source_module: (&*message.source).into(),
         timestamp,
-        traceparent: "".into(),
+        traceparent: traceparent.unwrap_or_default().into(),
     };
     let message = WireMessage {
         topic: (&*message.topic).into(),

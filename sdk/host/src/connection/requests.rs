@@ -396,7 +396,7 @@ mod tests {
     use ixt_protocol::{Payload, Priority};
 
     use super::*;
-    use crate::topic::Topic;
+    use crate::topic::{Kind, Topic};
 
     const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
@@ -598,6 +598,7 @@ mod tests {
         let topic = Arc::new(Topic::new("t"));
         let call = |trace: &str| {
             Some(CallInFlight {
+                kind: Kind::Call,
                 topic: Arc::clone(&topic),
                 trace_id: trace.into(),
                 source: "".into(),
@@ -609,6 +610,7 @@ mod tests {
                     instance: "".into(),
                     span: 1,
                     parent_span: 0,
+                    is_sampled: false,
                     parent: None,
                     depth: 0,
                 }),

@@ -440,6 +440,7 @@ async fn a_call_has_a_time_and_an_end() {
             instance: "other:1.0.0/instance-001".into(),
             span: 1,
             parent_span: 0,
+            is_sampled: false,
             parent: None,
             depth,
         }))

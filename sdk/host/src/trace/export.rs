@@ -1,0 +1,243 @@
+//! Where spans go: they wait in a queue of limited length, and a thread gives them to an exporter, in batches. Each module is a service
+//! of its own there, though one host sends for all.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex};
+use std::time::Duration;
+
+use ixt_protocol::LogLevel;
+use opentelemetry::{Key, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, ShouldSample, SpanData, SpanExporter, SpanProcessor as _,
+};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+use super::Counts;
+use crate::lock::lock;
+use crate::logs::Logs;
+
+/// The attribute that says which process of a module has handled the call, `name:version/instance-NNN`.
+pub(super) const INSTANCE: &str = "ixt.instance";
+
+const SERVICE_NAME: &str = "service.name";
+const SERVICE_NAMESPACE: &str = "service.namespace";
+const SERVICE_VERSION: &str = "service.version";
+
+/// Which spans are made, and how they are sent on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SpanOptions {
+    /// Which traces have spans. By default all that no caller has left out.
+    pub sampler: Box<dyn ShouldSample>,
+    /// What is said of each module beside its name and version, which are its `service.name` and `service.version`. A `service.name`
+    /// that stands here is the `service.namespace` of all of them, if there is none.
+    pub resource: Resource,
+    /// So many spans wait to be sent at most: 2,048. More are dropped, counted and told.
+    pub max_queue_size: usize,
+    /// So many are sent at once at most: 512.
+    pub max_export_batch_size: usize,
+    /// A span waits no longer than this before it is sent: 5 s.
+    pub schedule_delay: Duration,
+    /// Where they go, in the words of the log: `the collector`.
+    pub destination: String,
+}
+
+impl Default for SpanOptions {
+    fn default() -> Self {
+        Self {
+            sampler: Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))),
+            resource: Resource::builder_empty().build(),
+            max_queue_size: 2048,
+            max_export_batch_size: 512,
+            schedule_delay: Duration::from_secs(5),
+            destination: "the collector".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Export {
+    pub(super) sampler: Box<dyn ShouldSample>,
+    processor: BatchSpanProcessor,
+    max_queue_size: usize,
+    tally: Arc<Tally>,
+}
+
+/// What became of the spans.
+#[derive(Debug)]
+struct Tally {
+    /// Those that were taken and not sent yet.
+    waiting: AtomicUsize,
+    sent: AtomicU64,
+    drops: SyncMutex<Drops>,
+    logs: Logs,
+    destination: String,
+}
+
+#[derive(Debug, Default)]
+struct Drops {
+    count: u64,
+    /// How many there were when the exporter began to fail, if it does.
+    fails_since: Option<u64>,
+    /// How many were told of those for which there was no room.
+    told: u64,
+}
+
+impl Export {
+    pub(super) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: Logs) -> Self {
+        let SpanOptions { sampler, resource, max_queue_size, max_export_batch_size, schedule_delay, destination } =
+            options;
+        let (waiting, sent, drops) = (AtomicUsize::new(0), AtomicU64::new(0), SyncMutex::default());
+        let tally = Arc::new(Tally { waiting, sent, drops, logs, destination });
+        let by_module = ByModule {
+            exporter: Arc::new(Mutex::new(exporter)),
+            resource,
+            tally: Arc::clone(&tally),
+            runtime: Handle::current(),
+        };
+        let batches = BatchConfigBuilder::default()
+            .with_max_queue_size(max_queue_size)
+            .with_max_export_batch_size(max_export_batch_size)
+            .with_scheduled_delay(schedule_delay);
+        let processor = BatchSpanProcessor::builder(by_module).with_batch_config(batches.build()).build();
+        Self { sampler, processor, max_queue_size, tally }
+    }
+
+    pub(super) fn take(&self, span: SpanData) {
+        // The processor's queue has as many places, so that it never drops one without a word.
+        if self.tally.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_size {
+            self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
+            return self.tally.no_room();
+        }
+        self.processor.on_end(span);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
+    }
+
+    /// Sends what is there. Blocks, no longer than 5 s.
+    pub(super) fn shutdown(&self) {
+        let _ = self.processor.shutdown();
+        // What the thread has not sent by then, nobody will send.
+        let left = self.tally.waiting.load(Ordering::Relaxed) as u64;
+        if left > 0 {
+            self.tally.failed(left, "the host has ended before they were sent");
+        }
+    }
+}
+
+impl Tally {
+    fn no_room(&self) {
+        let mut drops = lock(&self.drops);
+        drops.count += 1;
+        // The first is told at once, and then ever fewer of them; while nothing can be sent at all, that was told.
+        if drops.fails_since.is_none() && drops.count >= (drops.told * 10).max(1) {
+            drops.told = drops.count;
+            let message = format!("spans come faster than they are sent: {} were dropped so far", drops.count);
+            drop(drops);
+            self.logs.host(LogLevel::Warn, "host", message);
+        }
+    }
+
+    fn failed(&self, spans: u64, error: &str) {
+        let mut drops = lock(&self.drops);
+        let before = drops.count;
+        drops.count += spans;
+        if drops.fails_since.is_none() {
+            drops.fails_since = Some(before);
+            drop(drops);
+            let message =
+                format!("spans can't be sent to {}, and are dropped until they can: {error}", self.destination);
+            self.logs.host(LogLevel::Warn, "host", message);
+        }
+    }
+
+    fn sent(&self, spans: u64) {
+        self.sent.fetch_add(spans, Ordering::Relaxed);
+        let mut drops = lock(&self.drops);
+        if let Some(before) = drops.fails_since.take() {
+            let message = format!("spans are sent again; {} were dropped meanwhile", drops.count - before);
+            drop(drops);
+            self.logs.host(LogLevel::Info, "host", message);
+        }
+    }
+}
+
+/// Gives spans to an exporter, those of each module as those of a service of its own.
+#[derive(Debug)]
+struct ByModule<E> {
+    exporter: Arc<Mutex<E>>,
+    resource: Resource,
+    tally: Arc<Tally>,
+    /// Exporters that send over a network need one, and the thread that calls them has none.
+    runtime: Handle,
+}
+
+impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let mut left = batch.len();
+        let batches: Vec<_> = by_module(batch).into_iter().map(|(id, spans)| (self.resource_of(&id), spans)).collect();
+        for (resource, spans) in batches {
+            let (exporter, count) = (Arc::clone(&self.exporter), spans.len());
+            let sent = self.runtime.spawn(async move {
+                let mut exporter = exporter.lock().await;
+                exporter.set_resource(&resource);
+                exporter.export(spans).await
+            });
+            let sent = sent.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
+            if let Err(error) = sent {
+                // The next ones would wait as long, and those that come meanwhile for all of them.
+                self.tally.waiting.fetch_sub(left, Ordering::Relaxed);
+                match &error {
+                    OTelSdkError::InternalFailure(reason) => self.tally.failed(left as u64, reason),
+                    error => self.tally.failed(left as u64, &error.to_string()),
+                }
+                return Err(error);
+            }
+            left -= count;
+            self.tally.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.tally.sent(count as u64);
+        }
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.try_lock().map_or(Ok(()), |exporter| exporter.shutdown_with_timeout(timeout))
+    }
+}
+
+impl<E> ByModule<E> {
+    /// What is said of a module, by its `name:version`.
+    fn resource_of(&self, id: &str) -> Resource {
+        let (name, version) = id.split_once(':').unwrap_or((id, ""));
+        let mut attributes: Vec<_> =
+            self.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        if self.resource.get(&Key::new(SERVICE_NAMESPACE)).is_none()
+            && let Some(namespace) = self.resource.get(&Key::new(SERVICE_NAME))
+        {
+            attributes.push(KeyValue::new(SERVICE_NAMESPACE, namespace));
+        }
+        attributes.push(KeyValue::new(SERVICE_NAME, name.to_owned()));
+        attributes.push(KeyValue::new(SERVICE_VERSION, version.to_owned()));
+        Resource::builder_empty().with_attributes(attributes).build()
+    }
+}
+
+/// The spans of each module, by its `name:version`.
+fn by_module(batch: Vec<SpanData>) -> Vec<(String, Vec<SpanData>)> {
+    let mut modules: Vec<(String, Vec<SpanData>)> = Vec::new();
+    for span in batch {
+        let instance = span.attributes.iter().find(|attribute| attribute.key.as_str() == INSTANCE);
+        let instance = instance.map_or_else(Default::default, |instance| instance.value.as_str().into_owned());
+        let id = instance.split('/').next().unwrap_or_default();
+        match modules.iter_mut().find(|(other, _)| other == id) {
+            Some((_, spans)) => spans.push(span),
+            None => modules.push((id.to_owned(), vec![span])),
+        }
+    }
+    modules
+}

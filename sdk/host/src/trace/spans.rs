@@ -1,0 +1,158 @@
+//! What spans there are, by the semantic conventions for RPC and for messaging.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{SamplingDecision, SpanData, SpanEvents, SpanExporter, SpanLinks};
+use tokio::time::Instant;
+
+use super::Counts;
+use super::export::{Export, INSTANCE, SpanOptions};
+use crate::bus::{Answer, Cause};
+use crate::logs::Logs;
+use crate::topic::{CallInFlight, Kind};
+
+/// The version of the semantic conventions that the names here are of.
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
+/// What calls and events are made with.
+const SYSTEM: &str = "ixt";
+
+/// Who wants spans, if anybody does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spans(Option<Arc<Export>>);
+
+impl Spans {
+    pub(crate) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: &Logs) -> Self {
+        Self(Some(Arc::new(Export::new(exporter, options, logs.clone()))))
+    }
+
+    /// Whether a span of this call is wanted.
+    pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<&Cause>) -> bool {
+        let Some(export) = &self.0 else { return false };
+        let trace_id = trace_id_of(trace_id).0;
+        let parent = parent.map(|parent| {
+            Context::new().with_remote_span_context(span_context(trace_id, parent.span, parent.is_sampled))
+        });
+        let name = name(kind, topic);
+        let result = export.sampler.should_sample(parent.as_ref(), trace_id, &name, &span_kind(kind), &[], &[]);
+        result.decision == SamplingDecision::RecordAndSample
+    }
+
+    /// For whoever handles the call: W3C Trace Context's `traceparent`, whose span is that of the call.
+    pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
+        self.0.as_ref()?;
+        let call = call()?;
+        let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.cause.span);
+        Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.cause.is_sampled)))
+    }
+
+    /// A call has ended, or an event was taken.
+    pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
+        let Some(export) = self.0.as_ref().filter(|_| call.cause.is_sampled) else { return };
+        let end_time = SystemTime::now();
+        let start_time = end_time.checked_sub(started.elapsed()).unwrap_or(end_time);
+        let (trace_id, is_own) = trace_id_of(&call.trace_id);
+        let topic = call.topic.name().to_owned();
+        let mut attributes = match call.kind {
+            Kind::Call => vec![KeyValue::new("rpc.system.name", SYSTEM), KeyValue::new("rpc.method", topic)],
+            Kind::Event => vec![
+                KeyValue::new("messaging.system", SYSTEM),
+                KeyValue::new("messaging.operation.name", "process"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new("messaging.destination.name", topic),
+            ],
+        };
+        // `name:version`.
+        let (caller, _) = call.source.split_once(':').unwrap_or((&call.source, ""));
+        attributes.push(KeyValue::new("service.peer.name", caller.to_owned()));
+        attributes.push(KeyValue::new(INSTANCE, call.cause.instance.to_string()));
+        if !is_own {
+            attributes.push(KeyValue::new("ixt.trace_id", call.trace_id.to_string()));
+        }
+        if let Some(code) = answer.code() {
+            attributes.push(KeyValue::new("error.type", code.to_owned()));
+            if call.kind == Kind::Call {
+                attributes.push(KeyValue::new("rpc.response.status_code", code.to_owned()));
+            }
+        }
+        let status = match answer {
+            // That it went well is for the author of the module to say.
+            Answer::Success(_) => Status::Unset,
+            Answer::Error(error) => Status::error(error.message.to_string()),
+            Answer::Unreadable(reason) | Answer::Lost(reason) => Status::error((*reason).to_owned()),
+        };
+        export.take(SpanData {
+            span_context: span_context(trace_id, call.cause.span, true),
+            // 0 is no span.
+            parent_span_id: span_id(call.cause.parent_span),
+            parent_span_is_remote: false,
+            span_kind: span_kind(call.kind),
+            name: name(call.kind, call.topic.name()).into(),
+            start_time,
+            end_time,
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status,
+            instrumentation_scope: InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+                .with_version(env!("CARGO_PKG_VERSION"))
+                .with_schema_url(SCHEMA_URL)
+                .build(),
+        });
+    }
+
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        self.0.as_ref().map(|export| export.counts())
+    }
+
+    /// Sends what is there, within a limit of time.
+    pub(crate) async fn shutdown(&self) {
+        let Some(export) = self.0.clone() else { return };
+        let _ = tokio::task::spawn_blocking(move || export.shutdown()).await;
+    }
+}
+
+fn name(kind: Kind, topic: &str) -> String {
+    match kind {
+        Kind::Call => topic.to_owned(),
+        Kind::Event => format!("process {topic}"),
+    }
+}
+
+fn span_kind(kind: Kind) -> SpanKind {
+    match kind {
+        Kind::Call => SpanKind::Server,
+        Kind::Event => SpanKind::Consumer,
+    }
+}
+
+fn span_context(trace_id: TraceId, span: u64, is_sampled: bool) -> SpanContext {
+    let flags = if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+    SpanContext::new(trace_id, span_id(span), flags, false, TraceState::default())
+}
+
+fn span_id(span: u64) -> SpanId {
+    SpanId::from_bytes(span.to_be_bytes())
+}
+
+/// The trace by its name here, and whether that is one of W3C's. A module that begins a trace may name it as it likes: the same name
+/// is the same trace.
+fn trace_id_of(name: &str) -> (TraceId, bool) {
+    match TraceId::from_hex(name) {
+        Ok(trace_id) if name.len() == 32 && trace_id != TraceId::INVALID => (trace_id, true),
+        _ => {
+            let half = |salt: u8| {
+                let mut hasher = DefaultHasher::new();
+                (salt, name).hash(&mut hasher);
+                u128::from(hasher.finish())
+            };
+            (TraceId::from_bytes(((half(0) << 64) | half(1)).to_be_bytes()), false)
+        }
+    }
+}
