@@ -84,7 +84,7 @@ impl Spans {
             // That it went well is for the author of the module to say.
             Answer::Success(_) => Status::Unset,
             Answer::Error(error) => Status::error(error.message.to_string()),
-            Answer::Unreadable(reason) | Answer::Lost(reason) => Status::error((*reason).to_owned()),
+            Answer::Unreadable(reason) | Answer::Lost { reason, .. } => Status::error((*reason).to_owned()),
         };
         export.take(SpanData {
             span_context: span_context(trace_id, call.cause.span, true),
