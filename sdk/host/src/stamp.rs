@@ -27,7 +27,7 @@ impl Stamp {
             stamp.add(path, &fs::metadata(path));
         }
         let process = &deployment.module.manifest().process;
-        let file = process.entry.as_deref().or(process.path.as_ref().map(|path| path.as_str())).map(Path::new);
+        let file = process.entry.as_deref().or(process.path.as_ref().map(ixt_manifest::Name::as_str)).map(Path::new);
         if let Some(extension) = file.and_then(Path::extension) {
             stamp.add_dir(deployment.module.dir(), extension);
         }
