@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ixt_host::{CallError, CallOptions, Config, Deployment, Loader, Loading, Module, Notice, State};
-use ixt_tests::{Hosts, Started, block_on};
+use ixt_host::{CallError, CallOptions, Config, Deployment, Loader, Loading, Module, Notice, Program, State};
+use ixt_tests::{Hosts, Started, block_on, build};
 use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]";
@@ -281,5 +281,47 @@ fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
         assert_eq!(error.message, "a:1.0.1/instance-002 was stopped before it was ready");
         assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), State::Stopped)]);
         assert_eq!(started.error("a", Value::Null).await.1, "`a` is stopped");
+    });
+}
+
+/// What users have: modules of the SDK that call each other, with a database of their own.
+#[test]
+fn all_examples_are_replaced_while_they_are_called() {
+    block_on(async {
+        let database = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/orders.db", database.path().display());
+        let mut hosts = Hosts::new();
+        for (name, config) in
+            [("echo", vec![]), ("mail", vec![]), ("notifications", vec![]), ("orders", vec![("database_url", &*url)])]
+        {
+            hosts = hosts.module(&format!("examples/{name}"), Program::new(build(name)), &config);
+        }
+        let started = hosts.start().await;
+        let (stop, call) = (AtomicBool::new(false), &started.host);
+        let again = async |topic: &str, request: &dyn Fn(u64) -> Value| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let payload = request(number).to_string();
+                call.call(topic, payload.as_bytes(), CallOptions::default()).await.unwrap();
+                number += 1;
+            }
+            number
+        };
+        let restart = async {
+            for name in ["mail", "orders", "notifications", "echo", "mail", "orders"] {
+                started.host.restart(name).await.unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (echo, orders, notifications, ()) = tokio::join!(
+            again("my.service.process", &|number| json!({ "number": number })),
+            again("orders.place", &|_| json!({ "sku": "A-1", "quantity": 1 })),
+            again("notifications.send", &|number| json!({ "user_id": number, "message": "hello" })),
+            restart,
+        );
+        assert!(echo > 0 && orders > 0 && notifications > 0, "{echo}, {orders}, {notifications}");
+        let last = started.ask("orders.get", json!({ "id": orders })).await.unwrap();
+        assert_eq!(last["id"], orders, "none was lost, and none placed twice");
+        assert_eq!(started.host.shutdown().await, [""; 0]);
     });
 }

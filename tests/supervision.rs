@@ -138,6 +138,76 @@ fn a_process_that_fails_at_first_is_started_again() {
 }
 
 #[test]
+fn a_module_has_the_time_to_start_that_its_manifest_says_or_that_it_asks_for() {
+    let rest = |on_init: &str| {
+        format!(
+            "{A}\n[artifacts.process]\ninit_timeout = \"50ms\"\n[config]\non_init = {{ type = \"string\", default = \"{on_init}\" }}"
+        )
+    };
+    block_on(async {
+        let started = Hosts::new().actor("a", &rest("hang")).begin();
+        let error = started.host.ready().await.unwrap_err();
+        assert_eq!(error.to_string(), "a:1.0.0/instance-001 was ended: after 50ms it had not answered `init`");
+
+        let mut started = Hosts::new().actor("a", &rest("migrate")).begin();
+        started.logged("is starting: migrates").await;
+        let status = started.host.status().remove(0);
+        assert_eq!(status.instances[0].starting.as_deref(), Some("migrates"));
+        assert!(!status.is_ready());
+        // Longer than it would have without asking.
+        let late = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < late {
+            tokio::task::yield_now().await;
+        }
+        fs::write(started.files.path().join("a/go"), "").unwrap();
+        started.host.ready().await.unwrap();
+        let status = started.host.status().remove(0);
+        assert!(status.is_ready() && status.instances[0].starting.is_none());
+        assert_eq!(status.instances[0].restarts, 0);
+    });
+}
+
+#[test]
+fn what_a_process_needs_may_come_late() {
+    block_on(async {
+        let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"needs database\" }}");
+        let mut hosts = Hosts::new().restarting(2).actor("a", &rest);
+        hosts.settings.restart.give_up = false;
+        let mut started = hosts.begin();
+        let (_, message) = started.logged("it was restarted 2 times within 1h").await;
+        assert!(
+            message.contains("so that it is started again only after 10ms, and its calls are refused until then")
+                && message.ends_with("its last lines were:\nno database"),
+            "{message}"
+        );
+        let (code, message) = started.error("a", Value::Null).await;
+        assert_eq!(code, "UNAVAILABLE");
+        assert!(message.starts_with("`a` ends again and again, and is restarted only now and then: "), "{message}");
+        started.logged("it was restarted 2 times").await;
+        fs::write(started.files.path().join("a/database"), "").unwrap();
+        started.logged("is ready").await;
+        started.ask("a", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(started.host.shutdown().await, [""; 0]);
+    });
+}
+
+#[test]
+fn a_host_tells_when_one_of_its_modules_has_failed() {
+    block_on(async {
+        let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"exit\" }}");
+        let started = Hosts::new().restarting(1).actor("a", &rest).begin();
+        let failure = started.host.failed().await;
+        assert_eq!(
+            failure,
+            "`a` has failed: a:1.0.0/instance-001 ended before it answered `init`: it exited with status 7"
+        );
+        let complaints = started.host.shutdown().await;
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].starts_with("`a` has failed: "), "{complaints:?}");
+    });
+}
+
+#[test]
 fn a_process_that_says_it_is_not_well_is_restarted() {
     block_on(async {
         let mut hosts = Hosts::new().restarting(5).actor("a", A);

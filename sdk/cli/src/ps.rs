@@ -62,9 +62,10 @@ fn instances(status: &HostStatus) -> String {
             let InstanceStatus { id, state, pid, restarts, in_flight, healthy, seconds, reason, last_lines, .. } =
                 instance;
             let health = match healthy {
+                Some(false) => "NOT OK",
+                _ if *state == State::Ready && !instance.takes_calls => "not ready",
                 None => "-",
                 Some(true) => "ok",
-                Some(false) => "NOT OK",
             };
             let events = format!("{} waiting, {} dropped", module.events_waiting, module.events_dropped);
             let events = if (module.events_waiting, module.events_dropped) == (0, 0) { "-".to_owned() } else { events };
@@ -78,6 +79,9 @@ fn instances(status: &HostStatus) -> String {
                 duration(*seconds),
                 events,
             ]);
+            if let Some(starting) = &instance.starting {
+                let _ = writeln!(notes, "{}: {}", harmless(id), harmless(starting));
+            }
             if let Some(reason) = reason
                 && !matches!(state, State::Ready | State::Stopped)
             {

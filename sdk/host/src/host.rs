@@ -257,7 +257,7 @@ impl Shared {
             for replica in managed.replicas() {
                 if replica.state() == State::Failed {
                     let reason = replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-                    complaints.push(format!("{} has failed{reason}", replica.id()));
+                    complaints.push(format!("`{}` has failed{reason}", managed.name()));
                 }
                 if replica.state() != State::Ready {
                     replica.retire();

@@ -342,7 +342,10 @@ async fn connect(
     };
     let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
-    let tell = |message: &str| logs.host(LogLevel::Info, id, format!("is starting: {message}"));
+    let tell = |message: &str| {
+        replica.lock().starting = Some(message.to_owned());
+        logs.host(LogLevel::Info, id, format!("is starting: {message}"));
+    };
     match patiently(init_timeout, told, tell, opened).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(CallError::Replied(reply))) => Err(StartError::new(StartErrorKind::Refused { module: module(), reply })),

@@ -135,6 +135,8 @@ mod tests {
         let instance = |number: u32, state: State, healthy: Option<bool>| InstanceStatus {
             id: format!("m:1.0.0/instance-00{number}"),
             state,
+            takes_calls: state == State::Ready,
+            starting: None,
             pid: (state == State::Ready).then_some(7),
             restarts: 2,
             in_flight: 3,

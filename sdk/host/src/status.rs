@@ -72,10 +72,10 @@ pub struct ModuleStatus {
 }
 
 impl ModuleStatus {
-    /// Whether it takes calls: one of its processes at least is ready.
+    /// Whether it takes calls: one of its processes at least does.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.instances.iter().any(|instance| instance.state == State::Ready)
+        self.instances.iter().any(|instance| instance.takes_calls)
     }
 }
 
@@ -87,6 +87,12 @@ pub struct InstanceStatus {
     pub id: String,
     /// What it is doing.
     pub state: State,
+    /// Whether it gets calls and events: its state is `ready`, and it does not say that it is not.
+    #[serde(default)]
+    pub takes_calls: bool,
+    /// What it says that it is doing before it is ready, if it says so.
+    #[serde(default)]
+    pub starting: Option<String>,
     /// The process, if there is one.
     pub pid: Option<u32>,
     /// How often it was started again.

@@ -74,6 +74,22 @@ impl Actor {
                     std::fs::write("died", "").expect("it is its own directory");
                     process::exit(8);
                 }
+                // It asks for time until there is a file.
+                Some("migrate") => {
+                    self.send(&json!({ "type": "starting", "message": "migrates", "extend_ms": 3_600_000 }));
+                    let this = Arc::clone(self);
+                    thread::spawn(move || {
+                        while !exists("go") {
+                            thread::yield_now();
+                        }
+                        this.success(&id, json!({}));
+                    });
+                }
+                // It fails until there is a file.
+                Some("needs database") if !exists("database") => {
+                    eprintln!("no database");
+                    process::exit(1);
+                }
                 // From now on its replies have no ids, and it gets one request at a time.
                 Some("idless") => {
                     self.idless.store(true, Ordering::SeqCst);

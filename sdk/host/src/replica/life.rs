@@ -102,7 +102,10 @@ impl Life {
         if self.replica.is_retired() {
             return Phase::Stopped;
         }
-        self.replica.set(State::Starting, |status| status.pid = None);
+        self.replica.set(State::Starting, |status| {
+            status.pid = None;
+            status.starting = None;
+        });
         let started = |pid| self.replica.set(State::Starting, |status| status.pid = pid);
         let started = tokio::select! {
             started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started) => started,
@@ -265,7 +268,7 @@ impl Life {
     async fn fail(&mut self) -> Phase {
         self.managed.given_up();
         let failure = self.replica.reason().unwrap_or_default();
-        self.managed.has_failed(&format!("{}: {failure}", self.replica.id()));
+        self.managed.has_failed(&format!("`{}` has failed: {failure}", self.managed.name()));
         self.replica.retired().await;
         Phase::Stopped
     }

@@ -58,6 +58,8 @@ pub(crate) struct Status {
     state: State,
     since: Instant,
     pub(crate) pid: Option<u32>,
+    /// What it says that it is doing.
+    pub(crate) starting: Option<String>,
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) restarts: u64,
     /// It ends again and again, and is started again after the longest pause.
@@ -82,6 +84,7 @@ impl Replica {
             state: State::Starting,
             since: Instant::now(),
             pid: None,
+            starting: None,
             connection: None,
             restarts: 0,
             keeps_ending: false,
@@ -131,6 +134,9 @@ impl Replica {
         InstanceStatus {
             id: self.id.to_string(),
             state: status.state,
+            takes_calls: status.state == State::Ready
+                && status.connection.as_ref().is_some_and(|connection| connection.is_ready()),
+            starting: status.starting.clone().filter(|_| status.state == State::Starting),
             pid: status.pid,
             restarts: status.restarts,
             in_flight: status.connection.as_ref().map_or(0, |connection| connection.in_flight() as u64),
