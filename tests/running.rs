@@ -193,6 +193,71 @@ fn a_running_host_is_called_shown_and_stopped() {
     assert!(String::from_utf8_lossy(&gone.stderr).starts_with("error: no host is running at "), "{gone:?}");
 }
 
+/// A module of its own cargo package, without dependencies: it answers everything with a number.
+fn package(dir: &Path, number: &str) {
+    let main = r##"use std::io::{BufRead, BufReader, Write};
+
+fn main() {
+    let number: u32 = NUMBER;
+    let mut socket = std::os::unix::net::UnixStream::connect(std::env::var("IXT_IPC_SOCKET").unwrap()).unwrap();
+    for line in BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok) {
+        writeln!(socket, r#"{{"type":"success","data":{{"number":{number},"healthy":true}}}}"#).unwrap();
+        if line.contains("shutdown") {
+            return;
+        }
+    }
+}
+"##;
+    fs::create_dir_all(dir.join("src")).unwrap();
+    fs::write(dir.join("src/main.rs"), main.replace("NUMBER", number)).unwrap();
+}
+
+#[test]
+fn a_restart_builds_the_module_and_what_does_not_compile_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = dir.path().join("modules/rebuilt");
+    let manifest = |version: &str, services: &str| {
+        let text = format!(
+            "schema_version = \"3.0\"\n[module]\nname = \"rebuilt\"\nversion = \"{version}\"\n\
+             [provides]\nservices = [{services}]\n"
+        );
+        fs::write(module.join("manifest.toml"), text).unwrap();
+    };
+    package(&module, "1");
+    let cargo = "[package]\nname = \"rebuilt\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(module.join("Cargo.toml"), cargo).unwrap();
+    manifest("1.0.0", "\"number\", \"old\"");
+    let mut running = Running::start(dir, &[]);
+    running.logged("is ready");
+    let number = |running: &Running| json(&running.ok(&["call", "number"]))["number"].clone();
+    assert_eq!(number(&running), 1);
+
+    package(&module, "2");
+    running.ok(&["restart", "rebuilt"]);
+    assert_eq!(number(&running), 2);
+
+    package(&module, "\"three\"");
+    let (status, error) = running.fails(&["restart", "rebuilt"]);
+    assert_eq!(status, 1);
+    assert!(error.contains("error[E0308]: mismatched types") && error.contains("src/main.rs:4:23"), "{error}");
+    let says = "error: FAILED_PRECONDITION: `rebuilt` is not restarted, and goes on as it was: cargo could not build ";
+    assert!(error.contains(says), "{error}");
+    assert_eq!(number(&running), 2);
+    // Its program as it is.
+    running.ok(&["restart", "rebuilt", "--no-build"]);
+    assert_eq!(number(&running), 2);
+
+    package(&module, "4");
+    manifest("1.0.0", "\"number\"");
+    let output = running.run(&["restart", "rebuilt"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("* breaks callers: ") && told.contains("the service `old` is gone"), "{told}");
+    assert_eq!(number(&running), 4);
+    assert_eq!(running.fails(&["call", "old"]), (1, "error: NOT_FOUND: no module here provides `old`\n".to_owned()));
+    assert_eq!(running.stop(), 0);
+}
+
 #[test]
 fn keys_and_values_are_shown_changed_and_kept() {
     let dir = modules(&[("a", A)]);
