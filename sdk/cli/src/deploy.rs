@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use ixt_host::{BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError};
 
+use ixt_manifest::Report;
+
 use crate::args::{BuildOptions, Run, Setting};
 use crate::building;
 use crate::configuration::{HostFile, Said};
@@ -61,11 +63,15 @@ impl Deployer {
         build: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<Deployment, String> {
-        let module = Module::open(running.module().dir()).map_err(|report| report.to_string())?;
+        let wrong = |report: Report, what: &str| {
+            notify(Notice::Report(report.to_string()));
+            format!("{what}; see above")
+        };
+        let module = Module::open(running.module().dir()).map_err(|report| wrong(report, "its manifest is wrong"))?;
         let file = HostFile::of(self.file.as_deref());
         let name = module.manifest().module.name.as_str();
         let config = Said::of(name, &file, &self.set).config(module.manifest(), module.source());
-        let config = config.map_err(|report| report.to_string())?;
+        let config = config.map_err(|report| wrong(report, "its configuration is wrong"))?;
         // Those that are built with it; what is wrong with another one is of no concern here.
         let is_it = |dir: &PathBuf| dir == running.module().dir();
         let others = self.dirs.iter().filter(|dir| !is_it(dir)).filter_map(|dir| Module::open(dir).ok());

@@ -18,7 +18,7 @@ pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: 
             continue;
         }
         match serde_json::from_str(notice.get()).map_err(Failure::module)? {
-            Notice::Build(text) => say(&harmless_lines(&text, "")),
+            Notice::Build(text) | Notice::Report(text) => say(&harmless_lines(&text, "")),
             Notice::Step(step) => say(&format!("* {}\n", harmless_lines(&step, "  "))),
             Notice::Change { breaking, text } => {
                 let kind = if breaking { "breaks callers: " } else { "" };

@@ -33,6 +33,8 @@ pub enum Notice {
     Build(String),
     /// What is done next, or is to be known.
     Step(String),
+    /// What is wrong with the manifest or the configuration, in lines.
+    Report(String),
     /// What another manifest changes for others.
     Change {
         /// Whether that breaks those who do as they did.

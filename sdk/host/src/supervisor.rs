@@ -79,10 +79,25 @@ impl Supervisor {
         let (this, managed) = (self.clone(), Arc::clone(managed));
         let replacing = tokio::spawn(async move {
             let _turn = turn;
-            this.connect(&managed, &release)?;
-            let replaced = this.replace_all(&managed, &release).await;
-            managed.disconnect();
-            this.set_durable();
+            let logs = &this.backends.logs;
+            let old = managed.release();
+            let what = match (old.source(), release.source()) {
+                (old, new) if old == new => String::new(),
+                (_, new) => format!(", with {new}"),
+            };
+            logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
+            let replaced = match this.connect(&managed, &release) {
+                Ok(()) => {
+                    let replaced = this.replace_all(&managed, &release).await;
+                    managed.disconnect();
+                    this.set_durable();
+                    replaced
+                }
+                refused => refused,
+            };
+            if let Err(error) = &replaced {
+                logs.host(LogLevel::Warn, old.source(), format!("was not restarted: {error}"));
+            }
             replaced
         });
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
