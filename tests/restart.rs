@@ -325,3 +325,17 @@ fn all_examples_are_replaced_while_they_are_called() {
         assert_eq!(started.host.shutdown().await, [""; 0]);
     });
 }
+
+#[test]
+fn a_long_poll_ends_when_its_module_is_to_end() {
+    block_on(async {
+        let mut hosts = Hosts::new().module("tests/fixture", Program::new(build("fixture")), &[("token", "t")]);
+        hosts.settings.shutdown_grace = std::time::Duration::from_secs(3600);
+        let mut started = hosts.start().await;
+        let host = started.host.clone();
+        let poll = tokio::spawn(async move { host.call("poll", b"", CallOptions::default()).await });
+        started.logged("polls").await;
+        started.host.restart("fixture").await.unwrap();
+        assert_eq!(poll.await.unwrap().unwrap().read::<Value>().unwrap(), json!({ "came": false }));
+    });
+}

@@ -271,8 +271,10 @@ impl Runtime {
         self.link.outgoing().set_ready(ready);
     }
 
-    /// Waits until the module takes nothing new because it shuts down: for background tasks, to end what they do. Unless
-    /// the host is gone, calls still work until `Handler::shutdown` has ended.
+    /// Waits until the module gets nothing new because it is to end: for background tasks, and for handlers that wait for something
+    /// that may never come, such as a long poll. A host that restarts the module says so (`draining`) while it still waits for what is
+    /// being handled; otherwise it is known when the module shuts down. Unless the host is gone, calls still work until
+    /// `Handler::shutdown` has ended.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

@@ -42,6 +42,11 @@ pub enum HostFrame<'a> {
         /// The watch.
         watch: u64,
     },
+    /// The module is about to be told to shut down: it gets no new request, and has time for what it has. Has no id, and no reply.
+    Draining {
+        /// How many milliseconds, at most.
+        grace_ms: u64,
+    },
 }
 
 /// `init`.
@@ -297,8 +302,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageOrText<'a> {
 
 const KV_WATCH_ENDED: &str = "kv_watch_ended";
 
-const KINDS: &[&str] =
-    &["init", "handle", "event", "service_response", "health_check", "shutdown", "cancel", KV_CHANGE, KV_WATCH_ENDED];
+const DRAINING: &str = "draining";
+
+const KINDS: &[&str] = &[
+    "init",
+    "handle",
+    "event",
+    "service_response",
+    "health_check",
+    "shutdown",
+    "cancel",
+    KV_CHANGE,
+    KV_WATCH_ENDED,
+    DRAINING,
+];
 
 impl<'a> HostFrame<'a> {
     /// Reads a frame.
@@ -371,7 +388,7 @@ impl<'a> HostFrame<'a> {
             // These have no fields among these, so whatever else stands in them is ignored. A `cancel` above all must not be
             // answered: its id is that of another request.
             Err(Unreadable::Invalid { id, kind, error })
-                if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE | KV_WATCH_ENDED) =>
+                if matches!(&*kind, "cancel" | "health_check" | KV_CHANGE | KV_WATCH_ENDED | DRAINING) =>
             {
                 #[derive(Deserialize)]
                 struct Id {
@@ -394,6 +411,14 @@ impl<'a> HostFrame<'a> {
             }
             let Ended { watch } = read_json(json).map_err(invalid(id, KV_WATCH_ENDED))?;
             return Ok(Frame { id, body: Self::KvWatchEnded { watch } });
+        }
+        if flat.kind == DRAINING {
+            #[derive(Deserialize)]
+            struct Draining {
+                grace_ms: u64,
+            }
+            let Draining { grace_ms } = read_json(json).map_err(invalid(id, DRAINING))?;
+            return Ok(Frame { id, body: Self::Draining { grace_ms } });
         }
         let attachment = match &*flat.kind {
             "cancel" | "health_check" => None,
@@ -443,6 +468,7 @@ impl HostFrame<'_> {
             Self::Cancel => "cancel",
             Self::KvChange(_) => KV_CHANGE,
             Self::KvWatchEnded { .. } => KV_WATCH_ENDED,
+            Self::Draining { .. } => DRAINING,
         }
     }
 }
@@ -568,6 +594,10 @@ impl Frame<HostFrame<'_>> {
             HostFrame::KvWatchEnded { watch } => {
                 key("watch", output);
                 number(*watch, output);
+            }
+            HostFrame::Draining { grace_ms } => {
+                key("grace_ms", output);
+                number(*grace_ms, output);
             }
             HostFrame::HealthCheck | HostFrame::Shutdown(_) | HostFrame::Cancel => {}
         }

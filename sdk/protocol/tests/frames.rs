@@ -56,6 +56,7 @@ fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
         HostFrame::KvChange(change(Some(vec![7; bytes]))),
         HostFrame::KvChange(change(None)),
         HostFrame::KvWatchEnded { watch: 1 },
+        HostFrame::Draining { grace_ms: 5000 },
     ]
 }
 

@@ -74,13 +74,14 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
                     HostFrame::Cancel
                         | HostFrame::KvChange(_)
                         | HostFrame::KvWatchEnded { .. }
+                        | HostFrame::Draining { .. }
                         | HostFrame::ServiceResponse(_)
                 );
                 id.filter(|_| !none)
             }
-            Ok(Err(Unreadable::Invalid { id, kind, .. })) => {
-                id.filter(|_| kind != "service_response" && kind != "cancel" && !kind.starts_with("kv_"))
-            }
+            Ok(Err(Unreadable::Invalid { id, kind, .. })) => id.filter(|_| {
+                kind != "service_response" && kind != "cancel" && kind != "draining" && !kind.starts_with("kv_")
+            }),
             Ok(Err(Unreadable::UnknownType { id, .. })) => id,
             Ok(Err(Unreadable::NotAFrame(_))) | Err(_) => None,
         };

@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     progress: watch::Sender<Progress>,
     /// What it sends is read, unless the host has too much to do.
     is_read: AtomicBool,
+    /// It has picked the feature `draining`.
+    is_told_draining: AtomicBool,
     /// Whether it takes new requests: as its last frame `ready` says, and as its last health report does.
     says_ready: AtomicBool,
     reports_ready: AtomicBool,
@@ -186,6 +188,7 @@ impl Connection {
             reading: limits.shared.reading,
             progress: hello.progress,
             is_read: AtomicBool::new(true),
+            is_told_draining: AtomicBool::new(false),
             says_ready: AtomicBool::new(true),
             reports_ready: AtomicBool::new(true),
             when_ready: OnceLock::new(),
@@ -196,7 +199,7 @@ impl Connection {
             version: PROTOCOL_VERSION,
             max_frame_bytes,
             framings: offered(max_frame_bytes).iter().map(|framing| framing.as_str().to_owned()).collect(),
-            features: ["log", "starting", "ready"].map(str::to_owned).to_vec(),
+            features: ["log", "starting", "ready", "draining"].map(str::to_owned).to_vec(),
         };
         let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
         let sent = connection.outgoing.request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) });
@@ -585,6 +588,15 @@ impl Connection {
             answer => self.finish(done, answer),
         }
         true
+    }
+
+    /// Tells the module, if it wants to know, that it gets nothing new, and how long it has for what it has.
+    pub(crate) fn tell_draining(&self, grace: Duration) {
+        if self.is_told_draining.load(Ordering::Relaxed) {
+            let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+            // One that does not read will be told to shut down.
+            let _ = self.notify(HostFrame::Draining { grace_ms });
+        }
     }
 
     /// Whether it has a call that has ended a process before: it is to blame if it ends this one, too.

@@ -201,8 +201,8 @@ impl Connection {
             ModuleFrame::Success { data } => agree(&data, self.max_frame_bytes),
             _ => return Taken::Frame,
         };
-        let framing = match agreed {
-            Ok(framing) => framing,
+        let Agreed { framing, is_told_draining } = match agreed {
+            Ok(agreed) => agreed,
             Err(refusal) => {
                 let _ = init.send(Err(refusal));
                 return Taken::Last;
@@ -214,6 +214,7 @@ impl Connection {
         if let Some(framing) = framing {
             self.outgoing.set_framing(framing);
         }
+        self.is_told_draining.store(is_told_draining, Ordering::Relaxed);
         let _ = init.send(Ok(()));
         framing.map_or(Taken::Frame, Taken::NextIn)
     }
@@ -300,8 +301,15 @@ impl Connection {
     }
 }
 
-/// What a module that has answered `init` with `success` says of itself there: the framing that it has picked.
-fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Option<Framing>, ErrorReply> {
+/// What follows from a module's reply to `init`.
+#[derive(Default)]
+struct Agreed {
+    framing: Option<Framing>,
+    is_told_draining: bool,
+}
+
+/// What a module that has answered `init` with `success` says of itself there: the framing and the features that it has picked.
+fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Agreed, ErrorReply> {
     #[derive(Deserialize)]
     struct Data {
         ixt: Option<SdkInfo>,
@@ -311,15 +319,18 @@ fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Option<Framing>, E
         .clone()
         .read()
         .map_err(|error| refusal(format!("what the module says of itself in its reply to `init` is wrong: {error}")))?;
-    let Some(SdkInfo { protocol, framing, .. }) = data.ixt else { return Ok(None) };
+    let Some(SdkInfo { protocol, framing, features, .. }) = data.ixt else { return Ok(Agreed::default()) };
     if protocol != PROTOCOL_VERSION {
         return Err(refusal(format!(
             "the module speaks version {protocol} of the protocol, and this host version {PROTOCOL_VERSION}"
         )));
     }
-    let Some(framing) = framing else { return Ok(None) };
+    let is_told_draining = features.iter().any(|feature| feature == "draining");
+    let Some(framing) = framing else { return Ok(Agreed { framing: None, is_told_draining }) };
     match framing.parse() {
-        Ok(framing) if offered(max_frame_bytes).contains(&framing) => Ok(Some(framing)),
+        Ok(framing) if offered(max_frame_bytes).contains(&framing) => {
+            Ok(Agreed { framing: Some(framing), is_told_draining })
+        }
         _ => Err(refusal(format!("the module has picked the framing `{framing}`, which was not offered"))),
     }
 }

@@ -565,7 +565,7 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         let start = Instant::now();
         let opened = patiently(seconds(10), progress, tell, opening);
         let speaking = async {
-            assert_eq!(peer.next().await["protocol"]["features"], json!(["log", "starting", "ready"]));
+            assert_eq!(peer.next().await["protocol"]["features"], json!(["log", "starting", "ready", "draining"]));
             for (at, message, extend_ms) in says {
                 tokio::time::sleep_until(start + seconds(*at)).await;
                 peer.send(&starting(message, *extend_ms)).await;

@@ -194,6 +194,7 @@ impl Life {
         self.replica.set(State::Draining, |_| {});
         self.managed.remove(&connection);
         let grace = self.settings.shutdown_grace;
+        connection.tell_draining(grace);
         let is_done = tokio::select! {
             () = connection.drained() => true,
             () = connection.closed() => true,

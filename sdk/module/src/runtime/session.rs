@@ -201,6 +201,8 @@ impl Session {
             }
             HostFrame::KvChange(change) => self.calls.changed(change),
             HostFrame::KvWatchEnded { watch } => self.calls.watch_ended(watch),
+            // What is in flight goes on, as does what is still to come of what was sent before.
+            HostFrame::Draining { .. } => drop(self.stopping.set(())),
             HostFrame::Handle(handle) => self.accept(Kind::Service, id, handle, now),
             HostFrame::Event(event) => self.accept(Kind::Event, id, event, now),
             HostFrame::ServiceResponse(response) => {
@@ -255,7 +257,7 @@ impl Session {
                 return self.fail();
             }
             // It is no request, whatever else is wrong with it. The id of a `cancel` is that of another one.
-            Unreadable::Invalid { kind, .. } if kind == "cancel" || kind.starts_with("kv_") => None,
+            Unreadable::Invalid { kind, .. } if matches!(&**kind, "cancel" | "draining") || kind.starts_with("kv_") => None,
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }
@@ -360,6 +362,9 @@ impl Session {
             info.framing = Some(Framing::Length.as_str().to_owned());
         }
         let mut takes = Features::default();
+        if features.iter().any(|feature| feature == "draining") {
+            info.features.push("draining".to_owned());
+        }
         for (name, taken) in [("log", &mut takes.log), ("starting", &mut takes.starting), ("ready", &mut takes.ready)] {
             if features.iter().any(|feature| feature == name) {
                 *taken = true;
