@@ -69,7 +69,9 @@ pub(crate) async fn load(
         let breaking = change.severity() == Severity::Breaking;
         notify(Notice::Change { breaking, text: change.to_line() });
     }
-    Ok(deployment.into_release())
+    // It looks at files.
+    let release = tokio::task::spawn_blocking(move || deployment.into_release()).await;
+    release.map_err(|_| refusal(code::UNAVAILABLE, "the host is shutting down".to_owned()))
 }
 
 pub(crate) fn refusal(code: &str, message: String) -> CallError {

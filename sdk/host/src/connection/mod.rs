@@ -76,7 +76,7 @@ pub(crate) struct Connection {
     /// Whether it takes new requests: as its last frame `ready` says, and as its last health report does.
     says_ready: AtomicBool,
     reports_ready: AtomicBool,
-    when_ready: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    when_ready: OnceLock<Box<dyn Fn(bool) + Send + Sync>>,
 }
 
 /// What a module can ask of its host, and what becomes of what it says.
@@ -223,6 +223,11 @@ impl Connection {
         self.number
     }
 
+    /// `name:version/instance-NNN`.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
     /// How much the module has to do; `None` if it takes nothing any more, or nothing now.
     pub(crate) fn load(&self) -> Option<Load> {
         let requests = lock(&self.requests);
@@ -235,8 +240,8 @@ impl Connection {
         self.says_ready.load(Ordering::SeqCst) && self.reports_ready.load(Ordering::SeqCst)
     }
 
-    /// What to do whenever it takes new requests again.
-    pub(crate) fn when_ready(&self, act: impl Fn() + Send + Sync + 'static) {
+    /// What to do whenever it says that it takes no new requests now, or takes them again.
+    pub(crate) fn when_ready(&self, act: impl Fn(bool) + Send + Sync + 'static) {
         let _ = self.when_ready.set(Box::new(act));
     }
 
@@ -244,11 +249,11 @@ impl Connection {
     fn set_ready(&self, way: &AtomicBool, ready: bool) {
         let was = self.is_ready();
         way.store(ready, Ordering::SeqCst);
-        if !was
-            && self.is_ready()
+        let is_ready = self.is_ready();
+        if was != is_ready
             && let Some(act) = self.when_ready.get()
         {
-            act();
+            act(is_ready);
         }
     }
 

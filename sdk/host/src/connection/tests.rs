@@ -611,8 +611,8 @@ async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let turned = Arc::new(AtomicU64::new(0));
     let again = Arc::clone(&turned);
-    opened.connection.when_ready(move || {
-        again.fetch_add(1, Ordering::SeqCst);
+    opened.connection.when_ready(move |ready| {
+        again.fetch_add(u64::from(ready), Ordering::SeqCst);
     });
     let mut id = 1;
     for (says, reports, is_ready, turned_ready) in [

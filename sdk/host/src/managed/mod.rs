@@ -129,9 +129,12 @@ impl Managed {
 
     /// A process is ready. From this moment on the replica that it replaces gets nothing new.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
-        let this = self.this.clone();
-        connection.when_ready(move || {
-            if let Some(this) = this.upgrade() {
+        let (this, id) = (self.this.clone(), Arc::clone(connection.id()));
+        connection.when_ready(move |is_ready| {
+            let Some(this) = this.upgrade() else { return };
+            let what = if is_ready { "takes calls again" } else { "says that it takes no calls now" };
+            this.logs.host(LogLevel::Info, &id, what);
+            if is_ready {
                 this.release_parked();
                 this.pump();
             }

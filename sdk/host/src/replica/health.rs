@@ -27,12 +27,19 @@ impl Life {
             ticks.tick().await;
             let Some(Finding { healthy, data, complaint }) = self.examine(connection).await else { continue };
             self.replica.lock().health = Some(Health { healthy, data });
-            failures = if healthy { 0 } else { failures + 1 };
-            if failures >= health_failures {
-                return format!("it was ended: {} ({failures} times in a row)", complaint.unwrap_or_default());
+            if healthy && failures > 0 {
+                self.log(LogLevel::Info, format!("is healthy again, after {failures} failed checks"));
             }
-            if let Some(complaint) = complaint {
-                self.backends.logs.host(LogLevel::Warn, self.replica.id(), complaint);
+            failures = if healthy { 0 } else { failures + 1 };
+            let complaint = complaint.unwrap_or_default();
+            if failures >= health_failures {
+                return format!("it was ended: {complaint} ({failures} times in a row)");
+            }
+            if failures > 0 {
+                let message = format!("{complaint} (check {failures} of {health_failures} that may fail in a row)");
+                self.log(LogLevel::Warn, message);
+            } else if !complaint.is_empty() {
+                self.log(LogLevel::Warn, complaint);
             }
         }
     }

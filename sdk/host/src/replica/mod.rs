@@ -50,7 +50,17 @@ pub(crate) struct Replica {
     status: Mutex<Status>,
     /// Another one for each change of the status.
     changed: watch::Sender<u64>,
-    task: Mutex<Option<AbortHandle>>,
+    task: Mutex<Task>,
+}
+
+/// What runs a replica.
+#[derive(Debug, Default)]
+enum Task {
+    #[default]
+    NotYet,
+    Runs(AbortHandle),
+    /// It is not to run any more.
+    Aborted,
 }
 
 #[derive(Debug)]
@@ -198,12 +208,17 @@ impl Replica {
 
     /// What runs it, to be ended with its host.
     pub(crate) fn runs_as(&self, task: AbortHandle) {
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        match &mut *self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The host was dropped in this moment.
+            Task::Aborted => task.abort(),
+            place => *place = Task::Runs(task),
+        }
     }
 
     /// Ends it at once, with its process.
     pub(crate) fn abort(&self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Task::Runs(task) = std::mem::replace(&mut *task, Task::Aborted) {
             task.abort();
         }
     }

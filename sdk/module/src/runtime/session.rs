@@ -257,7 +257,9 @@ impl Session {
                 return self.fail();
             }
             // It is no request, whatever else is wrong with it. The id of a `cancel` is that of another one.
-            Unreadable::Invalid { kind, .. } if matches!(&**kind, "cancel" | "draining") || kind.starts_with("kv_") => None,
+            Unreadable::Invalid { kind, .. } if matches!(&**kind, "cancel" | "draining") || kind.starts_with("kv_") => {
+                None
+            }
             Unreadable::Invalid { id: Some(id), error, .. } => {
                 Some((*id, Error::invalid_json("the frame is wrong", error)))
             }
