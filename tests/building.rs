@@ -280,15 +280,15 @@ fn a_module_with_a_configuration_of_its_own_is_built_by_itself() {
 fn a_module_is_called_as_it_was_built_last() {
     let dir = module(&[
         ("Cargo.toml", &format!("{PACKAGE}[workspace]\n")),
-        ("src/main.rs", "fn main() { println!(\"debug: {}\", cfg!(debug_assertions)) }"),
+        ("src/main.rs", "fn main() { println!(\"debug assertions: {}\", cfg!(debug_assertions)) }"),
     ]);
     let not_built = said(call(dir.path()).args(["--no-build", "--release"]));
     let program = dir.path().join("target/release/m");
     let expected = format!("there is no {}, and nothing was to be built: `ixt build` builds it\n", program.display());
     assert!(not_built.ends_with(&expected), "{not_built}");
-    assert!(said(call(dir.path()).arg("--release")).contains("m | debug: false\n"));
+    assert!(said(call(dir.path()).arg("--release")).contains("m | debug assertions: false\n"));
     write(dir.path(), "src/main.rs", "this does not compile");
-    assert!(said(call(dir.path()).args(["--no-build", "--release"])).contains("m | debug: false\n"));
+    assert!(said(call(dir.path()).args(["--no-build", "--release"])).contains("m | debug assertions: false\n"));
     let running = refused(Command::new(build("ixt")).args(["call", "s", "--release"]), 2);
     assert!(running.contains("are for a module that is started with --module"), "{running}");
 }

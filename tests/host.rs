@@ -336,10 +336,8 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
             let mut logs = builder.logs().follow_all();
             drop(builder.start().unwrap());
             let mut told = Vec::new();
-            while let Some(line) = logs.next().await {
-                if let ixt_host::logs::Line::Record(record) = line
-                    && record.message.contains("which is not in its directory")
-                {
+            while let Some(record) = logs.next().await {
+                if record.message.contains("which is not in its directory") {
                     told.push(record.message.clone());
                 }
             }
@@ -458,10 +456,8 @@ fn a_limit_of_processors_holds_for_each_process_or_it_is_told_once_that_it_does_
         host.shutdown().await;
         drop(hosts);
         let mut told = Vec::new();
-        while let Some(line) = logs.next().await {
-            if let ixt_host::logs::Line::Record(record) = line
-                && record.message.contains("`cpu` in [limits]")
-            {
+        while let Some(record) = logs.next().await {
+            if record.message.contains("`cpu` in [limits]") {
                 told.push(record);
             }
         }

@@ -222,7 +222,7 @@ fn spans_that_the_collector_does_not_take_are_dropped_counted_and_told_once() {
         let mut log = host.logs().follow_all();
         let mut told = async || {
             loop {
-                let Some(ixt_host::logs::Line::Record(record)) = log.next().await else { panic!("the log has ended") };
+                let Some(record) = log.next().await else { panic!("the log has ended") };
                 if record.message.starts_with("spans ") {
                     return (record.module.clone(), record.message.clone());
                 }
@@ -266,7 +266,7 @@ fn no_more_spans_wait_for_a_slow_collector_than_may() {
         collector.takes.add_permits(10);
         assert_eq!(collector.end(host).await.len(), 2);
         let mut told = Vec::new();
-        while let Some(ixt_host::logs::Line::Record(record)) = log.next().await {
+        while let Some(record) = log.next().await {
             told.extend(Some(record.message.clone()).filter(|message| message.starts_with("spans ")));
         }
         assert_eq!(told, ["spans come faster than they are sent: 1 were dropped so far"]);

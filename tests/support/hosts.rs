@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_host::logs::{Follower, Line};
+use ixt_host::logs::{Follower, Record};
 use ixt_host::{
     Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Loader, Module, Program, ProgramError,
     Restart, Settings,
@@ -236,12 +236,20 @@ impl Started {
     ///
     /// If there is none within a long time.
     pub async fn logged(&mut self, text: &str) -> (String, String) {
+        let record = self.record(text).await;
+        (record.module.clone(), record.message.clone())
+    }
+
+    /// The same; returns the line.
+    ///
+    /// # Panics
+    ///
+    /// If there is none within a long time.
+    pub async fn record(&mut self, text: &str) -> Arc<Record> {
         let search = async {
             loop {
                 match self.logs.next().await {
-                    Some(Line::Record(record)) if record.message.contains(text) => {
-                        return (record.module.clone(), record.message.clone());
-                    }
+                    Some(record) if record.message.contains(text) => return record,
                     Some(_) => {}
                     None => panic!("the log has no `{text}`"),
                 }
@@ -253,10 +261,8 @@ impl Started {
     /// Lines that are there and were not taken yet.
     pub fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
-        while let Some(line) = self.logs.try_next() {
-            if let Line::Record(record) = line {
-                lines.push(record.message.clone());
-            }
+        while let Some(record) = self.logs.try_next() {
+            lines.push(record.message.clone());
         }
         lines
     }
@@ -265,10 +271,8 @@ impl Started {
     pub async fn rest(mut self) -> Vec<String> {
         drop(self.host);
         let mut lines = Vec::new();
-        while let Some(line) = self.logs.next().await {
-            if let Line::Record(record) = line {
-                lines.push(record.message.clone());
-            }
+        while let Some(record) = self.logs.next().await {
+            lines.push(record.message.clone());
         }
         lines
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ixt_protocol::LogLevel;
@@ -230,14 +230,28 @@ pub(crate) struct Logs {
     /// Go on with what comes.
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// So many of the lines that are there.
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "NUMBER")]
-    pub(crate) lines: usize,
+    /// So many of the lines that are there, the last ones; without it, 100, or all with --trace or --since.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) lines: Option<usize>,
     /// Only what this module writes, and what the host says of it.
     pub(crate) module: Option<String>,
     /// Only what matters at least so much.
     #[arg(short, long)]
     pub(crate) level: Option<Level>,
+    /// Only what belongs to the trace with this id, or whose id begins like this, as with the eight characters that are shown.
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) trace: Option<String>,
+    /// Only what came since then: a time ago, such as `10m`, or a point in time, such as `2026-11-28T10:00:00+01:00`.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<SystemTime>,
+}
+
+fn since(text: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH));
+    }
+    let expected = "expected a duration such as `10m`, or a time in RFC 3339 such as `2026-11-28T10:00:00+01:00`";
+    text.parse::<jiff::Timestamp>().map(Into::into).map_err(|_| expected.to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use ixt_host::control::Command;
-use ixt_host::logs::{Line, Origin};
+use ixt_host::logs::{Origin, Record};
 use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
 use ixt_manifest::{Manifest, Source, closest};
@@ -113,8 +113,7 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
     }
 }
 
-fn show(line: &Line) {
-    let Line::Record(record) = line else { return };
+fn show(record: &Record) {
     let name = record.module.split(':').next().unwrap_or_default();
     match record.origin {
         Origin::Stdout | Origin::Stderr | Origin::Module => {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use ixt_manifest::Limits;
 use ixt_protocol::LogLevel;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::listener::file_limit_before;
-use crate::logs::{Logs, Origin, Record};
+use crate::logs::{Captured, Logs, Origin, Part, Pieces, Record, shortened};
 use crate::machine::{self, Machine};
 use crate::reaper;
 use crate::remains::Remains;
@@ -24,6 +24,8 @@ use crate::remains::Remains;
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 /// So many of the last lines of stderr are told when a process has failed.
 const TAIL_LINES: usize = 20;
+/// And so much of each.
+const TAIL_LINE_BYTES: usize = 2 * 1024;
 /// How long to wait for the end of the output when the process has ended.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
@@ -47,35 +49,36 @@ impl Output {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    async fn line(&self, origin: Origin, line: &str) {
-        if origin == Origin::Stderr {
-            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if tail.len() == TAIL_LINES {
-                tail.pop_front();
-            }
-            tail.push_back(line.to_owned());
+    fn keep(&self, line: &str) {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
         }
-        // A flood of output waits here; the pipe is then full, and whoever writes into it waits too.
-        self.logs.room().await;
-        let (level, line) = level(line);
-        self.logs.write(Record { level, origin, ..Record::new(&self.instance, line) });
+        tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
-}
 
-/// The level that stands before a line, as SDKs and many loggers write it.
-fn level(line: &str) -> (LogLevel, &str) {
-    let levels = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
-    for level in levels {
-        let name = level.as_str();
-        if let Some((head, rest)) = line.split_at_checked(name.len())
-            && head.eq_ignore_ascii_case(name)
-            && head.chars().all(char::is_uppercase)
-            && let Some(rest) = rest.strip_prefix([' ', ':'])
-        {
-            return (level, rest.trim_start());
+    /// Passes on all that comes.
+    async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
+        let mut pieces = Pieces::new(source);
+        let mut level = LogLevel::Info;
+        while let Some((line, part)) = pieces.next().await {
+            if origin == Origin::Stderr {
+                self.keep(&line);
+            }
+            // A flood of output waits here; the pipe is then full, and whoever writes into it waits too.
+            self.logs.room().await;
+            let is_continued = matches!(part, Some(Part::Middle | Part::Last));
+            let record = if is_continued {
+                Record { level, ..Record::new(&self.instance, line) }
+            } else {
+                let Captured { level, message, trace_id, fields } = Captured::read(&line);
+                let trace_id = trace_id.into_owned();
+                Record { level, trace_id, fields, ..Record::new(&self.instance, message) }
+            };
+            level = record.level;
+            self.logs.write(Record { origin, part, ..record });
         }
     }
-    (LogLevel::Info, line)
 }
 
 /// A process group, killed when this is dropped.
@@ -134,10 +137,10 @@ impl Process {
             Self { child, leader, is_reaped: false, remains, machine: Arc::clone(machine), output: Vec::new() };
         limit(leader, limits)?;
         if let Some(stdout) = this.child.stdout.take() {
-            this.output.push(tokio::spawn(pump(stdout, Origin::Stdout, Arc::clone(output))));
+            this.output.push(tokio::spawn(Arc::clone(output).pump(stdout, Origin::Stdout)));
         }
         if let Some(stderr) = this.child.stderr.take() {
-            this.output.push(tokio::spawn(pump(stderr, Origin::Stderr, Arc::clone(output))));
+            this.output.push(tokio::spawn(Arc::clone(output).pump(stderr, Origin::Stderr)));
         }
         Ok(this)
     }
@@ -221,36 +224,4 @@ fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-async fn pump(source: impl AsyncRead + Unpin, origin: Origin, output: Arc<Output>) {
-    let mut source = BufReader::new(source);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut source).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                if line.ends_with(b"\n") {
-                    line.pop();
-                    line.pop_if(|byte| *byte == b'\r');
-                }
-                output.line(origin, &String::from_utf8_lossy(&line)).await;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_before_a_line_is_taken_from_it() {
-        assert_eq!(level("ERROR no disk"), (LogLevel::Error, "no disk"));
-        assert_eq!(level("WARN: hot"), (LogLevel::Warn, "hot"));
-        assert_eq!(level("INFORMATION"), (LogLevel::Info, "INFORMATION"));
-        assert_eq!(level("error in line 1"), (LogLevel::Info, "error in line 1"));
-        assert_eq!(level(""), (LogLevel::Info, ""));
-    }
 }

@@ -81,7 +81,7 @@ impl Asker {
                 return Err(format!("`{name}` may not use the keys and values of `{module}`: it has its own alone"));
             }
             Command::Status => "ask how the host and its modules are",
-            Command::Logs { .. } => "read the log",
+            Command::Logs(_) => "read the log",
             Command::KvBackup { .. } => "copy the keys and values of all modules",
             Command::Restart { .. } => "restart a module",
             Command::Stop { module: Some(_) } => "stop a module",

@@ -9,12 +9,14 @@ mod server;
 
 use std::env;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use ixt_protocol::{LogLevel, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::logs::Record;
 use crate::{ErrorReply, ModuleStatus};
 
 pub(crate) use server::lock_path;
@@ -47,16 +49,7 @@ pub enum Command {
     /// How the host and its modules are: a [`HostStatus`].
     Status,
     /// Lines of the log.
-    Logs {
-        /// So many of those that are there.
-        last: usize,
-        /// And those that will come.
-        follow: bool,
-        /// Only of this module.
-        module: Option<String>,
-        /// Only of this level and above.
-        level: Option<LogLevel>,
-    },
+    Logs(LogQuery),
     /// Start a module's processes anew, with what it is now. [`Notice`](crate::Notice)s come back.
     Restart {
         /// The module.
@@ -117,6 +110,58 @@ pub enum Command {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Which lines of a log are wanted: those for which all of this holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// So many of those that are there.
+    pub last: usize,
+    /// And those that will come.
+    pub follow: bool,
+    /// Of this module, and what the host says of it.
+    #[serde(default)]
+    pub module: Option<String>,
+    /// Of this level and above.
+    #[serde(default)]
+    pub level: Option<LogLevel>,
+    /// Of a trace whose id begins like this.
+    #[serde(default)]
+    pub trace: Option<String>,
+    /// From this time on, in RFC 3339.
+    #[serde(default, with = "since")]
+    pub since: Option<SystemTime>,
+}
+
+impl LogQuery {
+    pub(crate) fn takes(&self, record: &Record) -> bool {
+        self.level.is_none_or(|level| record.level >= level)
+            && self.since.is_none_or(|since| record.time >= since)
+            && self.module.as_ref().is_none_or(|module| record.module.split(':').next() == Some(module))
+            && self.trace.as_ref().is_none_or(|trace| record.trace_id.starts_with(trace.as_str()))
+    }
+}
+
+/// A time that may be missing.
+mod since {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::logs::rfc3339;
+
+    #[derive(Serialize, Deserialize)]
+    struct Time(#[serde(with = "rfc3339")] SystemTime);
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(Time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+        Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
+    }
 }
 
 /// A line of what comes back.

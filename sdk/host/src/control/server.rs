@@ -24,10 +24,9 @@ use tokio::time::timeout;
 
 use crate::budget::{Budget, Taken};
 use crate::control::asker::Asker;
-use crate::control::{Command, HostStatus, Reply};
+use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Door, Guest, PATIENCE};
-use crate::logs::Line;
 use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
@@ -353,9 +352,7 @@ impl Session {
                 };
                 self.last(data(writer, &status)).await
             }
-            Command::Logs { last, follow, module, level } => {
-                self.logs(last, follow, module.as_deref(), level, writer).await
-            }
+            Command::Logs(query) => self.logs(&query, writer).await,
             Command::Restart { module, build } => self.restart(&module, build, writer).await,
             Command::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
             Command::Stop { module: None } => {
@@ -439,51 +436,32 @@ impl Session {
         done.map_err(call_error)
     }
 
-    async fn logs(
-        &self,
-        last: usize,
-        follow: bool,
-        module: Option<&str>,
-        level: Option<LogLevel>,
-        writer: &mut OwnedWriteHalf,
-    ) -> Result<(), Reply> {
-        if let Some(module) = module {
+    async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+        if let Some(module) = &query.module {
             self.namespace(module)?;
         }
-        let wanted = |line: &Line| match line {
-            Line::Missed(_) => true,
-            Line::Record(record) => {
-                let name = record.module.split(':').next();
-                level.is_none_or(|level| record.level >= level) && module.is_none_or(|module| name == Some(module))
-            }
-        };
         let mut follower = self.host.logs().follow(usize::MAX);
         let mut there = VecDeque::new();
-        while let Some(line) = follower.try_next() {
-            there.extend(Some(line).filter(wanted));
+        while let Some(record) = follower.try_next() {
+            there.extend(Some(record).filter(|record| query.takes(record)));
             // The last of those that are wanted, not those that are wanted of the last.
-            if there.len() > last {
+            if there.len() > query.last {
                 there.pop_front();
             }
         }
-        let held = self.hold(there.iter().map(Line::bytes).sum())?;
-        while let Some(line) = there.pop_front() {
-            self.log_line(writer, &line).await?;
+        let held = self.hold(there.iter().map(|record| record.bytes()).sum())?;
+        while let Some(record) = there.pop_front() {
+            self.part(writer, &*record).await?;
         }
         drop(held);
-        while follow && let Some(line) = follower.next().await {
-            if wanted(&line) {
-                self.log_line(writer, &line).await?;
+        while query.follow
+            && let Some(record) = follower.next().await
+        {
+            if query.takes(&record) {
+                self.part(writer, &*record).await?;
             }
         }
         Ok(())
-    }
-
-    async fn log_line(&self, writer: &mut OwnedWriteHalf, line: &Line) -> Result<(), Reply> {
-        match line {
-            Line::Record(record) => self.part(writer, &**record).await,
-            Line::Missed(missed) => self.part(writer, &json!({ "missed": missed })).await,
-        }
     }
 
     /// An answer takes so much until it is taken.

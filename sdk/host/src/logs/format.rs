@@ -5,14 +5,19 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style as Ansi};
 use ixt_manifest::text::{harmless, harmless_json, harmless_lines};
 use ixt_protocol::LogLevel;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
-use crate::logs::{Line, Origin, Record};
+use crate::logs::{Origin, Part, Record};
 
 /// How a line of the log is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// To people: time, level, module, message, fields, trace. In colours, which a stream that is no terminal has to strip.
+    /// To people at a terminal: time of the day (with the date, if that is not today's), level, module, message, fields, trace. In
+    /// colours, which a stream that is no terminal has to strip.
     Pretty,
+    /// The same for what is kept or sent on, where nobody knows the day any more: with the date and the offset from UTC.
+    Dated,
     /// A JSON object.
     Json,
 }
@@ -20,22 +25,21 @@ pub enum Style {
 impl Style {
     /// A line, with its line end.
     #[must_use]
-    pub fn show(self, line: &Line) -> String {
-        match (self, line) {
-            (Self::Json, Line::Record(record)) => {
-                // A record has nothing that JSON has not.
-                serde_json::to_string(&**record).map(|json| harmless_json(&json) + "\n").unwrap_or_default()
-            }
-            (Self::Json, Line::Missed(missed)) => {
-                format!("{}\n", serde_json::json!({ "level": "warn", "module": "host", "missed": missed }))
-            }
-            (Self::Pretty, Line::Record(record)) => pretty(record),
-            (Self::Pretty, Line::Missed(missed)) => {
-                let warn = color(LogLevel::Warn);
-                format!("{warn}… {missed} lines came too fast to be shown{warn:#}\n")
-            }
+    pub fn show(self, record: &Record) -> String {
+        let time = || Timestamp::try_from(record.time).unwrap_or_default().to_zoned(TimeZone::system());
+        match self {
+            // A record has nothing that JSON has not.
+            Self::Json => serde_json::to_string(record).map(|json| harmless_json(&json) + "\n").unwrap_or_default(),
+            Self::Pretty => pretty(record, &time_of_day(&time(), &Zoned::now())),
+            Self::Dated => pretty(record, &time().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()),
         }
     }
+}
+
+/// With the date, if that is not today's.
+fn time_of_day(time: &Zoned, now: &Zoned) -> String {
+    let format = if time.date() == now.date() { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    time.strftime(format).to_string()
 }
 
 fn color(level: LogLevel) -> Ansi {
@@ -47,7 +51,7 @@ fn color(level: LogLevel) -> Ansi {
     }
 }
 
-fn pretty(record: &Record) -> String {
+fn pretty(record: &Record, time: &str) -> String {
     let dim = AnsiColor::BrightBlack.on_default();
     let level = color(record.level);
     let name = match record.level {
@@ -57,8 +61,6 @@ fn pretty(record: &Record) -> String {
         LogLevel::Warn => "WARN ",
         LogLevel::Error => "ERROR",
     };
-    let time = jiff::Timestamp::try_from(record.time).unwrap_or_default();
-    let time = time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f");
     // The first process is the only one, mostly.
     let module = harmless(&short(&record.module));
     let mut line = format!("{dim}{time}{dim:#} {level}{name}{level:#} {module:<14} ");
@@ -69,21 +71,50 @@ fn pretty(record: &Record) -> String {
             let _ = write!(line, "{dim}|{dim:#} ");
         }
     }
+    if matches!(record.part, Some(Part::Middle | Part::Last)) {
+        let _ = write!(line, "{dim}(continued){dim:#} ");
+    }
     line.push_str(&harmless_lines(&record.message, "    "));
-    if let Some(fields) = &record.fields
+    if matches!(record.part, Some(Part::First | Part::Middle)) {
+        let _ = write!(line, " {dim}(goes on){dim:#}");
+    }
+    let mut blocks = String::new();
+    // The host says all of it in words.
+    if record.origin != Origin::Host
+        && let Some(fields) = &record.fields
         && let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(fields.get())
     {
-        // Of tracing's, more than a line holds; JSON has them.
-        for (key, value) in fields.into_iter().filter(|(key, _)| key != "spans" && key != "target") {
-            let _ = write!(line, " {dim}{}={dim:#}{}", harmless(&key), harmless(&value.to_string()));
+        for (key, value) in fields.into_iter().filter(|(key, _)| !is_left_out(key, record.origin)) {
+            let key = harmless(&key);
+            match value.as_str().filter(|text| text.contains('\n')) {
+                // Such as a backtrace.
+                Some(text) => {
+                    let text = harmless_lines(text.trim_end(), "        ");
+                    let _ = write!(blocks, "\n    {dim}{key}:{dim:#}\n        {text}");
+                }
+                None => {
+                    let _ = write!(line, " {dim}{key}={dim:#}{}", harmless(&value.to_string()));
+                }
+            }
         }
     }
     if !record.trace_id.is_empty() {
         let trace: String = record.trace_id.chars().take(8).collect();
         let _ = write!(line, " {dim}[{}]{dim:#}", harmless(&trace));
     }
+    line.push_str(&blocks);
     line.push('\n');
     line
+}
+
+/// What is more than a line holds, or what it says already; JSON has it.
+fn is_left_out(key: &str, origin: Origin) -> bool {
+    // Of the crate tracing.
+    let of_spans = ["spans", "target"].contains(&key);
+    // Of loggers that write JSON.
+    let is_captured = matches!(origin, Origin::Stdout | Origin::Stderr);
+    of_spans
+        || is_captured && ["time", "timestamp", "@timestamp", "ts", "asctime", "pid", "hostname", "v"].contains(&key)
 }
 
 /// `orders` of `orders:1.0.0/instance-001`, and `orders/2` of the second.
@@ -121,12 +152,15 @@ mod tests {
     fn a_module_can_not_take_over_the_terminal() {
         let fields = serde_json::value::RawValue::from_string("{\"k\\n\":\r\n\"\u{202e}\"}".to_owned()).unwrap();
         let message = "a\u{1b}[2J\u{1b}[31mred\nforged\r".to_owned();
-        let record =
-            Record { fields: Some(fields), trace_id: "\u{1b}[8m".to_owned(), ..Record::new("m\u{7}", message) };
-        let line = Line::Record(std::sync::Arc::new(record));
-        let shown = Style::Pretty.show(&line);
+        let record = Record {
+            fields: Some(fields),
+            trace_id: "\u{1b}[8m".to_owned(),
+            origin: Origin::Module,
+            ..Record::new("m\u{7}", message)
+        };
+        let shown = Style::Pretty.show(&record);
         for part in [
-            r"m\u{7}         * a\u{1b}[2J",
+            r"m\u{7}         a\u{1b}[2J",
             "\u{1b}[31mred\n    forged\u{1b}[0m ",
             r"k\n=",
             r#""\u{202e}""#,
@@ -134,8 +168,39 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is not in {shown:?}");
         }
-        let json = Style::Json.show(&line);
+        let json = Style::Json.show(&record);
         assert!(json.ends_with("\"fields\":{\"k\\n\":  \"\\u202e\"}}\n"), "{json:?}");
+    }
+
+    #[test]
+    fn the_date_is_told_wherever_it_is_not_clear() {
+        let at = |text: &str| text.parse::<Zoned>().unwrap();
+        let time = at("2026-11-28T23:59:59.5+01:00[+01:00]");
+        assert_eq!(time_of_day(&time, &at("2026-11-28T00:00+01:00[+01:00]")), "23:59:59.500");
+        assert_eq!(time_of_day(&time, &at("2026-11-29T00:00+01:00[+01:00]")), "2026-11-28 23:59:59.500");
+        let record = Record::new("m", "text");
+        let shown = Style::Dated.show(&record);
+        let (time, _) = shown.strip_prefix("\u{1b}[90m").unwrap().split_once('\u{1b}').unwrap();
+        let time: Timestamp = time.parse().unwrap();
+        assert_eq!(time.as_millisecond(), Timestamp::try_from(record.time).unwrap().as_millisecond());
+    }
+
+    #[test]
+    fn a_piece_is_marked_and_a_field_of_several_lines_stands_below() {
+        let plain = |record: Record| {
+            let shown = Style::Pretty.show(&record);
+            let (_, shown) = shown.split_once(" m ").unwrap();
+            shown.replace("\u{1b}[90m", "").replace("\u{1b}[0m", "").trim().to_owned()
+        };
+        let piece = |part| Record { part: Some(part), ..Record::new("m", "x") };
+        assert_eq!(plain(piece(Part::First)), "* x (goes on)");
+        assert_eq!(plain(piece(Part::Middle)), "* (continued) x (goes on)");
+        assert_eq!(plain(piece(Part::Last)), "* (continued) x");
+        let fields = r#"{"time":1,"n":2,"stack":"a\nb\u001b\n"}"#.to_owned();
+        let fields = Some(serde_json::value::RawValue::from_string(fields).unwrap());
+        let record = Record { origin: Origin::Stderr, fields, trace_id: "t".to_owned(), ..Record::new("m", "x") };
+        assert_eq!(plain(record.clone()), "| x n=2 [t]\n    stack:\n        a\n        b\\u{1b}");
+        assert_eq!(plain(Record { origin: Origin::Host, ..record }), "* x [t]");
     }
 
     #[test]
@@ -150,9 +215,11 @@ mod tests {
         let fields = serde_json::value::RawValue::from_string("{\"a\":1}".to_owned()).unwrap();
         let record =
             Record { fields: Some(fields), trace_id: "t".to_owned(), ..Record::new("m:1.0.0/instance-001", "x") };
-        let json = Style::Json.show(&Line::Record(std::sync::Arc::new(record)));
+        let record = Record { part: Some(Part::First), ..record };
+        let json = Style::Json.show(&record);
         let read: Record = serde_json::from_str(&json).unwrap();
-        assert_eq!(Style::Json.show(&Line::Record(std::sync::Arc::new(read))), json);
+        assert_eq!(Style::Json.show(&read), json);
+        assert!(json.contains(r#""part":"first""#), "{json}");
         assert!(json.contains(r#""fields":{"a":1}"#), "{json}");
     }
 }

@@ -1,10 +1,14 @@
 //! The log of a host: lines of modules, sent as frames or captured from their output, and the host's own. The last ones are
-//! kept; whoever wants them follows. A follower that is too slow is told how many lines it has missed. For one that wants all of them
-//! the output of modules waits, as with any pipe, but no longer than a second: nobody who does not read stops others.
+//! kept, for each module a share; whoever wants them follows. A follower that is too slow is told how many lines it has missed. For
+//! one that wants all of them the output of modules waits, as with any pipe, but no longer than a second: nobody who does not read
+//! stops others.
 
+mod captured;
 mod format;
+mod pieces;
+mod ring;
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +18,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+pub(crate) use captured::{Captured, level_named};
 pub use format::Style;
+pub(crate) use format::rfc3339;
+pub(crate) use pieces::Pieces;
+use ring::{Position, Ring};
 
 /// So many lines are kept, and not more than so many bytes.
 const KEPT_LINES: usize = 10_000;
@@ -43,7 +51,10 @@ pub struct Record {
     pub trace_id: String,
     /// What happened.
     pub message: String,
-    /// More about it, a JSON object.
+    /// Which piece it is of a line that was too long, and has come in several, one after the other; `None`: it is the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// More about it, a JSON object. In place of lines that were dropped there is one of the host whose `missed` is their number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }
@@ -62,6 +73,18 @@ pub enum Origin {
     Stderr,
 }
 
+/// A piece of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The beginning.
+    First,
+    /// It was continued, and goes on.
+    Middle,
+    /// The end.
+    Last,
+}
+
 impl Record {
     /// A line of the host about this process, at this moment.
     pub(crate) fn new(module: &str, message: impl Into<String>) -> Self {
@@ -72,14 +95,25 @@ impl Record {
             origin: Origin::Host,
             trace_id: String::new(),
             message: message.into(),
+            part: None,
             fields: None,
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
         size_of::<Self>() + self.module.len() + self.trace_id.len() + self.message.len() + fields
     }
+}
+
+/// The beginning of a text that is too long, cut between characters, and how long it is.
+pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return text.into();
+    }
+    let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}… ({} bytes)", &text[..end], text.len()).into()
 }
 
 /// The log of a host.
@@ -95,71 +129,10 @@ struct Shared {
     taken: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    lines: VecDeque<Arc<Record>>,
-    /// The number of the first of them.
-    first: u64,
-    bytes: usize,
-    /// How much there ever was.
-    written: u64,
-    /// Those who want all lines.
-    complete: Vec<Complete>,
-    last_follower: u64,
-    closed: bool,
-    /// How many lines those who want all have missed.
-    missed: u64,
-}
-
-/// One who wants all lines.
-#[derive(Debug)]
-struct Complete {
-    id: u64,
-    /// What it gets next.
-    next: u64,
-    /// How much it has got.
-    taken: u64,
-    /// It was waited for long enough.
-    stands_still: bool,
-}
-
-impl Ring {
-    fn end(&self) -> u64 {
-        self.first + self.lines.len() as u64
-    }
-
-    fn has_fallen_behind(&self, follower: &Complete) -> bool {
-        self.end() - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
-    }
-
-    /// Whether there is one to be waited for.
-    fn is_behind(&self) -> bool {
-        self.complete.iter().any(|follower| !follower.stands_still && self.has_fallen_behind(follower))
-    }
-
-    /// Nobody is waited for any more, until it has caught up.
-    fn give_up(&mut self) {
-        let behind: Vec<_> = self.complete.iter().map(|follower| self.has_fallen_behind(follower)).collect();
-        for (follower, behind) in self.complete.iter_mut().zip(behind) {
-            follower.stands_still |= behind;
-        }
-    }
-}
-
 impl Logs {
     /// Adds a line.
     pub(crate) fn write(&self, record: Record) {
-        {
-            let mut ring = self.lock();
-            ring.bytes += record.bytes();
-            ring.written += record.bytes() as u64;
-            ring.lines.push_back(Arc::new(record));
-            while ring.lines.len() > KEPT_LINES || ring.bytes > KEPT_BYTES {
-                let Some(oldest) = ring.lines.pop_front() else { break };
-                ring.bytes -= oldest.bytes();
-                ring.first += 1;
-            }
-        }
+        self.lock().write(record);
         self.0.grown.notify_waiters();
     }
 
@@ -197,21 +170,16 @@ impl Logs {
     /// The lines from here on, and up to `last` of those before.
     #[must_use]
     pub fn follow(&self, last: usize) -> Follower {
-        let ring = self.lock();
-        let next = ring.end().saturating_sub(last as u64).max(ring.first);
-        Follower { logs: self.clone(), next, complete: None }
+        let position = self.lock().position(last);
+        Follower { logs: self.clone(), position }
     }
 
     /// All lines that there are, and from here on. The output of modules waits for it for a second, when it is far behind; then it is
     /// told how many lines it has missed, as others are.
     #[must_use]
     pub fn follow_all(&self) -> Follower {
-        let mut ring = self.lock();
-        ring.last_follower += 1;
-        let (id, next) = (ring.last_follower, ring.first);
-        let taken = ring.written - ring.bytes as u64;
-        ring.complete.push(Complete { id, next, taken, stands_still: false });
-        Follower { logs: self.clone(), next, complete: Some(id) }
+        let position = self.lock().complete_position();
+        Follower { logs: self.clone(), position }
     }
 
     /// How many lines those have missed who want all of them.
@@ -225,75 +193,25 @@ impl Logs {
     }
 }
 
-/// One who follows a log.
+/// One who follows a log. Where lines were dropped before it has taken them, it gets one of the host that says how many, and whose.
 #[derive(Debug)]
 pub struct Follower {
     logs: Logs,
-    next: u64,
-    complete: Option<u64>,
-}
-
-/// What a follower gets.
-#[derive(Debug, Clone)]
-pub enum Line {
-    /// A line.
-    Record(Arc<Record>),
-    /// So many lines came faster than they were taken, and are gone.
-    Missed(u64),
-}
-
-impl Line {
-    /// About how much memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Record(record) => record.bytes(),
-            Self::Missed(_) => 0,
-        }
-    }
+    position: Position,
 }
 
 impl Follower {
     /// The next line that is there already.
-    pub fn try_next(&mut self) -> Option<Line> {
-        let mut ring = self.logs.lock();
-        let line = if self.next < ring.first {
-            let missed = ring.first - self.next;
-            self.next = ring.first;
-            Line::Missed(missed)
-        } else {
-            let index = usize::try_from(self.next - ring.first).ok()?;
-            let record = Arc::clone(ring.lines.get(index)?);
-            self.next += 1;
-            Line::Record(record)
-        };
-        if let Some(complete) = self.complete {
-            if let Line::Missed(missed) = line {
-                ring.missed += missed;
-            }
-            let was_behind = ring.is_behind();
-            // What was missed is as good as taken.
-            let missed_to = ring.written - ring.bytes as u64;
-            if let Some(follower) = ring.complete.iter_mut().find(|follower| follower.id == complete) {
-                follower.next = self.next;
-                match &line {
-                    Line::Record(record) => follower.taken += record.bytes() as u64,
-                    Line::Missed(_) => follower.taken = missed_to,
-                }
-            }
-            let caught_up: Vec<_> = ring.complete.iter().map(|follower| !ring.has_fallen_behind(follower)).collect();
-            for (follower, caught_up) in ring.complete.iter_mut().zip(caught_up) {
-                follower.stands_still &= !caught_up;
-            }
-            if was_behind && !ring.is_behind() {
-                drop(ring);
-                self.logs.0.taken.notify_waiters();
-            }
+    pub fn try_next(&mut self) -> Option<Arc<Record>> {
+        let (record, caught_up) = self.logs.lock().take(&mut self.position)?;
+        if caught_up {
+            self.logs.0.taken.notify_waiters();
         }
-        Some(line)
+        Some(record)
     }
 
     /// The next line; `None` when the host has ended. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Line> {
+    pub async fn next(&mut self) -> Option<Arc<Record>> {
         let logs = self.logs.clone();
         loop {
             let grown = logs.0.grown.notified();
@@ -312,8 +230,8 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some(complete) = self.complete {
-            self.logs.lock().complete.retain(|follower| follower.id != complete);
+        let others_waited = self.logs.lock().leave(&self.position);
+        if others_waited {
             self.logs.0.taken.notify_waiters();
         }
     }
@@ -325,12 +243,20 @@ mod tests {
 
     use super::*;
 
-    fn message(line: Option<Line>) -> String {
-        match line {
-            Some(Line::Record(record)) => record.message.clone(),
-            Some(Line::Missed(missed)) => format!("missed {missed}"),
-            None => "end".to_owned(),
-        }
+    fn message(line: Option<Arc<Record>>) -> String {
+        line.map_or_else(|| "end".to_owned(), |line| line.message.clone())
+    }
+
+    /// What is told of lines of the host about a module.
+    fn missed(lines: usize) -> String {
+        format!("{lines} lines of the host about it before this were dropped: they came too fast to be kept")
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(shortened("\u{e4}\u{e4}", 4), "\u{e4}\u{e4}");
+        assert_eq!(shortened("\u{e4}\u{e4}", 3), "\u{e4}… (4 bytes)");
+        assert_eq!(shortened("", 0), "");
     }
 
     #[tokio::test]
@@ -340,12 +266,60 @@ mod tests {
         for number in 0..KEPT_LINES + 3 {
             logs.host(LogLevel::Info, "m", number.to_string());
         }
-        assert_eq!(message(follower.next().await), "missed 3");
+        let told = follower.next().await.unwrap();
+        assert_eq!((&told.message, told.level, told.module.as_str()), (&missed(3), LogLevel::Warn, "m"));
+        assert_eq!(told.fields.as_ref().unwrap().get(), r#"{"missed":3}"#);
         assert_eq!(message(follower.next().await), "3");
         logs.close();
         let mut last = logs.follow(1);
         assert_eq!(message(last.next().await), (KEPT_LINES + 2).to_string());
         assert_eq!(message(last.next().await), "end");
+    }
+
+    #[test]
+    fn a_flood_of_one_wipes_nobody_elses_lines_and_what_was_dropped_is_told_where_it_was() {
+        let logs = Logs::default();
+        let says = |module: &str, message: &str| {
+            logs.write(Record { origin: Origin::Stderr, ..Record::new(module, message) });
+        };
+        let slow = logs.follow(0);
+        logs.host(LogLevel::Info, "quiet:1.0.0/instance-001", "is ready");
+        logs.host(LogLevel::Info, "loud:1.0.0/instance-001", "is ready too");
+        says("quiet:1.0.0/instance-001", "first");
+        for number in 0..3 * KEPT_LINES {
+            says("loud:1.0.0/instance-001", &number.to_string());
+            if number == KEPT_LINES {
+                says("quiet:1.0.0/instance-002", "second");
+            }
+        }
+        says("quiet:1.0.0/instance-001", "third");
+        // As many are kept as before, four of which are not of the flood; the host's line of it is kept as well.
+        let dropped = 2 * KEPT_LINES + 5;
+        let expected = [
+            "is ready".to_owned(),
+            "is ready too".to_owned(),
+            "first".to_owned(),
+            "second".to_owned(),
+            format!("{dropped} lines that it wrote before this were dropped: they came too fast to be kept"),
+            dropped.to_string(),
+        ];
+        for mut follower in [logs.follow(usize::MAX), logs.follow_all(), slow] {
+            let lines: Vec<_> = std::iter::from_fn(|| follower.try_next()).collect();
+            assert_eq!(lines.len(), KEPT_LINES + 1);
+            assert_eq!(lines[..6].iter().map(|line| line.message.clone()).collect::<Vec<_>>(), expected);
+            assert_eq!((lines[4].module.as_str(), lines[4].time), ("loud", lines[5].time));
+            assert_eq!(message(lines.last().cloned()), "third");
+        }
+        // Whoever wants the last ones has missed nothing.
+        let mut last = logs.follow(2);
+        assert_eq!(message(last.try_next()), (3 * KEPT_LINES - 1).to_string());
+        // What is large counts by its size.
+        for _ in 0..KEPT_BYTES / 1024 {
+            says("large:1.0.0/instance-001", &"x".repeat(1024));
+        }
+        let mut all = logs.follow(usize::MAX);
+        let quiet = std::iter::from_fn(|| all.try_next()).filter(|line| line.module.starts_with("quiet")).count();
+        assert_eq!(quiet, 4);
     }
 
     #[tokio::test]
@@ -383,7 +357,7 @@ mod tests {
         };
         assert_eq!(write(2 * KEPT_LINES).await, PATIENCE, "once");
         // One that takes a line now and then does not hold up the others either.
-        assert_eq!(message(all.try_next()), format!("missed {KEPT_LINES}"));
+        assert_eq!(message(all.try_next()), missed(KEPT_LINES));
         assert_eq!(logs.missed(), KEPT_LINES as u64);
         for _ in 0..10 {
             assert_eq!(message(all.try_next()), "line");

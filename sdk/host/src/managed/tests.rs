@@ -9,7 +9,6 @@ use crate::bus::LocalBus;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open};
 use crate::kv::RedbStore;
-use crate::logs::Line;
 use crate::machine::Machine;
 use crate::trace::Spans;
 use crate::{Config, Deployment, Module, Program, Settings};
@@ -108,12 +107,7 @@ fn end(managed: &Managed, opened: &Opened, reason: &str) {
 
 fn told(managed: &Managed) -> Vec<String> {
     let mut lines = managed.logs.follow(usize::MAX);
-    std::iter::from_fn(|| lines.try_next())
-        .map(|line| match line {
-            Line::Record(record) => record.message.clone(),
-            Line::Missed(missed) => format!("{missed} missed"),
-        })
-        .collect()
+    std::iter::from_fn(|| lines.try_next()).map(|line| line.message.clone()).collect()
 }
 
 #[tokio::test]
@@ -295,7 +289,7 @@ async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
     }
     assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");
     let mut lines = managed.logs.follow(1);
-    let Some(Line::Record(last)) = lines.try_next() else { panic!("it is told") };
+    let Some(last) = lines.try_next() else { panic!("it is told") };
     assert_eq!((last.level, last.trace_id.as_str()), (LogLevel::Error, "trace"));
     assert!(last.message.starts_with("`often`, attempt 2 of 3: ") && last.message.ends_with("; it is not tried again"));
 }

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::bus::Bus;
 use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
-use crate::logs::{Logs, Origin, Record};
+use crate::logs::{Logs, Origin, Record, level_named, shortened};
 use crate::machine::Machine;
 use crate::process::MAX_LINE_BYTES;
 use crate::release::Release;
@@ -78,9 +78,9 @@ impl Services for HostServices {
         self.backends.logs.write(Record {
             level: log.level,
             origin: Origin::Module,
-            trace_id: shorten(&log.trace_id).to_owned(),
+            trace_id: log.trace_id.clone().into_owned(),
             fields,
-            ..Record::new(&self.instance, format!("{}{cut}", shorten(&log.message)))
+            ..Record::new(&self.instance, format!("{}{cut}", shortened(&log.message, MAX_LINE_BYTES)))
         });
     }
 
@@ -111,33 +111,17 @@ impl HostServices {
     }
 }
 
-/// The beginning of a text, if it is longer than a line may be.
-fn shorten(text: &str) -> &str {
-    let mut end = text.len().min(MAX_LINE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// A level as people write it.
 struct Level(LogLevel);
 
 impl<'de> Deserialize<'de> for Level {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?.to_ascii_lowercase();
-        // The names of Python's and of syslog's levels too.
-        Ok(Self(match name.as_str() {
-            "trace" => LogLevel::Trace,
-            "debug" => LogLevel::Debug,
-            "info" | "notice" => LogLevel::Info,
-            "warn" | "warning" => LogLevel::Warn,
-            "error" | "critical" | "fatal" => LogLevel::Error,
-            _ => {
-                let expected = "expected `trace`, `debug`, `info`, `warn` or `error`";
-                return Err(serde::de::Error::custom(format!("there is no level `{name}`: {expected}")));
-            }
-        }))
+        let name = Cow::<str>::deserialize(deserializer)?;
+        let unknown = || {
+            let expected = "expected `trace`, `debug`, `info`, `warn` or `error`";
+            serde::de::Error::custom(format!("there is no level `{name}`: {expected}"))
+        };
+        level_named(&name).map(Self).ok_or_else(unknown)
     }
 }
 
@@ -173,14 +157,5 @@ mod tests {
             assert_eq!(level(name).unwrap(), is);
         }
         assert!(level("loud").unwrap_err().to_string().starts_with("there is no level `loud`: expected `trace`,"));
-    }
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        let fits = "\u{e4}".repeat(MAX_LINE_BYTES / 2);
-        assert_eq!(shorten(&fits), fits);
-        let longer = format!("x{fits}");
-        assert_eq!(shorten(&longer).len(), MAX_LINE_BYTES - 1);
-        assert_eq!(shorten(""), "");
     }
 }

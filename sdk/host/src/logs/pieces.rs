@@ -1,0 +1,105 @@
+//! The lines of an output. One that is too long comes in pieces, which are cut between characters.
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+
+use super::Part;
+use crate::process::MAX_LINE_BYTES;
+
+pub(crate) struct Pieces<R> {
+    source: BufReader<R>,
+    line: Vec<u8>,
+    /// What comes next continues a line.
+    continues: bool,
+}
+
+impl<R: AsyncRead + Unpin> Pieces<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self { source: BufReader::new(source), line: Vec::new(), continues: false }
+    }
+
+    /// The next line, or the next piece of one; `None` at the end. What is not UTF-8 is replaced.
+    pub(crate) async fn next(&mut self) -> Option<(String, Option<Part>)> {
+        loop {
+            // One byte more than a line may have tells that it goes on.
+            let room = MAX_LINE_BYTES + 1 - self.line.len();
+            let read = (&mut self.source).take(room as u64).read_until(b'\n', &mut self.line).await;
+            if self.line.ends_with(b"\n") {
+                self.line.pop();
+                self.line.pop_if(|byte| *byte == b'\r');
+                return Some(self.end());
+            }
+            if self.line.len() > MAX_LINE_BYTES {
+                let rest = self.line.split_off(boundary(&self.line));
+                let piece = std::mem::replace(&mut self.line, rest);
+                let part = if std::mem::replace(&mut self.continues, true) { Part::Middle } else { Part::First };
+                return Some((text(piece), Some(part)));
+            }
+            if matches!(read, Ok(0) | Err(_)) {
+                let is_empty = self.line.is_empty() && !self.continues;
+                return (!is_empty).then(|| self.end());
+            }
+        }
+    }
+
+    fn end(&mut self) -> (String, Option<Part>) {
+        let part = std::mem::take(&mut self.continues).then_some(Part::Last);
+        (text(std::mem::take(&mut self.line)), part)
+    }
+}
+
+/// Where a line is cut: where a character begins, unless it is none of UTF-8.
+fn boundary(line: &[u8]) -> usize {
+    let begins = |at: &usize| line[*at] & 0xC0 != 0x80;
+    (MAX_LINE_BYTES - 3..=MAX_LINE_BYTES).rev().find(begins).unwrap_or(MAX_LINE_BYTES)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pieces(output: &[u8]) -> Vec<(String, Option<Part>)> {
+        let mut pieces = Pieces::new(output);
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            all.push(piece);
+        }
+        all
+    }
+
+    fn whole(line: &str) -> (String, Option<Part>) {
+        (line.to_owned(), None)
+    }
+
+    #[tokio::test]
+    async fn lines_end_as_they_do_everywhere() {
+        assert_eq!(pieces(b"").await, []);
+        assert_eq!(pieces(b"a\nb\r\n\nc").await, [whole("a"), whole("b"), whole(""), whole("c")]);
+        assert_eq!(pieces(b"\xff\n").await, [whole("\u{fffd}")]);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_cut_between_characters_and_its_pieces_are_marked() {
+        let fits = "x".repeat(MAX_LINE_BYTES);
+        assert_eq!(pieces(format!("{fits}\nb\n").as_bytes()).await, [whole(&fits), whole("b")]);
+        assert_eq!(pieces(fits.as_bytes()).await, [whole(&fits)]);
+        for character in ["\u{e9}", "\u{20ac}", "\u{1f600}"] {
+            let long = format!("x{}", character.repeat(3 * MAX_LINE_BYTES / character.len()));
+            let got = pieces(format!("{long}\nb").as_bytes()).await;
+            let parts: Vec<_> = got.iter().map(|(_, part)| *part).collect();
+            assert_eq!(parts, [Some(Part::First), Some(Part::Middle), Some(Part::Middle), Some(Part::Last), None]);
+            let joined: String = got[..4].iter().map(|(piece, _)| piece.as_str()).collect();
+            assert!(joined == long, "nothing is broken or lost");
+            assert!(got.iter().all(|(piece, _)| piece.len() <= MAX_LINE_BYTES));
+        }
+        // What is no UTF-8 at all is cut somewhere.
+        let bytes = vec![0x80; 2 * MAX_LINE_BYTES];
+        assert_eq!(pieces(&bytes).await.len(), 2);
+        // The output may end within a line.
+        let long = "x".repeat(MAX_LINE_BYTES + 1);
+        assert_eq!(pieces(long.as_bytes()).await[1], ("x".to_owned(), Some(Part::Last)));
+    }
+}

@@ -1,0 +1,224 @@
+//! The lines that are kept. A module has a share of them, and what the host says of it has another one. When there is no room any
+//! more, the share that has most loses its oldest line: one that floods the log wipes nobody's lines but its own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use ixt_protocol::LogLevel;
+use serde_json::value::to_raw_value;
+
+use super::{KEPT_BYTES, KEPT_LINES, MAX_BEHIND_BYTES, MAX_BEHIND_LINES, Origin, Record};
+
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// By their numbers, in the order in which they were written.
+    lines: BTreeMap<u64, Kept>,
+    bytes: usize,
+    shares: Vec<Share>,
+    /// Where a module's own share is; behind it there is that of the host.
+    by_module: HashMap<String, usize>,
+    /// The number of the next line.
+    next: u64,
+    /// How many bytes there ever were.
+    written: u64,
+    /// Those who want all lines.
+    complete: Vec<Complete>,
+    last_follower: u64,
+    pub(super) closed: bool,
+    /// How many lines those who want all have missed.
+    pub(super) missed: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    share: usize,
+    /// Which line of the share it is.
+    index: u64,
+    /// How many bytes were written before it.
+    before: u64,
+}
+
+#[derive(Debug)]
+struct Share {
+    module: String,
+    is_host: bool,
+    /// The numbers of its lines.
+    numbers: VecDeque<u64>,
+    bytes: usize,
+    /// How many lines it ever had.
+    written: u64,
+}
+
+impl Share {
+    /// Which of its lines is the first with this number, or a higher one.
+    fn index_at(&self, number: u64) -> u64 {
+        let before = self.numbers.partition_point(|other| *other < number);
+        self.written - (self.numbers.len() - before) as u64
+    }
+
+    /// What a follower is told instead of lines that are gone; `next` is the first one that is not.
+    fn missed(&self, missed: u64, next: &Record) -> Record {
+        let what = if self.is_host { "lines of the host about it" } else { "lines that it wrote" };
+        Record {
+            time: next.time,
+            level: LogLevel::Warn,
+            fields: to_raw_value(&serde_json::json!({ "missed": missed })).ok(),
+            ..Record::new(
+                &self.module,
+                format!("{missed} {what} before this were dropped: they came too fast to be kept"),
+            )
+        }
+    }
+}
+
+/// One who wants all lines.
+#[derive(Debug)]
+struct Complete {
+    id: u64,
+    /// What it gets next.
+    next: u64,
+    /// How many bytes it has got, or missed.
+    taken: u64,
+    /// It was waited for long enough.
+    stands_still: bool,
+}
+
+/// How far a follower is.
+#[derive(Debug)]
+pub(super) struct Position {
+    /// The number of the next line that it gets.
+    next: u64,
+    /// Of each share, which line comes next.
+    seen: Vec<u64>,
+    /// The number of one who wants all lines.
+    complete: Option<u64>,
+}
+
+impl Ring {
+    pub(super) fn write(&mut self, record: Record) {
+        let share = self.share_of(&record);
+        let bytes = record.bytes();
+        let (number, index, before) = (self.next, self.shares[share].written, self.written);
+        self.next += 1;
+        self.bytes += bytes;
+        self.written += bytes as u64;
+        let of = &mut self.shares[share];
+        of.numbers.push_back(number);
+        of.bytes += bytes;
+        of.written += 1;
+        self.lines.insert(number, Kept { record: Arc::new(record), share, index, before });
+        while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
+            self.drop_one();
+        }
+    }
+
+    fn share_of(&mut self, record: &Record) -> usize {
+        let name = record.module.split(':').next().unwrap_or_default();
+        let is_host = record.origin == Origin::Host;
+        let own = self.by_module.get(name).copied().unwrap_or_else(|| {
+            let own = self.shares.len();
+            self.shares.extend([false, true].map(|is_host| Share {
+                module: name.to_owned(),
+                is_host,
+                numbers: VecDeque::new(),
+                bytes: 0,
+                written: 0,
+            }));
+            self.by_module.insert(name.to_owned(), own);
+            own
+        });
+        own + usize::from(is_host)
+    }
+
+    /// Drops the oldest line of the share that has most.
+    fn drop_one(&mut self) {
+        let too_many = self.lines.len() > KEPT_LINES;
+        let size = |share: &&mut Share| if too_many { share.numbers.len() } else { share.bytes };
+        let Some(share) = self.shares.iter_mut().max_by_key(size) else { return };
+        if let Some(oldest) = share.numbers.pop_front().and_then(|number| self.lines.remove(&number)) {
+            share.bytes -= oldest.record.bytes();
+            self.bytes -= oldest.record.bytes();
+        }
+    }
+
+    /// Where one begins who wants so many of the lines that are there. If that is all of them, it is told what was dropped before.
+    pub(super) fn position(&self, last: usize) -> Position {
+        if last >= self.lines.len() {
+            return Position { next: 0, seen: Vec::new(), complete: None };
+        }
+        let first = last.checked_sub(1).and_then(|last| self.lines.keys().rev().nth(last).copied());
+        let next = first.unwrap_or(self.next);
+        Position { next, seen: self.shares.iter().map(|share| share.index_at(next)).collect(), complete: None }
+    }
+
+    /// The same of one who wants all lines, and for whom others wait.
+    pub(super) fn complete_position(&mut self) -> Position {
+        self.last_follower += 1;
+        let (next, first) =
+            self.lines.first_key_value().map_or((self.next, self.written), |(next, kept)| (*next, kept.before));
+        self.complete.push(Complete { id: self.last_follower, next, taken: first, stands_still: false });
+        Position { complete: Some(self.last_follower), ..self.position(usize::MAX) }
+    }
+
+    /// What comes next, and whether somebody was waited for who is not any more.
+    pub(super) fn take(&mut self, position: &mut Position) -> Option<(Arc<Record>, bool)> {
+        let (number, kept) = self.lines.range(position.next..).next()?;
+        if position.seen.len() < self.shares.len() {
+            position.seen.resize(self.shares.len(), 0);
+        }
+        let seen = &mut position.seen[kept.share];
+        let missed = kept.index.saturating_sub(*seen);
+        let (record, taken) = if missed > 0 {
+            *seen = kept.index;
+            position.next = *number;
+            if position.complete.is_some() {
+                self.missed += missed;
+            }
+            (Arc::new(self.shares[kept.share].missed(missed, &kept.record)), kept.before)
+        } else {
+            *seen = kept.index + 1;
+            position.next = *number + 1;
+            (Arc::clone(&kept.record), kept.before + kept.record.bytes() as u64)
+        };
+        Some((record, position.complete.is_some_and(|id| self.caught_up(id, position.next, taken))))
+    }
+
+    /// One who wants all lines has come so far.
+    fn caught_up(&mut self, id: u64, next: u64, taken: u64) -> bool {
+        let was_behind = self.is_behind();
+        if let Some(follower) = self.complete.iter_mut().find(|follower| follower.id == id) {
+            (follower.next, follower.taken) = (next, taken);
+        }
+        let caught_up: Vec<_> = self.complete.iter().map(|follower| !self.has_fallen_behind(follower)).collect();
+        for (follower, caught_up) in self.complete.iter_mut().zip(caught_up) {
+            follower.stands_still &= !caught_up;
+        }
+        was_behind && !self.is_behind()
+    }
+
+    fn has_fallen_behind(&self, follower: &Complete) -> bool {
+        self.next - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
+    }
+
+    /// Whether there is one to be waited for.
+    pub(super) fn is_behind(&self) -> bool {
+        self.complete.iter().any(|follower| !follower.stands_still && self.has_fallen_behind(follower))
+    }
+
+    /// Nobody is waited for any more, until it has caught up.
+    pub(super) fn give_up(&mut self) {
+        let behind: Vec<_> = self.complete.iter().map(|follower| self.has_fallen_behind(follower)).collect();
+        for (follower, behind) in self.complete.iter_mut().zip(behind) {
+            follower.stands_still |= behind;
+        }
+    }
+
+    /// One who follows is gone. Tells whether others may have waited for it.
+    pub(super) fn leave(&mut self, position: &Position) -> bool {
+        let Some(id) = position.complete else { return false };
+        self.complete.retain(|follower| follower.id != id);
+        true
+    }
+}
