@@ -182,10 +182,27 @@ fn a_running_host_is_called_shown_and_stopped() {
     // With fields, for people and for programs.
     let waits = r#"{"do":"wait","for":"nothing"}"#;
     assert_eq!(running.fails(&["call", "a", waits, "--ttl", "50ms"]).0, 1);
-    let line = running.ok(&["logs", "a", "-n", "1"]);
-    assert!(line.contains("INFO  a/2            waits for nothing pid="), "{line}");
-    let line = json(&running.ok(&["logs", "a", "-n", "1", "--json"]));
-    assert!(line["fields"]["pid"].is_u64(), "{line}");
+    let lines = running.ok(&["logs", "a", "-n", "2"]);
+    let [waits, over] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+    assert!(waits.contains("INFO  a/2            waits for nothing pid="), "{lines}");
+    assert!(over.contains("WARN  a/2            * the call `a` of ixt-host:"), "{lines}");
+    let (date, _) = waits.split_once(' ').unwrap();
+    assert!(date.parse::<ixt_sdk::Timestamp>().is_ok(), "through a pipe it has the date and the offset: {waits}");
+    let lines = running.ok(&["logs", "a", "-n", "2", "--json"]);
+    let [waits, over] = lines.lines().map(json).collect::<Vec<_>>().try_into().unwrap();
+    assert!(waits["fields"]["pid"].is_u64(), "{waits}");
+    // By the beginning of a trace, which is what people see of it, and by the time.
+    let trace = over["trace_id"].as_str().unwrap();
+    assert_eq!(json(&running.ok(&["logs", "--trace", &trace[..8], "--json"])), over);
+    assert_eq!(running.ok(&["logs", "--trace", "none"]), "");
+    assert_eq!(
+        json(&running.ok(&["logs", "--since", over["time"].as_str().unwrap(), "--level", "warn", "--json"])),
+        over
+    );
+    assert_eq!(running.ok(&["logs", "--since", "2999-01-01T00:00:00Z"]), "");
+    assert!(running.ok(&["logs", "--since", "1h"]).lines().count() > 10);
+    let (status, error) = running.fails(&["logs", "--since", "yesterday"]);
+    assert!(status == 2 && error.contains("expected a duration such as `10m`, or a time in RFC 3339"), "{error}");
     let dir = running.dir.path().to_owned();
     assert_eq!(running.stop(), 0);
     let gone = ixt(&dir, &["ps"]).output().unwrap();
@@ -864,10 +881,11 @@ fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
 #[test]
 fn the_log_is_written_to_files_and_metrics_are_served() {
     let dir = modules(&[("a", A)]);
-    let logs = dir.path().join("logs");
-    let mut running = Running::start(dir, &["--log-dir", logs.to_str().unwrap(), "--http", "127.0.0.1:0"]);
+    let (logs, config) = (dir.path().join("logs"), dir.path().join("host.toml"));
+    fs::write(&config, "log_dir = \"logs\"\n[log]\nfile_size = \"1kB\"\nfiles = 3\ncalls = true\n").unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap(), "--http", "127.0.0.1:0"]);
     running.logged("is ready");
-    running.ok(&["call", "a", r#"{"do":"print","text":"ERROR no disk"}"#]);
+    running.ok(&["call", "a", r#"{"do":"print","text":"ERROR no disk","times":12}"#]);
     let line = running.logged("no disk");
     assert_eq!(
         (&line["level"], &line["origin"], &line["module"]),
@@ -888,8 +906,9 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
     assert!(!metrics.contains("ixt_spans_"), "there are none");
     assert_eq!(running.stop(), 0);
     let files: Vec<_> = fs::read_dir(&logs).unwrap().map(|file| file.unwrap().path()).collect();
-    assert_eq!(files.len(), 1);
-    assert!(fs::read_to_string(&files[0]).unwrap().contains("no disk"));
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(files.iter().all(|file| fs::metadata(file).unwrap().len() <= 1000), "{files:?}");
+    assert!(fs::read_to_string(logs.join("ixt.jsonl")).unwrap().contains("has ended"));
 }
 
 #[test]

@@ -504,7 +504,7 @@ fn a_durable_event_comes_again_after_a_crash_and_another_does_not() {
         let rest = "[provides]\nservices = [\"a\"]\n[requires]\nevents = [\"kept\", \"lost\"]";
         let mut started = Hosts::new().restarting(5).actor("p", publisher).actor("a", rest).start().await;
         started.host.publish("lost", br#"{"do":"exit","event":1}"#).await.unwrap();
-        assert!(started.logged("the event `lost` is lost").await.1.contains("it exited with status 3"));
+        assert!(started.logged("the event `lost` of ixt-host:").await.1.contains("it exited with status 3"));
         started.logged("is ready").await;
         started.host.publish("kept", br#"{"do":"exit once","event":2}"#).await.unwrap();
         started.logged("the event `kept` is durable and will be sent again").await;

@@ -139,15 +139,20 @@ fn whatever_a_module_says_no_command_writes_more_than_text() {
         written(&["call", "hostile.say", what]);
     }
     // By the module's stdout, its stderr and a frame.
-    for _ in 0..3 {
-        assert_eq!(
-            serde_json::from_str::<Value>(&logged("\u{1b}]0;x")).unwrap()["module"],
-            "hostile:1.0.0/instance-001"
-        );
+    let mut left = 3;
+    while left > 0 {
+        let line: Value = serde_json::from_str(&logged("\u{1b}]0;x")).unwrap();
+        // What the host says of calls that fail holds it too.
+        if line["origin"] != "host" {
+            assert_eq!(line["module"], "hostile:1.0.0/instance-001");
+            left -= 1;
+        }
     }
     logged("it says that it is not healthy");
     let (for_people, json) = written(&["logs", "-n", "10000"]);
-    assert!(for_people.contains(&format!("a{SPELLED_OUT}\n    forged a")), "{for_people}");
+    let line =
+        format!("a{SPELLED_OUT}\n    forged\n    a{SPELLED_OUT}\\nforged:\n        a{SPELLED_OUT}\n        forged\n");
+    assert!(for_people.contains(&line), "{for_people}");
     assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{json}");
     written(&["logs", NASTY]);
     written_until(ixt(dir.path(), &["logs", "-f"]), "healthy", || {});

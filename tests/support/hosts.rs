@@ -258,6 +258,15 @@ impl Started {
         tokio::time::timeout(Duration::from_secs(60), search).await.unwrap_or_else(|_| panic!("no `{text}` is logged"))
     }
 
+    /// The next line.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn logs_next(&mut self) -> Arc<Record> {
+        self.logs.next().await.expect("the host has not ended")
+    }
+
     /// Lines that are there and were not taken yet.
     pub fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();

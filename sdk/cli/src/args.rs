@@ -136,9 +136,13 @@ pub(crate) struct Run {
     /// Keep the modules' keys and values in memory alone.
     #[arg(long)]
     pub(crate) ephemeral: bool,
-    /// Write the log to files in this directory too, as JSON lines, one file for each day; 14 of them are kept.
+    /// Write the log to files in this directory too, as JSON lines. `[log]` in the file of --config limits their size and number:
+    /// 64 MiB and 14, if it says nothing.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: Option<PathBuf>,
+    /// Log each call and each event that is handled, and not only those that fail.
+    #[arg(long)]
+    pub(crate) log_calls: bool,
     /// Serve HTTP at this address, such as `127.0.0.1:9100`: /metrics for Prometheus, /healthz and /readyz for whoever looks
     /// after the host.
     #[arg(long, value_name = "ADDRESS")]

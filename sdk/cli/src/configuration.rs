@@ -7,7 +7,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub(crate) use check::{Said, check};
 use document::Document;
 
 use crate::args::http_host;
+use crate::log_files;
 
 /// The file. Times are text such as `"5s"`, sizes text such as `"256MiB"`; paths are relative to it.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +28,7 @@ use crate::args::http_host;
 pub(crate) struct HostFile {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) log_dir: Option<PathBuf>,
+    log: LogTable,
     start: StartTable,
     restart: RestartTable,
     health: HealthTable,
@@ -38,6 +40,14 @@ pub(crate) struct HostFile {
     pub(crate) modules: BTreeMap<String, ModuleTable>,
     #[serde(skip)]
     document: Document,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogTable {
+    calls: Option<bool>,
+    file_size: Option<Size>,
+    files: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -247,10 +257,21 @@ impl HostFile {
         put(&mut settings.call_timeout, self.calls.timeout);
         put(&mut settings.shutdown_grace, self.shutdown.grace);
         put(&mut settings.exit_grace, self.shutdown.exit_grace);
+        settings.log_calls = self.log.calls.unwrap_or(settings.log_calls);
         settings.kv_quota = self.kv.quota.map(|Size(bytes)| bytes);
         let quotas = self.modules.iter().filter_map(|(name, table)| Some((name.clone(), table.kv_quota?.0)));
         settings.kv_quotas = quotas.collect();
         settings
+    }
+
+    /// How much of the log is kept in files.
+    pub(crate) fn log_limits(&self) -> log_files::Limits {
+        let default = log_files::Limits::default();
+        let LogTable { file_size, files, .. } = self.log;
+        log_files::Limits {
+            bytes: file_size.map_or(default.bytes, |Size(bytes)| bytes),
+            files: files.map_or(default.files, NonZeroUsize::get),
+        }
     }
 }
 

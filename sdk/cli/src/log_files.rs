@@ -1,84 +1,212 @@
-//! The log in files, one for each day, which only this user can read: it may hold what nobody else is to see.
+//! The log in files which only this user can read, for it may hold what nobody else is to see: `ixt.jsonl`, and those before it,
+//! by the time at which they were ended. They are limited by their size and their number, and each day begins a new one.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 
-/// So many files are kept.
-const KEPT: usize = 14;
+/// The file that is written.
+const CURRENT: &str = "ixt.jsonl";
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Of one file, unless a single line is longer.
+    pub(crate) bytes: u64,
+    /// So many files, with the one that is written.
+    pub(crate) files: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024 * 1024, files: 14 }
+    }
+}
 
 pub(crate) struct LogFiles {
     dir: PathBuf,
-    files: RollingFileAppender,
-    /// The day whose file was made.
+    limits: Limits,
+    file: File,
+    /// The day of the last line in it.
     day: Date,
+    /// A line in it has no end, for the disk was full, or the host was killed.
+    is_torn: bool,
 }
 
 impl LogFiles {
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(dir: &Path, limits: Limits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
         let failed = || format!("can't write the log to {}", dir.display());
-        let day = today();
-        make(dir, day).with_context(failed)?;
-        let files = RollingFileAppender::builder()
-            .rotation(Rotation::DAILY)
-            .filename_prefix("ixt")
-            .filename_suffix("jsonl")
-            .max_log_files(KEPT)
-            .build(dir)
-            .with_context(failed)?;
-        Ok(Self { dir: dir.to_owned(), files, day })
+        let file = open(dir).with_context(failed)?;
+        let written = file.metadata().and_then(|metadata| metadata.modified()).with_context(failed)?;
+        let day = Timestamp::try_from(written).map_or_else(|_| today(), day_of);
+        let is_torn = file.metadata().with_context(failed)?.len() > 0 && !ends_with_a_line(&dir.join(CURRENT));
+        Ok(Self { dir: dir.to_owned(), limits, file, day, is_torn })
     }
 
+    /// Writes a line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let day = today();
-        if day != self.day {
-            make(&self.dir, day)?;
-            self.day = day;
+        let (metadata, day) = (self.file.metadata()?, today());
+        let written = metadata.len();
+        if metadata.nlink() == 0 {
+            // Somebody has removed it.
+            (self.file, self.is_torn) = (open(&self.dir)?, false);
+        } else if written > 0 && (written + line.len() as u64 > self.limits.bytes || day != self.day) {
+            self.begin_another()?;
         }
-        self.files.write_all(line)
+        self.day = day;
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+        }
+        self.is_torn = true;
+        self.file.write_all(line)?;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Ends the file, and removes those that are too many.
+    fn begin_another(&mut self) -> io::Result<()> {
+        let mut now = Timestamp::now();
+        let path = |time: Timestamp| self.dir.join(format!("ixt.{}.jsonl", time.strftime("%Y-%m-%dT%H%M%S.%6fZ")));
+        // Nothing is replaced.
+        while path(now).try_exists()? {
+            now += jiff::SignedDuration::from_micros(1);
+        }
+        let current = self.dir.join(CURRENT);
+        match fs::rename(&current, path(now)) {
+            // Somebody else has moved it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        (self.file, self.is_torn) = (open(&self.dir)?, false);
+        let mut ended = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            ended.extend(name.into_string().ok().filter(|name| is_ended(name)));
+        }
+        ended.sort_unstable();
+        for oldest in &ended[..(ended.len() + 1).saturating_sub(self.limits.files.max(1))] {
+            fs::remove_file(self.dir.join(oldest))?;
+        }
+        Ok(())
     }
 }
 
-/// Makes the file of a day, before the appender does it for all to read: as it names it, by the day in UTC.
-fn make(dir: &Path, day: Date) -> io::Result<()> {
-    let path = dir.join(format!("ixt.{day}.jsonl"));
-    let file = File::options().create(true).append(true).mode(0o600).open(path)?;
-    // It may be one of an earlier version.
-    file.set_permissions(Permissions::from_mode(0o600))
+/// Whether a file is one of those before, also of an earlier version, which named them by their days. By their names they are in
+/// the order of time.
+fn is_ended(name: &str) -> bool {
+    let time = name.strip_prefix("ixt.").and_then(|name| name.strip_suffix(".jsonl"));
+    time.is_some_and(|time| time.get(..10).is_some_and(|day| day.parse::<Date>().is_ok()))
+}
+
+fn open(dir: &Path) -> io::Result<File> {
+    let file = File::options().create(true).append(true).mode(0o600).open(dir.join(CURRENT))?;
+    // It may be one of somebody who has made it for all to read.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+fn ends_with_a_line(path: &Path) -> bool {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+
+    let mut last = [0];
+    let read = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)
+    });
+    read.is_ok() && last == *b"\n"
 }
 
 fn today() -> Date {
-    jiff::Timestamp::now().to_zoned(TimeZone::UTC).date()
+    day_of(Timestamp::now())
+}
+
+fn day_of(time: Timestamp) -> Date {
+    time.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    /// The files, each with what it holds, from the oldest to the one that is written.
+    fn content(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| is_ended(name)).collect();
+        names.sort();
+        names.push(CURRENT.to_owned());
+        names.into_iter().map(|name| fs::read_to_string(dir.join(name)).unwrap()).collect()
+    }
 
     #[test]
     fn nobody_else_reads_the_log() {
         let dir = tempfile::tempdir().unwrap();
-        let there = dir.path().join(format!("ixt.{}.jsonl", today()));
+        let there = dir.path().join(CURRENT);
         fs::write(&there, "before\n").unwrap();
         fs::set_permissions(&there, Permissions::from_mode(0o644)).unwrap();
-        let mut files = LogFiles::open(dir.path()).unwrap();
+        let mut files = LogFiles::open(dir.path(), Limits { bytes: 10, files: 9 }).unwrap();
         files.write(b"now\n").unwrap();
-        // The next day: the file is there before the appender writes into it.
-        files.day = files.day.yesterday().unwrap();
         files.write(b"then\n").unwrap();
-        let written: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(written, std::slice::from_ref(&there), "the appender's name is that of the file which was made");
-        assert_eq!(fs::read_to_string(&there).unwrap(), "before\nnow\nthen\n");
-        assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(content(dir.path()), ["before\n", "now\nthen\n"]);
+        for file in fs::read_dir(dir.path()).unwrap() {
+            assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn the_files_are_limited_by_size_and_number() {
+        let dir = tempfile::tempdir().unwrap();
+        for other in ["ixt.2026-01-02.jsonl", "ixt.log", "ixt.orders.jsonl"] {
+            fs::write(dir.path().join(other), other).unwrap();
+        }
+        let mut files = LogFiles::open(dir.path(), Limits { bytes: 6, files: 3 }).unwrap();
+        files.write(b"1\n").unwrap();
+        files.write(b"22\n").unwrap();
+        files.write(b"333\n").unwrap();
+        assert_eq!(content(dir.path()), ["ixt.2026-01-02.jsonl", "1\n22\n", "333\n"]);
+        // One that is too long has a file for itself.
+        for line in ["a long line\n", "4\n", "5\n", "666\n"] {
+            files.write(line.as_bytes()).unwrap();
+        }
+        assert_eq!(content(dir.path()), ["a long line\n", "4\n5\n", "666\n"]);
+        for other in ["ixt.log", "ixt.orders.jsonl"] {
+            assert_eq!(fs::read_to_string(dir.path().join(other)).unwrap(), other, "it is none of the log's");
+        }
+        drop(files);
+        let mut one = LogFiles::open(dir.path(), Limits { bytes: 6, files: 1 }).unwrap();
+        one.write(b"7777\n").unwrap();
+        assert_eq!(content(dir.path()), ["7777\n"]);
+    }
+
+    #[test]
+    fn each_day_begins_a_file_and_a_torn_line_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join(CURRENT);
+        fs::write(&there, "yesterday\n").unwrap();
+        let yesterday = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+        File::options().write(true).open(&there).unwrap().set_modified(yesterday).unwrap();
+        let mut files = LogFiles::open(dir.path(), Limits::default()).unwrap();
+        files.write(b"today\n").unwrap();
+        assert_eq!(content(dir.path()), ["yesterday\n", "today\n"]);
+        files.day = files.day.yesterday().unwrap();
+        files.write(b"the next day\n").unwrap();
+        files.write(b"tor").unwrap();
+        assert_eq!(content(dir.path()), ["yesterday\n", "today\n", "the next day\ntor"]);
+        let mut files = LogFiles::open(dir.path(), Limits::default()).unwrap();
+        files.write(b"whole\n").unwrap();
+        assert_eq!(content(dir.path())[2], "the next day\ntor\nwhole\n");
+        // What somebody has removed is made again.
+        fs::remove_file(&there).unwrap();
+        files.write(b"more\n").unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "more\n");
     }
 }

@@ -18,7 +18,7 @@ use crate::deploy::Deployer;
 use crate::exit::{Failure, Result};
 use crate::http::Server;
 use crate::interrupts::Interrupts;
-use crate::log_files::LogFiles;
+use crate::log_files::{Limits, LogFiles};
 use crate::output::{is_terminal, print, print_bytes, say};
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
@@ -50,7 +50,7 @@ async fn serve(
     }
     let printer = print_log(builder.logs().follow_all(), json).map_err(Failure::module)?;
     let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
-        Some(dir) => Some(write_log(builder.logs(), dir).map_err(Failure::usage)?),
+        Some(dir) => Some(write_log(builder.logs(), dir, file.log_limits()).map_err(Failure::usage)?),
         None => None,
     };
     let builds = building::builds(&args.build, file, modules);
@@ -156,6 +156,7 @@ pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
 
 fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
+    settings.log_calls |= args.log_calls;
     settings.data_dir = if args.ephemeral {
         None
     } else {
@@ -196,9 +197,9 @@ fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<thread::JoinH
     printing.context("can't start a thread for the log")
 }
 
-/// Writes the log to files, one for each day.
-fn write_log(logs: &Logs, dir: &Path) -> anyhow::Result<thread::JoinHandle<()>> {
-    let mut files = LogFiles::open(dir)?;
+/// Writes the log to files.
+fn write_log(logs: &Logs, dir: &Path, limits: Limits) -> anyhow::Result<thread::JoinHandle<()>> {
+    let mut files = LogFiles::open(dir, limits)?;
     let mut follower = logs.follow_all();
     let runtime = tokio::runtime::Handle::current();
     let dir = dir.to_owned();

@@ -1,5 +1,6 @@
 //! The environment of a module's processes: what every program needs, what the manifest asks for, and what the host's
-//! configuration sets. Nothing else comes along: a variable may hold another module's secret.
+//! configuration sets; and what makes Python show what it prints. Nothing else comes along: a variable may hold another module's
+//! secret.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -40,6 +41,8 @@ pub(crate) fn environment(
     let mut variables: BTreeMap<_, _> = passed.chain(set).chain(configured).collect();
     // Whoever named them: a module that had them would speak for its host, or be taken for another one.
     variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
+    // What Python prints into a pipe stays in its buffer otherwise, until that is full, and is lost when the process is killed.
+    variables.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     variables
 }
 
@@ -65,11 +68,11 @@ mod tests {
     #[test]
     fn a_module_gets_a_base_and_what_its_manifest_names() {
         let host = ["PATH", "HOME", "LC_ALL", "LC_TIME", "TZ", "IXT_LOG", "IXT_HOST", "TOKEN", "RUST_LOG", "LCX"];
-        let base = ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "TZ"];
+        let base = ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "PYTHONUNBUFFERED", "TZ"];
         assert_eq!(names(&host, "", &[]), base);
         assert_eq!(names(&host, "[env]\n", &[]), base, "an empty table is none");
         let more = names(&host, "[env]\npass = [\"RUST_LOG\", \"NOT_SET\"]\n", &[]);
-        assert_eq!(more, ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "RUST_LOG", "TZ"]);
+        assert_eq!(more, ["HOME", "IXT_LOG", "LC_ALL", "LC_TIME", "PATH", "PYTHONUNBUFFERED", "RUST_LOG", "TZ"]);
     }
 
     #[test]
@@ -81,7 +84,20 @@ mod tests {
         let configured = variables(&[("PATH", "/configured"), ("NOTIFY_SOCKET", "x")]);
         let manifest = manifest("[env.set]\nPATH = \"/manifests\"\nMODE = \"manifests\"\nTZ = \"CET\"\n");
         let all = environment(host.into_iter(), &manifest.env, &configured);
-        assert_eq!(all, variables(&[("PATH", "/configured"), ("MODE", "manifests"), ("TZ", "CET")]));
-        assert_eq!(names(&["WATCHDOG_USEC"], "", &["A", "IXT_IPC_SOCKET", "IXT_MODULE_ID"]), ["A"]);
+        let expected = [("PATH", "/configured"), ("MODE", "manifests"), ("PYTHONUNBUFFERED", "1"), ("TZ", "CET")];
+        assert_eq!(all, variables(&expected));
+        assert_eq!(names(&["WATCHDOG_USEC"], "", &["A", "IXT_IPC_SOCKET", "IXT_MODULE_ID"]), ["A", "PYTHONUNBUFFERED"]);
+    }
+
+    #[test]
+    fn python_is_unbuffered_unless_somebody_says_otherwise() {
+        let unbuffered = |pass: &str, configured: &BTreeMap<_, _>| {
+            let host = [("PYTHONUNBUFFERED".into(), "host".into())];
+            environment(host.into_iter(), &manifest(pass).env, configured)[OsStr::new("PYTHONUNBUFFERED")].clone()
+        };
+        assert_eq!(unbuffered("", &BTreeMap::new()), "1");
+        assert_eq!(unbuffered("[env]\npass = [\"PYTHONUNBUFFERED\"]", &BTreeMap::new()), "host");
+        assert_eq!(unbuffered("[env.set]\nPYTHONUNBUFFERED = \"\"", &BTreeMap::new()), "");
+        assert_eq!(unbuffered("", &[("PYTHONUNBUFFERED".into(), OsString::new())].into()), "");
     }
 }

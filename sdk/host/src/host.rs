@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::bus::{Bus, LocalBus, Message, Pending, ReplyTo};
+use crate::call_log::CallLog;
 use crate::guard::Entry;
 use crate::instance::StartError;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
@@ -79,6 +80,7 @@ pub struct HostBuilder {
     bus: Arc<dyn Bus>,
     kv: Option<Arc<dyn KvStore>>,
     logs: Logs,
+    call_log: CallLog,
     spans: Spans,
 }
 
@@ -143,7 +145,7 @@ impl HostBuilder {
     ///
     /// If two modules provide the same service, or the store can't be opened.
     pub fn start(self) -> Result<Host, HostError> {
-        let Self { settings, modules, loader, bus, kv, logs, spans } = self;
+        let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
         listener::raise_file_limit();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
         let kv = match (kv, &settings.data_dir) {
@@ -153,7 +155,7 @@ impl HostBuilder {
         };
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
         let machine = Machine::new(&settings, &logs);
-        let backends = Backends { bus, kv, logs, spans, memory, connections, machine };
+        let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, machine };
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules
             .into_iter()
@@ -175,6 +177,9 @@ impl fmt::Debug for HostBuilder {
         f.debug_struct("HostBuilder").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+/// Who makes a call that is no module's.
+pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
 
 /// What waits in a host takes no more than this: requests, events, what was not read yet.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
@@ -308,16 +313,11 @@ impl Host {
     /// A host without modules.
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
-        let bus = Arc::new(LocalBus::default());
-        HostBuilder {
-            settings,
-            modules: Vec::new(),
-            loader: None,
-            bus,
-            kv: None,
-            logs: Logs::default(),
-            spans: Spans::default(),
-        }
+        let logs = Logs::default();
+        let call_log = CallLog::new(logs.clone(), settings.log_calls);
+        let bus = Arc::new(LocalBus::new(call_log.clone()));
+        let spans = Spans::default();
+        HostBuilder { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
     }
 
     /// Waits until each process is ready or has failed to be. One that has failed is started again after a while, unless
@@ -562,14 +562,13 @@ impl fmt::Debug for Host {
 }
 
 fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
-    let host = || concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION")).into();
     Message {
         topic: topic.into(),
         payload: Payload::from(payload),
         priority: options.priority,
         deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
         trace_id: new_trace(),
-        source: source.unwrap_or_else(host),
+        source: source.unwrap_or_else(|| HOST_SOURCE.into()),
         cause: None,
         attempt: 1,
     }

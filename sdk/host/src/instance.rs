@@ -309,7 +309,7 @@ async fn connect(
     waiting: &Arc<Budget>,
     replica: &Replica,
     services: HostServices,
-    Backends { spans, connections, logs, .. }: Backends,
+    Backends { spans, call_log, connections, logs, .. }: Backends,
     settings: &Settings,
 ) -> Result<Arc<Connection>, StartError> {
     let Settings { exit_grace, max_frame_bytes, health_timeout, .. } = *settings;
@@ -340,7 +340,7 @@ async fn connect(
         shared: connections,
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
-    let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans);
+    let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans, call_log);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
     let tell = |message: &str| {
         replica.lock().starting = Some(message.to_owned());

@@ -19,6 +19,7 @@ pub mod security {}
 mod answer;
 mod budget;
 pub mod bus;
+mod call_log;
 mod cargo;
 mod cgroup;
 mod checked;

@@ -37,6 +37,8 @@ pub struct Settings {
     /// How long a call waits that a module makes for a request, where neither it, nor that request, nor the manifest says; and
     /// how long an event is handled.
     pub call_timeout: Duration,
+    /// Whether each call and each event that was handled has a line in the log; otherwise, only those that have failed have.
+    pub log_calls: bool,
     /// How long a module has to finish what it has begun, when it is shut down.
     pub shutdown_grace: Duration,
     /// How long a process has to end after that, and again after SIGTERM, before SIGKILL.
@@ -85,6 +87,7 @@ impl Default for Settings {
             health_timeout: Duration::from_secs(5),
             health_failures: 3,
             call_timeout: Duration::from_secs(300),
+            log_calls: false,
             shutdown_grace: Duration::from_secs(5),
             exit_grace: Duration::from_secs(2),
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,

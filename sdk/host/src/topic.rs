@@ -64,11 +64,9 @@ pub(crate) enum Kind {
 /// A call that a module handles, or an event.
 #[derive(Debug, Clone)]
 pub(crate) struct CallInFlight {
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
     pub(crate) kind: Kind,
     pub(crate) topic: Arc<Topic>,
     pub(crate) trace_id: Arc<str>,
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
     pub(crate) source: Arc<str>,
     pub(crate) cause: Arc<Cause>,
     pub(crate) deadline: Option<Instant>,

@@ -238,7 +238,7 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
 
 /// What may be secret in a text that is no TOML: whatever stands behind a `=`, or is no key, where it may be about modules.
 fn guessed(text: &str) -> Vec<Span> {
-    const PLAIN: [&str; 7] = ["[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
+    const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
     let (mut hidden, mut start, mut is_plain) = (Vec::new(), 0, true);
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();

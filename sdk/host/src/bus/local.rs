@@ -4,13 +4,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::HashMap;
 use ixt_protocol::{Object, code};
+use tokio::time::Instant;
 
 use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, Message, Pending, ReplyTo};
+use crate::call_log::{Call, CallLog, Outcome};
+use crate::host::HOST_SOURCE;
+use crate::topic::Kind;
 
 /// A bus for the modules of one host: a call is in its module's socket when [`call`](Bus::call) returns.
 #[derive(Default)]
 pub struct LocalBus {
     topics: RwLock<Topics>,
+    call_log: CallLog,
 }
 
 #[derive(Default)]
@@ -20,6 +25,11 @@ struct Topics {
 }
 
 impl LocalBus {
+    /// One that tells of calls that nobody takes.
+    pub(crate) fn new(call_log: CallLog) -> Self {
+        Self { topics: RwLock::default(), call_log }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Topics> {
         // Nothing that can panic happens under this lock.
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
@@ -65,7 +75,13 @@ impl Bus for LocalBus {
         match provider {
             Some(provider) => provider.call(message, reply),
             None => {
-                reply.error(code::NOT_FOUND, &format!("no module here provides `{}`", message.topic), false);
+                let Message { topic, source, trace_id, .. } = &message;
+                let why = format!("no module here provides `{topic}`");
+                let module = if **source == *HOST_SOURCE { "host" } else { source };
+                let started = Instant::now();
+                let call = Call { module, topic, kind: Kind::Call, caller: source, trace_id, started };
+                self.call_log.failed(&call, Outcome::Refused, code::NOT_FOUND, &why);
+                reply.error(code::NOT_FOUND, &why, false);
                 Pending::default()
             }
         }

@@ -145,26 +145,39 @@ impl<'a> Answer<'a> {
 }
 
 /// To whom a call is answered. Dropped, it says that the call was lost: there is no way not to answer.
-pub struct ReplyTo(Option<Box<Reply>>);
+pub struct ReplyTo {
+    answer: Option<Box<Reply>>,
+    asks_again: bool,
+}
 
 type Reply = dyn FnOnce(Answer<'_>) + Send;
 
 impl ReplyTo {
     /// What to do with the answer.
     pub fn new(answer: impl FnOnce(Answer<'_>) + Send + 'static) -> Self {
-        Self(Some(Box::new(answer)))
+        Self { answer: Some(Box::new(answer)), asks_again: false }
+    }
+
+    /// The same of one who asks again if the answer is lost, and tells of it.
+    pub(crate) fn asking_again(answer: impl FnOnce(Answer<'_>) + Send + 'static) -> Self {
+        Self { answer: Some(Box::new(answer)), asks_again: true }
+    }
+
+    /// Whether it asks again if the answer is lost.
+    pub(crate) fn asks_again(&self) -> bool {
+        self.asks_again
     }
 
     /// Answers.
     pub fn send(mut self, answer: Answer<'_>) {
-        if let Some(reply) = self.0.take() {
+        if let Some(reply) = self.answer.take() {
             reply(answer);
         }
     }
 
     /// Nobody waits for the answer any more.
     pub(crate) fn forget(mut self) {
-        self.0 = None;
+        self.answer = None;
     }
 
     /// Answers with an error.
@@ -175,7 +188,7 @@ impl ReplyTo {
 
 impl Drop for ReplyTo {
     fn drop(&mut self) {
-        if let Some(reply) = self.0.take() {
+        if let Some(reply) = self.answer.take() {
             reply(Answer::lost("it was not answered"));
         }
     }

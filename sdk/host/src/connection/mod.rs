@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use crate::answer::{CallError, ErrorReply};
 use crate::budget::Budget;
 use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
+use crate::call_log::{Call, CallLog, Outcome};
 use crate::lock::lock;
 use crate::topic::{CallInFlight, Kind, Topic};
 use crate::trace::Spans;
@@ -64,6 +65,7 @@ pub(crate) struct Connection {
     init: Mutex<Option<oneshot::Sender<Result<(), ErrorReply>>>>,
     tasks: Mutex<Vec<AbortHandle>>,
     spans: Spans,
+    call_log: CallLog,
     /// For what its own requests carry that are being worked on.
     work: Arc<Budget>,
     reading: Arc<Semaphore>,
@@ -165,6 +167,7 @@ impl Connection {
         limits: Limits,
         services: impl Services,
         spans: Spans,
+        call_log: CallLog,
     ) -> Result<Arc<Self>, CallError> {
         let Limits { max_frame_bytes, .. } = limits;
         let (reader, writer) = stream::split(stream)
@@ -184,6 +187,7 @@ impl Connection {
             init: Mutex::new(Some(init)),
             tasks: Mutex::default(),
             spans,
+            call_log,
             work: limits.shared.work.part(WORK_BYTES_OF_ONE),
             reading: limits.shared.reading,
             progress: hello.progress,
@@ -422,10 +426,8 @@ impl Connection {
             Admitted::Queued { id, look_sooner } => (id, look_sooner),
             Admitted::Closed { request, reply } => return Err(Box::new((request, reply))),
             Admitted::Refused { reply, call } => {
-                if let Some(call) = call {
-                    call.topic.stats().refused(code::RESOURCE_EXHAUSTED);
-                }
                 let message = format!("too many requests wait for {}", self.id);
+                self.refused(call, now, code::RESOURCE_EXHAUSTED, &message);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, true);
                 return Ok(None);
             }
@@ -512,27 +514,38 @@ impl Connection {
     }
 
     fn refuse(&self, done: Option<InFlight>, refused: Refused) {
-        let Some(InFlight { reply: Some(reply), call, .. }) = done else { return };
-        if let Some(call) = call {
-            let closed = matches!(refused, Refused::Closed);
-            call.topic.stats().refused(if closed { code::UNAVAILABLE } else { code::RESOURCE_EXHAUSTED });
-        }
+        let Some(InFlight { reply: Some(reply), call, started, .. }) = done else { return };
         match refused {
             Refused::TooLong { bytes, max_frame_bytes } => {
                 let message =
                     format!("the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
+                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, false);
             }
             Refused::Full => {
                 let message = format!("{} does not read what it is sent", self.id);
+                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, true);
             }
             // The reader will know why; here it is only known that it is so.
             Refused::Closed => {
+                let answer = Answer::lost("it has closed its connection");
+                if let Some(call) = call {
+                    call.topic.stats().refused(code::UNAVAILABLE);
+                    self.log(&call, started, Outcome::Lost, &answer, &reply);
+                }
                 // Before the answer, for whoever gets that may ask again.
                 self.refuse_more();
-                reply.send(Answer::lost("it has closed its connection"));
+                reply.send(answer);
             }
+        }
+    }
+
+    /// A call was not sent.
+    fn refused(&self, call: Option<CallInFlight>, started: Instant, code: &str, message: &str) {
+        if let Some(call) = call {
+            call.topic.stats().refused(code);
+            self.call_log.failed(&Call::in_flight(&call, started), Outcome::Refused, code, message);
         }
     }
 
@@ -588,9 +601,9 @@ impl Connection {
         match answer {
             // It was told to end, and has not begun with this.
             Answer::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
-                self.finish(done, Answer::lost(&format!("{}: {}", self.id, error.message)));
+                self.finish(done, Outcome::Refused, Answer::lost(&format!("{}: {}", self.id, error.message)));
             }
-            answer => self.finish(done, answer),
+            answer => self.finish(done, Outcome::Answered, answer),
         }
         true
     }
@@ -619,7 +632,7 @@ impl Connection {
                     Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
                     None => format!("{} ended: {reason}", self.id),
                 };
-                self.finish(in_flight, Answer::Lost { reason: &reason, was_alone });
+                self.finish(in_flight, Outcome::Lost, Answer::Lost { reason: &reason, was_alone });
             }
             for pending in calls.by_id.into_values() {
                 pending.cancel();
@@ -637,7 +650,7 @@ impl Connection {
         let (expired, next) = lock(&self.requests).expired(now);
         for id in expired {
             let over = |topic: &str| format!("the time for `{topic}` is over, and {} has not answered", self.id);
-            if let Some((reply, message)) = self.abandon(id, code::DEADLINE_EXCEEDED, over) {
+            if let Some((reply, message)) = self.abandon(id, Outcome::Timeout, code::DEADLINE_EXCEEDED, over) {
                 reply.error(code::DEADLINE_EXCEEDED, &message, true);
             }
         }
@@ -647,12 +660,18 @@ impl Connection {
 
     /// Nobody waits for this request any more: the module is told, where that is possible. Gives whoever waited for it, and the
     /// reason in words.
-    fn abandon(&self, id: u64, code: &str, why: impl FnOnce(&str) -> String) -> Option<(ReplyTo, String)> {
+    fn abandon(
+        &self,
+        id: u64,
+        outcome: Outcome,
+        code: &str,
+        why: impl FnOnce(&str) -> String,
+    ) -> Option<(ReplyTo, String)> {
         let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id, Instant::now())?;
         self.look_whether_drained();
         let why = why(call.as_ref().map_or("the request", |call| call.topic.name()));
         if let Some(call) = &call {
-            self.ended(call, started, &Answer::Error(ErrorBody::new(code, &*why, true)));
+            self.ended(call, started, outcome, &Answer::Error(ErrorBody::new(code, &*why, true)), &reply);
         }
         match has {
             Has::Not => {}
@@ -673,19 +692,27 @@ impl Connection {
         Some((reply, why))
     }
 
-    fn finish(&self, done: InFlight, answer: Answer<'_>) {
+    fn finish(&self, done: InFlight, outcome: Outcome, answer: Answer<'_>) {
         // One that was given up was answered then.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
-            self.ended(call, done.started, &answer);
+            self.ended(call, done.started, outcome, &answer, &reply);
         }
         reply.send(answer);
     }
 
     /// The caller is answered, or has given up.
-    fn ended(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
+    fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>, reply: &ReplyTo) {
         call.topic.stats().finished(started.elapsed(), answer.code());
         self.spans.finished(call, started, answer);
+        self.log(call, started, outcome, answer, reply);
+    }
+
+    fn log(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>, reply: &ReplyTo) {
+        // Otherwise it is asked again, and whoever does that tells.
+        if !matches!(answer, Answer::Lost { .. }) || !reply.asks_again() {
+            self.call_log.ended(call, started, outcome, answer);
+        }
     }
 }
 
@@ -713,7 +740,7 @@ impl Drop for CloseOnDrop {
 impl Cancel for Connection {
     fn cancel(&self, number: u64) {
         let gave_up = |topic: &str| format!("the caller of `{topic}` gave up");
-        if let Some((reply, _)) = self.abandon(number, code::CANCELLED, gave_up) {
+        if let Some((reply, _)) = self.abandon(number, Outcome::Cancelled, code::CANCELLED, gave_up) {
             // The caller is gone, so that nothing is said to it.
             reply.forget();
             // It is to be answered all the same, and if it is not, that is seen.

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::logs::Logs;
 
 /// The module's end.
 pub(crate) struct Peer {
@@ -108,13 +109,24 @@ fn hello(config: &RawValue) -> Hello<'_> {
 
 /// Opens a connection whose module answers `init` with this.
 pub(crate) async fn open(reply: &str, max_frame_bytes: usize) -> Result<Opened, CallError> {
+    open_with(reply, max_frame_bytes, CallLog::default()).await
+}
+
+pub(crate) async fn open_with(reply: &str, max_frame_bytes: usize, calls: CallLog) -> Result<Opened, CallError> {
     let (here, there) = UnixStream::pair().unwrap();
     let (sender, heard) = mpsc::unbounded_channel();
     let config = serde_json::value::to_raw_value(&json!({ "a": 1 })).unwrap();
     let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
     let limits = limits(max_frame_bytes);
-    let opening =
-        Connection::open(here, "m:1.0.0/instance-001".into(), hello(&config), limits, Heard(sender), Spans::default());
+    let opening = Connection::open(
+        here,
+        "m:1.0.0/instance-001".into(),
+        hello(&config),
+        limits,
+        Heard(sender),
+        Spans::default(),
+        calls,
+    );
     let answering = async {
         let init = peer.next().await;
         assert_eq!((&init["type"], &init["id"], &init["config"]), (&json!("init"), &json!(1), &json!({ "a": 1 })));
@@ -418,7 +430,8 @@ async fn what_is_begun_when_the_module_ends_is_lost_with_the_reason() {
 
 #[tokio::test]
 async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_lost() {
-    let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
+    let logs = Logs::default();
+    let mut opened = open_with(WITHOUT_IDS, FRAME_LIMIT, CallLog::new(logs.clone(), false)).await.unwrap();
     let refuses = r#"{"type":"error","code":"UNAVAILABLE","message":"the module is shutting down","retryable":true}"#;
     let (_first, first) = opened.call(&topic(), message("1"));
     opened.peer.send(refuses).await;
@@ -430,6 +443,8 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     assert_eq!(given_back.payload.borrowed().into_bytes().as_deref(), Ok(&b"3"[..]));
     opened.peer.send(refuses).await;
     assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
+    let told = logs.follow(1).try_next().unwrap();
+    assert!(told.message.contains(" was refused: UNAVAILABLE: "), "it had not begun: {}", told.message);
     let reply = ReplyTo::new(|_| {});
     let back = opened.connection.send_message(Request::Handle, message("4"), &topic(), reply, Instant::now());
     assert!(back.is_err(), "another one may take it");
@@ -469,12 +484,28 @@ async fn a_module_that_refuses_init_or_hangs_up_is_told() {
     drop(there);
     let config = serde_json::value::to_raw_value(&json!({})).unwrap();
     let heard = Heard(mpsc::unbounded_channel().0);
-    let opened = Connection::open(here, "m".into(), hello(&config), limits(FRAME_LIMIT), heard, Spans::default());
+    let opened = Connection::open(
+        here,
+        "m".into(),
+        hello(&config),
+        limits(FRAME_LIMIT),
+        heard,
+        Spans::default(),
+        CallLog::default(),
+    );
     assert!(matches!(opened.await, Err(CallError::Gone { .. })));
     let config = serde_json::value::to_raw_value(&json!({ "a": "x".repeat(FRAME_LIMIT) })).unwrap();
     let (here, _there) = UnixStream::pair().unwrap();
     let heard = Heard(mpsc::unbounded_channel().0);
-    let opened = Connection::open(here, "m".into(), hello(&config), limits(FRAME_LIMIT), heard, Spans::default());
+    let opened = Connection::open(
+        here,
+        "m".into(),
+        hello(&config),
+        limits(FRAME_LIMIT),
+        heard,
+        Spans::default(),
+        CallLog::default(),
+    );
     assert!(matches!(opened.await, Err(CallError::TooLong { max_frame_bytes: FRAME_LIMIT, .. })));
 }
 
@@ -559,7 +590,15 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         let (sender, progress) = watch::channel(Progress::default());
         let hello = Hello { progress: sender, ..hello(&config) };
         let (heard, _heard) = mpsc::unbounded_channel();
-        let opening = Connection::open(here, "m".into(), hello, limits(FRAME_LIMIT), Heard(heard), Spans::default());
+        let opening = Connection::open(
+            here,
+            "m".into(),
+            hello,
+            limits(FRAME_LIMIT),
+            Heard(heard),
+            Spans::default(),
+            CallLog::default(),
+        );
         let told = Mutex::new(Vec::new());
         let tell = |message: &str| lock(&told).push(message.to_owned());
         let start = Instant::now();

@@ -35,7 +35,7 @@ pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
         ),
     ];
     let is = |other: &&str| name.eq_ignore_ascii_case(other);
-    NAMES.into_iter().find_map(|(level, names)| names.iter().any(|name| is(&name)).then_some(level))
+    NAMES.into_iter().find(|(_, names)| names.iter().any(is)).map(|(level, _)| level)
 }
 
 impl<'a> Captured<'a> {

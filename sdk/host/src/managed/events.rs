@@ -157,11 +157,11 @@ impl Managed {
     fn give(&self, connection: &Arc<Connection>, event: Waiting) {
         let Some(topic) = lock(&self.topics).event(&event.message.topic).map(Arc::clone) else { return };
         let (message, kept) = if topic.again() { (event.message.clone(), Some(event)) } else { (event.message, None) };
-        let this = self.this.clone();
-        let name = topic.name().to_owned();
-        let reply = ReplyTo::new(move |answer| {
+        let (this, is_kept) = (self.this.clone(), kept.is_some());
+        let (name, trace_id) = (topic.name().to_owned(), Arc::clone(&message.trace_id));
+        let answered = move |answer: Answer<'_>| {
             let Some(this) = this.upgrade() else { return };
-            let complaint = {
+            let again = {
                 let mut queue = lock(&this.queue);
                 queue.taken -= 1;
                 match (answer, kept) {
@@ -170,21 +170,19 @@ impl Managed {
                         queue.waiting.push_front(event);
                         Some(format!("the event `{name}` is durable and will be sent again: {reason}"))
                     }
-                    (Answer::Lost { reason, .. }, None) => {
+                    (Answer::Lost { .. }, None) => {
                         queue.dropped += 1;
-                        Some(format!("the event `{name}` is lost: {reason}"))
+                        None
                     }
-                    (answer, _) => answer
-                        .into_result()
-                        .err()
-                        .map(|error| format!("could not handle the event `{name}`: {}: {}", error.code, error.message)),
+                    _ => None,
                 }
             };
-            if let Some(complaint) = complaint {
-                this.logs.host(LogLevel::Warn, this.release().source(), complaint);
+            if let Some(again) = again {
+                this.warn(&trace_id, again);
             }
             this.pump();
-        });
+        };
+        let reply = if is_kept { ReplyTo::asking_again(answered) } else { ReplyTo::new(answered) };
         if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now()) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::budget::{Budget, Taken};
 use crate::bus::{Answer, Bus, Cause, Message, Pending, ReplyTo};
+use crate::call_log::{Call, CallLog, Outcome};
 use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
 use crate::logs::{Logs, Record};
@@ -41,6 +42,7 @@ pub(crate) struct Managed {
     name: Arc<str>,
     call_timeout: Duration,
     logs: Logs,
+    call_log: CallLog,
     bus: Arc<dyn Bus>,
     /// Is told when one of its replicas has failed for good.
     failures: watch::Sender<Option<String>>,
@@ -79,6 +81,7 @@ struct Parked {
     message: Message<'static>,
     topic: Arc<Topic>,
     reply: ReplyTo,
+    since: Instant,
     held: Taken,
 }
 
@@ -96,6 +99,7 @@ impl Managed {
             name,
             call_timeout,
             logs: backends.logs.clone(),
+            call_log: backends.call_log.clone(),
             bus: Arc::clone(&backends.bus),
             failures,
             topics: Mutex::default(),
@@ -232,21 +236,21 @@ impl Managed {
     /// Takes a call of one of its services.
     fn call(&self, topic: &Arc<Topic>, mut message: Message<'_>, reply: ReplyTo) -> Pending {
         let depth = message.cause.as_ref().map_or(0, |cause| cause.depth);
+        let now = Instant::now();
         if depth >= MAX_DEPTH {
-            topic.stats().refused(code::RESOURCE_EXHAUSTED);
-            let message =
-                format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
-            reply.error(code::RESOURCE_EXHAUSTED, &message, false);
+            let why = format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
+            self.not_asked(topic, &message, now, (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+            reply.error(code::RESOURCE_EXHAUSTED, &why, false);
             return Pending::default();
         }
-        let now = Instant::now();
         if message.deadline.is_none() {
             // A module does not wait for ever, so that two of them can't wait for each other for ever.
             let by_default = message.cause.is_some().then_some(self.call_timeout);
             message.deadline = topic.ttl().or(by_default).and_then(|ttl| now.checked_add(ttl));
         }
-        self.route(message, topic, reply, 0, now)
+        self.route(message, topic, reply, 0, now, now)
     }
+
     /// The process for a call, or an event, of this topic: the one with the least to do.
     fn pick(&self, topic: &str, cause: Option<&Arc<Cause>>) -> Picked {
         let serving = self.serving();
@@ -279,17 +283,26 @@ impl Managed {
         }
     }
 
-    fn route(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, ended: u32, now: Instant) -> Pending {
+    /// `started` is when the first attempt was.
+    fn route(
+        &self,
+        message: Message<'_>,
+        topic: &Arc<Topic>,
+        reply: ReplyTo,
+        ended: u32,
+        started: Instant,
+        now: Instant,
+    ) -> Pending {
         if !topic.again() {
             return self.dispatch(message, topic, reply, now);
         }
         // The copy that is kept to ask again.
         match self.waiting.take(message.bytes()) {
             Some(held) => {
-                let reply = self.again(&message, topic, reply, ended, held);
+                let reply = self.again(&message, topic, reply, ended, started, held);
                 self.dispatch(message, topic, reply, now)
             }
-            None => self.refuse(topic, reply),
+            None => self.refuse(&message, topic, reply),
         }
     }
 
@@ -297,9 +310,9 @@ impl Managed {
         let name = self.name();
         loop {
             if message.deadline.is_some_and(|deadline| deadline <= now) {
-                topic.stats().refused(code::DEADLINE_EXCEEDED);
-                let message = format!("the time for `{}` was over before `{name}` was asked", topic.name());
-                reply.error(code::DEADLINE_EXCEEDED, &message, true);
+                let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
+                self.not_asked(topic, &message, now, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+                reply.error(code::DEADLINE_EXCEEDED, &why, true);
                 return Pending::default();
             }
             match self.pick(topic.name(), message.cause.as_ref()) {
@@ -311,16 +324,16 @@ impl Managed {
                     }
                 }
                 Picked::WaitsForItself(cause) => {
-                    topic.stats().refused(code::FAILED_PRECONDITION);
                     let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance)).collect();
                     chain.reverse();
-                    let message = format!(
+                    let why = format!(
                         "`{name}` handles one request at a time, and `{}` is called from it: it would wait for itself \
                          (called from {})",
                         topic.name(),
                         chain.join(", then "),
                     );
-                    reply.error(code::FAILED_PRECONDITION, &message, false);
+                    self.not_asked(topic, &message, now, (Outcome::Refused, code::FAILED_PRECONDITION, &why));
+                    reply.error(code::FAILED_PRECONDITION, &why, false);
                     return Pending::default();
                 }
                 Picked::None => {
@@ -333,48 +346,71 @@ impl Managed {
 
     /// Asks again, if the process ends before it has answered, a limited number of times. One that has `ended` a process for certain
     /// gets one more.
-    fn again(&self, message: &Message<'_>, topic: &Arc<Topic>, reply: ReplyTo, ended: u32, held: Taken) -> ReplyTo {
+    fn again(
+        &self,
+        message: &Message<'_>,
+        topic: &Arc<Topic>,
+        reply: ReplyTo,
+        ended: u32,
+        started: Instant,
+        held: Taken,
+    ) -> ReplyTo {
         let (this, again, topic) = (self.this.clone(), message.borrowed().into_owned(), Arc::clone(topic));
-        ReplyTo::new(move |answer| match (answer, this.upgrade()) {
+        ReplyTo::asking_again(move |answer| match (answer, this.upgrade()) {
             (Answer::Lost { reason, was_alone }, Some(this)) => {
-                let (attempt, trace_id) = (again.attempt, Arc::clone(&again.trace_id));
+                let attempt = again.attempt;
                 let ended = ended + u32::from(was_alone);
                 let is_last = attempt >= MAX_ATTEMPTS || ended >= 2;
-                let tell = |level, fate: &str| {
-                    let message = format!("`{}`, attempt {attempt} of {MAX_ATTEMPTS}: {reason}; {fate}", topic.name());
-                    let source = this.release().source().to_string();
-                    this.logs.write(Record { level, trace_id: trace_id.to_string(), ..Record::new(&source, message) });
-                };
+                let why = format!("attempt {attempt} of {MAX_ATTEMPTS}: {reason}");
                 if is_last {
-                    tell(LogLevel::Error, "it is not tried again");
+                    let (release, why) = (this.release(), format!("{why}; it is not tried again"));
+                    let call = Call::to_module(release.source(), &topic, &again, started);
+                    this.call_log.failed(&call, Outcome::Lost, code::UNAVAILABLE, &why);
                     return reply.send(Answer::Lost { reason, was_alone });
                 }
-                tell(LogLevel::Warn, "it is tried again, for it is idempotent");
+                let note = format!("`{}`, {why}; it is tried again, for it is idempotent", topic.name());
+                this.warn(&again.trace_id, note);
                 drop(held);
                 let again = Message { attempt: attempt + 1, ..again };
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
-                drop(this.route(again, &topic, reply, ended, Instant::now()));
+                drop(this.route(again, &topic, reply, ended, started, Instant::now()));
             }
             (answer, _) => reply.send(answer),
         })
     }
 
+    /// Warns of something that belongs to a trace.
+    fn warn(&self, trace_id: &str, message: String) {
+        let trace_id = trace_id.to_owned();
+        self.logs.write(Record { level: LogLevel::Warn, trace_id, ..Record::new(self.release().source(), message) });
+    }
+
+    /// The module was not asked, with this code and for this reason.
+    fn not_asked(&self, topic: &Topic, message: &Message<'_>, since: Instant, why: (Outcome, &str, &str)) {
+        let (outcome, code, reason) = why;
+        topic.stats().refused(code);
+        let release = self.release();
+        self.call_log.failed(&Call::to_module(release.source(), topic, message, since), outcome, code, reason);
+    }
+
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
     fn park(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
         if !self.one_comes_for(topic.name()) {
-            topic.stats().refused(code::UNAVAILABLE);
-            reply.error(code::UNAVAILABLE, &self.why_not(topic.name()), true);
+            let why = self.why_not(topic.name());
+            self.not_asked(topic, &message, Instant::now(), (Outcome::Refused, code::UNAVAILABLE, &why));
+            reply.error(code::UNAVAILABLE, &why, true);
             return;
         }
         let mut parked = lock(&self.parked);
         let held = if parked.len() < MAX_PARKED { self.waiting.take(message.bytes()) } else { None };
         let Some(held) = held else {
             drop(parked);
-            drop(self.refuse(topic, reply));
+            drop(self.refuse(&message, topic, reply));
             return;
         };
         let deadline = message.deadline;
-        parked.push(Parked { message: message.into_owned(), topic: Arc::clone(topic), reply, held });
+        let (message, since) = (message.into_owned(), Instant::now());
+        parked.push(Parked { message, topic: Arc::clone(topic), reply, since, held });
         drop(parked);
         // It may have become ready, or been given up, since.
         let is_over = !self.one_comes_for(topic.name());
@@ -393,17 +429,17 @@ impl Managed {
     }
 
     /// Too much waits for it.
-    fn refuse(&self, topic: &Topic, reply: ReplyTo) -> Pending {
-        topic.stats().refused(code::RESOURCE_EXHAUSTED);
-        let message = format!("too many requests wait for `{}`, or they carry too much", self.name());
-        reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+    fn refuse(&self, message: &Message<'_>, topic: &Topic, reply: ReplyTo) -> Pending {
+        let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
+        self.not_asked(topic, message, Instant::now(), (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+        reply.error(code::RESOURCE_EXHAUSTED, &why, true);
         Pending::default()
     }
 
     fn release_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
         let now = Instant::now();
-        for Parked { message, topic, reply, held } in parked {
+        for Parked { message, topic, reply, held, .. } in parked {
             // What it takes, it may take again.
             drop(held);
             drop(self.dispatch(message, &topic, reply, now));
@@ -414,10 +450,10 @@ impl Managed {
         let now = Instant::now();
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
-        for Parked { topic, reply, .. } in expired {
-            topic.stats().refused(code::DEADLINE_EXCEEDED);
-            let message = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
-            reply.error(code::DEADLINE_EXCEEDED, &message, true);
+        for Parked { message, topic, reply, since, .. } in expired {
+            let why = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
+            self.not_asked(&topic, &message, since, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+            reply.error(code::DEADLINE_EXCEEDED, &why, true);
         }
     }
 

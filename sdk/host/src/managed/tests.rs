@@ -6,8 +6,9 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::bus::LocalBus;
+use crate::call_log::CallLog;
 use crate::connection::Shared;
-use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open};
+use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
 use crate::kv::RedbStore;
 use crate::machine::Machine;
 use crate::trace::Spans;
@@ -35,11 +36,13 @@ fn managed(instances: u32) -> Arc<Managed> {
 }
 
 fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
+    let logs = Logs::default();
     let backends = Backends {
         bus: Arc::new(LocalBus::default()),
         kv: Arc::new(RedbStore::ephemeral().unwrap()),
-        logs: Logs::default(),
+        logs: logs.clone(),
         spans: Spans::default(),
+        call_log: CallLog::new(logs.clone(), false),
         memory: Budget::new(memory),
         connections: Shared::default(),
         machine: Machine::new(&Settings::default(), &Logs::default()),
@@ -69,7 +72,7 @@ fn message(topic: &str, bytes: usize) -> Message<'static> {
         priority: ixt_protocol::Priority::Low,
         deadline: None,
         trace_id: "".into(),
-        source: "".into(),
+        source: "web:1.0.0".into(),
         cause: None,
         attempt: 1,
     }
@@ -91,7 +94,7 @@ fn event(managed: &Managed, message: &Message<'_>) {
 }
 
 async fn ready(managed: &Managed, reply: &str) -> Opened {
-    let opened = open(reply, 1 << 20).await.unwrap();
+    let opened = open_with(reply, 1 << 20, managed.call_log.clone()).await.unwrap();
     let replica = first(managed);
     replica.set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
     managed.add(&opened.connection, replica.release(), None);
@@ -105,9 +108,15 @@ fn end(managed: &Managed, opened: &Opened, reason: &str) {
     opened.connection.close(reason);
 }
 
+/// What is told, without how long it took.
 fn told(managed: &Managed) -> Vec<String> {
     let mut lines = managed.logs.follow(usize::MAX);
-    std::iter::from_fn(|| lines.try_next()).map(|line| line.message.clone()).collect()
+    let without_time =
+        |message: &str| match message.split_once(" after ").map(|(what, rest)| (what, rest.split_once(": "))) {
+            Some((what, Some((_, why)))) => format!("{what}: {why}"),
+            _ => message.to_owned(),
+        };
+    std::iter::from_fn(|| lines.try_next()).map(|line| without_time(&line.message)).collect()
 }
 
 #[tokio::test]
@@ -263,16 +272,19 @@ async fn what_is_idempotent_is_asked_three_times_in_all() {
         assert_eq!(once.await.unwrap(), lost);
     }
     assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");
-    let told = told(&managed);
-    let lost = "m:1.0.0/instance-001 ended while it handled `often`: it crashed";
-    assert_eq!(
-        told,
-        [
-            format!("`often`, attempt 1 of 3: {lost}; it is tried again, for it is idempotent"),
-            format!("`often`, attempt 2 of 3: {lost}; it is tried again, for it is idempotent"),
-            format!("`often`, attempt 3 of 3: {lost}; it is not tried again"),
-        ]
-    );
+    let ended = |topic: &str| format!("m:1.0.0/instance-001 ended while it handled `{topic}`: it crashed");
+    let tried_again = |attempt| {
+        let lost = ended("often");
+        format!("`often`, attempt {attempt} of 3: {lost}; it is tried again, for it is idempotent")
+    };
+    let lost = |topic: &str, why: &str| format!("the call `{topic}` of web:1.0.0 was lost: UNAVAILABLE: {why}");
+    let once = lost("once", &ended("once"));
+    let often = lost("often", &format!("attempt 3 of 3: {}; it is not tried again", ended("often")));
+    let mut told = told(&managed);
+    told.sort();
+    let once = [&*once; 3];
+    assert_eq!(told[..2], [tried_again(1), tried_again(2)]);
+    assert_eq!(told[2..], [&[&*often], &once[..]].concat(), "each is lost once");
 }
 
 /// Beside others it may be another one that ends the process; alone, it is this one.
@@ -291,7 +303,13 @@ async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
     let mut lines = managed.logs.follow(1);
     let Some(last) = lines.try_next() else { panic!("it is told") };
     assert_eq!((last.level, last.trace_id.as_str()), (LogLevel::Error, "trace"));
-    assert!(last.message.starts_with("`often`, attempt 2 of 3: ") && last.message.ends_with("; it is not tried again"));
+    assert!(last.message.starts_with("the call `often` of web:1.0.0 was lost after "), "{}", last.message);
+    assert!(
+        last.message.contains(": UNAVAILABLE: attempt 2 of 3: ") && last.message.ends_with("; it is not tried again")
+    );
+    let mut lines = managed.logs.follow(usize::MAX);
+    let errors = std::iter::from_fn(|| lines.try_next()).filter(|line| line.level == LogLevel::Error);
+    assert_eq!(errors.count(), 1, "it is told once");
 }
 
 /// Of a module that takes one request at a time: what it has not begun with is none of its business any more.
@@ -304,7 +322,7 @@ async fn what_a_process_was_not_asked_goes_to_another_one() {
     let queued = [call(&managed, message("once", 1)), call(&managed, message("quick", 0))];
     event(&managed, &message("lost", 0));
     let replaced = first(&managed);
-    let mut new = open(WITH_IDS, 1 << 20).await.unwrap();
+    let mut new = open_with(WITH_IDS, 1 << 20, managed.call_log.clone()).await.unwrap();
     managed.add(&new.connection, replaced.release(), Some(&replaced));
     for (id, kind) in [(2, "handle"), (3, "handle"), (4, "event")] {
         assert_eq!(new.peer.next().await["type"], kind);
@@ -353,7 +371,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     // Nobody has it yet, and somebody will.
     let mut new_topic = call(&managed, message("new", 0));
     assert!(new_topic.try_recv().is_err());
-    let mut new = open(WITH_IDS, 1 << 20).await.unwrap();
+    let mut new = open_with(WITH_IDS, 1 << 20, managed.call_log.clone()).await.unwrap();
     managed.add(&new.connection, &next, None);
     assert_eq!(new.peer.next().await["message"]["topic"], "new");
     let _calls: Vec<_> = ["often", "often", "new", "new"].map(|topic| call(&managed, message(topic, 0))).into();
@@ -452,6 +470,15 @@ async fn a_call_has_a_time_and_an_end() {
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 50);
     let _outside = call(&managed, message("once", 0));
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], Value::Null);
+    drop(opened);
+    assert_eq!(
+        told(&managed)[..2],
+        [
+            "the call `once` of web:1.0.0 timed out: DEADLINE_EXCEEDED: the time for `once` was over before `m` was asked",
+            "the call `once` of web:1.0.0 was refused: RESOURCE_EXHAUSTED: `once` is the end of a chain of 1000 calls: \
+             they go round in a circle",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -490,7 +517,7 @@ async fn events_wait_for_a_process_that_takes_so_many_at_once() {
         tokio::task::yield_now().await;
     }
     assert_eq!(managed.status().events_waiting, 1);
-    assert_eq!(told(&managed), ["could not handle the event `lost`: C: no"]);
+    assert_eq!(told(&managed), ["the event `lost` of web:1.0.0 failed: C: no"]);
 
     let managed = super::tests::managed(1);
     for _ in 0..3 {
@@ -521,7 +548,7 @@ async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable(
         told,
         [
             format!("the event `kept` is durable and will be sent again: {reason} `kept`: it crashed"),
-            format!("the event `lost` is lost: {reason} `lost`: it crashed"),
+            format!("the event `lost` of web:1.0.0 was lost: UNAVAILABLE: {reason} `lost`: it crashed"),
         ]
     );
 }

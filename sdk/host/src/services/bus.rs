@@ -8,9 +8,11 @@ use ixt_protocol::{BusSend, CallContext, Object, Priority, code};
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
+use crate::call_log::{Call, Outcome};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
 use crate::services::{HostServices, Refusal, wrong_params};
+use crate::topic::Kind;
 
 impl HostServices {
     pub(crate) fn send(
@@ -21,7 +23,8 @@ impl HostServices {
         context: &CallContext<'_>,
     ) -> Refusal {
         let message = self.message(connection, params, context)?;
-        may_call(self.release.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
+        let right = may_call(self.release.manifest(), &message.topic);
+        right.map_err(|reason| self.denied(&message, Kind::Call, reason))?;
         let pending = self.backends.bus.call(message, reply_to(connection, id));
         if let Some(id) = id {
             connection.waits_for(id, pending);
@@ -39,9 +42,18 @@ impl HostServices {
         // Nobody waits for an event, so that it is not urgent.
         let message =
             Message { deadline: None, priority: Priority::default(), ..self.message(connection, params, context)? };
-        may_publish(self.release.manifest(), &message.topic).map_err(|reason| (code::PERMISSION_DENIED, reason))?;
+        let right = may_publish(self.release.manifest(), &message.topic);
+        right.map_err(|reason| self.denied(&message, Kind::Event, reason))?;
         self.backends.bus.publish(message, reply_to(connection, id));
         Ok(())
+    }
+
+    fn denied(&self, message: &Message<'_>, kind: Kind, reason: String) -> (&'static str, String) {
+        let Message { topic, source, trace_id, .. } = message;
+        let started = Instant::now();
+        let call = Call { module: &self.instance, topic, kind, caller: source, trace_id, started };
+        self.backends.call_log.failed(&call, Outcome::Refused, code::PERMISSION_DENIED, &reason);
+        (code::PERMISSION_DENIED, reason)
     }
 
     fn message<'a>(

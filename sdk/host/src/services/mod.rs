@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::budget::Budget;
 use crate::bus::Bus;
+use crate::call_log::CallLog;
 use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
 use crate::logs::{Logs, Origin, Record, level_named, shortened};
@@ -29,6 +30,7 @@ pub(crate) struct Backends {
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) logs: Logs,
     pub(crate) spans: Spans,
+    pub(crate) call_log: CallLog,
     /// What waits in the host takes no more than this.
     pub(crate) memory: Arc<Budget>,
     pub(crate) connections: Shared,
