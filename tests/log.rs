@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ixt_host::logs::{Origin, Part, Record};
-use ixt_host::{Build, CallOptions, Config, Deployment, Host, LogLevel, Module, Settings};
-use ixt_tests::{Hosts, Started, block_on, needs};
+use ixt_host::{Build, CallOptions, Config, Deployment, Host, LogLevel, Module, Program, Settings};
+use ixt_tests::{Hosts, Started, block_on, build, needs};
 use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]";
@@ -86,6 +86,38 @@ fn every_call_is_told_if_that_is_wanted() {
         let record = started.record(" succeeded in ").await;
         assert!(record.message.starts_with("the call `a` of ixt-host:"), "{}", record.message);
         assert_eq!((record.level, &fields(&record)["outcome"]), (LogLevel::Info, &json!("answered")));
+    });
+}
+
+#[test]
+fn a_panic_is_one_error_with_its_message_place_and_origin() {
+    block_on(async {
+        let fixture = Program::new(build("fixture"));
+        let mut started = Hosts::new().module("tests/fixture", fixture, &[("token", "t")]).start().await;
+        let mut panicked = async |payload: &str| {
+            let _ = started.host.call("panic", payload.as_bytes(), CallOptions::default()).await;
+            started.record("panicked at").await
+        };
+        let record = panicked("").await;
+        let place = "tests/fixture/src/lib.rs:";
+        let message = format!("the handler of `panic` panicked at {place}");
+        assert!(record.message.starts_with(&message) && record.message.ends_with(": with a secret"), "{record:?}");
+        assert_eq!((record.level, record.origin, record.trace_id.len()), (LogLevel::Error, Origin::Module, 32));
+        let told = fields(&record);
+        assert_eq!(told["topic"], "panic");
+        assert!(told["location"].as_str().unwrap().starts_with(place), "{told}");
+        let backtrace = told["backtrace"].as_str().unwrap();
+        assert!(backtrace.lines().next().unwrap().contains("Fixture"), "the author's part comes first: {backtrace}");
+        assert!(!backtrace.contains("catch_unwind"), "{backtrace}");
+
+        let record = panicked("elsewhere").await;
+        assert!(record.message.starts_with(&format!("the thread `helper` panicked at {place}")), "{record:?}");
+        assert!(record.message.ends_with(": far away\nin two lines"), "{record:?}");
+        assert_eq!((record.level, &fields(&record)["topic"]), (LogLevel::Error, &Value::Null));
+
+        started.host.stop("fixture").await.unwrap();
+        let rest = started.rest().await;
+        assert!(!rest.iter().any(|line| line.contains("panicked at") || line.contains("backtrace")), "{rest:?}");
     });
 }
 

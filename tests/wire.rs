@@ -261,6 +261,17 @@ fn a_panic_is_answered_and_the_module_lives_on() {
     assert!(reply["message"].as_str().unwrap().contains("`panic` panicked"), "{reply}");
     assert!(!reply.to_string().contains("secret"), "{reply}");
     assert_eq!(handle(&mut host, 3, "raw", "")["type"], "success");
+    assert_eq!(handle(&mut host, 4, "panic", "elsewhere")["type"], "success");
+    host.hang_up();
+    // This host takes no log lines: they are one piece each, with a level, on stderr.
+    let (_, _, stderr) = host.end();
+    let lines: Vec<_> = stderr.lines().filter(|line| line.contains("panicked")).collect();
+    let [of_handler, elsewhere] = lines[..] else { panic!("{stderr}") };
+    let at = "panicked at tests/fixture/src/lib.rs:";
+    assert!(of_handler.starts_with(&format!("ERROR the handler of `panic` {at}")), "{of_handler}");
+    assert!(of_handler.contains(": with a secret {\"backtrace\":\""), "{of_handler}");
+    assert!(elsewhere.starts_with(&format!("ERROR the thread `helper` {at}")), "{elsewhere}");
+    assert!(elsewhere.contains(r": far away\nin two lines {"), "{elsewhere}");
 }
 
 #[test]

@@ -183,6 +183,7 @@ impl Limits {
 /// Serves the host at the other end of the connection until one of the two ends it.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
+    crate::panic_hook::install();
     #[cfg(feature = "tracing")]
     crate::tracing::install();
     let mut signals = Signals::new()?;

@@ -60,6 +60,7 @@ mod launcher;
 pub mod middleware;
 mod module;
 mod newtype;
+mod panic_hook;
 mod record;
 mod relay;
 mod rules;

@@ -9,7 +9,7 @@ use crate::module::Boxed;
 use crate::{Error, Result};
 
 /// Makes some work and runs it to its end; a panic is the error `INTERNAL`. The panic's message is not told to the caller,
-/// since it may show what should stay here: the panic hook has written it to stderr, and so to the log.
+/// since it may show what should stay here: the panic hook has written it to the log.
 pub(crate) async fn caught<T>(what: impl Display, make: impl FnOnce() -> Boxed<Result<T>>) -> Result<T> {
     let mut work = Caught::new(make);
     std::future::poll_fn(|cx| work.poll(cx, &what)).await

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ixt_protocol::{Log, LogLevel};
 use serde::Serialize;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use crate::Context;
@@ -59,7 +59,7 @@ impl LogLine {
     /// Logs it. Never waits: if the host is slow, the oldest lines are dropped, and how many is told.
     pub fn write(self) {
         let fields = Some(self.fields).filter(|fields| !fields.is_empty());
-        write(Line { level: self.level, message: &self.message, fields, trace_id: None });
+        write(&Line { level: self.level, message: &self.message, fields, trace_id: None });
     }
 }
 
@@ -138,8 +138,9 @@ impl Scope {
 
     /// Where the lines of this thread go at the moment.
     pub(crate) fn current() -> Option<Self> {
-        let current = CURRENT.with_borrow(Clone::clone);
-        current.or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        // Also where a thread ends, or while this is being changed: whoever panics there has no message.
+        let current = CURRENT.try_with(|current| current.try_borrow().ok().and_then(|current| current.clone()));
+        current.ok().flatten().or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
@@ -152,19 +153,30 @@ pub(crate) struct Line<'a> {
     pub(crate) trace_id: Option<&'a str>,
 }
 
-pub(crate) fn write(line: Line<'_>) {
-    let Line { level, message, fields, trace_id } = line;
-    let fields = fields.map(|fields| to_raw_value(&fields).expect("a map of JSON values is JSON"));
+pub(crate) fn write(line: &Line<'_>) {
     if let Some(scope) = Scope::current()
         && let Some(outgoing) = scope.outgoing()
     {
+        let Line { level, message, ref fields, trace_id } = *line;
+        let fields = fields.as_ref().map(raw);
         let trace_id = trace_id.unwrap_or_else(|| scope.trace_id()).into();
         if outgoing.log(Log { level, message: message.into(), fields: fields.as_deref(), trace_id }) {
             return;
         }
     }
-    let level = level.as_str().to_uppercase();
-    let fields = fields.map_or_else(String::new, |fields| format!(" {fields}"));
-    // In one write, so that concurrent lines don't mix. If stderr is closed, there is nobody left to tell.
+    write_to_stderr(line);
+}
+
+/// Where no host takes it.
+pub(crate) fn write_to_stderr(line: &Line<'_>) {
+    let level = line.level.as_str().to_uppercase();
+    let fields = line.fields.as_ref().map_or_else(String::new, |fields| format!(" {}", raw(fields)));
+    // In one line, of which the level is that of all of it, and in one write, so that concurrent lines don't mix. If stderr is closed,
+    // there is nobody left to tell.
+    let message = line.message.replace('\n', "\\n");
     let _ = std::io::stderr().write_all(format!("{level} {message}{fields}\n").as_bytes());
+}
+
+fn raw(fields: &Map<String, Value>) -> Box<RawValue> {
+    to_raw_value(fields).expect("a map of JSON values is JSON")
 }

@@ -116,7 +116,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             Level::WARN => LogLevel::Warn,
             Level::ERROR => LogLevel::Error,
         };
-        write(Line { level, message: &message, fields: Some(fields), trace_id: trace_id.as_deref() });
+        write(&Line { level, message: &message, fields: Some(fields), trace_id: trace_id.as_deref() });
     }
 }
 
