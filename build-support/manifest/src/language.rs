@@ -529,7 +529,7 @@ pub static LIMITS: TableSpec = TableSpec {
 /// `[env]`.
 pub static ENV: TableSpec = TableSpec {
     title: "[env]",
-    description: "The environment of the module's processes. Of the host's they get `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`, and what stands here; nothing else.",
+    description: "The environment of the module's processes. Of the host's they get `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`, and what stands here; nothing else but `PYTHONUNBUFFERED=1`.",
     keys: &[
         key(
             "pass",

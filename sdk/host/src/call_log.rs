@@ -8,6 +8,7 @@ use foldhash::HashMap;
 use ixt_protocol::{InvalidJson, LogLevel, MAX_NAME_BYTES, code};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::bus::{Answer, Message};
@@ -174,10 +175,12 @@ impl CallLog {
             of.told += 1;
             return true;
         }
+        // Without one, nobody could tell of it later.
+        let Ok(runtime) = Handle::try_current() else { return true };
         of.more += 1;
         if of.more == 1 {
             let (this, name) = (self.clone(), name.to_owned());
-            tokio::spawn(async move {
+            runtime.spawn(async move {
                 sleep(SECOND).await;
                 this.tell_more(&name);
             });

@@ -16,6 +16,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         json!({ "do": "publish", "topic": "a.b", "payload": "e30=" }),
         json!({ "do": "status" }),
         json!({ "do": "logs", "last": 100, "follow": true, "module": "a", "level": "warn" }),
+        json!({ "do": "logs", "last": 1, "follow": false, "trace": "6d1f4a2b", "since": "2026-11-28T10:00:00.5Z" }),
         json!({ "do": "restart", "module": "a" }),
         json!({ "do": "stop", "module": null }),
         json!({ "do": "kv_get", "module": "a", "key": "k" }),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use ixt_protocol::LogLevel;
+use ixt_protocol::{LogLevel, MAX_TRACE_ID_BYTES};
 use serde_json::value::{RawValue, to_raw_value};
 
 /// So far into a line its level is looked for.
@@ -84,15 +84,15 @@ fn structured(line: &str) -> Option<Captured<'_>> {
     let mut fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(line).ok()?;
     let (key, level) = LEVELS.iter().find_map(|key| Some((key, json_level(fields.get(*key)?)?)))?;
     fields.remove(*key);
-    let mut take = |keys: &[&str]| {
+    let mut take = |keys: &[&str], max_bytes| {
         let (key, text) = keys.iter().find_map(|key| {
             let text: String = serde_json::from_str(fields.get(*key)?.get()).ok()?;
-            Some((*key, text))
+            (text.len() <= max_bytes).then_some((*key, text))
         })?;
         fields.remove(key);
         Some(text)
     };
-    let (message, trace_id) = (take(&MESSAGES), take(&TRACES).unwrap_or_default());
+    let (message, trace_id) = (take(&MESSAGES, usize::MAX), take(&TRACES, MAX_TRACE_ID_BYTES).unwrap_or_default());
     let (message, rest) = match message {
         Some(message) => (message, to_raw_value(&fields).ok()),
         None => in_fields(&mut fields).unwrap_or_else(|| (line.to_owned(), None)),
@@ -381,6 +381,10 @@ mod tests {
             read(r#"{"level":"ERROR","fields":{"message":"no disk","free":1},"target":"orders"}"#),
             is("error", "no disk", "", r#"{"free":1,"target":"orders"}"#)
         );
+        // What is no trace's id stays.
+        let long = format!(r#"{{"trace_id":"{}"}}"#, "t".repeat(MAX_TRACE_ID_BYTES + 1));
+        let line = format!(r#"{{"level":"warn","msg":"hot",{}"#, &long[1..]);
+        assert_eq!(read(&line), is("warn", "hot", "", &long));
         // Nothing of one without a message is lost.
         let line = r#"{"level":"warn","fields":{"free":1},"msg":{"a":1}}"#;
         assert_eq!(read(line), is("warn", line, "", ""));
