@@ -41,7 +41,7 @@ const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 #[derive(Debug)]
 pub struct StartError {
     kind: StartErrorKind,
-    /// The last lines of stderr.
+    /// See [`StartError::last_lines`].
     tail: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl StartError {
         &self.kind
     }
 
-    /// The last lines that the process wrote to stderr.
+    /// The last lines that the process wrote to stderr, and the last errors of its log.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -224,7 +224,7 @@ impl Instance {
             .map_err(StartError::new)?;
         drop(checked);
         spawned(process.pid());
-        let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id));
+        let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         match connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings).await {
             Ok(connection) => Ok(Self { connection, process, output }),
             Err(mut error) => {
@@ -245,7 +245,7 @@ impl Instance {
         self.process.pid()
     }
 
-    /// The last lines that it wrote to stderr.
+    /// See [`StartError::last_lines`].
     pub(crate) fn tail(&self) -> Vec<String> {
         self.output.tail()
     }

@@ -22,7 +22,7 @@ use crate::remains::Remains;
 
 /// A line longer than this is passed on in pieces.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
-/// So many of the last lines of stderr are told when a process has failed.
+/// So many of the last lines of stderr, and of the errors of its log, are told when a process has failed.
 const TAIL_LINES: usize = 20;
 /// And so much of each.
 const TAIL_LINE_BYTES: usize = 2 * 1024;
@@ -35,7 +35,7 @@ pub(crate) struct Output {
     logs: Logs,
     /// The process, by its id.
     instance: Arc<str>,
-    /// The last lines of stderr.
+    /// The last lines of stderr, and errors of its log.
     tail: Mutex<VecDeque<String>>,
 }
 
@@ -44,12 +44,13 @@ impl Output {
         Self { logs, instance, tail: Mutex::default() }
     }
 
-    /// The last lines of stderr.
+    /// The last lines of stderr, and errors of its log.
     pub(crate) fn tail(&self) -> Vec<String> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    fn keep(&self, line: &str) {
+    /// It may be what tells why the process ends.
+    pub(crate) fn keep(&self, line: &str) {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if tail.len() == TAIL_LINES {
             tail.pop_front();

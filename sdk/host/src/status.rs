@@ -107,6 +107,6 @@ pub struct InstanceStatus {
     pub health: Option<Value>,
     /// Why it was ended or has ended, the last time.
     pub reason: Option<String>,
-    /// What it had written last to stderr then.
+    /// What it had written last to stderr then, and the last errors of its log.
     pub last_lines: Vec<String>,
 }

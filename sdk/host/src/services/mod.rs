@@ -17,7 +17,7 @@ use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
 use crate::logs::{Logs, Origin, Record, level_named, shortened};
 use crate::machine::Machine;
-use crate::process::MAX_LINE_BYTES;
+use crate::process::{MAX_LINE_BYTES, Output};
 use crate::release::Release;
 use crate::trace::Spans;
 
@@ -43,12 +43,13 @@ pub(crate) struct HostServices {
     /// What the process was started from: it may do what this says.
     release: Arc<Release>,
     instance: Arc<str>,
+    output: Arc<Output>,
     watches: kv::Watches,
 }
 
 impl HostServices {
-    pub(crate) fn new(backends: Backends, release: Arc<Release>, instance: Arc<str>) -> Self {
-        Self { backends, release, instance, watches: kv::Watches::default() }
+    pub(crate) fn new(backends: Backends, release: Arc<Release>, instance: Arc<str>, output: Arc<Output>) -> Self {
+        Self { backends, release, instance, output, watches: kv::Watches::default() }
     }
 }
 
@@ -77,6 +78,9 @@ impl Services for HostServices {
         let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
         let is_cut = log.fields.is_some() && fields.is_none();
         let cut = if is_cut { " (its fields are too long)" } else { "" };
+        if log.level == LogLevel::Error {
+            self.output.keep(&log.message);
+        }
         self.backends.logs.write(Record {
             level: log.level,
             origin: Origin::Module,
