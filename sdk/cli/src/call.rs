@@ -11,6 +11,7 @@ use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
 use ixt_manifest::{Manifest, Source, closest};
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
+use serde_json::{Map, Value};
 
 use crate::args::{self, Call, Publish, Request, Setting};
 use crate::building::{self, OnStderr};
@@ -122,12 +123,28 @@ fn show(record: &Record) {
                 (Origin::Stdout | Origin::Stderr, LogLevel::Info) => String::new(),
                 (_, level) => format!("{} ", level.as_str().to_uppercase()),
             };
-            let fields = record.fields.as_ref().map_or_else(String::new, |fields| format!(" {fields}"));
+            let (fields, blocks) = fields(record);
             let message = harmless_lines(&record.message, "    ");
-            say(&format!("{name} | {level}{message}{}\n", harmless(&fields)));
+            say(&format!("{name} | {level}{message}{}{blocks}\n", harmless(&fields)));
         }
         Origin::Host => {}
     }
+}
+
+/// The fields as JSON, and those of several lines, such as a backtrace, as what stands below.
+fn fields(record: &Record) -> (String, String) {
+    let Some(fields) = &record.fields else { return <_>::default() };
+    let Ok(Value::Object(all)) = serde_json::from_str(fields.get()) else {
+        return (format!(" {fields}"), String::new());
+    };
+    let has_lines = |value: &Value| value.as_str().is_some_and(|text| text.contains('\n'));
+    let (blocks, inline): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(_, value)| has_lines(value));
+    let blocks = blocks.iter().map(|(key, value)| {
+        let text = harmless_lines(value.as_str().unwrap_or_default().trim_end(), "        ");
+        format!("\n    {}:\n        {text}", harmless(key))
+    });
+    let fields = if inline.is_empty() { String::new() } else { format!(" {}", Value::Object(inline)) };
+    (fields, blocks.collect())
 }
 
 /// The request's bytes.

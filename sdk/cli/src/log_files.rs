@@ -53,12 +53,15 @@ impl LogFiles {
 
     /// Writes a line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let (metadata, day) = (self.file.metadata()?, today());
-        let written = metadata.len();
+        let (mut metadata, day) = (self.file.metadata()?, today());
         if metadata.nlink() == 0 {
             // Somebody has removed it.
             (self.file, self.is_torn) = (open(&self.dir)?, false);
-        } else if written > 0 && (written + line.len() as u64 > self.limits.bytes || day != self.day) {
+            metadata = self.file.metadata()?;
+        }
+        let written = metadata.len();
+        let is_full = written > 0 && (written + line.len() as u64 > self.limits.bytes || day != self.day);
+        if is_full {
             self.begin_another()?;
         }
         self.day = day;
@@ -68,10 +71,10 @@ impl LogFiles {
         self.is_torn = true;
         self.file.write_all(line)?;
         self.is_torn = false;
-        Ok(())
+        if is_full { self.remove_oldest() } else { Ok(()) }
     }
 
-    /// Ends the file, and removes those that are too many.
+    /// Ends the file.
     fn begin_another(&mut self) -> io::Result<()> {
         let mut now = Timestamp::now();
         let path = |time: Timestamp| self.dir.join(format!("ixt.{}.jsonl", time.strftime("%Y-%m-%dT%H%M%S.%6fZ")));
@@ -86,6 +89,11 @@ impl LogFiles {
             _ => {}
         }
         (self.file, self.is_torn) = (open(&self.dir)?, false);
+        Ok(())
+    }
+
+    /// Removes the files that are too many.
+    fn remove_oldest(&self) -> io::Result<()> {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
@@ -93,7 +101,11 @@ impl LogFiles {
         }
         ended.sort_unstable();
         for oldest in &ended[..(ended.len() + 1).saturating_sub(self.limits.files.max(1))] {
-            fs::remove_file(self.dir.join(oldest))?;
+            match fs::remove_file(self.dir.join(oldest)) {
+                // Somebody else has.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }

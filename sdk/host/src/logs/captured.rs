@@ -25,8 +25,8 @@ pub(crate) struct Captured<'a> {
 /// The level of this name, in any case: those of Python, Node.js, log4j, Java, .NET and syslog.
 pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     const NAMES: [(LogLevel, &[&str]); 5] = [
-        (LogLevel::Trace, &["trace", "silly", "finest"]),
-        (LogLevel::Debug, &["debug", "verbose", "fine"]),
+        (LogLevel::Trace, &["trace", "silly"]),
+        (LogLevel::Debug, &["debug", "verbose"]),
         (LogLevel::Info, &["info", "information", "notice"]),
         (LogLevel::Warn, &["warn", "warning"]),
         (
@@ -325,6 +325,7 @@ mod tests {
             "INFORMATIONAL",
             "error in line 1",
             "Warning lights are on",
+            "Fine: that works",
             "no ERROR was found",
             "the job ended: ERROR",
             "2026-11-28 10:00:00 The ERROR was found",
