@@ -8,7 +8,7 @@ use ixt_manifest::Report;
 
 use crate::args::{BuildOptions, Run, Setting};
 use crate::building;
-use crate::configuration::{HostFile, Said};
+use crate::configuration::{HostFile, ModuleTable, Said};
 
 /// What `ixt run` was told of its modules.
 pub(crate) struct Deployer {
@@ -47,7 +47,7 @@ impl Deployer {
         let said = self.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
         let instances = said.or(table.and_then(|table| table.instances?.get().into())).unwrap_or(1);
         let mut deployment = Deployment::new(module, program, config)?.instances(instances);
-        let [connect, init] = table.map_or([None; 2], |table| table.start());
+        let [connect, init] = table.map_or([None; 2], ModuleTable::start);
         if let Some(connect) = connect {
             deployment = deployment.connect_timeout(connect);
         }

@@ -586,7 +586,7 @@ impl Frame<HostFrame<'_>> {
                 output.extend_from_slice(b",\"success\":false");
                 error.write(output);
             }
-            HostFrame::Shutdown(Shutdown { grace_ms: Some(grace_ms) }) => {
+            HostFrame::Shutdown(Shutdown { grace_ms: Some(grace_ms) }) | HostFrame::Draining { grace_ms } => {
                 key("grace_ms", output);
                 number(*grace_ms, output);
             }
@@ -594,10 +594,6 @@ impl Frame<HostFrame<'_>> {
             HostFrame::KvWatchEnded { watch } => {
                 key("watch", output);
                 number(*watch, output);
-            }
-            HostFrame::Draining { grace_ms } => {
-                key("grace_ms", output);
-                number(*grace_ms, output);
             }
             HostFrame::HealthCheck | HostFrame::Shutdown(_) | HostFrame::Cancel => {}
         }

@@ -104,7 +104,7 @@ async fn ready(managed: &Managed, reply: &str) -> Opened {
 /// The process has ended.
 fn end(managed: &Managed, opened: &Opened, reason: &str) {
     managed.remove(&opened.connection);
-    first(&managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
+    first(managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
