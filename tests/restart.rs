@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ixt_host::{CallError, CallOptions, Config, Deployment, Loader, Loading, Module, Notice, Program, State};
 use ixt_tests::{Hosts, Started, block_on, build};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]";
@@ -278,7 +279,7 @@ fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
         }
         started.host.stop("a").await.unwrap();
         let Err(CallError::Replied(error)) = restart.await.unwrap() else { panic!("it was stopped") };
-        assert_eq!(error.message, "a:1.0.1/instance-002 was stopped before it was ready");
+        assert_eq!(error.message, "the module was stopped before that was done");
         assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), State::Stopped)]);
         assert_eq!(started.error("a", Value::Null).await.1, "`a` is stopped");
     });
@@ -337,5 +338,238 @@ fn a_long_poll_ends_when_its_module_is_to_end() {
         started.logged("polls").await;
         started.host.restart("fixture").await.unwrap();
         assert_eq!(poll.await.unwrap().unwrap().read::<Value>().unwrap(), json!({ "came": false }));
+    });
+}
+
+fn on_init(what: &str) -> String {
+    format!("[config]\non_init = {{ type = \"string\", default = \"{what}\" }}")
+}
+
+/// A restart that is under way, and what comes of it.
+fn restarting(started: &Started, name: &'static str) -> tokio::task::JoinHandle<Result<(), CallError>> {
+    let host = started.host.clone();
+    tokio::spawn(async move { host.reload(name, false, &|_| ()).await })
+}
+
+/// Waits until the processes of a module are so.
+async fn until(started: &Started, name: &str, so: impl Fn(&[(String, State)]) -> bool) {
+    while !so(&instances(started, name)) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for the process of the one that is being started.
+async fn pid_of_new(started: &Started) -> Pid {
+    loop {
+        let status = started.host.status().remove(0);
+        if let Some(pid) = status.instances.get(1).and_then(|instance| instance.pid) {
+            return Pid::from_raw(pid.cast_signed()).unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn who_waits_for_what_does_not_come_is_answered_and_its_events_hold_up_no_others() {
+    block_on(async {
+        let rest = |services: &str, events: &str| {
+            format!(
+                "[provides]\nservices = [{services}]\nevents = [\"one\", \"two\"]\n[requires]\nevents = [{events}]\n"
+            )
+        };
+        let started = started(Hosts::new().actor("a", &rest("\"a\"", "\"one\""))).await;
+        let more = rest("\"a\", \"more\"", "\"one\", \"two\"");
+        write(&started, "a", "1.0.1", &format!("{more}{}", on_init("hang")));
+        let restart = restarting(&started, "a");
+        let new = pid_of_new(&started).await;
+        let host = started.host.clone();
+        let waits = tokio::spawn(async move { host.call("more", b"{}", CallOptions::default()).await });
+        while started.host.status()[0].calls_waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+        started.host.publish("two", br#"{"event":"two"}"#).await.unwrap();
+        started.host.publish("one", br#"{"event":"one"}"#).await.unwrap();
+        let events = started.ask("a", json!({ "do": "events", "least": 1 })).await.unwrap();
+        assert_eq!(events["events"].as_array().unwrap().len(), 1, "{events}");
+        kill_process(new, Signal::KILL).unwrap();
+        restart.await.unwrap().unwrap_err();
+        let Err(CallError::Replied(error)) = waits.await.unwrap() else { panic!("nobody has it") };
+        assert_eq!(error.message, "`a` does not provide `more`");
+        let status = started.host.status().remove(0);
+        assert_eq!((status.events_waiting, status.events_dropped), (0, 1));
+    });
+}
+
+#[test]
+fn events_go_to_the_new_process_while_the_old_one_has_one() {
+    block_on(async {
+        let rest = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]\n[requires]\nevents = [\"e\"]\n";
+        let mut started = started(Hosts::new().actor("a", &format!("{rest}{}", on_init("idless")))).await;
+        started.host.publish("e", br#"{"event":"one","do":"wait","for":"file","file":"go"}"#).await.unwrap();
+        started.logged("waits for file").await;
+        let restart = restarting(&started, "a");
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        started.host.publish("e", br#"{"event":"two"}"#).await.unwrap();
+        let events = started.ask("a", json!({ "do": "events", "least": 1 })).await.unwrap();
+        assert_eq!(id(&started.ask("a", json!({ "do": "tell" })).await.unwrap()), "a:1.0.0/instance-002");
+        assert_eq!(events["events"].as_array().unwrap().len(), 1, "{events}");
+        fs::write(started.files.path().join("a/go"), "").unwrap();
+        restart.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_is_stopped_within_a_restart_of_several_stays_so() {
+    block_on(async {
+        let mut started = started(Hosts::new().actors("a", A, 2)).await;
+        let mut slow = Vec::new();
+        for _ in 0..2 {
+            let host = started.host.clone();
+            let script = json!({ "do": "wait", "for": "file", "file": "go" }).to_string();
+            slow.push(tokio::spawn(async move { host.call("a", script.as_bytes(), CallOptions::default()).await }));
+            started.logged("waits for file").await;
+        }
+        let host = started.host.clone();
+        let restart = tokio::spawn(async move { host.restart("a").await });
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        let host = started.host.clone();
+        let stop = tokio::spawn(async move { host.stop("a").await });
+        until(&started, "a", |all| all.iter().all(|(_, state)| *state != State::Ready)).await;
+        fs::write(started.files.path().join("a/go"), "").unwrap();
+        stop.await.unwrap().unwrap();
+        let error = restart.await.unwrap().unwrap_err().to_string();
+        assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
+        assert!(instances(&started, "a").iter().all(|(_, state)| *state == State::Stopped));
+        for slow in slow {
+            slow.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_stopped_while_it_is_built_stays_so() {
+    /// It is at it until told to go on.
+    struct Slow(std::sync::Arc<tokio::sync::Barrier>);
+
+    impl Loader for Slow {
+        fn load<'a>(
+            &'a self,
+            running: &'a Deployment,
+            build: bool,
+            notify: &'a (dyn Fn(Notice) + Send + Sync),
+        ) -> Loading<'a> {
+            Box::pin(async move {
+                self.0.wait().await;
+                self.0.wait().await;
+                Again.load(running, build, notify).await
+            })
+        }
+    }
+
+    block_on(async {
+        let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+        let hosts = Hosts::new().actor("a", A).loader(std::sync::Arc::new(Slow(std::sync::Arc::clone(&barrier))));
+        let started = hosts.start().await;
+        write(&started, "a", "1.0.1", A);
+        let restart = restarting(&started, "a");
+        barrier.wait().await;
+        started.host.stop("a").await.unwrap();
+        barrier.wait().await;
+        let error = restart.await.unwrap().unwrap_err().to_string();
+        assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Stopped)]);
+    });
+}
+
+#[test]
+fn where_there_is_nothing_to_go_back_to_the_new_one_is_what_counts() {
+    block_on(async {
+        let mut hosts = Hosts::new().restarting(100).actor("a", A);
+        hosts.settings.restart.max_backoff = std::time::Duration::from_secs(3600);
+        hosts.settings.restart.backoff = std::time::Duration::from_secs(3600);
+        let started = started(hosts).await;
+        started.host.stop("a").await.unwrap();
+        write(&started, "a", "1.0.1", &format!("{A}\n{}", on_init("exit")));
+        let error = reload(&started, "a").await.1.unwrap_err();
+        assert!(error.contains("a:1.0.1/instance-002 did not get ready, and is tried again: "), "{error}");
+        assert_eq!(started.host.status()[0].version, "1.0.1");
+        // As it was before: that is another one than what is tried now.
+        write(&started, "a", "1.0.0", A);
+        let results = started.host.reload_changed(false, &|_, _| ()).await;
+        assert!(results[0].1.as_ref().unwrap(), "it was replaced");
+        let told = started.ask("a", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(id(&told), "a:1.0.0/instance-001");
+    });
+}
+
+#[test]
+fn a_process_that_warms_up_takes_over_when_it_is_ready() {
+    block_on(async {
+        let started = started(Hosts::new().actor("a", A)).await;
+        write(&started, "a", "1.0.1", &format!("{A}\n{}", on_init("warms up")));
+        let restart = restarting(&started, "a");
+        pid_of_new(&started).await;
+        for _ in 0..20 {
+            let told = started.ask("a", json!({ "do": "tell" })).await.unwrap();
+            assert_eq!(id(&told), "a:1.0.0/instance-001");
+        }
+        fs::write(started.files.path().join("a/go"), "").unwrap();
+        restart.await.unwrap().unwrap();
+        let told = started.ask("a", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(id(&told), "a:1.0.1/instance-002");
+
+        // One that never is has failed to start.
+        fs::remove_file(started.files.path().join("a/go")).unwrap();
+        let never = format!("{A}\n[artifacts.process]\ninit_timeout = \"200ms\"\n{}", on_init("warms up"));
+        write(&started, "a", "1.0.2", &never);
+        let error = reload(&started, "a").await.1.unwrap_err();
+        assert!(error.ends_with("after 200ms it had not said that it takes calls"), "{error}");
+        assert_eq!(id(&started.ask("a", json!({ "do": "tell" })).await.unwrap()), "a:1.0.1/instance-002");
+    });
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_drains_is_told_as_that() {
+    block_on(async {
+        let mut started = started(Hosts::new().actor("a", A)).await;
+        let host = started.host.clone();
+        let slow = tokio::spawn(async move {
+            let script = json!({ "do": "wait", "for": "ever" }).to_string();
+            host.call("a", script.as_bytes(), CallOptions::default()).await
+        });
+        started.logged("waits for ever").await;
+        let old = Pid::from_raw(started.host.status()[0].instances[0].pid.unwrap().cast_signed()).unwrap();
+        let restart = restarting(&started, "a");
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        kill_process(old, Signal::KILL).unwrap();
+        restart.await.unwrap().unwrap();
+        let error = slow.await.unwrap().unwrap_err().to_string();
+        assert_eq!(error, "a:1.0.0/instance-001 ended while it handled `a`: it was killed by signal 9");
+    });
+}
+
+#[test]
+fn a_host_that_is_dropped_within_a_restart_lets_go_of_all() {
+    block_on(async {
+        let data = tempfile::tempdir().unwrap();
+        let hosts = || {
+            let mut hosts = Hosts::new().actor("a", A);
+            hosts.settings.data_dir = Some(data.path().to_owned());
+            hosts
+        };
+        let first = started(hosts()).await;
+        write(&first, "a", "1.0.1", &format!("{A}\n{}", on_init("hang")));
+        let restart = restarting(&first, "a");
+        pid_of_new(&first).await;
+        restart.abort();
+        assert!(restart.await.unwrap_err().is_cancelled());
+        drop(first);
+        // The store is one host's at a time.
+        let second = hosts();
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while second.builder().start().is_err() {
+            assert!(std::time::Instant::now() < patience, "the store is still in use");
+            tokio::task::yield_now().await;
+        }
     });
 }

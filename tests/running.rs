@@ -244,7 +244,9 @@ fn a_restart_builds_the_module_and_what_does_not_compile_changes_nothing() {
     let cargo = "[package]\nname = \"rebuilt\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n";
     fs::write(module.join("Cargo.toml"), cargo).unwrap();
     manifest("1.0.0", "\"number\", \"old\"");
-    let mut running = Running::start(dir, &[]);
+    let config = dir.path().join("host.toml");
+    fs::write(&config, "[health]\ninterval = \"10s\"\n").unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
     running.logged("is ready");
     let number = |running: &Running| json(&running.ok(&["call", "number"]))["number"].clone();
     assert_eq!(number(&running), 1);
@@ -266,9 +268,11 @@ fn a_restart_builds_the_module_and_what_does_not_compile_changes_nothing() {
 
     package(&module, "4");
     manifest("1.0.0", "\"number\"");
+    fs::write(&config, "[health]\ninterval = \"11s\"\n").unwrap();
     let output = running.run(&["restart", "rebuilt"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
+    assert!(told.contains("[health], [calls], [shutdown] and quotas) has changed"), "{told}");
     assert!(told.contains("* breaks callers: ") && told.contains("the service `old` is gone"), "{told}");
     assert_eq!(number(&running), 4);
     assert_eq!(running.fails(&["call", "old"]), (1, "error: NOT_FOUND: no module here provides `old`\n".to_owned()));

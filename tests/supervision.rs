@@ -117,7 +117,7 @@ fn a_process_that_ends_too_often_has_failed_and_says_why() {
         assert_eq!(status[0].instances[0].last_lines, ["no reason to live"]);
         // By hand it is.
         let Err(CallError::Replied(reply)) = started.host.restart("a").await else { panic!("it can't be ready") };
-        assert!(reply.message.starts_with("a:1.0.0/instance-002 did not get ready: "), "{reply}");
+        assert!(reply.message.starts_with("a:1.0.0/instance-002 did not get ready, and is tried again: "), "{reply}");
         assert_eq!(
             started.host.restart("x").await.unwrap_err().to_string(),
             "NOT_FOUND: there is no module `x` here; there are: `a`"

@@ -18,11 +18,14 @@ pub(crate) struct Deployer {
     build: BuildOptions,
     /// Of all modules.
     dirs: Vec<PathBuf>,
+    /// What the file has said of the host itself.
+    settings: String,
 }
 
 impl Deployer {
-    pub(crate) fn new(args: &Run, modules: &[Module]) -> Self {
+    pub(crate) fn new(args: &Run, file: &HostFile, modules: &[Module]) -> Self {
         Self {
+            settings: settings(file),
             file: args.config.clone(),
             set: args.set.clone(),
             instances: args.instances.clone(),
@@ -72,6 +75,11 @@ impl Deployer {
         let name = module.manifest().module.name.as_str();
         let config = Said::of(name, &file, &self.set).config(module.manifest(), module.source());
         let config = config.map_err(|report| wrong(report, "its configuration is wrong"))?;
+        if settings(&file) != self.settings {
+            let what = "what the file of --config says of the host itself ([start], [restart], [health], [calls], [shutdown] and quotas) \
+                        has changed: that holds from the host's next start";
+            notify(Notice::Step(what.to_owned()));
+        }
         // Those that are built with it; what is wrong with another one is of no concern here.
         let is_it = |dir: &PathBuf| dir == running.module().dir();
         let others = self.dirs.iter().filter(|dir| !is_it(dir)).filter_map(|dir| Module::open(dir).ok());
@@ -95,6 +103,11 @@ impl Deployer {
         let program = program.map_err(|error| error.to_string())?.unwrap_or_else(|| running.program().clone());
         self.deployment(&module, program, &config, &file).map_err(|error| error.to_string())
     }
+}
+
+/// To be compared. There is no secret in it.
+fn settings(file: &HostFile) -> String {
+    format!("{:?}", file.settings())
 }
 
 impl Loader for Deployer {

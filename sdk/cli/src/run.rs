@@ -57,7 +57,7 @@ async fn serve(
     let builds = if args.no_build { builds.without_building() } else { builds };
     let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
     let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
-    let deployer = Arc::new(Deployer::new(args, modules));
+    let deployer = Arc::new(Deployer::new(args, file, modules));
     for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
         let deployment = deployer.deployment(module, program, config, file).map_err(Failure::usage)?;
         builder.module(deployment).map_err(Failure::usage)?;

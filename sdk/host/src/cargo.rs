@@ -301,7 +301,10 @@ impl Builds {
         let mut plans = vec![self.plan(module, build, &mut known, output).await.map_err(ProgramError::Build)?];
         for (module, build) in self.modules.iter().filter(|other| !std::ptr::eq(*other, wanted)) {
             // What is wrong with another one does not matter here.
+            let path = module.dir().join("Cargo.toml");
+            let is_beside = known.iter().any(|(_, metadata): &(PathBuf, Metadata)| metadata.package(&path).is_some());
             if module.manifest().process.path.is_none()
+                && is_beside
                 && let Ok(plan) = self.plan(module, build, &mut known, &|_: &str| ()).await
             {
                 plans.push(plan);

@@ -22,7 +22,7 @@ use crate::module::no_module;
 use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
 use crate::status::{ModuleStatus, State};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{RestartTurn, Supervisor};
 use crate::trace::Spans;
 use crate::{CallError, Deployment, Module, Settings, connection, listener, order};
 
@@ -210,7 +210,7 @@ fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Ve
         for managed in group.iter().map(|index| &supervisor.modules[*index]) {
             let release = managed.release();
             for _ in 0..release.deployment().instances {
-                let Some(replica) = managed.add_replica(&release, None) else { continue };
+                let Some(replica) = managed.add_replica(&release, None, managed.turn()) else { continue };
                 let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
                 let its_turn = async move {
                     tokio::select! {
@@ -451,7 +451,7 @@ impl Host {
     /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let managed = self.find(module)?;
-        let turn = Arc::clone(&managed.restarting).lock_owned().await;
+        let turn = RestartTurn::of(managed).await;
         self.0.supervisor.replace(managed, managed.release(), turn).await
     }
 
@@ -497,7 +497,10 @@ impl Host {
         only_changed: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<bool, CallError> {
-        let turn = Arc::clone(&managed.restarting).lock_owned().await;
+        if managed.restarting.try_lock().is_err() {
+            notify(Notice::Step("another restart of it is under way, for which this one waits".to_owned()));
+        }
+        let turn = RestartTurn::of(managed).await;
         // One that was stopped by hand stays so.
         if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
             return Ok(false);
@@ -528,10 +531,7 @@ impl Host {
     ///
     /// `NOT_FOUND` if there is no such module.
     pub async fn stop(&self, module: &str) -> Result<(), CallError> {
-        let replicas = self.find(module)?.replicas();
-        for replica in &replicas {
-            replica.retire();
-        }
+        let replicas = self.find(module)?.stop();
         for replica in &replicas {
             replica.stopped().await;
         }

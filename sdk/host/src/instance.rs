@@ -50,6 +50,10 @@ impl StartError {
         Self { kind, tail: Vec::new() }
     }
 
+    pub(crate) fn with_last_lines(kind: StartErrorKind, tail: Vec<String>) -> Self {
+        Self { kind, tail }
+    }
+
     /// What it was.
     #[must_use]
     pub fn kind(&self) -> &StartErrorKind {
@@ -118,6 +122,11 @@ pub enum StartErrorKind {
         /// The answer.
         reply: ErrorReply,
     },
+    /// It was told to end before it was ready.
+    Stopped {
+        /// The module's id.
+        module: String,
+    },
     /// The module can't be talked to.
     Connection {
         /// The module's id.
@@ -157,6 +166,7 @@ impl fmt::Display for StartErrorKind {
                 write!(f, "{module} was ended: after {} it had not {step}", humantime::format_duration(*after))
             }
             Self::Refused { module, reply } => write!(f, "{module} could not initialize: {reply}"),
+            Self::Stopped { module } => write!(f, "{module} was stopped before it was ready"),
             Self::Connection { module, error } => write!(f, "{module} could not initialize: {error}"),
         }
     }
@@ -225,11 +235,19 @@ impl Instance {
         drop(checked);
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
-        match connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings).await {
+        let connected = tokio::select! {
+            connected = connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings) => {
+                connected
+            }
+            () = replica.retired() => Err(StartError::new(StartErrorKind::Stopped { module: id.to_string() })),
+        };
+        match connected {
             Ok(connection) => Ok(Self { connection, process, output }),
             Err(mut error) => {
                 // A module that refused `init` exits by itself, and may have more to say on stderr.
-                let _ = process.end(settings.exit_grace, settings.exit_grace).await;
+                let is_stopped = matches!(error.kind, StartErrorKind::Stopped { .. });
+                let patience = if is_stopped { Duration::ZERO } else { settings.exit_grace };
+                let _ = process.end(patience, settings.exit_grace).await;
                 process.output().await;
                 error.tail = output.tail();
                 Err(error)
@@ -281,7 +299,10 @@ impl Instance {
             }
         };
         let status = self.process.end(if reply.is_some() { exit_grace } else { Duration::ZERO }, exit_grace).await;
-        self.connection.close("it was shut down");
+        // What it has said before it ended is in the socket, and counts. A child may hold that open.
+        let _ = timeout(exit_grace, self.connection.closed()).await;
+        let how = status.as_ref().ok().filter(|status| !status.success());
+        self.connection.close(&how.map_or_else(|| "it was shut down".to_owned(), |status| describe(*status)));
         self.process.output().await;
         match (reply, status) {
             (None, _) => Err(ShutdownError::TimedOut(shutdown_grace)),

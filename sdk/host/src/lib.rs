@@ -31,6 +31,7 @@ mod environment;
 pub mod guard;
 mod host;
 mod instance;
+mod kept;
 pub mod kv;
 pub mod listener;
 mod lock;

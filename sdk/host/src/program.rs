@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::checked::{Check, Checked};
 use crate::environment::environment;
+use crate::kept::Kept;
 use crate::{BuildError, Module};
 
 /// A program with its arguments.
@@ -20,6 +21,8 @@ pub struct Program {
     env: BTreeMap<OsString, OsString>,
     /// What is looked at before each start.
     check: Option<Check>,
+    /// What cargo has built.
+    kept: Option<Kept>,
     /// What `[artifacts.process]` names that does not lie with the module.
     outside: Vec<PathBuf>,
 }
@@ -36,7 +39,7 @@ impl Program {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
-        Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, outside: Vec::new() }
+        Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, kept: None, outside: Vec::new() }
     }
 
     /// The program itself.
@@ -83,6 +86,7 @@ impl Program {
         // With an interpreter it is that which is executed.
         let is_checked = self.check.as_ref().is_some_and(|check| check.file == self.path);
         let executable = checked.as_ref().filter(|_| is_checked).and_then(Checked::executable);
+        let executable = executable.or_else(|| self.kept.as_ref()?.instead_of(&self.path));
         let mut command = match executable {
             Some(executable) => {
                 let mut command = Command::new(executable);
@@ -234,6 +238,8 @@ impl Module {
 
     /// The program that cargo has built, with the arguments of `[artifacts.process]`.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
-        self.manifest().process.args.iter().fold(Program::new(path), Program::arg)
+        let kept = Kept::new(&path);
+        let program = Program { kept, ..Program::new(path) };
+        self.manifest().process.args.iter().fold(program, Program::arg)
     }
 }

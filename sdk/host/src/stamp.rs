@@ -14,7 +14,7 @@ pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 /// So many files of a module are looked at.
 const MAX_FILES: usize = 10_000;
 /// Directories that hold what others have made.
-const NOT_ITS_OWN: [&str; 3] = ["target", "node_modules", "__pycache__"];
+const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv", "site-packages"];
 
 impl Stamp {
     /// Its program, and its arguments that are files. Of a program that cargo does not build also the files in the module's directory with

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::instance::StartError;
-use crate::managed::Managed;
+use crate::managed::{Managed, Turn};
 use crate::release::Release;
 use crate::replica::{Life, Predecessor, Replica};
 use crate::restart::refusal;
@@ -21,6 +21,20 @@ pub(crate) struct Supervisor {
     pub(crate) modules: Arc<[Arc<Managed>]>,
     pub(crate) backends: Backends,
     pub(crate) settings: Arc<Settings>,
+}
+
+/// A restart that is this one's to make.
+pub(crate) struct RestartTurn {
+    guard: OwnedMutexGuard<()>,
+    turn: Turn,
+}
+
+impl RestartTurn {
+    /// Waits until no other one is under way.
+    pub(crate) async fn of(managed: &Managed) -> Self {
+        let guard = Arc::clone(&managed.restarting).lock_owned().await;
+        Self { guard, turn: managed.turn() }
+    }
 }
 
 /// What became of a start: nothing, if it was told to end before.
@@ -48,7 +62,10 @@ impl Supervisor {
 
     /// Which events are kept until they were taken, says the module that publishes them.
     pub(crate) fn set_durable(&self) {
-        let releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
+        let mut releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
+        // Also of those that are being replaced, or are about to be there.
+        let replicas = self.modules.iter().flat_map(|managed| managed.replicas());
+        releases.extend(replicas.map(|replica| Arc::clone(replica.release())));
         let mut events = releases.iter().flat_map(|release| &release.manifest().events).filter(|event| event.durable);
         let durable: Vec<_> = events.by_ref().map(|event| event.topic.as_str()).collect();
         for managed in self.modules.iter() {
@@ -74,11 +91,11 @@ impl Supervisor {
         &self,
         managed: &Arc<Managed>,
         release: Arc<Release>,
-        turn: OwnedMutexGuard<()>,
+        turn: RestartTurn,
     ) -> Result<(), CallError> {
         let (this, managed) = (self.clone(), Arc::clone(managed));
         let replacing = tokio::spawn(async move {
-            let _turn = turn;
+            let RestartTurn { guard: _guard, turn } = turn;
             let logs = &this.backends.logs;
             let old = managed.release();
             let what = match (old.source(), release.source()) {
@@ -88,7 +105,7 @@ impl Supervisor {
             logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
             let replaced = match this.connect(&managed, &release) {
                 Ok(()) => {
-                    let replaced = this.replace_all(&managed, &release).await;
+                    let replaced = this.replace_all(&managed, &release, turn).await;
                     managed.disconnect();
                     this.set_durable();
                     replaced
@@ -117,19 +134,20 @@ impl Supervisor {
         })
     }
 
-    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>) -> Result<(), CallError> {
+    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>, turn: Turn) -> Result<(), CallError> {
         let mut old = managed.replicas().into_iter();
         for _ in 0..release.deployment().instances {
             match old.next() {
                 // One after the other, so that most of them serve all the time.
-                Some(old) => self.replace_one(managed, release, &old).await?,
+                Some(old) => self.replace_one(managed, release, &old, turn).await?,
                 None => {
-                    let replica = managed.add_replica(release, None).ok_or_else(shutting_down)?;
+                    let replica = managed.add_replica(release, None, turn).ok_or_else(|| stopped(managed))?;
+                    self.set_durable();
                     let started = self.run(managed, &replica, None, std::future::ready(()));
                     match started.await {
                         Ok(Ok(())) => {}
-                        Ok(Err(error)) => return Err(not_ready(&replica, &error, "")),
-                        Err(_) => return Err(stopped(&replica)),
+                        Ok(Err(error)) => return Err(not_ready(&replica, &error, self.what_now())),
+                        Err(_) => return Err(stopped(managed)),
                     }
                 }
             }
@@ -142,15 +160,25 @@ impl Supervisor {
         Ok(())
     }
 
+    /// What becomes of one that did not get ready, where there is nothing to go back to.
+    fn what_now(&self) -> &'static str {
+        if self.settings.restart.intensity == 0 { "" } else { ", and is tried again" }
+    }
+
     async fn replace_one(
         &self,
         managed: &Arc<Managed>,
         release: &Arc<Release>,
         old: &Arc<Replica>,
+        turn: Turn,
     ) -> Result<(), CallError> {
         let served = old.state() == State::Ready;
         let overlaps = served && release.overlaps();
-        let new = managed.add_replica(release, Some(old)).ok_or_else(shutting_down)?;
+        let new = managed.add_replica(release, Some(old), turn).ok_or_else(|| stopped(managed))?;
+        if !served {
+            managed.adopt(release);
+        }
+        self.set_durable();
         let predecessor = Predecessor { replica: Arc::clone(old), overlaps, served };
         let started = self.run(managed, &new, Some(predecessor), std::future::ready(()));
         let error = match started.await {
@@ -165,21 +193,26 @@ impl Supervisor {
                 old.retire();
                 old.stopped().await;
                 managed.forget(old);
-                return Err(stopped(&new));
+                return Err(stopped(managed));
             }
         };
         if overlaps {
             new.retire();
             new.stopped().await;
             managed.forget(&new);
-            return Err(not_ready(&new, &error, &format!(", and {} goes on", old.id())));
+            let goes_on = if old.state() == State::Ready { "goes on" } else { "is restarted" };
+            return Err(not_ready(&new, &error, &format!(", and {} {goes_on}", old.id())));
         }
         managed.forget(old);
         if !served {
-            return Err(not_ready(&new, &error, ""));
+            return Err(not_ready(&new, &error, self.what_now()));
         }
         // The old one has made room for nothing: back to what it was.
-        let back = managed.add_replica(old.release(), Some(&new)).ok_or_else(shutting_down)?;
+        let back = managed.add_replica(old.release(), Some(&new), turn);
+        let Some(back) = back else {
+            new.retire();
+            return Err(not_ready(&new, &error, ", and was stopped meanwhile"));
+        };
         let predecessor = Predecessor { replica: Arc::clone(&new), overlaps: false, served: false };
         let started = self.run(managed, &back, Some(predecessor), std::future::ready(()));
         let what_now = match started.await {
@@ -201,8 +234,11 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
     CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
-fn stopped(replica: &Replica) -> CallError {
-    refusal(code::UNAVAILABLE, format!("{} was stopped before it was ready", replica.id()))
+fn stopped(managed: &Managed) -> CallError {
+    if managed.is_closed() {
+        return shutting_down();
+    }
+    refusal(code::UNAVAILABLE, "the module was stopped before that was done".to_owned())
 }
 
 fn shutting_down() -> CallError {

@@ -85,6 +85,18 @@ impl Actor {
                         this.success(&id, json!({}));
                     });
                 }
+                // It takes no calls until there is a file.
+                Some("warms up") => {
+                    self.send(&json!({ "type": "ready", "ready": false }));
+                    self.success(&id, json!({}));
+                    let this = Arc::clone(self);
+                    thread::spawn(move || {
+                        while !exists("go") {
+                            thread::yield_now();
+                        }
+                        this.send(&json!({ "type": "ready", "ready": true }));
+                    });
+                }
                 // It fails until there is a file.
                 Some("needs database") if !exists("database") => {
                     eprintln!("no database");

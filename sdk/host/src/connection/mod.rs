@@ -11,7 +11,7 @@ mod stream;
 pub(crate) mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -75,6 +75,10 @@ pub(crate) struct Connection {
     is_read: AtomicBool,
     /// It has picked the feature `draining`.
     is_told_draining: AtomicBool,
+    /// How many events it has.
+    events: Arc<AtomicUsize>,
+    /// It says that it takes new requests again.
+    turned_ready: Notify,
     /// Whether it takes new requests: as its last frame `ready` says, and as its last health report does.
     says_ready: AtomicBool,
     reports_ready: AtomicBool,
@@ -193,6 +197,8 @@ impl Connection {
             progress: hello.progress,
             is_read: AtomicBool::new(true),
             is_told_draining: AtomicBool::new(false),
+            events: Arc::default(),
+            turned_ready: Notify::new(),
             says_ready: AtomicBool::new(true),
             reports_ready: AtomicBool::new(true),
             when_ready: OnceLock::new(),
@@ -244,6 +250,24 @@ impl Connection {
         self.says_ready.load(Ordering::SeqCst) && self.reports_ready.load(Ordering::SeqCst)
     }
 
+    /// Waits until it takes new requests, as it says.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let turned = self.turned_ready.notified();
+            tokio::pin!(turned);
+            turned.as_mut().enable();
+            if self.is_ready() {
+                return;
+            }
+            turned.await;
+        }
+    }
+
+    /// How many events it has, counted by whoever gives them.
+    pub(crate) fn events(&self) -> &Arc<AtomicUsize> {
+        &self.events
+    }
+
     /// What to do whenever it says that it takes no new requests now, or takes them again.
     pub(crate) fn when_ready(&self, act: impl Fn(bool) + Send + Sync + 'static) {
         let _ = self.when_ready.set(Box::new(act));
@@ -254,6 +278,9 @@ impl Connection {
         let was = self.is_ready();
         way.store(ready, Ordering::SeqCst);
         let is_ready = self.is_ready();
+        if is_ready {
+            self.turned_ready.notify_waiters();
+        }
         if was != is_ready
             && let Some(act) = self.when_ready.get()
         {

@@ -426,12 +426,13 @@ impl Session {
         let done = loop {
             tokio::select! {
                 biased;
-                Some(notice) = notices.recv() => self.part(writer, &notice).await?,
+                // Whoever does not read does not hold it up.
+                Some(notice) = notices.recv() => self.last(data(writer, &notice)).await?,
                 done = &mut restart => break done,
             }
         };
         while let Ok(notice) = notices.try_recv() {
-            self.part(writer, &notice).await?;
+            self.last(data(writer, &notice)).await?;
         }
         done.map_err(call_error)
     }

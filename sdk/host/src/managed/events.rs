@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
@@ -21,8 +22,6 @@ pub(super) const EVENTS_AT_ONCE: usize = 64;
 #[derive(Default)]
 pub(super) struct EventQueue {
     waiting: VecDeque<Waiting>,
-    /// How many the module has.
-    taken: usize,
     pub(super) dropped: u64,
     /// How many of those were told.
     told: u64,
@@ -82,7 +81,6 @@ impl Managed {
     pub(super) fn put_back(&self, message: Message<'static>) {
         let held = self.waiting.overdraw(message.bytes());
         let mut queue = lock(&self.queue);
-        queue.taken -= 1;
         queue.waiting.push_front(Waiting { message, _held: held });
     }
 
@@ -123,15 +121,27 @@ impl Managed {
         }
     }
 
-    /// False if there is no event, or nobody who takes one now.
+    /// False if there is no event that somebody takes now.
     fn give_one(&self) -> bool {
-        let processes = self.serving().ready.len();
         let (connection, event) = {
             let mut queue = lock(&self.queue);
-            let Some(first) = queue.waiting.front() else { return false };
-            let Picked::Ready(connection) = self.pick(&first.message.topic, None) else { return false };
-            let most = if connection.is_sequential() { processes } else { processes * EVENTS_AT_ONCE };
-            if queue.taken >= most {
+            // One that nobody takes now keeps its place, and does not hold up those of other topics.
+            let mut taken_by_none: Vec<&str> = Vec::new();
+            let mut found = None;
+            for (index, event) in queue.waiting.iter().enumerate() {
+                let topic = &*event.message.topic;
+                if taken_by_none.contains(&topic) {
+                    continue;
+                }
+                if let Picked::Ready(connection) = self.pick(topic, None) {
+                    found = Some((index, connection));
+                    break;
+                }
+                taken_by_none.push(topic);
+            }
+            let Some((index, connection)) = found else { return false };
+            let most = if connection.is_sequential() { 1 } else { EVENTS_AT_ONCE };
+            if connection.events().load(Ordering::Relaxed) >= most {
                 return false;
             }
             if !connection.has_room() {
@@ -146,8 +156,7 @@ impl Managed {
                 }
                 return false;
             }
-            let Some(event) = queue.waiting.pop_front() else { return false };
-            queue.taken += 1;
+            let Some(event) = queue.waiting.remove(index) else { return false };
             (connection, event)
         };
         self.give(&connection, event);
@@ -159,11 +168,14 @@ impl Managed {
         let (message, kept) = if topic.again() { (event.message.clone(), Some(event)) } else { (event.message, None) };
         let (this, is_kept) = (self.this.clone(), kept.is_some());
         let (name, trace_id) = (topic.name().to_owned(), Arc::clone(&message.trace_id));
+        // Those of a process that is being replaced don't count for the next one.
+        let events = Arc::clone(connection.events());
+        events.fetch_add(1, Ordering::Relaxed);
         let answered = move |answer: Answer<'_>| {
+            events.fetch_sub(1, Ordering::Relaxed);
             let Some(this) = this.upgrade() else { return };
             let again = {
                 let mut queue = lock(&this.queue);
-                queue.taken -= 1;
                 match (answer, kept) {
                     (Answer::Lost { reason, .. }, Some(event)) => {
                         // It was first, so it is again.
@@ -186,6 +198,7 @@ impl Managed {
         if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now()) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
+            connection.events().fetch_sub(1, Ordering::Relaxed);
             reply.forget();
             self.put_back(message.into_owned());
         }

@@ -20,6 +20,7 @@ use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
 use crate::logs::{Logs, Record};
 use crate::managed::events::EventQueue;
+pub(crate) use crate::managed::releases::Turn;
 use crate::managed::releases::{Replicas, Topics};
 use crate::release::Release;
 use crate::replica::Replica;
@@ -178,14 +179,19 @@ impl Managed {
 
     fn take_back(&self, not_asked: Vec<NotAsked>) {
         let now = Instant::now();
+        let mut events = Vec::new();
         for not_asked in not_asked {
             match not_asked {
                 NotAsked::Call { message, topic, reply } => drop(self.dispatch(message, &topic, reply, now)),
                 NotAsked::Event { message, reply } => {
                     reply.forget();
-                    self.put_back(message);
+                    events.push(message);
                 }
             }
+        }
+        // Each goes before those that are there.
+        for event in events.into_iter().rev() {
+            self.put_back(event);
         }
         self.pump();
     }
@@ -197,9 +203,8 @@ impl Managed {
 
     /// What waits for a process is answered, if none will be ready soon.
     pub(crate) fn look_whether_one_comes(&self) {
-        if !self.replicas().iter().any(|replica| replica.comes()) {
-            self.release_parked();
-        }
+        // What still has one waits again.
+        self.release_parked();
     }
 
     /// No process will be ready by itself: what waits for one is answered.
@@ -464,8 +469,10 @@ impl Managed {
         let of = |state: State| replicas.iter().find(|replica| replica.state() == state);
         let because =
             |replica: &Arc<Replica>| replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-        if !replicas.iter().any(|replica| replica.release().takes(topic)) {
-            format!("`{name}` does not provide `{topic}` any more")
+        // If there are some that stay, it is their topics that count.
+        let stay = |replica: &&Arc<Replica>| !replica.is_retired() || replicas.iter().all(|other| other.is_retired());
+        if !replicas.iter().filter(stay).any(|replica| replica.release().takes(topic)) {
+            format!("`{name}` does not provide `{topic}`")
         } else if let Some(replica) = replicas.iter().find(|replica| replica.lock().keeps_ending) {
             format!("`{name}` ends again and again, and is restarted only now and then{}", because(replica))
         } else if let Some(replica) = of(State::Backoff) {

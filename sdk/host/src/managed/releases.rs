@@ -15,7 +15,13 @@ pub(super) struct Replicas {
     list: Vec<Arc<Replica>>,
     /// The host ends: there are no new ones.
     closed: bool,
+    /// How often the module was stopped.
+    stops: u64,
 }
+
+/// Who may add replicas: whoever has begun before the module was stopped may not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn(u64);
 
 /// What the module ever had on the bus. What no release has any more stays, for its counts.
 #[derive(Default)]
@@ -67,10 +73,30 @@ impl Managed {
         lock(&self.replicas).list.clone()
     }
 
-    /// A new replica, in the place behind that one. `None` if the host ends.
-    pub(crate) fn add_replica(&self, release: &Arc<Release>, behind: Option<&Arc<Replica>>) -> Option<Arc<Replica>> {
+    /// From here on replicas may be added, until the module is stopped.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn(lock(&self.replicas).stops)
+    }
+
+    /// It is to end, and to stay so until it is restarted. Gives the replicas that have to end.
+    pub(crate) fn stop(&self) -> Vec<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
-        if replicas.closed {
+        replicas.stops += 1;
+        for replica in &replicas.list {
+            replica.retire();
+        }
+        replicas.list.clone()
+    }
+
+    /// A new replica, in the place behind that one. `None` if the host ends, or the module was stopped since the turn began.
+    pub(crate) fn add_replica(
+        &self,
+        release: &Arc<Release>,
+        behind: Option<&Arc<Replica>>,
+        turn: Turn,
+    ) -> Option<Arc<Replica>> {
+        let mut replicas = lock(&self.replicas);
+        if replicas.closed || replicas.stops != turn.0 {
             return None;
         }
         let is_free = |number: &u32| replicas.list.iter().all(|replica| replica.number() != *number);
@@ -102,9 +128,27 @@ impl Managed {
         self.look_whether_mixed();
     }
 
+    /// Whether there are no new replicas any more, for the host ends.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.replicas).closed
+    }
+
     /// There are no new replicas from here on.
     pub(crate) fn close(&self) {
         lock(&self.replicas).closed = true;
+    }
+
+    /// Where there is nothing to go back to, it is this from here on, be it ready or not.
+    pub(crate) fn adopt(&self, release: &Arc<Release>) {
+        {
+            let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            if !serving.ready.is_empty() {
+                return;
+            }
+            serving.release = Arc::clone(release);
+        }
+        self.look_whether_mixed();
+        self.apply_rules(release);
     }
 
     /// Ends its processes at once, and lets go of what holds it.
@@ -186,6 +230,8 @@ impl Managed {
         drop(topics);
         self.drop_events("it does not take them any more", |topic| !is_taken(topic));
         self.is_changing(false);
+        // Calls of what is gone.
+        self.release_parked();
     }
 
     /// What a release says of its services holds from here on.

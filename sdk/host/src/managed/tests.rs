@@ -53,7 +53,7 @@ fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
     managed.disconnect();
     managed.set_durable(&|topic| topic == "kept");
     for _ in 0..instances {
-        managed.add_replica(&release, None).unwrap();
+        managed.add_replica(&release, None, managed.turn()).unwrap();
     }
     managed
 }
@@ -366,7 +366,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     let mut old = ready(&managed, WITH_IDS).await;
     let next = release(NEXT);
     managed.connect(&next).unwrap();
-    let replica = managed.add_replica(&next, None).unwrap();
+    let replica = managed.add_replica(&next, None, managed.turn()).unwrap();
     assert_eq!(&**replica.id(), "m:1.1.0/instance-003");
     // Nobody has it yet, and somebody will.
     let mut new_topic = call(&managed, message("new", 0));
@@ -389,10 +389,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
         managed.forget(replica);
     }
     managed.remove(&old.connection);
-    assert_eq!(
-        call(&managed, message("often", 0)).await.unwrap(),
-        "UNAVAILABLE: `m` does not provide `often` any more (true)"
-    );
+    assert_eq!(call(&managed, message("often", 0)).await.unwrap(), "UNAVAILABLE: `m` does not provide `often` (true)");
     event(&managed, &message("lost", 0));
     managed.disconnect();
     assert!(!managed.bus.is_provided("often") && managed.bus.is_provided("new"));

@@ -7,14 +7,14 @@ use ixt_protocol::LogLevel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::Restart;
-use crate::instance::{Instance, StartError, describe};
+use crate::instance::{Instance, StartError, StartErrorKind, describe};
 use crate::managed::Managed;
 use crate::replica::Replica;
 use crate::replica::restarts::Restarts;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::status::State;
+use crate::{CallError, Restart};
 
 /// What runs a replica.
 pub(crate) struct Life {
@@ -107,13 +107,14 @@ impl Life {
             status.starting = None;
         });
         let started = |pid| self.replica.set(State::Starting, |status| status.pid = pid);
-        let started = tokio::select! {
-            started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started) => started,
-            // What was begun is ended.
-            () = self.replica.retired() => return Phase::Stopped,
+        let started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started).await;
+        let started = match started {
+            Ok(instance) => self.warmed_up(instance).await,
+            error => error,
         };
         let error = match started {
             Ok(instance) => return Phase::Ready(instance),
+            Err(error) if matches!(error.kind(), StartErrorKind::Stopped { .. }) => return Phase::Stopped,
             Err(error) => error,
         };
         let (reason, last_lines) = (error.kind().to_string(), error.last_lines().to_vec());
@@ -136,6 +137,38 @@ impl Life {
             return Phase::Backoff(SHORTAGE_PAUSE);
         }
         self.ended(End { reason, last_lines, ended: None }, false).await
+    }
+
+    /// One that takes over from another process does so when it takes calls, and not while it says that it does not.
+    async fn warmed_up(&self, mut instance: Instance) -> Result<Instance, StartError> {
+        if !self.predecessor.as_ref().is_some_and(|predecessor| predecessor.overlaps) {
+            return Ok(instance);
+        }
+        let (connection, module) = (Arc::clone(instance.connection()), self.replica.id().to_string());
+        let patience = self.replica.release().init_timeout(&self.settings);
+        let step = "said that it takes calls";
+        let mut patience_of_end = Duration::ZERO;
+        let failed = tokio::select! {
+            biased;
+            () = connection.ready() => return Ok(instance),
+            () = self.replica.retired() => Some(StartErrorKind::Stopped { module: module.clone() }),
+            () = connection.closed() => None,
+            () = instance.wait() => None,
+            () = sleep(patience) => Some(StartErrorKind::TimedOut { module: module.clone(), step, after: patience }),
+        };
+        if failed.is_none() {
+            patience_of_end = self.settings.exit_grace;
+        }
+        let status = instance.end(patience_of_end, &self.settings).await;
+        let kind = failed.unwrap_or_else(|| match status {
+            Some(status) => StartErrorKind::Exited { module, step, status },
+            None => {
+                let error = CallError::Gone { reason: "it has closed its connection".to_owned() };
+                StartErrorKind::Connection { module, error }
+            }
+        });
+        instance.output().await;
+        Err(StartError::with_last_lines(kind, instance.tail()))
     }
 
     /// The time in which the process is ready.

@@ -217,9 +217,13 @@ impl Replica {
 
     /// Ends it at once, with its process.
     pub(crate) fn abort(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Task::Runs(task) = std::mem::replace(&mut *task, Task::Aborted) {
-            task.abort();
+        {
+            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Task::Runs(task) = std::mem::replace(&mut *task, Task::Aborted) {
+                task.abort();
+            }
         }
+        // Nobody is to wait for it.
+        self.set(State::Stopped, |status| status.connection = None);
     }
 }

@@ -1,0 +1,62 @@
+//! A program that stays what it was: the next build puts another one in its place, while a module may have to go back to this one.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file that is open, so that it is there as long as this is.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    file: Arc<File>,
+    /// Its device and number.
+    identity: (u64, u64),
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for Kept {}
+
+impl Kept {
+    /// Nothing, if it can't be opened: then whoever starts it will see why.
+    pub(crate) fn new(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        Some(Self { identity: (metadata.dev(), metadata.ino()), file: Arc::new(file) })
+    }
+
+    /// The path by which a process that is started from here executes it, if there is another one at this path by now, or none.
+    pub(crate) fn instead_of(&self, path: &Path) -> Option<PathBuf> {
+        let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
+        (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_started_though_something_else_is_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        fs::copy("/bin/echo", &program).unwrap();
+        let kept = Kept::new(&program).unwrap();
+        assert_eq!(kept.instead_of(&program), None, "it is there");
+        // As a build does it.
+        fs::write(dir.path().join("new"), "no program").unwrap();
+        fs::rename(dir.path().join("new"), &program).unwrap();
+        assert!(Kept::new(&program).unwrap() != kept);
+        let output = Command::new(kept.instead_of(&program).unwrap()).arg("kept").output().unwrap();
+        assert_eq!(output.stdout, b"kept\n");
+        fs::remove_file(&program).unwrap();
+        assert!(kept.instead_of(&program).is_some() && Kept::new(&program).is_none());
+    }
+}
