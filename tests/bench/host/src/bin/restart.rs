@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval};
 
 const RATE: u64 = 5000;
 const RESTARTS: usize = 100;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 11;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         );
         let mut ratios = Vec::new();
         for round in 0..=ROUNDS {
-            let steady = during(&host, tokio::time::sleep(Duration::from_secs(5))).await;
+            let steady = during(&host, tokio::time::sleep(Duration::from_secs(2))).await;
             let begin = Instant::now();
             let restarted = during(&host, async {
                 for _ in 0..RESTARTS {
