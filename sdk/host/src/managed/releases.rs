@@ -229,9 +229,9 @@ impl Managed {
         }
         drop(topics);
         self.drop_events("it does not take them any more", |topic| !is_taken(topic));
-        self.is_changing(false);
-        // Calls of what is gone.
+        // Calls of what is gone, as long as it is looked who takes what.
         self.release_parked();
+        self.is_changing(false);
     }
 
     /// What a release says of its services holds from here on.
