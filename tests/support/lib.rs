@@ -5,10 +5,12 @@ mod fixture;
 mod hosts;
 mod program;
 mod raw_host;
+mod running;
 mod scratch;
 
 pub use fixture::{base64, built_fixture, entered, fixture, handle, parse};
 pub use hosts::{Hosts, Started, block_on, program};
 pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;
+pub use running::{Running, actor, actors, ixt, ixt_run};
 pub use scratch::Scratch;

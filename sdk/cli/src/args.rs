@@ -48,14 +48,17 @@ pub(crate) enum Command {
     Schema,
     /// Build modules as `ixt run` does, and print the programs that it would start.
     ///
-    /// Exits 2 if something is wrong with what was given, 3 if a module could not be built, and 130 if it was interrupted.
+    /// Exits 2 if something is wrong with what was given, 3 if a module could not be built, and 130 or 143 if Ctrl-C or SIGTERM came.
     Build(Build),
-    /// Run modules: build them, start them, connect them, restart those that end, until Ctrl-C.
+    /// Run modules: build them, start them, connect them, restart those that end, until Ctrl-C or SIGTERM.
+    ///
+    /// SIGHUP does the same if the host was started on a terminal, and otherwise replaces the modules that have changed by what they
+    /// are now.
     ///
     /// The log goes to stdout, for people if that is a terminal, and as JSON lines otherwise and with --json.
     ///
     /// Exits 0 when all modules have ended well, 2 if something is wrong with what was given, 3 if a module could not be
-    /// built, or did not end well, and 130 if it was interrupted twice.
+    /// built, had failed, or did not end well, and 130 or 143 if Ctrl-C or SIGTERM came twice, or before the start.
     Run(Run),
     /// Call a service of a running host's module, or, with --module, of one that is started for this call alone.
     ///
@@ -63,8 +66,8 @@ pub(crate) enum Command {
     /// name.
     ///
     /// Exits 1 if the module, or the host, answers with an error, 2 if the call can't be made as it stands, and with
-    /// --module 3 if the module could not be built, started or initialized, or is gone before it has answered, and 130 if it
-    /// was interrupted.
+    /// --module 3 if the module could not be built, started or initialized, or is gone before it has answered, and 130 or
+    /// 143 if Ctrl-C or SIGTERM came.
     Call(Call),
     /// Publish an event at a running host.
     Publish(Publish),
@@ -106,7 +109,7 @@ pub(crate) enum Command {
     /// empty payload, and some with other bytes: --skip leaves out those that would do harm.
     ///
     /// Exits 1 if a check has failed, 2 if the checks can't be made as they stand, 3 if the manifest is wrong or the
-    /// command can't be started, and 130 if it was interrupted.
+    /// command can't be started, and 130 or 143 if Ctrl-C or SIGTERM came.
     Conformance(Conformance),
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ixt_host::ErrorReply;
 use ixt_host::text::{harmless, harmless_lines};
 
+use crate::interrupts::Interrupt;
 use crate::output::{print, say};
 
 /// The text is complete, with its line end.
@@ -43,9 +44,14 @@ impl Failure {
         Self { text, status: 3 }
     }
 
-    /// The user pressed Ctrl-C, or someone sent SIGTERM.
-    pub(crate) fn interrupted() -> Self {
-        Self { text: String::new(), status: 130 }
+    /// The user pressed Ctrl-C, someone sent SIGTERM, or the terminal is gone.
+    pub(crate) fn interrupted(interrupt: Interrupt) -> Self {
+        Self { text: String::new(), status: interrupt.status() }
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.text.is_empty() && self.status > 128
     }
 
     /// Whoever reads what is printed has seen enough.
@@ -54,7 +60,10 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
-        say(&self.text);
+        // With nothing to say it does not wait for a terminal that stands still.
+        if !self.text.is_empty() {
+            say(&self.text);
+        }
         ExitCode::from(self.status)
     }
 }

@@ -37,6 +37,7 @@ mod logs;
 mod otel;
 mod output;
 mod ps;
+mod reload;
 mod remote;
 mod restart;
 mod run;

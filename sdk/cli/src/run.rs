@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, fs, thread};
 
 use anyhow::{Context as _, bail};
@@ -20,6 +21,10 @@ use crate::http::Server;
 use crate::interrupts::Interrupts;
 use crate::log_files::{Limits, LogFiles};
 use crate::output::{is_terminal, print, print_bytes, say};
+use crate::reload;
+
+/// How long it takes at most to kill all modules.
+const KILLING: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
     let file = HostFile::of(args.config.as_deref());
@@ -27,7 +32,13 @@ pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
     let configs = check(&modules, wrong, &file, &args.set, &args.instances);
     let configs = configs.map_err(|report| Failure::wrong(report.to_ansi_string()))?;
     let settings = settings(args, &file)?;
-    crate::runtime::new()?.block_on(serve(args, &file, &modules, &configs, settings, socket, json))
+    let runtime = crate::runtime::new()?;
+    let result = runtime.block_on(serve(args, &file, &modules, &configs, settings, socket, json));
+    if result.as_ref().is_err_and(Failure::is_interrupted) {
+        // Modules are killed in this, and it waits for nothing else that stands still.
+        runtime.shutdown_timeout(KILLING);
+    }
+    result
 }
 
 async fn serve(
@@ -39,7 +50,7 @@ async fn serve(
     socket: Option<&Path>,
     json: bool,
 ) -> Result<()> {
-    let mut interrupts = Interrupts::new().map_err(Failure::module)?;
+    let (mut interrupts, mut reloads) = Interrupts::of_host().map_err(Failure::module)?;
     // Before anything is built: where there is a host already, nothing has happened yet.
     let control = Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned));
     let control = control.map_err(Failure::usage)?;
@@ -72,10 +83,12 @@ async fn serve(
         server.start(host.clone())
     });
     let mut serving = pin!(control.serve(&host));
+    let reloading = reload::whenever_wanted(&mut reloads, &host, !args.no_build);
     tokio::select! {
         () = &mut serving => {}
         () = control.asked_to_stop() => {}
-        () = interrupts.next() => {}
+        _ = interrupts.next() => {}
+        never = reloading => match never {},
     }
     say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
     if let Some(http) = &http {
@@ -86,7 +99,7 @@ async fn serve(
         () = serving => Vec::new(),
     };
     if let Some(http) = http {
-        http.end().await;
+        interrupts.or(http.end()).await?;
     }
     // A terminal that stands still does not keep it from ending at once when that is wanted.
     let (written, all) = tokio::sync::oneshot::channel();

@@ -161,7 +161,8 @@ fn run(mut lab: Lab, only: &[String], mut report: Report) -> Result<()> {
 
 fn add(lab: &Lab, report: &mut Report, name: &str, verdict: Verdict) -> Result<()> {
     if lab.groups.is_closed() {
-        return Err(Failure::interrupted());
+        // It was interrupted, and whoever waits for it knows.
+        return Err(Failure::no(""));
     }
     match verdict {
         Err(Stop::CannotStart(reason)) => Err(Failure::module(reason)),

@@ -136,8 +136,8 @@ impl Logs {
         self.0.grown.notify_waiters();
     }
 
-    /// A line of the host itself, about this process.
-    pub(crate) fn host(&self, level: LogLevel, module: &str, message: impl Into<String>) {
+    /// A line of the host itself, about this process (`name:version/instance-NNN`), or module (`name`), or about `host`.
+    pub fn host(&self, level: LogLevel, module: &str, message: impl Into<String>) {
         self.write(Record { level, ..Record::new(module, message) });
     }
 

@@ -1,0 +1,113 @@
+//! What signals do to `ixt run`: to one that is to end, to one that is to read its modules anew, and to one that stands still.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Command, Stdio};
+use std::{ffi::OsStr, fs};
+
+use ixt_tests::{Running, actor, actors, ixt, ixt_run, needs};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+const A: &str = "[provides]\nservices = [\"a\"]";
+const B: &str = "[provides]\nservices = [\"b\"]";
+
+/// The same command, started by another program, which runs it in its place.
+fn by(program: &str, args: &[&str], command: &Command) -> Command {
+    needs(program);
+    let mut by = Command::new(program);
+    by.args(args).arg(command.get_program()).args(command.get_args());
+    by.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        by.current_dir(dir);
+    }
+    by
+}
+
+/// Graces that are over soon, for a module that does not do what it is asked to.
+fn short_graces(dir: &tempfile::TempDir) -> String {
+    let config = dir.path().join("host.toml");
+    fs::write(&config, "[shutdown]\ngrace = \"300ms\"\nexit_grace = \"300ms\"\n").unwrap();
+    config.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it_in_order() {
+    let dir = actors(&[("a", A)]);
+    let config = short_graces(&dir);
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let stdin = File::options().read(true).write(true).open(OsStr::from_bytes(name.to_bytes())).unwrap();
+    // Stdout and stderr are pipes, as to `tee`.
+    let mut command = by("setsid", &["--ctty"], &ixt_run(dir.path(), &["--config", &config]));
+    command.stdin(stdin);
+    let mut running = Running::spawn(dir, command);
+    running.logged("is ready");
+    // The end takes its time.
+    let mut call = ixt(running.dir.path(), &["call", "a", r#"{"do":"wait","for":"ever"}"#]).spawn().unwrap();
+    running.logged("waits for ever");
+    drop(terminal);
+    running.noted("the modules finish what they have begun");
+    // The shell tells it too, and whoever ends the session.
+    running.signal(Signal::HUP);
+    running.signal(Signal::TERM);
+    running.logged("is told to end with 1 requests that it has not answered within 300ms");
+    running.logged("has ended");
+    assert_eq!(running.ends(), Some(0));
+    assert!(!call.wait().unwrap().success());
+    assert!(!running.is_there());
+}
+
+#[test]
+fn without_a_terminal_hangup_replaces_what_has_changed() {
+    let dir = actors(&[("a", A), ("b", B), ("c", "")]);
+    let command = by("setsid", &[], &ixt_run(dir.path(), &[]));
+    let mut running = Running::spawn(dir, command);
+    for _ in 0..3 {
+        running.logged("is ready");
+    }
+    actor(running.dir.path(), "a", "[provides]\nservices = [\"a\", \"a.new\"]");
+    running.signal(Signal::HUP);
+    running.logged("SIGHUP: replaces the modules that have changed");
+    // One that comes meanwhile is not lost.
+    actor(running.dir.path(), "b", "[provides]\nservices = [\"b.new\"]");
+    running.signal(Signal::HUP);
+    assert_eq!(running.logged("the service `a.new` is new")["module"], "a");
+    let breaks = running.logged("breaks callers");
+    assert_eq!((&breaks["module"], &breaks["level"]), (&"b".into(), &"warn".into()));
+    running.logged(" replaced, ");
+    for topic in ["a", "a.new", "b.new"] {
+        running.ok(&["call", topic, r#"{"do":"tell"}"#]);
+    }
+    // Each was replaced once, and the one that has not changed goes on.
+    let ready = running.ok(&["ps"]);
+    for (name, number) in [("a", 2), ("b", 2), ("c", 1)] {
+        assert!(ready.contains(&format!("{name}:1.0.0/instance-00{number}  ready")), "{ready}");
+    }
+    // What is wrong is told, and changes nothing.
+    fs::write(running.dir.path().join("modules/a/manifest.toml"), "[module").unwrap();
+    running.signal(Signal::HUP);
+    let wrong = running.logged("`a` is not restarted, and goes on as it was");
+    assert_eq!((&wrong["module"], &wrong["level"], &wrong["origin"]), (&"a".into(), &"error".into(), &"host".into()));
+    running.logged("SIGHUP: 0 replaced, 2 unchanged, 1 failed");
+    running.ok(&["call", "a.new", r#"{"do":"tell"}"#]);
+    running.signal(Signal::TERM);
+    assert_eq!(running.ends(), Some(0));
+}
+
+#[test]
+fn what_nohup_has_started_does_not_care() {
+    let dir = actors(&[("a", A)]);
+    let mut command = by("nohup", &[], &ixt_run(dir.path(), &[]));
+    command.stdin(Stdio::null());
+    let mut running = Running::spawn(dir, command);
+    running.logged("is ready");
+    running.signal(Signal::HUP);
+    running.ok(&["call", "a", r#"{"do":"tell"}"#]);
+    running.signal(Signal::TERM);
+    let log: Vec<_> = running.log.take().unwrap().map(Result::unwrap).collect();
+    assert!(!log.iter().any(|line| line.contains("SIGHUP")), "{log:?}");
+    assert_eq!(running.ends(), Some(0));
+}
