@@ -1,13 +1,18 @@
 //! What signals do to `ixt run`: to one that is to end, to one that is to read its modules anew, and to one that stands still.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, PipeReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::{ffi::OsStr, fs};
+use std::thread;
+use std::time::Duration;
 
 use ixt_tests::{Running, actor, actors, ixt, ixt_run, needs};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
 
 const A: &str = "[provides]\nservices = [\"a\"]";
 const B: &str = "[provides]\nservices = [\"b\"]";
@@ -109,5 +114,102 @@ fn what_nohup_has_started_does_not_care() {
     running.signal(Signal::TERM);
     let log: Vec<_> = running.log.take().unwrap().map(Result::unwrap).collect();
     assert!(!log.iter().any(|line| line.contains("SIGHUP")), "{log:?}");
+    assert_eq!(running.ends(), Some(0));
+}
+
+/// The processes of its modules.
+fn pids(running: &Running) -> Vec<Pid> {
+    let status: Value = serde_json::from_str(&running.ok(&["ps", "--json"])).unwrap();
+    let modules = status["modules"].as_array().unwrap().iter();
+    let instances = modules.flat_map(|module| module["instances"].as_array().unwrap());
+    instances.map(|instance| Pid::from_raw(instance["pid"].as_i64().unwrap().try_into().unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn the_second_signal_kills_what_has_not_ended() {
+    for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut running = Running::start(actors(&[("a", A)]), &[]);
+        running.logged("is ready");
+        let mut call = ixt(running.dir.path(), &["call", "a", r#"{"do":"wait","for":"ever"}"#]).spawn().unwrap();
+        running.logged("waits for ever");
+        running.signal(signal);
+        running.noted("the modules finish what they have begun");
+        running.signal(signal);
+        assert_eq!(running.ends(), Some(status));
+        assert!(!call.wait().unwrap().success());
+        assert!(!running.is_there());
+    }
+}
+
+/// A pipe that takes nothing any more, and that nobody reads.
+fn stuck_pipe() -> (PipeReader, io::PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+    writer.write_all(&vec![b'\n'; size]).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn the_second_signal_ends_it_although_nobody_reads_what_it_says() {
+    let dir = actors(&[("a", A)]);
+    let (_nobody, stuck) = stuck_pipe();
+    let mut command = ixt_run(dir.path(), &[]);
+    // As with a terminal that stands still, which is both.
+    command.stdout(stuck.try_clone().unwrap()).stderr(stuck);
+    let mut running = Running::spawn_as_it_is(dir, command);
+    while !running.run(&["call", "a", r#"{"do":"tell"}"#]).status.success() {
+        thread::yield_now();
+    }
+    let module = pids(&running)[0];
+    running.signal(Signal::TERM);
+    while Path::new(&format!("/proc/{}", module.as_raw_nonzero())).exists() {
+        thread::yield_now();
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.ends(), Some(143));
+    assert!(!running.is_there());
+}
+
+#[test]
+fn the_second_signal_ends_it_although_nobody_reads_its_last_words() {
+    let dir = actors(&[("a", A)]);
+    let (_nobody, stuck) = stuck_pipe();
+    let mut command = ixt_run(dir.path(), &[]);
+    command.stdout(Stdio::piped()).stderr(stuck);
+    let mut running = Running::spawn_as_it_is(dir, command);
+    running.logged("is ready");
+    // So that there is something to say.
+    running.ok(&["call", "a", r#"{"do":"touch","file":"die"}"#]);
+    running.signal(Signal::TERM);
+    running.logged("the module did not shut down well");
+    running.signal(Signal::TERM);
+    assert_eq!(running.ends(), Some(143));
+    assert!(!running.is_there());
+}
+
+#[test]
+fn who_stood_still_with_its_modules_ends_none_of_them_for_it() {
+    let dir = actors(&[("a", A)]);
+    let config = dir.path().join("host.toml");
+    fs::write(&config, "[health]\ninterval = \"1ms\"\ntimeout = \"1s\"\nfailures = 1\n").unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
+    running.logged("is ready");
+    let module = pids(&running)[0];
+    // First the module, which is asked how it is while another process is started here, and does not answer.
+    kill_process(module, Signal::STOP).unwrap();
+    running.ok(&["ps"]);
+    running.signal(Signal::STOP);
+    // What is tested is that time passes: more than it has for a health check.
+    thread::sleep(Duration::from_millis(1500));
+    running.signal(Signal::CONT);
+    kill_process(module, Signal::CONT).unwrap();
+    let told = running.logged("this host stood still for about");
+    assert_eq!(told["level"], "warn");
+    running.ok(&["call", "a", r#"{"do":"tell"}"#]);
+    assert_eq!(pids(&running), [module]);
+    // A module that stands still alone is ended for it.
+    kill_process(module, Signal::STOP).unwrap();
+    running.logged("it was ended: it has not answered a health check within 1s");
+    running.signal(Signal::TERM);
     assert_eq!(running.ends(), Some(0));
 }

@@ -88,7 +88,18 @@ impl Running {
     /// If that is not possible.
     #[must_use]
     pub fn spawn(dir: tempfile::TempDir, mut command: Command) -> Self {
-        let mut ixt = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn_as_it_is(dir, command)
+    }
+
+    /// The same, with its stdout and stderr as the command says.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    #[must_use]
+    pub fn spawn_as_it_is(dir: tempfile::TempDir, mut command: Command) -> Self {
+        let mut ixt = command.spawn().unwrap();
         let notes = ixt.stderr.take().map(|notes| BufReader::new(notes).lines());
         let log = ixt.stdout.take().map(|log| BufReader::new(log).lines());
         Self { dir, ixt, log, notes }

@@ -12,7 +12,6 @@ use ixt_manifest::text::harmless;
 use ixt_protocol::{Framing, LogLevel};
 use rustix::io::Errno;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::budget::Budget;
 use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
@@ -24,6 +23,7 @@ use crate::replica::Replica;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
+use crate::standstill::timeout;
 use crate::{CallError, ErrorReply, ProgramError};
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
@@ -35,7 +35,7 @@ pub(crate) struct Instance {
 }
 
 /// A request for which nobody waits any more is overdue after so many times the time that a health check has.
-const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
+pub(crate) const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 
 /// Why a module did not start. Nothing of it is left running.
 #[derive(Debug)]

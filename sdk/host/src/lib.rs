@@ -53,6 +53,7 @@ mod services;
 mod settings;
 mod socket;
 mod stamp;
+mod standstill;
 mod stats;
 mod status;
 mod supervisor;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ixt_protocol::LogLevel;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::cgroup::Cgroup;
 use crate::guard::{Entry, Guard};
@@ -20,6 +20,7 @@ use crate::reaper::{Reaper, strays};
 use crate::remains::{HOST_ID, MODULE_ID, Remains, host_mark};
 use crate::settings::Settings;
 use crate::socket::{Socket, Sockets};
+use crate::standstill::{Pulse, timeout};
 
 /// How often it is looked whether something is left, at first and at most.
 const LOOK_AFTER: Duration = Duration::from_millis(5);
@@ -38,6 +39,7 @@ pub(crate) struct Machine {
     logs: Logs,
     reaper: Option<Reaper>,
     started: AtomicU64,
+    _pulse: Pulse,
 }
 
 impl Machine {
@@ -55,7 +57,8 @@ impl Machine {
         let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
         let reaper = reaper.map_err(|error| told(what, error)).ok().flatten();
         let (sockets, unlimited, logs) = (Sockets::default(), Mutex::default(), logs.clone());
-        Arc::new(Self { id, sockets, guard, cgroup, unlimited, logs, reaper, started: AtomicU64::new(1) })
+        let (started, pulse) = (AtomicU64::new(1), Pulse::start(logs.clone()));
+        Arc::new(Self { id, sockets, guard, cgroup, unlimited, logs, reaper, started, _pulse: pulse })
     }
 
     /// A socket for a process; an error comes with the path that it is about.
@@ -169,9 +172,12 @@ pub(crate) async fn end(remains: &mut Remains, grace: Duration) {
 
 /// Waits until it is not so any more, or the time is over.
 async fn wait(grace: Duration, mut is_so: impl FnMut() -> bool) {
-    let (start, mut pause) = (Instant::now(), LOOK_AFTER);
-    while is_so() && start.elapsed() < grace {
-        sleep(pause).await;
-        pause = (2 * pause).min(LOOK_EVERY);
-    }
+    let ends = async {
+        let mut pause = LOOK_AFTER;
+        while is_so() {
+            sleep(pause).await;
+            pause = (2 * pause).min(LOOK_EVERY);
+        }
+    };
+    let _ = timeout(grace, ends).await;
 }

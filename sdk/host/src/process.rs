@@ -12,13 +12,14 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit
 use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::listener::file_limit_before;
 use crate::logs::{Captured, Logs, Origin, Part, Pieces, Record, shortened};
 use crate::machine::{self, Machine};
 use crate::reaper;
 use crate::remains::Remains;
+use crate::standstill::timeout;
 
 /// A line longer than this is passed on in pieces.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;

@@ -19,6 +19,7 @@ use super::{Connection, READING_BYTES, Services, offered};
 use crate::answer::ErrorReply;
 use crate::bus::Answer;
 use crate::lock::lock;
+use crate::standstill;
 
 /// When a module has sent nothing for so long, what its large frames were in is given back.
 const SPARE_FOR: Duration = Duration::from_millis(200);
@@ -41,6 +42,9 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         let late = large.as_ref().map(|(_, late)| *late);
         // One that does not read its responses is not asked for more requests.
         if within(late, connection.outgoing.room(REQUESTS_LIMIT)).await.is_none() {
+            if has_time_again(&mut large) {
+                continue;
+            }
             connection.is_late_with_a_frame();
             break;
         }
@@ -65,6 +69,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         match read {
             Some(Ok(1..)) => {}
             Some(Ok(0) | Err(_)) => break,
+            None if has_time_again(&mut large) => continue,
             None if large.is_some() => {
                 connection.is_late_with_a_frame();
                 break;
@@ -81,6 +86,17 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
     connection.refuse_more();
     lock(&connection.init).take();
     let _ = connection.closed.set(());
+}
+
+/// The time for a large frame is over. It has it again if the host itself stood still meanwhile.
+fn has_time_again(large: &mut Option<(OwnedSemaphorePermit, Instant)>) -> bool {
+    match large {
+        Some((_, late)) if standstill::runs_for() < FRAME_FOR => {
+            *late = Instant::now() + FRAME_FOR;
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Waits for it, but not beyond this time, if there is one.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ixt_protocol::Starting;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+
+use crate::standstill::{self, timeout};
 
 /// What a module that has not answered `init` has said of its start.
 #[derive(Debug, Clone, Default)]
@@ -35,10 +37,13 @@ pub(crate) async fn patiently<T>(
     tell: impl Fn(&str),
     opening: impl Future<Output = T>,
 ) -> Result<T, Duration> {
-    let start = Instant::now();
+    let mut start = Instant::now();
     let (mut patience, mut told) = (patience, String::new());
     let mut opening = pin!(opening);
     loop {
+        if let Some(runs) = standstill::runs_since(start.into_std()) {
+            start = Instant::now() - runs;
+        }
         tokio::select! {
             biased;
             // First, for it may have come in time and be seen late.

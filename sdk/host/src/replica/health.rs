@@ -10,8 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::CallError;
 use crate::connection::{Checked, Connection};
+use crate::instance::OVERDUE_HEALTH_TIMEOUTS;
 use crate::replica::{Health, Life};
 use crate::settings::Settings;
+use crate::standstill;
 
 /// So much of what a module says of its health is kept.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
@@ -53,10 +55,14 @@ impl Life {
         let health_timeout = self.settings.health_timeout;
         if connection.is_busy() {
             // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
-            let late = connection.is_late().filter(|late| *late >= health_timeout)?;
+            let late = connection.is_late()?.min(standstill::runs_for());
+            if late < health_timeout {
+                return None;
+            }
             let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
             return Some(Finding::unwell(format!("it still handles a request for which nobody has waited for {late}")));
         }
+        let asked = std::time::Instant::now();
         let data = match connection.check_health(health_timeout).await {
             Checked::Replied(data) => data,
             // So it lives. What it has said of itself is not known.
@@ -66,7 +72,7 @@ impl Life {
             }
             Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
             Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
-                if !connection.is_read() {
+                if !connection.is_read() || standstill::runs_since(asked).is_some() {
                     return None;
                 }
                 let after = humantime::format_duration(health_timeout);
@@ -85,7 +91,9 @@ impl Life {
             let limit = format!("its health report has {bytes} bytes, more than the {MAX_HEALTH_BYTES} that are kept");
             (Value::Null, Some(limit))
         };
-        let overdue = connection.overdue();
+        // What was over while the host stood still is not.
+        let is_known = standstill::runs_for() >= OVERDUE_HEALTH_TIMEOUTS * health_timeout;
+        let overdue = if is_known { connection.overdue() } else { 0 };
         let complaint = if !healthy {
             let said = if shown.is_null() { String::new() } else { format!(": {shown}") };
             Some(format!("it says that it is not healthy{said}"))

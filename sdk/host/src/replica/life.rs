@@ -13,6 +13,7 @@ use crate::replica::Replica;
 use crate::replica::restarts::Restarts;
 use crate::services::Backends;
 use crate::settings::Settings;
+use crate::standstill;
 use crate::status::State;
 use crate::{CallError, Restart};
 
@@ -232,7 +233,7 @@ impl Life {
             () = connection.drained() => true,
             () = connection.closed() => true,
             () = instance.wait() => true,
-            () = sleep(grace) => false,
+            () = standstill::sleep(grace) => false,
         };
         if !is_done {
             let (left, grace) = (connection.waited_for(), humantime::format_duration(grace));
