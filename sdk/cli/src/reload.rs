@@ -22,6 +22,7 @@ async fn reload(host: &Host, build: bool) {
         let (level, message) = match notice {
             Notice::Build(text) => (LogLevel::Info, text.trim_end().to_owned()),
             Notice::Step(step) => (LogLevel::Info, step),
+            Notice::Report(text) => (LogLevel::Error, text),
             Notice::Change { breaking: true, text } => (LogLevel::Warn, format!("breaks callers: {text}")),
             Notice::Change { breaking: false, text } => (LogLevel::Info, text),
         };
