@@ -146,6 +146,7 @@ impl Running {
     /// # Panics
     ///
     /// If it does not.
+    #[expect(clippy::must_use_candidate, reason = "often it matters only that it is done")]
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -57,8 +57,8 @@ pub(crate) enum Command {
     ///
     /// The log goes to stdout, for people if that is a terminal, and as JSON lines otherwise and with --json.
     ///
-    /// Exits 0 when all modules have ended well, 2 if something is wrong with what was given, 3 if a module could not be
-    /// built, had failed, or did not end well, and 130 or 143 if Ctrl-C or SIGTERM came twice, or before the start.
+    /// Exits 0 when all modules have ended well, 1 if one had failed or did not end well, 2 if something is wrong with what
+    /// was given, 3 if a module could not be built, and 130 or 143 if Ctrl-C or SIGTERM came twice, or before the start.
     Run(Run),
     /// Call a service of a running host's module, or, with --module, of one that is started for this call alone.
     ///
@@ -114,6 +114,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Run {
     /// Modules: directories with a manifest.toml, or directories whose children are such.
     #[arg(required = true, value_name = "DIR")]
@@ -133,6 +134,10 @@ pub(crate) struct Run {
     /// Run several processes of a module, among which its calls are divided.
     #[arg(long, value_name = "MODULE=NUMBER", value_parser = module_instances)]
     pub(crate) instances: Vec<(String, u32)>,
+    /// End when a module has failed, which is when it was restarted as often as `[restart]` in the file of --config says; otherwise it is
+    /// tried again and again.
+    #[arg(long)]
+    pub(crate) exit_on_failure: bool,
     /// Where the modules' keys and values are kept; without it, in `ixt` in the user's directory for data.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,

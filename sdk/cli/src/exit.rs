@@ -24,6 +24,11 @@ impl Failure {
         Self { text: text.into(), status: 1 }
     }
 
+    /// Modules have failed, or did not end well.
+    pub(crate) fn failed(error: impl Display) -> Self {
+        Self { text: shown(error), status: 1 }
+    }
+
     /// The command can't be carried out as it was given.
     pub(crate) fn usage(error: impl Display) -> Self {
         Self { text: shown(error), status: 2 }

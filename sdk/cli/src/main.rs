@@ -15,6 +15,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod activation;
 mod args;
 mod building;
 mod call;
@@ -43,6 +44,7 @@ mod restart;
 mod run;
 mod runtime;
 mod schema;
+mod service_manager;
 
 use std::process::ExitCode;
 use std::time::Duration;

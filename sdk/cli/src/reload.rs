@@ -6,12 +6,20 @@ use std::convert::Infallible;
 use ixt_host::{CallError, Host, LogLevel, Notice};
 
 use crate::interrupts::Reloads;
+use crate::service_manager::ServiceManager;
 
 /// Does that whenever it is wanted.
-pub(crate) async fn whenever_wanted(reloads: &mut Reloads, host: &Host, build: bool) -> Infallible {
+pub(crate) async fn whenever_wanted(
+    reloads: &mut Reloads,
+    host: &Host,
+    build: bool,
+    manager: &ServiceManager,
+) -> Infallible {
     loop {
         reloads.next().await;
+        manager.reloading().await;
         reload(host, build).await;
+        manager.ready().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ixt run`: a host for modules, until it is interrupted.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use std::{env, fs, thread};
 use anyhow::{Context as _, bail};
 use ixt_host::control::Claim;
 use ixt_host::logs::{Follower, Logs, Style};
+use ixt_host::text::harmless;
 use ixt_host::{Config, Host, Module, Settings};
 use ixt_manifest::Report;
 
+use crate::activation::Activation;
 use crate::args::Run;
 use crate::building::{self, OnStderr};
 use crate::configuration::{HostFile, HttpName, check};
@@ -22,18 +25,20 @@ use crate::interrupts::Interrupts;
 use crate::log_files::{Limits, LogFiles};
 use crate::output::{is_terminal, print, print_bytes, say};
 use crate::reload;
+use crate::service_manager::ServiceManager;
 
 /// How long it takes at most to kill all modules.
 const KILLING: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
+    // Before there is another thread.
+    let activation = Activation::take().map_err(Failure::usage)?;
     let file = HostFile::of(args.config.as_deref());
     let (modules, wrong) = modules(&args.dirs)?;
     let configs = check(&modules, wrong, &file, &args.set, &args.instances);
     let configs = configs.map_err(|report| Failure::wrong(report.to_ansi_string()))?;
-    let settings = settings(args, &file)?;
     let runtime = crate::runtime::new()?;
-    let result = runtime.block_on(serve(args, &file, &modules, &configs, settings, socket, json));
+    let result = runtime.block_on(serve(args, &file, &modules, &configs, socket, activation, json));
     if result.as_ref().is_err_and(Failure::is_interrupted) {
         // Modules are killed in this, and it waits for nothing else that stands still.
         runtime.shutdown_timeout(KILLING);
@@ -46,15 +51,20 @@ async fn serve(
     file: &HostFile,
     modules: &[Module],
     configs: &[Config<'_>],
-    settings: Settings,
     socket: Option<&Path>,
+    activation: Activation,
     json: bool,
 ) -> Result<()> {
+    let settings = settings(args, file)?;
     let (mut interrupts, mut reloads) = Interrupts::of_host().map_err(Failure::module)?;
     // Before anything is built: where there is a host already, nothing has happened yet.
-    let control = Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned));
+    let control = match activation.control {
+        Some(listener) => Claim::of(listener, socket),
+        None => Claim::new(socket.map_or_else(ixt_host::control::default_path, Path::to_owned)),
+    };
     let control = control.map_err(Failure::usage)?;
     let mut builder = Host::builder(settings);
+    let manager = ServiceManager::of_environment(builder.logs());
     #[cfg(feature = "otel")]
     if let Some(told) = crate::otel::send_spans(&mut builder, args.otlp.as_deref()).map_err(Failure::usage)? {
         say_beside(format!("* {told}\n"));
@@ -66,6 +76,7 @@ async fn serve(
     };
     let builds = building::builds(&args.build, file, modules);
     let builds = if args.no_build { builds.without_building() } else { builds };
+    interrupts.or(manager.builds(modules.len())).await?;
     let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
     let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
     let deployer = Arc::new(Deployer::new(args, file, modules));
@@ -74,7 +85,7 @@ async fn serve(
         builder.module(deployment).map_err(Failure::usage)?;
     }
     builder.loader(deployer);
-    let http = http(args, file).map_err(Failure::usage)?;
+    let http = http(args, file, activation.http).map_err(Failure::usage)?;
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
@@ -83,12 +94,24 @@ async fn serve(
         server.start(host.clone())
     });
     let mut serving = pin!(control.serve(&host));
-    let reloading = reload::whenever_wanted(&mut reloads, &host, !args.no_build);
-    tokio::select! {
-        () = &mut serving => {}
-        () = control.asked_to_stop() => {}
-        _ = interrupts.next() => {}
-        never = reloading => match never {},
+    let attending = tokio::spawn(manager.clone().attend(host.clone()));
+    let running = async {
+        // What has not started is told in the log, and is tried again.
+        let _ = host.ready().await;
+        manager.ready().await;
+        reload::whenever_wanted(&mut reloads, &host, !args.no_build, &manager).await
+    };
+    let failure = tokio::select! {
+        () = &mut serving => None,
+        () = control.asked_to_stop() => None,
+        _ = interrupts.next() => None,
+        failure = host.failed(), if args.exit_on_failure => Some(failure),
+        never = running => match never {},
+    };
+    attending.abort();
+    interrupts.or(manager.stopping()).await?;
+    if let Some(failure) = &failure {
+        say_beside(format!("* the host ends: {}\n", harmless(failure)));
     }
     say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
     if let Some(http) = &http {
@@ -112,7 +135,12 @@ async fn serve(
     if waiting.is_ok() {
         let _ = interrupts.or(all).await?;
     }
-    if complaints.is_empty() { Ok(()) } else { Err(Failure::module(complaints.join("\n"))) }
+    match (complaints.is_empty(), failure) {
+        (true, None) => Ok(()),
+        // It was started again by hand, in this moment.
+        (true, Some(failure)) => Err(Failure::failed(failure)),
+        (false, _) => Err(Failure::failed(complaints.join("\n"))),
+    }
 }
 
 /// Says something without waiting for a terminal that stands still.
@@ -122,13 +150,17 @@ fn say_beside(text: String) {
 }
 
 /// The HTTP server, if one is wanted. What stands on the command line comes first.
-fn http(args: &Run, file: &HostFile) -> anyhow::Result<Option<Server>> {
+fn http(args: &Run, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let said = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { said } else { args.http_host.clone() };
-    match args.http.or(file.http.address) {
-        Some(address) => Server::bind(address, &names).map(Some),
-        None if names.is_empty() => Ok(None),
-        None => bail!(
+    match (args.http.or(file.http.address), listener) {
+        (Some(address), Some(_)) => bail!(
+            "the service manager hands over a socket for HTTP, and `--http` or `[http] address` says {address}: leave out one of them"
+        ),
+        (None, Some(listener)) => Ok(Some(Server::new(listener, &names)?)),
+        (Some(address), None) => Server::bind(address, &names).map(Some),
+        (None, None) if names.is_empty() => Ok(None),
+        (None, None) => bail!(
             "names for HTTP are given, and no address: `--http ADDRESS` or `[http] address` says where it is served"
         ),
     }
@@ -170,6 +202,7 @@ pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
 fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
     settings.log_calls |= args.log_calls;
+    settings.restart.give_up |= args.exit_on_failure;
     settings.data_dir = if args.ephemeral {
         None
     } else {

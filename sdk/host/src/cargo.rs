@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{env, fmt, fs, io};
 
 use ixt_manifest::closest;
+use ixt_manifest::language::reserved_variable;
 use ixt_manifest::text::{harmless, harmless_lines};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
@@ -602,6 +603,10 @@ fn cargo(dir: &Path) -> Command {
     let mut cargo = Command::new(from_here(program.unwrap_or_else(|| "cargo".into()).into()));
     if started_by_cargo {
         cargo.env_remove("RUSTUP_TOOLCHAIN");
+    }
+    // What the service manager says to the host is not for build scripts.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().and_then(reserved_variable).is_some()) {
+        cargo.env_remove(name);
     }
     for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
         // A relative one is from here.

@@ -59,6 +59,11 @@ pub enum ControlError {
         /// The place.
         path: PathBuf,
     },
+    /// The service manager has made one, and another place is wanted, or it is at none.
+    HandedOver {
+        /// Where it is, if it has a path.
+        path: Option<PathBuf>,
+    },
     /// It can't be made.
     Failed {
         /// The socket.
@@ -87,6 +92,15 @@ impl fmt::Display for ControlError {
                 "there is something else at {}, where the host's socket is to be: give another place with `--host PATH`",
                 path.display()
             ),
+            Self::HandedOver { path: Some(path) } => write!(
+                f,
+                "the service manager hands over a socket at {}, and another place is given with --host or IXT_HOST",
+                path.display()
+            ),
+            Self::HandedOver { path: None } => f.write_str(
+                "the service manager hands over a socket that has no path, at which nobody would find this host: in its unit \
+                 `ListenStream=` names one",
+            ),
             Self::Failed { path, error } => write!(f, "can't make the host's socket {}: {error}", path.display()),
         }
     }
@@ -98,23 +112,52 @@ impl std::error::Error for ControlError {}
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    /// Locked.
-    lock: File,
+    held: Held,
 }
 
-/// The control socket of a host; removed when this is dropped.
+/// What makes a place this host's.
+#[derive(Debug)]
+enum Held {
+    /// Locked.
+    Lock(File),
+    /// It belongs to whoever has made the socket.
+    Listener(std::os::unix::net::UnixListener),
+}
+
+/// The control socket of a host. Unless it was handed over, it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
-    /// That of the socket: whatever else is there is none of this host's.
-    inode: (u64, u64),
     listener: UnixListener,
-    _lock: File,
+    made: Option<Made>,
     stop: Arc<SetOnce<()>>,
     started: Instant,
 }
 
+/// What the host has made, and removes.
+#[derive(Debug)]
+struct Made {
+    /// That of the socket: whatever else is there is none of this host's.
+    inode: (u64, u64),
+    _lock: File,
+}
+
 impl Claim {
+    /// The place of a socket that a service manager has made. `wanted` is the one that was given.
+    ///
+    /// # Errors
+    ///
+    /// If it is another one, or none.
+    pub fn of(listener: std::os::unix::net::UnixListener, wanted: Option<&Path>) -> Result<Self, ControlError> {
+        let path = listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+        match path {
+            Some(path) if wanted.is_none_or(|wanted| wanted == path) => {
+                Ok(Self { path, held: Held::Listener(listener) })
+            }
+            path => Err(ControlError::HandedOver { path }),
+        }
+    }
+
     /// Takes the place, before anything is built or started: where another host is running there, nothing has happened yet.
     ///
     /// # Errors
@@ -141,17 +184,25 @@ impl Claim {
             Err(TryLockError::WouldBlock) => return Err(ControlError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Self { path, lock })
+        Ok(Self { path, held: Held::Lock(lock) })
     }
 
-    /// Makes the socket.
+    /// Makes the socket, or takes the one that is there. To be called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// If that is not possible.
     pub fn listen(self) -> Result<Control, ControlError> {
-        let Self { path, lock } = self;
+        let Self { path, held } = self;
         let failed = |error| ControlError::Failed { path: path.clone(), error };
+        let lock = match held {
+            Held::Lock(lock) => lock,
+            Held::Listener(listener) => {
+                listener.set_nonblocking(true).map_err(failed)?;
+                let listener = UnixListener::from_std(listener).map_err(failed)?;
+                return Ok(Control { path, listener, made: None, stop: Arc::default(), started: Instant::now() });
+            }
+        };
         // That of a host that was killed.
         check_place(&path)?;
         match fs::remove_file(&path) {
@@ -162,7 +213,8 @@ impl Claim {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
         let metadata = fs::symlink_metadata(&path).map_err(failed)?;
         let inode = (metadata.dev(), metadata.ino());
-        Ok(Control { path, inode, listener, _lock: lock, stop: Arc::default(), started: Instant::now() })
+        let made = Some(Made { inode, _lock: lock });
+        Ok(Control { path, listener, made, stop: Arc::default(), started: Instant::now() })
     }
 }
 
@@ -194,7 +246,9 @@ impl Control {
 
     /// Answers, as long as this is awaited: also while the host shuts down, when calls are answered `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
-        host.has_control(&self.path);
+        if self.made.is_some() {
+            host.has_control(&self.path);
+        }
         let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
         let mut is_told = false;
         loop {
@@ -242,7 +296,8 @@ impl Drop for Control {
     fn drop(&mut self) {
         // The lock is kept to the end, so that this is nobody else's. It stays: to remove it would be to take the place of
         // one who has just opened it.
-        if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == self.inode) {
+        let Some(Made { inode, .. }) = self.made else { return };
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == inode) {
             let _ = fs::remove_file(&self.path);
         }
     }
