@@ -188,6 +188,28 @@ fn the_second_signal_ends_it_although_nobody_reads_its_last_words() {
 }
 
 #[test]
+fn the_second_signal_ends_it_although_its_file_takes_nothing_any_more() {
+    let dir = actors(&[("a", A)]);
+    let logs = dir.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    // A pipe in the place of the file stands still, as a disk may.
+    let file = logs.join("ixt.jsonl");
+    needs("mkfifo");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    // Nobody reads it, although it is open for that here.
+    let mut stuck = File::options().read(true).write(true).open(&file).unwrap();
+    let size = rustix::pipe::fcntl_getpipe_size(&stuck).unwrap();
+    stuck.write_all(&vec![b'\n'; size]).unwrap();
+    let mut running = Running::start(dir, &["--log-dir", logs.to_str().unwrap()]);
+    running.logged("is ready");
+    running.signal(Signal::TERM);
+    running.logged("has ended");
+    running.signal(Signal::TERM);
+    assert_eq!(running.ends(), Some(143));
+    assert!(!running.is_there());
+}
+
+#[test]
 fn who_stood_still_with_its_modules_ends_none_of_them_for_it() {
     let dir = actors(&[("a", A)]);
     let config = dir.path().join("host.toml");
@@ -212,4 +234,72 @@ fn who_stood_still_with_its_modules_ends_none_of_them_for_it() {
     running.logged("it was ended: it has not answered a health check within 1s");
     running.signal(Signal::TERM);
     assert_eq!(running.ends(), Some(0));
+}
+
+/// What makes a command the first process of a namespace, if this machine allows it.
+fn namespace() -> Option<impl Fn() -> Command> {
+    needs("unshare");
+    let plain = ["--pid", "--fork", "--mount-proc", "--kill-child"].as_slice();
+    let of_user = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"].as_slice();
+    let unshare = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(args);
+        command
+    };
+    let works = |args: &&[&str]| unshare(args).arg("true").stderr(Stdio::null()).status().unwrap().success();
+    let args = [plain, of_user].into_iter().find(works)?;
+    Some(move || unshare(args))
+}
+
+/// The children of a process.
+fn children(pid: u32) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    listed
+        .flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_hears_signals_and_leaves_nothing() {
+    let Some(in_namespace) = namespace() else {
+        return eprintln!("skipped: this machine makes no process namespace for this user (`unshare --pid`)");
+    };
+    for (signals, status) in [(&[Signal::TERM][..], 0), (&[Signal::INT], 0), (&[Signal::TERM, Signal::TERM], 143)] {
+        let dir = actors(&[("a", A)]);
+        let mut command = in_namespace();
+        let run = ixt_run(dir.path(), &[]);
+        command.arg("setsid").arg(run.get_program()).args(run.get_args());
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut running = Running::spawn(dir, command);
+        running.logged("is ready");
+        let [host] = children(running.ixt.id())[..] else { panic!("unshare has one child") };
+        // What has no meaning for it, and would end others, and a reload.
+        kill_process(host, Signal::USR1).unwrap();
+        kill_process(host, Signal::HUP).unwrap();
+        running.logged("SIGHUP: 0 replaced, 1 unchanged, 0 failed");
+        // What has lost its parent is given to the first process, which reaps it.
+        running.ok(&["call", "a", r#"{"do":"run","args":["/bin/sh","-c","(exit 3 &) ; (true &)"]}"#]);
+        let is_zombie = |pid: &Pid| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+        };
+        while children(host.as_raw_nonzero().get().unsigned_abs()).iter().any(is_zombie) {
+            thread::yield_now();
+        }
+        if let [first, second] = signals {
+            let mut call = ixt(running.dir.path(), &["call", "a", r#"{"do":"wait","for":"ever"}"#]).spawn().unwrap();
+            running.logged("waits for ever");
+            kill_process(host, *first).unwrap();
+            running.noted("the modules finish what they have begun");
+            kill_process(host, *second).unwrap();
+            assert!(!call.wait().unwrap().success());
+        } else {
+            kill_process(host, signals[0]).unwrap();
+            running.logged("has ended");
+        }
+        assert_eq!(running.ends(), Some(status));
+        assert!(!running.is_there());
+    }
 }
