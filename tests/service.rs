@@ -1,5 +1,6 @@
 //! `ixt run` as a service: what it tells the service manager, what it takes from it, and when it ends by itself.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,13 +8,15 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ixt_tests::{Running, actor, actors, ixt_run, needs};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// It does not start.
 const BAD: &str = "[config]\non_init = { type = \"string\", default = \"exit\" }";
 
@@ -25,23 +28,31 @@ fn by(command: &mut Command, run: &Command) {
 }
 
 /// A service manager's socket.
-struct Manager(UnixDatagram);
+struct Manager {
+    socket: UnixDatagram,
+    /// What has come and was not asked for: of a state and what else is told at the time, either may come first.
+    messages: RefCell<Vec<String>>,
+}
 
 impl Manager {
     fn new(socket: UnixDatagram) -> Self {
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        Self(socket)
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, messages: RefCell::default() }
     }
 
-    /// The next message in which this is a line.
+    /// A message in which this is a line, and that was not asked for yet.
     fn told(&self, line: &str) -> String {
-        let mut buffer = [0; 4096];
+        let has_it = |message: &String| message.lines().any(|other| other == line);
+        let mut messages = self.messages.borrow_mut();
+        let patience = Instant::now() + PATIENCE;
         loop {
-            let length = self.0.recv(&mut buffer).unwrap_or_else(|error| panic!("`{line}` is not told: {error}"));
-            let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
-            if message.lines().any(|other| other == line) {
-                return message;
+            if let Some(index) = messages.iter().position(has_it) {
+                return messages.remove(index);
             }
+            assert!(Instant::now() < patience, "`{line}` is not told; what was is {messages:?}");
+            let mut buffer = [0; 4096];
+            let length = self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("`{line}` is not told: {error}"));
+            messages.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
         }
     }
 }
@@ -142,7 +153,7 @@ fn a_module_that_has_failed_ends_the_host_if_that_is_wanted_and_is_no_success() 
 const HAND_OVER: &str = r#"
 import os, socket, sys
 path, kinds, names, *command = sys.argv[1:]
-sockets = []
+sockets, port = [], None
 for kind in kinds:
     if kind == "u":
         os.makedirs(os.path.dirname(path), 0o700)
@@ -151,7 +162,7 @@ for kind in kinds:
     else:
         one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         one.bind(("127.0.0.1", 0))
-        print("port", one.getsockname()[1], file=sys.stderr, flush=True)
+        port = one.getsockname()[1]
     if kind != "c":
         one.listen()
     # Out of the way of the numbers that they get.
@@ -159,6 +170,9 @@ for kind in kinds:
     os.dup2(sockets[-1], 50 + len(sockets), inheritable=False)
 for index in range(len(sockets)):
     os.dup2(51 + index, 3 + index, inheritable=True)
+# All of them listen.
+if port:
+    print("port", port, file=sys.stderr, flush=True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=names)
 os.execv(command[0], command)
 "#;

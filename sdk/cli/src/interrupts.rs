@@ -3,9 +3,9 @@
 
 use std::fs::{self, File};
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{io, process};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -46,6 +46,8 @@ pub(crate) struct Interrupts {
     first: Option<Interrupt>,
     /// One has come that this has not got to; the next one ends the process.
     unseen: Arc<AtomicBool>,
+    /// The number of the one that has come last.
+    last: Arc<AtomicUsize>,
 }
 
 /// The wishes to read all modules anew.
@@ -54,16 +56,17 @@ pub(crate) struct Reloads(Option<Signal>);
 impl Interrupts {
     /// SIGHUP is one of them.
     pub(crate) fn new() -> io::Result<Self> {
-        let unseen = Arc::new(AtomicBool::new(false));
+        let (unseen, last) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for interrupt in [Interrupt::CtrlC, Interrupt::Term] {
             let (signal, status) = (interrupt.signal(), interrupt.status().into());
             // In this order: the second one finds what the first one has left. It exits, for a signal does not end process 1 of a container.
             flag::register_conditional_shutdown(signal, status, Arc::clone(&unseen))?;
+            flag::register_usize(signal, Arc::clone(&last), usize::try_from(signal).unwrap_or_default())?;
             flag::register(signal, Arc::clone(&unseen))?;
         }
         let hang_up = if is_hang_up_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
         let (int, term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { int, term, hang_up, first: None, unseen })
+        Ok(Self { int, term, hang_up, first: None, unseen, last })
     }
 
     /// The same for a host: SIGHUP is one of them if it was started on a terminal.
@@ -103,7 +106,10 @@ impl Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        self.unseen.store(true, Ordering::SeqCst);
+        // One that has come in the last moment is not waited for any more: it is as if it had come after this.
+        if self.unseen.swap(true, Ordering::SeqCst) {
+            process::exit(128 + i32::try_from(self.last.load(Ordering::SeqCst)).unwrap_or_default());
+        }
     }
 }
 
