@@ -29,6 +29,11 @@ fn by(program: &str, args: &[&str], command: &Command) -> Command {
     by
 }
 
+/// Waits until a signal is another one: so soon after the first it is the same, sent to the process and to its group.
+fn later() {
+    thread::sleep(Duration::from_millis(150));
+}
+
 /// Graces that are over soon, for a module that does not do what it is asked to.
 fn short_graces(dir: &tempfile::TempDir) -> String {
     let config = dir.path().join("host.toml");
@@ -134,11 +139,29 @@ fn the_second_signal_kills_what_has_not_ended() {
         running.logged("waits for ever");
         running.signal(signal);
         running.noted("the modules finish what they have begun");
+        later();
         running.signal(signal);
         assert_eq!(running.ends(), Some(status));
         assert!(!call.wait().unwrap().success());
         assert!(!running.is_there());
     }
+}
+
+#[test]
+fn what_timeout_ends_ends_in_order_although_it_is_told_twice() {
+    let dir = actors(&[("a", A)]);
+    let config = short_graces(&dir);
+    let mut command = by("timeout", &["--preserve-status", "1h"], &ixt_run(dir.path(), &["--config", &config]));
+    command.stdin(Stdio::null());
+    let mut running = Running::spawn(dir, command);
+    running.logged("is ready");
+    let mut call = ixt(running.dir.path(), &["call", "a", r#"{"do":"wait","for":"ever"}"#]).spawn().unwrap();
+    running.logged("waits for ever");
+    // It passes the signal on, to the process and to its group.
+    running.signal(Signal::TERM);
+    running.logged("has ended");
+    assert_eq!(running.ends(), Some(0));
+    assert!(!call.wait().unwrap().success());
 }
 
 /// A pipe that takes nothing any more, and that nobody reads.
@@ -165,6 +188,7 @@ fn the_second_signal_ends_it_although_nobody_reads_what_it_says() {
     while Path::new(&format!("/proc/{}", module.as_raw_nonzero())).exists() {
         thread::yield_now();
     }
+    later();
     running.signal(Signal::TERM);
     assert_eq!(running.ends(), Some(143));
     assert!(!running.is_there());
@@ -182,6 +206,7 @@ fn the_second_signal_ends_it_although_nobody_reads_its_last_words() {
     running.ok(&["call", "a", r#"{"do":"touch","file":"die"}"#]);
     running.signal(Signal::TERM);
     running.logged("the module did not shut down well");
+    later();
     running.signal(Signal::TERM);
     assert_eq!(running.ends(), Some(143));
     assert!(!running.is_there());
@@ -204,6 +229,7 @@ fn the_second_signal_ends_it_although_its_file_takes_nothing_any_more() {
     running.logged("is ready");
     running.signal(Signal::TERM);
     running.logged("has ended");
+    later();
     running.signal(Signal::TERM);
     assert_eq!(running.ends(), Some(143));
     assert!(!running.is_there());
@@ -293,6 +319,7 @@ fn as_the_first_process_of_a_container_it_hears_signals_and_leaves_nothing() {
             running.logged("waits for ever");
             kill_process(host, *first).unwrap();
             running.noted("the modules finish what they have begun");
+            later();
             kill_process(host, *second).unwrap();
             assert!(!call.wait().unwrap().success());
         } else {

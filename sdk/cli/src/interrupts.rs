@@ -1,15 +1,17 @@
 //! The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which comes when its terminal is closed. And SIGHUP to a host without a
 //! terminal, which is to read its modules anew.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::{io, process};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, process, thread};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::iterator::Signals;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::exit::{Failure, Result};
 
@@ -23,50 +25,89 @@ pub(crate) enum Interrupt {
 }
 
 impl Interrupt {
-    fn signal(self) -> i32 {
-        match self {
+    /// The exit status of what was ended by it, as shells have it.
+    pub(crate) fn status(self) -> u8 {
+        let signal = match self {
             Self::CtrlC => SIGINT,
             Self::Term => SIGTERM,
             Self::HangUp => SIGHUP,
-        }
-    }
-
-    /// The exit status of what was ended by it, as shells have it.
-    pub(crate) fn status(self) -> u8 {
-        128 + u8::try_from(self.signal()).unwrap_or_default()
+        };
+        128 + u8::try_from(signal).unwrap_or_default()
     }
 }
 
-/// The signals that end a command, as long as this is there. Before and after, and when this does not get to them, the second one ends the
-/// process at once, as it does any program.
+/// So soon after another one a signal is the same wish: `timeout`, and others, send it to a process and to its group.
+const SAME_WISH: Duration = Duration::from_millis(100);
+/// When nobody has got to one for so long, the next one ends the process.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The signals that end a command. After this is gone, and when nobody gets to them, the next one ends the process at once.
 pub(crate) struct Interrupts {
-    int: Signal,
-    term: Signal,
+    wishes: Arc<Wishes>,
     hang_up: Option<Signal>,
     first: Option<Interrupt>,
-    /// One has come that this has not got to; the next one ends the process.
-    unseen: Arc<AtomicBool>,
-    /// The number of the one that has come last.
-    last: Arc<AtomicUsize>,
 }
 
 /// The wishes to read all modules anew.
 pub(crate) struct Reloads(Option<Signal>);
 
+/// What has come, and nobody has got to. A thread of its own looks for it, whatever the others are at.
+#[derive(Default)]
+struct Wishes {
+    state: Mutex<State>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Interrupt, Instant)>,
+    last: Option<(Interrupt, Instant)>,
+    /// Nobody gets to anything any more.
+    is_over: bool,
+}
+
+impl Wishes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic happens under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, interrupt: Interrupt, now: Instant) {
+        let mut state = self.state();
+        if state.last.is_some_and(|(last, then)| last == interrupt && now.duration_since(then) < SAME_WISH) {
+            return;
+        }
+        state.last = Some((interrupt, now));
+        if state.is_over || state.waiting.front().is_some_and(|(_, since)| now.duration_since(*since) > PATIENCE) {
+            process::exit(interrupt.status().into());
+        }
+        state.waiting.push_back((interrupt, now));
+        self.came.notify_one();
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    async fn next(&self) -> Interrupt {
+        loop {
+            if let Some((interrupt, _)) = self.state().waiting.pop_front() {
+                return interrupt;
+            }
+            self.came.notified().await;
+        }
+    }
+}
+
 impl Interrupts {
     /// SIGHUP is one of them.
     pub(crate) fn new() -> io::Result<Self> {
-        let (unseen, last) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        for interrupt in [Interrupt::CtrlC, Interrupt::Term] {
-            let (signal, status) = (interrupt.signal(), interrupt.status().into());
-            // In this order: the second one finds what the first one has left. It exits, for a signal does not end process 1 of a container.
-            flag::register_conditional_shutdown(signal, status, Arc::clone(&unseen))?;
-            flag::register_usize(signal, Arc::clone(&last), usize::try_from(signal).unwrap_or_default())?;
-            flag::register(signal, Arc::clone(&unseen))?;
-        }
+        let wishes = Arc::<Wishes>::default();
+        let (mut signals, there) = (Signals::new([SIGINT, SIGTERM])?, Arc::clone(&wishes));
+        thread::Builder::new().name("ixt-signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                there.add(if signal == SIGINT { Interrupt::CtrlC } else { Interrupt::Term }, Instant::now());
+            }
+        })?;
         let hang_up = if is_hang_up_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
-        let (int, term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { int, term, hang_up, first: None, unseen, last })
+        Ok(Self { wishes, hang_up, first: None })
     }
 
     /// The same for a host: SIGHUP is one of them if it was started on a terminal.
@@ -80,18 +121,38 @@ impl Interrupts {
     pub(crate) async fn next(&mut self) -> Interrupt {
         loop {
             let interrupt = tokio::select! {
-                _ = self.int.recv() => Interrupt::CtrlC,
-                _ = self.term.recv() => Interrupt::Term,
+                interrupt = self.wishes.next() => interrupt,
                 () = received(&mut self.hang_up) => Interrupt::HangUp,
             };
-            self.unseen.store(false, Ordering::SeqCst);
-            match (self.first.replace(interrupt), interrupt) {
-                // Of a terminal that is closed the system tells, the shell too, and whoever ends the session sends SIGTERM, before or after:
-                // that is one wish.
-                (Some(first), Interrupt::HangUp) => self.first = Some(first),
-                (Some(Interrupt::HangUp), Interrupt::Term) => {}
-                (_, interrupt) => return interrupt,
+            if self.is_new(interrupt) {
+                return interrupt;
             }
+        }
+    }
+
+    /// Of a terminal that is closed the system tells, the shell too, and whoever ends the session sends SIGTERM, before or after: that is one
+    /// wish.
+    fn is_new(&mut self, interrupt: Interrupt) -> bool {
+        match (self.first.replace(interrupt), interrupt) {
+            (Some(first), Interrupt::HangUp) => {
+                self.first = Some(first);
+                false
+            }
+            (first, Interrupt::Term) => first != Some(Interrupt::HangUp),
+            _ => true,
+        }
+    }
+
+    /// There is nothing left to be ended but this process, which the next one does at once; this is that one if it has come already.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let waiting = {
+            let mut state = self.wishes.state();
+            state.is_over = true;
+            std::mem::take(&mut state.waiting)
+        };
+        match waiting.into_iter().find(|(interrupt, _)| self.is_new(*interrupt)) {
+            Some((interrupt, _)) => Err(Failure::interrupted(interrupt)),
+            None => Ok(()),
         }
     }
 
@@ -106,10 +167,7 @@ impl Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        // One that has come in the last moment is not waited for any more: it is as if it had come after this.
-        if self.unseen.swap(true, Ordering::SeqCst) {
-            process::exit(128 + i32::try_from(self.last.load(Ordering::SeqCst)).unwrap_or_default());
-        }
+        self.wishes.state().is_over = true;
     }
 }
 
@@ -139,4 +197,21 @@ fn is_hang_up_ignored() -> bool {
 /// service manager or a container without a terminal has started, whatever stdin and stdout are.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_to_a_process_and_to_its_group_is_one_wish() {
+        let (wishes, start) = (Wishes::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        wishes.add(Interrupt::Term, start);
+        wishes.add(Interrupt::Term, after(50));
+        wishes.add(Interrupt::CtrlC, after(60));
+        wishes.add(Interrupt::Term, after(300));
+        let came: Vec<_> = wishes.state().waiting.iter().map(|(interrupt, _)| *interrupt).collect();
+        assert_eq!(came, [Interrupt::Term, Interrupt::CtrlC, Interrupt::Term]);
+    }
 }

@@ -135,6 +135,7 @@ async fn serve(
     if waiting.is_ok() {
         let _ = interrupts.or(all).await?;
     }
+    interrupts.end()?;
     match (complaints.is_empty(), failure) {
         (true, None) => Ok(()),
         // It was started again by hand, in this moment.
