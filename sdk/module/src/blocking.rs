@@ -1,6 +1,6 @@
 //! Work that blocks its thread, where that is allowed.
 
-use crate::services::log::Scope;
+use crate::log::Scope;
 use crate::{Error, Result};
 
 /// Runs code that blocks or computes for long, from an async handler, on a thread where that holds nobody up.

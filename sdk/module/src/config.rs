@@ -5,14 +5,13 @@
 //! derived `Deserialize` of 2,000 fields is not), and reports all mistakes at once.
 
 use ixt_protocol::{InvalidJson, read_json};
-use secrecy::{SecretSlice, SecretString};
 use serde_json::{Map, Value, json};
 
-use crate::collect::{at, collect, note};
-use crate::record::unknown_key;
-use crate::rules::Rules;
-use crate::wire::Decode;
-use crate::{Bytes, Error, Result, log_error};
+use crate::types::mistakes::Mistakes;
+use crate::types::record::unknown_key;
+use crate::types::rules::Rules;
+use crate::types::{Decode, Reading};
+use crate::{Error, Result, log_error};
 
 /// What the manifest says about a key of the configuration, for tools that list or explain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,16 +120,18 @@ pub trait FromConfig: Sized + 'static {
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
-/// The keys that the host sent.
+/// The keys that the host has sent, and what is wrong with those that were taken.
 #[derive(Debug, Default)]
 pub struct ConfigKeys {
     given: Map<String, Value>,
+    mistakes: Mistakes,
 }
 
 impl ConfigKeys {
     /// The value of a key that has no default and whose type has no stand-in.
     pub fn take<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
-        self.optional(key, rules, || note(key, "required, but not given".to_owned()))
+        let value = self.given.remove(key);
+        self.read(key, rules, value, |mistakes| mistakes.note(key, "required, but not given".to_owned()))
     }
 
     /// The value of a key that has no default, or a stand-in if it is wrong.
@@ -145,28 +146,23 @@ impl ConfigKeys {
 
     /// The value of a key that may be absent.
     pub fn maybe<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
-        self.optional(key, rules, || ())
+        let value = self.given.remove(key);
+        self.read(key, rules, value, |_| ())
     }
 
-    fn optional<T: Decode>(&mut self, key: &'static str, rules: Rules, absent: impl FnOnce()) -> Option<T> {
-        // `null` is read as absent (protocol).
-        let Some(value) = self.given.remove(key).filter(|value| !value.is_null()) else {
-            absent();
+    fn read<T: Decode>(
+        &self,
+        key: &'static str,
+        rules: Rules,
+        value: Option<Value>,
+        absent: impl FnOnce(&Mistakes),
+    ) -> Option<T> {
+        // PROTOCOL.md: `null` is the same as absent.
+        let Some(value) = value.filter(|value| !value.is_null()) else {
+            absent(&self.mistakes);
             return None;
         };
-        at(key, || T::decode(&value, rules))
-    }
-}
-
-impl Decode for SecretString {
-    fn decode<'de, D: serde::Deserializer<'de>>(deserializer: D, rules: Rules) -> std::result::Result<Self, D::Error> {
-        String::decode(deserializer, rules).map(Self::from)
-    }
-}
-
-impl Decode for SecretSlice<u8> {
-    fn decode<'de, D: serde::Deserializer<'de>>(deserializer: D, rules: Rules) -> std::result::Result<Self, D::Error> {
-        Bytes::decode(deserializer, rules).map(|bytes| Self::from(bytes.into_vec()))
+        self.mistakes.at(key, || T::decode(&value, Reading::noting(rules, &self.mistakes)))
     }
 }
 
@@ -197,8 +193,9 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
             log_error(format!("the config key `{}` is deprecated{instead}", key.name));
         }
     }
-    let mut keys = ConfigKeys { given };
-    let (config, mut mistakes) = collect(|| C::from_config(&mut keys));
+    let mut keys = ConfigKeys { given, mistakes: Mistakes::default() };
+    let config = C::from_config(&mut keys);
+    let mut mistakes = keys.mistakes.into_all();
     mistakes.extend(keys.given.into_iter().map(|(key, _)| {
         let message = unknown_key(&key, C::KEYS.iter().map(|key| key.name));
         InvalidJson { path: key, message }

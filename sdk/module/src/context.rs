@@ -1,4 +1,4 @@
-//! What a handler knows about the message it handles, and a module about its host.
+//! What a handler knows about its request.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -6,70 +6,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ixt_protocol::{Handle, MAX_EXTEND_MS, Priority};
-use tokio::sync::SetOnce;
+use ixt_protocol::Priority;
 use tokio::time::Instant;
 
-use crate::services::call::{Caller, Calls, Link, sealed::Sealed};
+use crate::caller::Caller;
+use crate::caller::sealed::Sealed;
+use crate::host_services::link::{Link, Origin};
+use crate::log::Scope;
 
-/// What a call of the module is part of: a message that is handled, or nothing.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    pub(crate) calls: Arc<Calls>,
-    /// The topic, the trace's id, the caller and the `traceparent`, one behind the other: one allocation for each message, not four.
-    text: Box<str>,
-    topic_end: usize,
-    trace_id_end: usize,
-    source_end: usize,
-    /// The host's id of the message.
-    pub(crate) parent: Option<u64>,
-    received: Instant,
-    pub(crate) deadline: Option<Instant>,
-    timestamp: u64,
-    priority: Priority,
-    ttl: Option<Duration>,
-    cancelled: SetOnce<()>,
-}
-
-impl Origin {
-    /// No message.
-    fn none(calls: Arc<Calls>) -> Self {
-        Self {
-            calls,
-            text: Box::default(),
-            topic_end: 0,
-            trace_id_end: 0,
-            source_end: 0,
-            parent: None,
-            received: Instant::now(),
-            deadline: None,
-            timestamp: 0,
-            priority: Priority::default(),
-            ttl: None,
-            cancelled: SetOnce::new(),
-        }
-    }
-
-    pub(crate) fn topic(&self) -> &str {
-        &self.text[..self.topic_end]
-    }
-
-    pub(crate) fn trace_id(&self) -> &str {
-        &self.text[self.topic_end..self.trace_id_end]
-    }
-}
-
-/// The circumstances of one message (seeds: `context`, and what `message` says beside topic and payload). Cheap to clone.
+/// What a handler knows about the request that it handles: the caller, the trace, the deadline, and so on. It is the `context` of
+/// the Python and Node.js SDKs, together with the fields of their `message` beside topic and payload. Cheap to clone.
 ///
-/// It is a [`Caller`]: what a handler asks of others with it carries the message's trace, its priority where the call has none of
-/// its own, and no more than what is left of its time.
+/// It is a [`Caller`]: calls that are made with it belong to the request.
 #[derive(Debug, Clone)]
 pub struct Context {
     link: Link,
     extensions: Extensions,
 }
 
-/// What middleware has found out, by its type.
+/// The values that middleware has inserted, by their types.
 #[derive(Clone, Default)]
 struct Extensions(Option<Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
@@ -80,110 +35,94 @@ impl fmt::Debug for Extensions {
 }
 
 impl Context {
-    /// `received` is when the message was read.
-    pub(crate) fn new(id: Option<u64>, handle: &Handle<'_>, calls: &Arc<Calls>, received: Instant) -> Self {
-        let Handle { message, context } = handle;
-        let ttl = message.ttl_ms.map(Duration::from_millis);
-        // A time that no clock can show is as good as none.
-        let deadline = ttl.and_then(|ttl| received.checked_add(ttl));
-        let parts = [&*message.topic, &*context.trace_id, &*context.source_module, &*context.traceparent];
-        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-        text.extend(parts);
-        let origin = Origin {
-            calls: Arc::clone(calls),
-            text: text.into(),
-            topic_end: message.topic.len(),
-            trace_id_end: message.topic.len() + context.trace_id.len(),
-            source_end: message.topic.len() + context.trace_id.len() + context.source_module.len(),
-            parent: id,
-            received,
-            deadline,
-            timestamp: context.timestamp,
-            priority: message.priority,
-            ttl,
-            cancelled: SetOnce::new(),
-        };
-        Self { link: Link::new(origin), extensions: Extensions::default() }
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, extensions: Extensions::default() }
     }
 
     fn origin(&self) -> &Origin {
         self.link.origin()
     }
 
-    /// When the message was read.
+    /// When the frame was read.
     pub(crate) fn received(&self) -> Instant {
         self.origin().received
     }
 
-    /// The topic under which the service was called.
+    pub(crate) fn log_scope(&self) -> Scope {
+        self.link.log_scope()
+    }
+
+    /// The topic of the service or event.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.origin().topic()
     }
 
-    /// The same for all messages that one cause sets off; empty if the host gave none.
+    /// The trace id, which all calls and events have in common that stem from one first call. Empty if the host sent none.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.origin().trace_id()
     }
 
-    /// The caller, as `name:version`; empty if the host gave none.
+    /// The calling module as `name:version`, or the host's name for itself, for calls from the command line, say. Empty if the host
+    /// sent none.
     #[must_use]
     pub fn source_module(&self) -> &str {
-        &self.origin().text[self.origin().trace_id_end..self.origin().source_end]
+        self.origin().source()
     }
 
-    /// W3C Trace Context's `traceparent`, such as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`, if the host has spans:
-    /// the span in which spans of the module's own can be, and whether the trace is recorded. Calls made with this context need
-    /// nothing of it: the host knows for which request they are made.
+    /// The `traceparent` header of W3C Trace Context, such as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`: make it the
+    /// parent of spans of your own. `None` if the host records no spans. Calls made with this context need none of it: the host
+    /// knows which request they belong to.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        Some(&self.origin().text[self.origin().source_end..]).filter(|traceparent| !traceparent.is_empty())
+        Some(self.origin().traceparent()).filter(|traceparent| !traceparent.is_empty())
     }
 
-    /// When the message was sent, to the second.
+    /// When the host sent the request, to the second. 1970 if it did not say.
     #[must_use]
     pub fn timestamp(&self) -> SystemTime {
-        // A time that no clock can show is as good as none.
+        // A time beyond the clock's range is as good as none.
         SystemTime::UNIX_EPOCH
             .checked_add(Duration::from_secs(self.origin().timestamp))
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// How urgent the caller says it is.
+    /// The priority that the caller has set. It decides the order of the queue in front of the handlers.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.origin().priority
     }
 
-    /// How long the caller was willing to wait when the host sent the message; `None` if it waits for ever.
+    /// The time to the deadline when the host sent the request. `None` if there is no deadline.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
         self.origin().ttl
     }
 
-    /// When that is over: then the caller is answered `DEADLINE_EXCEEDED`, and the handler's future is dropped.
+    /// The deadline. Within some milliseconds after it, the caller gets `DEADLINE_EXCEEDED`, and the handler's future is dropped.
+    /// `None` if there is no deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.origin().deadline
     }
 
-    /// How much of the time is left; zero if nothing is.
+    /// The time from now to the deadline; zero after it, `None` if there is no deadline.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether nobody waits for the answer any more: the caller has given up, the time is over, or the module could not
-    /// wait longer with its shutdown. A handler that blocks its thread looks at this now and then; one that awaits is simply
-    /// dropped.
+    /// Whether the request was ended before its handler: the caller has cancelled it, its deadline is over, or the module's
+    /// shutdown could not wait longer. A handler that blocks its thread should look at this now and then, and return; an async
+    /// handler need not, since its future is dropped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.origin().cancelled.initialized()
     }
 
-    /// Waits until nobody waits for the answer any more, for what a handler leaves running beside itself. Never ends if the
-    /// message is answered before.
+    /// Waits until the request is ended before its handler, as in [`is_cancelled`](Self::is_cancelled): for tasks that the handler
+    /// has spawned. Never returns if the handler replies first.
     pub async fn cancelled(&self) {
         self.origin().cancelled.wait().await;
     }
@@ -192,13 +131,14 @@ impl Context {
         let _ = self.origin().cancelled.set(());
     }
 
-    /// Gives the handler a value, in place of one of the same type. For [middleware](crate::middleware).
+    /// Sets the value of type `T`, in place of an earlier one; [`get`](Self::get) returns it in the handler. For
+    /// [middleware](crate::middleware). Clones of the context that were made before don't see it.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
         let values = Arc::make_mut(self.extensions.0.get_or_insert_default());
         values.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    /// The value of this type that middleware has given.
+    /// The value of type `T` that middleware has [inserted](Self::insert).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.0.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()
@@ -210,72 +150,5 @@ impl Caller for Context {}
 impl Sealed for Context {
     fn link(&self) -> &Link {
         &self.link
-    }
-}
-
-/// The module's view of its host, given to `Handler::init`. Cheap to clone, and usable from background tasks.
-#[derive(Debug, Clone)]
-pub struct Runtime {
-    module_id: Arc<str>,
-    link: Link,
-    stopping: Arc<SetOnce<()>>,
-}
-
-impl Caller for Runtime {}
-
-impl Sealed for Runtime {
-    fn link(&self) -> &Link {
-        &self.link
-    }
-}
-
-impl Runtime {
-    pub(crate) fn new(module_id: &str, calls: &Arc<Calls>, stopping: &Arc<SetOnce<()>>) -> Self {
-        Self {
-            module_id: module_id.into(),
-            link: Link::new(Origin::none(Arc::clone(calls))),
-            stopping: Arc::clone(stopping),
-        }
-    }
-
-    /// This instance's id, `name:version/instance-NNN` (seeds: `IXT_MODULE_ID`).
-    #[must_use]
-    pub fn module_id(&self) -> &str {
-        &self.module_id
-    }
-
-    /// Asks the host to wait longer for `Handler::init`: for this much longer from now, unless it would have waited longer anyway.
-    /// At most an hour; whoever needs more says so again. The host's log tells the message, what the module is doing; with
-    /// [`Duration::ZERO`] that is all.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use ixt_sdk::Runtime;
-    /// # async fn init(runtime: Runtime) {
-    /// runtime.starting("migrating the database", Duration::from_secs(300));
-    /// # }
-    /// ```
-    ///
-    /// Once `init` has ended this does nothing, and so it does with a host that knows nothing of it, which waits as long as it
-    /// waits.
-    pub fn starting(&self, message: impl AsRef<str>, extend: Duration) {
-        let extend_ms = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX).min(MAX_EXTEND_MS);
-        self.link.outgoing().starting(message.as_ref(), extend_ms);
-    }
-
-    /// Says whether the module takes new calls and events, which it does until it says otherwise; in `init`, whether it will when
-    /// that has ended. While it does not, the host gives them to others of its processes, or lets them wait; what the module has
-    /// goes on, and health checks come as before. The host knows at once, or, if it knows nothing of that, with the next health
-    /// check. See also [`Health::not_ready`](crate::Health::not_ready): the module takes calls only if both say so.
-    pub fn set_ready(&self, ready: bool) {
-        self.link.outgoing().set_ready(ready);
-    }
-
-    /// Waits until the module gets nothing new because it is to end: for background tasks, and for handlers that wait for something
-    /// that may never come, such as a long poll. A host that restarts the module says so (`draining`) while it still waits for what is
-    /// being handled; otherwise it is known when the module shuts down. Unless the host is gone, calls still work until
-    /// `Handler::shutdown` has ended.
-    pub async fn stopping(&self) {
-        self.stopping.wait().await;
     }
 }

@@ -7,7 +7,7 @@ use ixt_protocol::{ErrorBody, InvalidJson, code};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::data::json_or_reason;
+use crate::json_value::json_or_reason;
 use crate::log_error;
 
 /// A result whose error is this crate's [`Error`].

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::data::json_or_reason;
+use crate::json_value::json_or_reason;
 
 /// Whether a module can do its work, and what it adds to that (seeds: `on_health_check`).
 ///

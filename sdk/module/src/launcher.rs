@@ -8,22 +8,22 @@ use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::middleware::{Next, Reply, Request};
 use crate::module::{Module, Starter};
-use crate::relay::Relays;
-use crate::runtime::connection::{Connection, Socket};
-use crate::runtime::session::{Cause, End, Session};
-use crate::runtime::turns::Turns;
-use crate::runtime::{Limits, Outgoing};
+use crate::outgoing::Outgoing;
+use crate::process::panic_hook;
+use crate::process::signals::Signals;
+use crate::process::stdio_relay::Relays;
+use crate::requests::Limits;
+use crate::session::{Cause, End, Session};
+use crate::transport::connection::Connection;
+use crate::transport::socket::Socket;
+use crate::transport::thread_executor::ThreadExecutor;
 use crate::{Error, log_error};
 
 /// Where the host listens (seeds).
@@ -183,29 +183,29 @@ impl Limits {
 /// Serves the host at the other end of the connection until one of the two ends it.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
-    crate::panic_hook::install();
+    panic_hook::install();
     #[cfg(feature = "tracing")]
     crate::tracing::install();
     let mut signals = Signals::new()?;
     let outgoing = Arc::new(Outgoing::new(Socket::new(&stream)));
-    let turns = Arc::new(Turns::new(tokio.clone()));
+    let executor = Arc::new(ThreadExecutor::new(tokio.clone()));
     let module_id = env::var(MODULE_ID).unwrap_or_default();
     let session = Arc::new(Session::new(
         Box::new(launcher.starter),
         module_id,
         launcher.limits,
-        Arc::clone(&turns) as _,
+        Arc::clone(&executor) as _,
         outgoing,
         tokio.clone(),
     ));
-    session.scope().make_default();
+    session.log_scope().make_default();
     let relays = Arc::new(Relays::default());
     session.before_shutdown({
         let relays = Arc::clone(&relays);
         // A host that has hung up may live on, or be about to vanish.
         move |cause| relays.start(!matches!(cause, Cause::HostGone))
     });
-    let connection = Connection::start(Arc::clone(&session), turns, stream, tokio)?;
+    let connection = Connection::start(Arc::clone(&session), executor, stream, tokio)?;
     let mut ended = pin!(session.ended());
     let end = tokio::select! {
         end = &mut ended => end,
@@ -218,42 +218,6 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     relays.end();
     connection.end();
     Ok(end)
-}
-
-/// SIGTERM, and SIGINT from a terminal: the first lets the module finish, the second ends the process at once.
-struct Signals {
-    signals: [Signal; 2],
-    registered: Vec<SigId>,
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for id in self.registered.drain(..) {
-            signal_hook::low_level::unregister(id);
-        }
-    }
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-        let (came, mut registered) = (Arc::new(AtomicBool::new(false)), Vec::new());
-        for number in [SIGTERM, SIGINT] {
-            // In this order: the first signal finds the flag not set, and sets it.
-            let shutdown = signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
-            registered.extend([shutdown, signal_hook::flag::register(number, Arc::clone(&came))?]);
-        }
-        Ok(Self { signals, registered })
-    }
-
-    /// Waits for the first of them.
-    async fn received(&mut self) {
-        let [terminate, interrupt] = &mut self.signals;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
 }
 
 /// For a person who has started the module by hand.

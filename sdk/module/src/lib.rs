@@ -50,53 +50,63 @@
 //! - `testing` runs a module in memory, for tests.
 
 mod blocking;
-mod collect;
+mod bytes;
+mod caller;
+mod catch_panic;
+mod clock;
 mod config;
 mod context;
-mod data;
 mod error;
 mod health;
+mod host_services;
+mod json_value;
 mod launcher;
+mod log;
 pub mod middleware;
 mod module;
-mod newtype;
-mod panic_hook;
-mod record;
-mod relay;
-mod rules;
+mod outgoing;
+mod payload;
+mod process;
+mod reply;
+mod request;
+mod requests;
+mod response;
 mod runtime;
 mod service;
-mod services;
+mod session;
 mod suggest;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text_enum;
 mod topic;
-mod union;
-mod wire;
+mod transport;
+mod types;
 
 pub use blocking::blocking;
+pub use bytes::Bytes;
+pub use caller::Caller;
 pub use config::ConfigKey;
-pub use context::{Context, Runtime};
-pub use data::{Bytes, Payload, Response, decode_payload, encode_payload};
+pub use context::Context;
 pub use error::{Error, Result};
 pub use health::Health;
+pub use host_services::bus::{Bus, Call};
+pub use host_services::kv::{self, Kv};
 pub use ixt_protocol::{LogLevel, Priority, code};
 #[cfg(feature = "datetime")]
 pub use jiff::Timestamp;
 pub use launcher::Launcher;
-pub use newtype::InvalidValue;
+#[cfg(feature = "tracing")]
+pub use log::tracing;
+pub use log::{LogLine, log, log_error};
+pub use payload::{Payload, decode_payload, encode_payload};
+pub use reply::Reply;
+pub use response::Response;
+pub use runtime::Runtime;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use serde_json::{Value, json};
 pub use service::{Event, Service};
-pub use services::bus::{Bus, Call};
-pub use services::call::Caller;
-pub use services::kv::{self, Kv};
-pub use services::log::{LogLine, log, log_error};
-#[cfg(feature = "tracing")]
-pub use services::tracing;
-pub use text_enum::UnknownValue;
 pub use topic::UnknownTopic;
+pub use types::newtype::InvalidValue;
+pub use types::text_enum::UnknownValue;
 
 // Its boxes are parts of modules, which do not compile by themselves; examples/notifications has such lines whole.
 #[cfg_attr(not(doctest), doc = include_str!("../RUNTIME.md"))]
@@ -133,16 +143,17 @@ pub mod __private {
     pub use serde;
 
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
-    pub use crate::module::{Call, Handling, Module};
-    pub use crate::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter, slot};
-    pub use crate::rules::{Rule, Rules};
-    pub use crate::services::bus::{call, call_raw};
-    pub use crate::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
+    pub use crate::host_services::bus::{call, call_raw};
+    pub use crate::module::{Call, Module};
+    pub use crate::request::Handling;
     pub use crate::topic::TopicIndex;
-    pub use crate::union::{Case, Union, decode_union, encode_union};
+    pub use crate::types::record::{DecodeRecord, EncodeRecord, Field, RecordReader, RecordWriter, slot};
+    pub use crate::types::rules::{Rule, Rules};
     #[cfg(feature = "datetime")]
-    pub use crate::wire::timestamp;
-    pub use crate::wire::{Decode, Encode};
+    pub use crate::types::scalars::timestamp;
+    pub use crate::types::text_enum::{TextEnum, decode_enum, encode_enum, find_value};
+    pub use crate::types::union::{Case, Union, decode_union, encode_union};
+    pub use crate::types::{Decode, Encode, Reading};
     pub use crate::{
         __authors_type as authors_type, __decode_record as decode_record, __fields as fields, __newtype as newtype,
         __pattern as pattern, __record as record, __require_generation as require_generation, __serde as serde_traits,

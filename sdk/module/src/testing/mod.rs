@@ -31,14 +31,17 @@
 //! It is behind the feature `testing`, for `[dev-dependencies]`.
 
 mod host;
+mod host_end;
 mod kv;
 mod module;
+mod observed;
 mod pipe;
 
 use std::time::Duration;
 
 pub use host::Host;
-pub use module::{Log, Module, Request, Sent, Starting};
+pub use module::{Module, Request};
+pub use observed::{Log, Sent, Starting};
 pub use pipe::Pipe;
 
 use crate::Result;

@@ -5,60 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Context, Handle, HostFrame, LogLevel, Message, Priority, Shutdown, read_json};
+use ixt_protocol::{Context, Handle, HostFrame, Message, Priority, Shutdown, read_json};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use tokio::sync::SetOnce;
+use serde_json::Value;
 
-use super::host::{HostEnd, answered};
-use crate::module::{FromPayload, IntoPayload};
-use crate::runtime::session::End;
+use super::host_end::HostEnd;
+use super::observed::{Log, Sent, Starting};
+use crate::payload::{FromPayload, IntoPayload};
+use crate::session::End;
 use crate::{Error, Event, Health, Result, Service};
 
 /// A module that has started. Dropped, its host is gone.
 pub struct Module {
     host: Arc<HostEnd>,
-    ended: Arc<SetOnce<End>>,
-}
-
-/// A log line of the module.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Log {
-    /// How much it matters.
-    pub level: LogLevel,
-    /// What happened.
-    pub message: String,
-    /// More about it.
-    pub fields: Map<String, Value>,
-    /// The trace of the message that was handled, or empty.
-    pub trace_id: String,
-}
-
-/// A call of the module.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Sent {
-    /// Whom it calls.
-    pub topic: String,
-    /// What it sends.
-    pub payload: Vec<u8>,
-    /// How urgent it is: what its author says, or as urgent as the request for which it is made.
-    pub priority: Priority,
-    /// How many milliseconds it waits.
-    pub ttl_ms: Option<u64>,
-    /// The trace that it is part of.
-    pub trace_id: String,
-}
-
-/// What the module has said of its start, with [`Runtime::starting`](crate::Runtime::starting).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Starting {
-    /// What it was doing.
-    pub message: String,
-    /// How much longer it has asked for.
-    pub extend: Duration,
 }
 
 impl std::fmt::Debug for Module {
@@ -68,8 +27,8 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    pub(super) fn new(host: Arc<HostEnd>, ended: Arc<SetOnce<End>>) -> Self {
-        Self { host, ended }
+    pub(super) fn new(host: Arc<HostEnd>) -> Self {
+        Self { host }
     }
 
     /// Calls one of the module's services when it is awaited. Dropped before the reply, it is cancelled.
@@ -98,21 +57,21 @@ impl Module {
     /// If it has ended.
     pub async fn health(&self) -> Result<Health> {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
-        let reply = answered(&self.host, reply).await?;
+        let reply = self.host.reply_to(reply).await?;
         read_json(reply.to_json().as_bytes()).map_err(Error::internal)
     }
 
     /// What the module has said while it started, in `Handler::init`.
     #[must_use]
     pub fn starting(&self) -> Vec<Starting> {
-        self.host.state().starting.clone()
+        self.host.conversation().starting.clone()
     }
 
     /// Whether the module takes calls, as it has said last with [`Runtime::set_ready`](crate::Runtime::set_ready). Tests may call
     /// it all the same.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.host.state().is_unready
+        !self.host.conversation().is_unready
     }
 
     /// Shuts the module down, with five seconds' grace.
@@ -132,8 +91,8 @@ impl Module {
     pub async fn shutdown_within(&self, grace: Duration) -> Result<()> {
         let (_, reply) =
             self.host.send(HostFrame::Shutdown(Shutdown { grace_ms: u64::try_from(grace.as_millis()).ok() }));
-        answered(&self.host, reply).await?;
-        match self.ended.wait().await {
+        self.host.reply_to(reply).await?;
+        match self.host.ended().await {
             End::Clean => Ok(()),
             End::Failed => Err(Error::internal("the module has answered that it has shut down, but did not end well")),
         }
@@ -142,19 +101,19 @@ impl Module {
     /// Closes the connection, as a host that dies does, and waits until the module has ended.
     pub async fn hang_up(&self) {
         self.host.hang_up();
-        self.ended.wait().await;
+        self.host.ended().await;
     }
 
     /// What the module has logged so far.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
-        self.host.state().logs.clone()
+        self.host.conversation().logs.clone()
     }
 
     /// The calls of other modules so far.
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
-        self.host.state().sent.clone()
+        self.host.conversation().sent.clone()
     }
 
     /// The events of this topic that the module has published so far.
@@ -163,8 +122,8 @@ impl Module {
     ///
     /// `INVALID_INPUT` if one can't be read.
     pub fn published<P: FromPayload>(&self, event: Event<P>) -> Result<Vec<P>> {
-        let state = self.host.state();
-        let published = state.published.iter().filter(|(topic, _)| topic == event.topic());
+        let conversation = self.host.conversation();
+        let published = conversation.published.iter().filter(|(topic, _)| topic == event.topic());
         published.map(|(_, payload)| P::read(payload.clone().into())).collect()
     }
 
@@ -278,7 +237,7 @@ impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
             let handle = Handle { message, context };
             let (id, reply) = host.send(if is_event { HostFrame::Event(handle) } else { HostFrame::Handle(handle) });
             let _cancel = CancelOnDrop { host, id };
-            let reply = answered(host, reply).await?;
+            let reply = host.reply_to(reply).await?;
             read_json(reply.to_json().as_bytes())
                 .map_err(|invalid| Error::internal(format!("the module's reply is wrong: {invalid}")))
         })

@@ -11,12 +11,11 @@ use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::runtime::Outgoing;
-use crate::runtime::chunks::Chunks;
-use crate::runtime::connection::BATCH;
-use crate::runtime::executor::{Executor, How, Step};
-use crate::runtime::outgoing::{Done, Sink, read_as};
-use crate::runtime::session::{DEFAULT_GRACE, Session};
+use crate::clock::Clock;
+use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
+use crate::requests::{Executor, Step, StepClass};
+use crate::session::{DEFAULT_GRACE, Session};
+use crate::transport::connection::BATCH_FRAMES;
 use crate::{Launcher, Result};
 
 /// A module without a host: the caller is the host, with the bytes of `PROTOCOL.md`.
@@ -42,9 +41,6 @@ pub struct Pipe {
     runtime: tokio::runtime::Runtime,
 }
 
-/// The number under which the caller's thread is the one that reads, so that it writes when it has handled all.
-const READER: u64 = 1;
-
 /// What is to be run, in the order in which it came.
 #[derive(Debug, Default)]
 struct Steps {
@@ -55,9 +51,15 @@ struct Steps {
 }
 
 impl Executor for Steps {
-    fn schedule(&self, step: Step, _: How) {
+    fn schedule(&self, step: Step, _: StepClass) {
         lock(&self.queue).push_back(step);
         self.changed.notify_one();
+    }
+}
+
+impl Clock for Steps {
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 
     fn wake_at(&self, time: Instant) {
@@ -93,7 +95,7 @@ impl Sink for Output {
         Ok(length)
     }
 
-    fn write_later(&self, bytes: Chunks, _: usize, done: Done) {
+    fn write_later(&self, bytes: WriteBuffer, _: usize, done: Done) {
         // A buffer is never full.
         done(bytes, Ok(()));
     }
@@ -116,7 +118,6 @@ impl Pipe {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         let (steps, output) = (Arc::new(Steps::default()), Output::default());
         let outgoing = Arc::new(Outgoing::new(output.clone()));
-        outgoing.defer_for(READER);
         let session = {
             // It looks at the clock.
             let _runtime = runtime.enter();
@@ -129,17 +130,17 @@ impl Pipe {
     /// Gives the module bytes of the host, lets run what needs not wait, and takes what the module has written. The bytes
     /// may be of several frames, or of a part of one.
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+        self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
         let _runtime = runtime.enter();
-        read_as(READER);
-        session.scope().run(|| {
+        session.log_scope().run(|| {
             while !bytes.is_empty() {
                 // As much as would be read from a socket.
                 let room = decoder.input();
                 let (chunk, rest) = bytes.split_at(bytes.len().min(room.capacity() - room.len()));
                 room.extend_from_slice(chunk);
                 bytes = rest;
-                while session.take_frames(decoder, BATCH) {
+                while session.take_frames(decoder, BATCH_FRAMES) {
                     run(steps);
                 }
             }
@@ -151,7 +152,7 @@ impl Pipe {
     /// Lets this much time pass, at once, in which deadlines end, timers ring and tasks of the module run. Takes what the
     /// module has written in it.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
-        read_as(READER);
+        self.gather_writes();
         self.runtime.block_on(async {
             let end = Instant::now() + time;
             tokio::select! {
@@ -166,7 +167,7 @@ impl Pipe {
     /// Closes the connection, as a host that dies does, and lets the module end. Takes the last that it has written, or
     /// `None` if it has not ended in the time that it has for that.
     pub fn hang_up(self) -> Option<Vec<u8>> {
-        read_as(READER);
+        self.gather_writes();
         let ended = self.runtime.block_on(async {
             self.session.host_gone();
             tokio::select! {
@@ -179,9 +180,13 @@ impl Pipe {
         ended.then(|| self.take_output())
     }
 
+    /// Makes the caller's thread the reader, which writes when it has handled all.
+    fn gather_writes(&self) {
+        self.session.outgoing().set_reader(std::thread::current().id());
+    }
+
     fn take_output(&self) -> Vec<u8> {
-        self.session.outgoing().flush();
-        read_as(0);
+        self.session.outgoing().end_reader();
         std::mem::take(&mut *lock(&self.output.0))
     }
 }
@@ -212,7 +217,7 @@ async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallibl
         }
         // Not those that they set off: tokio stops whoever doesn't let it have a turn.
         let waiting = lock(&steps.queue).len();
-        session.scope().run(|| std::iter::from_fn(|| steps.next()).take(waiting).for_each(Step::run));
+        session.log_scope().run(|| std::iter::from_fn(|| steps.next()).take(waiting).for_each(Step::run));
         session.outgoing().flush();
         if waiting > 0 {
             tokio::task::yield_now().await;

@@ -1,0 +1,27 @@
+//! Who can call the host and other modules.
+
+use crate::host_services::bus::Bus;
+use crate::host_services::kv::Kv;
+
+/// What calls are made with. Two types implement it:
+///
+/// - [`Context`](crate::Context), in a handler. Calls belong to its request: they carry its trace id, have its priority unless they
+///   set their own, and end at its deadline at the latest.
+/// - [`Runtime`](crate::Runtime), everywhere else. Calls stand for themselves.
+pub trait Caller: sealed::Sealed + Sync {
+    /// The message bus: calls other modules, and publishes events, by topic.
+    fn bus(&self) -> Bus<'_> {
+        Bus::new(self.link())
+    }
+
+    /// The module's key-value store, which the host keeps. All instances of the module share it; no other module sees it.
+    fn kv(&self) -> Kv<'_> {
+        Kv::new(self.link())
+    }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {
+        fn link(&self) -> &crate::host_services::link::Link;
+    }
+}

@@ -1,0 +1,332 @@
+//! The module's calls to its host that wait for a response, by their ids. Each ends exactly once: with the host's response, with
+//! `DEADLINE_EXCEEDED`, with `UNAVAILABLE` when the host is gone, or, if the future that waits is dropped, with a `cancel` frame
+//! to the host.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ixt_protocol::{CallContext, Frame, KvChange, ModuleFrame, Object, ServiceRequest, code};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::changes::Changes;
+use crate::clock::Clock;
+use crate::outgoing::Outgoing;
+use crate::{Error, Result};
+
+/// `Calls::expire` asks to be called again after this time at the earliest, so that many deadlines that lie close together are
+/// handled in one pass. A call may end this much after its deadline.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The calls that wait, and the watches that are open.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    outgoing: Arc<Outgoing>,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    last_id: u64,
+    calls: FxHashMap<u64, WaitingCall>,
+    /// When `expire` has to be called: at the earliest deadline, or a moment later.
+    next_expiry: Option<Instant>,
+    /// The queues of open watches, by the numbers that the host gave them.
+    watches: HashMap<u64, Arc<Changes>>,
+    /// The host is gone.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct WaitingCall {
+    deadline: Option<Instant>,
+    caller: Waiter,
+}
+
+/// What becomes of the response.
+#[derive(Debug)]
+enum Waiter {
+    Call(oneshot::Sender<CallEnd<Object<'static>>>),
+    /// The reader itself registers the watch, before it reads on: the next frame may be its first change. `None` once the deadline
+    /// is over; the entry stays, so that a watch that the host begins after that is ended again.
+    Watch(Option<oneshot::Sender<CallEnd<Subscription>>>),
+}
+
+/// How a call ended.
+#[derive(Debug)]
+enum CallEnd<T> {
+    Response(Result<T>),
+    DeadlineExceeded,
+}
+
+/// The deadline of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) deadline: Instant,
+    /// The milliseconds from the call to the deadline, for the frame and for the error.
+    pub(crate) ttl_ms: u64,
+}
+
+/// An open watch. Drop it to end it: the host is told.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    number: u64,
+    changes: Arc<Changes>,
+    calls: Arc<Calls>,
+}
+
+/// The response to `kv_store.watch`, and the parameters of `kv_store.unwatch`.
+#[derive(Serialize, Deserialize)]
+struct WatchId {
+    watch: u64,
+}
+
+impl Calls {
+    pub(crate) fn new(outgoing: Arc<Outgoing>, clock: Arc<dyn Clock>) -> Self {
+        Self { outgoing, clock, waiting: Mutex::default() }
+    }
+
+    pub(super) fn outgoing(&self) -> &Arc<Outgoing> {
+        &self.outgoing
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Sends a request and waits for its response; `what` names the call in errors. Dropped before that, it cancels the request.
+    pub(super) async fn request(
+        &self,
+        body: ModuleFrame<'_>,
+        what: &str,
+        limit: Option<Limit>,
+    ) -> Result<Object<'static>> {
+        struct CancelOnDrop<'a> {
+            calls: &'a Calls,
+            id: Option<u64>,
+        }
+
+        impl Drop for CancelOnDrop<'_> {
+            fn drop(&mut self) {
+                // An id that is no longer there was answered at this very moment.
+                if let Some(id) = self.id
+                    && self.calls.lock().calls.remove(&id).is_some()
+                {
+                    let _ = self.calls.outgoing.send(Frame { id: Some(id), body: ModuleFrame::Cancel });
+                }
+            }
+        }
+
+        let (sender, response) = oneshot::channel();
+        let id = self.send(body, Some(Waiter::Call(sender)), limit)?;
+        let mut cancel = CancelOnDrop { calls: self, id: Some(id) };
+        let response = wait(response, what, limit).await;
+        cancel.id = None;
+        response
+    }
+
+    /// Asks the host to begin a watch. A future that is dropped sends no `cancel`, since the host may have begun the watch already,
+    /// and its number would be lost: the watch is ended as soon as its number is known.
+    pub(super) async fn watch(&self, body: ModuleFrame<'_>, limit: Option<Limit>) -> Result<Subscription> {
+        let (sender, response) = oneshot::channel();
+        self.send(body, Some(Waiter::Watch(Some(sender))), limit)?;
+        wait(response, "kv_store.watch", limit).await
+    }
+
+    /// Sends a request, and returns its id. Without a `caller` its response is dropped.
+    fn send(&self, body: ModuleFrame<'_>, caller: Option<Waiter>, limit: Option<Limit>) -> Result<u64> {
+        let id = {
+            let mut waiting = self.lock();
+            if waiting.closed {
+                return Err(host_gone());
+            }
+            waiting.last_id += 1;
+            let id = waiting.last_id;
+            waiting.calls.extend(caller.map(|caller| (id, WaitingCall { deadline: None, caller })));
+            id
+        };
+        self.outgoing.send(Frame { id: Some(id), body }).inspect_err(|_| {
+            let call = self.lock().calls.remove(&id);
+            drop(call);
+        })?;
+        // Behind the sending, so that the `cancel` at the deadline can't overtake the request.
+        if let Some(Limit { deadline, .. }) = limit {
+            self.set_deadline(id, deadline);
+        }
+        Ok(id)
+    }
+
+    fn set_deadline(&self, id: u64, deadline: Instant) {
+        let mut waiting = self.lock();
+        // Otherwise the response has come already.
+        let Some(call) = waiting.calls.get_mut(&id) else { return };
+        call.deadline = Some(deadline);
+        if waiting.next_expiry.is_none_or(|known| deadline < known) {
+            waiting.next_expiry = Some(deadline);
+            drop(waiting);
+            self.clock.wake_at(deadline);
+        }
+    }
+
+    /// Hands a response to the call that waits for it. False if there was never a request with this id. A response to a request
+    /// whose caller has gone is dropped: it has crossed the `cancel`.
+    pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Object<'static>>) -> bool {
+        let Some(id) = id else { return false };
+        let mut waiting = self.lock();
+        let was_sent = (1..=waiting.last_id).contains(&id);
+        let call = waiting.calls.remove(&id);
+        drop(waiting);
+        match call.map(|call| call.caller) {
+            Some(Waiter::Call(caller)) => drop(caller.send(CallEnd::Response(response))),
+            Some(Waiter::Watch(caller)) => {
+                let subscription = self.subscribe(response);
+                // Where the caller has gone, the subscription is dropped here, which ends the watch.
+                drop(caller.map(|caller| caller.send(CallEnd::Response(subscription))));
+            }
+            None => {}
+        }
+        was_sent
+    }
+
+    /// Registers the watch that the host has begun.
+    fn subscribe(self: &Arc<Self>, response: Result<Object<'_>>) -> Result<Subscription> {
+        let wrong = |what: &str| Error::internal(format!("the host's response to `kv_store.watch` is wrong: {what}"));
+        let WatchId { watch: number } = response?.read().map_err(|error| wrong(&error.to_string()))?;
+        let changes = Arc::new(Changes::default());
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(host_gone());
+        }
+        match waiting.watches.entry(number) {
+            Entry::Occupied(_) => Err(wrong(&format!("there is a watch {number} already"))),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(&changes));
+                Ok(Subscription { number, changes, calls: Arc::clone(self) })
+            }
+        }
+    }
+
+    /// Hands a change to its watch. A change without a watch is dropped: it has crossed an `unwatch`.
+    pub(crate) fn kv_changed(&self, change: KvChange<'_>) {
+        let changes = self.lock().watches.get(&change.watch).map(Arc::clone);
+        if let Some(changes) = changes {
+            changes.push(change);
+        }
+    }
+
+    /// Ends a watch because the host could not keep all its changes.
+    pub(crate) fn watch_overrun(&self, number: u64) {
+        let changes = self.lock().watches.remove(&number);
+        if let Some(changes) = changes {
+            changes.lose();
+        }
+    }
+
+    /// Ends the calls whose deadline is over. Returns when it has to be called again; `None` if no call has a deadline.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut waiting = self.lock();
+        let is_due = |call: &WaitingCall| call.deadline.is_some_and(|deadline| deadline <= now);
+        let mut watchers = Vec::new();
+        for call in waiting.calls.values_mut().filter(|call| is_due(call)) {
+            if let Waiter::Watch(caller) = &mut call.caller {
+                watchers.extend(caller.take());
+                call.deadline = None;
+            }
+        }
+        let calls: Vec<_> = waiting.calls.extract_if(|_, call| is_due(call)).collect();
+        let next = waiting.calls.values().filter_map(|call| call.deadline).min();
+        let next = next.map(|next| next.max(now + EXPIRE_INTERVAL));
+        waiting.next_expiry = next;
+        drop(waiting);
+        for (id, call) in calls {
+            // The response may be on its way; it is dropped then.
+            let _ = self.outgoing.send(Frame { id: Some(id), body: ModuleFrame::Cancel });
+            if let Waiter::Call(caller) = call.caller {
+                let _ = caller.send(CallEnd::DeadlineExceeded);
+            }
+        }
+        for caller in watchers {
+            let _ = caller.send(CallEnd::DeadlineExceeded);
+        }
+        next
+    }
+
+    /// Ends all calls with `UNAVAILABLE`, and all watches: the host is gone.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        // Dropped after the lock is released: a caller that is woken may call again at once.
+        let calls = std::mem::take(&mut waiting.calls);
+        let watches = std::mem::take(&mut waiting.watches);
+        drop(waiting);
+        drop(calls);
+        for changes in watches.values() {
+            changes.close();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under this lock can panic.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let changes = self.calls.lock().watches.remove(&self.number);
+        // A watch that is not among them any more was ended by the host.
+        if changes.is_some()
+            && let Ok(params) = object(&WatchId { watch: self.number })
+        {
+            let request = service_request("kv_store", "unwatch", params, CallContext::default());
+            let _ = self.calls.send(request, None, None);
+        }
+    }
+}
+
+/// Waits for the end of a call; `what` names it in the error.
+async fn wait<T>(end: oneshot::Receiver<CallEnd<T>>, what: &str, limit: Option<Limit>) -> Result<T> {
+    match end.await {
+        Ok(CallEnd::Response(response)) => response,
+        Ok(CallEnd::DeadlineExceeded) => {
+            let ttl_ms = limit.map_or(0, |limit| limit.ttl_ms);
+            Err(Error::new(code::DEADLINE_EXCEEDED, format!("the {ttl_ms} ms of the call of `{what}` are over")))
+        }
+        Err(_) => Err(host_gone()),
+    }
+}
+
+/// A `service_request` frame.
+pub(super) fn service_request<'a>(
+    service: &'static str,
+    method: &'static str,
+    params: Object<'static>,
+    context: CallContext<'a>,
+) -> ModuleFrame<'a> {
+    let (service, method) = (service.into(), method.into());
+    ModuleFrame::ServiceRequest(ServiceRequest { service, method, params, context })
+}
+
+/// The parameters of a `service_request`.
+pub(super) fn object(params: &impl Serialize) -> Result<Object<'static>> {
+    Ok(Object::trusted(serde_json::to_string(params)?))
+}
+
+fn host_gone() -> Error {
+    Error::unavailable("the host is gone")
+}

@@ -1,0 +1,188 @@
+//! The changes of a watched prefix, between the reader of the connection, which pushes them, and the owner of the watch, who
+//! takes them. The queue is bounded: a watch whose owner is too slow ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use ixt_protocol::KvChange;
+
+use super::stored::Change;
+
+/// The most that one watch queues, keys and overhead included. Beyond it the watch is overrun.
+const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
+/// Roughly what the queue's own bookkeeping takes for each change.
+const OVERHEAD_BYTES: usize = 256;
+
+/// What a queued change counts. Its key is stored three times.
+fn bytes_of(change: &Change) -> usize {
+    OVERHEAD_BYTES + 3 * change.key.len() + change.value.as_ref().map_or(0, Vec::len)
+}
+
+/// The changes of one watch that its owner has not taken yet. Of each key only the last one is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Mutex<Queued>);
+
+#[derive(Debug, Default)]
+struct Queued {
+    /// The keys of `last`, in the order in which they are given out.
+    keys: VecDeque<String>,
+    last: HashMap<String, Change>,
+    /// The sum of `bytes_of` over `last`.
+    bytes: usize,
+    overrun: bool,
+    /// The one task that waits in `Watch::next`, which takes `&mut self`.
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl Changes {
+    /// Adds a change. If too much is queued then, the watch is overrun.
+    pub(crate) fn push(&self, change: KvChange<'_>) {
+        let KvChange { watch: _, key, revision, value } = change;
+        let change = Change { key: key.into_owned(), revision, value: value.map(std::borrow::Cow::into_owned) };
+        let mut queued = self.lock();
+        if queued.overrun {
+            return;
+        }
+        queued.bytes += bytes_of(&change);
+        if let Some(last) = queued.last.get_mut(&change.key) {
+            let before = std::mem::replace(last, change);
+            queued.bytes -= bytes_of(&before);
+        } else {
+            queued.keys.push_back(change.key.clone());
+            queued.last.insert(change.key.clone(), change);
+        }
+        if queued.bytes > MAX_QUEUED_BYTES {
+            drop(queued);
+            return self.lose();
+        }
+        wake(queued);
+    }
+
+    /// Ends the watch as overrun, and drops what is queued: a gap in the changes would mislead.
+    pub(crate) fn lose(&self) {
+        let mut queued = self.lock();
+        *queued = Queued { closed: true, overrun: true, waker: queued.waker.take(), ..Queued::default() };
+        wake(queued);
+    }
+
+    /// Ends the watch. What is queued is still given out.
+    pub(crate) fn close(&self) {
+        let mut queued = self.lock();
+        queued.closed = true;
+        wake(queued);
+    }
+
+    /// Whether the watch was ended because of too many changes.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.lock().overrun
+    }
+
+    /// Takes the next change; `None` at the end.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
+        let mut queued = self.lock();
+        if let Some(key) = queued.keys.pop_front() {
+            let change = queued.last.remove(&key);
+            queued.bytes -= change.as_ref().map_or(0, bytes_of);
+            return Poll::Ready(change);
+        }
+        if queued.closed {
+            return Poll::Ready(None);
+        }
+        let before = queued.waker.replace(cx.waker().clone());
+        drop(queued);
+        // A waker's destructor is foreign code, which must not run under the lock.
+        drop(before);
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queued> {
+        // Only a waker's `clone` can panic under this lock, and nothing is changed before it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the task that waits, after the lock is released: waking may poll the watch at once.
+fn wake(mut queued: MutexGuard<'_, Queued>) {
+    let waker = queued.waker.take();
+    drop(queued);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn change(key: &str, revision: u64) -> KvChange<'_> {
+        KvChange { watch: 1, key: key.into(), revision, value: None }
+    }
+
+    #[test]
+    fn of_each_key_the_last_change_waits_in_the_order_in_which_the_keys_came() {
+        let changes = Changes::default();
+        for (key, revision) in [("b", 1), ("a", 2), ("b", 3), ("c", 4), ("b", 5)] {
+            changes.push(change(key, revision));
+        }
+        changes.close();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = Vec::new();
+        while let Poll::Ready(Some(change)) = changes.poll(&mut cx) {
+            taken.push((change.key, change.revision));
+            if taken.len() == 1 {
+                // One that was taken waits at the end again.
+                changes.push(self::change("b", 6));
+            }
+        }
+        let expected = [("b", 5), ("a", 2), ("c", 4), ("b", 6)];
+        assert_eq!(taken, expected.map(|(key, revision)| (key.to_owned(), revision)));
+        assert_eq!(changes.poll(&mut cx), Poll::Ready(None), "it is closed");
+        assert!(changes.lock().last.is_empty());
+    }
+
+    #[test]
+    fn one_whose_changes_are_not_taken_ends_and_holds_nothing() {
+        let changes = Changes::default();
+        let large =
+            |key: &'static str| KvChange { value: Some(vec![0; MAX_QUEUED_BYTES / 2].into()), ..change(key, 1) };
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..5 {
+            changes.push(large("a"));
+        }
+        assert!(matches!(changes.poll(&mut cx), Poll::Ready(Some(_))), "of one key there is one change");
+        changes.push(large("a"));
+        assert!(!changes.is_overrun());
+        changes.push(large("b"));
+        assert!(changes.is_overrun());
+        changes.push(change("c", 1));
+        assert_eq!(changes.poll(&mut cx), Poll::Ready(None));
+        assert!(changes.lock().last.is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_hears_of_a_change_and_of_the_end() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        struct Count(AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let changes = Changes::default();
+        assert_eq!(changes.poll(&mut cx), Poll::Pending);
+        changes.push(change("a", 1));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(changes.poll(&mut cx), Poll::Ready(Some(_))));
+        assert_eq!(changes.poll(&mut cx), Poll::Pending);
+        changes.close();
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        assert_eq!(changes.poll(&mut cx), Poll::Ready(None));
+    }
+}

@@ -1,0 +1,291 @@
+//! The store of keys and values.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use ixt_protocol::{InvalidJson, Object, deserialize_base64};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::calls::object;
+use super::link::Link;
+pub use super::stored::{Change, Entry};
+pub use super::watch::Watch;
+use crate::{Error, Result};
+
+/// The module's own keys and values, which the host keeps (seeds: `kv_get`, `kv_set`, `kv_delete`, `kv_exists`). Keys are
+/// text, values bytes; the `_json` methods read and write them as JSON.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use ixt_sdk::{Caller, Context, Result};
+/// # async fn example(ctx: Context) -> Result<()> {
+/// let visits: u64 = ctx.kv().get_json("visits").await?.unwrap_or_default();
+/// ctx.kv().set_json("visits", &(visits + 1)).ttl(Duration::from_secs(3600)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Two handlers that do this at once may both read the same count. The revision tells them apart:
+///
+/// ```
+/// # use ixt_sdk::{Caller, Context, Result, code};
+/// # async fn example(ctx: Context) -> Result<()> {
+/// loop {
+///     let entry = ctx.kv().entry("visits").await?;
+///     let (visits, revision) = match &entry {
+///         Some(entry) => (entry.to_json::<u64>()?, entry.revision),
+///         None => (0, 0),
+///     };
+///     match ctx.kv().set_json("visits", &(visits + 1)).expected_revision(revision).await {
+///         Err(error) if error.code() == code::ABORTED => {}
+///         done => return done.map(drop),
+///     }
+/// }
+/// # }
+/// ```
+///
+/// Every method fails with the host's errors, and with `DEADLINE_EXCEEDED` and `UNAVAILABLE` like any call.
+#[derive(Debug, Clone, Copy)]
+pub struct Kv<'a> {
+    link: &'a Link,
+}
+
+#[derive(Serialize)]
+struct Key<'a> {
+    key: &'a str,
+}
+
+impl<'a> Kv<'a> {
+    pub(crate) fn new(link: &'a Link) -> Self {
+        Self { link }
+    }
+
+    /// The bytes under a key; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`].
+    pub async fn get(self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.entry(key).await?.map(|entry| entry.value))
+    }
+
+    /// The value under a key as JSON; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`]; `INTERNAL` if the value is not JSON of this type.
+    pub async fn get_json<T: DeserializeOwned>(self, key: &str) -> Result<Option<T>> {
+        let entry = self.entry(key).await?;
+        let value = entry.map(|entry| entry.to_json()).transpose();
+        value.map_err(|error| Error::internal(format!("`{key}`: {}", error.message())))
+    }
+
+    /// The bytes under a key, with their revision; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`].
+    pub async fn entry(self, key: &str) -> Result<Option<Entry>> {
+        #[derive(Deserialize)]
+        struct Got {
+            found: bool,
+            #[serde(default)]
+            value: Base64,
+            #[serde(default)]
+            revision: u64,
+        }
+        let Got { found, value, revision } = self.request("get", object(&Key { key })?).await?;
+        Ok(found.then_some(Entry { value: value.0, revision }))
+    }
+
+    /// Puts bytes under a key, in place of what was there. Awaited, it gives the new revision.
+    #[must_use = "nothing is written before it is awaited"]
+    pub fn set(self, key: &'a str, value: impl AsRef<[u8]>) -> Set<'a> {
+        Set { kv: self, key, value: Ok(value.as_ref().to_vec()), ttl: None, expected_revision: None }
+    }
+
+    /// The same with a value as JSON.
+    #[must_use = "nothing is written before it is awaited"]
+    pub fn set_json(self, key: &'a str, value: &impl Serialize) -> Set<'a> {
+        let value = serde_json::to_vec(value).map_err(Error::from);
+        Set { kv: self, key, value, ttl: None, expected_revision: None }
+    }
+
+    /// Removes a key. Awaited, it tells whether there was one.
+    #[must_use = "nothing is removed before it is awaited"]
+    pub fn delete(self, key: &'a str) -> Delete<'a> {
+        Delete { kv: self, key, expected_revision: None }
+    }
+
+    /// Whether there is something under a key.
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`].
+    pub async fn exists(self, key: &str) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Told {
+            exists: bool,
+        }
+        Ok(self.request::<Told>("exists", object(&Key { key })?).await?.exists)
+    }
+
+    /// All keys that begin like this, sorted.
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`].
+    pub async fn list(self, prefix: &str) -> Result<Vec<String>> {
+        #[derive(Serialize)]
+        struct List<'a> {
+            prefix: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            after: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Page {
+            keys: Vec<String>,
+            #[serde(default)]
+            next: Option<String>,
+        }
+        let mut keys = Vec::new();
+        let mut after = None;
+        loop {
+            let page: Page = self.request("list", object(&List { prefix, after })?).await?;
+            keys.extend(page.keys);
+            after = page.next;
+            if after.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Tells all changes, from now on, of keys that begin like this; with `""`, of all keys. It tells nothing of what was there
+    /// before, so watch first, and then read.
+    ///
+    /// ```
+    /// # use ixt_sdk::{Caller, Context, Result};
+    /// # async fn example(ctx: Context) -> Result<()> {
+    /// let mut watch = ctx.kv().watch("jobs/7").await?;
+    /// while !ctx.kv().exists("jobs/7").await? {
+    ///     // `None` when the host is gone.
+    ///     let Some(change) = watch.next().await else { break };
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Kv`]; `UNIMPLEMENTED` from a host that can't do it.
+    pub async fn watch(self, prefix: &str) -> Result<Watch> {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            prefix: &'a str,
+        }
+        self.link.watch(&Params { prefix }).await
+    }
+
+    async fn request<R: DeserializeOwned>(self, method: &'static str, params: Object<'static>) -> Result<R> {
+        let what = format!("kv_store.{method}");
+        let data = self.link.request("kv_store", method, params, &what, self.link.limit(None)).await?;
+        data.read()
+            .map_err(InvalidJson::without_value)
+            .map_err(|invalid| Error::internal(format!("the host's response to `{what}` is wrong: {invalid}")))
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
+
+/// A write that is done when it is awaited: see [`Kv::set`].
+#[derive(Debug)]
+#[must_use = "nothing is written before it is awaited"]
+pub struct Set<'a> {
+    kv: Kv<'a>,
+    key: &'a str,
+    value: Result<Vec<u8>>,
+    ttl: Option<Duration>,
+    expected_revision: Option<u64>,
+}
+
+impl Set<'_> {
+    /// The key is removed when this is over.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Writes only if the key's revision is this one, or, for 0, if there is no such key; otherwise it fails with
+    /// `ABORTED`.
+    pub fn expected_revision(mut self, revision: u64) -> Self {
+        self.expected_revision = Some(revision);
+        self
+    }
+}
+
+impl<'a> IntoFuture for Set<'a> {
+    type Output = Result<u64>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            key: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ttl_ms: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expected_revision: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Written {
+            revision: u64,
+        }
+        Box::pin(async move {
+            let Self { kv, key, value, ttl, expected_revision } = self;
+            let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            let params = object(&Params { key, ttl_ms, expected_revision })?.attach("value", value?);
+            Ok(kv.request::<Written>("set", params).await?.revision)
+        })
+    }
+}
+
+/// A removal that is done when it is awaited: see [`Kv::delete`].
+#[derive(Debug)]
+#[must_use = "nothing is removed before it is awaited"]
+pub struct Delete<'a> {
+    kv: Kv<'a>,
+    key: &'a str,
+    expected_revision: Option<u64>,
+}
+
+impl Delete<'_> {
+    /// Removes it only if its revision is this one; otherwise it fails with `ABORTED`.
+    pub fn expected_revision(mut self, revision: u64) -> Self {
+        self.expected_revision = Some(revision);
+        self
+    }
+}
+
+impl<'a> IntoFuture for Delete<'a> {
+    type Output = Result<bool>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<bool>> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            key: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expected_revision: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Deleted {
+            deleted: bool,
+        }
+        Box::pin(async move {
+            let Self { kv, key, expected_revision } = self;
+            Ok(kv.request::<Deleted>("delete", object(&Params { key, expected_revision })?).await?.deleted)
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! The way from something in the module to its host: the calls, and the request that they are made for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{CallContext, Handle, Log, Object, Priority};
+use serde::Serialize;
+use tokio::sync::SetOnce;
+use tokio::time::Instant;
+
+use super::calls::{Calls, Limit, object, service_request};
+use super::watch::Watch;
+use crate::Result;
+use crate::log::{LogTarget, Scope};
+use crate::outgoing::Outgoing;
+
+/// Makes calls on behalf of a request, or of the module itself. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Link(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    calls: Arc<Calls>,
+    origin: Origin,
+}
+
+/// What is known of the request that calls are made for. Of the module itself, nothing is: all texts are empty.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The topic, the trace id, the caller and the `traceparent`, one behind the other: one allocation for each request, not four.
+    text: Box<str>,
+    topic_end: usize,
+    trace_id_end: usize,
+    source_end: usize,
+    /// The id that the host gave the request.
+    id: Option<u64>,
+    pub(crate) received: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) ttl: Option<Duration>,
+    /// In seconds since 1970.
+    pub(crate) timestamp: u64,
+    pub(crate) priority: Priority,
+    /// Set when the reply can't reach anyone any more.
+    pub(crate) cancelled: SetOnce<()>,
+}
+
+impl Origin {
+    fn of_request(id: Option<u64>, handle: &Handle<'_>, received: Instant) -> Self {
+        let Handle { message, context } = handle;
+        let ttl = message.ttl_ms.map(Duration::from_millis);
+        // A deadline beyond the clock's range is as good as none.
+        let deadline = ttl.and_then(|ttl| received.checked_add(ttl));
+        let parts = [&*message.topic, &*context.trace_id, &*context.source_module, &*context.traceparent];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        text.extend(parts);
+        let topic_end = message.topic.len();
+        let trace_id_end = topic_end + context.trace_id.len();
+        Self {
+            text: text.into(),
+            topic_end,
+            trace_id_end,
+            source_end: trace_id_end + context.source_module.len(),
+            id,
+            received,
+            deadline,
+            ttl,
+            timestamp: context.timestamp,
+            priority: message.priority,
+            cancelled: SetOnce::new(),
+        }
+    }
+
+    fn of_module(now: Instant) -> Self {
+        Self {
+            text: Box::default(),
+            topic_end: 0,
+            trace_id_end: 0,
+            source_end: 0,
+            id: None,
+            received: now,
+            deadline: None,
+            ttl: None,
+            timestamp: 0,
+            priority: Priority::default(),
+            cancelled: SetOnce::new(),
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &str {
+        &self.text[..self.topic_end]
+    }
+
+    pub(crate) fn trace_id(&self) -> &str {
+        &self.text[self.topic_end..self.trace_id_end]
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.text[self.trace_id_end..self.source_end]
+    }
+
+    /// Empty if the host has sent none.
+    pub(crate) fn traceparent(&self) -> &str {
+        &self.text[self.source_end..]
+    }
+}
+
+impl Link {
+    /// The link of a request: calls carry its trace id, and end at its deadline at the latest.
+    pub(crate) fn of_request(id: Option<u64>, handle: &Handle<'_>, calls: &Arc<Calls>, received: Instant) -> Self {
+        Self(Arc::new(Shared { calls: Arc::clone(calls), origin: Origin::of_request(id, handle, received) }))
+    }
+
+    /// The link of the module itself: calls begin traces of their own.
+    pub(crate) fn of_module(calls: &Arc<Calls>) -> Self {
+        let origin = Origin::of_module(calls.clock().now());
+        Self(Arc::new(Shared { calls: Arc::clone(calls), origin }))
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
+        self.0.calls.outgoing()
+    }
+
+    /// The scope of log lines that are written while the request is handled.
+    pub(crate) fn log_scope(&self) -> Scope {
+        Scope::of_request(Arc::clone(&self.0) as Arc<dyn LogTarget>)
+    }
+
+    /// The deadline of a call with this ttl: the ttl's end, or the request's own deadline if that is sooner. `None` if there is
+    /// neither.
+    pub(super) fn limit(&self, ttl: Option<Duration>) -> Option<Limit> {
+        let now = self.0.calls.clock().now();
+        let own = ttl.and_then(|ttl| now.checked_add(ttl));
+        let deadline = own.into_iter().chain(self.0.origin.deadline).min()?;
+        let left = deadline.saturating_duration_since(now);
+        // Rounded up, since 0 would mean that nothing is left.
+        Some(Limit { deadline, ttl_ms: u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX) })
+    }
+
+    /// Calls a service of the host; `what` names the call in errors.
+    pub(super) async fn request(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        params: Object<'static>,
+        what: &str,
+        limit: Option<Limit>,
+    ) -> Result<Object<'static>> {
+        let request = service_request(service, method, params, self.call_context());
+        self.0.calls.request(request, what, limit).await
+    }
+
+    /// Begins a watch.
+    pub(super) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
+        let request = service_request("kv_store", "watch", object(params)?, self.call_context());
+        self.0.calls.watch(request, self.limit(None)).await.map(Watch::new)
+    }
+
+    fn call_context(&self) -> CallContext<'_> {
+        let Origin { id, .. } = self.0.origin;
+        CallContext { trace_id: Cow::Borrowed(self.0.origin.trace_id()), parent: id }
+    }
+}
+
+impl LogTarget for Shared {
+    fn send_log(self: Arc<Self>, line: Log<'_>) -> bool {
+        self.calls.outgoing().log(line)
+    }
+
+    fn topic(&self) -> Option<&str> {
+        Some(self.origin.topic())
+    }
+
+    fn trace_id(&self) -> Option<&str> {
+        Some(self.origin.trace_id())
+    }
+}

@@ -1,0 +1,54 @@
+//! What the store holds, as the module gets to see it.
+
+use ixt_protocol::{InvalidJson, read_json};
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// A stored value with its revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Vec<u8>,
+    /// The revision: a number above 0 that each write of the key changes. Use it with `expected_revision`; its order and its
+    /// distance from others mean nothing.
+    pub revision: u64,
+}
+
+impl Entry {
+    /// Reads the value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if it is not JSON of this type. Not `INVALID_INPUT`: the caller of the service has not written it, the module has.
+    pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
+        stored_json(&self.value)
+    }
+}
+
+/// A key that was written or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: String,
+    /// The revision that the write or the removal has made; see [`Entry::revision`](crate::kv::Entry::revision).
+    pub revision: u64,
+    /// The new value; `None` if the key was deleted or has expired.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Change {
+    /// Reads the new value as JSON; `None` if the key was deleted or has expired.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if it is not JSON of this type.
+    pub fn to_json<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.value.as_deref().map(stored_json).transpose()
+    }
+}
+
+fn stored_json<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
+    let wrong = |invalid: InvalidJson| format!("the stored value is wrong: {}", invalid.without_value());
+    read_json(value).map_err(|invalid| Error::internal(wrong(invalid)))
+}

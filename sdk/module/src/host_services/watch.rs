@@ -1,0 +1,60 @@
+//! The author's end of a watch.
+
+use std::fmt;
+use std::future::poll_fn;
+
+use super::calls::Subscription;
+use super::stored::Change;
+
+/// The changes of all keys with a prefix; made by [`Kv::watch`](crate::Kv::watch). Drop it to end it.
+///
+/// It belongs to the module, not to the request in which it was begun. A handler may keep it, or move it into a task:
+///
+/// ```
+/// # use ixt_sdk::{Caller, Result, Runtime};
+/// # async fn example(runtime: Runtime) -> Result<()> {
+/// let mut watch = runtime.kv().watch("prices/").await?;
+/// for key in runtime.kv().list("prices/").await? {
+///     // The keys from before the watch; the watch tells only what changes afterwards.
+/// }
+/// tokio::spawn(async move {
+///     while let Some(change) = watch.next().await {
+///         match change.to_json::<u64>()? {
+///             Some(price) => println!("{} is {price}", change.key),
+///             None => println!("{} is gone", change.key),
+///         }
+///     }
+///     Ok::<_, ixt_sdk::Error>(())
+/// });
+/// # Ok(())
+/// # }
+/// ```
+pub struct Watch(Subscription);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("id", &self.0.number()).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(super) fn new(subscription: Subscription) -> Self {
+        Self(subscription)
+    }
+
+    /// Waits for the next change. `None` means that there will be no more: the host is gone, the module has shut down, or the watch
+    /// [is overrun](Watch::is_overrun).
+    ///
+    /// Of each key only the latest change is kept until it is taken, so intermediate values may be skipped; changes come in the
+    /// order in which their keys first changed. Cancel-safe: a future that is dropped has taken nothing.
+    pub async fn next(&mut self) -> Option<Change> {
+        poll_fn(|cx| self.0.changes().poll(cx)).await
+    }
+
+    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued here, or more than
+    /// the host keeps. Changes were lost: watch again, and read the keys again.
+    #[must_use]
+    pub fn is_overrun(&self) -> bool {
+        self.0.changes().is_overrun()
+    }
+}

@@ -1,0 +1,101 @@
+//! Which log a line goes to, and which request it belongs to, for a function that is given neither: `ixt_sdk::log("…")`.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ixt_protocol::Log;
+
+/// Takes log lines for the host, and says which request they belong to.
+pub(crate) trait LogTarget: Send + Sync {
+    /// Sends a line to the host, without waiting. False if the host takes none; then it belongs on stderr.
+    fn send_log(self: Arc<Self>, line: Log<'_>) -> bool;
+
+    /// The topic of the request; `None` outside of requests.
+    fn topic(&self) -> Option<&str> {
+        None
+    }
+
+    /// The trace id of the request, which is empty if the host gave none; `None` outside of requests.
+    fn trace_id(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The log target of the code that runs: that of a request while its handler is polled, otherwise that of the session.
+#[derive(Clone)]
+pub(crate) enum Scope {
+    /// A session. Weak, because the scope of the process outlives its session.
+    Session(Weak<dyn LogTarget>),
+    /// A request that is being handled.
+    Request(Arc<dyn LogTarget>),
+}
+
+thread_local! {
+    /// The one thread-local of this crate. Authors log with free functions, from code that knows no context, and a panic hook has no
+    /// arguments either: what runs on this thread is all there is to go by. It is set only while `Scope::run` is on the stack.
+    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// The scope of threads and tasks that the author has spawned: that of the process's session.
+static PROCESS: Mutex<Option<Scope>> = Mutex::new(None);
+
+impl Scope {
+    /// The scope of a session.
+    pub(crate) fn of_session(target: &Arc<impl LogTarget + 'static>) -> Self {
+        let target = Arc::downgrade(target);
+        Self::Session(target)
+    }
+
+    /// The scope of a request.
+    pub(crate) fn of_request(target: Arc<dyn LogTarget>) -> Self {
+        Self::Request(target)
+    }
+
+    /// The target; `None` after the session's end.
+    pub(super) fn target(&self) -> Option<Arc<dyn LogTarget>> {
+        match self {
+            Self::Session(target) => target.upgrade(),
+            Self::Request(target) => Some(Arc::clone(target)),
+        }
+    }
+
+    /// The topic of the request; empty in the scope of a session.
+    pub(crate) fn topic(&self) -> &str {
+        match self {
+            Self::Session(_) => "",
+            Self::Request(target) => target.topic().unwrap_or_default(),
+        }
+    }
+
+    /// Runs `work` in this scope, and restores the scope before it, also after a panic.
+    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Scope>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        work()
+    }
+
+    /// Runs each poll of `work` in this scope.
+    pub(crate) async fn enclose<T>(self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| self.run(|| work.as_mut().poll(cx))).await
+    }
+
+    /// Makes this the scope of all code that runs in no other.
+    pub(crate) fn make_default(self) {
+        *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+    }
+
+    /// The scope of the code that calls this. `None` if there is no session in this process.
+    pub(crate) fn current() -> Option<Self> {
+        // `try_`: the panic hook comes here too, perhaps while the thread ends, or while this very cell is borrowed.
+        let current = CURRENT.try_with(|current| current.try_borrow().ok().and_then(|current| current.clone()));
+        current.ok().flatten().or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}

@@ -1,0 +1,169 @@
+//! Events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module, with their fields, the spans that
+//! they are in, and the trace of the message that is handled. Behind the feature `tracing`.
+//!
+//! [`run`](crate::Launcher::run) installs it, unless the program has installed a subscriber of its own before; that one can
+//! have the [`layer`] among its own. Each message is handled in a span `request` with `topic`, `trace_id`, `source_module` and, if
+//! there is one, `traceparent`, so that a task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
+//!
+//! What is logged is said by the environment variable `IXT_LOG`, in the way of `RUST_LOG`: `warn`, or
+//! `info,orders=debug,hyper=off`. Without it, it is `info`.
+
+use std::env;
+use std::fmt::{Debug, Write as _};
+
+use ixt_protocol::LogLevel;
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Span, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::log::{LineParts, write};
+use crate::log_error;
+
+/// What is logged.
+const FILTER: &str = "IXT_LOG";
+/// The span around each message.
+const REQUEST: &str = "request";
+const TRACE_ID: &str = "trace_id";
+
+/// The layer that sends events to the host's log.
+#[must_use]
+pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    LogLayer
+}
+
+/// Makes the layer, with the filter of `IXT_LOG`, what the process logs with. Does nothing if there is something already.
+pub(crate) fn install() {
+    let default = || Targets::new().with_default(LevelFilter::INFO);
+    let filter = match env::var(FILTER) {
+        Err(_) => default(),
+        Ok(text) => text.parse().unwrap_or_else(|error| {
+            log_error(format!("{FILTER} is `{text}`, which is no filter: {error}"));
+            default()
+        }),
+    };
+    let subscriber = tracing_subscriber::registry().with(LogLayer.with_filter(filter));
+    // Fails if the program has done so before, which counts more.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// The span in which a message is handled.
+pub(crate) fn request_span(context: &crate::Context) -> Span {
+    tracing::info_span!(
+        "request",
+        topic = context.topic(),
+        trace_id = context.trace_id(),
+        source_module = context.source_module(),
+        traceparent = context.traceparent()
+    )
+}
+
+struct LogLayer;
+
+/// The fields of a span, kept with it.
+struct Fields(Map<String, Value>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut visitor = Visitor::default();
+        attributes.record(&mut visitor);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Fields(visitor.fields));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut visitor = Visitor::default();
+        values.record(&mut visitor);
+        if let Some(span) = context.span(id)
+            && let Some(Fields(fields)) = span.extensions_mut().get_mut()
+        {
+            fields.extend(visitor.fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Visitor { message, mut fields } = {
+            let mut visitor = Visitor::default();
+            event.record(&mut visitor);
+            visitor
+        };
+        let mut trace_id = None;
+        let mut spans = Vec::new();
+        for span in context.event_scope(event).into_iter().flatten() {
+            let extensions = span.extensions();
+            let kept = extensions.get::<Fields>().map(|Fields(fields)| fields.clone()).unwrap_or_default();
+            if span.name() == REQUEST
+                && let Some(Value::String(id)) = kept.get(TRACE_ID)
+            {
+                // It stands in the line itself.
+                trace_id.get_or_insert_with(|| id.clone());
+            }
+            spans.push(json!({ "name": span.name(), "fields": kept }));
+        }
+        spans.reverse();
+        fields.insert("target".to_owned(), event.metadata().target().into());
+        if !spans.is_empty() {
+            fields.insert("spans".to_owned(), Value::Array(spans));
+        }
+        let level = match *event.metadata().level() {
+            Level::TRACE => LogLevel::Trace,
+            Level::DEBUG => LogLevel::Debug,
+            Level::INFO => LogLevel::Info,
+            Level::WARN => LogLevel::Warn,
+            Level::ERROR => LogLevel::Error,
+        };
+        write(&LineParts { level, message: &message, fields: Some(fields), trace_id: trace_id.as_deref() });
+    }
+}
+
+/// Takes the values of an event or a span as JSON.
+#[derive(Default)]
+struct Visitor {
+    message: String,
+    fields: Map<String, Value>,
+}
+
+impl Visitor {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        // Several fields may not have one name in a JSON object; the last counts.
+        self.fields.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Visitor {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.put(field, format!("{value:?}"));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" { self.message.push_str(value) } else { self.put(field, value) }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put(field, value.to_string());
+    }
+}

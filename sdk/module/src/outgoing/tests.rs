@@ -1,0 +1,215 @@
+//! The queue of frames against a sink that is full when a test wants it to be.
+
+use ixt_protocol::{CallContext, Decoder, Object, ServiceRequest};
+
+use super::log_backlog::MAX_BACKLOG_BYTES;
+use super::*;
+
+/// Takes everything, or nothing until it is told to.
+#[derive(Debug, Default, Clone)]
+struct Fake(Arc<Mutex<FakeState>>);
+
+#[derive(Default)]
+struct FakeState {
+    full: bool,
+    written: Vec<u8>,
+    writes: usize,
+    waits: Option<(WriteBuffer, usize, Done)>,
+}
+
+impl Debug for FakeState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeState")
+    }
+}
+
+impl Sink for Fake {
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = bytes.iter().flat_map(|slice| slice.to_vec()).collect();
+        let mut state = self.0.lock().unwrap();
+        state.writes += 1;
+        // What is full takes a piece of it.
+        let taken = if state.full { 3 } else { bytes.len() };
+        state.written.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn write_later(&self, bytes: WriteBuffer, from: usize, done: Done) {
+        let waits = &mut self.0.lock().unwrap().waits;
+        assert!(waits.is_none(), "two write at once");
+        *waits = Some((bytes, from, done));
+    }
+}
+
+impl Fake {
+    fn set_full(&self, full: bool) {
+        self.0.lock().unwrap().full = full;
+    }
+
+    /// The one who waits goes on.
+    fn resume(&self) {
+        let (bytes, from, done) = self.0.lock().unwrap().waits.take().expect("somebody waits");
+        self.0.lock().unwrap().written.extend(bytes.slices(from).flatten());
+        done(bytes, Ok(()));
+    }
+
+    /// What was written, frame by frame.
+    fn frames(&self) -> Vec<String> {
+        let mut decoder = Decoder::new(usize::MAX);
+        decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
+        let mut frames = Vec::new();
+        while let Some(frame) = decoder.next_frame() {
+            frames.push(String::from_utf8(frame.unwrap().json.to_vec()).unwrap());
+        }
+        frames
+    }
+}
+
+const LOG: Features = Features { log: true, starting: false, ready: false };
+
+fn log_line(message: &str) -> Log<'_> {
+    Log { level: LogLevel::Info, message: message.into(), fields: None, trace_id: "".into() }
+}
+
+#[test]
+fn while_the_host_takes_nothing_replies_wait_and_the_oldest_log_lines_go() {
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    outgoing.set_limits(100_000, LOG);
+    sink.set_full(true);
+    outgoing.reply(Some(1), Err(Error::internal("first")));
+    let message = "x".repeat(MAX_BACKLOG_BYTES / 10);
+    for number in 0..25 {
+        assert!(outgoing.log(log_line(&format!("{number} {}", &message[..90_000]))));
+        outgoing.reply(Some(100 + number), Err(Error::internal("more")));
+    }
+    sink.set_full(false);
+    sink.resume();
+    let frames = sink.frames();
+    let replies = frames.iter().filter(|frame| frame.contains(r#""type":"error""#)).count();
+    assert_eq!(replies, 26);
+    let told = frames.iter().position(|frame| frame.contains("log lines were dropped here")).expect("it is told");
+    assert!(frames[told].contains("14 log lines"), "{}", frames[told]);
+    let kept: Vec<_> = frames[told + 1..].iter().map(|frame| &frame[40..43]).collect();
+    assert_eq!(kept, (14..25).map(|number| format!("{number} ")).collect::<Vec<_>>());
+}
+
+/// What a host does not read takes no more than is stated, and is answered all the same.
+#[test]
+fn while_the_host_takes_nothing_so_much_waits_and_then_errors() {
+    const REPLY_BYTES: usize = 16 << 20;
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    outgoing.set_limits(REPLY_BYTES + 1000, LOG);
+    sink.set_full(true);
+    let large = || Ok(Reply::new(Object::trusted(format!("{{\"a\":\"{}\"}}", "x".repeat(REPLY_BYTES)))));
+    for id in 0..10 {
+        outgoing.reply(Some(id), large());
+        assert!(outgoing.lock().unwritten.len() <= MAX_UNWRITTEN_BYTES + REPLY_BYTES + 10_000);
+    }
+    let request = ServiceRequest {
+        service: "s".into(),
+        method: "m".into(),
+        params: Object::trusted("{}"),
+        context: CallContext::default(),
+    };
+    let request = || Frame { id: Some(1), body: ModuleFrame::ServiceRequest(request.clone()) };
+    let refused = outgoing.send(request()).unwrap_err();
+    assert_eq!(refused.to_string(), "RESOURCE_EXHAUSTED: the host does not read: 64 MiB wait for it");
+    sink.set_full(false);
+    sink.resume();
+    outgoing.send(request()).unwrap();
+    let frames = sink.frames();
+    let refused = frames.iter().filter(|frame| frame.contains("RESOURCE_EXHAUSTED")).count();
+    assert_eq!((frames.len(), refused), (11, 5));
+}
+
+#[test]
+fn the_reader_writes_once_for_all_that_it_has_read() {
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    let reply = |id| outgoing.reply(Some(id), Err(Error::internal("no")));
+    let writes = || sink.0.lock().unwrap().writes;
+    reply(1);
+    assert_eq!(writes(), 1, "a thread that is not the reader writes at once");
+    outgoing.set_reader(thread::current().id());
+    reply(2);
+    reply(3);
+    assert_eq!(writes(), 1);
+    outgoing.flush();
+    assert_eq!(writes(), 2);
+    for id in 0..5000 {
+        reply(id);
+    }
+    assert!(writes() > 2, "what is gathered is bounded");
+    outgoing.flush();
+
+    // Another thread has become the reader.
+    let other = thread::scope(|scope| scope.spawn(|| thread::current().id()).join().unwrap());
+    outgoing.set_reader(other);
+    let before = writes();
+    reply(4);
+    assert_eq!(writes(), before + 1);
+    outgoing.end_reader();
+    assert_eq!(outgoing.lock().reader, Some(other), "a thread ends only itself");
+
+    outgoing.set_reader(thread::current().id());
+    reply(5);
+    outgoing.end_reader();
+    reply(6);
+    assert_eq!(writes(), before + 3);
+    assert_eq!(sink.frames().len(), 5006);
+}
+
+#[test]
+fn log_lines_that_were_kept_during_init_go_out_in_the_framing_before() {
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    outgoing.set_limits(100_000, LOG);
+    sink.set_full(true);
+    for message in ["first", "kept"] {
+        assert!(outgoing.log(log_line(message)));
+    }
+    let ready = Ok(Reply::json(&"ready").unwrap());
+    let opened = std::cell::Cell::new(false);
+    assert!(outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), || opened.set(true)));
+    assert!(opened.get());
+    assert!(outgoing.log(log_line("after")));
+    sink.set_full(false);
+    sink.resume();
+    let written = sink.0.lock().unwrap().written.clone();
+    let text = String::from_utf8_lossy(&written);
+    let lines: Vec<_> = text.split('\n').collect();
+    assert!(lines[0].contains("first") && lines[1].contains("kept") && lines[2].contains("ready"), "{text}");
+    assert_eq!(lines[3].as_bytes()[..4], u32::try_from(lines[3].len() - 4).unwrap().to_le_bytes(), "{text}");
+}
+
+#[test]
+fn an_init_that_has_failed_opens_nothing() {
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    let open = || panic!("it has failed");
+    assert!(!outgoing.reply_to_init(Some(1), Err(Error::internal("no")), Some(Framing::Length), open));
+    outgoing.set_limits(10, Features::default());
+    let ready = Ok(Reply::json(&"ready").unwrap());
+    assert!(!outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), open));
+    assert_eq!(sink.frames().len(), 2, "in lines");
+}
+
+#[test]
+fn the_end_waits_for_what_is_still_to_be_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let sink = Fake::default();
+        let outgoing = Arc::new(Outgoing::new(sink.clone()));
+        sink.set_full(true);
+        outgoing.reply(Some(1), Err(Error::internal("last")));
+        let mut closed = std::pin::pin!(outgoing.close());
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(closed.as_mut().poll(cx).is_pending())).await);
+        sink.set_full(false);
+        sink.resume();
+        closed.await;
+        assert_eq!(sink.frames().len(), 1);
+        assert!(!outgoing.log(log_line("nobody reads it")));
+    });
+}

@@ -1,0 +1,149 @@
+//! The payload of a request as bytes, and how typed requests are read from it.
+
+use std::fmt;
+use std::ops::Deref;
+
+use ixt_protocol::{decode_base64, encode_base64, read_json};
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// The bytes that a service without a declared `request` is called with, or that an event without a declared payload carries.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Payload(Vec<u8>);
+
+impl Payload {
+    /// Takes the bytes out.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Reads the payload as text.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_INPUT` if it is not UTF-8.
+    pub fn to_text(&self) -> Result<&str> {
+        std::str::from_utf8(&self.0).map_err(|error| Error::invalid_input(format!("the payload is not UTF-8: {error}")))
+    }
+
+    /// Reads the payload as JSON. An empty payload is an error here: it is not JSON.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_INPUT` if it is not JSON of this type, with the path of the wrong key in the message and in the detail `path`.
+    pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
+        read_json(&self.0).map_err(|invalid| Error::invalid_json("the payload is wrong", &invalid))
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        payload.0
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Shows the size only: a payload can be large, and can hold secrets.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// What a handler's method can take as its request or event.
+pub trait FromPayload: Sized + Send {
+    /// Reads it from the payload.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_INPUT` if the payload is not JSON of this type, with the path of the wrong key in the message and in the detail
+    /// `path`.
+    fn read(payload: Payload) -> Result<Self>;
+}
+
+impl FromPayload for Payload {
+    fn read(payload: Payload) -> Result<Self> {
+        Ok(payload)
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromPayload for T {
+    fn read(payload: Payload) -> Result<Self> {
+        // PROTOCOL.md: an empty payload stands for an empty object.
+        let json: &[u8] = if payload.is_empty() { b"{}" } else { &payload };
+        read_json(json).map_err(|invalid| Error::invalid_json("the request is wrong", &invalid))
+    }
+}
+
+/// What the test harness can send as a request or an event.
+#[cfg(feature = "testing")]
+pub trait IntoPayload {
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if the value can't be JSON.
+    fn to_payload(&self) -> Result<Vec<u8>>;
+}
+
+#[cfg(feature = "testing")]
+impl IntoPayload for Payload {
+    fn to_payload(&self) -> Result<Vec<u8>> {
+        Ok(self.to_vec())
+    }
+}
+
+#[cfg(feature = "testing")]
+impl<T: serde::Serialize> IntoPayload for T {
+    fn to_payload(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+}
+
+/// Encodes bytes as the base64 text that a payload is on the wire (RFC 4648, standard alphabet, padded): the `encode_payload` of
+/// the Python and Node.js SDKs.
+///
+/// ```
+/// let text = ixt_sdk::encode_payload(b"hello world");
+/// assert_eq!(text, "aGVsbG8gd29ybGQ=");
+/// assert_eq!(ixt_sdk::decode_payload(&text).unwrap(), b"hello world");
+/// ```
+#[must_use]
+pub fn encode_payload(bytes: impl AsRef<[u8]>) -> String {
+    encode_base64(bytes.as_ref())
+}
+
+/// Decodes base64 text: the `decode_payload` of the Python and Node.js SDKs.
+///
+/// # Errors
+///
+/// `INVALID_INPUT` if the text is not base64 of the standard alphabet (RFC 4648) with padding.
+pub fn decode_payload(text: &str) -> Result<Vec<u8>> {
+    decode_base64(text).map_err(|error| Error::invalid_input(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_base64_text() {
+        assert_eq!(decode_payload(&encode_payload(b"\0\xFF")).unwrap(), b"\0\xFF");
+        assert_eq!(decode_payload("?").unwrap_err().code(), crate::code::INVALID_INPUT);
+    }
+}

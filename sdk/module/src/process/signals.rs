@@ -1,0 +1,46 @@
+//! The signals that end a module.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::SigId;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERM, and SIGINT from a terminal. The first one begins a shutdown; the second one ends the process at once, with the status 128
+/// and the number of the signal.
+pub(crate) struct Signals {
+    signals: [Signal; 2],
+    registered: Vec<SigId>,
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}
+
+impl Signals {
+    pub(crate) fn new() -> io::Result<Self> {
+        let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let (came, mut registered) = (Arc::new(AtomicBool::new(false)), Vec::new());
+        for number in [SIGTERM, SIGINT] {
+            // The order matters: the first signal finds the flag unset, and then sets it.
+            let shutdown = signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
+            registered.extend([shutdown, signal_hook::flag::register(number, Arc::clone(&came))?]);
+        }
+        Ok(Self { signals, registered })
+    }
+
+    /// Waits for the first of them.
+    pub(crate) async fn received(&mut self) {
+        let [terminate, interrupt] = &mut self.signals;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The reply of a handler, as a JSON object that is ready to be sent.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use ixt_protocol::Object;
+use serde::{Serialize, Serializer};
+
+use crate::Result;
+use crate::types::{Apart, Encode};
+
+/// The successful reply of a handler: a JSON object.
+#[derive(Debug, Clone)]
+pub struct Reply(Object<'static>);
+
+/// What a service's handler can return: a response of a declared type, or a [`Response`](crate::Response).
+pub trait IntoReply {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if JSON has no such value: a float that is not finite, a path that is not UTF-8.
+    fn into_reply(self) -> Result<Reply>;
+}
+
+impl<T: Encode> IntoReply for T {
+    fn into_reply(self) -> Result<Reply> {
+        Reply::encode(&self)
+    }
+}
+
+impl Reply {
+    pub(crate) fn new(data: Object<'static>) -> Self {
+        Self(data)
+    }
+
+    /// Encodes a value of a generated type. The first large `bytes` field is kept apart, so that a host that has negotiated it gets
+    /// the bytes as they are.
+    pub(crate) fn encode(value: &impl Encode) -> Result<Self> {
+        struct Whole<'a, T>(&'a T, RefCell<Apart>);
+
+        impl<T: Encode> Serialize for Whole<'_, T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                self.0.encode_apart(serializer, &mut self.1.borrow_mut())
+            }
+        }
+
+        let whole = Whole(value, RefCell::default());
+        let object = Object::trusted(serde_json::to_string(&whole)?);
+        Ok(Self(match whole.1.into_inner() {
+            None => object,
+            Some((key, bytes)) => object.attach(key, bytes),
+        }))
+    }
+
+    /// Encodes a value that serde writes as an object.
+    pub(crate) fn json(data: &impl Serialize) -> Result<Self> {
+        Ok(Self(Object::trusted(serde_json::to_string(data)?)))
+    }
+
+    /// The object as JSON text. Bytes in it, such as those of [`Response::with_bytes`](crate::Response::with_bytes), are base64,
+    /// even if they are sent raw.
+    #[must_use]
+    pub fn to_json(&self) -> Cow<'_, str> {
+        self.0.to_json()
+    }
+
+    pub(crate) fn into_object(self) -> Object<'static> {
+        self.0
+    }
+}

@@ -1,0 +1,135 @@
+//! A request on its way to the handler: what came, and the permit that it holds meanwhile.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Context, Payload, Reply, Result};
+
+/// What a topic is: a service that is called, or an event that is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicKind {
+    /// A service that the module provides. The caller gets the reply.
+    Service,
+    /// An event that the module subscribes to. The host gets the reply; the publisher doesn't.
+    Event,
+}
+
+/// A service call or an event that a handler is to handle.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) kind: TopicKind,
+    pub(crate) payload: Payload,
+    pub(crate) context: Context,
+    /// `None` while the request is queued.
+    pub(crate) permit: Option<Permit>,
+}
+
+/// A handler that runs: a future of its reply. Boxed, so that dispatch over a thousand topics isn't one huge future.
+pub type Handling = Boxed<Result<Reply>>;
+
+/// A boxed future.
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Request {
+    pub(crate) fn new(kind: TopicKind, payload: Payload, context: Context) -> Self {
+        Self { kind, payload, context, permit: None }
+    }
+
+    /// Whether it is a service call or an event.
+    #[must_use]
+    pub fn kind(&self) -> TopicKind {
+        self.kind
+    }
+
+    /// The topic, the caller, the deadline, and so on.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The same, to give values to the handler with [`Context::insert`].
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// The payload as it came. It is read into the manifest's type behind the last middleware.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The same, to replace it: by one that was decrypted, say.
+    pub fn payload_mut(&mut self) -> &mut Payload {
+        &mut self.payload
+    }
+}
+
+/// One of the `max_concurrency` handlers that may run at once. Held for as long as the author's code may run, and dropped behind it,
+/// so that the next queued request can begin.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    issuer: Arc<dyn PermitIssuer>,
+    /// Shared by all parts of a permit that was split.
+    parts: Option<Arc<()>>,
+}
+
+/// Who is told when a permit is returned.
+pub(crate) trait PermitIssuer: Debug + Send + Sync {
+    /// Called once for each permit, by the thread that drops its last part.
+    fn permit_returned(self: Arc<Self>);
+}
+
+impl Permit {
+    pub(crate) fn new(issuer: Arc<dyn PermitIssuer>) -> Self {
+        Self { issuer, parts: None }
+    }
+
+    /// Splits the permit in two. It is returned when both are dropped.
+    pub(crate) fn split(mut self) -> (Self, Self) {
+        let parts = self.parts.get_or_insert_default();
+        let other = Self { issuer: Arc::clone(&self.issuer), parts: Some(Arc::clone(parts)) };
+        (self, other)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Of several parts that are dropped at the same time, `into_inner` tells exactly one that it was the last.
+        if self.parts.take().is_none_or(|parts| Arc::into_inner(parts).is_some()) {
+            Arc::clone(&self.issuer).permit_returned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Returned(AtomicUsize);
+
+    impl PermitIssuer for Returned {
+        fn permit_returned(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_permit_is_returned_once_with_its_last_part() {
+        let issuer = Arc::new(Returned::default());
+        let returned = || issuer.0.load(Ordering::Relaxed);
+        drop(Permit::new(Arc::clone(&issuer) as _));
+        assert_eq!(returned(), 1);
+        let (one, other) = Permit::new(Arc::clone(&issuer) as _).split();
+        let (other, third) = other.split();
+        drop(one);
+        drop(third);
+        assert_eq!(returned(), 1);
+        drop(other);
+        assert_eq!(returned(), 2);
+    }
+}

@@ -1,0 +1,230 @@
+//! A request that the executor has: from the call of its handler to its reply. It is polled once in place, where its frame was
+//! read, without a task of its own; most handlers have ended then. Only one that waits becomes a task.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+use async_task::{Builder, Runnable, Task};
+
+use super::Requests;
+use super::table::Key;
+use crate::catch_panic::Caught;
+use crate::clock::Clock;
+use crate::log::Scope;
+use crate::reply::Reply;
+use crate::request::{Request, TopicKind};
+use crate::{Error, Result, log_error};
+
+/// What runs handlers: the threads of a process, or the one task of the test harness.
+pub(crate) trait Executor: Clock {
+    /// Queues a step, and returns at once. It never runs the step itself: the caller may hold a lock.
+    fn schedule(&self, step: Step, class: StepClass);
+}
+
+/// What an executor runs. It should take a moment only, but the author's code is free to block.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Calls a handler, and polls it once.
+    Begin(ActiveRequest),
+    /// Polls a task that was woken. It belongs to the request with this key, if to any.
+    Resume(Runnable<Option<Key>>),
+}
+
+/// Where a step is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepClass {
+    /// By the reader, before all other steps: health checks, `init`, the shutdown.
+    Urgent,
+    /// By the reader.
+    Normal,
+    /// By another thread: a handler of this topic has lately blocked the reader.
+    Blocking,
+}
+
+impl Step {
+    /// The request that the step belongs to.
+    pub(crate) fn request(&self) -> Option<Key> {
+        match self {
+            Self::Begin(request) => request.owner.as_ref().map(|(_, key)| *key),
+            Self::Resume(runnable) => *runnable.metadata(),
+        }
+    }
+
+    /// Runs the step. The author's panics are caught further inside; should there be another, the thread survives it.
+    pub(crate) fn run(self) {
+        let run = || match self {
+            Self::Begin(request) => request.begin(),
+            Self::Resume(runnable) => drop(runnable.run()),
+        };
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    }
+}
+
+/// Makes a task, and its first step, which is not scheduled yet. Dropped, the task is cancelled.
+pub(crate) fn spawn(
+    executor: &Arc<dyn Executor>,
+    request: Option<Key>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> (Runnable<Option<Key>>, Task<(), Option<Key>>) {
+    let executor = Arc::clone(executor);
+    let schedule = move |runnable| executor.schedule(Step::Resume(runnable), StepClass::Normal);
+    Builder::new().metadata(request).spawn(move |_| work, schedule)
+}
+
+/// A request that begins or runs. It owes the reply: dropped without one, it replies `INTERNAL`.
+pub(crate) struct ActiveRequest {
+    /// The table and the key in it; taken with the reply.
+    owner: Option<(Arc<Requests>, Key)>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The handler is still to be called.
+    Begin(Request),
+    Running(Work),
+    Done,
+}
+
+/// Code of the author's that runs.
+pub(super) struct Work {
+    what: What,
+    scope: Scope,
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+    future: Caught<Reply>,
+}
+
+/// What runs, as errors name it.
+enum What {
+    Handler(TopicKind),
+    /// `init` or the health check.
+    Frame(&'static str),
+}
+
+impl Work {
+    fn of_handler(request: Request, call: impl FnOnce(Request) -> crate::request::Handling) -> Self {
+        Self {
+            what: What::Handler(request.kind()),
+            scope: request.context().log_scope(),
+            #[cfg(feature = "tracing")]
+            span: crate::tracing::request_span(request.context()),
+            future: Caught::new(|| call(request)),
+        }
+    }
+
+    /// `frame` names it in errors.
+    pub(super) fn of_frame(
+        frame: &'static str,
+        scope: Scope,
+        future: impl Future<Output = Result<Reply>> + Send + 'static,
+    ) -> Self {
+        Self {
+            what: What::Frame(frame),
+            scope,
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::none(),
+            future: Caught::new(|| Box::pin(future)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Reply>> {
+        let Self { what, scope, future, .. } = self;
+        let (what, scope) = (&*what, &*scope);
+        let name = Named(what, scope);
+        let mut poll = || scope.run(|| future.poll(cx, &name));
+        #[cfg(feature = "tracing")]
+        let mut poll = || self.span.in_scope(&mut poll);
+        let reply = std::task::ready!(poll());
+        if let (What::Handler(kind), Err(error)) = (what, &reply) {
+            // The publisher of an event doesn't see the error, so that the log is the only place for it.
+            if *kind == TopicKind::Event {
+                log_error(format!("{name} failed: {error}"));
+            }
+            error.log_causes(&name);
+        }
+        Poll::Ready(reply)
+    }
+}
+
+struct Named<'a>(&'a What, &'a Scope);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            What::Handler(TopicKind::Service) => write!(f, "the handler of `{}`", self.1.topic()),
+            What::Handler(TopicKind::Event) => write!(f, "the handler of the event `{}`", self.1.topic()),
+            What::Frame(name) => f.write_str(name),
+        }
+    }
+}
+
+impl ActiveRequest {
+    pub(super) fn begins(requests: &Arc<Requests>, key: Key, request: Request) -> Self {
+        Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Begin(request) }
+    }
+
+    pub(super) fn runs(requests: &Arc<Requests>, key: Key, work: Work) -> Self {
+        Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Running(work) }
+    }
+
+    /// Calls the handler and polls it once. If it waits then, it becomes a task, which is polled again at once, since the first poll
+    /// had no waker.
+    fn begin(mut self) {
+        let mut cx = task::Context::from_waker(Waker::noop());
+        if self.step(&mut cx).is_pending()
+            && let Some((requests, key)) = self.owner.clone()
+        {
+            let (runnable, task) = spawn(requests.executor(), Some(key), self);
+            // Otherwise the request was answered meanwhile, and the task is cancelled here.
+            if requests.runs_as(key, task).is_ok() {
+                runnable.schedule();
+            }
+        }
+    }
+
+    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        if matches!(self.stage, Stage::Begin(_))
+            && let Stage::Begin(request) = std::mem::replace(&mut self.stage, Stage::Done)
+        {
+            let service = self.owner.as_ref().and_then(|(requests, _)| requests.service());
+            // A request that was cancelled before its handler was called needs none.
+            let Some(service) = service.filter(|_| !request.context().is_cancelled()) else { return Poll::Ready(()) };
+            self.stage = Stage::Running(Work::of_handler(request, |request| service.handle(request)));
+        }
+        let Stage::Running(work) = &mut self.stage else { return Poll::Ready(()) };
+        let reply = std::task::ready!(work.poll(cx));
+        self.reply(reply);
+        Poll::Ready(())
+    }
+
+    fn reply(&mut self, reply: Result<Reply>) {
+        if let Some((requests, key)) = self.owner.take() {
+            requests.reply(key, reply);
+        }
+    }
+}
+
+impl Future for ActiveRequest {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.step(cx)
+    }
+}
+
+impl fmt::Debug for ActiveRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActiveRequest")
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        if self.owner.is_some() {
+            self.reply(Err(Error::internal("the request was dropped; the module's log may say why")));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! How many handlers run, how many requests are queued, and how many have no reply yet: the counters that let a handler end without
+//! the lock of the request table.
+//!
+//! The danger is a lost wakeup: a request is queued because no permit is free, while at the same moment the last handler ends and
+//! sees no queued request. One of the two has to see the other. The one that queues stores `queued`, then reads `running`; the one
+//! that ends changes `running`, then reads `queued`. Both touch `running` with a read-modify-write, so one of them comes second
+//! there, and sees all that the first one did before.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The counters of one session.
+#[derive(Debug)]
+pub(super) struct Admission<C = AtomicUsize> {
+    /// Permits that are out. Grows only under the lock of the table. A handler may run on after its request was answered: a
+    /// blocked thread can't be ended.
+    running: C,
+    /// Requests in the queue, as of the last release of the lock; at times too many, since cancelled ones are not subtracted at once.
+    queued: C,
+    /// Requests whose reply is not yet queued for the host.
+    owed: C,
+    max_running: usize,
+}
+
+/// An atomic counter: that of the standard library, or the model checker's.
+pub(super) trait Counter: Debug {
+    fn new() -> Self;
+    fn load(&self, ordering: Ordering) -> usize;
+    fn store(&self, value: usize, ordering: Ordering);
+    fn fetch_add(&self, value: usize, ordering: Ordering) -> usize;
+    fn fetch_sub(&self, value: usize, ordering: Ordering) -> usize;
+}
+
+macro_rules! counter {
+    ($type:ty) => {
+        impl Counter for $type {
+            fn new() -> Self {
+                <$type>::new(0)
+            }
+
+            fn load(&self, ordering: Ordering) -> usize {
+                self.load(ordering)
+            }
+
+            fn store(&self, value: usize, ordering: Ordering) {
+                self.store(value, ordering);
+            }
+
+            fn fetch_add(&self, value: usize, ordering: Ordering) -> usize {
+                self.fetch_add(value, ordering)
+            }
+
+            fn fetch_sub(&self, value: usize, ordering: Ordering) -> usize {
+                self.fetch_sub(value, ordering)
+            }
+        }
+    };
+}
+
+counter!(AtomicUsize);
+
+impl<C: Counter> Admission<C> {
+    pub(super) fn new(max_running: usize) -> Self {
+        Self { running: C::new(), queued: C::new(), owed: C::new(), max_running }
+    }
+
+    /// A request has come, and is owed a reply. Under the lock of the table.
+    pub(super) fn arrived(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The reply to a request is queued for the host. True if no other is owed now.
+    pub(super) fn answered(&self) -> bool {
+        self.owed.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether every request was answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.owed.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether a permit is free, for a request that has just come. Where this is wrong, a permit has just been returned, and the
+    /// request is queued and begun by `may_begin_queued`.
+    pub(super) fn may_begin(&self) -> bool {
+        self.running.load(Ordering::Acquire) < self.max_running
+    }
+
+    /// Whether a permit is free for a request in the queue. Under the lock of the table, after `set_queued`.
+    pub(super) fn may_begin_queued(&self) -> bool {
+        self.running.fetch_add(0, Ordering::AcqRel) < self.max_running
+    }
+
+    /// A permit is given out. Under the lock of the table.
+    pub(super) fn begin(&self) {
+        self.running.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A permit is returned. True if there may be a request in the queue to begin with it.
+    pub(super) fn end(&self) -> bool {
+        self.running.fetch_sub(1, Ordering::AcqRel);
+        self.queued.load(Ordering::Acquire) > 0
+    }
+
+    /// The length of the queue has changed. Under the lock of the table.
+    pub(super) fn set_queued(&self, queued: usize) {
+        self.queued.store(queued, Ordering::Release);
+    }
+
+    /// The number of permits that are out.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loom::sync::{Arc, Mutex};
+    use loom::thread;
+
+    use super::*;
+
+    type ModelCounter = loom::sync::atomic::AtomicUsize;
+
+    counter!(ModelCounter);
+
+    /// The queue behind its lock, as `Requests` has it, and the counters beside it.
+    struct Model {
+        admission: Admission<ModelCounter>,
+        queue: Mutex<Vec<u32>>,
+        /// Not a part of the model, so that it adds no orders to it.
+        begun: std::sync::Mutex<Vec<u32>>,
+    }
+
+    impl Model {
+        fn new(max_running: usize) -> Arc<Self> {
+            Arc::new(Self {
+                admission: Admission::new(max_running),
+                queue: Mutex::new(Vec::new()),
+                begun: std::sync::Mutex::default(),
+            })
+        }
+
+        /// As `Requests::accept`. True if the request has begun at once.
+        fn accept(&self, request: u32) -> bool {
+            let mut queue = self.queue.lock().unwrap();
+            self.admission.arrived();
+            if self.admission.may_begin() && queue.is_empty() {
+                self.begin(request);
+                return true;
+            }
+            queue.push(request);
+            self.admission.set_queued(queue.len());
+            self.begin_queued(&mut queue);
+            false
+        }
+
+        /// As `Requests::begin_queued`.
+        fn begin_queued(&self, queue: &mut Vec<u32>) {
+            if !queue.is_empty() && self.admission.may_begin_queued() {
+                let request = queue.remove(0);
+                self.begin(request);
+            }
+            self.admission.set_queued(queue.len());
+        }
+
+        fn begin(&self, request: u32) {
+            self.admission.begin();
+            self.begun.lock().unwrap().push(request);
+            assert!(self.admission.running() <= 1, "more run than may");
+        }
+
+        /// A handler ends: it answers, and returns its permit, as `Requests::permit_returned` takes it.
+        fn end(&self) -> bool {
+            let is_last = self.admission.answered();
+            if self.admission.end() {
+                self.begin_queued(&mut self.queue.lock().unwrap());
+            }
+            is_last
+        }
+    }
+
+    /// In every order of the threads' steps with three preemptions at most, unless `tests/long` asks for more with
+    /// `LOOM_MAX_PREEMPTIONS`.
+    #[test]
+    fn no_request_stays_queued_while_a_permit_is_free() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound.get_or_insert(3);
+        model.check(|| {
+            let model = Model::new(1);
+            assert!(model.accept(0));
+            let ending = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.end())
+            };
+            let accepting = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.accept(2))
+            };
+            model.accept(1);
+            ending.join().unwrap();
+            accepting.join().unwrap();
+            assert_eq!(model.begun.lock().unwrap().len(), 2, "one of the two has the permit that was returned");
+            model.end();
+            assert_eq!(model.begun.lock().unwrap().len(), 3);
+            model.end();
+            assert!(model.queue.lock().unwrap().is_empty() && model.admission.is_idle());
+            assert_eq!(model.admission.running(), 0);
+        });
+    }
+
+    #[test]
+    fn exactly_one_of_those_that_answer_is_told_that_it_was_the_last() {
+        loom::model(|| {
+            let model = Model::new(2);
+            model.admission.arrived();
+            model.admission.arrived();
+            let other = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.admission.answered())
+            };
+            let first = model.admission.answered();
+            assert!(first ^ other.join().unwrap());
+            assert!(model.admission.is_idle());
+        });
+    }
+}

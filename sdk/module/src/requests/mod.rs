@@ -1,0 +1,384 @@
+//! The requests that have no reply yet. Each is an entry in a table; whoever takes the entry out sends the reply, and nobody else
+//! can: so there is exactly one, no matter whether the handler ends first, the deadline, a `cancel`, or the shutdown.
+//!
+//! ```text
+//!             accept
+//!               │
+//!               ├── queue full ───────────► RESOURCE_EXHAUSTED
+//!    no permit  │  permit free
+//!      ┌────────┴────────┐
+//!      ▼    permit       ▼     first poll waits
+//!   Queued ──────────► Starting ──────────────► Running (a task) ──┐ woken: polled again
+//!      │                 │                        │   ▲            │
+//!      │                 │ handler ends           │   └────────────┘
+//!      │                 ▼                        ▼
+//!      │              entry is taken out: `success` or `error` is sent
+//!      │                 ▲                        ▲
+//!      └─────────────────┴── cancel, deadline, ───┘   the handler's future is dropped
+//!                            shutdown
+//! ```
+//!
+//! A permit stands for one of the `max_concurrency` handlers. It goes with the request, not with the entry: a thread that blocks
+//! keeps it after the reply.
+
+mod active;
+mod admission;
+mod priority_queue;
+mod stats;
+mod table;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_task::Task;
+use ixt_protocol::code;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::log::Scope;
+use crate::module::Serve;
+use crate::outgoing::Outgoing;
+use crate::reply::Reply;
+use crate::request::{Permit, PermitIssuer, Request, TopicKind};
+use crate::{Error, Result};
+use active::{ActiveRequest, Work};
+pub(crate) use active::{Executor, Step, StepClass, spawn};
+use admission::Admission;
+pub(crate) use stats::Stats;
+pub(crate) use table::Key;
+use table::{Entry, RequestTable, Respond, Stage};
+
+/// `Requests::expire` asks to be called again after this time at the earliest, so that many deadlines that lie close together are
+/// handled in one pass. A request may end this much after its deadline.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How much a module does at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Handlers that run at the same time, of services and events together.
+    pub(crate) max_concurrency: usize,
+    /// Requests that wait for a permit. Beyond it they are refused with `RESOURCE_EXHAUSTED`.
+    pub(crate) max_queued: usize,
+}
+
+pub(crate) struct Requests {
+    table: Mutex<RequestTable>,
+    admission: Admission,
+    /// Notified when no reply is owed any more.
+    idle: Notify,
+    limits: Limits,
+    executor: Arc<dyn Executor>,
+    outgoing: Arc<Outgoing>,
+    /// The module, once it has replied to `init`.
+    service: OnceLock<Arc<dyn Serve>>,
+    /// The request that the reader polled last: `Key::number`, 0 for none.
+    polled: AtomicU64,
+}
+
+/// What is left to do once the lock is released.
+#[derive(Default)]
+struct Unlocked {
+    begin: Option<(ActiveRequest, StepClass)>,
+    expired: Vec<Entry>,
+}
+
+impl Requests {
+    pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
+        Self {
+            table: Mutex::new(RequestTable::new(stats)),
+            admission: Admission::new(limits.max_concurrency),
+            idle: Notify::new(),
+            limits,
+            executor,
+            outgoing,
+            service: OnceLock::new(),
+            polled: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets the module. Service calls and events can be accepted from now on.
+    pub(crate) fn open(&self, service: Arc<dyn Serve>) {
+        let _ = self.service.set(service);
+    }
+
+    /// The module; `None` before [`open`](Self::open).
+    pub(crate) fn service(&self) -> Option<&Arc<dyn Serve>> {
+        self.service.get()
+    }
+
+    fn executor(&self) -> &Arc<dyn Executor> {
+        &self.executor
+    }
+
+    /// Takes a service call or an event: begins it, queues it, or refuses it.
+    pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request) {
+        let context = request.context().clone();
+        let (deadline, priority, received) = (context.deadline(), context.priority(), context.received());
+        let mut rest = Unlocked::default();
+        let mut earlier = None;
+        let mut table = self.lock();
+        let mut entry = table.entry(id, Some((request.kind(), context)));
+        self.admission.arrived();
+        if self.admission.may_begin() && table.queue.len() == 0 {
+            if deadline.is_some_and(|deadline| deadline <= received) {
+                entry.stage = Stage::Queued(Box::new(request));
+                rest.expired.push(entry);
+            } else {
+                earlier = table.plan_expiry(deadline);
+                let key = table.insert(entry);
+                rest.begin = Some(self.begin(&table, key, request));
+            }
+        } else if table.queue.len() < self.limits.max_queued {
+            entry.stage = Stage::Queued(Box::new(request));
+            earlier = table.plan_expiry(deadline);
+            let key = table.insert(entry);
+            table.queue.push(priority, key);
+            self.admission.set_queued(table.queue.len());
+            self.begin_queued(&mut table, &mut rest);
+        } else {
+            drop(table);
+            let Limits { max_concurrency, max_queued } = self.limits;
+            let message = format!("the module handles {max_concurrency} requests, and {max_queued} more wait");
+            return self.finish(entry, Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable()));
+        }
+        drop(table);
+        if let Some(deadline) = earlier {
+            self.executor.wake_at(deadline);
+        }
+        self.unlocked(rest);
+    }
+
+    /// Runs what a frame other than a service call or an event asks for: `frame` names it in errors. It needs no permit, and comes before all
+    /// handlers. `respond` sends the reply, if it is given.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        frame: &'static str,
+        scope: Scope,
+        work: impl Future<Output = Result<Reply>> + Send + 'static,
+        respond: Option<Respond>,
+    ) {
+        let mut table = self.lock();
+        self.admission.arrived();
+        let mut entry = table.entry(id, None);
+        entry.respond = respond;
+        let key = table.insert(entry);
+        let request = ActiveRequest::runs(self, key, Work::of_frame(frame, scope, work));
+        let (runnable, task) = spawn(&self.executor, Some(key), request);
+        if let Some(entry) = table.get(key) {
+            entry.stage = Stage::Running(task);
+        }
+        drop(table);
+        self.executor.schedule(Step::Resume(runnable), StepClass::Urgent);
+    }
+
+    /// A request is a task from now on. Returns the task if the request was answered meanwhile.
+    fn runs_as(&self, key: Key, task: Task<(), Option<Key>>) -> std::result::Result<(), Task<(), Option<Key>>> {
+        match self.lock().get(key) {
+            None => Err(task),
+            Some(entry) => {
+                entry.stage = Stage::Running(task);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the reply of a handler, unless the request was answered before.
+    fn reply(&self, key: Key, reply: Result<Reply>) {
+        let now = self.executor.now();
+        let mut table = self.lock();
+        let Some(mut entry) = table.take(key) else { return };
+        table.record(&entry, &reply, now);
+        drop(table);
+        if let Stage::Running(task) = std::mem::replace(&mut entry.stage, Stage::Starting) {
+            // It is the caller, and about to end.
+            task.detach();
+        }
+        self.send(entry, reply);
+    }
+
+    /// Ends the request with this id of the host's, if it has no reply yet, with this error.
+    pub(crate) fn abort(&self, id: u64, error: Error) {
+        let mut table = self.lock();
+        let entry = table.find(|entry| entry.id == Some(id)).and_then(|key| table.take(key));
+        drop(table);
+        if let Some(entry) = entry {
+            self.end(entry, error);
+        }
+    }
+
+    /// Ends all requests with this error, and waits until all replies are on their way.
+    pub(crate) async fn abort_all(&self, error: impl Fn() -> Error) {
+        self.abort_where(|_| true, error);
+        // Some may be just being answered by their handlers.
+        self.idle().await;
+    }
+
+    /// Ends the requests in the queue with this error.
+    pub(crate) fn abort_queued(&self, error: impl Fn() -> Error) {
+        self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
+    }
+
+    fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
+        let entries = self.lock().take_where(|entry| which(&entry.stage));
+        for entry in entries {
+            self.end(entry, error());
+        }
+    }
+
+    /// Ends the requests whose deadline is over with `DEADLINE_EXCEEDED`. Returns when it has to be called again; `None` if no request has
+    /// a deadline.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut table = self.lock();
+        // A look at all of them, but a rare one: cheaper than to keep them sorted.
+        let expired = table.take_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now));
+        let next = table.first_deadline().map(|next| next.max(now + EXPIRE_INTERVAL));
+        table.next_expiry = next;
+        drop(table);
+        for entry in expired {
+            let error = deadline_exceeded(&entry);
+            self.end(entry, error);
+        }
+        next
+    }
+
+    /// Waits until every request has a reply.
+    pub(crate) async fn idle(&self) {
+        let mut notified = std::pin::pin!(self.idle.notified());
+        loop {
+            // Listen first, then look: otherwise the last reply could fall in between.
+            notified.as_mut().enable();
+            if self.admission.is_idle() {
+                return;
+            }
+            notified.as_mut().await;
+            notified.set(self.idle.notified());
+        }
+    }
+
+    /// How many handlers run, and how many requests are queued.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.admission.running(), self.lock().queue.len())
+    }
+
+    /// The statistics of all topics of this kind, for the health check.
+    pub(crate) fn stats(&self, kind: TopicKind) -> Value {
+        self.lock().stats.to_json(kind)
+    }
+
+    /// The reader is about to poll this request.
+    pub(crate) fn polls(&self, key: Option<Key>) {
+        self.polled.store(key.map_or(0, Key::number), Ordering::Relaxed);
+    }
+
+    /// The reader is stuck in the request that it polled last: later requests of the same topic begin on other threads for a while.
+    pub(crate) fn mark_polled_as_blocking(&self) {
+        let now = self.executor.now();
+        let mut table = self.lock();
+        let polled = self.polled.load(Ordering::Relaxed);
+        let polled = table.find(|entry| entry.number() == polled);
+        if let Some((kind, context)) = polled.and_then(|key| table.get(key)?.handled.clone()) {
+            table.stats.mark_blocking(kind, context.topic(), now);
+        }
+    }
+
+    /// Begins the next request of the queue, if there is a permit for it.
+    fn begin_queued(self: &Arc<Self>, table: &mut RequestTable, rest: &mut Unlocked) {
+        while rest.begin.is_none()
+            && table.queue.len() > 0
+            && self.admission.may_begin_queued()
+            && let Some(key) = table.queue.pop()
+        {
+            let Some(entry) = table.get(key) else { continue };
+            if entry.deadline().is_some_and(|deadline| deadline <= self.executor.now()) {
+                rest.expired.extend(table.take_popped(key));
+            } else if let Stage::Queued(request) = std::mem::replace(&mut entry.stage, Stage::Starting) {
+                rest.begin = Some(self.begin(table, key, *request));
+            }
+        }
+        self.admission.set_queued(table.queue.len());
+    }
+
+    /// Gives the request a permit.
+    fn begin(self: &Arc<Self>, table: &RequestTable, key: Key, mut request: Request) -> (ActiveRequest, StepClass) {
+        self.admission.begin();
+        request.permit = Some(Permit::new(Arc::clone(self) as _));
+        let blocking = table.stats.is_blocking(request.kind(), request.context().topic(), || self.executor.now());
+        let class = if blocking { StepClass::Blocking } else { StepClass::Normal };
+        (ActiveRequest::begins(self, key, request), class)
+    }
+
+    fn unlocked(&self, Unlocked { begin, expired }: Unlocked) {
+        if let Some((request, class)) = begin {
+            self.executor.schedule(Step::Begin(request), class);
+        }
+        for entry in expired {
+            let error = deadline_exceeded(&entry);
+            self.finish(entry, Err(error));
+        }
+    }
+
+    /// Ends a request that was taken out, and its handler.
+    fn end(&self, mut entry: Entry, error: Error) {
+        if let Some((_, context)) = &entry.handled {
+            context.cancel();
+        }
+        // Dropped at the end, and without the lock: the author's destructors run.
+        let _stage = std::mem::replace(&mut entry.stage, Stage::Starting);
+        self.finish(entry, Err(error));
+    }
+
+    /// Counts a request that was taken out, and sends its reply.
+    fn finish(&self, entry: Entry, reply: Result<Reply>) {
+        let now = self.executor.now();
+        self.lock().record(&entry, &reply, now);
+        self.send(entry, reply);
+    }
+
+    fn send(&self, entry: Entry, reply: Result<Reply>) {
+        match entry.respond {
+            None => self.outgoing.reply(entry.id, reply),
+            Some(respond) => respond(reply),
+        }
+        // Behind the reply: a shutdown that sees nothing owed closes the way out.
+        if self.admission.answered() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RequestTable> {
+        // No code of the author's runs under this lock, and nothing else can panic.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PermitIssuer for Requests {
+    fn permit_returned(self: Arc<Self>) {
+        if self.admission.end() {
+            let mut rest = Unlocked::default();
+            self.begin_queued(&mut self.lock(), &mut rest);
+            self.unlocked(rest);
+        }
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("admission", &self.admission).finish_non_exhaustive()
+    }
+}
+
+fn deadline_exceeded(entry: &Entry) -> Error {
+    let context = entry.handled.as_ref().map(|(_, context)| context);
+    let ttl = context.and_then(Context::ttl).unwrap_or_default();
+    let stage = match entry.stage {
+        Stage::Queued(..) => "waited for its turn",
+        Stage::Starting | Stage::Running(_) => "was handled",
+    };
+    Error::new(code::DEADLINE_EXCEEDED, format!("the {} ms of the request were over while it {stage}", ttl.as_millis()))
+}

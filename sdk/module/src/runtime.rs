@@ -1,0 +1,77 @@
+//! What a module knows about its host and its process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::MAX_EXTEND_MS;
+use tokio::sync::SetOnce;
+
+use crate::caller::Caller;
+use crate::caller::sealed::Sealed;
+use crate::host_services::calls::Calls;
+use crate::host_services::link::Link;
+
+/// The module's view of its host, given to `Handler::init`. Cheap to clone; keep it for background tasks, and call the host and other
+/// modules with it as a [`Caller`].
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    module_id: Arc<str>,
+    link: Link,
+    stopping: Arc<SetOnce<()>>,
+}
+
+impl Caller for Runtime {}
+
+impl Sealed for Runtime {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl Runtime {
+    pub(crate) fn new(module_id: &str, calls: &Arc<Calls>, stopping: &Arc<SetOnce<()>>) -> Self {
+        Self { module_id: module_id.into(), link: Link::of_module(calls), stopping: Arc::clone(stopping) }
+    }
+
+    /// This process's id, `name:version/instance-NNN`, as the host gave it in `init` or in the environment variable `IXT_MODULE_ID`.
+    #[must_use]
+    pub fn module_id(&self) -> &str {
+        &self.module_id
+    }
+
+    /// Tells the host what `Handler::init` is doing, and asks it to wait: at least `extend` from now, at most an hour; call it again
+    /// for more. The host logs the message. An `extend` of [`Duration::ZERO`] logs the message and changes no timeout.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ixt_sdk::Runtime;
+    /// # async fn init(runtime: Runtime) {
+    /// runtime.starting("migrating the database", Duration::from_secs(300));
+    /// # }
+    /// ```
+    ///
+    /// It does nothing after `init` has ended, or if the host doesn't know the frame `starting`: then only the host's own
+    /// `init_timeout` counts.
+    pub fn starting(&self, message: impl AsRef<str>, extend: Duration) {
+        let extend_ms = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX).min(MAX_EXTEND_MS);
+        self.link.outgoing().starting(message.as_ref(), extend_ms);
+    }
+
+    /// Sets whether this process takes new calls and events. It is ready unless it says otherwise; what is set during `init` holds
+    /// from its end on.
+    ///
+    /// While a process is not ready, the host sends new calls and events to other processes of the module, or queues them. Requests
+    /// that the process has already go on, and health checks come as before. The host hears of it at once, or, if it doesn't
+    /// know the frame `ready`, with the next health check. A health check that answers
+    /// [`Health::not_ready`](crate::Health::not_ready) has the same effect; the process gets calls only while both say ready.
+    pub fn set_ready(&self, ready: bool) {
+        self.link.outgoing().set_ready(ready);
+    }
+
+    /// Waits until this process begins to stop: the host is draining it before a restart, or it shuts down. For background tasks, and
+    /// for handlers that would otherwise hold up the end, such as a long poll. Calls to the host and to other modules still work until
+    /// `Handler::shutdown` has ended, unless the host is gone.
+    pub async fn stopping(&self) {
+        self.stopping.wait().await;
+    }
+}

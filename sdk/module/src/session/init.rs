@@ -1,0 +1,110 @@
+//! `init`: the negotiation with the host, and the start of the module.
+
+use std::sync::{Arc, OnceLock};
+
+use ixt_protocol::{Framing, Init, MAX_LENGTH_FRAME_BYTES, PROTOCOL_VERSION, ProtocolOffer, SdkInfo, code};
+use serde_json::json;
+
+use super::{Session, Stage, shutting_down};
+use crate::catch_panic::caught;
+use crate::outgoing::Features;
+use crate::reply::Reply;
+use crate::{Error, Result, Runtime};
+
+/// How the host frames what it sends after `init`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostFraming {
+    /// The host's limit, which holds in both directions.
+    pub(super) max_frame_bytes: usize,
+    /// Whether it changes over to length-prefixed frames once it has read the reply.
+    pub(super) length: bool,
+}
+
+impl Session {
+    /// Starts the module. Returns how later frames are framed, if the host has made an offer.
+    pub(super) fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<HostFraming> {
+        let error = match self.enter(Stage::Initialized) {
+            Stage::Connected => None,
+            Stage::Initialized => Some(Error::new(code::FAILED_PRECONDITION, "`init` comes once, as the first frame")),
+            Stage::ShuttingDown => Some(shutting_down()),
+        };
+        if let Some(error) = error {
+            self.outgoing.reply(id, Err(error));
+            return None;
+        }
+        let (host_framing, info) = match self.negotiate(init.protocol.as_ref(), framing) {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                self.outgoing.reply(id, Err(error));
+                self.fail();
+                return None;
+            }
+        };
+        let next = host_framing.and_then(|framing| framing.length.then_some(Framing::Length));
+        let module_id = if init.module_id.is_empty() { &self.module_id } else { &*init.module_id };
+        let runtime = Runtime::new(module_id, &self.calls, &self.stopping);
+        let scope = self.log_scope();
+        let start = scope.run(|| self.module.start(init.config.get(), runtime));
+        let started = Arc::new(OnceLock::new());
+        let work = {
+            let started = Arc::clone(&started);
+            async move {
+                let service = caught("`init`", || start).await.inspect_err(|error| error.log_causes(&"`init`"))?;
+                let _ = started.set(service);
+                Reply::json(&json!({ "ixt": info }))
+            }
+        };
+        let this = Arc::clone(self);
+        let respond = move |reply: Result<Reply>| {
+            // Together with the reply: a host that has read it can call at once, and before it nobody can.
+            let open = || {
+                if let Some(service) = started.get() {
+                    this.requests.open(Arc::clone(service));
+                }
+            };
+            let success = this.outgoing.reply_to_init(id, reply, next, open);
+            // A shutdown that has begun meanwhile ends the session itself.
+            if !success && this.stage() != Stage::ShuttingDown {
+                this.fail();
+            }
+        };
+        self.requests.run(id, "`init`", scope, work, Some(Box::new(respond)));
+        host_framing
+    }
+
+    /// Takes what the host offers, and returns how it will frame, and what it is told about this SDK.
+    fn negotiate(&self, offer: Option<&ProtocolOffer>, framing: Framing) -> Result<(Option<HostFraming>, SdkInfo)> {
+        let mut info = SdkInfo {
+            protocol: PROTOCOL_VERSION,
+            sdk: concat!("ixt-sdk-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
+            max_concurrency: Some(self.limits.max_concurrency),
+            framing: None,
+            features: Vec::new(),
+        };
+        let Some(offer) = offer else { return Ok((None, info)) };
+        let ProtocolOffer { version, max_frame_bytes, framings, features } = offer;
+        if *version != PROTOCOL_VERSION {
+            let message =
+                format!("the host speaks version {version} of the protocol, this module version {PROTOCOL_VERSION}");
+            return Err(Error::new(code::FAILED_PRECONDITION, message));
+        }
+        let length = framing == Framing::Line
+            && *max_frame_bytes <= MAX_LENGTH_FRAME_BYTES
+            && framings.iter().any(|offered| offered.parse() == Ok(Framing::Length));
+        if length {
+            info.framing = Some(Framing::Length.as_str().to_owned());
+        }
+        let mut known = Features::default();
+        if features.iter().any(|feature| feature == "draining") {
+            info.features.push("draining".to_owned());
+        }
+        for (name, takes) in [("log", &mut known.log), ("starting", &mut known.starting), ("ready", &mut known.ready)] {
+            if features.iter().any(|feature| feature == name) {
+                *takes = true;
+                info.features.push(name.to_owned());
+            }
+        }
+        self.outgoing.set_limits(*max_frame_bytes, known);
+        Ok((Some(HostFraming { max_frame_bytes: *max_frame_bytes, length }), info))
+    }
+}

@@ -1,0 +1,91 @@
+//! The shutdown of a module, for whatever cause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::code;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{End, Session, Stage, shutting_down};
+use crate::catch_panic::caught;
+use crate::module::Serve;
+use crate::reply::Reply;
+use crate::requests::{Step, StepClass, spawn};
+use crate::{Error, Result, log_error};
+
+/// How long a module has to finish if the host names no time, or is gone.
+pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a module shuts down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause {
+    /// The host has sent `shutdown`, with this id.
+    Asked { id: Option<u64> },
+    /// The host has closed the connection.
+    HostGone,
+    /// The process has got SIGTERM or SIGINT.
+    Signal,
+}
+
+impl Session {
+    /// The host has closed the connection.
+    pub(crate) fn host_gone(self: &Arc<Self>) {
+        self.calls.close();
+        self.shutdown(Cause::HostGone, None);
+    }
+
+    /// Begins the shutdown: refuses new requests, waits up to half of `grace` for those that run, calls `Handler::shutdown` with the rest
+    /// of the time, answers the host if it has asked, and ends the session. Returns at once. If a shutdown runs already, a second
+    /// `shutdown` frame is refused.
+    pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
+        if let Some(act) = self.before_shutdown.get() {
+            act(cause);
+        }
+        if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
+            if let Cause::Asked { id } = cause {
+                self.outgoing.reply(id, Err(shutting_down()));
+            }
+            return;
+        }
+        let _ = self.stopping.set(());
+        self.requests.abort_queued(shutting_down);
+        let grace = grace.unwrap_or(DEFAULT_GRACE);
+        let this = Arc::clone(self);
+        self.tokio.spawn(self.log_scope().enclose(async move {
+            if timeout(grace / 2, this.requests.idle()).await.is_err() {
+                this.requests.abort_all(shutting_down).await;
+            }
+            // Asked only now: `init` may have been among the requests that were waited for.
+            let closed = match this.requests.service() {
+                None => Ok(()),
+                Some(service) => this.close(Arc::clone(service), grace / 2).await,
+            };
+            if let Err(error) = &closed {
+                log_error(format!("`shutdown` failed: {error}"));
+                error.log_causes(&"`shutdown`");
+            }
+            let end = if closed.is_ok() { End::Clean } else { End::Failed };
+            if let Cause::Asked { id } = cause {
+                this.outgoing.reply(id, closed.and_then(|()| Reply::json(&json!({}))));
+            }
+            let _ = this.ended.set(end);
+        }));
+    }
+
+    /// Calls `Handler::shutdown` as handlers are called, so that it may block its thread, and waits for it up to `grace`.
+    async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
+        let (sender, closed) = oneshot::channel();
+        let work = self.log_scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });
+        let (runnable, task) = spawn(&self.executor, None, async move { drop(sender.send(work.await)) });
+        self.executor.schedule(Step::Resume(runnable), StepClass::Urgent);
+        let closed = timeout(grace, closed).await;
+        drop(task);
+        match closed {
+            Ok(Ok(closed)) => closed,
+            Ok(Err(_)) => Err(Error::internal("`shutdown` was dropped")),
+            Err(_) => Err(Error::new(code::DEADLINE_EXCEEDED, format!("`shutdown` took more than {grace:?}"))),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The host's end of the connection to a module: it sends requests, serves what the module asks for, and remembers what it sees.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ixt_protocol::{
+    DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, ModuleFrame, Priority, RawFrame,
+    ServiceRequest, deserialize_base64,
+};
+use serde::Deserialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::sleep_until;
+
+use super::kv::Store;
+use super::observed::{Log, Sent, Starting};
+use crate::reply::Reply;
+use crate::request::Boxed;
+use crate::session::End;
+use crate::transport::task_executor::Wire;
+use crate::{Error, Payload, Result, code};
+
+/// What answers calls of a service that the module requires.
+pub(super) type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync>;
+
+/// The host's end of the connection.
+pub(super) struct HostEnd {
+    ended: Arc<SetOnce<End>>,
+    to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+    stubs: HashMap<&'static str, Stub>,
+    conversation: Mutex<Conversation>,
+    /// The store may have a key whose time is over sooner than that of the others.
+    stored: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Conversation {
+    last_id: u64,
+    replies: HashMap<u64, Asked>,
+    /// Calls of stubs that are not answered yet.
+    stubbed: HashMap<u64, AbortHandle>,
+    pub(super) store: Store,
+    pub(super) logs: Vec<Log>,
+    pub(super) sent: Vec<Sent>,
+    /// Topic and payload.
+    pub(super) published: Vec<(String, Vec<u8>)>,
+    pub(super) starting: Vec<Starting>,
+    /// The module has said that it takes no calls.
+    pub(super) is_unready: bool,
+    /// The module has ended: nothing is answered any more.
+    closed: bool,
+    /// A stub has panicked, and so the test fails.
+    failure: Option<String>,
+}
+
+/// A request that is not answered yet.
+struct Asked {
+    reply: oneshot::Sender<Result<Reply>>,
+    /// What the module's own calls inherit that are made for it.
+    priority: Option<Priority>,
+}
+
+/// When the module has ended, or what reads from it has panicked.
+struct CloseOnDrop(Arc<HostEnd>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let mut conversation = self.0.conversation();
+        conversation.closed = true;
+        let replies = std::mem::take(&mut conversation.replies);
+        drop(conversation);
+        drop(replies);
+    }
+}
+
+/// The parameters of `message_bus.send` and `event_bus.publish`.
+#[derive(Deserialize)]
+struct Params {
+    topic: String,
+    #[serde(deserialize_with = "deserialize_base64")]
+    payload: Vec<u8>,
+    priority: Option<Priority>,
+    ttl_ms: Option<u64>,
+}
+
+impl HostEnd {
+    /// Runs a module, and the host's end of its connection, as tasks of the current runtime.
+    pub(super) fn start(
+        wire: Wire,
+        module: impl Future<Output = End> + Send + 'static,
+        stubs: HashMap<&'static str, Stub>,
+        store: Store,
+    ) -> Arc<Self> {
+        let ended = Arc::new(SetOnce::new());
+        let end = Arc::new(Self {
+            ended: Arc::clone(&ended),
+            to_module: Mutex::new(Some(wire.to_module)),
+            stubs,
+            conversation: Mutex::new(Conversation { store, ..Conversation::default() }),
+            stored: Notify::new(),
+        });
+        let told = Arc::clone(&ended);
+        tokio::spawn(async move { told.set(module.await) });
+        tokio::spawn(Arc::clone(&end).read(wire.from_module));
+        tokio::spawn({
+            let end = Arc::clone(&end);
+            async move {
+                tokio::select! {
+                    _ = end.ended.wait() => {}
+                    () = end.expire() => {}
+                }
+            }
+        });
+        end
+    }
+
+    /// Waits until the module has ended.
+    pub(super) async fn ended(&self) -> End {
+        *self.ended.wait().await
+    }
+
+    /// Waits for a reply.
+    ///
+    /// # Panics
+    ///
+    /// If a stub has panicked meanwhile, so that the test fails.
+    pub(super) async fn reply_to(&self, reply: oneshot::Receiver<Result<Reply>>) -> Result<Reply> {
+        let reply = reply.await;
+        let failure = self.conversation().failure.take();
+        if let Some(failure) = failure {
+            panic!("{failure}");
+        }
+        reply.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
+    }
+
+    pub(super) fn conversation(&self) -> MutexGuard<'_, Conversation> {
+        self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request; gives its id, and where the reply comes.
+    pub(super) fn send(&self, body: HostFrame<'_>) -> (u64, oneshot::Receiver<Result<Reply>>) {
+        let (sender, reply) = oneshot::channel();
+        let mut conversation = self.conversation();
+        conversation.last_id += 1;
+        let id = conversation.last_id;
+        if !conversation.closed {
+            let priority = match &body {
+                HostFrame::Handle(handle) | HostFrame::Event(handle) => Some(handle.message.priority),
+                _ => None,
+            };
+            conversation.replies.insert(id, Asked { reply: sender, priority });
+        }
+        drop(conversation);
+        self.write(Some(id), body);
+        (id, reply)
+    }
+
+    /// Nobody waits for this request any more.
+    pub(super) fn cancel(&self, id: u64) {
+        if self.conversation().replies.contains_key(&id) {
+            self.write(Some(id), HostFrame::Cancel);
+        }
+    }
+
+    /// Closes the connection, as a host that dies does.
+    pub(super) fn hang_up(&self) {
+        *self.to_module.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn write(&self, id: Option<u64>, body: HostFrame<'_>) {
+        let mut bytes = Vec::new();
+        Frame { id, body }.write(Framing::Line, &mut bytes);
+        if let Some(to_module) = &*self.to_module.lock().unwrap_or_else(PoisonError::into_inner) {
+            // If the module has ended, the replies end too.
+            let _ = to_module.send(bytes);
+        }
+    }
+
+    /// Does something with the store, and then tells those who watch.
+    pub(super) fn with_store<R>(&self, act: impl FnOnce(&mut Store) -> R) -> R {
+        let mut conversation = self.conversation();
+        let done = act(&mut conversation.store);
+        // With the lock, so that changes arrive in the order in which they were made.
+        for change in conversation.store.take_changes() {
+            self.write(None, HostFrame::KvChange(change));
+        }
+        drop(conversation);
+        self.stored.notify_one();
+        done
+    }
+
+    /// Removes keys when their time is over, so that those who watch hear of it.
+    async fn expire(&self) {
+        loop {
+            let next = self.conversation().store.next_expiry();
+            match next {
+                None => self.stored.notified().await,
+                Some(next) => tokio::select! {
+                    () = sleep_until(next) => self.with_store(Store::expire),
+                    () = self.stored.notified() => {}
+                },
+            }
+        }
+    }
+
+    async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>) {
+        let _closed = CloseOnDrop(Arc::clone(&self));
+        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        loop {
+            let bytes = tokio::select! {
+                // What it has written before its end comes first.
+                biased;
+                bytes = from_module.recv() => bytes,
+                _ = self.ended.wait() => None,
+            };
+            let Some(bytes) = bytes else { return };
+            decoder.input().extend(bytes);
+            while let Some(frame) = decoder.next_frame() {
+                let frame = frame.expect("the module writes frames that can be read");
+                self.receive(frame);
+            }
+        }
+    }
+
+    fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
+        let Frame { id, body } = ModuleFrame::read(frame).expect("the module writes frames that can be read");
+        match body {
+            ModuleFrame::Success { data } => self.reply(id, Ok(Reply::new(data.into_owned()))),
+            ModuleFrame::Error(error) => self.reply(id, Err(Error::from_body(error))),
+            ModuleFrame::Log(log) => {
+                let fields = log.fields.and_then(|fields| serde_json::from_str(fields.get()).ok());
+                let (message, trace_id) = (log.message.into_owned(), log.trace_id.into_owned());
+                self.conversation().logs.push(Log {
+                    level: log.level,
+                    message,
+                    fields: fields.unwrap_or_default(),
+                    trace_id,
+                });
+            }
+            ModuleFrame::Starting(starting) => {
+                let extend = Duration::from_millis(starting.extend_ms);
+                self.conversation().starting.push(Starting { message: starting.message.into_owned(), extend });
+            }
+            ModuleFrame::Ready { ready } => self.conversation().is_unready = !ready,
+            ModuleFrame::Cancel => {
+                let stubbed = id.and_then(|id| self.conversation().stubbed.remove(&id));
+                if let Some(stubbed) = stubbed {
+                    stubbed.abort();
+                }
+            }
+            ModuleFrame::ServiceRequest(request) => {
+                let id = id.expect("a service request has an id");
+                if request.service == "kv_store" {
+                    // The response to a watch comes before its first change.
+                    return self.with_store(|store| {
+                        let result = store.request(&request.method, &request.params.to_json());
+                        self.respond(id, &result.and_then(|data| Reply::json(&data)));
+                    });
+                }
+                match self.serve(&request) {
+                    Served::Now(result) => self.respond(id, &result),
+                    Served::Later(answer) => {
+                        let this = Arc::clone(self);
+                        // Held, so that its end finds it.
+                        let mut conversation = self.conversation();
+                        let answer = tokio::spawn(answer);
+                        conversation.stubbed.insert(id, answer.abort_handle());
+                        tokio::spawn(async move {
+                            let result = answer.await;
+                            let stubbed = this.conversation().stubbed.remove(&id).is_some();
+                            match result {
+                                Ok(result) if stubbed => this.respond(id, &result),
+                                Err(error) if error.is_panic() => {
+                                    this.conversation().failure = Some(format!("a stub has panicked: {error}"));
+                                    this.respond(id, &Err(Error::internal("the stub has panicked")));
+                                }
+                                _ => {}
+                            }
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn reply(&self, id: Option<u64>, reply: Result<Reply>) {
+        let waiting = id.and_then(|id| self.conversation().replies.remove(&id));
+        let waiting = waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which nobody asked"));
+        // Nobody waits any more for one that was cancelled.
+        let _ = waiting.reply.send(reply);
+    }
+
+    fn respond(&self, id: u64, result: &Result<Reply>) {
+        let details;
+        let response = match result {
+            Ok(reply) => Ok(reply.clone().into_object()),
+            Err(error) => {
+                details = to_raw_value(error.details()).expect("a map of JSON values is JSON");
+                Err(ErrorBody {
+                    code: error.code().into(),
+                    message: error.message().into(),
+                    details: Some(&details),
+                    retryable: error.is_retryable(),
+                })
+            }
+        };
+        self.write(Some(id), HostFrame::ServiceResponse(response));
+    }
+
+    fn serve(&self, request: &ServiceRequest<'_>) -> Served {
+        let now = |result: Result<Value>| Served::Now(result.and_then(|data| Reply::json(&data)));
+        let params = request.params.to_json();
+        let params = &*params;
+        match (&*request.service, &*request.method) {
+            ("event_bus", "publish") => now(serde_json::from_str(params).map_err(Error::from).map(|params: Params| {
+                self.conversation().published.push((params.topic, params.payload));
+                Value::Object(Map::new())
+            })),
+            ("message_bus", "send") => match serde_json::from_str::<Params>(params) {
+                Err(error) => Served::Now(Err(error.into())),
+                Ok(Params { topic, payload, priority, ttl_ms }) => {
+                    let trace_id = request.context.trace_id.to_string();
+                    let mut conversation = self.conversation();
+                    let handled = request.context.parent.and_then(|id| conversation.replies.get(&id)?.priority);
+                    let priority = priority.or(handled).unwrap_or_default();
+                    let sent = Sent { topic: topic.clone(), payload: payload.clone(), priority, ttl_ms, trace_id };
+                    conversation.sent.push(sent);
+                    drop(conversation);
+                    match self.stubs.get(&*topic) {
+                        Some(stub) => Served::Later(stub(payload.into())),
+                        None => Served::Now(Err(Error::not_found(format!("the test has no stub for `{topic}`")))),
+                    }
+                }
+            },
+            (service, method) => {
+                let message = format!("the test host has no {service}.{method}");
+                Served::Now(Err(Error::new(code::UNIMPLEMENTED, message)))
+            }
+        }
+    }
+}
+
+enum Served {
+    Now(Result<Reply>),
+    Later(Boxed<Result<Reply>>),
+}

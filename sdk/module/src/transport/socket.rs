@@ -1,0 +1,63 @@
+//! The way out of a process: its Unix socket.
+
+use std::io::{self, IoSlice, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+use crate::outgoing::{Done, Sink, WriteBuffer};
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: Arc<UnixStream>,
+    /// The queue of the thread that writes while the socket is full. A thread of its own, since all others may be waiting for a response
+    /// of the host, which reads nothing before it has written.
+    writer: OnceLock<Sender<Job>>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Socket {
+    pub(crate) fn new(stream: &Arc<UnixStream>) -> Self {
+        Self { stream: Arc::clone(stream), writer: OnceLock::new() }
+    }
+
+    /// The queue of the writer thread, which is started when it is first needed.
+    fn writer(&self) -> &Sender<Job> {
+        self.writer.get_or_init(|| {
+            let (jobs, queue) = mpsc::channel::<Job>();
+            let work = move || queue.into_iter().for_each(|job| job());
+            // If the thread can't be started, the queue is dropped, and `send` returns the job.
+            let _ = thread::Builder::new().name("ixt-write".to_owned()).spawn(work);
+            jobs
+        })
+    }
+}
+
+impl Sink for Socket {
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            match sendmsg(&self.stream, bytes, &mut SendAncillaryBuffer::default(), flags) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                sent => return Ok(sent?),
+            }
+        }
+    }
+
+    fn write_later(&self, bytes: WriteBuffer, from: usize, done: Done) {
+        let stream = Arc::clone(&self.stream);
+        let job: Job = Box::new(move || {
+            let written = bytes.slices(from).try_for_each(|slice| (&*stream).write_all(slice));
+            done(bytes, written);
+        });
+        if let Err(mpsc::SendError(job)) = self.writer().send(job) {
+            job();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The executor of a process: the reader lease behind a lock, shared by the reader, the watchdog, and whatever wakes a task.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::thread::gettid;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::reader_lease::{Check, Next, ReaderLease};
+use crate::clock::Clock;
+use crate::requests::{Executor, Step, StepClass};
+
+#[derive(Debug)]
+pub(crate) struct ThreadExecutor {
+    lease: Mutex<ReaderLease<Step>>,
+    /// Notified when the watchdog has something new to look at.
+    watchdog: Condvar,
+    /// The kernel's id of the reader's thread.
+    reader_tid: AtomicI32,
+    tokio: Handle,
+}
+
+impl ThreadExecutor {
+    pub(crate) fn new(tokio: Handle) -> Self {
+        Self { lease: Mutex::new(ReaderLease::new()), watchdog: Condvar::new(), reader_tid: AtomicI32::new(0), tokio }
+    }
+
+    /// This thread is the first reader.
+    pub(super) fn begin(&self) {
+        self.set_reader_tid();
+        self.lock().begin(thread::current().id());
+    }
+
+    /// What this thread does next; see [`ReaderLease::next`].
+    pub(super) fn next(&self) -> Next<Step> {
+        let next = self.lock().next(thread::current().id(), Instant::now);
+        if matches!(next, Next::Run { notify: true, .. }) {
+            self.watchdog.notify_one();
+        }
+        next
+    }
+
+    /// The reader is about to wait for the host.
+    pub(super) fn rest(&self) {
+        self.lock().rest();
+    }
+
+    /// Waits until the watchdog has something to do.
+    pub(super) fn check(&self) -> Check {
+        let mut lease = self.lock();
+        loop {
+            lease = match lease.check(Instant::now(), || self.waited_for_processor()) {
+                Check::Wait(None) => self.watchdog.wait(lease).unwrap_or_else(PoisonError::into_inner),
+                Check::Wait(Some(time)) => {
+                    self.watchdog.wait_timeout(lease, time).unwrap_or_else(PoisonError::into_inner).0
+                }
+                check => return check,
+            };
+        }
+    }
+
+    /// Makes this thread the reader. False if the old one is not stuck any more.
+    pub(super) fn take_over(&self) -> bool {
+        let ready = self.lock().take_over(thread::current().id());
+        if ready.is_some() {
+            self.set_reader_tid();
+        }
+        let taken = ready.is_some();
+        self.run_all_elsewhere(ready.into_iter().flatten());
+        taken
+    }
+
+    /// No thread could be started for a takeover.
+    pub(super) fn take_over_later(&self) {
+        self.lock().take_over_later();
+    }
+
+    /// Nobody reads any more: the host has closed the connection.
+    pub(super) fn retire(&self) {
+        let ready = self.lock().retire();
+        self.run_all_elsewhere(ready);
+    }
+
+    /// Ends the reader, once it returns from its handler, and the watchdog.
+    pub(super) fn end(&self) {
+        let ready = self.lock().end();
+        self.watchdog.notify_one();
+        self.run_all_elsewhere(ready);
+    }
+
+    fn set_reader_tid(&self) {
+        self.reader_tid.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+    }
+
+    /// How long the reader has waited for a processor in its life: the second figure of `/proc/…/schedstat` on Linux. Without that file
+    /// it is zero, and a thread that gets no processor is taken for one that is stuck.
+    fn waited_for_processor(&self) -> Duration {
+        let thread = self.reader_tid.load(Ordering::Relaxed);
+        let figures = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+        let waited = figures.split_ascii_whitespace().nth(1).and_then(|nanoseconds| nanoseconds.parse().ok());
+        waited.map_or(Duration::ZERO, Duration::from_nanos)
+    }
+
+    fn run_all_elsewhere(&self, steps: impl IntoIterator<Item = Step>) {
+        for step in steps {
+            self.run_elsewhere(step);
+        }
+    }
+
+    /// Runs a step on a thread of tokio's blocking pool, where it holds up no other.
+    fn run_elsewhere(&self, step: Step) {
+        // If the system has no thread left, tokio panics and drops the step, which then replies with an error.
+        let spawn = || drop(self.tokio.spawn_blocking(move || step.run()));
+        let _ = catch_unwind(AssertUnwindSafe(spawn));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReaderLease<Step>> {
+        // Nothing under this lock can panic and leave it half changed.
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for ThreadExecutor {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wake_at(&self, time: Instant) {
+        if self.lock().wake_at(time) {
+            self.watchdog.notify_one();
+        }
+    }
+}
+
+impl Executor for ThreadExecutor {
+    fn schedule(&self, step: Step, class: StepClass) {
+        if class == StepClass::Blocking {
+            return self.run_elsewhere(step);
+        }
+        let step = self.lock().schedule(thread::current().id(), step, class == StepClass::Urgent);
+        if let Some(step) = step {
+            self.run_elsewhere(step);
+        }
+    }
+}

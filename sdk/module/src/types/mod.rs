@@ -1,0 +1,147 @@
+//! How the manifest's types are read from JSON, with the rules of the manifest, and written as JSON. Not with serde's own traits, which
+//! fix other forms for some types (a duration's, say), and know no rules.
+//!
+//! [`Decode`] and [`Encode`] are the two traits. `scalars` and `containers` implement them for the built-in types; the other files
+//! hold what the macros of generated code expand to, one for each way to declare a type.
+
+mod containers;
+pub(crate) mod mistakes;
+pub(crate) mod newtype;
+pub(crate) mod record;
+pub(crate) mod rules;
+pub(crate) mod scalars;
+pub(crate) mod text_enum;
+pub(crate) mod union;
+
+use std::marker::PhantomData;
+
+use serde::de::DeserializeSeed;
+use serde::{Deserializer, Serialize, Serializer};
+
+use mistakes::Mistakes;
+use rules::Rules;
+
+/// How a value is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The rules for the value.
+    rules: Rules,
+    /// Where all mistakes are noted, so that reading goes on after the first; `None`: the first mistake ends the reading.
+    mistakes: Option<&'a Mistakes>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads by these rules, up to the first mistake.
+    #[must_use]
+    pub const fn by(rules: Rules) -> Self {
+        Self { rules, mistakes: None }
+    }
+
+    /// Reads by these rules, and notes all mistakes.
+    pub(crate) fn noting(rules: Rules, mistakes: &'a Mistakes) -> Self {
+        Self { rules, mistakes: Some(mistakes) }
+    }
+
+    /// The same by other rules: those of a part, or of the type itself.
+    #[must_use]
+    pub fn with(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+}
+
+/// A value of a manifest type that can be read from JSON.
+pub trait Decode: Sized {
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// If the JSON is not of this type, or the value breaks a rule.
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error>;
+
+    /// Checks a value against rules.
+    ///
+    /// # Errors
+    ///
+    /// Says what the value must be, such as "must be at least 1". The value itself is not in it: it may be secret.
+    fn check(&self, _rules: Rules) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A value of a manifest type that can be written as JSON.
+pub trait Encode {
+    /// Writes the value.
+    ///
+    /// # Errors
+    ///
+    /// If JSON has no such value: a float that is not finite, a path that is not UTF-8.
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Writes the value. A record may leave out its first large `bytes` field, and put it into `apart`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    fn encode_apart<S: Serializer>(&self, serializer: S, _apart: &mut Apart) -> Result<S::Ok, S::Error> {
+        self.encode(serializer)
+    }
+
+    /// The bytes of a value of the type `bytes`, or of a newtype of it; `None` for all other types.
+    fn as_bytes(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// The `bytes` field that was left out: its key, and its value.
+pub(crate) type Apart = Option<(&'static str, Vec<u8>)>;
+
+/// Reads a `T`, where serde wants a seed.
+struct DecodeSeed<'a, T>(Reading<'a>, PhantomData<T>);
+
+impl<'a, T> DecodeSeed<'a, T> {
+    fn new(reading: Reading<'a>) -> Self {
+        Self(reading, PhantomData)
+    }
+}
+
+impl<'de, T: Decode> DeserializeSeed<'de> for DecodeSeed<'_, T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::decode(deserializer, self.0)
+    }
+}
+
+/// Writes a `T`, where serde wants its own trait.
+struct Encoder<'a, T: ?Sized>(&'a T);
+
+impl<T: Encode + ?Sized> Serialize for Encoder<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.encode(serializer)
+    }
+}
+
+/// Implements the traits for a type of the author's own that replaces a generated one, and has serde's traits.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __authors_type {
+    ($type:ty) => {
+        impl $crate::__private::Decode for $type {
+            fn decode<'de, D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+                _reading: $crate::__private::Reading<'_>,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::__private::serde::Deserialize::deserialize(deserializer)
+            }
+        }
+
+        impl $crate::__private::Encode for $type {
+            fn encode<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::__private::serde::Serialize::serialize(self, serializer)
+            }
+        }
+    };
+}

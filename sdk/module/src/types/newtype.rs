@@ -1,0 +1,95 @@
+//! Generated newtypes.
+
+use std::fmt;
+
+/// A value that doesn't keep to the rules of its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidValue {
+    type_name: &'static str,
+    wanted: String,
+}
+
+impl InvalidValue {
+    /// `wanted` says what it must be.
+    #[must_use]
+    pub fn new(type_name: &'static str, wanted: String) -> Self {
+        Self { type_name, wanted }
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a `{}`: {}", self.type_name, self.wanted)
+    }
+}
+
+impl std::error::Error for InvalidValue {}
+
+/// What every generated newtype has: its own name in the manifest, the type inside, and the rules for it, if any.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __newtype {
+    ($type:ident, $inner:ty) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl ::std::convert::From<$inner> for $type {
+            fn from(value: $inner) -> Self {
+                Self(value)
+            }
+        }
+
+        $crate::__private::newtype!(@common $type, $inner, &[]);
+    };
+    ($type:ident, $inner:ty, $name:literal, $rules:expr) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl ::std::convert::TryFrom<$inner> for $type {
+            type Error = $crate::InvalidValue;
+
+            fn try_from(value: $inner) -> ::std::result::Result<Self, $crate::InvalidValue> {
+                match $crate::__private::Decode::check(&value, const { $rules }) {
+                    ::std::result::Result::Ok(()) => ::std::result::Result::Ok(Self(value)),
+                    ::std::result::Result::Err(wanted) => {
+                        ::std::result::Result::Err($crate::InvalidValue::new($name, wanted))
+                    }
+                }
+            }
+        }
+
+        $crate::__private::newtype!(@common $type, $inner, $rules);
+    };
+    (@common $type:ident, $inner:ty, $rules:expr) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl ::std::ops::Deref for $type {
+            type Target = $inner;
+
+            fn deref(&self) -> &$inner {
+                &self.0
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::Decode for $type {
+            fn decode<'de, __D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+                reading: $crate::__private::Reading<'_>,
+            ) -> ::std::result::Result<Self, __D::Error> {
+                $crate::__private::Decode::decode(deserializer, reading.with(const { $rules })).map(Self)
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::Encode for $type {
+            fn encode<__S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
+                $crate::__private::Encode::encode(&self.0, serializer)
+            }
+
+            fn as_bytes(&self) -> ::std::option::Option<&[u8]> {
+                $crate::__private::Encode::as_bytes(&self.0)
+            }
+        }
+
+        $crate::__private::serde_traits!($type);
+    };
+}

@@ -1,0 +1,599 @@
+//! Reads JSON objects into generated records, and writes them. Unlike serde's derive this takes nothing but an object (not
+//! an array of the fields in order), enforces the manifest's rules, and generated code stays small, which is what makes
+//! large manifests cheap to compile.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use ixt_protocol::ATTACH_FROM_BYTES;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserializer, Serializer};
+
+use super::mistakes::Mistakes;
+use super::rules::Rules;
+use super::{Apart, Decode, DecodeSeed, Encode, Encoder, Reading};
+use crate::suggest::closest;
+
+/// What the SDK knows about a field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    key: &'static str,
+    required: bool,
+    rules: Rules,
+}
+
+impl Field {
+    /// A field without which there is no object.
+    #[must_use]
+    pub const fn required(key: &'static str) -> Self {
+        Self { key, required: true, rules: &[] }
+    }
+
+    /// A field that may be absent.
+    #[must_use]
+    pub const fn optional(key: &'static str) -> Self {
+        Self { key, required: false, rules: &[] }
+    }
+
+    /// A field that has a default.
+    #[must_use]
+    pub const fn or(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
+    /// `required`, in a box.
+    #[must_use]
+    pub const fn required_box(key: &'static str) -> Self {
+        Self::required(key)
+    }
+
+    /// `optional`, in a box.
+    #[must_use]
+    pub const fn optional_box(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
+    /// `or`, in a box.
+    #[must_use]
+    pub const fn or_box(key: &'static str) -> Self {
+        Self::optional(key)
+    }
+
+    /// What its value has to keep to.
+    #[must_use]
+    pub const fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+}
+
+/// A generated record that can be read.
+pub trait DecodeRecord: Sized {
+    /// The fields, sorted by key.
+    const FIELDS: &'static [Field];
+
+    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong; the reader knows why.
+    fn decode_fields<'de, A: MapAccess<'de>>(reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
+}
+
+/// A generated record that can be written.
+pub trait EncodeRecord {
+    /// Writes the fields.
+    fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
+}
+
+impl<R: DecodeRecord> Decode for R {
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
+        struct RecordVisitor<'a, R>(Reading<'a>, PhantomData<R>);
+
+        impl<'de, R: DecodeRecord> Visitor<'de> for RecordVisitor<'_, R> {
+            type Value = R;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<R, A::Error> {
+                let mut reader = RecordReader::new(map, R::FIELDS, self.0);
+                let record = R::decode_fields(&mut reader);
+                reader.finish(record)
+            }
+        }
+
+        deserializer.deserialize_map(RecordVisitor(reading, PhantomData))
+    }
+}
+
+impl<R: EncodeRecord> Encode for R {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut writer = RecordWriter::new(serializer.serialize_map(None)?);
+        self.encode_fields(&mut writer);
+        writer.finish()
+    }
+
+    fn encode_apart<S: Serializer>(&self, serializer: S, apart: &mut Apart) -> Result<S::Ok, S::Error> {
+        let mut writer = RecordWriter { leaves_out: true, ..RecordWriter::new(serializer.serialize_map(None)?) };
+        self.encode_fields(&mut writer);
+        *apart = writer.apart.take();
+        writer.finish()
+    }
+}
+
+/// Where the value of a field is kept until all are read; `None` as long as it is absent.
+///
+/// The functions have the names of `Field`'s constructors, as have the methods of `RecordWriter`.
+/// They give the field's value, or `None` if there can't be one.
+pub mod slot {
+    /// An empty one; the argument only says for which field.
+    #[must_use]
+    pub const fn empty<T>(_field: usize) -> Option<T> {
+        None
+    }
+
+    /// The value of a field without which there is no object.
+    #[must_use]
+    pub fn required<T>(slot: Option<T>) -> Option<T> {
+        slot
+    }
+
+    /// The value of a field that may be absent.
+    #[must_use]
+    pub fn optional<T>(slot: Option<T>) -> Option<Option<T>> {
+        Some(slot)
+    }
+
+    /// The value of a field that has a default.
+    pub fn or<T>(slot: Option<T>, default: impl FnOnce() -> T) -> Option<T> {
+        Some(slot.unwrap_or_else(default))
+    }
+
+    /// `required`, in a box.
+    #[must_use]
+    pub fn required_box<T>(slot: Option<T>) -> Option<Box<T>> {
+        slot.map(Box::new)
+    }
+
+    /// `optional`, in a box.
+    #[must_use]
+    pub fn optional_box<T>(slot: Option<T>) -> Option<Option<Box<T>>> {
+        Some(slot.map(Box::new))
+    }
+
+    /// `or`, in a box.
+    pub fn or_box<T>(slot: Option<T>, default: impl FnOnce() -> Box<T>) -> Option<Box<T>> {
+        Some(slot.map_or_else(default, Box::new))
+    }
+}
+
+/// What every generated record has. For each field its index among them, sorted by key, its name, whether it has to be
+/// given, its key, its default and its rules. All in one expansion: a macro in a macro is what rustc is slow at. The type
+/// parameters have names that no type of a manifest can get, since macros don't keep them apart.
+///
+/// ```text
+/// record! {
+///     Order,
+///     0 count = or("count", 1; &[Rule::Min(1)]),
+///     1 id = required("id"),
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __record {
+    ($type:ident, $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::DecodeRecord for $type {
+            const FIELDS: &'static [$crate::__private::Field] =
+                &[$($crate::__private::Field::$kind($key)$(.rules($rules))?),*];
+
+            fn decode_fields<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, '_, __A>,
+            ) -> ::std::option::Option<Self> {
+                let mut slots = ($($crate::__private::slot::empty($index),)*);
+                while let ::std::option::Option::Some(index) = reader.next() {
+                    match index {
+                        $($index => reader.value(&mut slots.$index),)*
+                        _ => reader.skip(),
+                    }
+                }
+                ::std::option::Option::Some(Self {
+                    $($field: $crate::__private::slot::$kind(slots.$index $(, || $default)?)?,)*
+                })
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::EncodeRecord for $type {
+            fn encode_fields<__S: $crate::__private::serde::ser::SerializeMap>(
+                &self,
+                writer: &mut $crate::__private::RecordWriter<__S>,
+            ) {
+                $(writer.$kind($key, &self.$field);)*
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::serde::Serialize for $type {
+            fn serialize<__S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
+                $crate::__private::Encode::encode(self, serializer)
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
+            fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> ::std::result::Result<Self, __D::Error> {
+                $crate::__private::Decode::decode(deserializer, $crate::__private::Reading::by(&[]))
+            }
+        }
+    };
+}
+
+/// What every generated record has that is only read, as those of the configuration.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __decode_record {
+    ($type:ident, $($fields:tt)*) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::DecodeRecord for $type {
+            const FIELDS: &'static [$crate::__private::Field] = $crate::__private::fields!(@specs $($fields)*);
+
+            fn decode_fields<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
+                reader: &mut $crate::__private::RecordReader<'de, '_, __A>,
+            ) -> ::std::option::Option<Self> {
+                $crate::__private::fields!(@read reader (Self) $($fields)*)
+            }
+        }
+    };
+}
+
+/// The fields of a record, or of a union's case: what the SDK knows about them, or how they are read.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fields {
+    (@specs $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*) => {
+        &[$($crate::__private::Field::$kind($key)$(.rules($rules))?),*]
+    };
+    (
+        @read $reader:ident ($($constructor:tt)*)
+        $($index:tt $field:ident = $kind:ident($key:literal $(, $default:expr)? $(; $rules:expr)?),)*
+    ) => {{
+        let mut slots = ($($crate::__private::slot::empty($index),)*);
+        while let ::std::option::Option::Some(index) = $reader.next() {
+            match index {
+                $($index => $reader.value(&mut slots.$index),)*
+                _ => $reader.skip(),
+            }
+        }
+        ::std::option::Option::Some($($constructor)* {
+            $($field: $crate::__private::slot::$kind(slots.$index $(, || $default)?)?,)*
+        })
+    }};
+}
+
+/// serde's traits for a generated type, so that it can be used wherever they are asked for.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __serde {
+    ($type:ty) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::serde::Serialize for $type {
+            fn serialize<__S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
+                $crate::__private::Encode::encode(self, serializer)
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $type {
+            fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> ::std::result::Result<Self, __D::Error> {
+                $crate::__private::Decode::decode(deserializer, $crate::__private::Reading::by(&[]))
+            }
+        }
+    };
+}
+
+/// The fields of one object.
+pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
+    map: A,
+    fields: &'static [Field],
+    seen: Seen,
+    /// The index of the field whose value is next.
+    current: usize,
+    /// Why the object can't be read.
+    error: Option<A::Error>,
+    /// Where all mistakes are noted; `None` if the first one ends the reading.
+    mistakes: Option<&'m Mistakes>,
+    input: PhantomData<&'de ()>,
+}
+
+impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
+    pub(crate) fn new(map: A, fields: &'static [Field], reading: Reading<'m>) -> Self {
+        let mistakes = reading.mistakes;
+        Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
+    }
+
+    /// The index of the next field in `FIELDS`, or one beyond them if it is not known; `None` at the end, and after a
+    /// mistake.
+    #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
+    pub fn next(&mut self) -> Option<usize> {
+        if self.error.is_some() && self.mistakes.is_none() {
+            return None;
+        }
+        match self.map.next_key_seed(Key { fields: self.fields, mistakes: self.mistakes }) {
+            Ok(Some(index)) => {
+                self.current = index;
+                if index == self.fields.len() {
+                    if self.mistakes.is_some() {
+                        // `Key` has noted it.
+                        self.error.get_or_insert_with(|| A::Error::custom("unknown key"));
+                    }
+                } else if self.seen.contains(index) {
+                    self.error = Some(A::Error::duplicate_field(self.fields[index].key));
+                    return None;
+                }
+                Some(index)
+            }
+            Ok(None) => {
+                self.check_complete();
+                None
+            }
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    fn check_complete(&mut self) {
+        for (index, field) in self.fields.iter().enumerate() {
+            if field.required && !self.seen.contains(index) {
+                if let Some(mistakes) = self.mistakes {
+                    mistakes.note(field.key, "required, but not given".to_owned());
+                }
+                self.error.get_or_insert_with(|| A::Error::missing_field(field.key));
+            }
+        }
+    }
+
+    /// Passes over the value of a field that is not known.
+    pub fn skip(&mut self) {
+        if let Err(error) = self.map.next_value::<IgnoredAny>() {
+            self.error = Some(error);
+        }
+    }
+
+    /// Reads the value of a field that is known.
+    pub fn value<T: Decode>(&mut self, slot: &mut Option<T>) {
+        let Field { key, rules, .. } = self.fields[self.current];
+        let seed = DecodeSeed::<Option<T>>::new(Reading { rules, mistakes: self.mistakes });
+        let map = &mut self.map;
+        let value = match self.mistakes {
+            None => map.next_value_seed(seed),
+            Some(mistakes) => {
+                mistakes.at(key, || map.next_value_seed(seed)).ok_or_else(|| A::Error::custom("a field is wrong"))
+            }
+        };
+        match value {
+            // PROTOCOL.md: `null` is the same as absent.
+            Ok(None) => {}
+            Ok(value) => {
+                *slot = value;
+                self.seen.insert(self.current);
+            }
+            Err(error) => {
+                // Wrong, but there.
+                self.seen.insert(self.current);
+                self.error = Some(error);
+            }
+        }
+    }
+
+    pub(crate) fn finish<R>(self, record: Option<R>) -> Result<R, A::Error> {
+        match (self.error, record) {
+            (Some(error), _) => Err(error),
+            (None, Some(record)) => Ok(record),
+            (None, None) => Err(A::Error::custom("incomplete")),
+        }
+    }
+}
+
+/// Which fields there were. Few records have more fields than fit into the first part.
+#[derive(Debug, Default)]
+struct Seen {
+    first: u128,
+    others: Vec<usize>,
+}
+
+impl Seen {
+    fn contains(&self, index: usize) -> bool {
+        if index < 128 { self.first & (1 << index) != 0 } else { self.others.contains(&index) }
+    }
+
+    fn insert(&mut self, index: usize) {
+        if index < 128 {
+            self.first |= 1 << index;
+        } else {
+            self.others.push(index);
+        }
+    }
+}
+
+/// So many are compared one by one.
+const FEW_FIELDS: usize = 16;
+
+/// Finds a key among those that are known.
+struct Key<'m> {
+    fields: &'static [Field],
+    mistakes: Option<&'m Mistakes>,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
+        // Of a few, most have another length.
+        let found = if self.fields.len() <= FEW_FIELDS {
+            self.fields.iter().position(|field| field.key == key)
+        } else {
+            self.fields.binary_search_by(|field| field.key.cmp(key)).ok()
+        };
+        if found.is_none()
+            && let Some(mistakes) = self.mistakes
+        {
+            mistakes.note(key, unknown_key(key, self.fields.iter().map(|field| field.key)));
+        }
+        Ok(found.unwrap_or(self.fields.len()))
+    }
+}
+
+/// What is wrong with a key of the configuration that the manifest does not declare.
+pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
+    match closest(key, known) {
+        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
+        None => "unknown key: the manifest declares none of this name".to_owned(),
+    }
+}
+
+/// Writes the fields of one object.
+pub struct RecordWriter<S: SerializeMap> {
+    map: S,
+    error: Option<S::Error>,
+    /// Whether large bytes may be left out, and those that were.
+    leaves_out: bool,
+    apart: Apart,
+}
+
+impl<S: SerializeMap> RecordWriter<S> {
+    pub(crate) fn new(map: S) -> Self {
+        Self { map, error: None, leaves_out: false, apart: None }
+    }
+
+    /// Writes a field.
+    pub fn required<T: Encode>(&mut self, key: &'static str, value: &T) {
+        if let Some(bytes) = value.as_bytes()
+            && self.leaves_out
+            && self.apart.is_none()
+            && bytes.len() >= ATTACH_FROM_BYTES
+        {
+            self.apart = Some((key, bytes.to_vec()));
+        } else if self.error.is_none() {
+            self.error = self.map.serialize_entry(key, &Encoder(value)).err();
+        }
+    }
+
+    /// Writes a field that may be absent.
+    pub fn optional<T: Encode>(&mut self, key: &'static str, value: &Option<T>) {
+        if let Some(value) = value {
+            self.required(key, value);
+        }
+    }
+
+    /// Writes a field that has a default.
+    pub fn or<T: Encode>(&mut self, key: &'static str, value: &T) {
+        self.required(key, value);
+    }
+
+    /// `required`, in a box.
+    #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
+    pub fn required_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
+        self.required(key, &**value);
+    }
+
+    /// `optional`, in a box.
+    pub fn optional_box<T: Encode>(&mut self, key: &'static str, value: &Option<Box<T>>) {
+        if let Some(value) = value {
+            self.required(key, &**value);
+        }
+    }
+
+    /// `or`, in a box.
+    #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
+    pub fn or_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
+        self.required(key, &**value);
+    }
+
+    /// Writes an entry that is no field of a record.
+    pub(crate) fn plain<T: serde::Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        if self.error.is_none() {
+            self.error = self.map.serialize_entry(key, value).err();
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<S::Ok, S::Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => self.map.end(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Bytes;
+    use crate::reply::Reply;
+
+    struct Image {
+        small: Bytes,
+        pixels: Bytes,
+        preview: Option<Bytes>,
+        of: Option<Box<Image>>,
+    }
+
+    impl EncodeRecord for Image {
+        fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>) {
+            writer.required("small", &self.small);
+            writer.required("pixels", &self.pixels);
+            writer.optional("preview", &self.preview);
+            writer.optional_box("of", &self.of);
+        }
+    }
+
+    fn image(pixels: usize, of: Option<Image>) -> Image {
+        let bytes = |bytes| Bytes::from(vec![7; bytes]);
+        Image { small: bytes(3), pixels: bytes(pixels), preview: Some(bytes(300)), of: of.map(Box::new) }
+    }
+
+    #[test]
+    fn large_bytes_of_a_response_are_sent_beside_it() {
+        // The first of them, and not what is within another object.
+        let whole = image(10_000, Some(image(1000, None)));
+        let plain = serde_json::to_value(Encoder(&whole)).unwrap();
+        let reply = Reply::encode(&whole).unwrap().into_object();
+        assert_eq!(reply.attached("pixels"), Some(&[7; 10_000][..]));
+        let mut rest: Value = serde_json::from_str(reply.json()).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&reply.to_json()).unwrap(), plain);
+        rest["pixels"] = plain["pixels"].clone();
+        assert_eq!(rest, plain);
+
+        let reply = Reply::encode(&image(5, None)).unwrap().into_object();
+        assert_eq!(reply.attached("preview").map(<[u8]>::len), Some(300));
+        assert_eq!(
+            serde_json::from_str::<Value>(reply.json()).unwrap(),
+            json!({ "small": "BwcH", "pixels": "BwcHBwc=" })
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Generated enums of texts.
+
+use std::fmt;
+
+use serde::de::Visitor;
+use serde::{Deserializer, Serializer};
+
+/// A text that is not among the values of an enum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownValue {
+    value: String,
+    known: &'static [&'static str],
+}
+
+impl UnknownValue {
+    /// What was given.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Display for UnknownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown value `{}`, expected {}", self.value, OneOf(self.known))
+    }
+}
+
+impl std::error::Error for UnknownValue {}
+
+struct OneOf(&'static [&'static str]);
+
+impl fmt::Display for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            let separator = match index {
+                0 => "",
+                index if index + 1 == self.0.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{separator}`{name}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// Implemented by every generated enum of texts.
+pub trait TextEnum: Sized + 'static {
+    /// The values that the manifest declares, in its order.
+    const NAMES: &'static [&'static str];
+
+    /// The value with this index in `NAMES`.
+    fn known(index: usize) -> Self;
+
+    /// The value for a text that is not in `NAMES`, if such values are kept.
+    #[must_use]
+    fn unknown(_text: &str) -> Option<Self> {
+        None
+    }
+
+    /// The text.
+    fn name(&self) -> &str;
+}
+
+/// Finds the value for a text.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn find_value<T: TextEnum>(text: &str) -> Result<T, UnknownValue> {
+    match T::NAMES.iter().position(|name| *name == text) {
+        Some(index) => Ok(T::known(index)),
+        None => T::unknown(text).ok_or_else(|| UnknownValue { value: text.to_owned(), known: T::NAMES }),
+    }
+}
+
+/// Reads a value.
+///
+/// # Errors
+///
+/// If it is not one.
+pub fn decode_enum<'de, T: TextEnum, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct EnumVisitor<T>(std::marker::PhantomData<T>);
+
+    impl<T: TextEnum> Visitor<'_> for EnumVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}", OneOf(T::NAMES))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            // Said in serde's way, so that what was found can be left out where it may be a secret.
+            find_value(text).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+    }
+
+    deserializer.deserialize_str(EnumVisitor(std::marker::PhantomData))
+}
+
+/// Writes a value.
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(value.name())
+}
+
+/// What every generated enum of texts has.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __text_enum {
+    ($type:ty) => {
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad($crate::__private::TextEnum::name(self))
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl ::std::str::FromStr for $type {
+            type Err = $crate::UnknownValue;
+
+            fn from_str(text: &str) -> ::std::result::Result<Self, $crate::UnknownValue> {
+                $crate::__private::find_value(text)
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::Decode for $type {
+            fn decode<'de, __D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+                _reading: $crate::__private::Reading<'_>,
+            ) -> ::std::result::Result<Self, __D::Error> {
+                $crate::__private::decode_enum(deserializer)
+            }
+        }
+
+        #[allow(deprecated, clippy::all, clippy::pedantic)]
+        impl $crate::__private::Encode for $type {
+            fn encode<__S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::std::result::Result<__S::Ok, __S::Error> {
+                $crate::__private::encode_enum(self, serializer)
+            }
+        }
+
+        $crate::__private::serde_traits!($type);
+    };
+}
