@@ -1,11 +1,11 @@
-//! Work that blocks its thread, where that is allowed.
+//! Work that blocks its thread, run where that holds up nothing.
 
 use crate::log::Scope;
 use crate::{Error, Result};
 
-/// Runs code that blocks or computes for long, from an async handler, on a thread where that holds nobody up.
+/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't hold up others.
 ///
-/// Dropped before it is done, as when the caller gives up, it lets the work run to its end unseen.
+/// If the future is dropped (the caller has cancelled the request, say), the work runs on to its end, and its result is lost.
 ///
 /// ```
 /// # async fn example() -> ixt_sdk::Result<()> {
@@ -16,9 +16,9 @@ use crate::{Error, Result};
 ///
 /// # Errors
 ///
-/// Those of the work; `UNAVAILABLE` if the module ends before it has begun. A panic of the work goes on here.
+/// Those of the work; `UNAVAILABLE` if the module ends before the work has begun. A panic of the work continues in the caller.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    // What it logs belongs to the same message.
+    // Log lines of the work belong to the same request.
     let scope = Scope::current();
     #[cfg(feature = "tracing")]
     let span = tracing::Span::current();

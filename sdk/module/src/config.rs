@@ -1,8 +1,8 @@
-//! Reads the configuration key by key into the generated `Config`, and collects everything that is wrong with it.
+//! Reads the configuration that the host sends into the generated `Config`, and reports everything that is wrong with it at once.
 //!
-//! Generated code builds the struct in one expression and hardly returns early: where a key is wrong, a stand-in takes
-//! its place, and the struct is thrown away at the end. That keeps the code of a large configuration cheap to compile (a
-//! derived `Deserialize` of 2,000 fields is not), and reports all mistakes at once.
+//! Generated code builds the struct in one expression, key by key, and hardly returns early: a wrong key is noted, the default of
+//! its type takes its place, and the struct is thrown away at the end. That also compiles fast; a derived `Deserialize` with 2,000
+//! fields does not.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use crate::types::rules::Rules;
 use crate::types::{Decode, Reading};
 use crate::{Error, Result, log_error};
 
-/// What the manifest says about a key of the configuration, for tools that list or explain it.
+/// What the manifest says about a key of the configuration, for tools that list or explain the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigKey {
     name: &'static str,
@@ -26,7 +26,7 @@ pub struct ConfigKey {
 }
 
 impl ConfigKey {
-    /// A key that may be absent.
+    /// An optional key; for generated code.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, type_name: &'static str) -> Self {
@@ -68,43 +68,43 @@ impl ConfigKey {
         self
     }
 
-    /// The key.
+    /// The name of the key.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its type, as the manifest calls it.
+    /// The type in the manifest's words, such as `integer` or `list<string>`.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
         self.type_name
     }
 
-    /// What it is.
+    /// The description in the manifest; `None` if there is none.
     #[must_use]
     pub const fn description(&self) -> Option<&'static str> {
         self.description
     }
 
-    /// Its default, as the manifest writes it. That of a secret is not told.
+    /// The default as the manifest writes it. `None` if there is none, and for secrets.
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         self.default
     }
 
-    /// Whether it has to be given.
+    /// Whether the host must set the key.
     #[must_use]
     pub const fn is_required(&self) -> bool {
         self.required
     }
 
-    /// Whether its value is never to be shown.
+    /// Whether its value must never be shown.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         self.secret
     }
 
-    /// If it is not to be used any more, what to use instead; empty if the manifest doesn't say.
+    /// `Some` if the key is deprecated: the manifest's words on what to use instead, empty if it has none.
     #[must_use]
     pub const fn deprecation(&self) -> Option<&'static str> {
         self.deprecated
@@ -116,7 +116,7 @@ pub trait FromConfig: Sized + 'static {
     /// What the manifest says about the keys, sorted by name.
     const KEYS: &'static [ConfigKey];
 
-    /// Takes every key that the manifest declares. `None` if one is wrong for which there is no stand-in.
+    /// Takes every key that the manifest declares. `None` if a wrong key has a type without a default.
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
@@ -128,23 +128,23 @@ pub struct ConfigKeys {
 }
 
 impl ConfigKeys {
-    /// The value of a key that has no default and whose type has no stand-in.
+    /// Takes a key that has no default. `None` if it is absent or wrong, which is noted.
     pub fn take<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
         let value = self.given.remove(key);
         self.read(key, rules, value, |mistakes| mistakes.note(key, "required, but not given".to_owned()))
     }
 
-    /// The value of a key that has no default, or a stand-in if it is wrong.
+    /// The same, but returns the default of the Rust type if the key is absent or wrong.
     pub fn required<T: Decode + Default>(&mut self, key: &'static str, rules: Rules) -> T {
         self.take(key, rules).unwrap_or_default()
     }
 
-    /// The value of a key, or else its default.
+    /// Takes a key with a default, which is returned if the key is absent, or is wrong, which is noted.
     pub fn or<T: Decode>(&mut self, key: &'static str, rules: Rules, default: T) -> T {
         self.maybe(key, rules).unwrap_or(default)
     }
 
-    /// The value of a key that may be absent.
+    /// Takes an optional key. `None` if it is absent, or is wrong, which is noted.
     pub fn maybe<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
         let value = self.given.remove(key);
         self.read(key, rules, value, |_| ())
@@ -166,7 +166,7 @@ impl ConfigKeys {
     }
 }
 
-/// serde says what it found and what it expected; what it found may be a secret.
+/// Removes the value from serde's message "invalid …: …, expected …": it may be a secret.
 fn without_value(invalid: InvalidJson) -> InvalidJson {
     let mut invalid = invalid.without_value();
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
@@ -177,11 +177,11 @@ fn without_value(invalid: InvalidJson) -> InvalidJson {
     invalid
 }
 
-/// Reads a configuration from the JSON object that the host sends.
+/// Reads the configuration from a JSON object. Deprecated keys that are set are logged.
 ///
 /// # Errors
 ///
-/// `INVALID_INPUT` with every mistake.
+/// `INVALID_INPUT` with all mistakes: in the message, and with `path` and `message` each in the detail `mistakes`.
 pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     let given = read_json::<Map<String, Value>>(json.as_bytes())
         .map_err(|invalid| Error::invalid_json("the configuration is not an object", &without_value(invalid)))?;
@@ -211,11 +211,11 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     Err(Error::invalid_input(format!("the configuration is wrong: {message}")).detail("mistakes", details))
 }
 
-/// The configuration of a host that gives nothing. For manifests in which nothing is required.
+/// The configuration if the host sets no key: all defaults. Generated code has it where the manifest requires no key.
 ///
 /// # Panics
 ///
-/// If something is.
+/// If a key is required.
 #[must_use]
 pub fn default_config<C: FromConfig>() -> C {
     C::from_config(&mut ConfigKeys::default()).expect("nothing in the configuration is required")

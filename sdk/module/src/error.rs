@@ -13,11 +13,11 @@ use crate::log_error;
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request failed: a code for programs, a message for people, and details (seeds: `error(code, message,
-/// details)`).
+/// Why a request failed: a code for programs, a message for people, and details. It is the `error(code, message, details)` of the
+/// Python and Node.js SDKs.
 ///
-/// Every `std::error::Error` converts into it with `?`, as [`INTERNAL`](code::INTERNAL). For that reason this type is
-/// not a `std::error::Error` itself.
+/// Every `std::error::Error` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL) with its own message; its sources go
+/// to the module's log, not to the caller. For that reason this type is not a `std::error::Error` itself.
 ///
 /// ```
 /// use ixt_sdk::{Error, Result, code};
@@ -42,7 +42,8 @@ struct Inner {
 }
 
 impl Error {
-    /// An error with a code of the service's own: by convention an upper-case word such as `OUT_OF_STOCK`.
+    /// An error with one of the codes in [`code`](crate::code), or with a code of the service's own: by convention in upper case, such as
+    /// `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -53,66 +54,67 @@ impl Error {
         }))
     }
 
-    /// The caller sent something that can't be right: [`INVALID_INPUT`](code::INVALID_INPUT).
+    /// [`INVALID_INPUT`](code::INVALID_INPUT): the request itself is wrong, and will be wrong again.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(code::INVALID_INPUT, message)
     }
 
-    /// What was asked for does not exist: [`NOT_FOUND`](code::NOT_FOUND).
+    /// [`NOT_FOUND`](code::NOT_FOUND): what the request asks for does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(code::NOT_FOUND, message)
     }
 
-    /// Something went wrong that the caller can't help: [`INTERNAL`](code::INTERNAL). Takes anything that can be
-    /// displayed, for errors that are not `std::error::Error`s.
+    /// [`INTERNAL`](code::INTERNAL): something is wrong with the service, not with the request. Takes anything that can be displayed, for
+    /// errors that are no `std::error::Error`.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(code::INTERNAL, message.to_string())
     }
 
-    /// Not now, perhaps later: [`UNAVAILABLE`](code::UNAVAILABLE), retryable.
+    /// [`UNAVAILABLE`](code::UNAVAILABLE), and retryable: the service can't answer now, but may later.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(code::UNAVAILABLE, message).retryable()
     }
 
-    /// Adds a detail for the caller's program. A value that is not JSON is replaced by the reason why.
+    /// Sets a detail for the caller's program, in place of one with the same key. A value that can't be JSON is replaced by a string that
+    /// says why.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.details.insert(key.into(), json_or_reason(value));
         self
     }
 
-    /// Says that the same request may do better later.
+    /// Marks the error as retryable: the same request may succeed later.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.0.retryable = true;
         self
     }
 
-    /// The code: one of [`code`](crate::code), or a service's own.
+    /// The code: one of those in [`code`](crate::code), or one of the service's own.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0.code
     }
 
-    /// What went wrong, for people.
+    /// The message, for people.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// More about it, for programs.
+    /// The details, for programs. Empty if there are none.
     #[must_use]
     pub fn details(&self) -> &Map<String, Value> {
         &self.0.details
     }
 
-    /// Whether the same request may do better later.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// Logs what stands behind an unexpected error. The caller gets its message alone.
+    /// Logs the sources of an error that was converted with `?`, if it has any; `what` has failed.
     pub(crate) fn log_causes(&self, what: &dyn fmt::Display) {
         let causes = self.causes();
         if !causes.is_empty() {
@@ -130,7 +132,7 @@ impl Error {
         causes
     }
 
-    /// What the host answered.
+    /// An error that the host has sent.
     pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
         let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
         Self(Box::new(Inner {
@@ -142,7 +144,7 @@ impl Error {
         }))
     }
 
-    /// Input that is wrong at a path.
+    /// `INVALID_INPUT` with the path of the wrong key as the detail `path`.
     pub(crate) fn invalid_json(what: &str, invalid: &InvalidJson) -> Self {
         let error = Self::invalid_input(format!("{what}: {invalid}"));
         if invalid.path.is_empty() { error } else { error.detail("path", &invalid.path) }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::json_value::json_or_reason;
 
-/// Whether a module can do its work, and what it adds to that (seeds: `on_health_check`).
+/// What a module's health check says: whether the module works, and any details. It is what `on_health_check` returns in the Python and
+/// Node.js SDKs.
 ///
 /// ```
 /// use ixt_sdk::Health;
@@ -20,39 +21,40 @@ use crate::json_value::json_or_reason;
 pub struct Health(Map<String, Value>);
 
 impl Health {
-    /// All is well.
+    /// The module works.
     #[must_use]
     pub fn healthy() -> Self {
         Self::new(true)
     }
 
-    /// The module can't do its work, for this reason.
+    /// The module doesn't work, for this reason, which becomes the detail `message`. What the host does then is set in its
+    /// configuration.
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
         Self::new(false).detail("message", reason.into())
     }
 
-    /// Nothing is wrong with the module, but it takes no new calls and events for now, for this reason, such as a cache that is
-    /// being filled. The host gives them to others of its processes, or lets them wait. It holds until the next health check:
-    /// [`Runtime::set_ready`](crate::Runtime::set_ready) says it at once.
+    /// The module works, but this process takes no new calls and events for now, for this reason: a cache that is being filled, say.
+    /// The host sends them to other processes of the module, or queues them, until a later health check says otherwise. To tell the
+    /// host at once, use [`Runtime::set_ready`](crate::Runtime::set_ready).
     #[must_use]
     pub fn not_ready(reason: impl Into<String>) -> Self {
         Self::new(true).detail("ready", false).detail("message", reason.into())
     }
 
-    /// Whether the module can do its work.
+    /// Whether the module works.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.get("healthy") == Some(&Value::Bool(true))
     }
 
-    /// Whether the module takes new calls and events.
+    /// Whether this process takes new calls and events.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.get("ready") != Some(&Value::Bool(false))
     }
 
-    /// All details, with `healthy`.
+    /// All details, `healthy` included.
     #[must_use]
     pub fn details(&self) -> &Map<String, Value> {
         &self.0
@@ -62,7 +64,7 @@ impl Health {
         Self(Map::from_iter([("healthy".to_owned(), Value::Bool(healthy))]))
     }
 
-    /// Adds a detail, in place of one of the same key. A value that is not JSON is replaced by the reason why.
+    /// Sets a detail, in place of one with the same key. A value that can't be JSON is replaced by a string that says why.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.insert(key.into(), json_or_reason(value));
@@ -70,7 +72,7 @@ impl Health {
     }
 }
 
-/// A health check that fails says that the module is not healthy.
+/// A health check that fails reports the module as unhealthy, with the error's message, code and details.
 impl From<Error> for Health {
     fn from(error: Error) -> Self {
         let health = Self::unhealthy(error.message()).detail("code", error.code());

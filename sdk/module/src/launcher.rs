@@ -26,22 +26,22 @@ use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
 use crate::{Error, log_error};
 
-/// Where the host listens (seeds).
+/// The path of the host's socket.
 const SOCKET: &str = "IXT_IPC_SOCKET";
-/// This process's id (seeds).
+/// This process's id, for hosts that don't send it in `init`.
 const MODULE_ID: &str = "IXT_MODULE_ID";
-/// How many requests are handled at once, in place of what the module says.
+/// Overrides `Launcher::max_concurrency`.
 const MAX_CONCURRENCY: &str = "IXT_MAX_CONCURRENCY";
-/// Started without a host.
+/// The exit status of a module that was started without a host.
 const NO_HOST: u8 = 2;
-/// How many topics the help lists.
+/// The most topics that the help lists.
 const LISTED_TOPICS: usize = 20;
-/// How many requests are handled at once, where nobody says otherwise.
+/// The default of `max_concurrency`.
 const DEFAULT_MAX_CONCURRENCY: usize = 256;
-/// How many more wait, where nobody says otherwise.
+/// The default of `max_queued`.
 const DEFAULT_MAX_QUEUED: usize = 4096;
 
-/// Runs a module, with settings that not everyone needs. Generated code makes it: `module::<Greeter>()`.
+/// Runs a module with other limits than the defaults, or with middleware. The generated function `module::<Greeter>()` makes it.
 ///
 /// ```no_run
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -64,8 +64,9 @@ impl<M: Module> Launcher<M> {
         Self { starter: Starter { wrap: None, module: PhantomData }, limits }
     }
 
-    /// How many requests and events are handled at once: 256, if this is not called. The environment variable
-    /// `IXT_MAX_CONCURRENCY` takes precedence. Health checks, cancels, and what the module itself asks of others don't count.
+    /// Sets how many handlers of services and events run at the same time; 256 by default. The environment variable
+    /// `IXT_MAX_CONCURRENCY` takes precedence. A handler whose thread blocks counts until its method returns, even if the request was
+    /// answered before. Health checks and the module's own calls don't count.
     ///
     /// # Panics
     ///
@@ -76,14 +77,14 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// How many more requests wait until others have ended, the most urgent first: 4,096, if this is not called. What comes
-    /// then is answered `RESOURCE_EXHAUSTED`.
+    /// Sets how many more requests are queued while all handlers are busy; 4,096 by default. The one with the highest priority begins
+    /// next, but every eighth is the oldest. Requests beyond the limit are refused with `RESOURCE_EXHAUSTED`, retryable.
     pub fn max_queued(mut self, requests: usize) -> Self {
         self.limits.max_queued = requests;
         self
     }
 
-    /// Puts [middleware](crate::middleware) around the handler, and around the layers that were put there before.
+    /// Puts [middleware](crate::middleware) around the handler, and around the layers of earlier calls.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
@@ -100,9 +101,13 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Runs the module on a tokio runtime of its own, until its host shuts it down: call it from `main`, and return what it
-    /// returns. Within a runtime, such as that of `#[tokio::main]`, it fails with an error that says so: there it is
-    /// [`run_async`](Self::run_async) that is to be called.
+    /// Runs the module on a tokio runtime of its own until it is shut down. Call it in `main`, and return its result:
+    ///
+    /// - 0 after a shutdown that went well; also if the host is gone, or after SIGTERM or SIGINT;
+    /// - 1 if the module can't start, or if `Handler::init` or `Handler::shutdown` fails; the log says why;
+    /// - 2 if it was started without a host, that is without `IXT_IPC_SOCKET`; it prints how to start it.
+    ///
+    /// Within a tokio runtime, such as that of `#[tokio::main]`, it fails: call [`run_async`](Self::run_async) there.
     #[must_use]
     pub fn run(mut self) -> ExitCode {
         if let Err(error) = self.limits.read_environment() {
@@ -118,12 +123,12 @@ impl<M: Module> Launcher<M> {
             ));
             return ExitCode::FAILURE;
         }
-        // Each handler that blocks may need a thread, and the author's code some more.
+        // One for each handler, since each may block, and tokio's own default for the author's code.
         let threads = self.limits.max_concurrency.saturating_add(512);
         match tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build() {
             Ok(runtime) => {
                 let status = runtime.block_on(self.run_async());
-                // Tasks that the author left behind are not waited for: the host was told that the module is done.
+                // Background tasks of the author's are not waited for: the host was told that the module is done.
                 runtime.shutdown_background();
                 status
             }
@@ -134,8 +139,8 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// The same on the caller's tokio runtime, which needs its I/O, its timer, and as many blocking threads as handlers may
-    /// block theirs.
+    /// Does what [`run`](Self::run) does on the current tokio runtime. The runtime needs its I/O and time drivers (`enable_all`), and at
+    /// least `max_concurrency` threads in its blocking pool if all handlers may block.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());
@@ -180,7 +185,7 @@ impl Limits {
     }
 }
 
-/// Serves the host at the other end of the connection until one of the two ends it.
+/// Runs the session with the host at the other end of the stream, to its end.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
     panic_hook::install();
@@ -202,14 +207,14 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     let relays = Arc::new(Relays::default());
     session.before_shutdown({
         let relays = Arc::clone(&relays);
-        // A host that has hung up may live on, or be about to vanish.
+        // If the host has hung up, it may also be gone as the reader of stdout and stderr, now or in a moment.
         move |cause| relays.start(!matches!(cause, Cause::HostGone))
     });
     let connection = Connection::start(Arc::clone(&session), executor, stream, tokio)?;
     let mut ended = pin!(session.ended());
     let end = tokio::select! {
         end = &mut ended => end,
-        // A second one ends the process by itself.
+        // A second signal ends the process by itself.
         () = signals.received() => {
             session.shutdown(Cause::Signal, None);
             ended.await
@@ -220,7 +225,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     Ok(end)
 }
 
-/// For a person who has started the module by hand.
+/// What a module prints that was started by hand.
 fn help<M: Module>() -> String {
     let mut topics = M::topics();
     let mut help = format!(

@@ -1,7 +1,7 @@
-//! What an IXT module links. A module is a process that a host starts; it provides services under topics. Its author
-//! writes a `manifest.toml`, from which `ixt-build` generates a typed `Config`, a `Topic` enum and a `Handler` trait, and
-//! implements the trait. This crate connects the process to its host over a Unix socket, turns every message into those
-//! types before the author's code runs, and answers.
+//! The SDK that an IXT module links. A module is a process that a host starts, and that provides services by topic. Its author
+//! writes a `manifest.toml`; `ixt-build` generates from it a typed `Config`, a `Topic` enum and a `Handler` trait, which the author
+//! implements. This crate connects the process to its host over a Unix socket, reads every request into those types before the
+//! author's code runs, and sends the reply.
 //!
 //! ```no_run
 //! use ixt_sdk::prelude::*;
@@ -31,23 +31,23 @@
 //!
 //! What an author meets:
 //!
-//! - [`Error`] and [`Result`]: what a handler returns when it fails. Any `std::error::Error` converts with `?`.
-//! - [`Context`]: who asks, in which trace, until when. [`Runtime`]: what the module knows about its host. Both are
+//! - [`Error`] and [`Result`]: what a handler returns if it fails. Any `std::error::Error` converts with `?`.
+//! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both are
 //!   [`Caller`]s: they have the message [`Bus`] and the [`Kv`] store, and the generated functions that call other modules and
 //!   publish events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
-//! - [`Payload`] and [`Response`]: the raw bytes and the free-form answer of a service whose manifest declares no types.
-//! - [`Health`]: the answer to a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
-//! - [`blocking`]: where a handler may block its thread. [`Launcher`]: limits and [`middleware`].
+//! - [`Payload`] and [`Response`]: the raw request and the free-form response of a service whose manifest declares no types.
+//! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
+//! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
-//! The [`guide`] says what a module does at run time, and what the methods of the Python and Node.js SDKs are called here.
+//! The [`guide`] says what a module does at run time, and how the methods of the Python and Node.js SDKs are called here.
 //!
 //! Features, none of which is on by default:
 //!
-//! - `pattern` for the manifest's key `pattern`, and `datetime` for its type `datetime`, which is jiff's `Timestamp` in Rust.
-//!   The code of a manifest that needs one does not compile without it.
-//! - `tracing` sends the events of the crate tracing to the host's log.
-//! - `testing` runs a module in memory, for tests.
+//! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without them the
+//!   code of a manifest that needs one doesn't compile, and says so.
+//! - `tracing`: events of the crate tracing become lines of the host's log.
+//! - `testing`: the test harness, which runs a module in memory.
 
 mod blocking;
 mod bytes;
@@ -108,7 +108,7 @@ pub use topic::UnknownTopic;
 pub use types::newtype::InvalidValue;
 pub use types::text_enum::UnknownValue;
 
-// Its boxes are parts of modules, which do not compile by themselves; examples/notifications has such lines whole.
+// Its code boxes are parts of modules, which don't compile alone; examples/notifications has them in full.
 #[cfg_attr(not(doctest), doc = include_str!("../RUNTIME.md"))]
 pub mod guide {}
 
@@ -135,7 +135,7 @@ macro_rules! include_module {
     };
 }
 
-/// What generated code uses. Nothing here is for authors, and all of it may change with `ixt-build`.
+/// What generated code uses. Not for authors: all of it may change together with `ixt-build`.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "pattern")]
@@ -161,7 +161,7 @@ pub mod __private {
     };
 }
 
-/// Refuses code that was generated for another version of this crate.
+/// Refuses code that was generated for an incompatible version of this crate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {

@@ -1,4 +1,4 @@
-//! Services and events with their types, as values: generated code has one for each, for tests and for tools.
+//! Services and events as values that carry their types: generated code has one for each, for the test harness.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -32,7 +32,7 @@ macro_rules! named {
             }
         }
 
-        // Whatever the types are.
+        // Not derived: a derive would ask the same of the types.
         impl<$($parameter),+> Clone for $type<$($parameter),+> {
             fn clone(&self) -> Self {
                 *self

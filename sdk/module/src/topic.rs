@@ -1,4 +1,4 @@
-//! From a topic's name to the generated `Topic`.
+//! From the name of a topic to the generated `Topic`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -27,7 +27,7 @@ impl fmt::Display for UnknownTopic {
 
 impl std::error::Error for UnknownTopic {}
 
-/// All topics by name, for a lookup that takes as long for ten thousand topics as for ten. Made when it is first asked.
+/// A hash table of all topics by name, made at the first lookup.
 pub struct TopicIndex<T: 'static> {
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -41,11 +41,11 @@ impl<T: Copy> TopicIndex<T> {
         Self { all, name, by_name: OnceLock::new() }
     }
 
-    /// The topic of this name.
+    /// Looks a topic up by its name.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// If the module provides no such topic.
     pub fn find(&self, topic: &str) -> Result<T, UnknownTopic> {
         let by_name = self.by_name.get_or_init(|| self.all.iter().map(|topic| ((self.name)(*topic), *topic)).collect());
         by_name.get(topic).copied().ok_or_else(|| UnknownTopic { topic: topic.to_owned() })

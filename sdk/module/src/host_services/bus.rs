@@ -1,4 +1,4 @@
-//! The message bus: calls of other modules, and events.
+//! Calls of other modules, and the publishing of events.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,8 +16,8 @@ use super::link::Link;
 use crate::request::Boxed;
 use crate::{Caller, Error, Result, Value};
 
-/// The message bus (seeds: `send_message`). For topics that a manifest requires, the generated functions of `client` and
-/// `publish` do the same with types.
+/// The message bus: calls services of other modules, and publishes events. It is the `send_message` of the Python and Node.js SDKs. For
+/// topics in the manifest, the generated modules `client` and `publish` have a typed function each.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -44,12 +44,12 @@ impl<'a> Bus<'a> {
         Self { link }
     }
 
-    /// Calls a service with bytes. What it answers is the callee's data.
+    /// Calls a service with any bytes as payload. Returns the callee's data as JSON.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
         Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
 
-    /// Calls a service whose request and response are JSON of these types.
+    /// Calls a service with a request as JSON. Returns the response as a `R`.
     pub fn send_json<R: DeserializeOwned>(
         self,
         topic: impl Into<Cow<'static, str>>,
@@ -58,21 +58,23 @@ impl<'a> Bus<'a> {
         Call::new(self.link, topic.into(), json(request), None)
     }
 
-    /// Publishes an event that carries bytes. Done when the host has taken it.
+    /// Publishes an event with any bytes as payload. Returns when the host has taken it; whether and when subscribers handle it, the
+    /// publisher doesn't learn.
     ///
     /// # Errors
     ///
-    /// Those of the host.
+    /// Those of the host, such as `RESOURCE_EXHAUSTED`; `DEADLINE_EXCEEDED` at the deadline of the current request; `UNAVAILABLE` if the
+    /// host is gone.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         let payload = payload.as_ref().to_vec();
         self.publish_bytes(topic, payload).await
     }
 
-    /// Publishes an event whose payload is JSON.
+    /// The same with a payload as JSON.
     ///
     /// # Errors
     ///
-    /// Those of the host; `INTERNAL` if the event is not JSON.
+    /// As [`publish`](Self::publish), and `INTERNAL` if the event can't be JSON.
     pub async fn publish_json(self, topic: &str, event: &(impl Serialize + Sync)) -> Result<()> {
         let payload = json(event)?;
         self.publish_bytes(topic, payload).await
@@ -93,11 +95,14 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// A call of another module: a future that is sent when it is first polled, and taken back when it is dropped.
+/// A call of another module. A future: the call is sent when it is first polled, and cancelled if it is dropped before the end.
 ///
-/// It ends with the response; with the error of the callee or the host; with `DEADLINE_EXCEEDED` when its time is over, or
-/// that of the request that it is made for; with `INTERNAL` if the response is not what was declared; with `UNAVAILABLE`
-/// when the host is gone.
+/// It returns the response, or an error:
+///
+/// - the callee's own error, or the host's, such as `NOT_FOUND` if no module provides the topic;
+/// - `DEADLINE_EXCEEDED` at the end of its [`ttl`](Self::ttl), or at the deadline of the request that it is made for;
+/// - `INTERNAL` if the response is not of the declared type;
+/// - `UNAVAILABLE` if the host is gone.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call<R> {
     topic: Cow<'static, str>,
@@ -120,8 +125,8 @@ impl<R> Call<R> {
         Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
     }
 
-    /// How urgent it is. If this is not called, it is as urgent as the request that is handled ([`Context::priority`]), and low
-    /// if it is made for none.
+    /// Sets the priority. Without it, a call that is made with a [`Context`] has that of its request ([`Context::priority`]), and one
+    /// that is made with a [`Runtime`](crate::Runtime) is low.
     ///
     /// [`Context::priority`]: crate::Context::priority
     pub fn priority(mut self, priority: Priority) -> Self {
@@ -131,7 +136,8 @@ impl<R> Call<R> {
         self
     }
 
-    /// How long to wait at most, in place of what the callee's manifest says.
+    /// Sets the time to live, in place of the one in the manifest: from the first poll to `DEADLINE_EXCEEDED`, with millisecond precision.
+    /// The deadline of the request that the call is made for holds as well.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         if let Some(unsent) = &mut self.unsent {
             unsent.ttl = Some(ttl);
@@ -145,7 +151,7 @@ impl Unsent {
         #[derive(Serialize)]
         struct Send<'a> {
             topic: &'a str,
-            // What is left out is the host's to know: it is that of the request that is handled.
+            // Left out, the host takes that of the request that the call is made for.
             #[serde(skip_serializing_if = "Option::is_none")]
             priority: Option<Priority>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +193,7 @@ impl<R> fmt::Debug for Call<R> {
     }
 }
 
-/// A call of a required service, with the ttl of its manifest; for generated code.
+/// A typed call with the ttl of the manifest; for generated code.
 #[doc(hidden)]
 pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
     Call::new(caller.link(), topic.into(), json(request), ttl_ms.map(Duration::from_millis))

@@ -1,4 +1,4 @@
-//! The store of keys and values.
+//! The key-value store of a module.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,8 +13,9 @@ pub use super::stored::{Change, Entry};
 pub use super::watch::Watch;
 use crate::{Error, Result};
 
-/// The module's own keys and values, which the host keeps (seeds: `kv_get`, `kv_set`, `kv_delete`, `kv_exists`). Keys are
-/// text, values bytes; the `_json` methods read and write them as JSON.
+/// The module's key-value store, which the host keeps: `kv_get`, `kv_set`, `kv_delete` and `kv_exists` of the Python and Node.js SDKs.
+/// All processes of the module share it; other modules have their own. Keys are strings, values bytes; the `_json` methods read
+/// and write values as JSON. The limits of both are the host's.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -26,7 +27,8 @@ use crate::{Error, Result};
 /// # }
 /// ```
 ///
-/// Two handlers that do this at once may both read the same count. The revision tells them apart:
+/// Two handlers that run this at the same time may both read the same count, and one visit is lost. With the revision, the second
+/// write fails instead:
 ///
 /// ```
 /// # use ixt_sdk::{Caller, Context, Result, code};
@@ -45,7 +47,8 @@ use crate::{Error, Result};
 /// # }
 /// ```
 ///
-/// Every method fails with the host's errors, and with `DEADLINE_EXCEEDED` and `UNAVAILABLE` like any call.
+/// Every method may fail with an error of the host's; with `DEADLINE_EXCEEDED` at the deadline of the request that it is called for;
+/// and with `UNAVAILABLE` if the host is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Kv<'a> {
     link: &'a Link,
@@ -61,7 +64,7 @@ impl<'a> Kv<'a> {
         Self { link }
     }
 
-    /// The bytes under a key; `None` if there are none.
+    /// Reads the value of a key; `None` if there is no such key.
     ///
     /// # Errors
     ///
@@ -70,18 +73,18 @@ impl<'a> Kv<'a> {
         Ok(self.entry(key).await?.map(|entry| entry.value))
     }
 
-    /// The value under a key as JSON; `None` if there is none.
+    /// Reads the value of a key as JSON; `None` if there is no such key.
     ///
     /// # Errors
     ///
-    /// See [`Kv`]; `INTERNAL` if the value is not JSON of this type.
+    /// See [`Kv`]; `INTERNAL`, which names the key, if the value is not JSON of this type.
     pub async fn get_json<T: DeserializeOwned>(self, key: &str) -> Result<Option<T>> {
         let entry = self.entry(key).await?;
         let value = entry.map(|entry| entry.to_json()).transpose();
         value.map_err(|error| Error::internal(format!("`{key}`: {}", error.message())))
     }
 
-    /// The bytes under a key, with their revision; `None` if there are none.
+    /// Reads the value of a key with its revision; `None` if there is no such key.
     ///
     /// # Errors
     ///
@@ -99,26 +102,26 @@ impl<'a> Kv<'a> {
         Ok(found.then_some(Entry { value: value.0, revision }))
     }
 
-    /// Puts bytes under a key, in place of what was there. Awaited, it gives the new revision.
+    /// Writes a value, in place of an earlier one and its ttl. Awaited, it returns the new revision.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set(self, key: &'a str, value: impl AsRef<[u8]>) -> Set<'a> {
         Set { kv: self, key, value: Ok(value.as_ref().to_vec()), ttl: None, expected_revision: None }
     }
 
-    /// The same with a value as JSON.
+    /// Writes a value as JSON; see [`set`](Self::set). A value that can't be JSON is the error `INTERNAL` when it is awaited.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set_json(self, key: &'a str, value: &impl Serialize) -> Set<'a> {
         let value = serde_json::to_vec(value).map_err(Error::from);
         Set { kv: self, key, value, ttl: None, expected_revision: None }
     }
 
-    /// Removes a key. Awaited, it tells whether there was one.
+    /// Removes a key. Awaited, it returns whether there was one.
     #[must_use = "nothing is removed before it is awaited"]
     pub fn delete(self, key: &'a str) -> Delete<'a> {
         Delete { kv: self, key, expected_revision: None }
     }
 
-    /// Whether there is something under a key.
+    /// Whether there is such a key.
     ///
     /// # Errors
     ///
@@ -131,7 +134,8 @@ impl<'a> Kv<'a> {
         Ok(self.request::<Told>("exists", object(&Key { key })?).await?.exists)
     }
 
-    /// All keys that begin like this, sorted.
+    /// All keys with this prefix, sorted by their bytes; with `""`, all keys. The host is asked page by page, so that keys that are
+    /// written meanwhile may or may not be among them.
     ///
     /// # Errors
     ///
@@ -161,8 +165,8 @@ impl<'a> Kv<'a> {
         }
     }
 
-    /// Tells all changes, from now on, of keys that begin like this; with `""`, of all keys. It tells nothing of what was there
-    /// before, so watch first, and then read.
+    /// Watches all keys with this prefix; with `""`, all keys. The watch tells what changes after it has begun, not what is there
+    /// already: to miss nothing, watch first, and then read.
     ///
     /// ```
     /// # use ixt_sdk::{Caller, Context, Result};
@@ -178,7 +182,7 @@ impl<'a> Kv<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Kv`]; `UNIMPLEMENTED` from a host that can't do it.
+    /// See [`Kv`]; `UNIMPLEMENTED` from a host that knows no watches.
     pub async fn watch(self, prefix: &str) -> Result<Watch> {
         #[derive(Serialize)]
         struct Params<'a> {
@@ -199,7 +203,7 @@ impl<'a> Kv<'a> {
 #[derive(Default, Deserialize)]
 struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
 
-/// A write that is done when it is awaited: see [`Kv::set`].
+/// A write, which is sent when it is awaited: see [`Kv::set`].
 #[derive(Debug)]
 #[must_use = "nothing is written before it is awaited"]
 pub struct Set<'a> {
@@ -211,14 +215,13 @@ pub struct Set<'a> {
 }
 
 impl Set<'_> {
-    /// The key is removed when this is over.
+    /// Sets the time to live, in milliseconds: the key is removed when it is over. Without it the key stays.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Writes only if the key's revision is this one, or, for 0, if there is no such key; otherwise it fails with
-    /// `ABORTED`.
+    /// Writes only if the key has this revision, or, for 0, if there is no such key. Otherwise the write fails with `ABORTED`.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self
@@ -251,7 +254,7 @@ impl<'a> IntoFuture for Set<'a> {
     }
 }
 
-/// A removal that is done when it is awaited: see [`Kv::delete`].
+/// A removal, which is sent when it is awaited: see [`Kv::delete`].
 #[derive(Debug)]
 #[must_use = "nothing is removed before it is awaited"]
 pub struct Delete<'a> {
@@ -261,7 +264,7 @@ pub struct Delete<'a> {
 }
 
 impl Delete<'_> {
-    /// Removes it only if its revision is this one; otherwise it fails with `ABORTED`.
+    /// Removes the key only if it has this revision. Otherwise the removal fails with `ABORTED`.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self

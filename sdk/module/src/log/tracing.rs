@@ -1,12 +1,12 @@
-//! Events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module, with their fields, the spans that
-//! they are in, and the trace of the message that is handled. Behind the feature `tracing`.
+//! Events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module: with their fields, their spans, and the trace id
+//! of the request. With the feature `tracing`.
 //!
-//! [`run`](crate::Launcher::run) installs it, unless the program has installed a subscriber of its own before; that one can
-//! have the [`layer`] among its own. Each message is handled in a span `request` with `topic`, `trace_id`, `source_module` and, if
-//! there is one, `traceparent`, so that a task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
+//! [`run`](crate::Launcher::run) installs it as the global subscriber, unless the program has installed its own; then add the
+//! [`layer`] to that one. Each request is handled in a span `request` with the fields `topic`, `trace_id`, `source_module` and, if there
+//! is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
 //!
-//! What is logged is said by the environment variable `IXT_LOG`, in the way of `RUST_LOG`: `warn`, or
-//! `info,orders=debug,hyper=off`. Without it, it is `info`.
+//! The environment variable `IXT_LOG` filters the events, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`. The
+//! default is `info`. A filter that can't be read is logged, and replaced by the default.
 
 use std::env;
 use std::fmt::{Debug, Write as _};
@@ -23,9 +23,9 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::log::{LineParts, write};
 use crate::log_error;
 
-/// What is logged.
+/// The variable with the filter.
 const FILTER: &str = "IXT_LOG";
-/// The span around each message.
+/// The name of the span around each request.
 const REQUEST: &str = "request";
 const TRACE_ID: &str = "trace_id";
 
@@ -35,7 +35,7 @@ pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     LogLayer
 }
 
-/// Makes the layer, with the filter of `IXT_LOG`, what the process logs with. Does nothing if there is something already.
+/// Installs the layer with the filter of `IXT_LOG` as the global subscriber, unless there is one.
 pub(crate) fn install() {
     let default = || Targets::new().with_default(LevelFilter::INFO);
     let filter = match env::var(FILTER) {
@@ -46,11 +46,11 @@ pub(crate) fn install() {
         }),
     };
     let subscriber = tracing_subscriber::registry().with(LogLayer.with_filter(filter));
-    // Fails if the program has done so before, which counts more.
+    // Fails if there is a global subscriber: the program's own takes precedence.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// The span in which a message is handled.
+/// The span in which a request is handled.
 pub(crate) fn request_span(context: &crate::Context) -> Span {
     tracing::info_span!(
         "request",
@@ -63,7 +63,7 @@ pub(crate) fn request_span(context: &crate::Context) -> Span {
 
 struct LogLayer;
 
-/// The fields of a span, kept with it.
+/// The fields of a span, kept in its extensions.
 struct Fields(Map<String, Value>);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
@@ -99,7 +99,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             if span.name() == REQUEST
                 && let Some(Value::String(id)) = kept.get(TRACE_ID)
             {
-                // It stands in the line itself.
+                // The trace id of the line itself.
                 trace_id.get_or_insert_with(|| id.clone());
             }
             spans.push(json!({ "name": span.name(), "fields": kept }));
@@ -120,7 +120,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     }
 }
 
-/// Takes the values of an event or a span as JSON.
+/// Collects the fields of an event or a span as JSON.
 #[derive(Default)]
 struct Visitor {
     message: String,
@@ -129,7 +129,7 @@ struct Visitor {
 
 impl Visitor {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        // Several fields may not have one name in a JSON object; the last counts.
+        // Of several fields with one name the last one counts.
         self.fields.insert(field.name().to_owned(), value.into());
     }
 }

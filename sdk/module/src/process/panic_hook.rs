@@ -1,5 +1,4 @@
-//! A panic anywhere in the module's process is one line of its log, with its place, the message that was handled, and where it came
-//! from.
+//! A panic anywhere in the module's process becomes one log line: with its place, the topic that was handled, and a backtrace.
 
 use std::backtrace::Backtrace;
 use std::env;
@@ -11,12 +10,13 @@ use serde_json::Map;
 
 use crate::log::{LineParts, Scope, write, write_to_stderr};
 
-/// As everywhere in Rust: `0` for none, `full` for all of it. Without it there is one, cut to the author's part.
+/// `0` for no backtrace, `full` for all of it, anything else for the author's part of it. Other than in plain Rust, the author's part is
+/// also the default.
 const BACKTRACE: &str = "RUST_BACKTRACE";
-/// The host takes no more fields than fit into a line.
+/// A longer backtrace is cut at the end of a line.
 const MAX_BACKTRACE_BYTES: usize = 16 * 1024;
 
-/// Takes the place of the hook that writes several lines to stderr, which are one by one no panic any more.
+/// Installs the hook, once for the process. Rust's own would write several lines to stderr, each of which would be a log line of its own.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| panic::set_hook(Box::new(report)));
@@ -38,7 +38,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     }
     let message = format!("{what} panicked at {place}: {}", said(panic));
     let line = LineParts { level: LogLevel::Error, message: &message, fields: Some(fields), trace_id: None };
-    // The process ends behind this: what a host has not taken yet would be lost.
+    // With `panic = "abort"` the process ends behind this hook: frames that are not written yet would be lost.
     if cfg!(panic = "abort") { write_to_stderr(&line) } else { write(&line) }
 }
 
@@ -64,7 +64,7 @@ fn backtrace(setting: Option<&str>) -> String {
     shown
 }
 
-/// Without what begins a panic, and what is around the work that panicked.
+/// Cuts the frames of the panic itself at the beginning, and those of the SDK and the runtime around the author's code at the end.
 fn of_author(backtrace: &str) -> String {
     let mut frames: Vec<String> = Vec::new();
     for line in backtrace.lines() {
@@ -83,7 +83,7 @@ fn of_author(backtrace: &str) -> String {
     let std = ["catch_unwind", "__rust_try", "__rust_begin_short_backtrace"];
     let is_around = |frame: &String| is_one_of(frame, &std) || is_one_of(frame, &sdk);
     let end = frames[begin..].iter().position(is_around).map_or(frames.len(), |end| begin + end);
-    // Of a mistake of the SDK itself.
+    // Nothing is left if the SDK itself has panicked.
     if begin == end { backtrace.to_owned() } else { frames[begin..end].join("\n") }
 }
 

@@ -1,6 +1,6 @@
-//! What a module prints while it ends. Its host reads stdout and stderr; when that is gone, a `println!` fails, and panics in the
-//! middle of whatever prints: in `Handler::shutdown` the rest of the cleanup would be lost. So both are led through a thread that
-//! passes on what it can, and for which nobody's end is an error.
+//! Keeps `println!` from panicking while a module shuts down. The host reads the module's stdout and stderr; once it is gone, printing
+//! fails, and `println!` panics: in `Handler::shutdown` the rest of the cleanup would be lost. So during the shutdown both streams go
+//! through a pipe and a thread, which passes on what it can, and drops the rest.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
@@ -15,27 +15,26 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use crate::log_error;
 
-/// At the end, so long the log has to take what was printed.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end waits for the last output to be passed on.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// The relays of a process.
+/// The relays of a process, one for each of its two streams at most.
 #[derive(Debug, Default)]
-pub(crate) struct Relays(Mutex<State>);
+pub(crate) struct Relays(Mutex<Running>);
 
 #[derive(Debug, Default)]
-struct State {
-    running: Vec<Relay>,
-    /// The module has ended: what its process still prints is no business of this.
+struct Running {
+    relays: Vec<Relay>,
+    /// [`Relays::end`] was called: none is started any more.
     ended: bool,
 }
 
-/// One that runs.
 #[derive(Debug)]
 struct Relay {
     stream: Stream,
-    /// Where it leads to.
+    /// The stream's file from before.
     target: File,
-    /// Told when all is passed on.
+    /// Disconnected when all is passed on.
     done: Receiver<()>,
 }
 
@@ -46,31 +45,33 @@ enum Stream {
 }
 
 impl Relays {
-    /// From now on nobody who prints is harmed, whoever reads it. With `only_broken`, that goes for what nobody reads any more.
+    /// Starts the relays. With `only_broken`, only for streams that have no reader any more.
     pub(crate) fn start(&self, only_broken: bool) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.ended {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.ended {
             return;
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let runs = state.running.iter().any(|relay| relay.stream == stream);
-            // One that was closed can't be printed to anyway.
+            let runs = running.relays.iter().any(|relay| relay.stream == stream);
+            // A stream that is closed can't be printed to anyway.
             let Ok(target) = stream.duplicate() else { continue };
             if runs || only_broken && !is_broken(&target) {
                 continue;
             }
             match Relay::start(stream, target) {
-                Ok(relay) => state.running.push(relay),
-                Err(error) => log_error(format!("what is printed from here on may be lost with its reader: {error}")),
+                Ok(relay) => running.relays.push(relay),
+                Err(error) => log_error(format!(
+                    "output of the shutdown can't be relayed, so that printing it fails if the host is gone: {error}"
+                )),
             }
         }
     }
 
-    /// All is as it was before, once what was printed is passed on.
+    /// Ends the relays: passes on what was printed, and gives the streams their files back.
     pub(crate) fn end(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.ended = true;
-        for relay in state.running.drain(..) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.ended = true;
+        for relay in running.relays.drain(..) {
             relay.end();
         }
     }
@@ -98,10 +99,10 @@ impl Relay {
         } else {
             stream.replace(target)
         };
-        // Now nobody has the other end of the pipe but what the module has started meanwhile, which is not waited for. Neither
-        // is a log that takes nothing.
+        // The thread ends when the last writer closes the pipe. Processes that the module has started meanwhile may keep it open, and the
+        // target may take nothing: neither is waited for longer.
         if restored.is_ok() {
-            let _ = done.recv_timeout(PATIENCE);
+            let _ = done.recv_timeout(MAX_WAIT);
         }
     }
 }
@@ -123,7 +124,7 @@ impl Stream {
     }
 }
 
-/// Passes on what comes, to its end; what can't be passed on is dropped.
+/// Copies to the end of the input, and drops what can't be written.
 fn pass_on(mut from: PipeReader, mut to: File) {
     let (mut buffer, mut is_gone) = (vec![0; 16 * 1024], false);
     loop {
@@ -136,7 +137,7 @@ fn pass_on(mut from: PipeReader, mut to: File) {
     }
 }
 
-/// Whether nobody reads any more what is written there.
+/// Whether the other end of a pipe or socket is closed.
 fn is_broken(target: &impl AsFd) -> bool {
     let mut target = [PollFd::new(target, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

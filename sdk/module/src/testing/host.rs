@@ -19,7 +19,7 @@ use crate::requests::Limits;
 use crate::transport::task_executor::connect;
 use crate::{Error, Launcher, Result, Service};
 
-/// A host in memory, for one module.
+/// A host in memory, for one module: set it up, then start the module.
 #[derive(Default)]
 pub struct Host {
     stubs: HashMap<&'static str, Stub>,
@@ -33,13 +33,14 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// A host on which no other module runs, with an empty KV store.
+    /// A host without other modules, and with an empty key-value store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers the module's calls of a service that it requires. Without it, they end with `NOT_FOUND`.
+    /// Stands in for a service that the module requires: `answer` is called with each request. Calls of a service without a stub fail with
+    /// `NOT_FOUND`. If a stub panics, so does the test.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -60,14 +61,14 @@ impl Host {
         self
     }
 
-    /// Puts something into the module's KV store.
+    /// Writes a value into the module's key-value store.
     #[must_use]
     pub fn with_kv(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.store.set(key.into(), value.into(), None);
         self
     }
 
-    /// Starts a module with this configuration.
+    /// Starts the module, and waits for `Handler::init`.
     ///
     /// # Errors
     ///
@@ -78,11 +79,11 @@ impl Host {
         self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
     }
 
-    /// Starts a module with a configuration as JSON, as a real host gives it.
+    /// The same with the configuration as JSON, which is read and checked as that of a real host.
     ///
     /// # Errors
     ///
-    /// Those of `Handler::init`, and what is wrong with the configuration.
+    /// Those of `Handler::init`; `INVALID_INPUT` if the configuration is wrong.
     pub async fn start_json<M: crate::__private::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
         let Launcher { starter, limits } = module;
         self.start_any(Box::new(starter), limits, config).await
@@ -110,7 +111,7 @@ impl Host {
     }
 }
 
-/// A module whose configuration is not read but given.
+/// Starts a module with a `Config` that is given instead of read.
 struct Preset<M: crate::__private::Module> {
     starter: Starter<M>,
     config: Mutex<Option<M::Config>>,

@@ -23,7 +23,7 @@ use crate::session::End;
 use crate::transport::task_executor::Wire;
 use crate::{Error, Payload, Result, code};
 
-/// What answers calls of a service that the module requires.
+/// Answers the calls of one service.
 pub(super) type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync>;
 
 /// The host's end of the connection.
@@ -32,7 +32,7 @@ pub(super) struct HostEnd {
     to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
     stubs: HashMap<&'static str, Stub>,
     conversation: Mutex<Conversation>,
-    /// The store may have a key whose time is over sooner than that of the others.
+    /// Notified when the store was changed: a key may expire earlier than all others.
     stored: Notify,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct HostEnd {
 pub(super) struct Conversation {
     last_id: u64,
     replies: HashMap<u64, Asked>,
-    /// Calls of stubs that are not answered yet.
+    /// The tasks of stubs that have not answered, by the ids of the module's calls.
     stubbed: HashMap<u64, AbortHandle>,
     pub(super) store: Store,
     pub(super) logs: Vec<Log>,
@@ -48,22 +48,22 @@ pub(super) struct Conversation {
     /// Topic and payload.
     pub(super) published: Vec<(String, Vec<u8>)>,
     pub(super) starting: Vec<Starting>,
-    /// The module has said that it takes no calls.
+    /// The module has sent `ready` with false.
     pub(super) is_unready: bool,
-    /// The module has ended: nothing is answered any more.
+    /// The module has ended: no reply will come.
     closed: bool,
-    /// A stub has panicked, and so the test fails.
+    /// The message of a stub that has panicked, for the test to fail with.
     failure: Option<String>,
 }
 
-/// A request that is not answered yet.
+/// A request without a reply.
 struct Asked {
     reply: oneshot::Sender<Result<Reply>>,
-    /// What the module's own calls inherit that are made for it.
+    /// The priority that the module's calls for this request inherit.
     priority: Option<Priority>,
 }
 
-/// When the module has ended, or what reads from it has panicked.
+/// Ends all requests when the module has ended, or when reading from it has panicked.
 struct CloseOnDrop(Arc<HostEnd>);
 
 impl Drop for CloseOnDrop {
@@ -140,7 +140,7 @@ impl HostEnd {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request; gives its id, and where the reply comes.
+    /// Sends a request. Returns its id, and the receiver of its reply.
     pub(super) fn send(&self, body: HostFrame<'_>) -> (u64, oneshot::Receiver<Result<Reply>>) {
         let (sender, reply) = oneshot::channel();
         let mut conversation = self.conversation();
@@ -158,14 +158,14 @@ impl HostEnd {
         (id, reply)
     }
 
-    /// Nobody waits for this request any more.
+    /// Sends a `cancel`, if the request has no reply yet.
     pub(super) fn cancel(&self, id: u64) {
         if self.conversation().replies.contains_key(&id) {
             self.write(Some(id), HostFrame::Cancel);
         }
     }
 
-    /// Closes the connection, as a host that dies does.
+    /// Closes the connection.
     pub(super) fn hang_up(&self) {
         *self.to_module.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -174,16 +174,16 @@ impl HostEnd {
         let mut bytes = Vec::new();
         Frame { id, body }.write(Framing::Line, &mut bytes);
         if let Some(to_module) = &*self.to_module.lock().unwrap_or_else(PoisonError::into_inner) {
-            // If the module has ended, the replies end too.
+            // Fails if the module has ended; then the request ends as well.
             let _ = to_module.send(bytes);
         }
     }
 
-    /// Does something with the store, and then tells those who watch.
+    /// Does something with the store, and then sends the changes to the watches.
     pub(super) fn with_store<R>(&self, act: impl FnOnce(&mut Store) -> R) -> R {
         let mut conversation = self.conversation();
         let done = act(&mut conversation.store);
-        // With the lock, so that changes arrive in the order in which they were made.
+        // Under the lock, so that changes arrive in the order in which they were made.
         for change in conversation.store.take_changes() {
             self.write(None, HostFrame::KvChange(change));
         }
@@ -192,7 +192,7 @@ impl HostEnd {
         done
     }
 
-    /// Removes keys when their time is over, so that those who watch hear of it.
+    /// Removes keys when they expire, so that watches are told.
     async fn expire(&self) {
         loop {
             let next = self.conversation().store.next_expiry();
@@ -211,7 +211,7 @@ impl HostEnd {
         let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         loop {
             let bytes = tokio::select! {
-                // What it has written before its end comes first.
+                // In this order: what the module has written before its end is read.
                 biased;
                 bytes = from_module.recv() => bytes,
                 _ = self.ended.wait() => None,
@@ -254,7 +254,7 @@ impl HostEnd {
             ModuleFrame::ServiceRequest(request) => {
                 let id = id.expect("a service request has an id");
                 if request.service == "kv_store" {
-                    // The response to a watch comes before its first change.
+                    // Under the lock: the response to a watch has to come before its first change.
                     return self.with_store(|store| {
                         let result = store.request(&request.method, &request.params.to_json());
                         self.respond(id, &result.and_then(|data| Reply::json(&data)));
@@ -264,7 +264,7 @@ impl HostEnd {
                     Served::Now(result) => self.respond(id, &result),
                     Served::Later(answer) => {
                         let this = Arc::clone(self);
-                        // Held, so that its end finds it.
+                        // Locked before the task is spawned, so that its end finds the entry.
                         let mut conversation = self.conversation();
                         let answer = tokio::spawn(answer);
                         conversation.stubbed.insert(id, answer.abort_handle());
@@ -289,7 +289,7 @@ impl HostEnd {
     fn reply(&self, id: Option<u64>, reply: Result<Reply>) {
         let waiting = id.and_then(|id| self.conversation().replies.remove(&id));
         let waiting = waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which nobody asked"));
-        // Nobody waits any more for one that was cancelled.
+        // Fails if the request was cancelled.
         let _ = waiting.reply.send(reply);
     }
 

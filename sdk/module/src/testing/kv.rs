@@ -1,4 +1,4 @@
-//! The KV store of the test host.
+//! The key-value store of the test host.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::{Error, Result, code};
 pub(super) struct Store {
     entries: BTreeMap<String, Entry>,
     revision: u64,
-    /// By their numbers, what the keys of each begin with.
+    /// The prefix of each watch, by the watch's number.
     watches: BTreeMap<u64, String>,
     last_watch: u64,
-    /// What those who watch were not told yet.
+    /// Changes that are not sent to their watches yet.
     changes: Vec<KvChange<'static>>,
 }
 
@@ -28,7 +28,7 @@ struct Entry {
     expires: Option<Instant>,
 }
 
-/// The parameters of all methods.
+/// The parameters of all methods together; each reads its own.
 #[derive(Debug, Deserialize)]
 struct Params {
     #[serde(default)]
@@ -44,7 +44,7 @@ struct Params {
     watch: u64,
 }
 
-/// So few, that tests meet the end of a page.
+/// The keys in a page of `list`. Few, so that authors' tests come across the end of a page.
 const PAGE: usize = 100;
 
 impl Store {
@@ -55,7 +55,7 @@ impl Store {
 
     pub(super) fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<Duration>) -> u64 {
         let revision = self.changed(&key, Some(&value));
-        // A time that no clock can show is as good as none.
+        // An expiry beyond the clock's range is as good as none.
         let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
         self.entries.insert(key, Entry { value, revision, expires });
         revision

@@ -1,7 +1,7 @@
-//! Tests of a module without a process and without a socket: a [`Host`] in memory starts the module's `Handler` and calls
-//! it with the types of the manifest, through the same code that serves a real host. It stands in for the services that the
-//! module requires, keeps its KV store, and remembers what it logs and publishes. Time is tokio's: in [`run`] it stands
-//! still, so that a test of deadlines takes none.
+//! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`]
+//! in memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module
+//! requires, keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a
+//! test of deadlines takes no time.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -26,9 +26,9 @@
 //! # }
 //! ```
 //!
-//! [`Pipe`] is the same without a host: bytes in, bytes out.
+//! [`Pipe`] runs a module without any host: bytes in, bytes out.
 //!
-//! It is behind the feature `testing`, for `[dev-dependencies]`.
+//! All this needs the feature `testing`, for your `[dev-dependencies]`.
 
 mod host;
 mod host_end;
@@ -40,18 +40,17 @@ mod pipe;
 use std::time::Duration;
 
 pub use host::Host;
-pub use module::{Module, Request};
+pub use module::{Module, TestCall};
 pub use observed::{Log, Sent, Starting};
 pub use pipe::Pipe;
 
 use crate::Result;
 
-/// Runs a test on a runtime of its own, with a clock that stands still: whenever everything waits, it jumps to when the
-/// next of them has waited long enough.
+/// Runs a test on a tokio runtime of its own, with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
 ///
 /// # Panics
 ///
-/// If the test fails with an error, or panics.
+/// If the test returns an error, or panics.
 pub fn run(test: impl Future<Output = Result<()>>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,7 +62,7 @@ pub fn run(test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Lets time pass.
+/// Advances the paused clock, and runs the timers that are due.
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }

@@ -15,7 +15,7 @@ use crate::payload::{FromPayload, IntoPayload};
 use crate::session::End;
 use crate::{Error, Event, Health, Result, Service};
 
-/// A module that has started. Dropped, its host is gone.
+/// A module that runs under test. Drop it to hang up on it.
 pub struct Module {
     host: Arc<HostEnd>,
 }
@@ -31,50 +31,50 @@ impl Module {
         Self { host }
     }
 
-    /// Calls one of the module's services when it is awaited. Dropped before the reply, it is cancelled.
+    /// Calls a service of the module. The call is sent when the future is first polled, and cancelled if it is dropped before the reply.
     pub fn call<Req: IntoPayload, Res: DeserializeOwned>(
         &self,
         service: Service<Req, Res>,
         request: &Req,
-    ) -> Request<'_, Res> {
-        Request::new(&self.host, service.topic(), request.to_payload(), false)
+    ) -> TestCall<'_, Res> {
+        TestCall::new(&self.host, service.topic(), request.to_payload(), false)
     }
 
-    /// Sends the module an event that it takes, when it is awaited.
-    pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> Request<'_, Value> {
-        Request::new(&self.host, event.topic(), payload.to_payload(), true)
+    /// Sends the module an event when it is awaited. Returns when the handler has ended.
+    pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> TestCall<'_, Value> {
+        TestCall::new(&self.host, event.topic(), payload.to_payload(), true)
     }
 
-    /// Calls any topic with any bytes.
-    pub fn call_raw(&self, topic: &str, payload: impl Into<Vec<u8>>) -> Request<'_, Value> {
-        Request::new(&self.host, topic, Ok(payload.into()), false)
+    /// Calls any topic with any bytes, as [`call`](Self::call).
+    pub fn call_raw(&self, topic: &str, payload: impl Into<Vec<u8>>) -> TestCall<'_, Value> {
+        TestCall::new(&self.host, topic, Ok(payload.into()), false)
     }
 
-    /// Asks the module how it is.
+    /// Runs the module's health check.
     ///
     /// # Errors
     ///
-    /// If it has ended.
+    /// `UNAVAILABLE` if the module has ended.
     pub async fn health(&self) -> Result<Health> {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
         let reply = self.host.reply_to(reply).await?;
         read_json(reply.to_json().as_bytes()).map_err(Error::internal)
     }
 
-    /// What the module has said while it started, in `Handler::init`.
+    /// What the module has reported with [`Runtime::starting`](crate::Runtime::starting), in order.
     #[must_use]
     pub fn starting(&self) -> Vec<Starting> {
         self.host.conversation().starting.clone()
     }
 
-    /// Whether the module takes calls, as it has said last with [`Runtime::set_ready`](crate::Runtime::set_ready). Tests may call
-    /// it all the same.
+    /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first. Calls of the test are sent in any
+    /// case.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.host.conversation().is_unready
     }
 
-    /// Shuts the module down, with five seconds' grace.
+    /// Shuts the module down with a grace period of five seconds, and waits for its end.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Module {
         self.shutdown_within(Duration::from_secs(5)).await
     }
 
-    /// Shuts the module down, with this much grace.
+    /// Shuts the module down with this grace period, and waits for its end.
     ///
     /// # Errors
     ///
@@ -98,48 +98,47 @@ impl Module {
         }
     }
 
-    /// Closes the connection, as a host that dies does, and waits until the module has ended.
+    /// Closes the connection, as when the host dies, and waits for the module's end.
     pub async fn hang_up(&self) {
         self.host.hang_up();
         self.host.ended().await;
     }
 
-    /// What the module has logged so far.
+    /// All log lines of the module so far.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.host.conversation().logs.clone()
     }
 
-    /// The calls of other modules so far.
+    /// All calls of other modules so far.
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         self.host.conversation().sent.clone()
     }
 
-    /// The events of this topic that the module has published so far.
+    /// All events of this topic that the module has published so far.
     ///
     /// # Errors
     ///
-    /// `INVALID_INPUT` if one can't be read.
+    /// `INVALID_INPUT` if one is not of the declared type.
     pub fn published<P: FromPayload>(&self, event: Event<P>) -> Result<Vec<P>> {
         let conversation = self.host.conversation();
         let published = conversation.published.iter().filter(|(topic, _)| topic == event.topic());
         published.map(|(_, payload)| P::read(payload.clone().into())).collect()
     }
 
-    /// What is in the module's KV store under this key.
+    /// The value of a key in the module's key-value store; `None` if there is no such key.
     #[must_use]
     pub fn kv(&self, key: &str) -> Option<Vec<u8>> {
         self.host.with_store(|store| store.get(key))
     }
 
-    /// Puts something into the module's KV store, as another instance of the module does: one that watches the key hears of
-    /// it.
+    /// Writes a value into the module's key-value store, as another process of the module would: watches are told.
     pub fn set_kv(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
         self.host.with_store(|store| store.set(key.into(), value.into(), None));
     }
 
-    /// Removes something from the module's KV store in the same way.
+    /// Removes a key from the module's key-value store, as another process of the module would.
     pub fn delete_kv(&self, key: &str) {
         self.host.with_store(|store| store.delete(key));
     }
@@ -151,9 +150,9 @@ impl Drop for Module {
     }
 }
 
-/// A message to the module, sent when it is awaited.
+/// A call of the module under test, or an event for it. Sent when it is first polled.
 #[must_use = "nothing is sent before it is awaited"]
-pub struct Request<'a, Res> {
+pub struct TestCall<'a, Res> {
     host: &'a Arc<HostEnd>,
     is_event: bool,
     topic: String,
@@ -166,13 +165,13 @@ pub struct Request<'a, Res> {
     response: PhantomData<fn() -> Res>,
 }
 
-impl<Res> std::fmt::Debug for Request<'_, Res> {
+impl<Res> std::fmt::Debug for TestCall<'_, Res> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("TestCall").field("topic", &self.topic).finish_non_exhaustive()
     }
 }
 
-impl<'a, Res> Request<'a, Res> {
+impl<'a, Res> TestCall<'a, Res> {
     fn new(host: &'a Arc<HostEnd>, topic: &str, payload: Result<Vec<u8>>, is_event: bool) -> Self {
         Self {
             host,
@@ -188,38 +187,38 @@ impl<'a, Res> Request<'a, Res> {
         }
     }
 
-    /// How urgent it is: normal, if this is not called.
+    /// Sets the priority. The default is normal.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// How long the caller waits: for ever, if this is not called.
+    /// Sets the time to the deadline. The default is no deadline.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// The trace that it is part of: `test`, if this is not called.
+    /// Sets the trace id. The default is `test`.
     pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = trace_id.into();
         self
     }
 
-    /// Who sends it, as `name:version`: `test:0.0.0`, if this is not called.
+    /// Sets the calling module, as `name:version`. The default is `test:0.0.0`.
     pub fn source_module(mut self, source_module: impl Into<String>) -> Self {
         self.source_module = source_module.into();
         self
     }
 
-    /// The span that it is in: none, if this is not called.
+    /// Sets the `traceparent`, in the form of W3C Trace Context. The default is none.
     pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
         self.traceparent = traceparent.into();
         self
     }
 }
 
-impl<'a, Res: DeserializeOwned> IntoFuture for Request<'a, Res> {
+impl<'a, Res: DeserializeOwned> IntoFuture for TestCall<'a, Res> {
     type Output = Result<Res>;
     type IntoFuture = Pin<Box<dyn Future<Output = Result<Res>> + Send + 'a>>;
 

@@ -9,38 +9,38 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Log {
-    /// How much it matters.
+    /// The level.
     pub level: LogLevel,
-    /// What happened.
+    /// The text for people.
     pub message: String,
-    /// More about it.
+    /// The fields for programs.
     pub fields: Map<String, Value>,
-    /// The trace of the message that was handled, or empty.
+    /// The trace id of the request that was handled; empty outside of requests.
     pub trace_id: String,
 }
 
-/// A call of the module.
+/// A call that the module has made of another one.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Sent {
-    /// Whom it calls.
+    /// The topic that is called.
     pub topic: String,
-    /// What it sends.
+    /// The payload.
     pub payload: Vec<u8>,
-    /// How urgent it is: what its author says, or as urgent as the request for which it is made.
+    /// The priority: the call's own, or else that of the request that it is made for.
     pub priority: Priority,
-    /// How many milliseconds it waits.
+    /// The milliseconds that the caller waits; `None` if there is no limit.
     pub ttl_ms: Option<u64>,
-    /// The trace that it is part of.
+    /// The trace id; empty outside of requests.
     pub trace_id: String,
 }
 
-/// What the module has said of its start, with [`Runtime::starting`](crate::Runtime::starting).
+/// A report of the module on its start, with [`Runtime::starting`](crate::Runtime::starting).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Starting {
-    /// What it was doing.
+    /// What the module was doing.
     pub message: String,
-    /// How much longer it has asked for.
+    /// The time that it has asked for.
     pub extend: Duration,
 }

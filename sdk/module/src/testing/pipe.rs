@@ -1,6 +1,5 @@
-//! A module between two buffers: bytes of the host go in, and what the module answers comes out. There is no socket, no
-//! thread and no host in between, and nothing runs but what the caller lets run: for tests of bytes that no host sends,
-//! for fuzzing, and to count instructions.
+//! A module between two buffers: the bytes of a host go in, the bytes of the module come out. No socket, no threads, no host, and
+//! nothing runs but what the caller lets run. For tests with bytes that no host would send, for fuzzing, and to count instructions.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -18,7 +17,7 @@ use crate::session::{DEFAULT_GRACE, Session};
 use crate::transport::connection::BATCH_FRAMES;
 use crate::{Launcher, Result};
 
-/// A module without a host: the caller is the host, with the bytes of `PROTOCOL.md`.
+/// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -37,16 +36,16 @@ pub struct Pipe {
     decoder: Decoder,
     steps: Arc<Steps>,
     output: Output,
-    /// Its clock stands still, except in [`Pipe::wait`]. The last to be dropped: tasks of the session run on it.
+    /// With a paused clock, which moves only in [`Pipe::wait`]. Dropped last: tasks of the session run on it.
     runtime: tokio::runtime::Runtime,
 }
 
-/// What is to be run, in the order in which it came.
+/// The queue of steps, in the order in which they were scheduled.
 #[derive(Debug, Default)]
 struct Steps {
     queue: Mutex<VecDeque<Step>>,
     deadline: Mutex<Option<Instant>>,
-    /// One of the two was changed.
+    /// Notified when one of the two was changed.
     changed: Notify,
 }
 
@@ -74,13 +73,13 @@ impl Steps {
         lock(&self.queue).pop_front()
     }
 
-    /// The deadlines that have to be looked at now.
+    /// Whether deadlines have to be looked at now.
     fn is_due(&self) -> bool {
         lock(&self.deadline).take_if(|deadline| *deadline <= Instant::now()).is_some()
     }
 }
 
-/// The way out.
+/// The bytes of the module.
 #[derive(Debug, Default, Clone)]
 struct Output(Arc<Mutex<Vec<u8>>>);
 
@@ -96,7 +95,7 @@ impl Sink for Output {
     }
 
     fn write_later(&self, bytes: WriteBuffer, _: usize, done: Done) {
-        // A buffer is never full.
+        // Never called: a buffer is never full.
         done(bytes, Ok(()));
     }
 }
@@ -108,18 +107,18 @@ impl std::fmt::Debug for Pipe {
 }
 
 impl Pipe {
-    /// A module that waits for `init`, which is the caller's to send.
+    /// Makes the module, which waits for `init`.
     ///
     /// # Errors
     ///
-    /// If the system gives no clock and no poll to wait on.
+    /// If the tokio runtime can't be built.
     pub fn new<M: crate::__private::Module>(module: Launcher<M>) -> Result<Self> {
         let Launcher { starter, limits } = module;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         let (steps, output) = (Arc::new(Steps::default()), Output::default());
         let outgoing = Arc::new(Outgoing::new(output.clone()));
         let session = {
-            // It looks at the clock.
+            // The session reads the runtime's clock.
             let _runtime = runtime.enter();
             let executor = Arc::clone(&steps) as _;
             Session::new(Box::new(starter), String::new(), limits, executor, outgoing, runtime.handle().clone())
@@ -127,15 +126,15 @@ impl Pipe {
         Ok(Self { session: Arc::new(session), decoder: Decoder::new(DEFAULT_MAX_FRAME_BYTES), steps, output, runtime })
     }
 
-    /// Gives the module bytes of the host, lets run what needs not wait, and takes what the module has written. The bytes
-    /// may be of several frames, or of a part of one.
+    /// Gives the module bytes of the host, runs all that can run without waiting, and returns the bytes that the module has written. The
+    /// bytes may hold several frames, or a part of one.
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
         let _runtime = runtime.enter();
         session.log_scope().run(|| {
             while !bytes.is_empty() {
-                // As much as would be read from a socket.
+                // In chunks, as from a socket.
                 let room = decoder.input();
                 let (chunk, rest) = bytes.split_at(bytes.len().min(room.capacity() - room.len()));
                 room.extend_from_slice(chunk);
@@ -149,8 +148,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Lets this much time pass, at once, in which deadlines end, timers ring and tasks of the module run. Takes what the
-    /// module has written in it.
+    /// Advances the clock by this time, without waiting, and runs timers, deadlines and tasks of the module that fall into it. Returns the
+    /// bytes that the module has written.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
         self.gather_writes();
         self.runtime.block_on(async {
@@ -164,8 +163,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Closes the connection, as a host that dies does, and lets the module end. Takes the last that it has written, or
-    /// `None` if it has not ended in the time that it has for that.
+    /// Closes the connection, as when the host dies, and runs the module to its end. Returns the last bytes that it has written, or `None` if
+    /// it has not ended within three times its grace period.
     pub fn hang_up(self) -> Option<Vec<u8>> {
         self.gather_writes();
         let ended = self.runtime.block_on(async {
@@ -193,21 +192,21 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // Each holds what it is queued in.
+        // A step holds the queue that it is in: the cycle has to be broken.
         while let Some(step) = self.steps.next() {
             drop(step);
         }
     }
 }
 
-/// Runs all that can be run now.
+/// Runs all steps that are ready, and those that they schedule.
 fn run(steps: &Steps) {
     while let Some(step) = steps.next() {
         step.run();
     }
 }
 
-/// Runs whatever there is to run, at its time.
+/// Runs all steps and deadlines when they are due.
 async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallible {
     loop {
         if steps.is_due()
@@ -215,7 +214,7 @@ async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallibl
         {
             steps.wake_at(next);
         }
-        // Not those that they set off: tokio stops whoever doesn't let it have a turn.
+        // Only those that are ready now, then a yield to tokio: steps may schedule others without end.
         let waiting = lock(&steps.queue).len();
         session.log_scope().run(|| std::iter::from_fn(|| steps.next()).take(waiting).for_each(Step::run));
         session.outgoing().flush();
@@ -232,6 +231,6 @@ async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallibl
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is done under these locks is done whole.
+    // Nothing under these locks can panic half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A value that doesn't keep to the rules of its type.
+/// The error of a `TryFrom` of a generated newtype: the value breaks a rule of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     type_name: &'static str,
@@ -10,7 +10,7 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// `wanted` says what it must be.
+    /// `wanted` says what the value must be, such as "must be at least 1".
     #[must_use]
     pub fn new(type_name: &'static str, wanted: String) -> Self {
         Self { type_name, wanted }
@@ -25,7 +25,7 @@ impl fmt::Display for InvalidValue {
 
 impl std::error::Error for InvalidValue {}
 
-/// What every generated newtype has: its own name in the manifest, the type inside, and the rules for it, if any.
+/// The implementations for a generated newtype: its name in Rust and the type inside; with rules, also its name in the manifest.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __newtype {

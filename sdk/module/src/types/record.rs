@@ -1,6 +1,6 @@
-//! Reads JSON objects into generated records, and writes them. Unlike serde's derive this takes nothing but an object (not
-//! an array of the fields in order), enforces the manifest's rules, and generated code stays small, which is what makes
-//! large manifests cheap to compile.
+//! Reads generated records from JSON objects, and writes them. Other than with serde's derive, only an object will do (not an array of
+//! the fields in order), the manifest's rules are checked, and the code for each record is small, so that large manifests compile
+//! fast.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use super::rules::Rules;
 use super::{Apart, Decode, DecodeSeed, Encode, Encoder, Reading};
 use crate::suggest::closest;
 
-/// What the SDK knows about a field.
+/// A field of a generated record.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
     key: &'static str,
@@ -24,25 +24,25 @@ pub struct Field {
 }
 
 impl Field {
-    /// A field without which there is no object.
+    /// A field that must be there.
     #[must_use]
     pub const fn required(key: &'static str) -> Self {
         Self { key, required: true, rules: &[] }
     }
 
-    /// A field that may be absent.
+    /// An optional field: absent and `null` are `None`.
     #[must_use]
     pub const fn optional(key: &'static str) -> Self {
         Self { key, required: false, rules: &[] }
     }
 
-    /// A field that has a default.
+    /// A field with a default, for when it is absent or `null`.
     #[must_use]
     pub const fn or(key: &'static str) -> Self {
         Self::optional(key)
     }
 
-    /// `required`, in a box.
+    /// `required`, in a `Box`: the type is recursive.
     #[must_use]
     pub const fn required_box(key: &'static str) -> Self {
         Self::required(key)
@@ -60,7 +60,7 @@ impl Field {
         Self::optional(key)
     }
 
-    /// What its value has to keep to.
+    /// The same with rules for its value.
     #[must_use]
     pub const fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -68,16 +68,16 @@ impl Field {
     }
 }
 
-/// A generated record that can be read.
+/// What generated code says about reading a record.
 pub trait DecodeRecord: Sized {
     /// The fields, sorted by key.
     const FIELDS: &'static [Field];
 
-    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong; the reader knows why.
+    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong or missing; the reader has the error.
     fn decode_fields<'de, A: MapAccess<'de>>(reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 }
 
-/// A generated record that can be written.
+/// What generated code says about writing a record.
 pub trait EncodeRecord {
     /// Writes the fields.
     fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
@@ -120,30 +120,30 @@ impl<R: EncodeRecord> Encode for R {
     }
 }
 
-/// Where the value of a field is kept until all are read; `None` as long as it is absent.
+/// The values of fields until all are read: `None` while a field has not come.
 ///
-/// The functions have the names of `Field`'s constructors, as have the methods of `RecordWriter`.
-/// They give the field's value, or `None` if there can't be one.
+/// There is a function for each of `Field`'s constructors. It turns the slot into the field's value; `None` if a required field has
+/// not come.
 pub mod slot {
-    /// An empty one; the argument only says for which field.
+    /// An empty slot for the field with this index, which generated code needs only to make as many as there are fields.
     #[must_use]
     pub const fn empty<T>(_field: usize) -> Option<T> {
         None
     }
 
-    /// The value of a field without which there is no object.
+    /// The value of a required field.
     #[must_use]
     pub fn required<T>(slot: Option<T>) -> Option<T> {
         slot
     }
 
-    /// The value of a field that may be absent.
+    /// The value of an optional field.
     #[must_use]
     pub fn optional<T>(slot: Option<T>) -> Option<Option<T>> {
         Some(slot)
     }
 
-    /// The value of a field that has a default.
+    /// The value of a field with a default.
     pub fn or<T>(slot: Option<T>, default: impl FnOnce() -> T) -> Option<T> {
         Some(slot.unwrap_or_else(default))
     }
@@ -166,9 +166,9 @@ pub mod slot {
     }
 }
 
-/// What every generated record has. For each field its index among them, sorted by key, its name, whether it has to be
-/// given, its key, its default and its rules. All in one expansion: a macro in a macro is what rustc is slow at. The type
-/// parameters have names that no type of a manifest can get, since macros don't keep them apart.
+/// The implementations for a generated record. For each field: its index, sorted by key; its name in Rust; its kind, after `Field`'s
+/// constructors; its key; its default; its rules. All in one expansion, since rustc is slow at macros within macros. The type
+/// parameters have names that no type of a manifest can have: macros don't keep them apart.
 ///
 /// ```text
 /// record! {
@@ -233,7 +233,7 @@ macro_rules! __record {
     };
 }
 
-/// What every generated record has that is only read, as those of the configuration.
+/// The implementations for a generated record that is only read: a table of the configuration.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __decode_record {
@@ -251,7 +251,7 @@ macro_rules! __decode_record {
     };
 }
 
-/// The fields of a record, or of a union's case: what the SDK knows about them, or how they are read.
+/// The fields of a record or of a union's case: `@specs` makes the `Field`s, `@read` reads the values.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fields {
@@ -275,7 +275,7 @@ macro_rules! __fields {
     }};
 }
 
-/// serde's traits for a generated type, so that it can be used wherever they are asked for.
+/// serde's traits for a generated type, so that authors can use it wherever serde does.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __serde {
@@ -301,12 +301,12 @@ macro_rules! __serde {
     };
 }
 
-/// The fields of one object.
+/// Reads the fields of one JSON object.
 pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
     map: A,
     fields: &'static [Field],
     seen: Seen,
-    /// The index of the field whose value is next.
+    /// The index of the field whose value comes next.
     current: usize,
     /// Why the object can't be read.
     error: Option<A::Error>,
@@ -321,8 +321,8 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
     }
 
-    /// The index of the next field in `FIELDS`, or one beyond them if it is not known; `None` at the end, and after a
-    /// mistake.
+    /// The index in `FIELDS` of the next key, or their number if the key is unknown. `None` at the end of the object, and, unless all
+    /// mistakes are noted, after the first mistake. After each index, `value` or `skip` has to be called.
     #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
     pub fn next(&mut self) -> Option<usize> {
         if self.error.is_some() && self.mistakes.is_none() {
@@ -364,14 +364,14 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
-    /// Passes over the value of a field that is not known.
+    /// Skips the value of an unknown key.
     pub fn skip(&mut self) {
         if let Err(error) = self.map.next_value::<IgnoredAny>() {
             self.error = Some(error);
         }
     }
 
-    /// Reads the value of a field that is known.
+    /// Reads the value of a known field into its slot.
     pub fn value<T: Decode>(&mut self, slot: &mut Option<T>) {
         let Field { key, rules, .. } = self.fields[self.current];
         let seed = DecodeSeed::<Option<T>>::new(Reading { rules, mistakes: self.mistakes });
@@ -390,7 +390,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
                 self.seen.insert(self.current);
             }
             Err(error) => {
-                // Wrong, but there.
+                // Wrong, but not missing.
                 self.seen.insert(self.current);
                 self.error = Some(error);
             }
@@ -406,7 +406,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
     }
 }
 
-/// Which fields there were. Few records have more fields than fit into the first part.
+/// The fields that have come. A bit set for the first 128, which is all of almost every record.
 #[derive(Debug, Default)]
 struct Seen {
     first: u128,
@@ -427,10 +427,10 @@ impl Seen {
     }
 }
 
-/// So many are compared one by one.
+/// Up to this many keys are compared one by one; more are searched by halves.
 const FEW_FIELDS: usize = 16;
 
-/// Finds a key among those that are known.
+/// Finds the index of a key; the number of fields stands for an unknown one.
 struct Key<'m> {
     fields: &'static [Field],
     mistakes: Option<&'m Mistakes>,
@@ -452,7 +452,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
-        // Of a few, most have another length.
+        // Comparing a few is fast: most differ in length.
         let found = if self.fields.len() <= FEW_FIELDS {
             self.fields.iter().position(|field| field.key == key)
         } else {
@@ -467,7 +467,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// What is wrong with a key of the configuration that the manifest does not declare.
+/// The message for a key that the manifest doesn't declare.
 pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
     match closest(key, known) {
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),
@@ -475,12 +475,13 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
     }
 }
 
-/// Writes the fields of one object.
+/// Writes the fields of one JSON object. The first error is kept for `finish`.
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,
-    /// Whether large bytes may be left out, and those that were.
+    /// Whether the first large `bytes` field is left out.
     leaves_out: bool,
+    /// The field that was left out.
     apart: Apart,
 }
 
@@ -489,7 +490,7 @@ impl<S: SerializeMap> RecordWriter<S> {
         Self { map, error: None, leaves_out: false, apart: None }
     }
 
-    /// Writes a field.
+    /// Writes a required field.
     pub fn required<T: Encode>(&mut self, key: &'static str, value: &T) {
         if let Some(bytes) = value.as_bytes()
             && self.leaves_out
@@ -502,14 +503,14 @@ impl<S: SerializeMap> RecordWriter<S> {
         }
     }
 
-    /// Writes a field that may be absent.
+    /// Writes an optional field; nothing if it is `None`.
     pub fn optional<T: Encode>(&mut self, key: &'static str, value: &Option<T>) {
         if let Some(value) = value {
             self.required(key, value);
         }
     }
 
-    /// Writes a field that has a default.
+    /// Writes a field with a default; also if it has that value.
     pub fn or<T: Encode>(&mut self, key: &'static str, value: &T) {
         self.required(key, value);
     }
@@ -533,7 +534,7 @@ impl<S: SerializeMap> RecordWriter<S> {
         self.required(key, &**value);
     }
 
-    /// Writes an entry that is no field of a record.
+    /// Writes an entry by serde's rules.
     pub(crate) fn plain<T: serde::Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         if self.error.is_none() {
             self.error = self.map.serialize_entry(key, value).err();

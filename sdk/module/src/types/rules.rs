@@ -1,13 +1,13 @@
-//! What the values of a field have to keep to, as the manifest says: `min`, `max_length`, `pattern` and so on. Generated
-//! code holds them as data; they are enforced where values are read.
+//! The rules of the manifest for values: `min`, `max_length`, `pattern` and so on. Generated code holds them as data; they are checked
+//! where values are read.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The rules for a value.
+/// All rules for a value.
 pub type Rules = &'static [Rule];
 
-/// One of them.
+/// A rule for a value. A rule that doesn't fit the value's type allows everything.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// `min` of an `integer`.
@@ -26,18 +26,18 @@ pub enum Rule {
     MinSize(u64),
     /// `max` of a `size`.
     MaxSize(u64),
-    /// `min_length`.
+    /// `min_length`: of characters, bytes, items or entries.
     MinLength(usize),
-    /// `max_length`.
+    /// `max_length`, as `min_length`.
     MaxLength(usize),
-    /// `pattern`, and whether a text matches it.
+    /// `pattern`, and the function that matches a string.
     Pattern(&'static str, fn(&str) -> bool),
-    /// The rules for each item of a list or value of a map.
+    /// The rules for each item of a list, or each value of a map.
     Each(Rules),
 }
 
 impl Rule {
-    /// Whether a value of this length keeps to the rule.
+    /// Whether the rule allows a value of this length.
     pub(crate) fn allows_length(&self, length: usize) -> bool {
         match self {
             Self::MinLength(min) => length >= *min,
@@ -47,7 +47,7 @@ impl Rule {
     }
 }
 
-/// The rules for the items among those for a list or a map.
+/// The rules for each item, out of the rules for a list or a map.
 pub(crate) fn for_each(rules: Rules) -> Rules {
     let each = rules.iter().find_map(|rule| match rule {
         Rule::Each(rules) => Some(*rules),
@@ -56,9 +56,8 @@ pub(crate) fn for_each(rules: Rules) -> Rules {
     each.unwrap_or_default()
 }
 
-/// Checks a value against rules, and says what it has to be instead. The value itself is not shown: it may be secret.
-///
-/// `unit` is what the length of such a value is counted in.
+/// Checks a value: `allows` tells whether a rule allows it, `unit` is what its length counts. The error says what the value must be, but
+/// not what it is: it may be secret.
 pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) -> Result<(), String> {
     match rules.iter().find(|rule| !allows(rule)) {
         None => Ok(()),
@@ -91,7 +90,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// A rule for a pattern, whose regular expression is compiled when it is first needed.
+/// A rule for a `pattern`. The regular expression is compiled at the first value.
 #[cfg(feature = "pattern")]
 #[doc(hidden)]
 #[macro_export]
@@ -106,7 +105,7 @@ macro_rules! __pattern {
     };
 }
 
-/// Without the feature, a module that has a pattern doesn't compile.
+/// Without the feature, code with a pattern doesn't compile, and says what to add.
 #[cfg(not(feature = "pattern"))]
 #[doc(hidden)]
 #[macro_export]

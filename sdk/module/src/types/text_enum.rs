@@ -1,11 +1,11 @@
-//! Generated enums of texts.
+//! Generated enums, whose values are strings.
 
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// A text that is not among the values of an enum.
+/// The error of a `FromStr` of a generated enum: no value has this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
@@ -13,7 +13,7 @@ pub struct UnknownValue {
 }
 
 impl UnknownValue {
-    /// What was given.
+    /// The string that was parsed.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -44,7 +44,7 @@ impl fmt::Display for OneOf {
     }
 }
 
-/// Implemented by every generated enum of texts.
+/// What generated code says about an enum.
 pub trait TextEnum: Sized + 'static {
     /// The values that the manifest declares, in its order.
     const NAMES: &'static [&'static str];
@@ -52,21 +52,21 @@ pub trait TextEnum: Sized + 'static {
     /// The value with this index in `NAMES`.
     fn known(index: usize) -> Self;
 
-    /// The value for a text that is not in `NAMES`, if such values are kept.
+    /// The value for a string that is not in `NAMES`. `None` if the enum is closed: such a string is an error.
     #[must_use]
     fn unknown(_text: &str) -> Option<Self> {
         None
     }
 
-    /// The text.
+    /// The string of this value.
     fn name(&self) -> &str;
 }
 
-/// Finds the value for a text.
+/// Finds the value for a string.
 ///
 /// # Errors
 ///
-/// If there is none.
+/// If there is none, and the enum is closed.
 pub fn find_value<T: TextEnum>(text: &str) -> Result<T, UnknownValue> {
     match T::NAMES.iter().position(|name| *name == text) {
         Some(index) => Ok(T::known(index)),
@@ -78,7 +78,7 @@ pub fn find_value<T: TextEnum>(text: &str) -> Result<T, UnknownValue> {
 ///
 /// # Errors
 ///
-/// If it is not one.
+/// If it is not a string, or no value has this name and the enum is closed.
 pub fn decode_enum<'de, T: TextEnum, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct EnumVisitor<T>(std::marker::PhantomData<T>);
 
@@ -90,7 +90,7 @@ pub fn decode_enum<'de, T: TextEnum, D: Deserializer<'de>>(deserializer: D) -> R
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-            // Said in serde's way, so that what was found can be left out where it may be a secret.
+            // In serde's words, which `InvalidJson::without_value` knows: the value may be a secret.
             find_value(text).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
         }
     }
@@ -107,7 +107,7 @@ pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Resu
     serializer.serialize_str(value.name())
 }
 
-/// What every generated enum of texts has.
+/// The implementations for a generated enum.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __text_enum {

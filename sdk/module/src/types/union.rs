@@ -1,4 +1,4 @@
-//! Generated tagged unions: objects whose `type` names the case, beside the fields of that case (protocol).
+//! Generated unions: objects whose key `type` names the case, beside the fields of that case.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,16 +14,16 @@ use super::record::{Field, RecordReader, RecordWriter};
 /// The key that names the case.
 const TAG: &str = "type";
 
-/// What the SDK knows about a case.
+/// A case of a generated union.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// What `type` says.
+    /// The value of `type`.
     pub name: &'static str,
     /// The fields beside it, sorted by key.
     pub fields: &'static [Field],
 }
 
-/// A generated union.
+/// What generated code says about a union.
 pub trait Union: Sized {
     /// The cases that the manifest declares.
     const CASES: &'static [Case];
@@ -31,7 +31,7 @@ pub trait Union: Sized {
     /// Reads the fields of the case with this index in `CASES`.
     fn decode_case<'de, A: MapAccess<'de>>(case: usize, reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 
-    /// The value for an object of a case that is not in `CASES`, if such values are kept.
+    /// The value for an object of an unknown case. `None` if the union is closed: such an object is an error.
     #[must_use]
     fn unknown(_object: Value) -> Option<Self> {
         None
@@ -45,7 +45,7 @@ pub trait Union: Sized {
 ///
 /// # Errors
 ///
-/// If it is not an object, says not which case it is, or is not of that case.
+/// If it is not an object, has no `type`, has an unknown `type` and the union is closed, or its fields are not those of the case.
 pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<U, D::Error> {
     struct UnionVisitor<'a, U>(Reading<'a>, PhantomData<U>);
 
@@ -57,7 +57,7 @@ pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, readin
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<U, A::Error> {
-            // Whatever comes before `type` has to wait for it. Writers put it first.
+            // What comes before `type` is kept until the case is known. Our own writers put `type` first.
             let mut waiting = Map::new();
             let tag = loop {
                 match map.next_key::<String>()? {
@@ -103,12 +103,12 @@ pub fn encode_union<U: Union, S: Serializer>(union: &U, serializer: S) -> Result
 }
 
 impl<S: SerializeMap> RecordWriter<S> {
-    /// Writes which case it is.
+    /// Writes `type`.
     pub fn case(&mut self, name: &'static str) {
         self.plain(TAG, name);
     }
 
-    /// Writes an object of a case that is not known, as it was read.
+    /// Writes an object of an unknown case as it was read.
     pub fn unknown(&mut self, object: &Value) {
         for (key, value) in object.as_object().into_iter().flatten() {
             self.plain(key, value);
@@ -128,7 +128,7 @@ impl serde::de::Expected for Known {
     }
 }
 
-/// An object of which some fields were read already.
+/// An object whose first fields were read before its `type`.
 struct Rest<A> {
     waiting: serde_json::map::IntoIter,
     value: Option<Value>,
@@ -156,8 +156,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
     }
 }
 
-/// What every generated union has: the variant for what is not known, if it is open, and for each case its index among
-/// them, its variant, its `type`, and the record that it holds or the fields that it has in place, as in `record!`:
+/// The implementations for a generated union: the variant for unknown cases, if it is open; and for each case its index, its variant, its
+/// `type`, and the record that it holds, or its own fields as in `record!`:
 ///
 /// ```text
 /// union! {
