@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
-use crate::scan::plain;
-use crate::write;
+use crate::json_writer as write;
+use crate::quick_json::plain;
 
 /// Why a text is not base64.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::broken::{MAX_DEPTH, is_deeper_than, type_and_id};
+use crate::broken_json::{MAX_DEPTH, is_deeper_than, type_and_id};
 use crate::json::{MISSING, boundary};
 use crate::{InvalidJson, MAX_NAME_BYTES, read_json};
 

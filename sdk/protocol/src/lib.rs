@@ -30,28 +30,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod attachment;
 mod base64_text;
-mod broken;
+mod broken_json;
 pub mod code;
 mod frame;
 mod framing;
-mod host;
+mod host_frame;
 mod json;
-mod kv_change;
-mod module;
+mod json_writer;
+mod module_frame;
+mod object;
 mod params;
-mod scan;
-mod write;
+mod quick_json;
 
-pub use attachment::{ATTACH_FROM_BYTES, Object};
 pub use base64_text::{Base64Error, Base64Text, decode_base64, deserialize_base64, encode_base64, serialize_base64};
 pub use frame::{Frame, Unreadable};
 pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
-pub use host::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
+pub use host_frame::KvChange;
+pub use host_frame::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
 pub use json::{InvalidJson, read_json};
-pub use kv_change::KvChange;
-pub use module::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest, Starting};
+pub use module_frame::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest, Starting};
+pub use object::{ATTACH_FROM_BYTES, Object};
 pub use params::{BusSend, KvSet};
 
 /// The version of the protocol that this crate implements.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::host::Payload;
+use crate::Payload;
 use crate::json::MISSING;
-use crate::scan::Scan;
+use crate::quick_json::Scan;
 use crate::{Base64Text, InvalidJson, Object, Priority, decode_base64, read_json};
 
 /// The parameters of `message_bus.send`, or of `event_bus.publish`.
@@ -167,7 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scan::tests::almost;
+    use crate::quick_json::tests::almost;
 
     const SENT: &[&str] = &[
         r#"{"payload":"aGVsbG8=","topic":"a.b","priority":1,"ttl_ms":50}"#,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::base64_text::append_base64;
-use crate::scan::plain;
+use crate::quick_json::plain;
 
 const SERIALIZES: &str = "what frames hold is JSON, and a Vec takes everything";
 

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::{Attachment, Object};
 use crate::frame::{at_most, invalid, object, read_flat, required, shortened};
-use crate::scan::Scan;
-use crate::write::{head, key, number, tail, text};
+use crate::json_writer::{head, key, number, tail, text};
+use crate::object::{Attachment, Object};
+use crate::quick_json::Scan;
 use crate::{
     Frame, Framing, MAX_EXTEND_MS, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, RawFrame, Unreadable,
 };
@@ -447,7 +447,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scan::tests::almost;
+    use crate::quick_json::tests::almost;
 
     const FRAMES: &[&str] = &[
         r#"{"type":"success","id":2,"data":{"result":"aGVsbG8gd29ybGQ="}}"#,

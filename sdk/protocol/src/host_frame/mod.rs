@@ -1,5 +1,7 @@
 //! What a host sends to a module.
 
+mod kv_change;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,15 +10,16 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::attachment::{ATTACH_FROM_BYTES, Attachment, Object};
 use crate::frame::{invalid, object, read_flat, required};
-use crate::kv_change::{KV_CHANGE, KvChange};
-use crate::scan::Scan;
-use crate::write::{base64, head, key, number, tail, text, value};
+use crate::json_writer::{base64, head, key, number, tail, text, value};
+use crate::object::{ATTACH_FROM_BYTES, Attachment, Object};
+use crate::quick_json::Scan;
 use crate::{
     Base64Error, Base64Text, ErrorBody, Frame, Framing, InvalidJson, RawFrame, Unreadable, decode_base64,
     deserialize_base64, read_json,
 };
+use kv_change::KV_CHANGE;
+pub use kv_change::KvChange;
 
 /// A frame from the host.
 #[derive(Debug, Clone)]
@@ -606,7 +609,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scan::tests::almost;
+    use crate::quick_json::tests::almost;
 
     const FRAMES: &[&str] = &[
         r#"{"type":"handle","id":2,"message":{"topic":"a.b","payload":"aGVsbG8=","priority":1,"ttl_ms":50},"context":{"trace_id":"t","source_module":"m:1.0.0","timestamp":12}}"#,

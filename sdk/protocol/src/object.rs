@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use crate::base64_text::{BASE64, encode_base64};
 use crate::frame::object;
 use crate::json::without_place;
-use crate::scan::Scan;
-use crate::write;
+use crate::json_writer as write;
+use crate::quick_json::Scan;
 use crate::{Framing, InvalidJson, RawFrame, read_json};
 
 /// An attachment, and which field it stands for.

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
-use crate::host::Payload;
+use crate::Payload;
 use crate::json::MISSING;
-use crate::write::{base64, key, number, text};
+use crate::json_writer::{base64, key, number, text};
+use crate::object::{ATTACH_FROM_BYTES, Attachment};
 use crate::{Base64Error, Framing, InvalidJson, read_json};
 
 /// `kv_change`: a key that the module watches has another value, or none any more. It has no reply.
