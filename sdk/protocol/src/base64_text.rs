@@ -1,7 +1,6 @@
-//! Bytes as base64 text, as JSON carries them: payloads, and values of type `bytes`. Standard alphabet, padded
-//! (RFC 4648, section 4).
+//! Base64 as JSON carries bytes in it: payloads, and values of the type `bytes`. Standard alphabet, with padding (RFC 4648,
+//! section 4). base64-simd does the work; the crate `base64` says what is wrong with a text that it refuses.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -9,10 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
-use crate::json_writer as write;
-use crate::quick_json::plain;
-
-/// Why a text is not base64.
+/// Why a text is not base64. Displays as `not base64: ` and the reason, which may quote one byte of the text and its offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base64Error(base64::DecodeError);
 
@@ -28,75 +24,30 @@ impl std::error::Error for Base64Error {
     }
 }
 
-/// A text that is said to be base64, and goes on as it came: it is looked at, and not decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base64Text<'a> {
-    text: Cow<'a, str>,
-    /// Nothing in it has to be escaped.
-    is_plain: bool,
-}
-
-impl<'a> Base64Text<'a> {
-    /// Of a text in which the scan has found nothing to escape.
-    pub(crate) fn plain(text: &'a str) -> Self {
-        Self { text: Cow::Borrowed(text), is_plain: true }
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The same, borrowed.
-    #[must_use]
-    pub fn borrowed(&self) -> Base64Text<'_> {
-        Base64Text { text: Cow::Borrowed(&self.text), is_plain: self.is_plain }
-    }
-
-    /// The same, which borrows nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Base64Text<'static> {
-        Base64Text { text: Cow::Owned(self.text.into_owned()), is_plain: self.is_plain }
-    }
-
-    /// Appends it in quotes.
-    pub(crate) fn write(&self, output: &mut Vec<u8>) {
-        if self.is_plain { write::plain_text(&self.text, output) } else { write::value(&self.text, output) }
-    }
-}
-
-impl<'a, T: Into<Cow<'a, str>>> From<T> for Base64Text<'a> {
-    fn from(text: T) -> Self {
-        let text = text.into();
-        let is_plain = plain(text.as_bytes()) == text.len();
-        Self { text, is_plain }
-    }
-}
-
-/// Writes bytes as base64 text.
+/// Encodes bytes as base64 text.
 #[must_use]
 pub fn encode_base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }
 
-/// Appends bytes as base64 text.
+/// Appends bytes as base64 text, without quotes.
 pub(crate) fn append_base64(bytes: &[u8], output: &mut Vec<u8>) {
     base64_simd::STANDARD.encode_append(bytes, output);
 }
 
-/// Reads base64 text.
+/// Decodes base64 text.
 ///
 /// # Errors
 ///
-/// If the text holds anything outside the standard alphabet, or is not padded.
+/// If the text has a character outside the standard alphabet (whitespace included), lacks padding, or has set bits behind its
+/// last byte.
 pub fn decode_base64(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
     let text = text.as_ref();
-    // The fast one doesn't tell what is wrong.
+    // base64-simd does not say what is wrong.
     base64_simd::STANDARD.decode_to_vec(text).or_else(|_| STANDARD.decode(text)).map_err(Base64Error)
 }
 
-/// For `#[serde(serialize_with)]`.
+/// Serializes bytes as a string of base64, for `#[serde(serialize_with)]`.
 ///
 /// # Errors
 ///
@@ -105,10 +56,13 @@ pub fn serialize_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) 
     serializer.serialize_str(&encode_base64(bytes.as_ref()))
 }
 
-/// The name by which an attachment is asked for its bytes.
+/// The name of the newtype struct for which [`deserialize_base64`] asks its deserializer. The deserializer of an
+/// [`Object`](crate::Object) recognizes it and hands over attached bytes as they are. No other deserializer gives the name a
+/// meaning.
 pub(crate) const BASE64: &str = "$ixt::base64";
 
-/// For `#[serde(deserialize_with)]`.
+/// Deserializes bytes from a string of base64, for `#[serde(deserialize_with)]`. Within [`Object::read`](crate::Object::read),
+/// bytes that are attached are taken as they are, without a copy.
 ///
 /// # Errors
 ///
@@ -131,12 +85,12 @@ where
             decode_base64(text).map_err(E::custom)
         }
 
-        /// What is attached to a frame.
+        /// Attached bytes.
         fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
             Ok(bytes)
         }
 
-        /// And what is not.
+        /// Any other value: formats without newtype structs, such as JSON, pass on their own deserializer.
         fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
             deserializer.deserialize_str(self)
         }
@@ -152,9 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_passed_on_as_it_is_and_what_is_wrong_with_it_is_told() {
-        let text = Base64Text::plain("aGk=");
-        assert_eq!((text.as_str(), text.borrowed().into_owned().as_str()), ("aGk=", "aGk="));
+    fn an_error_says_what_is_wrong() {
         let error = decode_base64("aGk").unwrap_err();
         assert_eq!(error.to_string(), "not base64: Invalid padding");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "Invalid padding");

@@ -1,18 +1,21 @@
-//! What can be told of a frame whose JSON is broken: its type and its id, so that whoever waits for it is answered. JSON with a
-//! `NaN` in it is the usual case: Python and others write it.
+//! Finds the `type` and the `id` of a frame whose JSON is broken, so that its sender can be answered. The usual case is a `NaN`:
+//! Python and others write it, and it is not JSON.
 
-/// How deep lists and objects may be within one another, the frame's own object included. `serde_json` reads as deep a value.
+/// The limit of how deeply lists and objects may be nested in a frame, the frame's own object included. `serde_json` reads a
+/// value of 127 levels within that object.
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// The `type` and the `id` that stand in the outermost object, before or behind what is broken. Nothing, if there is no type,
-/// or there are two; no id, if there are two.
+/// The `type` and the `id` in the outermost object, before or behind what is broken, with the escapes that they have in the text.
+///
+/// `None` if there is no `type`, or if there are several. The id is `None` if there is no `id` that is an unsigned integer of 64
+/// bits, or if there are several.
 pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     let (mut kind, mut id) = (Found::Nothing, Found::Nothing);
     let mut depth = 0_usize;
-    // The last text, if it may be a key of the outermost object.
+    // The last string, if it may be a key of the outermost object.
     let mut key: Option<&[u8]> = None;
     let mut is_behind_key = false;
-    for token in Texts::new(json) {
+    for token in Tokens::new(json) {
         match token {
             Token::Open => depth += 1,
             Token::Close => depth = depth.checked_sub(1)?,
@@ -38,10 +41,14 @@ pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     Some((kind.one()?, id.one()))
 }
 
-/// Whether lists and objects are within one another deeper than that.
+/// Whether lists and objects are nested in more than `max` levels.
 pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
+    // Few texts have so many brackets at all, and counting them is much faster than telling strings apart.
+    if memchr::memchr2_iter(b'{', b'[', json).nth(max).is_none() {
+        return false;
+    }
     let mut depth = 0_usize;
-    Texts::new(json).any(|token| {
+    Tokens::new(json).any(|token| {
         match token {
             Token::Open => depth += 1,
             Token::Close => depth = depth.saturating_sub(1),
@@ -51,10 +58,11 @@ pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
     })
 }
 
+/// How often a key was found in the outermost object, and its value if it was found once.
 enum Found<T> {
     Nothing,
     One(T),
-    /// It can't be known which one is meant.
+    /// Several, or one whose value is not of its type. Which value is meant is not known.
     Several,
 }
 
@@ -78,18 +86,18 @@ enum Token<'a> {
     Close,
     Colon,
     Comma,
-    /// What stands between two quotes, with its escapes.
+    /// A string, without its quotes and with its escapes.
     Text(&'a [u8]),
-    /// A number, a literal, or what is none.
+    /// A number, a literal, or any other run of characters that is not JSON.
     Word(&'a [u8]),
 }
 
-/// The tokens of a text that is almost JSON.
-struct Texts<'a> {
+/// The tokens of a text that may not be JSON. Ends early at a string without an end.
+struct Tokens<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Texts<'a> {
+impl<'a> Tokens<'a> {
     fn new(json: &'a [u8]) -> Self {
         Self { rest: json }
     }
@@ -101,7 +109,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-impl<'a> Iterator for Texts<'a> {
+impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
@@ -128,7 +136,7 @@ impl<'a> Iterator for Texts<'a> {
                 self.take(1);
                 let mut end = 0;
                 loop {
-                    // One that has no end is none.
+                    // A string without an end is not one.
                     end += memchr::memchr2(b'"', b'\\', self.rest.get(end..)?)?;
                     if self.rest[end] == b'"' {
                         break;

@@ -1,40 +1,55 @@
-//! Reading JSON so that a mistake is told with the path of the key where it is. Frames, configurations and payloads are
-//! all read through here.
+//! Reads JSON by serde, so that an error names the path of the key where the mistake is. Frames, configurations and payloads
+//! are all read by [`read_json`].
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::error::Category;
 
-/// JSON that is not what was expected.
+/// Why JSON could not be read: it is not JSON, or not of the type that was expected. Displays as `` `path`: message``.
+///
+/// The message may quote the value that was found; [`without_value`](Self::without_value) removes it. Path and message have at
+/// most 1024 bytes and an ellipsis each: of a longer text the beginning and the end are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidJson {
-    /// Where: keys joined by dots, list indices in brackets. Empty if it is the value as a whole.
+    /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole
+    /// and for text that is not JSON: then the message has line and column.
     pub path: String,
-    /// What is wrong there.
+    /// What is wrong there, such as `missing` or `invalid type: string "two", expected u32`.
     pub message: String,
 }
 
 impl InvalidJson {
-    /// Of lists and objects that are too deep within one another.
-    pub(crate) fn too_deep() -> Self {
-        Self { path: String::new(), message: TOO_DEEP.to_owned() }
+    /// An error with this message at this path.
+    pub(crate) fn at(path: &str, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), message: message.into() }
     }
 
-    /// The same without what was found instead: that may be a secret, or none of the reader's business.
+    /// The error of a key that must be there and is not.
+    pub(crate) fn missing(path: &str) -> Self {
+        Self::at(path, MISSING)
+    }
+
+    /// The error of lists and objects that are nested too deeply.
+    pub(crate) fn too_deep() -> Self {
+        Self::at("", TOO_DEEP)
+    }
+
+    /// The same error without the value that was found: for values that may be secret. Only what was expected stays in the
+    /// message. Of an error that says neither, the message stays as it is.
     #[must_use]
     pub fn without_value(mut self) -> Self {
         if let Some(expected) = self.message.rfind(", expected ") {
             self.message.drain(..expected + 2);
         } else if let Some(not) = self.message.strip_prefix("not ") {
-            // "not base64: …", "not a duration such as "250ms": …": the reason may quote the value.
+            // Of `not base64: …` and `not a duration such as "250ms": …` the reason may quote the value.
             let end = not.find(": ").unwrap_or(not.len());
             self.message = format!("not {}", &not[..end]);
         }
         self
     }
 
-    /// The same, for a value that is itself at `parent`.
+    /// The same error for a value that is itself at the path `parent` of a larger one.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         self.path = match self.path.as_str() {
@@ -55,7 +70,7 @@ impl fmt::Display for InvalidJson {
 
 impl std::error::Error for InvalidJson {}
 
-/// Reads JSON text.
+/// Reads one JSON value from text; nothing but whitespace may follow it.
 ///
 /// ```
 /// # use serde::Deserialize;
@@ -68,10 +83,10 @@ impl std::error::Error for InvalidJson {}
 ///
 /// # Errors
 ///
-/// If the text is not JSON, or not of this type.
+/// If the text is not JSON in UTF-8, or not of this type. The error names the path of the mistake.
 pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJson> {
-    // That it is UTF-8 is found out faster for all of it than string by string. Keeping track of the path costs time, so that
-    // is done only for those who need it.
+    // Checking the whole text for UTF-8 at once is faster than string by string. Keeping track of the path costs time, so that
+    // the text is read again for it when the first attempt has failed.
     let read = std::str::from_utf8(json).ok().and_then(|text| serde_json::from_str(text).ok());
     read.map_or_else(
         || {
@@ -84,15 +99,16 @@ pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJso
     )
 }
 
+/// `serde_json` stops at this depth.
 const TOO_DEEP: &str = "lists and objects are more than 127 deep within one another";
 
-/// What is wrong with a key that is not there.
-pub(crate) const MISSING: &str = "missing";
+/// The message for a key that must be there and is not.
+const MISSING: &str = "missing";
 
-/// So much of a path, or of what is wrong, is told: both may hold text from outside, of any length.
+/// The limit of a path's and of a message's length, in bytes. Both may quote text from outside, of any length.
 const MAX_TOLD_BYTES: usize = 1024;
 
-/// The beginning and the end of a text that is longer than that.
+/// The text, or its beginning and its end if it is over the limit.
 fn told(text: String) -> String {
     const HALF: usize = MAX_TOLD_BYTES / 2;
     if text.len() <= MAX_TOLD_BYTES {
@@ -105,7 +121,7 @@ fn told(text: String) -> String {
     format!("{}…{}", &text[..boundary(&text, HALF)], &text[start..])
 }
 
-/// The last place between two characters that is not behind this one.
+/// The last boundary between two characters at or before `at`.
 pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -115,7 +131,7 @@ pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
 
 fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
     let mut path = error.path().to_string();
-    // Within a key that is none, its name is not known.
+    // An unknown segment (a key that could not be read) is shown as `?`, which tells nobody anything.
     if matches!(error.path().iter().next_back(), None | Some(serde_path_to_error::Segment::Unknown)) {
         path.pop();
         path.truncate(path.trim_end_matches('.').len());
@@ -124,12 +140,12 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
     let message = without_place(&error.into_inner());
     // serde's path ends at the object that lacks the field.
     match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        Some(field) => InvalidJson { path: field.to_owned(), message: MISSING.to_owned() }.under(&path),
+        Some(field) => InvalidJson::missing(field).under(&path),
         None => InvalidJson { path, message },
     }
 }
 
-/// What is wrong, for people who see the path.
+/// The message of serde's error, without line and column where the path tells the place.
 pub(crate) fn without_place(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     if message.starts_with("recursion limit exceeded") {
@@ -138,10 +154,10 @@ pub(crate) fn without_place(error: &serde_json::Error) -> String {
     if error.classify() == Category::Data
         && let Some(end) = message.rfind(" at line ")
     {
-        // The path says where better than a column of a frame that nobody sees.
+        // Nobody sees the frame, so that its columns tell nothing.
         message.truncate(end);
     }
-    // For people who don't write Rust.
+    // Names of Rust types mean nothing to most readers.
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
         if let Some(rest) = message.strip_suffix(rust) {
             message = format!("{rest}{plain}");

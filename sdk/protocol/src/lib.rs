@@ -30,28 +30,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod attachment;
 mod base64_text;
 mod broken_json;
 pub mod code;
+mod decoder;
+mod error_body;
+#[cfg(test)]
+mod examples;
 mod frame;
+mod frame_reader;
 mod framing;
 mod host_frame;
 mod json;
 mod json_writer;
 mod module_frame;
 mod object;
+mod object_reader;
 mod params;
+mod payload;
+mod plain_text;
+mod priority;
 mod quick_json;
+mod text_limits;
 
-pub use base64_text::{Base64Error, Base64Text, decode_base64, deserialize_base64, encode_base64, serialize_base64};
+pub use attachment::ATTACH_FROM_BYTES;
+pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
+pub use decoder::{Decoder, FramingError};
+pub use error_body::ErrorBody;
 pub use frame::{Frame, Unreadable};
-pub use framing::{Decoder, Framing, FramingError, MAX_LENGTH_FRAME_BYTES, RawFrame};
-pub use host_frame::KvChange;
-pub use host_frame::{Context, Handle, HostFrame, Init, Message, Payload, Priority, ProtocolOffer, Shutdown};
+pub use framing::{Framing, MAX_LENGTH_FRAME_BYTES, RawFrame, UnknownFraming};
+pub use host_frame::{
+    Context, Draining, Handle, HostFrame, Init, KvChange, KvWatchEnded, Message, ProtocolOffer, Shutdown,
+};
 pub use json::{InvalidJson, read_json};
-pub use module_frame::{CallContext, ErrorBody, Log, LogLevel, ModuleFrame, SdkInfo, ServiceRequest, Starting};
-pub use object::{ATTACH_FROM_BYTES, Object};
+pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};
+pub use object::Object;
 pub use params::{BusSend, KvSet};
+pub use payload::{Base64Text, Payload};
+pub use priority::Priority;
 
 /// The version of the protocol that this crate implements.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -78,7 +78,7 @@ fn decode<'a>(setup: Setup, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Owned
                 frames.push(frame.map(|raw| (raw.framing, raw.json.to_vec(), raw.attachment.map(Into::into))));
             }
             // At any time, and nothing changes.
-            decoder.release_spare();
+            decoder.shrink();
             let kept = decoder.input();
             assert!(kept.capacity() <= 3 * most + ROOM, "room for {} bytes is kept", kept.capacity());
         }

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use ixt_protocol::{
-    Context, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, MAX_LENGTH_FRAME_BYTES, Message as WireMessage,
-    Object, PROTOCOL_VERSION, ProtocolOffer, ServiceRequest, Shutdown, code,
+    Context, Draining, ErrorBody, Frame, Framing, Handle, HostFrame, Init, Log, MAX_LENGTH_FRAME_BYTES,
+    Message as WireMessage, Object, PROTOCOL_VERSION, ProtocolOffer, ServiceRequest, Shutdown, code,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -640,7 +640,7 @@ impl Connection {
         if self.is_told_draining.load(Ordering::Relaxed) {
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
             // One that does not read will be told to shut down.
-            let _ = self.notify(HostFrame::Draining { grace_ms });
+            let _ = self.notify(HostFrame::Draining(Draining { grace_ms }));
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ixt_protocol::{
-    Decoder, ErrorBody, Frame, Framing, ModuleFrame, Object, PROTOCOL_VERSION, RawFrame, SdkInfo, Unreadable, code,
+    Decoder, ErrorBody, Frame, Framing, ModuleFrame, Object, PROTOCOL_VERSION, RawFrame, Readiness, SdkInfo,
+    Unreadable, code,
 };
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
@@ -64,7 +65,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         }
         // Not with `try_read`, which reads once more to learn that there is no more.
         let late = large.as_ref().map(|(_, late)| *late);
-        let spare = decoder.holds_spare().then(|| Instant::now() + SPARE_FOR);
+        let spare = decoder.is_oversized().then(|| Instant::now() + SPARE_FOR);
         let read = within(late.or(spare), reader.read_buf(decoder.input())).await;
         match read {
             Some(Ok(1..)) => {}
@@ -75,7 +76,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
                 break;
             }
             None => {
-                decoder.release_spare();
+                decoder.shrink();
                 continue;
             }
         }
@@ -176,9 +177,13 @@ impl Connection {
                 }
                 true
             }
-            ModuleFrame::Ready { ready } => {
+            ModuleFrame::Ready(Readiness { ready }) => {
                 self.set_ready(&self.says_ready, ready);
                 true
+            }
+            unknown => {
+                let kind = unknown.frame_type().to_owned();
+                return self.unreadable(&Unreadable::UnknownType { id, kind }, services);
             }
         };
         if !known {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, LogLevel, Object, code};
+use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, KvWatchEnded, LogLevel, Object, code};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
@@ -210,7 +210,7 @@ async fn tell(
     logs.host(LogLevel::Warn, &instance, ended);
     while open.lock().unwrap_or_else(PoisonError::into_inner).tasks.remove(&number).is_some() {
         connection.room().await;
-        let _ = connection.notify(HostFrame::KvWatchEnded { watch: number });
+        let _ = connection.notify(HostFrame::KvWatchEnded(KvWatchEnded { watch: number }));
     }
 }
 

@@ -24,7 +24,9 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, Starting, code};
+use ixt_protocol::{
+    DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, Readiness, Starting, code,
+};
 use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
 
@@ -290,7 +292,7 @@ impl Outgoing {
     pub(crate) fn set_ready(self: &Arc<Self>, ready: bool) {
         let mut queue = self.lock();
         if std::mem::replace(&mut queue.ready, ready) != ready && queue.features.ready {
-            let _ = queue.append(&Frame { id: None, body: ModuleFrame::Ready { ready } });
+            let _ = queue.append(&Frame { id: None, body: ModuleFrame::Ready(Readiness { ready }) });
             self.write_now(queue);
         }
     }

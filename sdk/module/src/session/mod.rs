@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ixt_protocol::{Decoder, Frame, FramingError, Handle, HostFrame, Object, RawFrame, Unreadable, code};
+use ixt_protocol::{Decoder, Frame, FramingError, Handle, HostFrame, KvWatchEnded, Object, RawFrame, Unreadable, code};
 use serde_json::json;
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::SetOnce;
@@ -190,9 +190,9 @@ impl Session {
                 }
             }
             HostFrame::KvChange(change) => self.calls.kv_changed(change),
-            HostFrame::KvWatchEnded { watch } => self.calls.watch_overrun(watch),
+            HostFrame::KvWatchEnded(KvWatchEnded { watch }) => self.calls.watch_overrun(watch),
             // Requests that are here go on, and those that were sent before this frame are still taken.
-            HostFrame::Draining { .. } => drop(self.stopping.set(())),
+            HostFrame::Draining(_) => drop(self.stopping.set(())),
             HostFrame::Handle(handle) => self.accept(TopicKind::Service, id, handle, now),
             HostFrame::Event(event) => self.accept(TopicKind::Event, id, event, now),
             HostFrame::ServiceResponse(response) => {
@@ -202,6 +202,7 @@ impl Session {
                 }
             }
             HostFrame::HealthCheck => self.health_check(id),
+            unknown => self.receive_unreadable(&Unreadable::UnknownType { id, kind: unknown.frame_type().to_owned() }),
         }
         None
     }

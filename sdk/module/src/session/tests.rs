@@ -180,7 +180,8 @@ impl Host {
                     self.calls.push(id);
                 }
                 ModuleFrame::Cancel => self.calls.retain(|call| Some(*call) != id),
-                ModuleFrame::Log(_) | ModuleFrame::Starting(_) | ModuleFrame::Ready { .. } => {}
+                // Of no interest here: `log`, `starting`, `ready`.
+                _ => {}
             }
         }
     }

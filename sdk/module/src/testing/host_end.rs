@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::{
-    DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, ModuleFrame, Priority, RawFrame,
+    DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, ModuleFrame, Priority, RawFrame, Readiness,
     ServiceRequest, deserialize_base64,
 };
 use serde::Deserialize;
@@ -244,7 +244,7 @@ impl HostEnd {
                 let extend = Duration::from_millis(starting.extend_ms);
                 self.conversation().starting.push(Starting { message: starting.message.into_owned(), extend });
             }
-            ModuleFrame::Ready { ready } => self.conversation().is_unready = !ready,
+            ModuleFrame::Ready(Readiness { ready }) => self.conversation().is_unready = !ready,
             ModuleFrame::Cancel => {
                 let stubbed = id.and_then(|id| self.conversation().stubbed.remove(&id));
                 if let Some(stubbed) = stubbed {
@@ -283,6 +283,7 @@ impl HostEnd {
                     }
                 }
             }
+            unknown => panic!("the test host knows no `{}` frames", unknown.frame_type()),
         }
     }
 

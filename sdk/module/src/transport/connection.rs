@@ -137,8 +137,8 @@ impl Connection {
             return self.receive(&mut input, RecvFlags::DONTWAIT).unwrap_or(true);
         }
         self.executor.rest();
-        if (input.decoder.holds_spare() || outgoing.uses_pool()) && !self.is_readable_within(RELEASE_BUFFERS_AFTER) {
-            input.decoder.release_spare();
+        if (input.decoder.is_oversized() || outgoing.uses_pool()) && !self.is_readable_within(RELEASE_BUFFERS_AFTER) {
+            input.decoder.shrink();
             outgoing.release_pool();
         }
         self.receive(&mut input, RecvFlags::empty()).unwrap_or(true)

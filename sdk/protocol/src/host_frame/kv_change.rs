@@ -1,17 +1,14 @@
-//! `kv_change`: what a host tells a module that watches keys. Read and written apart from the other host frames, so that their
-//! fields and its own are unknown to each other, and ignored.
+//! `kv_change`: tells a module that a key has changed that it watches.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::Payload;
-use crate::json::MISSING;
+use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::json_writer::{base64, key, number, text};
-use crate::object::{ATTACH_FROM_BYTES, Attachment};
-use crate::{Base64Error, Framing, InvalidJson, read_json};
+use crate::{Framing, InvalidJson, Payload};
 
-/// `kv_change`: a key that the module watches has another value, or none any more. It has no reply.
+/// `kv_change`: a key that the module watches has another value, or none any more. Has no id and no reply.
 ///
 /// ```
 /// use ixt_protocol::{Frame, Framing, HostFrame, KvChange};
@@ -23,58 +20,55 @@ use crate::{Base64Error, Framing, InvalidJson, read_json};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvChange<'a> {
-    /// The watch, as the response to `kv_store.watch` has named it.
+    /// The number of the watch, from the response to `kv_store.watch`.
     pub watch: u64,
     /// The key.
     pub key: Cow<'a, str>,
-    /// The revision that the change has made.
+    /// The revision of the store that the change has made. Of several changes of one key, the later one has another revision.
     pub revision: u64,
-    /// The new value, base64 on the wire or an attachment; `None` if the key was deleted or its time is over.
+    /// The new value, or `None` if the key was deleted or its time to live is over. Bytes of 256 or more are written as an
+    /// attachment in [`Framing::Length`].
     pub value: Option<Cow<'a, [u8]>>,
 }
 
 /// A [`KvChange`] on the wire.
 #[derive(Deserialize)]
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     watch: u64,
     #[serde(borrow)]
     key: Cow<'a, str>,
     revision: u64,
-    /// Absent if it is attached.
+    /// Absent if it is attached, or deleted.
     value: Option<Payload<'a>>,
     deleted: Option<bool>,
-    #[serde(borrow)]
-    attachment: Option<Cow<'a, str>>,
 }
 
-pub(crate) const KV_CHANGE: &str = "kv_change";
+/// The path of what an attachment stands for.
 const VALUE: &str = "value";
 
 impl<'a> KvChange<'a> {
-    /// Reads a frame of which only the type is known so far. The error shows no value: what a module stores is none of the
-    /// log's business.
-    pub(crate) fn read(json: &'a [u8], attachment: Option<Cow<'a, [u8]>>) -> Result<Self, InvalidJson> {
-        let fields = read_json(json).map_err(InvalidJson::without_value)?;
-        let Fields { watch, key, revision, value, deleted, attachment: path } = fields;
-        let wrong = |error: Base64Error| InvalidJson { path: VALUE.to_owned(), message: error.to_string() };
-        let value = match Attachment::new(path, attachment)? {
+    pub(super) fn from_fields(
+        Fields { watch, key, revision, value, deleted }: Fields<'a>,
+        attachment: Option<Attachment<'a>>,
+    ) -> Result<Self, InvalidJson> {
+        let value = match attachment {
             _ if deleted == Some(true) => None,
             Some(attachment) => Some(attachment.at(VALUE)?),
             None => match value {
-                Some(value) => Some(value.into_bytes().map_err(wrong)?),
-                None => return Err(InvalidJson { path: VALUE.to_owned(), message: MISSING.to_owned() }),
+                Some(Payload::Bytes(bytes)) => Some(bytes),
+                _ => return Err(InvalidJson::missing(VALUE)),
             },
         };
         Ok(Self { watch, key, revision, value })
     }
 
     /// The value, if it is attached in this framing.
-    pub(crate) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
+    pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
         self.value.as_deref().filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES)
     }
 
-    /// Appends its fields. Gives the path of what is attached.
-    pub(crate) fn write(&self, attached: bool, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+    /// Appends the fields. Returns the path of what is attached, if something is.
+    pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         key("watch", output);
         number(self.watch, output);
         key("key", output);
@@ -82,7 +76,7 @@ impl<'a> KvChange<'a> {
         key("revision", output);
         number(self.revision, output);
         match &self.value {
-            Some(_) if attached => return Some(Cow::Borrowed(VALUE)),
+            Some(_) if self.attachment(framing).is_some() => return Some(Cow::Borrowed(VALUE)),
             Some(value) => {
                 key("value", output);
                 base64(value, output);

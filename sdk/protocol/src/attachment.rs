@@ -1,0 +1,57 @@
+//! The attachment of a frame that was read: bytes behind the frame's JSON that stand for one of its base64 strings. The frame's
+//! field `attachment` names that string by its path, and the JSON leaves it out.
+
+use std::borrow::Cow;
+
+use crate::InvalidJson;
+
+/// The size from which on bytes are written as an attachment, in [`Framing::Length`](crate::Framing::Length): 256 bytes. From
+/// there on an attachment costs less than base64. Smaller attachments can be read all the same.
+pub const ATTACH_FROM_BYTES: usize = 256;
+
+/// An attachment, and the path of the field that it stands for.
+pub(crate) struct Attachment<'a> {
+    path: Cow<'a, str>,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Attachment<'a> {
+    /// From the frame's field `attachment` and the bytes behind its JSON. `None` if the frame has neither.
+    ///
+    /// # Errors
+    ///
+    /// If the frame has only one of the two.
+    pub(crate) fn new(path: Option<Cow<'a, str>>, bytes: Option<Cow<'a, [u8]>>) -> Result<Option<Self>, InvalidJson> {
+        match (path, bytes) {
+            (None, None) => Ok(None),
+            (Some(path), Some(bytes)) => Ok(Some(Self { path, bytes })),
+            (Some(_), None) => Err(InvalidJson::at("attachment", "the frame has none")),
+            (None, Some(_)) => Err(InvalidJson::at("attachment", "missing, though the frame has one")),
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// If they stand for another field than the one at `path`.
+    pub(crate) fn at(self, path: &str) -> Result<Cow<'a, [u8]>, InvalidJson> {
+        if self.path == path { Ok(self.bytes) } else { Err(self.misplaced()) }
+    }
+
+    /// The key within the object `parent` that the bytes stand for, and the bytes.
+    ///
+    /// # Errors
+    ///
+    /// If they stand for a field outside of `parent`, or for `parent` itself.
+    pub(crate) fn within(self, parent: &str) -> Result<(String, Cow<'a, [u8]>), InvalidJson> {
+        match self.path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.')) {
+            Some(key) => Ok((key.to_owned(), self.bytes)),
+            None => Err(self.misplaced()),
+        }
+    }
+
+    fn misplaced(&self) -> InvalidJson {
+        InvalidJson::at("attachment", format!("`{}` is nothing that an attachment can stand for here", self.path))
+    }
+}

@@ -1,0 +1,233 @@
+//! Reads the JSON of a frame by serde: finds its `type`, then reads the fields of that type, and `id` and `attachment`, in one
+//! pass. Each type of frame has a struct of its own with its fields, which derives `Deserialize`.
+//!
+//! Fields of other types of frames are unknown fields, and ignored. On an error, the frame's id is looked for once more, so that
+//! its sender can be answered although the JSON is broken.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::attachment::Attachment;
+use crate::broken_json::{MAX_DEPTH, is_deeper_than, type_and_id};
+use crate::text_limits::shortened;
+use crate::{Frame, InvalidJson, MAX_NAME_BYTES, RawFrame, Unreadable, read_json};
+
+/// A frame whose type is known, and whose fields are not read yet.
+pub(crate) struct FrameReader<'a> {
+    raw: RawFrame<'a>,
+    frame_type: Cow<'a, str>,
+}
+
+impl<'a> FrameReader<'a> {
+    /// Finds the frame's type.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable::NotAFrame`] if there is none, or if it is not clear.
+    pub(crate) fn new(raw: RawFrame<'a>) -> Result<Self, Unreadable> {
+        if raw.json.trim_ascii_start().first() != Some(&b'{') {
+            // serde would accept an array as the fields in order.
+            return Err(Unreadable::NotAFrame(InvalidJson::at("", "expected an object")));
+        }
+        let frame_type = match first_type(raw.json) {
+            Some(frame_type) => Cow::Borrowed(frame_type),
+            None => any_type(raw.json).map_err(Unreadable::NotAFrame)?,
+        };
+        Ok(Self { raw, frame_type })
+    }
+
+    pub(crate) fn frame_type(&self) -> &str {
+        &self.frame_type
+    }
+
+    /// Reads the fields as `T`, and makes a frame of them by `body`, which is given the attachment, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `body`, and those of reading `T`, as [`Unreadable::Invalid`]; [`Unreadable::NotAFrame`] if the frame has several
+    /// types.
+    pub(crate) fn read<T: Deserialize<'a>, B>(
+        self,
+        body: impl FnOnce(T, Option<Attachment<'a>>) -> Result<B, InvalidJson>,
+    ) -> Result<Frame<B>, Unreadable> {
+        let Self { raw: RawFrame { json, attachment, .. }, frame_type } = self;
+        let read = read_fields(json).and_then(|Fields { id, attachment: path, fields }| {
+            Ok(Frame { id, body: body(fields, Attachment::new(path, attachment)?)? })
+        });
+        read.map_err(|error| invalid(json, frame_type, error))
+    }
+
+    /// Reads the id of a frame that has no fields. Whatever else is in the frame is ignored: the id of a `cancel` is that of
+    /// another request, which must not be answered because of it.
+    pub(crate) fn read_id<B>(self, body: B) -> Result<Frame<B>, Unreadable> {
+        let Self { raw, frame_type } = self;
+        #[derive(Deserialize)]
+        struct Id {
+            /// There must be one type.
+            #[serde(rename = "type")]
+            _type: IgnoredAny,
+            id: Option<u64>,
+        }
+        let read = if is_deeper_than(raw.json, MAX_DEPTH) { Err(InvalidJson::too_deep()) } else { read_json(raw.json) };
+        match read {
+            Ok(Id { id, .. }) => Ok(Frame { id, body }),
+            Err(error) => Err(invalid(raw.json, frame_type, error)),
+        }
+    }
+
+    /// The error of a frame whose type this side does not know.
+    pub(crate) fn unknown(self) -> Unreadable {
+        let Self { raw, frame_type } = self;
+        match type_and_id(raw.json) {
+            None => Unreadable::NotAFrame(InvalidJson::at("type", "there are several")),
+            Some((_, id)) => Unreadable::UnknownType { id, kind: shortened(frame_type, MAX_NAME_BYTES).into_owned() },
+        }
+    }
+}
+
+/// The error of a frame whose fields, or whose JSON, are wrong.
+fn invalid(json: &[u8], frame_type: Cow<'_, str>, error: InvalidJson) -> Unreadable {
+    match type_and_id(json) {
+        None => Unreadable::NotAFrame(error),
+        Some((_, id)) => Unreadable::Invalid { id, kind: frame_type.into_owned(), error },
+    }
+}
+
+/// The frame's type, if it is the first field and has no escapes. That is where nearly everybody writes it.
+fn first_type(json: &[u8]) -> Option<&str> {
+    let rest = json.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"type\"")?;
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = memchr::memchr2(b'"', b'\\', rest)?;
+    if rest[end] == b'"' { std::str::from_utf8(&rest[..end]).ok() } else { None }
+}
+
+/// The frame's type, wherever it stands, also in broken JSON.
+fn any_type(json: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
+    #[derive(Deserialize)]
+    struct Type<'a> {
+        #[serde(borrow, rename = "type")]
+        frame_type: Cow<'a, str>,
+    }
+    match read_json(json) {
+        Ok(Type { frame_type }) => Ok(frame_type),
+        Err(error) => type_and_id(json).map(|(frame_type, _)| Cow::Owned(frame_type)).ok_or(error),
+    }
+}
+
+/// The fields of a frame: its own, and those that any frame may have.
+struct Fields<'a, T> {
+    id: Option<u64>,
+    attachment: Option<Cow<'a, str>>,
+    fields: T,
+}
+
+fn read_fields<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Fields<'a, T>, InvalidJson> {
+    if is_deeper_than(json, MAX_DEPTH) { Err(InvalidJson::too_deep()) } else { read_json(json) }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Fields<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldsVisitor<T> {
+            type Value = Fields<'de, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let mut own = OwnFields { map, has_type: false, id: None, attachment: None };
+                let fields = T::deserialize(MapAccessDeserializer::new(&mut own))?;
+                let OwnFields { id, attachment, .. } = own;
+                Ok(Fields { id: id.flatten(), attachment: attachment.flatten(), fields })
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+    }
+}
+
+/// The map without the keys that any frame may have: those are taken out on the way.
+struct OwnFields<'de, A> {
+    map: A,
+    has_type: bool,
+    id: Option<Option<u64>>,
+    attachment: Option<Option<Cow<'de, str>>>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(Text(key)) = self.map.next_key()? {
+            match &*key {
+                "type" if self.has_type => return Err(A::Error::duplicate_field("type")),
+                "type" => {
+                    let _: IgnoredAny = self.map.next_value()?;
+                    self.has_type = true;
+                }
+                "id" if self.id.is_some() => return Err(A::Error::duplicate_field("id")),
+                "id" => self.id = Some(self.map.next_value()?),
+                "attachment" if self.attachment.is_some() => return Err(A::Error::duplicate_field("attachment")),
+                "attachment" => {
+                    self.attachment = Some(self.map.next_value::<Option<Text<'de>>>()?.map(|Text(path)| path))
+                }
+                _ => return seed.deserialize(key.into_deserializer()).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+/// A string that is borrowed where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Deserializes a struct from a JSON object and from nothing else: serde would accept an array as the fields in order.
+pub(crate) fn deserialize_fields<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct MapVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(MapVisitor(PhantomData))
+}
+
+/// Deserializes a field whose value must be a JSON object, as its text.
+pub(crate) fn deserialize_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<&'a RawValue, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?;
+    if value.get().starts_with('{') { Ok(value) } else { Err(D::Error::custom("expected an object")) }
+}
+
+/// Deserializes a field whose value must be a JSON object, as its text, or `null`, which is read as absent.
+pub(crate) fn deserialize_optional_object<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    match Option::<&RawValue>::deserialize(deserializer)? {
+        Some(value) if !value.get().starts_with('{') => Err(D::Error::custom("expected an object")),
+        value => Ok(value),
+    }
+}

@@ -1,0 +1,205 @@
+//! `handle` and `event`: a request to a module. The two have the same fields.
+//!
+//! Read by hand as well as by serde: PLACEHOLDER
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
+use crate::frame_reader::deserialize_fields;
+use crate::json_writer::{base64, key, number, text};
+use crate::quick_json::QuickReader;
+use crate::{Framing, InvalidJson, Payload, Priority, RawFrame, decode_base64};
+
+/// `handle` and `event`: a request to a module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handle<'a> {
+    /// What is asked.
+    pub message: Message<'a>,
+    /// Who asks, and in which trace.
+    pub context: Context<'a>,
+}
+
+/// The field `message` of a `handle` or an `event`: what is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<'a> {
+    /// The topic of the service or of the event.
+    pub topic: Cow<'a, str>,
+    /// The payload. Bytes of 256 or more are written as an attachment in [`Framing::Length`].
+    pub payload: Payload<'a>,
+    /// How urgent it is; [`Priority::Low`] if the frame names no priority.
+    pub priority: Priority,
+    /// How many milliseconds the caller still waits, counted from when the frame is sent. `None` if the caller set no timeout.
+    pub ttl_ms: Option<u64>,
+}
+
+/// The field `context` of a `handle` or an `event`: where the message comes from. Every field may be absent on the wire, and the
+/// object as well.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Context<'a> {
+    /// The trace that the message belongs to: one id for all messages that follow from one cause. Empty if there is none.
+    #[serde(borrow, default)]
+    pub trace_id: Cow<'a, str>,
+    /// The module that sends the message, as `name:version`. Empty if the host itself sends it.
+    #[serde(borrow, default)]
+    pub source_module: Cow<'a, str>,
+    /// When the message was sent, in seconds since 1970; 0 if the frame does not say it.
+    #[serde(default)]
+    pub timestamp: u64,
+    /// The header of this name in W3C's Trace Context: the host's span of this request, which is the parent of the module's own
+    /// spans, and whether the trace is recorded. Empty if the host makes no spans.
+    #[serde(borrow, default)]
+    pub traceparent: Cow<'a, str>,
+}
+
+/// The path of what an attachment stands for.
+const PAYLOAD: &str = "message.payload";
+
+/// A [`Handle`] on the wire.
+#[derive(Deserialize)]
+pub(super) struct Fields<'a> {
+    #[serde(borrow, deserialize_with = "deserialize_fields")]
+    message: MessageFields<'a>,
+    #[serde(borrow, default)]
+    context: Option<Context<'a>>,
+}
+
+/// A [`Message`] on the wire.
+#[derive(Deserialize)]
+struct MessageFields<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    /// Absent if it is attached.
+    payload: Option<Payload<'a>>,
+    #[serde(default)]
+    priority: Priority,
+    ttl_ms: Option<u64>,
+}
+
+impl<'a> Handle<'a> {
+    pub(super) fn from_fields(
+        Fields { message, context }: Fields<'a>,
+        attachment: Option<Attachment<'a>>,
+    ) -> Result<Self, InvalidJson> {
+        let MessageFields { topic, payload, priority, ttl_ms } = message;
+        let payload = match attachment {
+            None => payload.ok_or_else(|| InvalidJson::missing(PAYLOAD))?,
+            Some(attachment) => Payload::Bytes(attachment.at(PAYLOAD)?),
+        };
+        Ok(Self { message: Message { topic, payload, priority, ttl_ms }, context: context.unwrap_or_default() })
+    }
+
+    /// Reads what comes after the id. `None` if it gives up; `frame` is then as it was.
+    pub(super) fn read_quickly(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Self> {
+        reader.literal(br#","message":{"topic":""#)?;
+        let topic = Cow::Borrowed(reader.text()?);
+        let base64 = if reader.skip(br#","payload":""#) { Some(reader.quoted()?) } else { None };
+        reader.literal(br#","priority":"#)?;
+        let priority = Priority::try_from(reader.number()?).ok()?;
+        let ttl_ms = if reader.skip(br#","ttl_ms":"#) { Some(reader.number()?) } else { None };
+        reader.literal(br#"},"context":{"trace_id":""#)?;
+        let trace_id = Cow::Borrowed(reader.text()?);
+        reader.literal(br#","source_module":""#)?;
+        let source_module = Cow::Borrowed(reader.text()?);
+        reader.literal(br#","timestamp":"#)?;
+        let timestamp = reader.number()?;
+        let traceparent = if reader.skip(br#","traceparent":""#) { reader.text()? } else { "" };
+        reader.literal(b"}")?;
+        let attached = reader.skip(br#","attachment":"message.payload""#);
+        reader.literal(b"}")?;
+        reader.end()?;
+        let payload = match (base64, attached, &mut frame.attachment) {
+            (Some(base64), false, None) => Cow::Owned(decode_base64(base64).ok()?),
+            (None, true, attachment) => attachment.take()?,
+            _ => return None,
+        };
+        let message = Message { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
+        let context = Context { trace_id, source_module, timestamp, traceparent: Cow::Borrowed(traceparent) };
+        Some(Self { message, context })
+    }
+
+    /// The payload, if it is attached in this framing.
+    pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
+        match &self.message.payload {
+            Payload::Bytes(bytes) if framing == Framing::Length && bytes.len() >= ATTACH_FROM_BYTES => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Appends the fields. Returns the path of what is attached, if something is.
+    pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+        let Self { message: Message { topic, payload, priority, ttl_ms }, context } = self;
+        let is_attached = self.attachment(framing).is_some();
+        key("message", output);
+        output.extend_from_slice(b"{\"topic\":");
+        text(topic, output);
+        if !is_attached {
+            key("payload", output);
+            match payload {
+                Payload::Bytes(bytes) => base64(bytes, output),
+                Payload::Base64(text) => text.write(output),
+            }
+        }
+        key("priority", output);
+        number((*priority).into(), output);
+        if let Some(ttl_ms) = ttl_ms {
+            key("ttl_ms", output);
+            number(*ttl_ms, output);
+        }
+        output.push(b'}');
+        let Context { trace_id, source_module, timestamp, traceparent } = context;
+        key("context", output);
+        output.extend_from_slice(b"{\"trace_id\":");
+        text(trace_id, output);
+        key("source_module", output);
+        text(source_module, output);
+        key("timestamp", output);
+        number(*timestamp, output);
+        if !traceparent.is_empty() {
+            key("traceparent", output);
+            text(traceparent, output);
+        }
+        output.push(b'}');
+        is_attached.then_some(Cow::Borrowed(PAYLOAD))
+    }
+}
+
+#[cfg(test)]
+pub(super) const EXAMPLES: &[&str] = &[
+    r#"{"type":"handle","id":2,"message":{"topic":"a.b","payload":"aGVsbG8=","priority":1,"ttl_ms":50},"context":{"trace_id":"t","source_module":"m:1.0.0","timestamp":12}}"#,
+    r#"{"type":"event","id":3,"message":{"topic":"a","payload":"","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0}}"#,
+    r#"{"type":"handle","id":4,"message":{"topic":"a","payload":"","priority":1},"context":{"trace_id":"t","source_module":"","timestamp":0,"traceparent":"00-1-2-01"}}"#,
+    r#"{"type":"handle","id":2,"message":{"topic":"t","priority":4},"context":{"trace_id":"","source_module":"","timestamp":0},"attachment":"message.payload"}"#,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::check_host;
+    use crate::{Frame, HostFrame};
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_host(&EXAMPLES[..3]);
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        let frame = HostFrame::read(&br#"{"message":{"topic":"t","payload":""},"type":"handle"}"#[..]).unwrap();
+        let message = Message { topic: "t".into(), payload: vec![].into(), priority: Priority::Low, ttl_ms: None };
+        let HostFrame::Handle(handle) = frame.body else { panic!("not a handle") };
+        assert_eq!((frame.id, handle), (None, Handle { message, context: Context::default() }));
+    }
+
+    #[test]
+    fn a_payload_that_came_as_text_is_not_attached() {
+        let payload = Payload::Base64("aGk=".repeat(100).into());
+        let message = Message { topic: "t".into(), payload, priority: Priority::Low, ttl_ms: None };
+        let frame = Frame { id: None, body: HostFrame::Handle(Handle { message, context: Context::default() }) };
+        let (mut line, mut length) = (Vec::new(), Vec::new());
+        frame.write(Framing::Line, &mut line);
+        frame.write(Framing::Length, &mut length);
+        assert_eq!(line[..line.len() - 1], length[4..]);
+    }
+}

@@ -1,0 +1,86 @@
+//! `service_response`: the outcome of a service request of the module, which is its `data` or an error.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::attachment::Attachment;
+use crate::frame_reader::deserialize_optional_object;
+use crate::json_writer;
+use crate::quick_json::QuickReader;
+use crate::{ErrorBody, Framing, InvalidJson, Object, RawFrame};
+
+/// A `service_response` on the wire: `data` if it is a success, otherwise the fields of [`ErrorBody`].
+#[derive(Deserialize)]
+pub(super) struct Fields<'a> {
+    success: bool,
+    #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    code: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
+    details: Option<&'a RawValue>,
+    #[serde(default)]
+    retryable: bool,
+}
+
+/// The outcome: the response's data, or why there is none.
+type Outcome<'a> = Result<Object<'a>, ErrorBody<'a>>;
+
+pub(super) fn from_fields<'a>(
+    fields: Fields<'a>,
+    attachment: Option<Attachment<'a>>,
+) -> Result<Outcome<'a>, InvalidJson> {
+    let Fields { success, data, code, message, details, retryable } = fields;
+    if success {
+        return Object::from_field(data, "data", attachment).map(Ok);
+    }
+    if code.is_empty() {
+        return Err(InvalidJson::missing("code"));
+    }
+    Ok(Err(ErrorBody { code, message, details, retryable }))
+}
+
+/// Reads what comes after the id of a success. `None` if it is none, or if it gives up; `frame` is then as it was.
+pub(super) fn read_quickly<'a>(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Object<'a>> {
+    reader.literal(br#","success":true,"data":"#)?;
+    Object::read_quickly(reader.value()?, "data", reader, frame)
+}
+
+/// Appends the fields. Returns the path of what is attached, if something is.
+pub(super) fn write(response: &Outcome<'_>, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+    match response {
+        Ok(data) => {
+            output.extend_from_slice(b",\"success\":true");
+            data.write("data", framing, output)
+        }
+        Err(error) => {
+            output.extend_from_slice(b",\"success\":false");
+            json_writer::fields(error, output)
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) const QUICK_EXAMPLES: &[&str] = &[
+    r#"{"type":"service_response","id":1,"success":true,"data":{"a":[1,"\u00e4",{}]}}"#,
+    r#"{"type":"service_response","id":1,"success":true,"data":{},"attachment":"data.k"}"#,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::check_host;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_host(&QUICK_EXAMPLES[..1]);
+        check_host(&[
+            r#"{"type":"service_response","id":2,"success":false,"code":"NOT_FOUND"}"#,
+            r#"{"type":"service_response","id":2,"success":false,"code":"C","message":"m","details":{"a":1},"retryable":true}"#,
+        ]);
+    }
+}

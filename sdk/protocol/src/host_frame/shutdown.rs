@@ -1,0 +1,21 @@
+//! `shutdown`: asks the module to finish its requests and to exit.
+
+use serde::{Deserialize, Serialize};
+
+/// `shutdown`: asks the module to finish its requests, to reply to this frame, and to exit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shutdown {
+    /// How many milliseconds the module has before the host ends its process. `None` if the host does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::examples::check_host;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_host(&[r#"{"type":"shutdown","id":4}"#, r#"{"type":"shutdown","id":4,"grace_ms":5000}"#]);
+    }
+}

@@ -1,0 +1,24 @@
+//! `error`: a request of the host failed. Its fields are those of [`ErrorBody`].
+
+use crate::text_limits::{required_at_most, shortened};
+use crate::{ErrorBody, InvalidJson, MAX_MESSAGE_BYTES, MAX_NAME_BYTES};
+
+/// The error as a module may send it: a code that is missing or too long is refused, and a message that is too long is cut.
+pub(super) fn checked(error: ErrorBody<'_>) -> Result<ErrorBody<'_>, InvalidJson> {
+    let ErrorBody { code, message, details, retryable } = error;
+    let code = required_at_most(code, MAX_NAME_BYTES, "code")?;
+    Ok(ErrorBody { code, message: shortened(message, MAX_MESSAGE_BYTES), details, retryable })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::examples::check_module;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_module(&[
+            r#"{"type":"error","id":2,"code":"INTERNAL"}"#,
+            r#"{"type":"error","id":2,"code":"C","message":"m","details":{"path":"a"},"retryable":true}"#,
+        ]);
+    }
+}

@@ -1,0 +1,134 @@
+//! `service_request`: a module's request to one of the host's services.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::attachment::Attachment;
+use crate::frame_reader::deserialize_optional_object;
+use crate::json_writer::{key, number, text};
+use crate::quick_json::QuickReader;
+use crate::text_limits::{at_most, required_at_most};
+use crate::{Framing, InvalidJson, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, Object, RawFrame};
+
+/// `service_request`: a module's request to one of the host's services. Its id is the module's own number.
+#[derive(Debug, Clone)]
+pub struct ServiceRequest<'a> {
+    /// The host's service, such as `message_bus` or `kv_store`: 1 to 256 bytes.
+    pub service: Cow<'a, str>,
+    /// The service's method, such as `send`: 1 to 256 bytes.
+    pub method: Cow<'a, str>,
+    /// The parameters of the method.
+    pub params: Object<'a>,
+    /// During which request it is made.
+    pub context: CallContext<'a>,
+}
+
+/// The field `context` of a `service_request`: during which request the module makes it. Absent on the wire if it is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct CallContext<'a> {
+    /// The trace that the request belongs to, up to 256 bytes. Empty if there is none. If `parent` names a request that is being
+    /// handled, the host takes that one's trace instead.
+    #[serde(borrow, default)]
+    pub trace_id: Cow<'a, str>,
+    /// The id of the host's request that the module handles while it makes this one. `None` if it handles none.
+    pub parent: Option<u64>,
+}
+
+/// A [`ServiceRequest`] on the wire.
+#[derive(Deserialize)]
+pub(super) struct Fields<'a> {
+    #[serde(borrow, default)]
+    service: Cow<'a, str>,
+    #[serde(borrow, default)]
+    method: Cow<'a, str>,
+    /// May be absent if its only value is attached.
+    #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    context: Option<CallContext<'a>>,
+}
+
+impl<'a> ServiceRequest<'a> {
+    pub(super) fn from_fields(
+        Fields { service, method, params, context }: Fields<'a>,
+        attachment: Option<Attachment<'a>>,
+    ) -> Result<Self, InvalidJson> {
+        let CallContext { trace_id, parent } = context.unwrap_or_default();
+        Ok(Self {
+            service: required_at_most(service, MAX_NAME_BYTES, "service")?,
+            method: required_at_most(method, MAX_NAME_BYTES, "method")?,
+            params: Object::from_field(params, "params", attachment)?,
+            context: CallContext { trace_id: at_most(trace_id, MAX_TRACE_ID_BYTES, "context.trace_id")?, parent },
+        })
+    }
+
+    /// Reads what comes after the id. `None` if it gives up; `frame` is then as it was.
+    pub(super) fn read_quickly(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Self> {
+        let is_name = |text: &&str| (1..=MAX_NAME_BYTES).contains(&text.len());
+        reader.literal(br#","service":""#)?;
+        let service = Cow::Borrowed(reader.text().filter(is_name)?);
+        reader.literal(br#","method":""#)?;
+        let method = Cow::Borrowed(reader.text().filter(is_name)?);
+        reader.literal(br#","params":"#)?;
+        let params = reader.value()?;
+        let mut context = CallContext::default();
+        if reader.skip(br#","context":{"trace_id":""#) {
+            context.trace_id = Cow::Borrowed(reader.text().filter(|id| id.len() <= MAX_TRACE_ID_BYTES)?);
+            if reader.skip(br#","parent":"#) {
+                context.parent = Some(reader.number()?);
+            }
+            reader.literal(b"}")?;
+        }
+        let params = Object::read_quickly(params, "params", reader, frame)?;
+        Some(Self { service, method, params, context })
+    }
+
+    /// Appends the fields. Returns the path of what is attached, if something is.
+    pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+        let Self { service, method, params, context: CallContext { trace_id, parent } } = self;
+        key("service", output);
+        text(service, output);
+        key("method", output);
+        text(method, output);
+        let attachment_path = params.write("params", framing, output);
+        if trace_id.is_empty() && parent.is_none() {
+            return attachment_path;
+        }
+        key("context", output);
+        output.push(b'{');
+        if !trace_id.is_empty() {
+            output.extend_from_slice(b"\"trace_id\":");
+            text(trace_id, output);
+        }
+        if let Some(parent) = parent {
+            output.extend_from_slice(if trace_id.is_empty() { b"\"parent\":" } else { b",\"parent\":" });
+            number(*parent, output);
+        }
+        output.push(b'}');
+        attachment_path
+    }
+}
+
+#[cfg(test)]
+pub(super) const QUICK_EXAMPLES: &[&str] = &[
+    r#"{"type":"service_request","id":1,"service":"message_bus","method":"send","params":{"topic":"a"},"context":{"trace_id":"t","parent":2}}"#,
+    r#"{"type":"service_request","id":1,"service":"s","method":"m","params":{},"attachment":"params.payload"}"#,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::check_module;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_module(&QUICK_EXAMPLES[..1]);
+        check_module(&[
+            r#"{"type":"service_request","id":1,"service":"s","method":"m","params":{}}"#,
+            r#"{"type":"service_request","id":1,"service":"s","method":"m","params":{},"context":{"trace_id":"t"}}"#,
+            r#"{"type":"service_request","id":1,"service":"s","method":"m","params":{},"context":{"parent":2}}"#,
+        ]);
+    }
+}

@@ -1,0 +1,46 @@
+//! `starting`: the module has not answered `init` yet, and needs more time for that.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::text_limits::shortened;
+use crate::{MAX_EXTEND_MS, MAX_MESSAGE_BYTES};
+
+/// `starting`: the module has not answered `init` yet. May be sent repeatedly until then, to a host that offers the feature
+/// `starting`. Has no id and no reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starting<'a> {
+    /// What the module is doing, for people. May be empty. A longer text than 64 KiB is cut when it is read.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub message: Cow<'a, str>,
+    /// How many milliseconds the host is to wait for the reply to `init`, from when it reads this frame: 0 to [`MAX_EXTEND_MS`],
+    /// and a larger number counts as that. The host never waits for less than it would have without the frame.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub extend_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it like this")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Starting<'_> {
+    /// The frame with its text and its time cut at their limits.
+    pub(super) fn limited(self) -> Self {
+        Self { message: shortened(self.message, MAX_MESSAGE_BYTES), extend_ms: self.extend_ms.min(MAX_EXTEND_MS) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::examples::check_module;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_module(&[
+            r#"{"type":"starting"}"#,
+            r#"{"type":"starting","message":"migrating the database","extend_ms":30000}"#,
+        ]);
+    }
+}

@@ -1,0 +1,49 @@
+//! `success`: a request of the host was done.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::attachment::Attachment;
+use crate::frame_reader::deserialize_optional_object;
+use crate::quick_json::QuickReader;
+use crate::{InvalidJson, Object, RawFrame};
+
+/// A `success` on the wire.
+#[derive(Deserialize)]
+pub(super) struct Fields<'a> {
+    /// May be absent if its only value is attached.
+    #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
+    data: Option<&'a RawValue>,
+}
+
+pub(super) fn from_fields<'a>(
+    Fields { data }: Fields<'a>,
+    attachment: Option<Attachment<'a>>,
+) -> Result<Object<'a>, InvalidJson> {
+    Object::from_field(data, "data", attachment)
+}
+
+/// Reads what comes after the id. `None` if it gives up; `frame` is then as it was.
+pub(super) fn read_quickly<'a>(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Object<'a>> {
+    reader.literal(br#","data":"#)?;
+    Object::read_quickly(reader.value()?, "data", reader, frame)
+}
+
+#[cfg(test)]
+pub(super) const EXAMPLES: &[&str] = &[
+    r#"{"type":"success","id":2,"data":{"result":"aGVsbG8gd29ybGQ="}}"#,
+    r#"{"type":"success","id":0,"data":{"a": [1.5e-3, null, "\n"]}}"#,
+    r#"{"type":"success","id":2,"data":{"a":1},"attachment":"data.result"}"#,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::check_module;
+
+    #[test]
+    fn examples_are_written_as_they_were_read() {
+        check_module(&EXAMPLES[..2]);
+        check_module(&[r#"{"type":"success","data":{}}"#]);
+    }
+}

@@ -1,0 +1,117 @@
+//! The serde deserializer of an [`Object`](crate::Object) with an attachment. A field that is read by
+//! [`deserialize_base64`](crate::deserialize_base64) gets the attached bytes as they are; any other type gets base64 text.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
+
+use crate::base64_text::{BASE64, encode_base64};
+
+/// The deserializer of an object of which the value under `key` is attached.
+pub(crate) struct WithAttached<'a> {
+    pub(crate) json: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) bytes: &'a Bytes,
+}
+
+/// The attached bytes, until they are taken.
+pub(crate) type Bytes = RefCell<Option<Vec<u8>>>;
+
+impl<'de> Deserializer<'de> for WithAttached<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let mut json = serde_json::Deserializer::from_str(self.json);
+        json.deserialize_map(AttachedFirst { visitor, key: self.key, bytes: self.bytes })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Passes a map to `visitor` that has the attached value first, and then what is in the JSON.
+struct AttachedFirst<'a, V> {
+    visitor: V,
+    key: &'a str,
+    bytes: &'a Bytes,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for AttachedFirst<'de, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, rest: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_map(Entries { attached: Some((self.key, self.bytes)), value: None, rest })
+    }
+}
+
+/// The entries of the object: the attached one, then those in the JSON.
+struct Entries<'a, A> {
+    /// The attached entry, until its key was given out.
+    attached: Option<(&'a str, &'a Bytes)>,
+    /// The attached value, between its key and its value.
+    value: Option<&'a Bytes>,
+    rest: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        match self.attached.take() {
+            None => self.rest.next_key_seed(seed),
+            Some((key, bytes)) => {
+                self.value = Some(bytes);
+                seed.deserialize(StrDeserializer::new(key)).map(Some)
+            }
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        match self.value.take() {
+            None => self.rest.next_value_seed(seed),
+            Some(bytes) => seed.deserialize(AttachedBytes { bytes, error: PhantomData }),
+        }
+    }
+}
+
+/// The deserializer of the attached value: bytes if it is asked for them by [`BASE64`], otherwise base64 text, as if the value
+/// stood in the JSON.
+struct AttachedBytes<'a, E> {
+    bytes: &'a Bytes,
+    error: PhantomData<E>,
+}
+
+impl<'de, E: serde::de::Error> Deserializer<'de> for AttachedBytes<'de, E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_string(encode_base64(self.bytes.borrow().as_deref().unwrap_or_default()))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
+        if name == BASE64 {
+            visitor.visit_byte_buf(self.bytes.take().unwrap_or_default())
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}

@@ -1,0 +1,144 @@
+//! The payload of a message. The host passes payloads on without decoding them, so a payload is either bytes or still the base64
+//! text as which it arrived.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::json_writer;
+use crate::plain_text::is_plain;
+use crate::{Base64Error, decode_base64, deserialize_base64};
+
+/// The payload of a message.
+///
+/// A payload that was read from a frame is always [`Payload::Bytes`]. [`Payload::Base64`] comes from a call's parameters
+/// ([`BusSend`](crate::BusSend)) and can be put into the next frame without being decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// The bytes. On the wire they are base64 text, or an attachment.
+    Bytes(Cow<'a, [u8]>),
+    /// Text that is meant to be base64 but was not checked. It is written to the wire as it is, never as an attachment.
+    Base64(Base64Text<'a>),
+}
+
+impl<'a> Payload<'a> {
+    /// The bytes. Decodes base64, and copies nothing otherwise.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is [`Payload::Base64`] and its text is not base64.
+    pub fn into_bytes(self) -> Result<Cow<'a, [u8]>, Base64Error> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Base64(text) => decode_base64(text.as_str()).map(Cow::Owned),
+        }
+    }
+
+    /// The same payload without borrows. Copies what is borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Payload<'static> {
+        match self {
+            Self::Bytes(bytes) => Payload::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Base64(text) => Payload::Base64(text.into_owned()),
+        }
+    }
+
+    /// The same payload, borrowed from this one. Copies nothing.
+    #[must_use]
+    pub fn borrowed(&self) -> Payload<'_> {
+        match self {
+            Self::Bytes(bytes) => Payload::Bytes(Cow::Borrowed(bytes)),
+            Self::Base64(text) => Payload::Base64(text.borrowed()),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Payload<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Cow::Owned(bytes))
+    }
+}
+
+/// From base64 text, which is decoded.
+impl<'de> Deserialize<'de> for Payload<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self::Bytes(Cow::Owned(bytes)))
+    }
+}
+
+/// Text that is meant to be base64 and is passed on as it came, without being decoded. Any text can be one: whether it is base64
+/// is found out by whoever decodes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base64Text<'a> {
+    text: Cow<'a, str>,
+    /// Whether the text can be written without escapes. Kept so that a long text is looked at only once.
+    is_plain: bool,
+}
+
+impl<'a> Base64Text<'a> {
+    /// From text that the caller knows to be plain.
+    pub(crate) fn plain(text: &'a str) -> Self {
+        Self { text: Cow::Borrowed(text), is_plain: true }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same text, borrowed from this one. Copies nothing.
+    #[must_use]
+    pub fn borrowed(&self) -> Base64Text<'_> {
+        Base64Text { text: Cow::Borrowed(&self.text), is_plain: self.is_plain }
+    }
+
+    /// The same text without borrows. Copies it if it is borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Base64Text<'static> {
+        Base64Text { text: Cow::Owned(self.text.into_owned()), is_plain: self.is_plain }
+    }
+
+    /// Appends the text in quotes.
+    pub(crate) fn write(&self, output: &mut Vec<u8>) {
+        if self.is_plain {
+            json_writer::plain_text(&self.text, output);
+        } else {
+            json_writer::value(&self.text, output);
+        }
+    }
+}
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Base64Text<'a> {
+    fn from(text: T) -> Self {
+        let text = text.into();
+        let is_plain = is_plain(&text);
+        Self { text, is_plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_passed_on_as_it_is() {
+        let text = Base64Text::plain("aGk=");
+        assert_eq!((text.as_str(), text.borrowed().into_owned().as_str()), ("aGk=", "aGk="));
+    }
+
+    #[test]
+    fn what_has_to_be_escaped_is_escaped() {
+        for (text, json) in [("aGk=", r#""aGk=""#), ("\u{1}\"", r#""\u0001\"""#)] {
+            let mut output = Vec::new();
+            Base64Text::from(text).write(&mut output);
+            assert_eq!(String::from_utf8(output).unwrap(), json);
+        }
+    }
+}
