@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::quick_json::QuickReader;
+use crate::quick_json::{QuickReader, is_on};
 use crate::{Base64Text, InvalidJson, Object, Payload, Priority, decode_base64, read_json};
 
 /// The parameters of `message_bus.send`, or of `event_bus.publish`.
@@ -45,6 +45,9 @@ impl<'a> BusSend<'a> {
     }
 
     fn read_quickly(params: &'a Object<'_>) -> Option<Self> {
+        if !is_on("params") {
+            return None;
+        }
         let mut scan = QuickReader::of_text(params.json());
         let (topic, text) = scan.text_beside(br#""topic":""#, br#""payload":""#)?;
         let priority = if scan.skip(br#","priority":"#) { Some(scan.number()?.try_into().ok()?) } else { None };
@@ -69,7 +72,7 @@ impl<'a> BusSend<'a> {
             priority: Option<Priority>,
             ttl_ms: Option<u64>,
         }
-        let Fields { topic, payload, priority, ttl_ms } = read_json(params.json().as_bytes())?;
+        let Fields { topic, payload, priority, ttl_ms } = params.read_borrowed()?;
         let payload = match (params.attached("payload"), payload) {
             (Some(attached), _) => Payload::from(attached),
             (None, Some(text)) => Payload::Base64(text.into()),
@@ -106,6 +109,9 @@ impl<'a> KvSet<'a> {
 
     /// `None` says nothing: then the attachment is as it was.
     fn read_quickly(json: &'a str, attached: &mut Option<Vec<u8>>) -> Option<Self> {
+        if !is_on("kv_set") {
+            return None;
+        }
         let mut scan = QuickReader::of_text(json);
         let (key, text) = scan.text_beside(br#""key":""#, br#""value":""#)?;
         let ttl_ms = if scan.skip(br#","ttl_ms":"#) { Some(scan.number()?) } else { None };
@@ -130,7 +136,7 @@ impl<'a> KvSet<'a> {
             ttl_ms: Option<u64>,
             expected_revision: Option<u64>,
         }
-        let Fields { key, value, ttl_ms, expected_revision } = read_json(json.as_bytes())?;
+        let Fields { key, value, ttl_ms, expected_revision } = serde_json::from_str(json).or_else(|_| read_json(json.as_bytes()))?;
         let value = match (attached, value) {
             (Some(attached), _) => attached,
             (None, Some(text)) => decode_base64(&*text)

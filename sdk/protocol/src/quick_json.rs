@@ -4,6 +4,22 @@
 
 use crate::plain_text::plain_prefix;
 
+/// Whether what has this name is read quickly.
+#[cfg(not(feature = "compare-readers"))]
+pub(crate) const fn is_on(_name: &str) -> bool {
+    true
+}
+
+/// Whether what has this name is read quickly: the variable IXT_BENCH_SERDE lists what is not, separated by commas.
+#[cfg(feature = "compare-readers")]
+pub(crate) fn is_on(name: &str) -> bool {
+    static OFF: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
+        let listed = std::env::var("IXT_BENCH_SERDE").unwrap_or_default();
+        listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    });
+    OFF.iter().all(|off| off != name)
+}
+
 /// A position in a JSON text. Each method reads what comes next and moves behind it. `None` means that it gives up; the position
 /// is then undefined.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ pub use kv_watch_ended::KvWatchEnded;
 pub use shutdown::Shutdown;
 
 use crate::frame_reader::FrameReader;
-use crate::quick_json::QuickReader;
+use crate::quick_json::{QuickReader, is_on};
 use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer};
 
 /// What a frame from the host says.
@@ -67,11 +67,14 @@ impl<'a> HostFrame<'a> {
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
         let mut reader = QuickReader::new(frame.json);
         reader.literal(br#"{"type":""#)?;
-        let body = if reader.skip(br#"handle","id":"#) {
+        let body = if is_on("handle") && reader.skip(br#"handle","id":"#) {
             Self::Handle
-        } else if reader.skip(br#"event","id":"#) {
+        } else if is_on("handle") && reader.skip(br#"event","id":"#) {
             Self::Event
         } else {
+            if !is_on("service_response") {
+                return None;
+            }
             reader.literal(br#"service_response","id":"#)?;
             let id = Some(reader.number()?);
             let data = service_response::read_quickly(&mut reader, frame)?;

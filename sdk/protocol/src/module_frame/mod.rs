@@ -18,7 +18,7 @@ pub use service_request::{CallContext, ServiceRequest};
 pub use starting::Starting;
 
 use crate::frame_reader::FrameReader;
-use crate::quick_json::QuickReader;
+use crate::quick_json::{QuickReader, is_on};
 use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer};
 
 /// What a frame from a module says.
@@ -64,10 +64,13 @@ impl<'a> ModuleFrame<'a> {
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
         let mut reader = QuickReader::of_text(std::str::from_utf8(frame.json).ok()?);
         reader.literal(br#"{"type":""#)?;
-        if reader.skip(br#"success","id":"#) {
+        if is_on("success") && reader.skip(br#"success","id":"#) {
             let id = Some(reader.number()?);
             let data = success::read_quickly(&mut reader, frame)?;
             return Some(Frame { id, body: Self::Success { data } });
+        }
+        if !is_on("service_request") {
+            return None;
         }
         reader.literal(br#"service_request","id":"#)?;
         let id = Some(reader.number()?);

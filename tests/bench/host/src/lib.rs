@@ -13,7 +13,8 @@ pub fn manifest(number: usize) -> String {
     let record = if number == 1 { ", \"record\"" } else { "" };
     format!(
         "schema_version = \"3.0\"\n[module]\nname = \"member-{number}\"\nversion = \"1.0.0\"\n\
-         [provides]\nservices = [{topic}{record}]\n"
+         [provides]\nservices = [{topic}{record}]\n\
+         [env]\npass = [\"IXT_BENCH_SERDE\"]\n"
     )
 }
 
