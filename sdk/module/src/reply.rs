@@ -46,7 +46,7 @@ impl Reply {
         }
 
         let whole = Whole(value, RefCell::default());
-        let object = Object::trusted(serde_json::to_string(&whole)?);
+        let object = Object::serialize(&whole)?;
         Ok(Self(match whole.1.into_inner() {
             None => object,
             Some((key, bytes)) => object.attach(key, bytes),
@@ -55,7 +55,7 @@ impl Reply {
 
     /// Encodes a value that serde writes as an object.
     pub(crate) fn json(data: &impl Serialize) -> Result<Self> {
-        Ok(Self(Object::trusted(serde_json::to_string(data)?)))
+        Ok(Self(Object::serialize(data)?))
     }
 
     /// The object as JSON text. Bytes in it, such as those of [`Response::with_bytes`](crate::Response::with_bytes), are base64,

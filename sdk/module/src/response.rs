@@ -95,8 +95,7 @@ impl IntoReply for Response {
         if let Some(reason) = invalid {
             return Err(Error::internal(reason));
         }
-        let json = if data.is_empty() { Cow::Borrowed("{}") } else { Cow::Owned(serde_json::to_string(&data)?) };
-        let object = Object::trusted(json);
+        let object = if data.is_empty() { Object::empty() } else { Object::serialize(&data)? };
         Ok(Reply::new(match bytes {
             None => object,
             Some((key, bytes)) => object.attach(key, bytes),

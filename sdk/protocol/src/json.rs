@@ -25,8 +25,9 @@ impl InvalidJson {
         Self { path: path.to_owned(), message: message.into() }
     }
 
-    /// The error of a key that must be there and is not.
-    pub(crate) fn missing(path: &str) -> Self {
+    /// The error of a key that must be there and is not: `missing`, at the key's path.
+    #[must_use]
+    pub fn missing(path: &str) -> Self {
         Self::at(path, MISSING)
     }
 

@@ -1,17 +1,18 @@
-//! The wire between an IXT host and its modules: which frames there are, and where one ends and the next begins. Both
-//! ends are here and neither a socket nor a runtime is: bytes go in, frames come out, and the other way round.
+//! The wire between an IXT host and its modules: the types of frames, and how a stream of bytes is cut into frames. For both
+//! ends. There is no I/O here: bytes go in and frames come out, and the other way round.
 //!
-//! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends; each can be read and written.
-//! - [`Decoder`] cuts a stream of bytes into frames, in either [`Framing`], up to a limit.
-//! - [`Unreadable`] says why something is no frame, and whether its sender can be told.
+//! - [`Decoder`] cuts what was read from a socket into [`RawFrame`]s, in either [`Framing`], up to a limit of their size.
+//! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends. `read` makes one from a [`RawFrame`], and
+//!   [`Frame::write`] appends one to a buffer.
+//! - [`Unreadable`] says why a frame cannot be read, and whether its sender can be answered.
 //!
-//! The same is written down for people, and for SDKs in other languages, in `PROTOCOL.md` beside this crate; the
-//! examples in that document are test vectors of this crate.
+//! `PROTOCOL.md` beside this crate describes the wire for people, and for SDKs in other languages. The examples in that document
+//! are test vectors of this crate.
 //!
 //! A module's side of one request:
 //!
 //! ```
-//! use ixt_protocol::{Frame, HostFrame, Decoder, Framing, ModuleFrame, DEFAULT_MAX_FRAME_BYTES};
+//! use ixt_protocol::{Frame, HostFrame, Decoder, Framing, ModuleFrame, Object, DEFAULT_MAX_FRAME_BYTES};
 //!
 //! let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
 //! decoder.input().extend_from_slice(br#"{"type":"handle","id":7,"message":{"topic":"greet","payload":"aGk="}}"#);
@@ -23,9 +24,9 @@
 //! assert_eq!(handle.message.topic, "greet");
 //! assert_eq!(&*handle.message.payload.into_bytes()?, b"hi");
 //!
-//! let data = serde_json::value::to_raw_value(&serde_json::json!({ "result": 42 }))?;
+//! let data = Object::serialize(&serde_json::json!({ "result": 42 }))?;
 //! let mut output = Vec::new();
-//! Frame { id: request.id, body: ModuleFrame::Success { data: data.into() } }.write(Framing::Line, &mut output);
+//! Frame { id: request.id, body: ModuleFrame::Success { data } }.write(Framing::Line, &mut output);
 //! assert_eq!(output, b"{\"type\":\"success\",\"id\":7,\"data\":{\"result\":42}}\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -70,20 +71,22 @@ pub use params::{BusSend, KvSet};
 pub use payload::{Base64Text, Payload};
 pub use priority::Priority;
 
-/// The version of the protocol that this crate implements.
+/// The version of the protocol that this crate implements. Host and module must have the same one.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The longest `topic`, `service`, `method` and `code`, in bytes of UTF-8.
+/// The limit of `topic`, `service`, `method` and `code`, in bytes of UTF-8. A module's frame with a longer `service`, `method` or
+/// `code` is refused when it is read; topics are checked by whoever looks them up.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The longest `trace_id`, in bytes of UTF-8.
+/// The limit of a `trace_id`, in bytes of UTF-8. A `service_request` with a longer one is refused; in a `log` it is cut.
 pub const MAX_TRACE_ID_BYTES: usize = 256;
 
-/// The longest `message` of an error, of a log line or of `starting`, in bytes of UTF-8. A longer one is cut.
+/// The limit of the `message` of a module's `error`, `log` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when it
+/// is read, between two characters.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// The longest time for which one `starting` frame asks, in milliseconds: an hour. A longer one counts as this.
+/// The longest time for which one `starting` frame can ask, in milliseconds: an hour. A longer one counts as this.
 pub const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 
-/// The limit of a frame's size where the host sets no other: 16 MiB, without the line's end or the length before it.
+/// The limit of a frame's size if the host sets no other, in bytes: 16 MiB, without the line's end or the first length.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
     }
 
     /// The object that is this JSON text, which is not checked.
-    pub fn trusted(json: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn trusted(json: impl Into<Cow<'a, str>>) -> Self {
         Self { json: json.into(), outside: None }
     }
 
@@ -186,16 +186,6 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn into_json(self) -> String {
         if self.outside.is_some() { self.to_json().into_owned() } else { self.json.into_owned() }
-    }
-
-    /// The whole object as raw JSON, as [`to_json`](Self::to_json) gives it.
-    ///
-    /// # Panics
-    ///
-    /// If the text that was [trusted](Object::trusted) is not JSON.
-    #[must_use]
-    pub fn into_raw(self) -> Box<RawValue> {
-        RawValue::from_string(self.into_json()).expect("an object is JSON")
     }
 
     /// The bytes that are sent as the frame's attachment in this framing. `None` if they are sent as base64, or if nothing is
@@ -301,17 +291,5 @@ impl<'a> Object<'a> {
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_json())
-    }
-}
-
-impl<'a> From<&'a RawValue> for Object<'a> {
-    fn from(json: &'a RawValue) -> Self {
-        Self::trusted(json.get())
-    }
-}
-
-impl From<Box<RawValue>> for Object<'_> {
-    fn from(json: Box<RawValue>) -> Self {
-        Self::trusted(String::from(Box::<str>::from(json)))
     }
 }

@@ -46,7 +46,7 @@ fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
         HostFrame::Init(Init { config: raw("{}"), module_id: "".into(), protocol: Some(offer) }),
         HostFrame::Handle(handle(Priority::High, Some(50))),
         HostFrame::Event(handle(Priority::Critical, None)),
-        HostFrame::ServiceResponse(Ok(Object::trusted(r#"{"n":1}"#).attach("value", vec![7; bytes]))),
+        HostFrame::ServiceResponse(Ok(Object::parse(r#"{"n":1}"#).unwrap().attach("value", vec![7; bytes]))),
         HostFrame::ServiceResponse(Err(error(true))),
         HostFrame::ServiceResponse(Err(error(false))),
         HostFrame::HealthCheck,
@@ -64,7 +64,7 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
     let request = |context| ServiceRequest {
         service: "kv_store".into(),
         method: "set".into(),
-        params: Object::trusted(r#"{"key":"k"}"#).attach("value", vec![7; bytes]),
+        params: Object::parse(r#"{"key":"k"}"#).unwrap().attach("value", vec![7; bytes]),
         context,
     };
     let log = |level, fields: Option<&'static RawValue>| {
@@ -72,7 +72,7 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
         ModuleFrame::Log(Log { level, message: text.into(), fields, trace_id: text.into() })
     };
     vec![
-        ModuleFrame::Success { data: Object::trusted("{}").attach("result", vec![7; bytes]) },
+        ModuleFrame::Success { data: Object::parse("{}").unwrap().attach("result", vec![7; bytes]) },
         ModuleFrame::Error(error(true)),
         ModuleFrame::Error(error(false)),
         ModuleFrame::ServiceRequest(request(CallContext::default())),

@@ -103,7 +103,7 @@ pub async fn check(bus: Arc<dyn Bus>) {
     assert_eq!(&*received.trace_id, "trace");
     assert_eq!(received.payload.into_bytes().as_deref(), Ok(&b"hi"[..]));
     assert!(received.deadline.is_some_and(|deadline| deadline <= Instant::now() + PATIENCE), "the time does not grow");
-    back.send(Answer::Success(Object::trusted("{\"x\":1}")));
+    back.send(Answer::Success(Object::parse("{\"x\":1}").expect("it is one")));
     let answer = next(&mut answers, "the answer").await;
     assert_eq!(answer.expect("it is success").to_json(), "{\"x\":1}");
     assert!(timeout(PATIENCE, answers.recv()).await.expect("it is over").is_none(), "there is one answer");

@@ -108,7 +108,7 @@ impl Bus for LocalBus {
 
 /// `{}`.
 pub(crate) fn empty() -> Object<'static> {
-    Object::trusted("{}")
+    Object::empty()
 }
 
 #[cfg(test)]

@@ -263,7 +263,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::to_raw_value;
+    use ixt_protocol::Object;
+    use serde_json::json;
     use tokio::io::AsyncReadExt as _;
     use tokio::net::UnixStream;
 
@@ -273,7 +274,7 @@ mod tests {
     const WAITING_BYTES: usize = 100 * 1024 * 1024;
 
     fn response(text: &str) -> Frame<HostFrame<'static>> {
-        Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(to_raw_value(text).unwrap().into())) }
+        Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(Object::serialize(&json!({ "a": text })).unwrap())) }
     }
 
     const HEALTH_CHECK: Frame<HostFrame<'_>> = Frame { id: None, body: HostFrame::HealthCheck };

@@ -39,7 +39,7 @@ impl Services for Heard {
         self.0.send(format!("{}.{} {id:?} {begun}", request.service, request.method)).unwrap();
         match &*request.method {
             "echo" => connection.end_call(id, Ok(request.params)),
-            "much" => connection.end_call(id, Ok(Object::trusted("{}").attach("a", vec![0; FRAME_LIMIT]))),
+            "much" => connection.end_call(id, Ok(Object::empty().attach("a", vec![0; FRAME_LIMIT]))),
             _ => {}
         }
     }
@@ -520,8 +520,7 @@ async fn a_module_picks_its_framing_in_its_reply_to_init() {
     assert_eq!(opened.peer.next().await["type"], "handle");
     assert_eq!(opened.peer.decoder.framing(), Some(Framing::Length));
     let mut frame = Vec::new();
-    Frame { id: Some(2), body: ModuleFrame::Success { data: Object::trusted("{}") } }
-        .write(Framing::Length, &mut frame);
+    Frame { id: Some(2), body: ModuleFrame::Success { data: Object::empty() } }.write(Framing::Length, &mut frame);
     opened.peer.stream.write_all(&frame).await.unwrap();
     assert_eq!(answer.await.unwrap(), "{}");
     let offered = |max| super::offered(max).len();

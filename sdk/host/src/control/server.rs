@@ -669,7 +669,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_several_lines_is_one_line() {
-        let answer = Object::trusted("{\n \"a\": \"\\n\"\n}").attach("b", &b"hi"[..]);
+        let answer = Object::parse("{\n \"a\": \"\\n\"\n}").unwrap().attach("b", &b"hi"[..]);
         let line = answer_line(&answer);
         assert!(!line.contains(&b'\n'));
         let Ok(Reply::Data(data)) = serde_json::from_slice(&line) else { panic!("it is a reply") };

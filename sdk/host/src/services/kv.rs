@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, HostFrame, KvChange, KvSet, KvWatchEnded, LogLevel, Object, code};
+use ixt_protocol::{ErrorBody, HostFrame, InvalidJson, KvChange, KvWatchEnded, LogLevel, Object, Payload, code};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
 
@@ -44,6 +45,7 @@ impl Drop for Watches {
     }
 }
 
+/// The parameters of `get`, `delete` and `exists`.
 #[derive(Deserialize)]
 struct Key<'a> {
     #[serde(borrow)]
@@ -52,13 +54,16 @@ struct Key<'a> {
     expected_revision: Option<u64>,
 }
 
-impl<'a> Key<'a> {
-    fn of(params: &'a Object<'_>) -> Refusal<Self> {
-        match params.only_text(b"key") {
-            Some(key) => Ok(Self { key: Cow::Borrowed(key), expected_revision: None }),
-            None => read_params(params),
-        }
-    }
+/// The parameters of `set`.
+#[derive(Deserialize)]
+struct Set<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    /// Absent if it is attached.
+    value: Option<Payload<'static>>,
+    ttl_ms: Option<u64>,
+    /// Only if this is the key's revision, or, for 0, if there is no such key.
+    expected_revision: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -81,30 +86,33 @@ impl HostServices {
         let (store, namespace) = (&self.backends.kv, self.release.deployment().name());
         match method {
             "get" => {
-                let Key { key, .. } = Key::of(&params)?;
+                let Key { key, .. } = read_params(&params)?;
                 answer(connection, id, store.get(namespace, &key), got);
             }
             "set" => {
-                let set = KvSet::of_params(&mut params).map_err(wrong_params)?;
-                let KvSet { key, value, ttl_ms, expected_revision } = set;
+                let attached = params.detach("value");
+                let Set { key, value, ttl_ms, expected_revision } = read_params(&params)?;
+                let value = match (attached, value) {
+                    (Some(attached), _) => attached,
+                    (None, Some(Payload::Bytes(bytes))) => bytes.into_owned(),
+                    (None, _) => return Err(wrong_params(InvalidJson::missing("value"))),
+                };
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
                 let holds = connection.hold(value.len());
                 answer(connection, id, store.set(namespace, &key, value, options), move |revision| {
                     drop(holds);
-                    Object::trusted(format!("{{\"revision\":{revision}}}"))
+                    object(&json!({ "revision": revision }))
                 });
             }
             "delete" => {
-                let Key { key, expected_revision } = Key::of(&params)?;
+                let Key { key, expected_revision } = read_params(&params)?;
                 answer(connection, id, store.delete(namespace, &key, expected_revision), |deleted| {
-                    Object::trusted(if deleted { "{\"deleted\":true}" } else { "{\"deleted\":false}" })
+                    object(&json!({ "deleted": deleted }))
                 });
             }
             "exists" => {
-                let Key { key, .. } = Key::of(&params)?;
-                answer(connection, id, store.exists(namespace, &key), |exists| {
-                    Object::trusted(if exists { "{\"exists\":true}" } else { "{\"exists\":false}" })
-                });
+                let Key { key, .. } = read_params(&params)?;
+                answer(connection, id, store.exists(namespace, &key), |exists| object(&json!({ "exists": exists })));
             }
             "list" => {
                 let List { prefix, after, limit } = read_params(&params)?;
@@ -112,8 +120,7 @@ impl HostServices {
                 check_prefix(after.as_deref().unwrap_or_default())?;
                 let limit = limit.unwrap_or(MAX_PAGE_KEYS);
                 answer(connection, id, store.list(namespace, &prefix, after.as_deref(), limit), |page| {
-                    let data = to_raw_value(&Listed::from(page)).expect("texts are JSON");
-                    data.into()
+                    object(&Listed::from(page))
                 });
             }
             "watch" => {
@@ -151,7 +158,7 @@ impl HostServices {
         open.last += 1;
         let number = open.last;
         // The response is in the socket before the first change, and no change after the response to `unwatch`.
-        connection.end_call(id, Ok(Object::trusted(format!("{{\"watch\":{number}}}"))));
+        connection.end_call(id, Ok(object(&json!({ "watch": number }))));
         let task = tokio::spawn(tell(
             Arc::downgrade(connection),
             number,
@@ -239,9 +246,7 @@ fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, da
         Ok(done) => connection.end_call(id, Ok(data(done))),
         Err(failed) => {
             let details = match failed {
-                KvError::RevisionMismatch { actual, .. } => {
-                    Some(Object::trusted(format!("{{\"revision\":{actual}}}")).into_raw())
-                }
+                KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),
                 _ => None,
             };
             let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
@@ -251,13 +256,18 @@ fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, da
     }
 }
 
+/// The data of a response.
+fn object(data: &impl Serialize) -> Object<'static> {
+    Object::serialize(data).expect("it has texts, numbers and lists, under keys that are texts")
+}
+
 /// What `get` answers. The value goes on as it is, where the framing can do that.
 fn got(entry: Option<Entry>) -> Object<'static> {
     match entry {
         Some(Entry { value, revision }) => {
-            Object::trusted(format!("{{\"found\":true,\"revision\":{revision}}}")).attach("value", value)
+            object(&json!({ "found": true, "revision": revision })).attach("value", value)
         }
-        None => Object::trusted("{\"found\":false}"),
+        None => object(&json!({ "found": false })),
     }
 }
 

@@ -7,7 +7,7 @@ mod kv;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest, code, read_json};
+use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest, code};
 use serde::Deserialize;
 
 use crate::budget::Budget;
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Level {
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
-    read_json(params.json().as_bytes()).map_err(wrong_params)
+    params.read_borrowed().map_err(wrong_params)
 }
 
 fn wrong_params(invalid: InvalidJson) -> (&'static str, String) {

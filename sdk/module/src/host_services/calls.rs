@@ -324,7 +324,7 @@ pub(super) fn service_request<'a>(
 
 /// The parameters of a `service_request`.
 pub(super) fn object(params: &impl Serialize) -> Result<Object<'static>> {
-    Ok(Object::trusted(serde_json::to_string(params)?))
+    Ok(Object::serialize(params)?)
 }
 
 fn host_gone() -> Error {

@@ -102,7 +102,7 @@ fn while_the_host_takes_nothing_so_much_waits_and_then_errors() {
     let outgoing = Arc::new(Outgoing::new(sink.clone()));
     outgoing.set_limits(REPLY_BYTES + 1000, LOG);
     sink.set_full(true);
-    let large = || Ok(Reply::new(Object::trusted(format!("{{\"a\":\"{}\"}}", "x".repeat(REPLY_BYTES)))));
+    let large = || Ok(Reply::new(Object::serialize(&serde_json::json!({ "a": "x".repeat(REPLY_BYTES) })).unwrap()));
     for id in 0..10 {
         outgoing.reply(Some(id), large());
         assert!(outgoing.lock().unwritten.len() <= MAX_UNWRITTEN_BYTES + REPLY_BYTES + 10_000);
@@ -110,7 +110,7 @@ fn while_the_host_takes_nothing_so_much_waits_and_then_errors() {
     let request = ServiceRequest {
         service: "s".into(),
         method: "m".into(),
-        params: Object::trusted("{}"),
+        params: Object::empty(),
         context: CallContext::default(),
     };
     let request = || Frame { id: Some(1), body: ModuleFrame::ServiceRequest(request.clone()) };
@@ -170,7 +170,7 @@ fn log_lines_that_were_kept_during_init_go_out_in_the_framing_before() {
     for message in ["first", "kept"] {
         assert!(outgoing.log(log_line(message)));
     }
-    let ready = Ok(Reply::json(&"ready").unwrap());
+    let ready = Ok(Reply::json(&serde_json::json!({ "ready": true })).unwrap());
     let opened = std::cell::Cell::new(false);
     assert!(outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), || opened.set(true)));
     assert!(opened.get());
@@ -191,7 +191,7 @@ fn an_init_that_has_failed_opens_nothing() {
     let open = || panic!("it has failed");
     assert!(!outgoing.reply_to_init(Some(1), Err(Error::internal("no")), Some(Framing::Length), open));
     outgoing.set_limits(10, Features::default());
-    let ready = Ok(Reply::json(&"ready").unwrap());
+    let ready = Ok(Reply::json(&serde_json::json!({ "ready": true })).unwrap());
     assert!(!outgoing.reply_to_init(Some(1), ready, Some(Framing::Length), open));
     assert_eq!(sink.frames().len(), 2, "in lines");
 }
