@@ -48,7 +48,6 @@ mod json_writer;
 mod module_frame;
 mod object;
 mod object_reader;
-mod params;
 mod payload;
 mod plain_text;
 mod priority;
@@ -67,7 +66,6 @@ pub use host_frame::{
 pub use json::{InvalidJson, read_json};
 pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};
 pub use object::Object;
-pub use params::{BusSend, KvSet};
 pub use payload::{Base64Text, Payload};
 pub use priority::Priority;
 

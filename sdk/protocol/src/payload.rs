@@ -11,8 +11,8 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 
 /// The payload of a message.
 ///
-/// A payload that was read from a frame is always [`Payload::Bytes`]. [`Payload::Base64`] comes from a call's parameters
-/// ([`BusSend`](crate::BusSend)) and can be put into the next frame without being decoded.
+/// A payload that was read from a `handle` or an `event` is always [`Payload::Bytes`]. [`Payload::Base64`] is for the host, which
+/// finds a payload as text in the parameters of a module's call, and puts it into the next frame without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload<'a> {
     /// The bytes. On the wire they are base64 text, or an attachment.
@@ -81,12 +81,7 @@ pub struct Base64Text<'a> {
     is_plain: bool,
 }
 
-impl<'a> Base64Text<'a> {
-    /// From text that the caller knows to be plain.
-    pub(crate) fn plain(text: &'a str) -> Self {
-        Self { text: Cow::Borrowed(text), is_plain: true }
-    }
-
+impl Base64Text<'_> {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -129,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_text_is_passed_on_as_it_is() {
-        let text = Base64Text::plain("aGk=");
+        let text = Base64Text::from("aGk=");
         assert_eq!((text.as_str(), text.borrowed().into_owned().as_str()), ("aGk=", "aGk="));
     }
 

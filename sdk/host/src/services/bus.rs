@@ -1,18 +1,33 @@
 //! `message_bus` and `event_bus`: what a module sends to others. The host says who it comes from, and passes on what is left
 //! of the time, the trace and the priority of what is being handled.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{BusSend, CallContext, Object, Priority, code};
+use ixt_protocol::{CallContext, InvalidJson, Object, Payload, Priority, code};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::bus::{Message, ReplyTo};
 use crate::call_log::{Call, Outcome};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
-use crate::services::{HostServices, Refusal, wrong_params};
+use crate::services::{HostServices, Refusal, read_params, wrong_params};
 use crate::topic::Kind;
+
+/// The parameters of `message_bus.send` and `event_bus.publish`.
+#[derive(Deserialize)]
+struct SendParams<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    /// Base64, which is passed on without being decoded. Absent if it is attached.
+    #[serde(borrow)]
+    payload: Option<Cow<'a, str>>,
+    /// Absent, it is that of the request that the module is handling.
+    priority: Option<Priority>,
+    ttl_ms: Option<u64>,
+}
 
 impl HostServices {
     pub(crate) fn send(
@@ -62,7 +77,12 @@ impl HostServices {
         params: &'a Object<'_>,
         context: &CallContext<'_>,
     ) -> Refusal<Message<'a>> {
-        let BusSend { topic, payload, priority, ttl_ms } = BusSend::of_params(params).map_err(wrong_params)?;
+        let SendParams { topic, payload, priority, ttl_ms } = read_params(params)?;
+        let payload = match (params.attached("payload"), payload) {
+            (Some(attached), _) => Payload::from(attached),
+            (None, Some(text)) => Payload::Base64(text.into()),
+            (None, None) => return Err(wrong_params(InvalidJson::missing("payload"))),
+        };
         let handled = connection.handled(context.parent);
         let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
         let inherited = handled.as_ref().and_then(|call| call.deadline);

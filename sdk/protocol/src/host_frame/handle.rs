@@ -1,6 +1,7 @@
 //! `handle` and `event`: a request to a module. The two have the same fields.
 //!
-//! Read by hand as well as by serde: PLACEHOLDER
+//! They are read quickly where possible: by serde alone, a module needs 44 to 51 % more processor time for a request of a lean client,
+//! and a call of the host takes 12 to 15 % more (tests/bench/README.md, "The quick readers of frames").
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! `service_request`: a module's request to one of the host's services.
+//!
+//! It is read quickly where possible: by serde alone, a call from module to module takes 4 to 5 % more processor time, and 8 to 9 %
+//! with the quick readers that were deleted already (tests/bench/README.md, "The quick readers of frames").
 
 use std::borrow::Cow;
 

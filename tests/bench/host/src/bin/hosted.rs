@@ -19,7 +19,9 @@ impl Endpoint for Here {
     fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
         let data = match message.payload {
             Sent::Bytes(bytes) => Object::empty().attach("result", bytes),
-            Sent::Base64(text) => Object::serialize(&serde_json::json!({ "result": text.as_str() })).expect("it is one"),
+            Sent::Base64(text) => {
+                Object::serialize(&serde_json::json!({ "result": text.as_str() })).expect("it is one")
+            }
         };
         reply.send(Answer::Success(data));
         Pending::default()
