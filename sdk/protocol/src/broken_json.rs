@@ -10,7 +10,7 @@ pub(crate) const MAX_DEPTH: usize = 128;
 /// `None` if there is no `type`, or if there are several. The id is `None` if there is no `id` that is an unsigned integer of 64
 /// bits, or if there are several.
 pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
-    let (mut kind, mut id) = (Found::Nothing, Found::Nothing);
+    let (mut kind, mut id) = (Occurrence::Absent, Occurrence::Absent);
     let mut depth = 0_usize;
     // The last string, if it may be a key of the outermost object.
     let mut key: Option<&[u8]> = None;
@@ -59,17 +59,17 @@ pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
 }
 
 /// How often a key was found in the outermost object, and its value if it was found once.
-enum Found<T> {
-    Nothing,
+enum Occurrence<T> {
+    Absent,
     One(T),
     /// Several, or one whose value is not of its type. Which value is meant is not known.
     Several,
 }
 
-impl<T> Found<T> {
+impl<T> Occurrence<T> {
     fn add(&mut self, value: Option<T>) {
         *self = match (&self, value) {
-            (Self::Nothing, Some(value)) => Self::One(value),
+            (Self::Absent, Some(value)) => Self::One(value),
             _ => Self::Several,
         };
     }

@@ -1,7 +1,7 @@
 //! Reads the JSON of a frame by serde: finds its `type`, then reads the fields of that type, and `id` and `attachment`, in one
 //! pass. Each type of frame has a struct of its own with its fields, which derives `Deserialize`.
 //!
-//! Fields of other types of frames are unknown fields, and ignored. On an error, the frame's id is looked for once more, so that
+//! FrameFields of other types of frames are unknown fields, and ignored. On an error, the frame's id is looked for once more, so that
 //! its sender can be answered although the JSON is broken.
 
 use std::borrow::Cow;
@@ -57,7 +57,7 @@ impl<'a> FrameReader<'a> {
         body: impl FnOnce(T, Option<Attachment<'a>>) -> Result<B, InvalidJson>,
     ) -> Result<Frame<B>, Unreadable> {
         let Self { raw: RawFrame { json, attachment, .. }, frame_type } = self;
-        let read = read_fields(json).and_then(|Fields { id, attachment: path, fields }| {
+        let read = read_fields(json).and_then(|FrameFields { id, attachment: path, fields }| {
             Ok(Frame { id, body: body(fields, Attachment::new(path, attachment)?)? })
         });
         read.map_err(|error| invalid(json, frame_type, error))
@@ -121,22 +121,22 @@ fn any_type(json: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
 }
 
 /// The fields of a frame: its own, and those that any frame may have.
-struct Fields<'a, T> {
+struct FrameFields<'a, T> {
     id: Option<u64>,
     attachment: Option<Cow<'a, str>>,
     fields: T,
 }
 
-fn read_fields<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Fields<'a, T>, InvalidJson> {
+fn read_fields<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<FrameFields<'a, T>, InvalidJson> {
     if is_deeper_than(json, MAX_DEPTH) { Err(InvalidJson::too_deep()) } else { read_json(json) }
 }
 
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Fields<'a, T> {
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for FrameFields<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor<T>(PhantomData<T>);
+        struct FrameFieldsVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldsVisitor<T> {
-            type Value = Fields<'de, T>;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FrameFieldsVisitor<T> {
+            type Value = FrameFields<'de, T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -146,11 +146,11 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Fields<'a, T> {
                 let mut own = OwnFields { map, has_type: false, id: None, attachment: None };
                 let fields = T::deserialize(MapAccessDeserializer::new(&mut own))?;
                 let OwnFields { id, attachment, .. } = own;
-                Ok(Fields { id: id.flatten(), attachment: attachment.flatten(), fields })
+                Ok(FrameFields { id: id.flatten(), attachment: attachment.flatten(), fields })
             }
         }
 
-        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+        deserializer.deserialize_map(FrameFieldsVisitor(PhantomData))
     }
 }
 
@@ -166,7 +166,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        while let Some(Text(key)) = self.map.next_key()? {
+        while let Some(BorrowedText(key)) = self.map.next_key()? {
             match &*key {
                 "type" if self.has_type => return Err(A::Error::duplicate_field("type")),
                 "type" => {
@@ -177,7 +177,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
                 "id" => self.id = Some(self.map.next_value()?),
                 "attachment" if self.attachment.is_some() => return Err(A::Error::duplicate_field("attachment")),
                 "attachment" => {
-                    self.attachment = Some(self.map.next_value::<Option<Text<'de>>>()?.map(|Text(path)| path))
+                    self.attachment =
+                        Some(self.map.next_value::<Option<BorrowedText<'de>>>()?.map(|BorrowedText(path)| path))
                 }
                 _ => return seed.deserialize(key.into_deserializer()).map(Some),
             }
@@ -193,7 +194,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
 /// A string that is borrowed where it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Deserializes a struct from a JSON object and from nothing else: serde would accept an array as the fields in order.
 pub(crate) fn deserialize_fields<'de, T: Deserialize<'de>, D: Deserializer<'de>>(

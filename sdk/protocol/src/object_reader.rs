@@ -15,11 +15,11 @@ use crate::base64_text::{BASE64, encode_base64};
 pub(crate) struct WithAttached<'a> {
     pub(crate) json: &'a str,
     pub(crate) key: &'a str,
-    pub(crate) bytes: &'a Bytes,
+    pub(crate) bytes: &'a TakeableBytes,
 }
 
 /// The attached bytes, until they are taken.
-pub(crate) type Bytes = RefCell<Option<Vec<u8>>>;
+pub(crate) type TakeableBytes = RefCell<Option<Vec<u8>>>;
 
 impl<'de> Deserializer<'de> for WithAttached<'de> {
     type Error = serde_json::Error;
@@ -39,7 +39,7 @@ impl<'de> Deserializer<'de> for WithAttached<'de> {
 struct AttachedFirst<'a, V> {
     visitor: V,
     key: &'a str,
-    bytes: &'a Bytes,
+    bytes: &'a TakeableBytes,
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for AttachedFirst<'de, V> {
@@ -57,9 +57,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for AttachedFirst<'de, V> {
 /// The entries of the object: the attached one, then those in the JSON.
 struct Entries<'a, A> {
     /// The attached entry, until its key was given out.
-    attached: Option<(&'a str, &'a Bytes)>,
+    attached: Option<(&'a str, &'a TakeableBytes)>,
     /// The attached value, between its key and its value.
-    value: Option<&'a Bytes>,
+    value: Option<&'a TakeableBytes>,
     rest: A,
 }
 
@@ -87,7 +87,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
 /// The deserializer of the attached value: bytes if it is asked for them by [`BASE64`], otherwise base64 text, as if the value
 /// stood in the JSON.
 struct AttachedBytes<'a, E> {
-    bytes: &'a Bytes,
+    bytes: &'a TakeableBytes,
     error: PhantomData<E>,
 }
 

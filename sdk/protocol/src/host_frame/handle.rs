@@ -59,7 +59,7 @@ const PAYLOAD: &str = "message.payload";
 
 /// A [`Handle`] on the wire.
 #[derive(Deserialize)]
-pub(super) struct Fields<'a> {
+pub(super) struct HandleFields<'a> {
     #[serde(borrow, deserialize_with = "deserialize_fields")]
     message: MessageFields<'a>,
     #[serde(borrow, default)]
@@ -80,7 +80,7 @@ struct MessageFields<'a> {
 
 impl<'a> Handle<'a> {
     pub(super) fn from_fields(
-        Fields { message, context }: Fields<'a>,
+        HandleFields { message, context }: HandleFields<'a>,
         attachment: Option<Attachment<'a>>,
     ) -> Result<Self, InvalidJson> {
         let MessageFields { topic, payload, priority, ttl_ms } = message;

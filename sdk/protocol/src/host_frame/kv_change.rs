@@ -33,7 +33,7 @@ pub struct KvChange<'a> {
 
 /// A [`KvChange`] on the wire.
 #[derive(Deserialize)]
-pub(super) struct Fields<'a> {
+pub(super) struct KvChangeFields<'a> {
     watch: u64,
     #[serde(borrow)]
     key: Cow<'a, str>,
@@ -48,7 +48,7 @@ const VALUE: &str = "value";
 
 impl<'a> KvChange<'a> {
     pub(super) fn from_fields(
-        Fields { watch, key, revision, value, deleted }: Fields<'a>,
+        KvChangeFields { watch, key, revision, value, deleted }: KvChangeFields<'a>,
         attachment: Option<Attachment<'a>>,
     ) -> Result<Self, InvalidJson> {
         let value = match attachment {

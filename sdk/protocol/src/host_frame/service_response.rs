@@ -12,7 +12,7 @@ use crate::{ErrorBody, Framing, InvalidJson, Object};
 
 /// A `service_response` on the wire: `data` if it is a success, otherwise the fields of [`ErrorBody`].
 #[derive(Deserialize)]
-pub(super) struct Fields<'a> {
+pub(super) struct ServiceResponseFields<'a> {
     success: bool,
     #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
     data: Option<&'a RawValue>,
@@ -26,14 +26,11 @@ pub(super) struct Fields<'a> {
     retryable: bool,
 }
 
-/// The outcome: the response's data, or why there is none.
-type Outcome<'a> = Result<Object<'a>, ErrorBody<'a>>;
-
 pub(super) fn from_fields<'a>(
-    fields: Fields<'a>,
+    fields: ServiceResponseFields<'a>,
     attachment: Option<Attachment<'a>>,
-) -> Result<Outcome<'a>, InvalidJson> {
-    let Fields { success, data, code, message, details, retryable } = fields;
+) -> Result<Result<Object<'a>, ErrorBody<'a>>, InvalidJson> {
+    let ServiceResponseFields { success, data, code, message, details, retryable } = fields;
     if success {
         return Object::from_field(data, "data", attachment).map(Ok);
     }
@@ -44,7 +41,11 @@ pub(super) fn from_fields<'a>(
 }
 
 /// Appends the fields. Returns the path of what is attached, if something is.
-pub(super) fn write(response: &Outcome<'_>, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
+pub(super) fn write(
+    response: &Result<Object<'_>, ErrorBody<'_>>,
+    framing: Framing,
+    output: &mut Vec<u8>,
+) -> Option<Cow<'static, str>> {
     match response {
         Ok(data) => {
             output.extend_from_slice(b",\"success\":true");

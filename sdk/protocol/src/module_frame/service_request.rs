@@ -41,7 +41,7 @@ pub struct CallContext<'a> {
 
 /// A [`ServiceRequest`] on the wire.
 #[derive(Deserialize)]
-pub(super) struct Fields<'a> {
+pub(super) struct ServiceRequestFields<'a> {
     #[serde(borrow, default)]
     service: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -55,7 +55,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> ServiceRequest<'a> {
     pub(super) fn from_fields(
-        Fields { service, method, params, context }: Fields<'a>,
+        ServiceRequestFields { service, method, params, context }: ServiceRequestFields<'a>,
         attachment: Option<Attachment<'a>>,
     ) -> Result<Self, InvalidJson> {
         let CallContext { trace_id, parent } = context.unwrap_or_default();

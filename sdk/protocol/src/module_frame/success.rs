@@ -13,14 +13,14 @@ use crate::{InvalidJson, Object, RawFrame};
 
 /// A `success` on the wire.
 #[derive(Deserialize)]
-pub(super) struct Fields<'a> {
+pub(super) struct SuccessFields<'a> {
     /// May be absent if its only value is attached.
     #[serde(borrow, default, deserialize_with = "deserialize_optional_object")]
     data: Option<&'a RawValue>,
 }
 
 pub(super) fn from_fields<'a>(
-    Fields { data }: Fields<'a>,
+    SuccessFields { data }: SuccessFields<'a>,
     attachment: Option<Attachment<'a>>,
 ) -> Result<Object<'a>, InvalidJson> {
     Object::from_field(data, "data", attachment)
