@@ -1,11 +1,10 @@
-//! A host made of raw bytes, from the wire document alone, against real module processes. Nothing here uses this
-//! project's crates.
+//! A host made of raw bytes, from PROTOCOL.md alone, against real module processes. Nothing here uses this project's crates.
 
 use ixt_tests::{RawHost, base64, build, entered, fixture, handle, parse};
 use serde_json::{Value, json};
 
 #[test]
-fn a_life_of_the_seeds_quickstart_module_byte_by_byte() {
+fn the_module_of_the_quick_start_from_init_to_exit_byte_by_byte() {
     let mut host = RawHost::start(&build("echo"));
     let init = r#"{"type":"init","id":1,"config":{"database_url":"sqlite://x.db"},"module_id":"echo:1.0.0/instance-001","protocol":{"version":1,"max_frame_bytes":16777216,"framings":["line"],"features":[]}}"#;
     let reply = host.ask(init);
@@ -144,6 +143,20 @@ fn what_is_no_frame_is_logged_and_the_next_frame_is_read() {
     assert_eq!(status.code(), Some(0));
     assert_eq!(stderr.matches("ERROR skipped what the host sent: not a frame").count(), 10, "{stderr}");
     assert!(stderr.contains("ERROR skipped what the host sent: a `handle` frame is wrong: `id`: "), "{stderr}");
+}
+
+/// A frame type for which the session has no arm is skipped or answered as one of an unknown type.
+#[test]
+fn a_module_knows_every_frame_of_a_host_that_the_page_shows() {
+    const PAGE: &str = include_str!("../sdk/protocol/PROTOCOL.md");
+    let shown = PAGE.split("\n```").find_map(|text| text.strip_prefix("host\n")).expect("a box of frames of a host");
+    let mut host = fixture();
+    for frame in shown.lines().filter(|frame| !frame.contains(r#""type":"init""#)) {
+        host.send(frame);
+    }
+    let (replies, status, stderr) = host.end();
+    assert_eq!(status.code(), Some(0), "the last frame is `shutdown`");
+    assert!(!replies.contains("not known here") && !stderr.contains("not known here"), "{replies}\n{stderr}");
 }
 
 #[test]
