@@ -19,9 +19,11 @@ use crate::outgoing::Outgoing;
 use crate::process::panic_hook;
 use crate::process::signals::Signals;
 use crate::process::stdio_relay::Relays;
-use crate::requests::Limits;
+use crate::requests::{Executor, Limits};
 use crate::session::{Cause, End, Session};
 use crate::transport::connection::Connection;
+#[cfg(feature = "compare-machinery")]
+use crate::transport::plain::PlainExecutor;
 use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
 use crate::{Error, log_error};
@@ -195,14 +197,13 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     let outgoing = Arc::new(Outgoing::new(Socket::new(&stream)));
     let executor = Arc::new(ThreadExecutor::new(tokio.clone()));
     let module_id = env::var(MODULE_ID).unwrap_or_default();
-    let session = Arc::new(Session::new(
-        Box::new(launcher.starter),
-        module_id,
-        launcher.limits,
-        Arc::clone(&executor) as _,
-        outgoing,
-        tokio.clone(),
-    ));
+    let used: Arc<dyn Executor> = Arc::clone(&executor) as _;
+    #[cfg(feature = "compare-machinery")]
+    let plain = crate::compare::is_plain("tasks").then(|| Arc::new(PlainExecutor::new(tokio.clone())));
+    #[cfg(feature = "compare-machinery")]
+    let used = plain.as_ref().map_or(used, |plain| Arc::clone(plain) as _);
+    let session =
+        Arc::new(Session::new(Box::new(launcher.starter), module_id, launcher.limits, used, outgoing, tokio.clone()));
     session.log_scope().make_default();
     let relays = Arc::new(Relays::default());
     session.before_shutdown({
@@ -210,6 +211,11 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         // If the host has hung up, it may also be gone as the reader of stdout and stderr, now or in a moment.
         move |cause| relays.start(!matches!(cause, Cause::HostGone))
     });
+    #[cfg(feature = "compare-machinery")]
+    if let Some(plain) = plain {
+        plain.start(&session, stream);
+        return Ok(session.ended().await);
+    }
     let connection = Connection::start(Arc::clone(&session), executor, stream, tokio)?;
     let mut ended = pin!(session.ended());
     let end = tokio::select! {

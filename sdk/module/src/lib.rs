@@ -54,6 +54,8 @@ mod bytes;
 mod caller;
 mod catch_panic;
 mod clock;
+#[cfg(feature = "compare-machinery")]
+mod compare;
 mod config;
 mod context;
 mod error;

@@ -130,6 +130,12 @@ impl Session {
         self.requests.expire(now).into_iter().chain(self.calls.expire(now)).min()
     }
 
+    /// As [`Clock::wake_at`](crate::clock::Clock::wake_at).
+    #[cfg(feature = "compare-machinery")]
+    pub(crate) fn wake_at(&self, time: Instant) {
+        self.executor.wake_at(time);
+    }
+
     /// Waits until the session has ended, and all is written.
     pub(crate) async fn ended(&self) -> End {
         let end = *self.ended.wait().await;

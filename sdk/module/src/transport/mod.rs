@@ -3,6 +3,8 @@
 //! task with channels instead of a socket.
 
 pub(crate) mod connection;
+#[cfg(feature = "compare-machinery")]
+pub(crate) mod plain;
 mod reader_lease;
 pub(crate) mod socket;
 #[cfg(any(test, feature = "testing"))]

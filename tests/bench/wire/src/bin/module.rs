@@ -44,5 +44,11 @@ impl Handler for Bench {
 }
 
 fn main() -> std::process::ExitCode {
+    // Plain tasks have no thread of their own that reads, and take turns on one.
+    if std::env::var("IXT_BENCH_PLAIN").is_ok_and(|plain| plain.split(',').any(|what| what == "tasks")) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+        return runtime.block_on(module::<Bench>().run_async());
+    }
     run::<Bench>()
 }

@@ -1,0 +1,85 @@
+//! The plain way to serve a connection, for [`compare`](crate::compare) alone: a task of tokio's reads, and each step of a handler is
+//! a task. A handler that blocks holds up everything.
+
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::Clock;
+use crate::requests::{Executor, Step, StepClass};
+use crate::session::Session;
+
+/// Each step is a task.
+#[derive(Debug)]
+pub(crate) struct PlainExecutor {
+    tokio: Handle,
+    session: OnceLock<Weak<Session>>,
+}
+
+impl PlainExecutor {
+    pub(crate) fn new(tokio: Handle) -> Self {
+        Self { tokio, session: OnceLock::new() }
+    }
+
+    /// Reads until the host hangs up. `tokio` should have one thread.
+    pub(crate) fn start(self: &Arc<Self>, session: &Arc<Session>, stream: Arc<UnixStream>) {
+        let _ = self.session.set(Arc::downgrade(session));
+        let session = Arc::clone(session);
+        self.tokio.spawn(async move {
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe code; the socket stays open for as long as this task"
+            )]
+            let socket = AsyncFd::with_interest(stream, Interest::READABLE).expect("the runtime has its I/O driver");
+            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            session.outgoing().set_reader(thread::current().id());
+            loop {
+                session.log_scope().run(|| session.take_frames(&mut decoder, usize::MAX));
+                // The tasks that this has made run now, and their replies are written together.
+                tokio::task::yield_now().await;
+                session.outgoing().flush_at_rest();
+                let Ok(mut ready) = socket.readable().await else { break };
+                match recv(socket.get_ref(), spare_capacity(decoder.input()), RecvFlags::DONTWAIT) {
+                    Err(Errno::AGAIN) => ready.clear_ready(),
+                    Ok((1.., _)) => {}
+                    _ => break,
+                }
+            }
+            session.outgoing().end_reader();
+            session.host_gone();
+        });
+    }
+}
+
+impl Clock for PlainExecutor {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wake_at(&self, time: Instant) {
+        let Some(session) = self.session.get().map(Weak::clone) else { return };
+        self.tokio.spawn(async move {
+            sleep_until(time).await;
+            if let Some(session) = session.upgrade()
+                && let Some(next) = session.expire(Instant::now())
+            {
+                session.wake_at(next);
+            }
+        });
+    }
+}
+
+impl Executor for PlainExecutor {
+    fn schedule(&self, step: Step, _: StepClass) {
+        self.tokio.spawn(async move { step.run() });
+    }
+}
