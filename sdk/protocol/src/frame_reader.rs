@@ -1,8 +1,8 @@
 //! Reads the JSON of a frame by serde: finds its `type`, then reads the fields of that type, and `id` and `attachment`, in one
 //! pass. Each type of frame has a struct of its own with its fields, which derives `Deserialize`.
 //!
-//! FrameFields of other types of frames are unknown fields, and ignored. On an error, the frame's id is looked for once more, so that
-//! its sender can be answered although the JSON is broken.
+//! Fields of other types of frames are unknown fields, and ignored. After an error, [`type_and_id`] looks for the frame's id, so that
+//! its sender can be answered even if the JSON is broken.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -66,14 +66,15 @@ impl<'a> FrameReader<'a> {
     /// Reads the id of a frame that has no fields. Whatever else is in the frame is ignored: the id of a `cancel` is that of
     /// another request, which must not be answered because of it.
     pub(crate) fn read_id<B>(self, body: B) -> Result<Frame<B>, Unreadable> {
-        let Self { raw, frame_type } = self;
+        /// The id, of a frame with one type.
         #[derive(Deserialize)]
         struct Id {
-            /// There must be one type.
             #[serde(rename = "type")]
             _type: IgnoredAny,
             id: Option<u64>,
         }
+
+        let Self { raw, frame_type } = self;
         let read = if is_deeper_than(raw.json, MAX_DEPTH) { Err(InvalidJson::too_deep()) } else { read_json(raw.json) };
         match read {
             Ok(Id { id, .. }) => Ok(Frame { id, body }),
@@ -143,10 +144,10 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for FrameFields<'a, T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let mut own = OwnFields { map, has_type: false, id: None, attachment: None };
+                let mut own = OwnFields { map, seen: Seen::default(), id: None, attachment: None };
                 let fields = T::deserialize(MapAccessDeserializer::new(&mut own))?;
                 let OwnFields { id, attachment, .. } = own;
-                Ok(FrameFields { id: id.flatten(), attachment: attachment.flatten(), fields })
+                Ok(FrameFields { id, attachment, fields })
             }
         }
 
@@ -157,9 +158,26 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for FrameFields<'a, T> {
 /// The map without the keys that any frame may have: those are taken out on the way.
 struct OwnFields<'de, A> {
     map: A,
-    has_type: bool,
-    id: Option<Option<u64>>,
-    attachment: Option<Option<Cow<'de, str>>>,
+    seen: Seen,
+    id: Option<u64>,
+    attachment: Option<Cow<'de, str>>,
+}
+
+/// Which of the keys that any frame may have were there.
+#[derive(Default)]
+struct Seen {
+    frame_type: bool,
+    id: bool,
+    attachment: bool,
+}
+
+/// Marks a key as seen.
+///
+/// # Errors
+///
+/// If it was seen before.
+fn once<E: Error>(seen: &mut bool, key: &'static str) -> Result<(), E> {
+    if std::mem::replace(seen, true) { Err(E::duplicate_field(key)) } else { Ok(()) }
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
@@ -168,17 +186,18 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         while let Some(BorrowedText(key)) = self.map.next_key()? {
             match &*key {
-                "type" if self.has_type => return Err(A::Error::duplicate_field("type")),
                 "type" => {
-                    let _: IgnoredAny = self.map.next_value()?;
-                    self.has_type = true;
+                    once(&mut self.seen.frame_type, "type")?;
+                    self.map.next_value::<IgnoredAny>()?;
                 }
-                "id" if self.id.is_some() => return Err(A::Error::duplicate_field("id")),
-                "id" => self.id = Some(self.map.next_value()?),
-                "attachment" if self.attachment.is_some() => return Err(A::Error::duplicate_field("attachment")),
+                "id" => {
+                    once(&mut self.seen.id, "id")?;
+                    self.id = self.map.next_value()?;
+                }
                 "attachment" => {
+                    once(&mut self.seen.attachment, "attachment")?;
                     self.attachment =
-                        Some(self.map.next_value::<Option<BorrowedText<'de>>>()?.map(|BorrowedText(path)| path))
+                        self.map.next_value::<Option<BorrowedText<'de>>>()?.map(|BorrowedText(path)| path);
                 }
                 _ => return seed.deserialize(key.into_deserializer()).map(Some),
             }

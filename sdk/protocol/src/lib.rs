@@ -67,16 +67,17 @@ pub use json::{InvalidJson, read_json};
 pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};
 pub use object::Object;
 pub use payload::{Base64Text, Payload};
-pub use priority::Priority;
+pub use priority::{Priority, UnknownPriority};
 
 /// The version of the protocol that this crate implements. Host and module must have the same one.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The limit of `topic`, `service`, `method` and `code`, in bytes of UTF-8. A module's frame with a longer `service`, `method` or
-/// `code` is refused when it is read; topics are checked by whoever looks them up.
+/// The limit of `service`, `method` and `code`, in bytes of UTF-8. A module's frame with a longer one is refused when it is read. A
+/// topic has no limit, but the host's log shows no more bytes of it than this.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The limit of a `trace_id`, in bytes of UTF-8. A `service_request` with a longer one is refused; in a `log` it is cut.
+/// The limit of a `trace_id` in a module's frame, in bytes of UTF-8. A `service_request` with a longer one is refused when it is read;
+/// in a `log` it is cut.
 pub const MAX_TRACE_ID_BYTES: usize = 256;
 
 /// The limit of the `message` of a module's `error`, `log` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when it

@@ -1,8 +1,10 @@
 //! How urgent a message is.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-/// How urgent a message is. A queue hands out messages of a higher priority first. On the wire it is a number from 1 to 4.
+/// How urgent a message is. A queue hands out messages of a higher priority first. On the wire a priority is a number from 1 to 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub enum Priority {
@@ -17,22 +19,35 @@ pub enum Priority {
     Critical,
 }
 
-/// From the number on the wire. The error's message names the number and the four that are allowed.
+/// From the number on the wire.
 impl TryFrom<u64> for Priority {
-    type Error = String;
+    type Error = UnknownPriority;
 
-    fn try_from(number: u64) -> Result<Self, String> {
-        Ok(match number {
-            1 => Self::Low,
-            2 => Self::Normal,
-            3 => Self::High,
-            4 => Self::Critical,
-            _ => {
-                return Err(format!("{number} is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)"));
-            }
-        })
+    fn try_from(number: u64) -> Result<Self, UnknownPriority> {
+        match number {
+            1 => Ok(Self::Low),
+            2 => Ok(Self::Normal),
+            3 => Ok(Self::High),
+            4 => Ok(Self::Critical),
+            number => Err(UnknownPriority { number }),
+        }
     }
 }
+
+/// A number that stands for no [`Priority`]. Its message names the number, and the four that are allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownPriority {
+    /// The number.
+    pub number: u64,
+}
+
+impl fmt::Display for UnknownPriority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)", self.number)
+    }
+}
+
+impl std::error::Error for UnknownPriority {}
 
 /// The number on the wire.
 impl From<Priority> for u64 {

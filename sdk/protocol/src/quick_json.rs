@@ -6,24 +6,24 @@
 
 use crate::plain_text::plain_prefix;
 
-/// Whether what has this name is read quickly.
+/// Whether frames of this type are read quickly: always, but in the benchmark that compares.
 #[cfg(not(feature = "compare-readers"))]
-pub(crate) const fn is_on(_name: &str) -> bool {
+pub(crate) const fn is_on(_frame_type: &str) -> bool {
     true
 }
 
-/// Whether what has this name is read quickly: the variable IXT_BENCH_SERDE lists what is not, separated by commas.
+/// Whether frames of this type are read quickly. The variable `IXT_BENCH_SERDE` lists the types that are not, separated by commas.
 #[cfg(feature = "compare-readers")]
-pub(crate) fn is_on(name: &str) -> bool {
+pub(crate) fn is_on(frame_type: &str) -> bool {
     static OFF: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
         let listed = std::env::var("IXT_BENCH_SERDE").unwrap_or_default();
-        listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        listed.split(',').filter(|listed| !listed.is_empty()).map(str::to_owned).collect()
     });
-    OFF.iter().all(|off| off != name)
+    OFF.iter().all(|off| off != frame_type)
 }
 
-/// A position in a JSON text. Each method reads what comes next and moves behind it. `None` means that it gives up; the position
-/// is then undefined.
+/// A position in a JSON text. Each method reads what comes next, and moves behind it. `None` means that the reader gives up; its
+/// position is then undefined, and it must not be used any more.
 pub(crate) struct QuickReader<'a> {
     bytes: &'a [u8],
     /// The same bytes, if they are known to be UTF-8. Otherwise each string is checked for it.
@@ -45,24 +45,24 @@ impl<'a> QuickReader<'a> {
         Self { bytes: text.as_bytes(), known: Some(text), at: 0 }
     }
 
-    /// Nothing more comes.
+    /// Reads the end of the text.
     pub(crate) fn end(&self) -> Option<()> {
         (self.at == self.bytes.len()).then_some(())
     }
 
-    /// Whether `literal` comes next. If not, the position stays.
+    /// Reads `literal` if it comes next, and says whether it does. If not, the position stays.
     pub(crate) fn skip<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
         let found = self.rest().first_chunk() == Some(literal);
         self.at += if found { N } else { 0 };
         found
     }
 
-    /// `literal` comes next.
+    /// Reads `literal`.
     pub(crate) fn literal<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
         self.skip(literal).then_some(())
     }
 
-    /// A plain string whose opening quote was read.
+    /// Reads a plain string whose opening quote was read, with its closing quote.
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.at += plain_prefix(self.rest());
@@ -70,15 +70,15 @@ impl<'a> QuickReader<'a> {
         (self.take()? == b'"').then_some(text)
     }
 
-    /// The bytes up to the next quote, of a string whose opening quote was read. They are not looked at: this is for base64, of
-    /// which the decoder refuses everything that is not plain.
+    /// Reads a string whose opening quote was read up to the next quote. Its bytes are not checked: this is for base64, and the
+    /// decoder refuses everything that is not plain.
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         self.at += memchr::memchr(b'"', self.rest())? + 1;
         Some(&self.bytes[start..self.at - 1])
     }
 
-    /// An unsigned integer below 10^19, without leading zeros.
+    /// Reads an unsigned integer below 10^19 without leading zeros. A larger one is left to serde.
     pub(crate) fn number(&mut self) -> Option<u64> {
         let (mut number, mut digits) = (0_u64, 0);
         let rest = self.rest();
@@ -95,7 +95,7 @@ impl<'a> QuickReader<'a> {
         (digits == 1 || (2..20).contains(&digits) && rest[0] != b'0').then_some(number)
     }
 
-    /// The text of a value of any type but `null`.
+    /// Reads a value of any type but `null`, and returns its text.
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.skip_spaces();
         let start = self.at;

@@ -24,8 +24,10 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 
 /// What a frame from the host says.
 ///
-/// `init`, `handle`, `event`, `health_check` and `shutdown` are requests: each has an id, and the module sends exactly one reply
-/// with the same id. The others have no reply.
+/// `init`, `handle`, `event`, `health_check` and `shutdown` are requests: each has an id, and the module must send exactly one reply
+/// with the same id. The other frames have no reply.
+///
+/// More types may be added. [`frame_type`](Self::frame_type) names the type of a variant that a receiver does not handle.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum HostFrame<'a> {
@@ -42,7 +44,7 @@ pub enum HostFrame<'a> {
     HealthCheck,
     /// `shutdown`: asks the module to finish its requests and to exit.
     Shutdown(Shutdown),
-    /// `cancel`: nobody waits any more for the reply to the request with this id. That request must be answered all the same.
+    /// `cancel`: the caller of the request with this id has given up. The module must answer that request all the same.
     Cancel,
     /// `kv_change`: a key that the module watches has changed. Has no id.
     KvChange(KvChange<'a>),
@@ -57,7 +59,7 @@ impl<'a> HostFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a host, or one with wrong fields. [`Unreadable`] says how it is to be answered.
+    /// If it is not a frame of a host, or if its fields are wrong. [`Unreadable`] says which, and what can be answered.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)

@@ -17,7 +17,7 @@ pub struct Log<'a> {
     /// What happened, for people. May be empty. A longer text than 64 KiB is cut when it is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
-    /// More about it, for programs: a JSON object.
+    /// More about it, for programs: a JSON object. A host leaves it out of its log if it is longer than 64 KiB.
     #[serde(
         borrow,
         default,

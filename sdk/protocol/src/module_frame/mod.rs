@@ -24,8 +24,10 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 /// What a frame from a module says.
 ///
 /// `success` and `error` are replies: each has the id of the host's request that it answers, or none if the module uses no ids.
-/// `service_request` is a request to the host, with an id that the module chooses, and gets one `service_response`. The others
-/// have no reply.
+/// `service_request` is a request to the host, with an id that the module chooses; the host sends exactly one `service_response` with
+/// that id. The other frames have no reply.
+///
+/// More types may be added. [`frame_type`](Self::frame_type) names the type of a variant that a receiver does not handle.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ModuleFrame<'a> {
@@ -38,7 +40,7 @@ pub enum ModuleFrame<'a> {
     Error(ErrorBody<'a>),
     /// `service_request`: asks the host for one of its services.
     ServiceRequest(ServiceRequest<'a>),
-    /// `cancel`: the module does not wait any more for the response to its service request with this id.
+    /// `cancel`: the module has given up its service request with this id, and ignores the response if one still comes.
     Cancel,
     /// `log`: a line for the log. Has no id.
     Log(Log<'a>),
@@ -53,14 +55,14 @@ impl<'a> ModuleFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a module, or one with wrong fields. [`Unreadable`] says how it is to be answered.
+    /// If it is not a frame of a module, or if its fields are wrong. [`Unreadable`] says which, and what can be answered.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
     }
 
-    /// The most frequent frames, in the form in which this crate writes them. `None` if it is another one; `frame` is then as it
-    /// was.
+    /// Reads `success` and `service_request` in the form in which this crate writes them. `None` if it is anything else; `frame` is
+    /// then as it was.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
         let mut reader = QuickReader::of_text(std::str::from_utf8(frame.json).ok()?);
         reader.literal(br#"{"type":""#)?;
