@@ -7,11 +7,11 @@ use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use crate::code::{Code, Lines, string};
 use crate::items::{Items, Traits};
 use crate::names::{self, Role};
 use crate::options::Tailoring;
-use crate::{docs, types};
+use crate::rust_code::{Code, Lines, string};
+use crate::{doc_comments, types};
 
 /// The module `client`: a function for each required service, and the types of the manifests that declare them.
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
@@ -22,7 +22,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     let functions = requires.services.iter().map(|topic| function(topic, imports));
     let mut code = Code::quoted(functions.collect());
     for (import, items) in imported(manifest, imports) {
-        let docs = docs::comment([format!(
+        let docs = doc_comments::comment([format!(
             "The types of the module `{}`, of version {} or later.",
             import.manifest.module.name, import.manifest.module.version
         )]);
@@ -34,8 +34,8 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
 }
 
 fn module(name: &str, docs: &str, code: Code) -> Code {
-    let mut attributes = docs::comment([docs]);
-    attributes.push(docs::ALLOW.to_owned());
+    let mut attributes = doc_comments::comment([docs]);
+    attributes.push(doc_comments::ALLOW.to_owned());
     code.module(attributes, &format_ident!("{name}"))
 }
 
@@ -59,7 +59,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let mut lines = vec![format!("Calls `{topic}`.")];
     if let Some(description) = declared.and_then(|(_, service)| service.description.as_ref()) {
         lines.push(String::new());
-        lines.extend(docs::text(description));
+        lines.extend(doc_comments::text(description));
     }
     lines.extend([String::new(), "# Errors".to_owned(), String::new()]);
     lines.push(match declared {
@@ -72,7 +72,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         }
         _ => "Those of the service, and those that any call can have.".to_owned(),
     });
-    let docs = docs::attributes(lines, declared.and_then(|(_, service)| service.deprecated.as_ref()));
+    let docs = doc_comments::attributes(lines, declared.and_then(|(_, service)| service.deprecated.as_ref()));
     let ttl = match declared.and_then(|(_, service)| service.ttl_ms) {
         Some(ttl) => quote!(::std::option::Option::Some(#ttl)),
         None => quote!(::std::option::Option::None),
@@ -141,10 +141,10 @@ pub(crate) fn publish(manifest: &Manifest) -> Code {
         let mut lines = vec![format!("Publishes `{name}`.")];
         if let Some(description) = &event.description {
             lines.push(String::new());
-            lines.extend(docs::text(description));
+            lines.extend(doc_comments::text(description));
         }
         lines.extend(["", "# Errors", "", "If the host does not take it."].map(str::to_owned));
-        let docs = docs::attributes(lines, event.deprecated.as_ref());
+        let docs = doc_comments::attributes(lines, event.deprecated.as_ref());
         let payload = event.payload.as_ref().map(|payload| names::message(&event.topic, Role::Payload, payload));
         let ty = payload.as_ref().map_or_else(|| quote!(::ixt_sdk::Payload), |payload| quote!(super::#payload));
         let (constant, constant_docs) = (names::constant(&event.topic), format!(" `{name}`, with its type."));
@@ -187,7 +187,7 @@ pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> Code {
     };
     let constant = |topic: &Name, ty: &str| {
         let (kind, _) = ty.split_once('<').expect("the type has parameters");
-        let mut lines = docs::comment([format!("`{topic}`")]);
+        let mut lines = doc_comments::comment([format!("`{topic}`")]);
         let name = names::constant(topic);
         lines.push(format!("pub const {name}: {ty} ="));
         lines.push(format!("    {kind}::new({});", string(topic.as_str())));

@@ -3,13 +3,13 @@
 use ixt_manifest::{Field, Kind, Manifest};
 use quote::quote;
 
-use crate::code::{Code, Lines, block, ending, string};
 use crate::items::{Owner, Traits};
-use crate::{docs, names, types, value};
+use crate::rust_code::{Code, Lines, block, ending, string};
+use crate::{default_values, doc_comments, names, types};
 
 pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     let config = &manifest.config;
-    let docs = docs::attributes(
+    let docs = doc_comments::attributes(
         [
             format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
             String::new(),
@@ -19,8 +19,8 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
         None,
     );
     let fields = config.iter().flat_map(|key| {
-        let mut lines = docs::comment(key_docs(key));
-        lines.extend(docs::deprecated(key.deprecated.as_ref()));
+        let mut lines = doc_comments::comment(key_docs(key));
+        lines.extend(doc_comments::deprecated(key.deprecated.as_ref()));
         let ty = types::field_type(key, "Config", Owner::Config, traits);
         lines.push(format!("pub {}: {ty},", names::field(&key.name)));
         lines
@@ -36,7 +36,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
         };
         let read = match &key.default {
             Some(default) => {
-                let default = value::of_field(default, key, "Config", Owner::Config, traits);
+                let default = default_values::of_field(default, key, "Config", Owner::Config, traits);
                 format!("keys.or({name}, {rules}, {default})")
             }
             None if key.ty.optional => format!("keys.maybe({name}, {rules})"),
@@ -68,7 +68,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     });
     let (fields_blank, keys_blank) =
         if config.is_empty() { Default::default() } else { (quote!(__FIELDS__: ()), quote!(__KEYS__)) };
-    let allow = docs::allow();
+    let allow = doc_comments::allow();
     let items = quote! {
         #docs
         #derives
@@ -137,16 +137,16 @@ fn key_spec(key: &Field) -> Lines {
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
         Some(_) if key.holds_secret() => "with a default".to_owned(),
-        Some(default) => format!("default {}", docs::code_span(&default.to_string())),
+        Some(default) => format!("default {}", doc_comments::code_span(&default.to_string())),
         None if key.ty.optional => "may be left out".to_owned(),
         None => "required".to_owned(),
     };
     let secret = if key.secret { "secret, " } else { "" };
     let mut summary = format!("`{}`, {secret}of type `{}`; {presence}.", key.name, key.ty);
-    if let Some(bounds) = docs::bounds(&key.ty.bounds) {
+    if let Some(bounds) = doc_comments::bounds(&key.ty.bounds) {
         summary = format!("{summary} {bounds}");
     }
-    match docs::described(key.description.as_ref(), String::new()) {
+    match doc_comments::described(key.description.as_ref(), String::new()) {
         lines if lines == [""] => vec![summary],
         mut lines => {
             lines.extend([String::new(), summary]);

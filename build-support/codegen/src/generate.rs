@@ -3,9 +3,9 @@
 use ixt_manifest::{Imports, Manifest, Report, Source};
 use quote::quote;
 
-use crate::code::{self, Code};
 use crate::items::{Items, Traits};
 use crate::options::Options;
+use crate::rust_code::{self, Code};
 use crate::{client, config, handler, names, topic, types};
 
 /// The generation of the code that this crate writes. `ixt-sdk` checks it when the code is compiled; it grows with every
@@ -79,7 +79,7 @@ pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Optio
     code.extend(client::publish(&manifest));
     code.extend(client::constants(&manifest, &imports));
     let code = match tailoring.sdk() {
-        Some(sdk) => code::with_sdk(&code.text(), sdk),
+        Some(sdk) => rust_code::with_sdk(&code.text(), sdk),
         None => code.text(),
     };
     let mut warnings = manifest.warnings;

@@ -4,9 +4,9 @@ use ixt_manifest::{Imports, Manifest, Message, Name, Service};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use crate::code::{Code, Lines, string};
 use crate::names::Role;
-use crate::{client, docs, names};
+use crate::rust_code::{Code, Lines, string};
+use crate::{client, doc_comments, names};
 
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     let name = manifest.module.name.as_str();
@@ -18,7 +18,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
         "blocks for long holds up no other, but costs a thread meanwhile: declare such a service `blocking`, or use".to_owned(),
         "`ixt_sdk::blocking` for that part.".to_owned(),
     ];
-    let docs = docs::attributes(lines, None);
+    let docs = doc_comments::attributes(lines, None);
     let (services, events) = (&manifest.services, &manifest.requires.events);
     let (arms, call) =
         if services.is_empty() { (None, quote!(_)) } else { (Some(quote!(__ARMS__ => {})), quote!(call)) };
@@ -28,7 +28,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
         )
     });
     let take_events = take_events(events);
-    let allow = docs::allow();
+    let allow = doc_comments::allow();
     let items = quote! {
         #docs
         #allow
@@ -136,7 +136,7 @@ fn method(service: &Service) -> Lines {
     let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
         docs.push(String::new());
-        docs.extend(docs::text(description));
+        docs.extend(doc_comments::text(description));
     }
     if !service.errors.is_empty() {
         docs.extend([String::new(), format!("Its own errors are [`{}`].", names::errors(&service.topic))]);
@@ -159,7 +159,7 @@ fn event_method(topic: &Name, imports: &Imports) -> Lines {
     let mut docs = vec![format!("Takes the event `{topic}`.")];
     if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
         docs.push(String::new());
-        docs.extend(docs::text(description));
+        docs.extend(doc_comments::text(description));
     }
     let event = format!("event: {}", client::event_payload(topic, imports));
     signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
@@ -170,7 +170,7 @@ fn future(output: &str) -> String {
 }
 
 fn signature(docs: Lines, method: &Ident, argument: &str, result: &str) -> Lines {
-    let mut lines = docs::comment(docs);
+    let mut lines = doc_comments::comment(docs);
     lines.extend([
         format!("fn {method}("),
         "    &self,".to_owned(),

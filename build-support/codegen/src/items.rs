@@ -8,8 +8,8 @@ use ixt_manifest::{
 };
 use proc_macro2::{Ident, Span};
 
-use crate::graph::Graph;
 use crate::names::{self, Role};
+use crate::type_graph::Graph;
 
 /// A type that is generated.
 pub(crate) enum Item<'m> {

@@ -26,22 +26,22 @@
 
 mod build_script;
 mod client;
-mod code;
 mod config;
-mod docs;
+mod default_values;
+mod doc_comments;
 mod fresh;
 mod generate;
-mod graph;
 mod handler;
 mod items;
 mod names;
 mod options;
 mod record;
+mod rust_code;
 mod text_enum;
 mod topic;
+mod type_graph;
 mod types;
 mod union;
-mod value;
 
 pub use build_script::{Builder, compile};
 pub use fresh::{assert_fresh, diff};

@@ -7,9 +7,9 @@ use ixt_manifest::{Case, Diagnostic, Field, Kind, Manifest, Message, Name, Shape
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use crate::code::{Code, Lines};
 use crate::items::{Item, Items};
 use crate::names;
+use crate::rust_code::{Code, Lines};
 
 /// How the generated code is to differ from what it is by default. Types are called by their Rust names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,10 +3,10 @@
 use ixt_manifest::Field;
 use proc_macro2::Ident;
 
-use crate::code::{Code, Lines, block, string};
 use crate::items::{About, Owner, Traits};
+use crate::rust_code::{Code, Lines, block, string};
 use crate::types::{any_secret, attributes, derives, field_type, rules};
-use crate::{docs, names, value};
+use crate::{default_values, doc_comments, names};
 
 pub(crate) fn record(
     ident: &Ident,
@@ -33,12 +33,12 @@ pub(crate) fn record(
 
     if may_be_empty && !derive_default && !secret {
         let value = |field: &Field| match &field.default {
-            Some(default) => value::of_field(default, field, &owner_ident, owner, traits),
+            Some(default) => default_values::of_field(default, field, &owner_ident, owner, traits),
             None => "::std::option::Option::None".to_owned(),
         };
         let values: Lines =
             fields.iter().map(|field| format!("{}: {},", names::field(&field.name), value(field))).collect();
-        let mut default = vec!["/// Every field at its default.".to_owned(), docs::ALLOW.to_owned()];
+        let mut default = vec!["/// Every field at its default.".to_owned(), doc_comments::ALLOW.to_owned()];
         let function = block("fn default() -> Self", &block("Self", &values));
         default.extend(block(&format!("impl ::std::default::Default for {ident}"), &function));
         code.extend(Code::lines(&default));
@@ -61,12 +61,12 @@ pub(crate) fn member(
     traits: &Traits<'_>,
 ) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
-    let mut docs = docs::described(field.description.as_ref(), fallback);
-    if let Some(bounds) = docs::bounds(&field.ty.bounds) {
+    let mut docs = doc_comments::described(field.description.as_ref(), fallback);
+    if let Some(bounds) = doc_comments::bounds(&field.ty.bounds) {
         docs.extend([String::new(), bounds]);
     }
-    let mut lines = docs::comment(docs);
-    lines.extend(docs::deprecated(field.deprecated.as_ref()));
+    let mut lines = doc_comments::comment(docs);
+    lines.extend(doc_comments::deprecated(field.deprecated.as_ref()));
     let ty = field_type(field, owner_ident, owner, traits);
     lines.push(format!("{visibility}{}: {ty},", names::field(&field.name)));
     lines
@@ -85,7 +85,7 @@ pub(crate) fn entries(fields: &[Field], owner_ident: &str, owner: Owner<'_>, tra
             format!("{index} {} = {kind}{boxed}({}", names::field(&field.name), string(field.name.as_str()));
         if let Some(default) = &field.default {
             entry += ", ";
-            entry += &value::of_field(default, field, owner_ident, owner, traits);
+            entry += &default_values::of_field(default, field, owner_ident, owner, traits);
         }
         if let Some(rules) = rules(&field.ty) {
             entry += "; ";

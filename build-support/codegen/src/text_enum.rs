@@ -4,10 +4,10 @@ use ixt_manifest::{EnumValue, Service};
 use proc_macro2::Ident;
 use quote::{format_ident, quote};
 
-use crate::code::{Code, tokens};
 use crate::items::About;
+use crate::rust_code::{Code, tokens};
 use crate::types::attributes;
-use crate::{docs, names};
+use crate::{doc_comments, names};
 
 pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], open: bool) -> Code {
     let attributes = tokens(&attributes(about).join("\n"));
@@ -19,8 +19,8 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
     let variants: Vec<_> = values.iter().map(|value| names::camel(value.name.as_str())).collect();
     let members = values.iter().zip(&variants).map(|(value, variant)| {
-        let docs = docs::described(value.description.as_ref(), docs::code_span(value.name.as_str()));
-        let docs = docs::attributes(docs, value.deprecated.as_ref());
+        let docs = doc_comments::described(value.description.as_ref(), doc_comments::code_span(value.name.as_str()));
+        let docs = doc_comments::attributes(docs, value.deprecated.as_ref());
         quote!(#docs #variant,)
     });
     let unknown = format_ident!("{}", names::UNKNOWN);
@@ -41,7 +41,7 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     });
     let name = if open { quote!(self.as_str()) } else { quote!((*self).as_str()) };
     let constness = (!open).then(|| quote!(const));
-    let allow = docs::allow();
+    let allow = doc_comments::allow();
     Code::quoted(quote! {
         #attributes
         #derives
@@ -85,19 +85,19 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
 }
 
 pub(crate) fn errors(ident: &Ident, service: &Service) -> Code {
-    let docs = docs::attributes([format!("The errors of `{}`.", service.topic)], None);
+    let docs = doc_comments::attributes([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();
     let variants: Vec<_> = codes.iter().map(|code| names::camel(code)).collect();
     let members = service.errors.iter().zip(&variants).map(|(error, variant)| {
-        let docs = docs::described(error.description.as_ref(), format!("`{}`.", error.code));
-        let docs = docs::attributes(docs, error.deprecated.as_ref());
+        let docs = doc_comments::described(error.description.as_ref(), format!("`{}`.", error.code));
+        let docs = doc_comments::attributes(docs, error.deprecated.as_ref());
         quote!(#docs #variant)
     });
     let messages = service.errors.iter().map(|error| {
         error.description.clone().unwrap_or_else(|| error.code.as_str().to_ascii_lowercase().replace('_', " "))
     });
     let retryable = service.errors.iter().map(|error| error.retryable);
-    let allow = docs::allow();
+    let allow = doc_comments::allow();
     Code::quoted(quote! {
         #docs
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

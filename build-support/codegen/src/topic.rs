@@ -3,12 +3,13 @@
 use ixt_manifest::{Manifest, Service};
 use quote::quote;
 
-use crate::code::{Code, Lines, string};
-use crate::{docs, names};
+use crate::rust_code::{Code, Lines, string};
+use crate::{doc_comments, names};
 
 pub(crate) fn generate(manifest: &Manifest) -> Code {
-    let docs = docs::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);
-    let allow = docs::allow();
+    let docs =
+        doc_comments::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);
+    let allow = doc_comments::allow();
     let services = &manifest.services;
     let (variants, all, arms) = if services.is_empty() {
         Default::default()
@@ -74,10 +75,10 @@ fn variant(service: &Service) -> Lines {
     let mut docs = vec![format!("`{}`", service.topic)];
     if let Some(description) = &service.description {
         docs.push(String::new());
-        docs.extend(docs::text(description));
+        docs.extend(doc_comments::text(description));
     }
-    let mut lines = docs::comment(docs);
-    lines.extend(docs::deprecated(service.deprecated.as_ref()));
+    let mut lines = doc_comments::comment(docs);
+    lines.extend(doc_comments::deprecated(service.deprecated.as_ref()));
     lines.push(format!("{},", names::camel(service.topic.as_str())));
     lines
 }

@@ -4,13 +4,13 @@ use ixt_manifest::{Bounds, Field, Kind, Name, Type, Value};
 use proc_macro2::Ident;
 use quote::quote;
 
-use crate::code::{Code, Lines, string, tokens};
 use crate::items::{About, Item, Items, Owner, Traits};
 use crate::options::Tailoring;
 use crate::record::record;
+use crate::rust_code::{Code, Lines, string, tokens};
 use crate::text_enum::{errors, text_enum};
 use crate::union::union;
-use crate::{docs, names, value};
+use crate::{default_values, doc_comments, names};
 
 pub(crate) fn generate(items: &Items<'_>, traits: &Traits<'_>, tailoring: &Tailoring) -> Code {
     let mut code = Code::default();
@@ -36,9 +36,9 @@ fn type_code(ident: &Ident, item: &Item<'_>, traits: &Traits<'_>) -> Code {
 
 /// The documentation of a type, and that it is deprecated.
 pub(crate) fn attributes(about: &About<'_>) -> Lines {
-    let mut lines = docs::comment(docs::described(about.description, about.fallback.clone()));
-    lines.extend(docs::deprecated(about.deprecated));
-    lines.push(docs::ALLOW.to_owned());
+    let mut lines = doc_comments::comment(doc_comments::described(about.description, about.fallback.clone()));
+    lines.extend(doc_comments::deprecated(about.deprecated));
+    lines.push(doc_comments::ALLOW.to_owned());
     lines
 }
 
@@ -103,8 +103,8 @@ pub(crate) fn rules(ty: &Type) -> Option<String> {
         let Some(bound) = bound else { continue };
         let (suffix, literal) = match &bound.value {
             Value::Integer(integer) => ("", integer.to_string()),
-            Value::Float(float) => ("Float", value::float(*float)),
-            Value::Duration(duration) => ("Duration", value::duration(*duration)),
+            Value::Float(float) => ("Float", default_values::float(*float)),
+            Value::Duration(duration) => ("Duration", default_values::duration(*duration)),
             Value::Size(size) => ("Size", size.to_string()),
             _ => continue,
         };
@@ -127,14 +127,14 @@ pub(crate) fn any_secret(fields: &[Field]) -> bool {
 }
 
 fn newtype(ident: &Ident, about: &About<'_>, ty: &Type, name: &Name, traits: &Traits<'_>) -> Code {
-    let mut lines = docs::described(about.description, about.fallback.clone());
-    if let Some(bounds) = docs::bounds(&ty.bounds) {
+    let mut lines = doc_comments::described(about.description, about.fallback.clone());
+    if let Some(bounds) = doc_comments::bounds(&ty.bounds) {
         lines.extend([String::new(), bounds]);
     }
-    let mut attributes = docs::comment(lines);
-    attributes.extend(docs::deprecated(about.deprecated));
+    let mut attributes = doc_comments::comment(lines);
+    attributes.extend(doc_comments::deprecated(about.deprecated));
     let attributes = tokens(&attributes.join("\n"));
-    let allow = tokens(docs::ALLOW);
+    let allow = tokens(doc_comments::ALLOW);
     let derives = tokens(&derives(traits.of_type(ty), false));
     let inner = tokens(&rust_type(ty, &ident.to_string()));
     let rules = rules(ty).map(|rules| tokens(&format!(", {}, {rules}", string(name.as_str()))));

@@ -3,11 +3,11 @@
 use ixt_manifest::{Case, Message};
 use proc_macro2::Ident;
 
-use crate::code::{Code, Lines, block, ending, string};
 use crate::items::{About, Owner, Traits};
 use crate::record::{entries, member};
+use crate::rust_code::{Code, Lines, block, ending, string};
 use crate::types::{attributes, derives};
-use crate::{docs, names};
+use crate::{doc_comments, names};
 
 pub(crate) fn union(
     ident: &Ident,
@@ -39,22 +39,22 @@ pub(crate) fn union(
 
 fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
-    let tag = docs::code_span(case.name.as_str());
+    let tag = doc_comments::code_span(case.name.as_str());
     let (docs, definition) = match &case.content {
         Message::Named(record) => {
             let content = names::camel(record.as_str());
             (vec![format!("{tag}: `{record}`.")], vec![format!("{variant}({content})")])
         }
         Message::Inline { fields, description } => {
-            let docs = docs::described(description.as_ref(), format!("{tag}."));
+            let docs = doc_comments::described(description.as_ref(), format!("{tag}."));
             let owner_ident = names::inline(&union.to_string(), &case.name);
             let members: Lines =
                 fields.iter().flat_map(|field| member(field, "", &owner_ident, owner, traits)).collect();
             (docs, if members.is_empty() { vec![variant] } else { block(&variant, &members) })
         }
     };
-    let mut lines = docs::comment(docs);
-    lines.extend(docs::deprecated(case.deprecated.as_ref()));
+    let mut lines = doc_comments::comment(docs);
+    lines.extend(doc_comments::deprecated(case.deprecated.as_ref()));
     lines.extend(ending(definition, ","));
     lines
 }

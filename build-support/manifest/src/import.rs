@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Deprecated, From, Name};
+use crate::read::table_reader::list;
 use crate::suggest::closest;
-use crate::table::list;
 use crate::{Code, Diagnostic, Event, Manifest, Report, Service, Source, source};
 
 /// The manifests that a manifest names in `[requires.from]`.

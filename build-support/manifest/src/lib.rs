@@ -47,32 +47,24 @@
 //! The language as a whole is described in `REFERENCE.md` beside this crate; [`language`] is the same as data. [`compare`]
 //! tells what a change of a manifest breaks.
 
-mod bounds;
-mod code;
 mod compare;
 mod diagnostic;
-mod fields;
 mod import;
 pub mod language;
 mod model;
-mod parse;
-mod shorthand;
+mod read;
 mod source;
 mod suggest;
-mod table;
 pub mod text;
-mod topics;
-mod types;
-mod value;
 
-pub use code::{Code, Rule, Severity};
 pub use compare::compare;
+pub use diagnostic::codes::{Code, Rule, Severity};
 pub use diagnostic::{Diagnostic, Place, Report, Span};
 pub use import::{Import, Imports};
 pub use model::{
     Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, Kind, Limits, Manifest, Message,
     ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition, Variable,
 };
+pub use read::value::Value;
 pub use source::Source;
 pub use suggest::closest;
-pub use value::Value;

@@ -1,6 +1,8 @@
 //! What is wrong with a manifest, and how that is drawn. Every stage that checks a manifest collects [`Diagnostic`]s
 //! and hands them on in one [`Report`].
 
+pub(crate) mod codes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

@@ -2,6 +2,8 @@
 //! that the order of a manifest's keys changes nothing downstream; where the order of an array means something, as in
 //! an enum, it is kept.
 
+mod bounds;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
-use crate::fields::{Owner, Reader, is_long_form, not_an_object};
 use crate::language::{CASE, TYPE_LONG};
 use crate::model::{Case, Field, Kind, Manifest, Message, Name, Shape, Type, TypeDefinition};
-use crate::shorthand::BUILT_IN;
-use crate::table::{Node, Table, wrong_kind};
+use crate::read::fields::{Owner, Reader, is_long_form, not_an_object};
+use crate::read::shorthand::BUILT_IN;
+use crate::read::table_reader::{Node, Table, wrong_kind};
 use crate::{Code, Diagnostic, Span};
 
 impl<'a> Reader<'a> {

@@ -12,8 +12,8 @@ use toml::de::DeValue;
 use toml_datetime::Datetime;
 
 use crate::model::{Case, Field, Kind, Message, Shape, Type, TypeDefinition};
+use crate::read::table_reader::{self as table, Node, expected, list};
 use crate::suggest::closest;
-use crate::table::{self, Node, expected, list};
 use crate::{Code, Diagnostic, Span};
 
 /// A default or a bound from the manifest. Its shape follows the type it was checked against.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ixt_manifest::{Field, Kind, Message, Shape, Type, Value};
 use proc_macro2::Literal;
 
-use crate::code::string;
 use crate::items::{Owner, Traits};
 use crate::names;
+use crate::rust_code::string;
 
 /// The default of a field of the type `owner_ident`, in a `Box` where the field is.
 pub(crate) fn of_field(

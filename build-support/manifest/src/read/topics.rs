@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::fields::Reader;
 use crate::language::{ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
 use crate::model::{ErrorCode, Event, From, Name, Requires, Service, TypeDefinition};
-use crate::shorthand::is_name;
+use crate::read::fields::Reader;
+use crate::read::shorthand::is_name;
+use crate::read::table_reader::{self as table, Node, Table, wrong_kind};
 use crate::suggest::closest;
-use crate::table::{self, Node, Table, wrong_kind};
 use crate::{Code, Diagnostic};
 
 /// The codes that every service can answer with (protocol).

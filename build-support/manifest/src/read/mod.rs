@@ -1,5 +1,12 @@
 //! From TOML text to a [`Manifest`]: walks the document section by section and collects everything that is wrong.
 
+pub(crate) mod definitions;
+pub(crate) mod fields;
+pub(crate) mod shorthand;
+pub(crate) mod table_reader;
+pub(crate) mod topics;
+pub(crate) mod value;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,14 +14,14 @@ use semver::Version;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::fields::Reader;
 use crate::language::{ARTIFACTS, ENV, LIMITS, MANIFEST, MODULE, PROCESS, SCHEMA_VERSION, reserved_variable};
 use crate::model::{Bound, Bounds, Env, Kind, Limits, Manifest, ModuleInfo, Name, Process, Type, Variable};
-use crate::shorthand::is_name;
+use crate::read::definitions::check_use;
+use crate::read::fields::Reader;
+use crate::read::shorthand::is_name;
+use crate::read::table_reader::{Table, list, one_of, wrong_kind};
+use crate::read::value::Value;
 use crate::suggest::closest;
-use crate::table::{Table, list, one_of, wrong_kind};
-use crate::types::check_use;
-use crate::value::{self, Value};
 use crate::{Code, Diagnostic, Report, Source, Span};
 
 /// The runtime target that this project is for (seeds).

@@ -4,7 +4,7 @@
 use regex_lite::Regex;
 
 use crate::model::Bounds;
-use crate::value::Value;
+use crate::read::value::Value;
 
 impl Bounds {
     /// Checks a value against these bounds, themselves not checked again.

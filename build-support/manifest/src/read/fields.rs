@@ -7,10 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::language::{CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, MESSAGE, TableSpec};
 use crate::model::{Bound, Bounds, Deprecated, EnumValue, Field, Kind, Message, Name, Type, TypeDefinition};
-use crate::shorthand::{self, BUILT_IN, is_name};
+use crate::read::shorthand::{self, BUILT_IN, is_name};
+use crate::read::table_reader::{self as table, Node, Table, expected, list, wrong_kind};
+use crate::read::value;
 use crate::suggest::closest;
-use crate::table::{self, Node, Table, expected, list, wrong_kind};
-use crate::value;
 use crate::{Code, Diagnostic, Span};
 
 /// Where fields stand.

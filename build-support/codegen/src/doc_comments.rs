@@ -5,7 +5,7 @@ use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
 use proc_macro2::TokenStream;
 
-use crate::code::{Lines, string, tokens};
+use crate::rust_code::{Lines, string, tokens};
 
 /// For an item whose names, texts or values come from the manifest, or that the author may not use: lints would complain
 /// about what can't be changed in the code.
