@@ -9,6 +9,7 @@ use ixt_manifest::{
 use proc_macro2::{Ident, Span};
 
 use crate::names::{self, Role};
+use crate::scalar_types;
 use crate::type_graph::Graph;
 
 /// A type that is generated.
@@ -313,9 +314,7 @@ impl<'m> Traits<'m> {
 
     pub(crate) fn of_type(&self, ty: &Type) -> (bool, bool) {
         match &ty.kind {
-            Kind::Float => (false, true),
-            Kind::Integer | Kind::Boolean | Kind::Duration | Kind::Size | Kind::Datetime => (true, true),
-            Kind::String | Kind::Bytes | Kind::Path => (true, false),
+            Kind::Scalar(scalar) => scalar_types::is_eq_and_copy(*scalar),
             Kind::List(inner) | Kind::Map(inner) => (self.of_type(inner).0, false),
             Kind::Enum(_) => (true, !self.imported),
             Kind::Table(fields) => self.of_fields(fields),

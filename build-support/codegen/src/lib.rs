@@ -37,6 +37,7 @@ mod names;
 mod options;
 mod record;
 mod rust_code;
+mod scalar_types;
 mod text_enum;
 mod topic;
 mod type_graph;

@@ -1,6 +1,6 @@
 //! The code of the types: structs, enums, unions, newtypes and the errors of services.
 
-use ixt_manifest::{Bounds, Field, Kind, Name, Type, Value};
+use ixt_manifest::{Bounds, Field, Kind, Name, Scalar, Type, Value};
 use proc_macro2::Ident;
 use quote::quote;
 
@@ -10,7 +10,7 @@ use crate::record::record;
 use crate::rust_code::{Code, Lines, string, tokens};
 use crate::text_enum::{errors, text_enum};
 use crate::union::union;
-use crate::{default_values, doc_comments, names};
+use crate::{default_values, doc_comments, names, scalar_types};
 
 pub(crate) fn generate(items: &Items<'_>, traits: &Traits<'_>, tailoring: &Tailoring) -> Code {
     let mut code = Code::default();
@@ -53,7 +53,7 @@ pub(crate) fn derives((eq, copy): (bool, bool), default: bool) -> String {
 /// The type of a field of the type `owner_ident`.
 pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> String {
     let ty = match field.ty.kind {
-        Kind::Bytes if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
+        Kind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
         _ if field.secret => "::ixt_sdk::SecretString".to_owned(),
         _ => kind(&field.ty, &names::inline(owner_ident, &field.name)),
     };
@@ -73,15 +73,7 @@ fn option(ty: &str) -> String {
 
 fn kind(ty: &Type, ident: &str) -> String {
     let plain = match &ty.kind {
-        Kind::String => "::std::string::String",
-        Kind::Integer => "i64",
-        Kind::Float => "f64",
-        Kind::Boolean => "bool",
-        Kind::Bytes => "::ixt_sdk::Bytes",
-        Kind::Duration => "::std::time::Duration",
-        Kind::Size => "u64",
-        Kind::Path => "::std::path::PathBuf",
-        Kind::Datetime => "::ixt_sdk::Timestamp",
+        Kind::Scalar(scalar) => scalar_types::rust_type(*scalar),
         Kind::List(item) => {
             return format!("::std::vec::Vec<{}>", rust_type(item, &format!("{ident}Item")));
         }

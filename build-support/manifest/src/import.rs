@@ -1,23 +1,25 @@
-//! `[requires.from]`: the manifests of other modules, which say what the services and events take and give that a module
-//! uses. Only the code generator and the command read them; a host has every module's manifest anyway.
+//! `[requires.from]`: reads the manifests of other modules, and finds in them what a module requires. The code generator and the
+//! command need that; a host has the manifest of every module anyway.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::model::{Deprecated, From, Name};
-use crate::read::table_reader::list;
+use crate::diagnostic::{Code, Diagnostic, Report};
+use crate::model::{Deprecated, Event, From, Manifest, Name, Service};
+use crate::source::Source;
+use crate::source_file::read_text;
 use crate::suggest::closest;
-use crate::{Code, Diagnostic, Event, Manifest, Report, Service, Source, source};
+use crate::wording::list;
 
-/// The manifests that a manifest names in `[requires.from]`.
+/// The manifests that another manifest names in `[requires.from]`, and which of them declares each required topic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Imports {
-    /// The manifests, sorted by the names of their modules.
+    /// The manifests, each once, sorted by the names of their modules.
     pub manifests: Vec<Import>,
-    /// What is legal but suspicious.
+    /// What is suspicious: required topics that no manifest declares, and deprecated ones.
     pub warnings: Report,
-    /// By topic, the index of the manifest that declares it.
-    declared_by: BTreeMap<(What, String), usize>,
+    /// By topic, the index in `manifests` of the one that declares it.
+    declared_by: BTreeMap<(TopicKind, String), usize>,
 }
 
 /// A manifest that another one names.
@@ -30,7 +32,8 @@ pub struct Import {
 }
 
 impl Imports {
-    /// The files that `manifest` names, each once: what its generated code depends on beside itself.
+    /// The files that `manifest`, which was parsed from `source`, names; each once, sorted. Code that is generated from the manifest
+    /// depends on them too.
     #[must_use]
     pub fn paths(source: &Source, manifest: &Manifest) -> Vec<PathBuf> {
         let mut paths: Vec<_> = manifest.requires.from.iter().map(|from| source.resolve(from.path.as_str())).collect();
@@ -39,73 +42,44 @@ impl Imports {
         paths
     }
 
-    /// Reads the files that `manifest` names.
+    /// Reads the files that `manifest`, which was parsed from `source`, names.
     ///
     /// # Errors
     ///
-    /// See [`load`](Self::load).
+    /// Those of [`load`](Self::load).
     pub fn read(source: &Source, manifest: &Manifest) -> Result<Self, Report> {
-        Self::load(source, manifest, &mut source::read_text)
+        Self::load(source, manifest, &mut read_text)
     }
 
-    /// Takes the text of each file from `read`, which gives the reason in words if there is none.
+    /// Like [`read`](Self::read), with `read` instead of the file system: it returns the text of the manifest at a path, or in words
+    /// why there is none. It is called once for each file.
     ///
     /// # Errors
     ///
-    /// A report of everything that is wrong: files that can't be read or have mistakes themselves, entries that don't
-    /// match what is in the file, and those that nothing needs.
+    /// A report of all mistakes: files that can't be read or are invalid (with the mistakes in them), entries that do not match
+    /// what is in the file, topics that two manifests declare, and entries that nothing needs.
     pub fn load(
         source: &Source,
         manifest: &Manifest,
         read: &mut dyn FnMut(&Path) -> Result<String, String>,
     ) -> Result<Self, Report> {
-        let mut errors = Vec::new();
-        let mut reports = Vec::new();
-        let mut loaded = BTreeMap::<PathBuf, Option<Import>>::new();
-        for from in &manifest.requires.from {
-            let path = source.resolve(from.path.as_str());
-            if loaded.contains_key(&path) {
-                continue;
-            }
-            let import = match read(&path) {
-                Ok(text) => {
-                    let source = Source::new(path.display().to_string(), text);
-                    match Manifest::parse(&source) {
-                        Ok(manifest) => Some(Import { source, manifest }),
-                        Err(report) => {
-                            let message = format!("the manifest `{}` has mistakes", path.display());
-                            let error = Diagnostic::new(Code::ImportFailed, message);
-                            errors.push(error.at(from.path.span(), "see below"));
-                            reports.push(report);
-                            None
-                        }
-                    }
-                }
-                Err(reason) => {
-                    let message = format!("can't read the manifest `{}`: {reason}", path.display());
-                    let label = "paths are relative to the directory that this manifest is in";
-                    errors.push(Diagnostic::new(Code::ImportFailed, message).at(from.path.span(), label));
-                    None
-                }
-            };
-            loaded.insert(path, import);
-        }
+        let Loaded { files, errors, reports } = Loaded::load(source, manifest, read);
         let complete = errors.is_empty();
         let mut manifests: Vec<(&Path, &Import)> =
-            loaded.iter().filter_map(|(path, import)| Some((path.as_path(), import.as_ref()?))).collect();
+            files.iter().filter_map(|(path, import)| Some((path.as_path(), import.as_ref()?))).collect();
         manifests.sort_by_key(|(path, import)| (import.manifest.module.name.as_str(), *path));
-        let entries: Vec<Entry<'_>> = manifest
+        let candidates: Vec<Candidate<'_>> = manifest
             .requires
             .from
             .iter()
-            .filter_map(|from| {
-                let path = source.resolve(from.path.as_str());
+            .filter_map(|entry| {
+                let path = source.resolve(entry.path.as_str());
                 let index = manifests.iter().position(|(loaded, _)| *loaded == path)?;
-                Some(Entry { from, index, manifest: &manifests[index].1.manifest })
+                Some(Candidate { entry, index, manifest: &manifests[index].1.manifest })
             })
             .collect();
         let mut resolver =
-            Resolver { entries, used: Vec::new(), declared_by: BTreeMap::new(), errors, warnings: Vec::new() };
+            Resolver { candidates, used: Vec::new(), declared_by: BTreeMap::new(), errors, warnings: Vec::new() };
         resolver.resolve(manifest, complete);
         let Resolver { declared_by, errors, warnings, .. } = resolver;
         if errors.is_empty() {
@@ -119,39 +93,87 @@ impl Imports {
         Err(report)
     }
 
-    /// The required service with this topic, and the manifest that declares it.
+    /// The required service with this topic, and the manifest that declares it. `None` if no manifest does, or the service is not
+    /// required.
     #[must_use]
     pub fn service(&self, topic: &str) -> Option<(&Import, &Service)> {
-        let import = self.declaring(What::Service, topic)?;
+        let import = self.declaring(TopicKind::Service, topic)?;
         Some((import, import.manifest.services.iter().find(|service| service.topic.as_str() == topic)?))
     }
 
-    /// The required event with this topic, and the manifest that declares it.
+    /// The required event with this topic, and the manifest that declares it. `None` if no manifest does, or the event is not
+    /// required.
     #[must_use]
     pub fn event(&self, topic: &str) -> Option<(&Import, &Event)> {
-        let import = self.declaring(What::Event, topic)?;
+        let import = self.declaring(TopicKind::Event, topic)?;
         Some((import, import.manifest.events.iter().find(|event| event.topic.as_str() == topic)?))
     }
 
-    fn declaring(&self, what: What, topic: &str) -> Option<&Import> {
-        Some(&self.manifests[*self.declared_by.get(&(what, topic.to_owned()))?])
+    fn declaring(&self, kind: TopicKind, topic: &str) -> Option<&Import> {
+        Some(&self.manifests[*self.declared_by.get(&(kind, topic.to_owned()))?])
     }
 }
 
-struct Entry<'m> {
-    from: &'m From,
-    index: usize,
-    manifest: &'m Manifest,
+/// The files that a manifest names.
+#[derive(Default)]
+struct Loaded {
+    /// By path. `None` for a file that is not a valid manifest.
+    files: BTreeMap<PathBuf, Option<Import>>,
+    /// Mistakes in the manifest that names them.
+    errors: Vec<Diagnostic>,
+    /// Mistakes in the files themselves.
+    reports: Vec<Report>,
 }
 
-/// What is required under a topic.
+impl Loaded {
+    fn load(source: &Source, manifest: &Manifest, read: &mut dyn FnMut(&Path) -> Result<String, String>) -> Self {
+        let mut loaded = Self::default();
+        for entry in &manifest.requires.from {
+            let path = source.resolve(entry.path.as_str());
+            if !loaded.files.contains_key(&path) {
+                let import = loaded.import(entry, &path, read);
+                loaded.files.insert(path, import);
+            }
+        }
+        loaded
+    }
+
+    fn import(
+        &mut self,
+        entry: &From,
+        path: &Path,
+        read: &mut dyn FnMut(&Path) -> Result<String, String>,
+    ) -> Option<Import> {
+        let text = match read(path) {
+            Ok(text) => text,
+            Err(reason) => {
+                let message = format!("can't read the manifest `{}`: {reason}", path.display());
+                let label = "paths are relative to the directory that this manifest is in";
+                self.errors.push(Diagnostic::new(Code::ImportFailed, message).at(entry.path.span(), label));
+                return None;
+            }
+        };
+        let source = Source::new(path.display().to_string(), text);
+        match Manifest::parse(&source) {
+            Ok(manifest) => Some(Import { source, manifest }),
+            Err(report) => {
+                let message = format!("the manifest `{}` has mistakes", path.display());
+                self.errors.push(Diagnostic::new(Code::ImportFailed, message).at(entry.path.span(), "see below"));
+                self.reports.push(report);
+                None
+            }
+        }
+    }
+}
+
+/// Whether a topic is that of a service or of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+enum TopicKind {
     Service,
     Event,
 }
 
-impl What {
+impl TopicKind {
     fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -159,7 +181,7 @@ impl What {
         }
     }
 
-    /// What a manifest provides of this, and whether it is deprecated.
+    /// The topics of this kind that a manifest provides, and whether they are deprecated.
     fn provided(self, manifest: &Manifest) -> Vec<(&str, Option<&Deprecated>)> {
         match self {
             Self::Service => manifest.services.iter().map(|it| (it.topic.as_str(), it.deprecated.as_ref())).collect(),
@@ -172,112 +194,128 @@ impl What {
     }
 }
 
-/// Finds out which manifest declares which topic.
+/// An entry of `[requires.from]` whose manifest is valid.
+#[derive(Clone, Copy)]
+struct Candidate<'m> {
+    entry: &'m From,
+    /// The index of the manifest in [`Imports::manifests`]. Several entries may name the same one.
+    index: usize,
+    manifest: &'m Manifest,
+}
+
+/// Finds the manifest that declares each required topic.
 struct Resolver<'m> {
-    entries: Vec<Entry<'m>>,
-    /// The entries that were needed, by where they stand.
-    used: Vec<usize>,
-    declared_by: BTreeMap<(What, String), usize>,
+    candidates: Vec<Candidate<'m>>,
+    /// The names of the entries that were needed.
+    used: Vec<&'m str>,
+    declared_by: BTreeMap<(TopicKind, String), usize>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
-    /// `complete` says whether all files could be read: otherwise what is not found may be in one of the others.
+    /// `complete` says whether all files are valid manifests. If not, a topic that is not found may be in one that is not, so it is
+    /// not reported.
     fn resolve(&mut self, manifest: &Manifest, complete: bool) {
         let required = || manifest.requires.services.iter().chain(&manifest.requires.events);
         self.check_names(&|name| required().any(|topic| topic.as_str() == name));
         self.check_modules();
         for topic in &manifest.requires.services {
-            self.find(topic, What::Service, complete);
+            self.find(topic, TopicKind::Service, complete);
         }
         for topic in &manifest.requires.events {
-            self.find(topic, What::Event, complete);
+            self.find(topic, TopicKind::Event, complete);
         }
         if !complete || !self.errors.is_empty() {
             return;
         }
-        for Entry { from, .. } in self.entries.iter().filter(|entry| !self.used.contains(&entry.from.name.span().start))
+        for Candidate { entry, .. } in
+            self.candidates.iter().filter(|candidate| !self.used.contains(&candidate.entry.name.as_str()))
         {
-            let name = from.name.as_str();
+            let name = entry.name.as_str();
             self.errors.push(
                 Diagnostic::new(Code::UnusedImport, format!("nothing that is required comes from `{name}`"))
-                    .at(from.name.span(), "expected a required topic, or a module that provides one")
+                    .at(entry.name.span(), "expected a required topic, or a module that provides one")
                     .suggest(closest(name, required().map(Name::as_str))),
             );
         }
     }
 
-    /// The types of each module stand in a Rust module of its name.
+    /// Reports two manifests of modules whose names become the same in Rust, where each becomes the name of a module.
     fn check_modules(&mut self) {
-        let plain = |entry: &Entry<'_>| entry.manifest.module.name.as_str().replace('-', "_").to_ascii_lowercase();
-        for (position, entry) in self.entries.iter().enumerate() {
-            let same = |other: &&Entry<'_>| other.index != entry.index && plain(other) == plain(entry);
-            if let Some(other) = self.entries[..position].iter().find(same) {
-                let message = format!("two manifests are of a module `{}`", entry.manifest.module.name);
+        let plain =
+            |candidate: &Candidate<'_>| candidate.manifest.module.name.as_str().replace('-', "_").to_ascii_lowercase();
+        for (position, candidate) in self.candidates.iter().enumerate() {
+            let same = |other: &&Candidate<'_>| other.index != candidate.index && plain(other) == plain(candidate);
+            if let Some(other) = self.candidates[..position].iter().find(same) {
+                let message = format!("two manifests are of a module `{}`", candidate.manifest.module.name);
                 self.errors.push(
                     Diagnostic::new(Code::Duplicate, message)
-                        .at(entry.from.path.span(), "this one")
-                        .related(other.from.path.span(), "and this one")
+                        .at(candidate.entry.path.span(), "this one")
+                        .related(other.entry.path.span(), "and this one")
                         .help("take all that is required of one module from one manifest"),
                 );
             }
         }
     }
 
-    /// A name that is no required topic is that of a module.
+    /// Reports a name that is neither a required topic nor the name of the module in the file.
     fn check_names(&mut self, is_topic: &dyn Fn(&str) -> bool) {
-        for Entry { from, manifest, .. } in &self.entries {
-            let (name, own) = (from.name.as_str(), manifest.module.name.as_str());
+        for Candidate { entry, manifest, .. } in &self.candidates {
+            let (name, own) = (entry.name.as_str(), manifest.module.name.as_str());
+            // A name with a dot is meant as a topic. One that nothing requires is reported as unused.
             if !is_topic(name) && name != own && !name.contains('.') {
-                let message = format!("the module of `{}` is called `{own}`, not `{name}`", from.path);
+                let message = format!("the module of `{}` is called `{own}`, not `{name}`", entry.path);
                 self.errors.push(
                     Diagnostic::new(Code::ImportFailed, message)
-                        .at(from.name.span(), "expected a required topic, or the module's own name")
+                        .at(entry.name.span(), "expected a required topic, or the module's own name")
                         .help(format!("write `{own}`")),
                 );
             }
         }
     }
 
-    fn find(&mut self, topic: &Name, what: What, complete: bool) {
+    /// An entry for the topic itself comes before those for modules.
+    fn find(&mut self, topic: &Name, kind: TopicKind, complete: bool) {
         let name = topic.as_str();
-        if let Some(entry) = self.entries.iter().find(|entry| entry.from.name.as_str() == name) {
-            self.used.push(entry.from.name.span().start);
-            if what.provides(entry.manifest, name) {
-                self.take(topic, what, entry.index, entry.manifest);
+        if let Some(position) = self.candidates.iter().position(|candidate| candidate.entry.name.as_str() == name) {
+            let candidate = &self.candidates[position];
+            if kind.provides(candidate.manifest, name) {
+                self.take(topic, kind, position);
             } else {
-                self.errors.push(not_provided(topic, what, entry));
+                self.used.push(candidate.entry.name.as_str());
+                self.errors.push(not_provided(topic, kind, candidate));
             }
             return;
         }
-        let mut found: Vec<_> = self.entries.iter().filter(|entry| what.provides(entry.manifest, name)).collect();
-        found.dedup_by_key(|entry| entry.index);
+        let provides = |position: &usize| kind.provides(self.candidates[*position].manifest, name);
+        let mut found: Vec<_> = (0..self.candidates.len()).filter(provides).collect();
+        found.dedup_by_key(|position| self.candidates[*position].index);
         match found[..] {
             [] if complete => self.warnings.push(untyped(topic)),
             [] => {}
-            [entry] => {
-                self.used.push(entry.from.name.span().start);
-                self.take(topic, what, entry.index, entry.manifest);
-            }
+            [position] => self.take(topic, kind, position),
             [one, another, ..] => {
-                let message = format!("two manifests provide the {} `{topic}`", what.name());
+                let [one, another] = [one, another].map(|position| &self.candidates[position].entry.path);
+                let message = format!("two manifests provide the {} `{topic}`", kind.name());
                 let error = Diagnostic::new(Code::AmbiguousImport, message)
                     .at(topic.span(), "required here")
-                    .related(one.from.path.span(), "provided here")
-                    .related(another.from.path.span(), "and here")
-                    .help(format!("say which one is meant: [requires.from] `\"{topic}\" = \"{}\"`", one.from.path));
+                    .related(one.span(), "provided here")
+                    .related(another.span(), "and here")
+                    .help(format!("say which one is meant: [requires.from] `\"{topic}\" = \"{one}\"`"));
                 self.errors.push(error);
             }
         }
     }
 
-    fn take(&mut self, topic: &Name, what: What, index: usize, manifest: &Manifest) {
+    fn take(&mut self, topic: &Name, kind: TopicKind, position: usize) {
+        let Candidate { entry, index, manifest } = self.candidates[position];
         let name = topic.as_str();
-        self.declared_by.insert((what, name.to_owned()), index);
-        let provided = what.provided(manifest).into_iter().find(|(provided, _)| *provided == name);
+        self.used.push(entry.name.as_str());
+        self.declared_by.insert((kind, name.to_owned()), index);
+        let provided = kind.provided(manifest).into_iter().find(|(provided, _)| *provided == name);
         if let Some((_, Some(deprecated))) = provided {
-            let message = format!("the {} `{topic}` is deprecated", what.name());
+            let message = format!("the {} `{topic}` is deprecated", kind.name());
             let warning = Diagnostic::new(Code::DeprecatedUse, message).at(topic.span(), "required here");
             self.warnings.push(match &deprecated.instead {
                 Some(instead) => warning.note(instead),
@@ -287,20 +325,20 @@ impl Resolver<'_> {
     }
 }
 
-fn not_provided(topic: &Name, what: What, entry: &Entry<'_>) -> Diagnostic {
-    let (path, what_name) = (&entry.from.path, what.name());
-    let topics: Vec<_> = what.provided(entry.manifest).into_iter().map(|(topic, _)| topic).collect();
+fn not_provided(topic: &Name, kind: TopicKind, candidate: &Candidate<'_>) -> Diagnostic {
+    let (path, kind_name) = (&candidate.entry.path, kind.name());
+    let topics: Vec<_> = kind.provided(candidate.manifest).into_iter().map(|(topic, _)| topic).collect();
     let label = if topics.is_empty() {
-        format!("it provides no {what_name}s")
+        format!("it provides no {kind_name}s")
     } else {
         format!("it provides {}", list(topics.iter().copied()))
     };
-    Diagnostic::new(Code::NotProvided, format!("`{path}` does not provide the {what_name} `{topic}`"))
+    Diagnostic::new(Code::NotProvided, format!("`{path}` does not provide the {kind_name} `{topic}`"))
         .at(path.span(), label)
         .suggest(closest(topic.as_str(), topics))
 }
 
-/// The warning for a required topic of which nobody knows the types.
+/// The warning for a required topic that no manifest in `[requires.from]` declares.
 fn untyped(topic: &Name) -> Diagnostic {
     Diagnostic::new(Code::UntypedRequirement, format!("nothing says what `{topic}` takes and gives"))
         .at(topic.span(), "required here, and not typed")

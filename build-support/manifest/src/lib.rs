@@ -47,6 +47,7 @@
 //! The language as a whole is described in `REFERENCE.md` beside this crate; [`language`] is the same as data. [`compare`]
 //! tells what a change of a manifest breaks.
 
+mod check;
 mod compare;
 mod diagnostic;
 mod import;
@@ -54,17 +55,17 @@ pub mod language;
 mod model;
 mod read;
 mod source;
+mod source_file;
 mod suggest;
 pub mod text;
+mod wording;
 
 pub use compare::compare;
-pub use diagnostic::codes::{Code, Rule, Severity};
-pub use diagnostic::{Diagnostic, Place, Report, Span};
+pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, Kind, Limits, Manifest, Message,
-    ModuleInfo, Name, Process, Requires, Service, Shape, Type, TypeDefinition, Variable,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Kind, Limits, Manifest,
+    Message, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, Value, Variable,
 };
-pub use read::value::Value;
-pub use source::Source;
+pub use source::{Source, Span};
 pub use suggest::closest;

@@ -1,12 +1,14 @@
-//! The name that was probably meant.
+//! The name that was probably meant. This file is in `ixt-manifest` and, the same, in `ixt-sdk`, which must not depend on a
+//! crate of build scripts at run time; a test in `tests/workspace.rs` compares the two.
 
-/// Longer names are not compared: nobody mistypes them by hand.
-const LONGEST: usize = 64;
+/// The longest name that is compared, in bytes. Nobody mistypes a longer one by hand.
+const MAX_BYTES: usize = 64;
 
-/// The candidate that is nearest to `name`, if one is near enough to be a slip of the hand.
+/// The candidate that is most similar to `name`, whatever the case of letters. `None` if none is similar enough to be a slip: a
+/// third of the longer name may differ, and three characters at most. Of several equally similar ones the alphabetically first.
 #[must_use]
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > LONGEST {
+    if name.len() > MAX_BYTES {
         return None;
     }
     let wanted = name.to_ascii_lowercase();

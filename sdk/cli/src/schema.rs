@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ixt_manifest::language::{FIELD, Key, Kind, MANIFEST, TableSpec};
+use ixt_manifest::language::{self, Key, Kind, TableSpec};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Result;
@@ -10,7 +10,7 @@ use crate::output::print;
 
 pub(crate) fn schema() -> Result<()> {
     let mut schema = Schema::default();
-    let mut root = schema.table(&MANIFEST);
+    let mut root = schema.table(language::root());
     let fields = root.as_object_mut().expect("a table is an object");
     // Draft 7, which every editor's plugin knows.
     fields.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
@@ -66,9 +66,9 @@ impl Schema {
             Kind::Table(table) => self.reference(table),
             Kind::Entries(kind) => json!({ "type": "object", "additionalProperties": self.kind(kind) }),
             Kind::Either(one, other) => json!({ "anyOf": [self.kind(one), self.kind(other)] }),
-            Kind::Fields(long) => {
-                let fields = self.kind(&Kind::Type(&FIELD));
-                json!({ "anyOf": [self.reference(long), { "type": "object", "additionalProperties": fields }] })
+            Kind::Fields { field, long } => {
+                let field = self.kind(field);
+                json!({ "anyOf": [self.reference(long), { "type": "object", "additionalProperties": field }] })
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ixt_manifest::{Case, Field, Kind, Manifest, Message, Shape, Type, Value as Default};
+use ixt_manifest::{Case, Field, JsonForm, Kind, Manifest, Message, Scalar, Shape, Type, Value as Default};
 use ixt_protocol::{decode_base64, encode_base64};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -79,7 +79,8 @@ impl<'a> Config<'a> {
     pub fn set_text(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         let value = match self.kind(ty) {
-            Kind::String | Kind::Bytes | Kind::Duration | Kind::Size | Kind::Path | Kind::Datetime | Kind::Enum(_) => {
+            Kind::Enum(_) => Value::from(text),
+            Kind::Scalar(scalar) if matches!(scalar.json_form(), JsonForm::Text | JsonForm::TextOrNumber) => {
                 Value::from(text)
             }
             _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
@@ -95,7 +96,7 @@ impl<'a> Config<'a> {
     /// If the manifest has no such key, or the content is not of its type.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
-        if *self.kind(ty) == Kind::Bytes {
+        if *self.kind(ty) == Kind::Scalar(Scalar::Bytes) {
             return self.set(key, ty, Value::from(encode_base64(content)));
         }
         let text = std::str::from_utf8(content).map_err(|_| wrong_type(key, ty, "text in UTF-8"))?;
@@ -147,7 +148,7 @@ impl<'a> Config<'a> {
         match self.manifest.find_type(name).map(|definition| &definition.shape) {
             Some(Shape::Newtype(inner)) => self.kind(inner),
             // An enum is text, as is this.
-            Some(Shape::Enum { .. }) => &Kind::String,
+            Some(Shape::Enum { .. }) => &Kind::Scalar(Scalar::String),
             _ => &ty.kind,
         }
     }
@@ -231,24 +232,8 @@ impl Checker<'_> {
         if ty.optional && value.is_null() {
             return Ok(());
         }
-        let text = |parse: fn(&str) -> Result<Default, String>, expected: &str| {
-            value.as_str().and_then(|text| parse(text).ok()).ok_or_else(|| expected.to_owned())
-        };
         let read = match &ty.kind {
-            Kind::String => text(|text| Ok(Default::String(text.to_owned())), "a string")?,
-            Kind::Path => text(|text| Ok(Default::Path(text.to_owned())), "a string")?,
-            Kind::Integer => Default::Integer(value.as_i64().ok_or("an integer of at most 64 bits")?),
-            Kind::Float => Default::Float(value.as_f64().ok_or("a number")?),
-            Kind::Boolean => Default::Boolean(value.as_bool().ok_or("`true` or `false`")?),
-            Kind::Bytes => {
-                text(|text| decode_base64(text).map(Default::Bytes).map_err(|error| error.to_string()), "base64 text")?
-            }
-            Kind::Duration => text(Default::duration, "a duration such as `250ms`")?,
-            Kind::Size => match value.as_u64() {
-                Some(size) => Default::Size(size),
-                None => text(Default::size, "a size such as `16MiB`")?,
-            },
-            Kind::Datetime => text(Default::datetime, "a point in time such as `2026-01-31T12:00:00Z`")?,
+            Kind::Scalar(scalar) => scalar_value(*scalar, value)?,
             Kind::List(item) => {
                 let items = value.as_array().ok_or("a JSON array")?;
                 for (index, value) in items.iter().enumerate() {
@@ -318,6 +303,29 @@ impl Checker<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// The value as one of this type; if it is none, what was expected.
+fn scalar_value(scalar: Scalar, value: &Value) -> Result<Default, String> {
+    let text = |parse: fn(&str) -> Result<Default, String>, expected: &str| {
+        value.as_str().and_then(|text| parse(text).ok()).ok_or_else(|| expected.to_owned())
+    };
+    Ok(match scalar {
+        Scalar::String => text(|text| Ok(Default::String(text.to_owned())), "a string")?,
+        Scalar::Path => text(|text| Ok(Default::Path(text.to_owned())), "a string")?,
+        Scalar::Integer => Default::Integer(value.as_i64().ok_or("an integer of at most 64 bits")?),
+        Scalar::Float => Default::Float(value.as_f64().ok_or("a number")?),
+        Scalar::Boolean => Default::Boolean(value.as_bool().ok_or("`true` or `false`")?),
+        Scalar::Bytes => {
+            text(|text| decode_base64(text).map(Default::Bytes).map_err(|error| error.to_string()), "base64 text")?
+        }
+        Scalar::Duration => text(Default::duration, "a duration such as `250ms`")?,
+        Scalar::Size => match value.as_u64() {
+            Some(size) => Default::Size(size),
+            None => text(Default::size, "a size such as `16MiB`")?,
+        },
+        Scalar::Datetime => text(Default::datetime, "a point in time such as `2026-01-31T12:00:00Z`")?,
+    })
 }
 
 fn one_of(value: Option<&str>, names: &mut dyn Iterator<Item = &str>) -> Result<(), String> {

@@ -1,24 +1,25 @@
-//! Every kind of thing that can be wrong with a manifest: one list, from which the reference page and the tests work.
+//! All kinds of mistakes in a manifest, and all rules by which changes are judged. The reference page lists them from here, and
+//! tests check that a manifest in `manifests/` shows each.
 
 use std::fmt;
 
-/// How serious a [`Diagnostic`](crate::Diagnostic) is.
+/// How serious a [`Diagnostic`](crate::Diagnostic) is. The first two are about a manifest, the others about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// No code can be made from the manifest.
+    /// The manifest is invalid: it can be neither compiled nor run.
     Error,
-    /// Legal, but probably not meant.
+    /// The manifest is valid, but probably does not say what its author means.
     Warning,
-    /// A change after which callers, subscribers or configurations that worked may not work any more.
+    /// Callers, subscribers or configurations that worked with the old manifest may not work with the new one.
     Breaking,
-    /// A change that nobody has to do anything about, but may want to know.
+    /// Everything goes on working, but somebody may want to know of the change.
     Note,
-    /// A change after which everything works that worked before.
+    /// Everything that worked with the old manifest works with the new one.
     Compatible,
 }
 
 impl Severity {
-    /// The word for it.
+    /// The word that reports show: `error`, `warning`, `breaking`, `note` or `compatible`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,10 +42,10 @@ macro_rules! codes {
         }
 
         impl $type {
-            /// All there are, in the order of the alphabet.
+            /// All of them, sorted by their names.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its name, as it is shown.
+            /// Its name as reports show it in brackets. It stays the same from release to release.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -52,7 +53,7 @@ macro_rules! codes {
                 }
             }
 
-            /// How serious it is.
+            /// How serious a diagnostic with this code is.
             #[must_use]
             pub const fn severity(self) -> Severity {
                 match self {
@@ -60,7 +61,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What it means, in a sentence.
+            /// Its meaning in a sentence, for the reference page.
             #[must_use]
             pub const fn summary(self) -> &'static str {
                 match self {
@@ -78,131 +79,131 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The kind of mistake in a manifest, for programs: the text in the brackets of `error[unknown-key]`.
+    /// What kind of mistake a [`Diagnostic`](crate::Diagnostic) is about, for programs: the text in brackets in `error[unknown-key]`.
     Code:
-    /// Two manifests of `[requires.from]` provide the same topic.
+    /// Two manifests of `[requires.from]` provide the same required topic.
     AmbiguousImport = Error "ambiguous-import",
-    /// Two statements that can't both be true, such as `required = true` and a default.
+    /// Two statements exclude each other, such as `required = true` and a default.
     Contradiction = Error "contradiction",
-    /// A type that is deprecated is used by something that isn't.
+    /// Something deprecated is used by something that is not deprecated.
     DeprecatedUse = Warning "deprecated-use",
-    /// The same name twice in one list.
+    /// A list has the same entry twice, or a name stands for two things.
     Duplicate = Error "duplicate",
-    /// A manifest that `[requires.from]` names can't be read, or has mistakes itself.
+    /// A manifest in `[requires.from]` can't be read, is invalid, or belongs to another module.
     ImportFailed = Error "import-failed",
-    /// A key that does not go with the type it stands beside, such as `min` with a string.
+    /// A key does not apply to the type beside it, such as `min` to a string.
     Inapplicable = Error "inapplicable",
-    /// A type that holds itself without a list, a map or an optional in between.
+    /// Every value of a type would have to contain another value of that type, so no value can exist.
     InfiniteType = Error "infinite-type",
-    /// A default that is not of its type, or outside of its bounds.
+    /// A default does not fit its type or its bounds.
     InvalidDefault = Error "invalid-default",
-    /// A name that can't be one, such as a topic with spaces.
+    /// A name has characters that are not allowed, such as a topic with spaces.
     InvalidName = Error "invalid-name",
-    /// An option of the code generator that matches nothing in the manifest, or can't be read.
+    /// An option of the code generator can't be read, or applies to nothing in the manifest.
     InvalidOption = Error "invalid-option",
-    /// A regular expression that can't be read.
+    /// A pattern is not a valid regular expression.
     InvalidPattern = Error "invalid-pattern",
-    /// A type that can't be read.
+    /// A type can't be read, or can't be used where it is.
     InvalidType = Error "invalid-type",
-    /// A value of the right kind that is outside of what is allowed.
+    /// A value is out of range, or of the wrong form.
     InvalidValue = Error "invalid-value",
-    /// A key that has to be there is missing.
+    /// A required key is missing.
     MissingKey = Error "missing-key",
-    /// Two names that become the same name in Rust.
+    /// Two names become the same name in Rust.
     NameCollision = Error "name-collision",
-    /// The module does not say that it runs as a process.
+    /// `runtime_targets` does not include `Process`.
     NotAProcess = Warning "not-a-process",
-    /// A request, response, payload or case that is not an object.
+    /// A request, response, payload or case has a type that is not an object.
     NotAnObject = Error "not-an-object",
-    /// Something is said about a topic that the module does not provide.
+    /// A table or an import is about a topic that the module in question does not provide.
     NotProvided = Error "not-provided",
-    /// A deprecated config key that has to be given all the same.
+    /// A config key is deprecated and required, so that every host has to set it.
     RequiredDeprecated = Warning "required-deprecated",
-    /// A name that is taken already, by the language or by something that is generated for every module.
+    /// A name is reserved: for the language, for the host, or for something that is generated for every module.
     ReservedName = Error "reserved-name",
-    /// A version of the manifest's schema that does not exist.
+    /// `schema_version` is not a version that is supported.
     SchemaVersion = Error "schema-version",
-    /// The text is not TOML.
+    /// The text is not valid TOML.
     Syntax = Error "syntax",
-    /// A key that there is not.
+    /// A table has a key that the language does not know.
     UnknownKey = Error "unknown-key",
-    /// A type that is declared nowhere.
+    /// A type is neither built in nor declared in `[types]`.
     UnknownType = Error "unknown-type",
-    /// The file can't be read.
+    /// A file can't be read.
     Unreadable = Error "unreadable",
-    /// A required service of which the manifest does not say who declares it, so that calls to it are not typed.
+    /// `[requires.from]` does not say which manifest declares a required topic, so that its messages are not typed.
     UntypedRequirement = Warning "untyped-requirement",
-    /// An entry of `[requires.from]` that nothing needs.
+    /// No required topic needs an entry of `[requires.from]`.
     UnusedImport = Error "unused-import",
-    /// A type that nothing uses.
+    /// No message and no config key uses a type of `[types]`.
     UnusedType = Warning "unused-type",
-    /// A value of the wrong kind, such as a number for a name.
+    /// A value has the wrong TOML type, such as a number for a name.
     WrongKind = Error "wrong-kind",
 }
 
 codes! {
-    /// The rule by which a change of a manifest is judged, for programs: the text in the brackets of
-    /// `breaking[field-required]`. What goes in are requests and the configuration, what goes out responses and events.
+    /// The rule that a change of a manifest falls under, for programs: the text in brackets in `breaking[field-required]`. *Input* is
+    /// what the module receives, which is requests and its configuration; *output* is what it sends, which is responses and events.
     Rule:
-    /// A bound of what goes in is narrower, or one of what goes out wider.
+    /// A bound of input was tightened, or a bound of output was loosened.
     BoundBreaking = Breaking "bound-breaking",
-    /// A bound of what goes in is wider, or one of what goes out narrower.
+    /// A bound of input was loosened, or a bound of output was tightened.
     BoundCompatible = Compatible "bound-compatible",
-    /// A config key, with a default or optional, is new.
+    /// A config key was added that has a default or is optional.
     ConfigKeyAdded = Compatible "config-key-added",
-    /// A config key is gone: a configuration that gives it is refused.
+    /// A config key was removed. A configuration that sets it is refused.
     ConfigKeyRemoved = Breaking "config-key-removed",
-    /// A default is another one.
+    /// The default of an input field or of a config key changed.
     DefaultChanged = Note "default-changed",
-    /// Something is deprecated now.
+    /// Something was deprecated.
     Deprecated = Note "deprecated",
-    /// A service has an error less, or more.
+    /// A service declares an error more, or one less.
     ErrorsChanged = Note "errors-changed",
-    /// An event is new.
+    /// An event was added.
     EventAdded = Compatible "event-added",
-    /// An event is gone.
+    /// An event was removed.
     EventRemoved = Breaking "event-removed",
-    /// A field is new, and those who don't know it need not.
+    /// A field was added to output, or one that is not required to input. Whoever does not know it may ignore it.
     FieldAdded = Compatible "field-added",
-    /// A field of what goes in is gone: it is ignored.
+    /// A field was removed from input, where it is ignored now, or an optional one from output.
     FieldIgnored = Note "field-ignored",
-    /// A field of what goes out may be absent now.
+    /// A field of output may be absent now.
     FieldOptional = Breaking "field-optional",
-    /// A field of what goes in may be absent now, or one of what goes out is always there.
+    /// A field of input need not be given any more, or one of output is always there now.
     FieldRelaxed = Compatible "field-relaxed",
-    /// A field of what goes out is gone.
+    /// A field was removed from output.
     FieldRemoved = Breaking "field-removed",
-    /// A field of what goes in, or a config key, has to be given now.
+    /// A field of input or a config key was added as required, or became required.
     FieldRequired = Breaking "field-required",
-    /// A message is raw bytes or free-form where it was declared, or the other way round.
+    /// A request or payload has a declared type now, or a response or payload has none any more.
     MessageDeclared = Breaking "message-declared",
-    /// The module has another name, and so another identity.
+    /// The module has another name. The host takes it for another module.
     ModuleRenamed = Breaking "module-renamed",
-    /// How a process of the module is started, its environment or what it may use is another.
+    /// `[artifacts.process]`, `[limits]` or `[env]` changed.
     ProcessChanged = Note "process-changed",
-    /// A service may not be called again with the same request any more, or an event is not kept any more.
+    /// A service is not idempotent any more, or an event not durable.
     PromiseBroken = Breaking "promise-broken",
-    /// A service may be called again with the same request now, or an event is kept now.
+    /// A service is idempotent now, or an event durable.
     PromiseMade = Compatible "promise-made",
-    /// The module needs another service or event.
+    /// The module requires a service or an event that it did not require.
     RequirementAdded = Note "requirement-added",
-    /// A config key is secret now, or not any more.
+    /// A config key became secret, or is not secret any more.
     SecretChanged = Note "secret-changed",
-    /// A service is new.
+    /// A service was added.
     ServiceAdded = Compatible "service-added",
-    /// A service is gone.
+    /// A service was removed.
     ServiceRemoved = Breaking "service-removed",
-    /// The time that a caller waits by default is another one.
+    /// The default timeout of a service changed.
     TtlChanged = Note "ttl-changed",
-    /// A type is another one, and has other values.
+    /// A type changed so that old values may be refused on input, or new ones not understood on output.
     TypeChanged = Breaking "type-changed",
-    /// A type is another one that takes what the old one took, or gives what the old one gave.
+    /// A type changed so that input accepts all that it accepted, and output has nothing that it could not have.
     TypeRelaxed = Compatible "type-relaxed",
-    /// A value of an enum or a case of a union that goes out is new, or one that goes in is gone.
+    /// An enum or union of output can have a value or case that it could not have before, or one of input does not accept one any more.
     ValueBreaking = Breaking "value-breaking",
-    /// A value of an enum or a case of a union that goes in is new, or one that goes out is gone.
+    /// An enum or union gained or lost a value or case, but accepts all input that it accepted, and has no output that was not expected before.
     ValueCompatible = Compatible "value-compatible",
-    /// There are breaking changes, and the version does not say so.
+    /// There are breaking changes, but the version is not a new major version.
     VersionTooLow = Note "version-too-low",
 }
 

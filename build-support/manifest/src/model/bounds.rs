@@ -1,25 +1,59 @@
-//! What a value has to keep to. The defaults in a manifest are checked with this, and so is what a host is told to
-//! configure a module with.
+//! `min`, `max`, `min_length`, `max_length` and `pattern`, and the check of a value against them. Used for the defaults of a
+//! manifest, and by the host for the configuration that it gives to a module. The SDK has its own check for what arrives at
+//! run time.
+
+use std::cmp::Ordering;
 
 use regex_lite::Regex;
 
-use crate::model::Bounds;
-use crate::read::value::Value;
+use super::Value;
+use crate::source::Span;
+
+/// What the values of a type have to satisfy beyond the type itself. A bound that is `None` holds for every value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bounds {
+    /// The least value, which is itself allowed. Of the same type as the values.
+    pub min: Option<Bound<Value>>,
+    /// The greatest value, which is itself allowed.
+    pub max: Option<Bound<Value>>,
+    /// The least length: characters of a string, bytes, items of a list, entries of a map.
+    pub min_length: Option<Bound<u64>>,
+    /// The greatest length, in the same units.
+    pub max_length: Option<Bound<u64>>,
+    /// A regular expression of the crate `regex-lite` that has to match somewhere in the string.
+    pub pattern: Option<Bound<String>>,
+}
+
+/// A bound, with its place in the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound<T> {
+    /// The bound itself.
+    pub value: T,
+    /// Where it is written.
+    pub span: Span,
+}
 
 impl Bounds {
-    /// Checks a value against these bounds, themselves not checked again.
+    /// Whether there are no bounds, so that every value of the type is allowed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Checks a value. The items of a list and the values of a map have bounds of their own, which this does not look at.
     ///
     /// # Errors
     ///
-    /// What the value has to be, such as "at least 1". The value itself is not shown: it may be secret.
+    /// The first bound that the value violates, in words: "at least 1". The value itself is not part of it, since it may be
+    /// secret.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         if let Some(min) = &self.min
-            && value.partial_cmp(&min.value).is_some_and(std::cmp::Ordering::is_lt)
+            && value.partial_cmp(&min.value).is_some_and(Ordering::is_lt)
         {
             return Err(format!("at least {}", min.value));
         }
         if let Some(max) = &self.max
-            && value.partial_cmp(&max.value).is_some_and(std::cmp::Ordering::is_gt)
+            && value.partial_cmp(&max.value).is_some_and(Ordering::is_gt)
         {
             return Err(format!("at most {}", max.value));
         }
@@ -44,14 +78,23 @@ impl Bounds {
     }
 }
 
-/// How long a value is, and in what that is counted: one, and many.
+/// The length of a value and its unit, in the singular and the plural. `None` if the value has no length.
 fn length(value: &Value) -> Option<(u64, [&'static str; 2])> {
     let (length, unit) = match value {
         Value::String(text) => (text.chars().count(), ["character", "characters"]),
         Value::Bytes(bytes) => (bytes.len(), ["byte", "bytes"]),
         Value::List(items) => (items.len(), ["item", "items"]),
         Value::Map(entries) => (entries.len(), ["entry", "entries"]),
-        _ => return None,
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Duration(_)
+        | Value::Size(_)
+        | Value::Path(_)
+        | Value::Datetime(_)
+        | Value::Enum(_)
+        | Value::Record(_)
+        | Value::Union { .. } => return None,
     };
     Some((length as u64, unit))
 }

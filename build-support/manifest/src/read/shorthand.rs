@@ -1,18 +1,21 @@
-//! The short way to write a type: `string`, `[string]`, `{integer}`, `Order?`.
+//! The short form of a type: `string`, `[string]`, `{integer}`, `Order?`.
 
-use crate::Span;
-use crate::model::{Bounds, Kind, Type};
+use crate::model::{Bounds, Kind, Scalar, Type};
+use crate::source::Span;
 
-/// Deeper nesting than this is a mistake, and recursion has to end somewhere.
+/// The deepest nesting of lists, maps and optionals. It bounds the recursion, and nobody needs more.
 const MAX_DEPTH: usize = 16;
 
-/// The names of the types that need no `[types]`. `list`, `map` and `table` are for the long form alone.
-pub(crate) const BUILT_IN: [&str; 12] =
-    ["string", "integer", "float", "boolean", "bytes", "duration", "size", "path", "datetime", "list", "map", "table"];
+/// The names of types that need no entry in `[types]` and can have none. `list`, `map` and `table` have a long form only.
+pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
+    Scalar::ALL.iter().map(|scalar| scalar.name()).chain(["list", "map", "table"])
+}
 
-/// Reads a type that stands at `span`. Whether a named type exists is for the caller to check; `list`, `map` and
-/// `table` come back as names.
-pub(crate) fn parse(text: &str, span: &Span) -> Result<Type, String> {
+/// Parses the type that is written at `span`. Any name that is not a [`Scalar`] becomes [`Kind::Named`], also `list`, `map` and
+/// `table`; whether it is declared is for the caller to check.
+///
+/// The error says what is wrong, as a label for the type.
+pub(super) fn parse(text: &str, span: &Span) -> Result<Type, String> {
     parse_nested(text, span, MAX_DEPTH)
 }
 
@@ -33,28 +36,22 @@ fn parse_nested(text: &str, span: &Span, depth: usize) -> Result<Type, String> {
         Kind::List(nested(rest.strip_suffix(']').ok_or("this `[` has no `]`")?)?)
     } else if let Some(rest) = text.strip_prefix('{') {
         Kind::Map(nested(rest.strip_suffix('}').ok_or("this `{` has no `}`")?)?)
+    } else if let Some(scalar) = Scalar::from_name(text) {
+        Kind::Scalar(scalar)
+    } else if text.is_empty() {
+        return Err("a type is missing here".to_owned());
+    } else if is_name(text) {
+        Kind::Named(text.to_owned())
     } else {
-        match text {
-            "string" => Kind::String,
-            "integer" => Kind::Integer,
-            "float" => Kind::Float,
-            "boolean" => Kind::Boolean,
-            "bytes" => Kind::Bytes,
-            "duration" => Kind::Duration,
-            "size" => Kind::Size,
-            "path" => Kind::Path,
-            "datetime" => Kind::Datetime,
-            "" => return Err("a type is missing here".to_owned()),
-            name if is_name(name) => Kind::Named(name.to_owned()),
-            _ => return Err("expected a type such as `string`, `[string]`, `{string}` or `string?`".to_owned()),
-        }
+        return Err("expected a type such as `string`, `[string]`, `{string}` or `string?`".to_owned());
     };
     Ok(Type { kind, optional: false, bounds: Bounds::default(), span: span.clone() })
 }
 
-/// What the names of keys, fields, types and the words of a topic are made of.
-pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+/// Whether a text has only characters that names of keys, fields and types, and the words of a topic may have: at least one, and
+/// ASCII letters, digits, `_` and `-`.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 #[cfg(test)]
@@ -67,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_type_is_displayed_as_it_is_written() {
-        for text in ["string", "integer", "float", "boolean", "bytes", "duration", "size", "path", "datetime"] {
-            assert_eq!(parse(text).unwrap().to_string(), text);
+        for scalar in Scalar::ALL {
+            assert_eq!(parse(scalar.name()).unwrap().to_string(), scalar.name());
         }
         for text in ["Order", "[string]", "Order?", "[[float?]]?", "{integer}", "{[Order]}?"] {
             assert_eq!(parse(text).unwrap().to_string(), text);

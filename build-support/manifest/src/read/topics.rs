@@ -1,67 +1,51 @@
-//! What the module provides and requires: services and events, by their topics.
+//! `[provides]`, `[requires]`, `[services]` and `[events]`: what is provided and required, by topic.
 
 use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::language::{ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
-use crate::model::{ErrorCode, Event, From, Name, Requires, Service, TypeDefinition};
-use crate::read::fields::Reader;
-use crate::read::shorthand::is_name;
-use crate::read::table_reader::{self as table, Node, Table, wrong_kind};
+use super::enum_values::Described;
+use super::node::{self, Node, distinct_strings, wrong_kind};
+use super::shorthand::is_name;
+use super::table_reader::TableReader;
+use super::{ManifestReader, Types};
+use crate::check;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
+use crate::model::{ErrorCode, Event, From, Name, Requires, Service};
 use crate::suggest::closest;
-use crate::{Code, Diagnostic};
 
-/// The codes that every service can answer with (protocol).
-const BUILT_IN_CODES: [&str; 12] = [
-    "ABORTED",
-    "CANCELLED",
-    "DEADLINE_EXCEEDED",
-    "FAILED_PRECONDITION",
-    "INTERNAL",
-    "INVALID_INPUT",
-    "NOT_FOUND",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "UNAVAILABLE",
-    "UNIMPLEMENTED",
-    "UNKNOWN_TOPIC",
-];
+/// The topics of one list.
+type Topics = BTreeMap<String, Name>;
 
-/// The topics of one list, sorted.
-pub(crate) type Topics = BTreeMap<String, Name>;
-
-impl<'a> Reader<'a> {
-    /// `[provides]`: its services and its events.
-    pub(crate) fn provides(&mut self, root: &Table<'a>) -> (Topics, Topics) {
+impl ManifestReader<'_> {
+    /// `[provides]`: the topics of its services and of its events.
+    pub(super) fn provides(&mut self, root: &TableReader<'_>) -> (Topics, Topics) {
         let Some(table) = root.table("provides", &PROVIDES, &mut self.errors) else { return Default::default() };
         (self.topics(&table, "services"), self.topics(&table, "events"))
     }
 
-    /// `[requires]`.
-    pub(crate) fn requires(&mut self, root: &Table<'a>) -> Requires {
+    pub(super) fn requires(&mut self, root: &TableReader<'_>) -> Requires {
         let Some(table) = root.table("requires", &REQUIRES, &mut self.errors) else { return Requires::default() };
         let services = self.topics(&table, "services").into_values().collect();
         let events = self.topics(&table, "events").into_values().collect();
         let mut from = Vec::new();
         for (name, node) in table.entries("from", &mut self.errors) {
+            let wrong = || wrong_kind(&format!("`{name}` in [requires.from]"), node, "the path of a manifest");
             match node.get_ref() {
                 DeValue::String(path) => from.push(From { name, path: Name::new(path.as_ref(), node.span()) }),
+                // Without quotes, `notifications.send = "…"` is the table `send` in the table `notifications`.
                 DeValue::Table(nested) if nested.values().all(|value| value.get_ref().is_str()) => {
-                    // [requires.from] notifications.send = "…" is the table `send` in the table `notifications`.
-                    let error = wrong_kind(&format!("`{name}` in [requires.from]"), node, "the path of a manifest");
-                    self.errors.push(error.help("quote a topic, since it has dots: `\"notifications.send\" = \"…\"`"));
+                    let help = "quote a topic, since it has dots: `\"notifications.send\" = \"…\"`";
+                    self.errors.push(wrong().help(help));
                 }
-                _ => {
-                    let error = wrong_kind(&format!("`{name}` in [requires.from]"), node, "the path of a manifest");
-                    self.errors.push(error);
-                }
+                _ => self.errors.push(wrong()),
             }
         }
         Requires { declared: true, services, events, from }
     }
 
-    fn topics(&mut self, table: &Table<'a>, key: &'static str) -> Topics {
+    fn topics(&mut self, table: &TableReader<'_>, key: &'static str) -> Topics {
         let mut topics = Topics::new();
         for topic in table.strings(key, &mut self.errors) {
             if is_topic(topic.as_str()) {
@@ -77,33 +61,28 @@ impl<'a> Reader<'a> {
         topics
     }
 
-    /// `[services]`, for the topics that are provided.
-    pub(crate) fn services(
-        &mut self,
-        root: &Table<'a>,
-        mut topics: Topics,
-        types: &BTreeMap<String, TypeDefinition>,
-    ) -> Vec<Service> {
+    /// A service for each of the provided `topics`, with what `[services]` says about it.
+    pub(super) fn services(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<Service> {
         let mut services = Vec::new();
         for (key, node) in root.entries("services", &mut self.errors) {
             let Some(topic) = self.provided(&key, node, "service", &mut topics) else { continue };
-            let place = format!("[services.\"{topic}\"]");
+            let subject = format!("[services.\"{topic}\"]");
             let DeValue::Table(entries) = node.get_ref() else {
-                self.errors.push(wrong_kind(&place, node, "a table"));
+                self.errors.push(wrong_kind(&subject, node, "a table"));
                 continue;
             };
-            let table = Table::new(entries, &key.span(), place, &SERVICE, &mut self.errors);
-            let [request_place, response_place] =
-                ["request", "response"].map(|role| format!("the {role} of `{topic}`"));
-            let request = self.message(&table, "request", &request_place);
-            let response = self.message(&table, "response", &response_place);
-            self.check_message(request.as_ref(), &request_place, types);
-            self.check_message(response.as_ref(), &response_place, types);
+            let table = TableReader::new(entries, &key.span(), subject, &SERVICE, &mut self.errors);
+            let [request, response] = ["request", "response"].map(|role| {
+                let subject = format!("the {role} of `{topic}`");
+                let message = self.message(&table, role, &subject);
+                check::is_object(message.as_ref(), &subject, types, &mut self.errors);
+                message
+            });
             let ttl_ms = table.integer("ttl_ms", &mut self.errors);
             if ttl_ms == Some(0) {
-                let span = table.get("ttl_ms").map(toml::Spanned::span).unwrap_or_default();
                 let message = format!("`ttl_ms` of `{topic}` leaves no time");
-                self.errors.push(Diagnostic::new(Code::InvalidValue, message).at(span, "expected at least 1"));
+                let error = Diagnostic::new(Code::InvalidValue, message);
+                self.errors.push(error.at(table.value_span("ttl_ms"), "expected at least 1"));
             }
             services.push(Service {
                 request,
@@ -132,25 +111,20 @@ impl<'a> Reader<'a> {
         services
     }
 
-    /// `[events]`, for the topics that are provided.
-    pub(crate) fn events(
-        &mut self,
-        root: &Table<'a>,
-        mut topics: Topics,
-        types: &BTreeMap<String, TypeDefinition>,
-    ) -> Vec<Event> {
+    /// An event for each of the provided `topics`, with what `[events]` says about it.
+    pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<Event> {
         let mut events = Vec::new();
         for (key, node) in root.entries("events", &mut self.errors) {
             let Some(topic) = self.provided(&key, node, "event", &mut topics) else { continue };
-            let place = format!("[events.\"{topic}\"]");
+            let subject = format!("[events.\"{topic}\"]");
             let DeValue::Table(entries) = node.get_ref() else {
-                self.errors.push(wrong_kind(&place, node, "a table"));
+                self.errors.push(wrong_kind(&subject, node, "a table"));
                 continue;
             };
-            let table = Table::new(entries, &key.span(), place, &EVENT, &mut self.errors);
-            let payload_place = format!("the payload of `{topic}`");
-            let payload = self.message(&table, "payload", &payload_place);
-            self.check_message(payload.as_ref(), &payload_place, types);
+            let table = TableReader::new(entries, &key.span(), subject, &EVENT, &mut self.errors);
+            let subject = format!("the payload of `{topic}`");
+            let payload = self.message(&table, "payload", &subject);
+            check::is_object(payload.as_ref(), &subject, types, &mut self.errors);
             events.push(Event {
                 payload,
                 description: table.text("description", &mut self.errors),
@@ -165,15 +139,15 @@ impl<'a> Reader<'a> {
         events
     }
 
-    /// Takes a topic out of those that are provided.
-    fn provided(&mut self, key: &Name, node: Node<'a>, what: &str, topics: &mut Topics) -> Option<Name> {
+    /// Takes the topic that `key` names out of the provided ones. One that is not provided is reported.
+    fn provided(&mut self, key: &Name, node: Node<'_>, what: &str, topics: &mut Topics) -> Option<Name> {
         if let Some(topic) = topics.remove(key.as_str()) {
             return Some(topic);
         }
         let message = format!("this module does not provide the {what} `{}`", key.as_str().escape_debug());
         let error = Diagnostic::new(Code::NotProvided, message)
             .at(key.span(), format!("expected a topic of `{what}s` in [provides]"));
-        // [services.orders.place] is the table `place` in the table `orders`.
+        // Without quotes, [services.orders.place] is the table `place` in the table `orders`.
         let nested = node.get_ref().as_table().and_then(|table| table.keys().next());
         let whole = nested.map(|nested| format!("{key}.{}", nested.get_ref()));
         self.errors.push(
@@ -185,26 +159,26 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn error_codes(&mut self, table: &Table<'a>, topic: &Name) -> Vec<ErrorCode> {
+    fn error_codes(&mut self, table: &TableReader<'_>, topic: &Name) -> Vec<ErrorCode> {
         let Some(node) = table.get("errors") else { return Vec::new() };
-        let place = format!("`errors` of `{topic}`");
+        let subject = format!("`errors` of `{topic}`");
         let mut codes: Vec<_> = match node.get_ref() {
-            DeValue::Array(items) => table::strings(items.iter(), &place, &mut self.errors)
+            DeValue::Array(items) => distinct_strings(items.iter(), &subject, &mut self.errors)
                 .into_iter()
                 .map(|code| ErrorCode { code, description: None, deprecated: None, retryable: false })
                 .collect(),
             DeValue::Table(entries) => {
-                let entries = table::entries(entries).into_iter();
-                entries.filter_map(|(code, node)| self.error_code(code, node, &place)).collect()
+                let entries = node::entries(entries).into_iter();
+                entries.filter_map(|(code, node)| self.error_code(code, node, &subject)).collect()
             }
             _ => {
-                self.errors.push(wrong_kind(&place, node, "an array of codes, or a table"));
+                self.errors.push(wrong_kind(&subject, node, "an array of codes, or a table"));
                 return Vec::new();
             }
         };
         for ErrorCode { code, .. } in &codes {
             let text = code.as_str();
-            if BUILT_IN_CODES.contains(&text) {
+            if BUILT_IN_ERROR_CODES.contains(&text) {
                 let message = format!("every service can answer `{text}`");
                 self.errors.push(
                     Diagnostic::new(Code::ReservedName, message)
@@ -227,21 +201,15 @@ impl<'a> Reader<'a> {
         codes
     }
 
-    fn error_code(&mut self, code: Name, node: Node<'a>, place: &str) -> Option<ErrorCode> {
-        let place = format!("`{code}` in {place}");
-        let (description, deprecated) = self.described(&code, node, &place, &ERROR)?;
-        let retryable = match node.get_ref() {
-            // Its keys were checked just now.
-            DeValue::Table(entries) => {
-                Table::new(entries, &code.span(), place, &ERROR, &mut Vec::new()).boolean("retryable", &mut self.errors)
-            }
-            _ => None,
-        };
+    fn error_code(&mut self, code: Name, node: Node<'_>, subject: &str) -> Option<ErrorCode> {
+        let subject = format!("`{code}` in {subject}");
+        let Described { description, deprecated, table } = self.described(&code, node, &subject, &ERROR)?;
+        let retryable = table.and_then(|table| table.boolean("retryable", &mut self.errors));
         Some(ErrorCode { code, description, deprecated, retryable: retryable == Some(true) })
     }
 }
 
-/// Words joined by dots.
+/// Whether a text is words joined by dots, of which the first begins with a letter.
 fn is_topic(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.split('.').all(|word| word.starts_with(|c: char| c.is_ascii_alphanumeric()) && is_name(word))

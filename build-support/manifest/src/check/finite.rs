@@ -1,0 +1,127 @@
+//! Types of which no value can exist, since each would have to contain another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Field, Kind, Message, Shape, Type, TypeDefinition};
+
+/// Reports records and newtypes that hold themselves, directly or through others, without a list, a map or an optional in
+/// between. A group of types that hold each other is reported at least once.
+pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
+    // The types of which every value holds one. Unions have a check of their own.
+    let held: BTreeMap<&str, Vec<&Type>> = types
+        .values()
+        .map(|definition| {
+            let held = match &definition.shape {
+                Shape::Record(fields) => held_by(fields),
+                Shape::Newtype(ty) => held_by_type(ty),
+                Shape::Enum { .. } | Shape::Union { .. } => Vec::new(),
+            };
+            (definition.name.as_str(), held)
+        })
+        .collect();
+    // Depth first, each type once; an edge to a type that is still open closes a circle.
+    let mut done = BTreeSet::new();
+    for start in types.keys() {
+        let mut path: Vec<(&str, std::slice::Iter<'_, &Type>)> = Vec::new();
+        if done.insert(start.as_str()) {
+            path.push((start, held[start.as_str()].iter()));
+        }
+        while let Some((_, rest)) = path.last_mut() {
+            let Some(ty) = rest.next() else {
+                path.pop();
+                continue;
+            };
+            let Kind::Named(name) = &ty.kind else { continue };
+            if let Some(circle) = path.iter().position(|(open, _)| open == name) {
+                let through =
+                    path[circle..].iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
+                let mut error = Diagnostic::new(
+                    Code::InfiniteType,
+                    format!("the type `{name}` holds itself, so no value of it can exist"),
+                )
+                .at(ty.span.clone(), format!("holds `{name}` again"))
+                .related(types[name].name.span(), "declared here")
+                .help("make one of the fields optional (`?`), a list or a map");
+                if circle + 1 < path.len() {
+                    error = error.note(format!("{through} -> `{name}`"));
+                }
+                errors.push(error);
+            } else if let Some((name, held)) = held.get_key_value(name.as_str())
+                && done.insert(name)
+            {
+                path.push((name, held.iter()));
+            }
+        }
+    }
+}
+
+/// Reports each closed union of which no case can exist, since each holds the union again. One case that can exist is enough.
+pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
+    if !types.values().any(|definition| matches!(definition.shape, Shape::Union { .. })) {
+        return;
+    }
+    let mut finite = BTreeSet::new();
+    let mut definitions: Vec<_> = types.values().collect();
+    loop {
+        let before = finite.len();
+        // In alternating directions, since the names of a long chain of types are mostly in order or in reverse order: then few
+        // rounds are enough.
+        definitions.reverse();
+        for definition in &definitions {
+            let fits = |held: &[&Type]| {
+                held.iter().all(|ty| match &ty.kind {
+                    // A type that is not in `types` has a mistake that was reported.
+                    Kind::Named(name) => finite.contains(name.as_str()) || !types.contains_key(name),
+                    _ => true,
+                })
+            };
+            let can_exist = match &definition.shape {
+                Shape::Union { cases, open } => {
+                    *open
+                        || cases.is_empty()
+                        || cases.iter().any(|case| match &case.content {
+                            Message::Named(name) => {
+                                finite.contains(name.as_str()) || !types.contains_key(name.as_str())
+                            }
+                            Message::Inline { fields, .. } => fits(&held_by(fields)),
+                        })
+                }
+                Shape::Record(fields) => fits(&held_by(fields)),
+                Shape::Newtype(ty) => fits(&held_by_type(ty)),
+                Shape::Enum { .. } => true,
+            };
+            if can_exist {
+                finite.insert(definition.name.as_str());
+            }
+        }
+        if finite.len() == before {
+            break;
+        }
+    }
+    for definition in types.values() {
+        if matches!(definition.shape, Shape::Union { .. }) && !finite.contains(definition.name.as_str()) {
+            let message =
+                format!("every case of the type `{}` holds it again, so no value of it can exist", definition.name);
+            errors.push(
+                Diagnostic::new(Code::InfiniteType, message)
+                    .at(definition.name.span(), "")
+                    .help("make a field in one of the cases optional (`?`), a list or a map"),
+            );
+        }
+    }
+}
+
+/// The named types of which every object with these fields holds a value.
+fn held_by(fields: &[Field]) -> Vec<&Type> {
+    fields.iter().flat_map(|field| held_by_type(&field.ty)).collect()
+}
+
+fn held_by_type(ty: &Type) -> Vec<&Type> {
+    match &ty.kind {
+        _ if ty.optional => Vec::new(),
+        Kind::Named(_) => vec![ty],
+        Kind::Table(fields) => held_by(fields),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) | Kind::Enum(_) => Vec::new(),
+    }
+}

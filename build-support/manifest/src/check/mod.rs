@@ -1,0 +1,95 @@
+//! Checks of what depends on several parts of a manifest, after all of them were read.
+//!
+//! - `finite`: types of which no value can exist
+//! - `usage`: types that nothing uses, and deprecated ones that are used
+//! - this file: what has to be an object, and deprecated config keys that are required
+
+mod finite;
+mod usage;
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Case, Manifest, Message, Name, Shape, TypeDefinition};
+use crate::source::Span;
+
+/// Reports mistakes in `[types]`: types of which no value can exist, and cases that can't be cases. Defaults need not be read yet.
+pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
+    finite::check_circles(types, errors);
+    finite::check_unions(types, errors);
+    for definition in types.values() {
+        if let Shape::Union { cases, .. } = &definition.shape {
+            for case in cases {
+                check_case(case, &definition.name, types, errors);
+            }
+        }
+    }
+}
+
+/// Reports a case that is not a record, or has a field `type`.
+fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
+    let fields = match &case.content {
+        Message::Inline { fields, .. } => fields,
+        Message::Named(name) => match types.get(name.as_str()).map(|definition| &definition.shape) {
+            Some(Shape::Record(fields)) => fields,
+            Some(Shape::Enum { .. } | Shape::Union { .. } | Shape::Newtype(_)) => {
+                let message = format!("the case `{}` of the type `{union}` must be a record", case.name);
+                errors.push(
+                    Diagnostic::new(Code::NotAnObject, message)
+                        .at(name.span(), "expected a record of [types], or a table of fields"),
+                );
+                return;
+            }
+            // The definition has a mistake of its own, which was reported.
+            None => return,
+        },
+    };
+    if let Some(field) = fields.iter().find(|field| field.name.as_str() == "type") {
+        let message = format!("the case `{}` of the type `{union}` has a field `type`", case.name);
+        errors.push(
+            Diagnostic::new(Code::ReservedName, message)
+                .at(field.name.span(), "in JSON, `type` says which case it is")
+                .related(case.name.span(), "the case")
+                .help("rename the field"),
+        );
+    }
+}
+
+/// Reports a message, called `subject`, whose type is neither a record nor a union.
+pub(crate) fn is_object(
+    message: Option<&Message>,
+    subject: &str,
+    types: &BTreeMap<String, TypeDefinition>,
+    errors: &mut Vec<Diagnostic>,
+) {
+    if let Some(Message::Named(name)) = message
+        && let Some(definition) = types.get(name.as_str())
+        && matches!(definition.shape, Shape::Enum { .. } | Shape::Newtype(_))
+    {
+        errors.push(not_an_object(subject, name.span()).related(definition.name.span(), "this is no object"));
+    }
+}
+
+/// The mistake that the type at `span` is no object, as `subject` must be.
+pub(crate) fn not_an_object(subject: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::NotAnObject, format!("{subject} must be an object"))
+        .at(span, "expected a record or a union of [types], or a table of fields")
+}
+
+/// Warns of what is suspicious in a valid manifest, as far as it takes more than one section to see it.
+pub(crate) fn warnings(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
+    usage::check(manifest, warnings);
+    check_deprecated_config(manifest, warnings);
+}
+
+/// Warns of config keys that are deprecated and required at once.
+fn check_deprecated_config(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
+    for key in manifest.config.iter().filter(|key| key.deprecated.is_some() && key.is_required()) {
+        let message = format!("the config key `{}` is deprecated, and required", key.name);
+        warnings.push(
+            Diagnostic::new(Code::RequiredDeprecated, message)
+                .at(key.name.span(), "every host still has to give a value")
+                .help("give it a default, or make it optional"),
+        );
+    }
+}

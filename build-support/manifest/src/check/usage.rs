@@ -1,0 +1,96 @@
+//! Types that nothing uses, and deprecated types that are used.
+
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Field, Kind, Manifest, Message, Shape, Type};
+use crate::source::Span;
+
+/// Warns of types that no config key, service or event needs, and of deprecated types that something uses that is not
+/// deprecated itself.
+pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
+    let mut used = BTreeSet::new();
+    let mut pending = Vec::new();
+    let mut references = Vec::new();
+    field_uses(&manifest.config, false, &mut references);
+    for service in &manifest.services {
+        for message in service.request.iter().chain(&service.response) {
+            message_uses(message, service.deprecated.is_some(), &mut references);
+        }
+    }
+    for event in &manifest.events {
+        if let Some(payload) = &event.payload {
+            message_uses(payload, event.deprecated.is_some(), &mut references);
+        }
+    }
+    loop {
+        for TypeUse { name, span, by_deprecated } in references.drain(..) {
+            let Some(definition) = manifest.find_type(name) else { continue };
+            if definition.deprecated.is_some() && !by_deprecated {
+                let message = format!("the type `{name}` is deprecated");
+                let warning = Diagnostic::new(Code::DeprecatedUse, message)
+                    .at(span, "used here")
+                    .related(definition.name.span(), "declared here");
+                warnings.push(
+                    match definition.deprecated.as_ref().and_then(|deprecated| deprecated.instead.as_ref()) {
+                        Some(instead) => warning.note(instead),
+                        None => warning,
+                    },
+                );
+            }
+            if used.insert(name) {
+                pending.push(definition);
+            }
+        }
+        let Some(definition) = pending.pop() else { break };
+        let deprecated = definition.deprecated.is_some();
+        match &definition.shape {
+            Shape::Record(fields) => field_uses(fields, deprecated, &mut references),
+            Shape::Newtype(ty) => type_uses(ty, deprecated, &mut references),
+            Shape::Union { cases, .. } => {
+                for case in cases {
+                    message_uses(&case.content, deprecated || case.deprecated.is_some(), &mut references);
+                }
+            }
+            Shape::Enum { .. } => {}
+        }
+    }
+    for definition in manifest.types.iter().filter(|definition| !used.contains(definition.name.as_str())) {
+        let message = format!("the type `{}` is never used", definition.name);
+        warnings.push(
+            Diagnostic::new(Code::UnusedType, message)
+                .at(definition.name.span(), "no config key, service or event needs it")
+                .help("remove it, or use it"),
+        );
+    }
+}
+
+/// That a type of `[types]` is used.
+struct TypeUse<'m> {
+    name: &'m str,
+    span: Span,
+    /// Whether what uses it is deprecated.
+    by_deprecated: bool,
+}
+
+fn message_uses<'m>(message: &'m Message, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
+    match message {
+        Message::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
+        Message::Inline { fields, .. } => field_uses(fields, by_deprecated, uses),
+    }
+}
+
+fn field_uses<'m>(fields: &'m [Field], by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
+    for field in fields {
+        type_uses(&field.ty, by_deprecated || field.deprecated.is_some(), uses);
+    }
+}
+
+fn type_uses<'m>(ty: &'m Type, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
+    match &ty.kind {
+        Kind::List(inner) | Kind::Map(inner) => type_uses(inner, by_deprecated, uses),
+        Kind::Table(fields) => field_uses(fields, by_deprecated, uses),
+        Kind::Named(name) => uses.push(TypeUse { name, span: ty.span.clone(), by_deprecated }),
+        Kind::Scalar(_) | Kind::Enum(_) => {}
+    }
+}

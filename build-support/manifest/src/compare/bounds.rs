@@ -1,0 +1,68 @@
+//! Bounds. A tighter one breaks input, a looser one breaks output.
+
+use std::fmt;
+
+use super::{Comparison, Direction, Spans, Subject};
+use crate::diagnostic::Rule;
+use crate::model::{Bound, Bounds, Type};
+use crate::source::Span;
+
+impl Comparison<'_> {
+    pub(super) fn bounds(&mut self, old: &Type, new: &Type, subject: &Subject) {
+        let Bounds { min, max, min_length, max_length, pattern } = &new.bounds;
+        let old = &old.bounds;
+        self.bound("min", old.min.as_ref(), min.as_ref(), |old, new| old < new, subject);
+        self.bound("max", old.max.as_ref(), max.as_ref(), |old, new| new < old, subject);
+        self.bound("min_length", old.min_length.as_ref(), min_length.as_ref(), |old, new| old < new, subject);
+        self.bound("max_length", old.max_length.as_ref(), max_length.as_ref(), |old, new| new < old, subject);
+        self.pattern(old.pattern.as_ref(), pattern.as_ref(), subject);
+    }
+
+    /// A bound that one of the manifests or both have. `is_tighter` compares the old value with the new one.
+    fn bound<T: PartialEq + fmt::Display>(
+        &mut self,
+        key: &str,
+        old: Option<&Bound<T>>,
+        new: Option<&Bound<T>>,
+        is_tighter: impl Fn(&T, &T) -> bool,
+        subject: &Subject,
+    ) {
+        let tighter = match (old, new) {
+            (None, None) => return,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (Some(old), Some(new)) if old.value == new.value => return,
+            (Some(old), Some(new)) => is_tighter(&old.value, &new.value),
+        };
+        let breaks = tighter != (subject.direction == Direction::Output);
+        let rule = if breaks { Rule::BoundBreaking } else { Rule::BoundCompatible };
+        let shown = |bound: Option<&Bound<T>>| bound.map_or("none".to_owned(), |bound| bound.value.to_string());
+        let message = format!("`{key}` of {} is {} now, and was {}", subject.words, shown(new), shown(old));
+        self.changed(rule, message, &spans(old, new, subject));
+    }
+
+    fn pattern(&mut self, old: Option<&Bound<String>>, new: Option<&Bound<String>>, subject: &Subject) {
+        if old.map(|bound| &bound.value) == new.map(|bound| &bound.value) {
+            return;
+        }
+        // Which of two patterns is tighter can't be told, so another pattern breaks both input and output.
+        let rule = match (old, new, subject.direction) {
+            (Some(_), None, Direction::Input | Direction::Config) | (None, Some(_), Direction::Output) => {
+                Rule::BoundCompatible
+            }
+            _ => Rule::BoundBreaking,
+        };
+        let shown = |bound: Option<&Bound<String>>| match bound {
+            Some(bound) => format!("`{}`", bound.value),
+            None => "none".to_owned(),
+        };
+        let message = format!("the pattern of {} is {} now, and was {}", subject.words, shown(new), shown(old));
+        self.changed(rule, message, &spans(old, new, subject));
+    }
+}
+
+/// Where the bounds are written, or the types if they have none.
+fn spans<T>(old: Option<&Bound<T>>, new: Option<&Bound<T>>, subject: &Subject) -> Spans {
+    let span = |bound: Option<&Bound<T>>, or: &Span| bound.map_or(or.clone(), |bound| bound.span.clone());
+    Spans { old: span(old, &subject.spans.old), new: span(new, &subject.spans.new) }
+}

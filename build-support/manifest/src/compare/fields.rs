@@ -1,0 +1,111 @@
+//! The configuration, and the fields of objects.
+
+use super::{Comparison, Direction, Spans, Subject, pair_up};
+use crate::diagnostic::Rule;
+use crate::model::{Case, Field, Manifest, Message, Name, Shape};
+
+impl<'m> Comparison<'m> {
+    pub(super) fn config(&mut self) {
+        let spans = Spans { old: self.old.1.module.name.span(), new: self.new.1.module.name.span() };
+        let subject = Subject { words: "the configuration".to_owned(), direction: Direction::Config, spans };
+        self.fields(&self.old.1.config, &self.new.1.config, &subject);
+    }
+
+    /// Two messages that are both declared.
+    pub(super) fn object(&mut self, old: &'m Message, new: &'m Message, subject: &Subject) {
+        if let (Message::Named(old), Message::Named(new)) = (old, new) {
+            return self.named(old.as_str(), new.as_str(), subject);
+        }
+        match (fields_of(self.old.1, old), fields_of(self.new.1, new)) {
+            (Some(old), Some(new)) => self.fields(old, new, subject),
+            _ => self.type_changed(subject, "an object of another form"),
+        }
+    }
+
+    /// The fields of two cases of a union, which are those of a record whose own name does not matter.
+    pub(super) fn case_fields(&mut self, old: &'m Case, new: &'m Case, subject: &Subject) {
+        if let (Some(old), Some(new)) = (fields_of(self.old.1, &old.content), fields_of(self.new.1, &new.content)) {
+            self.fields(old, new, subject);
+        }
+    }
+
+    /// The fields of two objects, or the keys of the configuration.
+    pub(super) fn fields(&mut self, old: &'m [Field], new: &'m [Field], subject: &Subject) {
+        let noun = if subject.direction == Direction::Config { "key" } else { "field" };
+        let words = |name: &Name| format!("the {noun} `{name}` of {}", subject.words);
+        let fields = pair_up(old, new, |field| field.name.as_str());
+        for field in fields.removed {
+            let rule = match subject.direction {
+                Direction::Config => Rule::ConfigKeyRemoved,
+                Direction::Input => Rule::FieldIgnored,
+                // Its readers had to do without it before.
+                Direction::Output if field.ty.optional => Rule::FieldIgnored,
+                Direction::Output => Rule::FieldRemoved,
+            };
+            let message = format!("{} is gone", words(&field.name));
+            self.removed_from(rule, message, field.name.span(), subject.spans.new.clone());
+        }
+        for field in fields.added {
+            let rule = match subject.direction {
+                Direction::Input | Direction::Config if field.is_required() => Rule::FieldRequired,
+                Direction::Config => Rule::ConfigKeyAdded,
+                Direction::Input | Direction::Output => Rule::FieldAdded,
+            };
+            let required = if rule == Rule::FieldRequired { ", and required" } else { "" };
+            self.added(rule, format!("{} is new{required}", words(&field.name)), field.name.span());
+        }
+        for (old, new) in fields.kept {
+            self.field(old, new, words(&new.name), subject.direction);
+        }
+    }
+
+    fn field(&mut self, old: &'m Field, new: &'m Field, words: String, direction: Direction) {
+        let spans = Spans { old: old.name.span(), new: new.name.span() };
+        self.deprecation(&words, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
+        if old.secret != new.secret {
+            let message = format!("{words} is {} now", if new.secret { "secret" } else { "no secret" });
+            self.changed(Rule::SecretChanged, message, &spans);
+        }
+        let (was_required, is_required) = (old.is_required(), new.is_required());
+        // In output, a field with a default is always there.
+        let (was_there, is_there) = (!old.ty.optional, !new.ty.optional);
+        let presence = match direction {
+            Direction::Input | Direction::Config if was_required != is_required => Some(if is_required {
+                (Rule::FieldRequired, "is required now")
+            } else {
+                (Rule::FieldRelaxed, "may be absent now")
+            }),
+            Direction::Output if was_there != is_there => Some(if is_there {
+                (Rule::FieldRelaxed, "is always there now")
+            } else {
+                (Rule::FieldOptional, "may be absent now")
+            }),
+            _ => None,
+        };
+        if let Some((rule, now)) = presence {
+            self.changed(rule, format!("{words} {now}"), &spans);
+        } else if old.default != new.default && direction != Direction::Output {
+            let shown = |field: &Field| match &field.default {
+                Some(_) if field.holds_secret() => "another".to_owned(),
+                Some(default) => default.to_string(),
+                None => "none".to_owned(),
+            };
+            let message = format!("the default of {words} is {} now, and was {}", shown(new), shown(old));
+            let span = |field: &Field| field.default_span.clone().unwrap_or(field.name.span());
+            self.changed(Rule::DefaultChanged, message, &Spans { old: span(old), new: span(new) });
+        }
+        let spans = Spans { old: old.ty.span.clone(), new: new.ty.span.clone() };
+        self.types(&old.ty, &new.ty, &Subject { words, direction, spans });
+    }
+}
+
+/// The fields of a message. `None` if it is a union.
+fn fields_of<'m>(manifest: &'m Manifest, message: &'m Message) -> Option<&'m [Field]> {
+    match message {
+        Message::Inline { fields, .. } => Some(fields),
+        Message::Named(name) => match &manifest.find_type(name.as_str())?.shape {
+            Shape::Record(fields) => Some(fields),
+            Shape::Enum { .. } | Shape::Union { .. } | Shape::Newtype(_) => None,
+        },
+    }
+}

@@ -1,0 +1,127 @@
+//! Services and events: those that were added or removed, their properties, and their messages.
+
+use super::{Comparison, Direction, Spans, Subject, pair_up};
+use crate::diagnostic::Rule;
+use crate::model::{Deprecated, Message, Service};
+
+/// What a message is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Request,
+    Response,
+    Payload,
+}
+
+impl<'m> Comparison<'m> {
+    pub(super) fn services(&mut self) {
+        let services = pair_up(&self.old.1.services, &self.new.1.services, |service| service.topic.as_str());
+        for service in services.removed {
+            let message = format!("the service `{}` is gone", service.topic);
+            self.removed(Rule::ServiceRemoved, message, service.topic.span());
+        }
+        for service in services.added {
+            self.added(Rule::ServiceAdded, format!("the service `{}` is new", service.topic), service.topic.span());
+        }
+        for (old, new) in services.kept {
+            self.service(old, new);
+        }
+    }
+
+    fn service(&mut self, old: &'m Service, new: &'m Service) {
+        let topic = &new.topic;
+        let spans = Spans { old: old.topic.span(), new: new.topic.span() };
+        let subject = format!("the service `{topic}`");
+        self.deprecation(&subject, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
+        let broken = format!("the same request to `{topic}` twice does more now than once");
+        let made = format!("the same request to `{topic}` may be sent twice now");
+        self.promise((old.idempotent, new.idempotent), [broken, made], &spans);
+        if old.ttl_ms != new.ttl_ms {
+            let shown = |ttl: Option<u64>| ttl.map_or("no time of its own".to_owned(), |ttl| format!("{ttl} ms"));
+            let message =
+                format!("a caller of `{topic}` waits {} by default, not {}", shown(new.ttl_ms), shown(old.ttl_ms));
+            self.changed(Rule::TtlChanged, message, &spans);
+        }
+        let errors = pair_up(&old.errors, &new.errors, |error| error.code.as_str());
+        for error in errors.removed {
+            let message = format!("`{topic}` does not answer `{}` any more", error.code);
+            self.removed_from(Rule::ErrorsChanged, message, error.code.span(), spans.new.clone());
+        }
+        for error in errors.added {
+            let message = format!("`{topic}` can answer `{}` now", error.code);
+            self.added_to(Rule::ErrorsChanged, message, spans.old.clone(), error.code.span());
+        }
+        let subject = format!("the request of `{topic}`");
+        self.message(subject, Role::Request, (old.request.as_ref(), new.request.as_ref()), &spans);
+        let subject = format!("the response of `{topic}`");
+        self.message(subject, Role::Response, (old.response.as_ref(), new.response.as_ref()), &spans);
+    }
+
+    pub(super) fn events(&mut self) {
+        let events = pair_up(&self.old.1.events, &self.new.1.events, |event| event.topic.as_str());
+        for event in events.removed {
+            self.removed(Rule::EventRemoved, format!("the event `{}` is gone", event.topic), event.topic.span());
+        }
+        for event in events.added {
+            self.added(Rule::EventAdded, format!("the event `{}` is new", event.topic), event.topic.span());
+        }
+        for (old, new) in events.kept {
+            let topic = &new.topic;
+            let spans = Spans { old: old.topic.span(), new: new.topic.span() };
+            let subject = format!("the event `{topic}`");
+            self.deprecation(&subject, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
+            let broken = format!("`{topic}` is not kept any more for subscribers that are away");
+            let made = format!("`{topic}` is kept now for subscribers that are away");
+            self.promise((old.durable, new.durable), [broken, made], &spans);
+            let subject = format!("the payload of `{topic}`");
+            self.message(subject, Role::Payload, (old.payload.as_ref(), new.payload.as_ref()), &spans);
+        }
+    }
+
+    /// Reports that something called `words` is deprecated now and was not.
+    pub(super) fn deprecation(
+        &mut self,
+        words: &str,
+        old: Option<&Deprecated>,
+        new: Option<&Deprecated>,
+        spans: &Spans,
+    ) {
+        if let (None, Some(deprecated)) = (old, new) {
+            let instead = deprecated.instead.as_ref().map(|instead| format!(": {instead}")).unwrap_or_default();
+            self.changed(Rule::Deprecated, format!("{words} is deprecated{instead}"), spans);
+        }
+    }
+
+    /// Reports a promise that only one of the manifests makes, with one of two messages: if it is broken, or made.
+    fn promise(&mut self, (old, new): (bool, bool), [broken, made]: [String; 2], spans: &Spans) {
+        if old != new {
+            let (rule, message) = if old { (Rule::PromiseBroken, broken) } else { (Rule::PromiseMade, made) };
+            self.changed(rule, message, spans);
+        }
+    }
+
+    fn message(
+        &mut self,
+        words: String,
+        role: Role,
+        messages: (Option<&'m Message>, Option<&'m Message>),
+        spans: &Spans,
+    ) {
+        let direction = match role {
+            Role::Request => Direction::Input,
+            Role::Response | Role::Payload => Direction::Output,
+        };
+        let subject = Subject { words, direction, spans: spans.clone() };
+        match messages {
+            (None, None) => {}
+            (Some(old), Some(new)) => self.object(old, new, &subject),
+            // A raw request takes any bytes.
+            (Some(_), None) if role == Role::Request => self.relaxed(&subject, "takes any bytes"),
+            // A free-form response is any object, so a declared one is no surprise.
+            (None, Some(_)) if role == Role::Response => self.relaxed(&subject, "is declared"),
+            (old, _) => {
+                let now = if old.is_some() { "not declared any more" } else { "declared now, and has to fit" };
+                self.changed(Rule::MessageDeclared, format!("{} is {now}", subject.words), spans);
+            }
+        }
+    }
+}

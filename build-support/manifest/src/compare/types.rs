@@ -1,0 +1,161 @@
+//! Types. They are compared by what they consist of, not by their names.
+
+use super::{Comparison, Direction, Spans, Subject, pair_up};
+use crate::diagnostic::Rule;
+use crate::model::{Case, EnumValue, JsonForm, Kind, Manifest, Name, Scalar, Shape, Type};
+
+impl<'m> Comparison<'m> {
+    pub(super) fn types(&mut self, old: &'m Type, new: &'m Type, subject: &Subject) {
+        match (&old.kind, &new.kind) {
+            (Kind::Named(old), Kind::Named(new)) => return self.named(old, new, subject),
+            (Kind::List(old_item), Kind::List(new_item)) => self.element(old_item, new_item, "an item", subject),
+            (Kind::Map(old_value), Kind::Map(new_value)) => self.element(old_value, new_value, "a value", subject),
+            (Kind::Table(old), Kind::Table(new)) => self.fields(old, new, subject),
+            (Kind::Enum(old), Kind::Enum(new)) => {
+                self.values("value", &value_names(old), &value_names(new), (false, false), subject);
+            }
+            _ => match (behind_newtypes(self.old.1, old), behind_newtypes(self.new.1, new)) {
+                (Some(old_type), Some(new_type)) if (old_type, new_type) != (old, new) => {
+                    return self.types(old_type, new_type, subject);
+                }
+                _ if old.kind.name() == new.kind.name() => {}
+                _ => return self.kinds(old, new, subject),
+            },
+        }
+        self.bounds(old, new, subject);
+    }
+
+    /// The items of two lists, or the values of two maps.
+    fn element(&mut self, old: &'m Type, new: &'m Type, part: &str, subject: &Subject) {
+        let subject = Subject { words: format!("{part} of {}", subject.words), ..subject.clone() };
+        if old.optional != new.optional {
+            let breaks = new.optional == (subject.direction == Direction::Output);
+            let now = if new.optional { "may be null now" } else { "can't be null any more" };
+            if breaks {
+                self.type_changed(&subject, now);
+            } else {
+                self.relaxed(&subject, now);
+            }
+        }
+        self.types(old, new, &subject);
+    }
+
+    /// Two types of different kinds, such as an integer and a float.
+    fn kinds(&mut self, old: &Type, new: &Type, subject: &Subject) {
+        let fits = if subject.direction == Direction::Output { accepts(old, new) } else { accepts(new, old) };
+        let now = format!("is of type `{}` now, and was `{}`", new.kind.name(), old.kind.name());
+        if fits { self.relaxed(subject, &now) } else { self.type_changed(subject, &now) }
+    }
+
+    /// Reports that the type of the subject breaks others; `now` says what it is.
+    pub(super) fn type_changed(&mut self, subject: &Subject, now: &str) {
+        self.changed(Rule::TypeChanged, format!("{} {now}", subject.words), &subject.spans);
+    }
+
+    /// Reports that the type of the subject is another one and breaks nobody; `now` says what it is.
+    pub(super) fn relaxed(&mut self, subject: &Subject, now: &str) {
+        self.changed(Rule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
+    }
+
+    /// Two types of `[types]`. Each pair is compared once in each direction, however often it is used.
+    pub(super) fn named(&mut self, old: &'m str, new: &'m str, subject: &Subject) {
+        let (Some(old_type), Some(new_type)) = (self.old.1.find_type(old), self.new.1.find_type(new)) else { return };
+        let direction = subject.direction;
+        if !self.compared.insert((old_type.name.as_str(), new_type.name.as_str(), direction)) {
+            return;
+        }
+        let goes = match direction {
+            Direction::Input => "goes in",
+            Direction::Output => "goes out",
+            Direction::Config => "in the configuration",
+        };
+        let spans = Spans { old: old_type.name.span(), new: new_type.name.span() };
+        let subject = Subject { words: format!("the type `{new}` ({goes})"), direction, spans };
+        self.deprecation(&subject.words, old_type.deprecated.as_ref(), new_type.deprecated.as_ref(), &subject.spans);
+        match (&old_type.shape, &new_type.shape) {
+            (Shape::Record(old), Shape::Record(new)) => self.fields(old, new, &subject),
+            (Shape::Newtype(old), Shape::Newtype(new)) => self.types(old, new, &subject),
+            (Shape::Enum { values: old, open: was }, Shape::Enum { values: new, open: is }) => {
+                self.values("value", &value_names(old), &value_names(new), (*was, *is), &subject);
+            }
+            (Shape::Union { cases: old, open: was }, Shape::Union { cases: new, open: is }) => {
+                let names = |cases: &'m [Case]| cases.iter().map(|case| &case.name).collect::<Vec<_>>();
+                self.values("case", &names(old), &names(new), (*was, *is), &subject);
+                for (old, new) in pair_up(old, new, |case| case.name.as_str()).kept {
+                    let words = format!("the case `{}` of {}", new.name, subject.words);
+                    let spans = Spans { old: old.name.span(), new: new.name.span() };
+                    self.case_fields(old, new, &Subject { words, direction, spans });
+                }
+            }
+            _ => self.type_changed(&subject, "is something else now"),
+        }
+    }
+
+    /// The values of an enum, or the cases of a union; and whether it was open, and is.
+    fn values(
+        &mut self,
+        noun: &str,
+        old: &[&'m Name],
+        new: &[&'m Name],
+        (was_open, is_open): (bool, bool),
+        subject: &Subject,
+    ) {
+        let output = subject.direction == Direction::Output;
+        let missing = |from: &[&'m Name], list: &[&'m Name]| {
+            let missing = from.iter().filter(|name| list.iter().all(|other| other.as_str() != name.as_str()));
+            missing.copied().collect::<Vec<&'m Name>>()
+        };
+        for name in missing(old, new) {
+            // If it is open, it still accepts the value.
+            let rule = if output || is_open { Rule::ValueCompatible } else { Rule::ValueBreaking };
+            let message = format!("the {noun} `{name}` of {} is gone", subject.words);
+            self.removed_from(rule, message, name.span(), subject.spans.new.clone());
+        }
+        for name in missing(new, old) {
+            // If it was open, its readers are prepared for unknown values.
+            let rule = if output && !was_open { Rule::ValueBreaking } else { Rule::ValueCompatible };
+            let message = format!("the {noun} `{name}` of {} is new", subject.words);
+            self.added_to(rule, message, subject.spans.old.clone(), name.span());
+        }
+        if was_open != is_open {
+            let (now, breaks) = if is_open {
+                ("open now: others may come", output)
+            } else {
+                ("closed now: others are refused", !output)
+            };
+            let rule = if breaks { Rule::ValueBreaking } else { Rule::ValueCompatible };
+            self.changed(rule, format!("{} is {now}", subject.words), &subject.spans);
+        }
+    }
+}
+
+fn value_names(values: &[EnumValue]) -> Vec<&Name> {
+    values.iter().map(|value| &value.name).collect()
+}
+
+/// Whether the type `wide` accepts every value of the type `narrow`, which is of another kind. A `wide` type with bounds does not:
+/// bounds of different kinds are not compared.
+fn accepts(wide: &Type, narrow: &Type) -> bool {
+    let Kind::Scalar(scalar) = wide.kind else { return false };
+    let kind_fits = match scalar {
+        Scalar::String | Scalar::Path => match narrow.kind {
+            Kind::Scalar(narrow) => narrow.json_form() == JsonForm::Text,
+            Kind::Enum(_) => true,
+            Kind::List(_) | Kind::Map(_) | Kind::Table(_) | Kind::Named(_) => false,
+        },
+        Scalar::Float => matches!(narrow.kind, Kind::Scalar(Scalar::Integer)),
+        Scalar::Integer | Scalar::Boolean | Scalar::Bytes | Scalar::Duration | Scalar::Size | Scalar::Datetime => false,
+    };
+    kind_fits && wide.bounds.is_empty()
+}
+
+/// The type itself, or the one within if it is a newtype. `None` if it is a record, an enum or a union of `[types]`.
+fn behind_newtypes<'t>(manifest: &'t Manifest, ty: &'t Type) -> Option<&'t Type> {
+    match &ty.kind {
+        Kind::Named(name) => match &manifest.find_type(name)?.shape {
+            Shape::Newtype(inner) => behind_newtypes(manifest, inner),
+            Shape::Record(_) | Shape::Enum { .. } | Shape::Union { .. } => None,
+        },
+        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) | Kind::Enum(_) | Kind::Table(_) => Some(ty),
+    }
+}

@@ -1,0 +1,37 @@
+//! A text with its place in the manifest.
+
+use std::fmt;
+
+use crate::source::Span;
+
+/// A text from the manifest, mostly a name, and where it is written, so that later stages can point at it. Two are equal only
+/// if both text and place are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    text: String,
+    span: Span,
+}
+
+impl Name {
+    pub(crate) fn new(text: impl Into<String>, span: Span) -> Self {
+        Self { text: text.into(), span }
+    }
+
+    /// The text, without TOML's quotes and escapes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the text is written, in bytes; the quotes are part of the range.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

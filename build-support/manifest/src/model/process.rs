@@ -1,0 +1,91 @@
+//! `[artifacts.process]`, `[limits]` and `[env]`: how a process of the module is started, and with what.
+
+use std::time::Duration;
+
+use super::Name;
+use crate::source::Span;
+
+/// `[artifacts.process]`: the program that the host starts. [`Process::default`] is what holds if a manifest has no such table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Where the table is written. `None` if the manifest has none.
+    pub span: Option<Span>,
+    /// The program, or the directory that contains `entry`; relative to the directory of the manifest. `None`: the program that
+    /// cargo builds of the package in that directory. Then `interpreter`, `entry`, `sha256` and `size_bytes` are `None` too.
+    pub path: Option<Name>,
+    /// The program that runs the program, such as `python3`. With a `/` in it relative to the directory of the manifest,
+    /// otherwise looked for on the `PATH`. `None`: the program is executed itself.
+    pub interpreter: Option<String>,
+    /// The arguments of the interpreter, which come before the program. Empty without an interpreter.
+    pub interpreter_args: Vec<String>,
+    /// The file to run, relative to the directory at `path`. `None`: `path` is the file.
+    pub entry: Option<String>,
+    /// The arguments of the program.
+    pub args: Vec<String>,
+    /// How frames are delimited on the module's socket, `line` or `length`. `None`: `line`.
+    pub framing: Option<String>,
+    /// The SHA-256 of the program, in 64 lower-case hexadecimal digits. `None`: the host does not check it.
+    pub sha256: Option<String>,
+    /// The size of the program in bytes. `None`: the host does not check it.
+    pub size_bytes: Option<u64>,
+    /// The timeout for a started process to connect to its host, 1 ms to 24 h. `None`: the host's default.
+    pub connect_timeout: Option<Duration>,
+    /// The timeout for a connected process to answer `init`, 1 ms to 24 h. `None`: the host's default.
+    pub init_timeout: Option<Duration>,
+    /// Whether, on a restart, the new process may run at the same time as the old one. If not, the old one ends first. `true`
+    /// if the manifest does not say.
+    pub overlap: bool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            span: None,
+            path: None,
+            interpreter: None,
+            interpreter_args: Vec::new(),
+            entry: None,
+            args: Vec::new(),
+            framing: None,
+            sha256: None,
+            size_bytes: None,
+            connect_timeout: None,
+            init_timeout: None,
+            overlap: true,
+        }
+    }
+}
+
+/// `[limits]`: what one process of the module may use. A limit that is `None` is not set by the manifest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Limits {
+    /// Where the table is written. `None` if the manifest has none.
+    pub span: Option<Span>,
+    /// Bytes of memory that the process can write to, at least 1 (`RLIMIT_DATA`).
+    pub memory: Option<u64>,
+    /// Open files, at least 1 (`RLIMIT_NOFILE`).
+    pub files: Option<u64>,
+    /// Processors that the process and its children may use, at least 0.01: `0.5` is half of the time of one, `2.0` all of the
+    /// time of two.
+    pub cpu: Option<f64>,
+}
+
+/// `[env]`: environment variables of the module's processes, beside those that every module gets. No variable is both in
+/// `pass` and in `set`, and none is [reserved](crate::language::reserved_variable).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Env {
+    /// The variables that have the value that they have in the host's environment, sorted. One that the host does not have is
+    /// left out.
+    pub pass: Vec<Name>,
+    /// The variables that have a value of their own, sorted by name.
+    pub set: Vec<Variable>,
+}
+
+/// An entry of `[env] set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// The variable's name: ASCII letters, digits and `_`, not beginning with a digit.
+    pub name: Name,
+    /// Its value, without zero bytes. Not secret: it is in the manifest.
+    pub value: String,
+}

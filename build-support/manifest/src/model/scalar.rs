@@ -1,0 +1,109 @@
+//! The built-in types without parts, such as `string`: one list, and everything that depends on the type alone. What a new
+//! one needs elsewhere is a match on [`Scalar`] that the compiler finds; see "Add a config type" in CONTRIBUTING.md.
+
+macro_rules! scalars {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)*) => {
+        /// A built-in type without parts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Scalar {
+            $($(#[doc = $doc])+ $variant,)*
+        }
+
+        impl Scalar {
+            /// All of them, in the order of the reference page.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word for the type in a manifest.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+scalars! {
+    /// UTF-8 text.
+    String "string",
+    /// An integer of 64 bits with a sign, as in TOML.
+    Integer "integer",
+    /// A number of 64 bits; never infinite or NaN, which JSON can't express.
+    Float "float",
+    /// `true` or `false`.
+    Boolean "boolean",
+    /// Bytes; base64 text in JSON and in the manifest.
+    Bytes "bytes",
+    /// A length of time; text such as `"250ms"`.
+    Duration "duration",
+    /// A number of bytes, at most 2^63 - 1; an integer, or text such as `"16MiB"`.
+    Size "size",
+    /// A path of the file system; UTF-8 text. Nothing checks that it exists.
+    Path "path",
+    /// A point in time; text by RFC 3339 with an offset. In the manifest also a TOML date-time.
+    Datetime "datetime",
+}
+
+/// How JSON expresses the values of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonForm {
+    /// Each value is a string.
+    Text,
+    /// A value is a string or a number.
+    TextOrNumber,
+    /// Each value is a number.
+    Number,
+    /// Each value is `true` or `false`.
+    Boolean,
+}
+
+impl Scalar {
+    /// The type with this name in a manifest. `None` if no built-in type without parts has it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scalar| scalar.name() == name)
+    }
+
+    /// How JSON expresses the values.
+    #[must_use]
+    pub const fn json_form(self) -> JsonForm {
+        match self {
+            Self::String | Self::Bytes | Self::Duration | Self::Path | Self::Datetime => JsonForm::Text,
+            Self::Size => JsonForm::TextOrNumber,
+            Self::Integer | Self::Float => JsonForm::Number,
+            Self::Boolean => JsonForm::Boolean,
+        }
+    }
+
+    /// Whether values have an order, so that `min` and `max` apply.
+    #[must_use]
+    pub const fn has_order(self) -> bool {
+        match self {
+            Self::Integer | Self::Float | Self::Duration | Self::Size => true,
+            Self::String | Self::Boolean | Self::Bytes | Self::Path | Self::Datetime => false,
+        }
+    }
+
+    /// Whether values have a length, so that `min_length` and `max_length` apply: characters of a string, bytes of bytes.
+    #[must_use]
+    pub const fn has_length(self) -> bool {
+        match self {
+            Self::String | Self::Bytes => true,
+            Self::Integer | Self::Float | Self::Boolean | Self::Duration | Self::Size | Self::Path | Self::Datetime => {
+                false
+            }
+        }
+    }
+
+    /// Whether a config key of the type can be `secret`.
+    #[must_use]
+    pub const fn can_be_secret(self) -> bool {
+        match self {
+            Self::String | Self::Bytes => true,
+            Self::Integer | Self::Float | Self::Boolean | Self::Duration | Self::Size | Self::Path | Self::Datetime => {
+                false
+            }
+        }
+    }
+}

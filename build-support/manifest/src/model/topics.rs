@@ -1,0 +1,70 @@
+//! What a module provides: services and events, each under a topic.
+
+use super::{Deprecated, Field, Name};
+
+/// A topic of `[provides] services`, with what `[services."topic"]` says about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// The topic under which the service is called, such as `orders.place`.
+    pub topic: Name,
+    /// What the service does.
+    pub description: Option<String>,
+    /// Set if new code should not call the service.
+    pub deprecated: Option<Deprecated>,
+    /// The type of its requests. `None`: the handler gets the bytes of the payload as they are.
+    pub request: Option<Message>,
+    /// The type of its responses. `None`: the handler may answer any JSON object.
+    pub response: Option<Message>,
+    /// The errors of its own that it may answer, sorted by code. The codes that every service may answer are not among them.
+    pub errors: Vec<ErrorCode>,
+    /// The timeout of a call whose caller sets none, in milliseconds, at least 1. `None`: the host's default timeout.
+    pub ttl_ms: Option<u64>,
+    /// Whether handling the same request twice has the same effect as handling it once. The host then repeats a call whose
+    /// process has died.
+    pub idempotent: bool,
+    /// Whether the handler blocks its thread. The generated method is then a plain `fn`, which the SDK runs on a thread for
+    /// blocking work.
+    pub blocking: bool,
+}
+
+/// A topic of `[provides] events`, with what `[events."topic"]` says about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The topic under which the event is published, such as `orders.placed`.
+    pub topic: Name,
+    /// What has happened when the event is published.
+    pub description: Option<String>,
+    /// Set if new code should not handle the event.
+    pub deprecated: Option<Deprecated>,
+    /// The type of its payload. `None`: the payload is bytes.
+    pub payload: Option<Message>,
+    /// Whether the host delivers the event again if the subscriber's process dies while handling it.
+    pub durable: bool,
+}
+
+/// The type of a request, of a response, of an event's payload, or of a union's case. It is always an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A type of `[types]`, by its name: a record or a union; for a case only a record.
+    Named(Name),
+    /// An object whose fields are written where the message is declared.
+    Inline {
+        /// The fields, sorted by name. May be empty.
+        fields: Vec<Field>,
+        /// What the message is; only its long form has a description.
+        description: Option<String>,
+    },
+}
+
+/// An error that a service declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// The code on the wire, such as `OUT_OF_STOCK`: upper-case ASCII letters, digits and `_`, beginning with a letter.
+    pub code: Name,
+    /// What the error means. Generated code uses it as the default message.
+    pub description: Option<String>,
+    /// Set if new code should not answer the error.
+    pub deprecated: Option<Deprecated>,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}

@@ -1,0 +1,194 @@
+//! Fields, the types of their values, and the types of `[types]`.
+
+use std::fmt;
+
+use super::{Bounds, Message, Name, Scalar, Value};
+use crate::source::Span;
+
+/// A field of an object, or a key of `[config]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// The key in the JSON object.
+    pub name: Name,
+    /// The type of its value.
+    pub ty: Type,
+    /// The value that holds if none is given. A field without a default is required, unless its type is optional; a field never
+    /// has both a default and an optional type.
+    pub default: Option<Value>,
+    /// Where the default is written. `Some` exactly if `default` is.
+    pub default_span: Option<Span>,
+    /// What the value is for.
+    pub description: Option<String>,
+    /// Set if new code should not use the field.
+    pub deprecated: Option<Deprecated>,
+    /// Whether the value must not appear in logs, errors and `Debug`. Only in `[config]`, and only for `string` and `bytes`.
+    pub secret: bool,
+}
+
+impl Field {
+    /// Whether the value or a part of it is secret. Then the default must not be shown either.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        self.secret || self.ty.holds_secret()
+    }
+
+    /// Whether an object without this field is invalid: the field has no default and its type is not optional.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.default_span.is_none() && !self.ty.optional
+    }
+}
+
+/// A type of `[types]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypeDefinition {
+    /// The name by which fields and other types refer to it.
+    pub name: Name,
+    /// What the type is.
+    pub description: Option<String>,
+    /// Set if new code should not use the type.
+    pub deprecated: Option<Deprecated>,
+    /// What the type consists of.
+    pub shape: Shape,
+}
+
+/// What a type of `[types]` consists of.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each type of a manifest, in no hot place")]
+pub enum Shape {
+    /// An object with these fields, sorted by name. May be empty.
+    Record(Vec<Field>),
+    /// One of several texts.
+    Enum {
+        /// The texts, at least one. In the order of the manifest if it has an array, otherwise sorted.
+        values: Vec<EnumValue>,
+        /// Whether a text that is not listed is accepted and kept. If not, it is refused.
+        open: bool,
+    },
+    /// An object whose field `type` names a case, beside the fields of that case.
+    Union {
+        /// The cases, at least one, sorted by name.
+        cases: Vec<Case>,
+        /// Whether an object whose case is not listed is accepted and kept. If not, it is refused.
+        open: bool,
+    },
+    /// A type of its own with the values of another type, which is neither optional nor an enum or table written in place.
+    Newtype(Type),
+}
+
+/// A value of an enum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnumValue {
+    /// The text: printable ASCII with at least one letter or digit.
+    pub name: Name,
+    /// What the value means.
+    pub description: Option<String>,
+    /// Set if new code should not use the value.
+    pub deprecated: Option<Deprecated>,
+}
+
+/// A case of a union.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The text of the field `type` that selects this case.
+    pub name: Name,
+    /// Set if new code should not use the case.
+    pub deprecated: Option<Deprecated>,
+    /// The fields beside `type`: those of a record of [types], or written in place. None of them is called `type`.
+    pub content: Message,
+}
+
+/// Marks something that new code should not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deprecated {
+    /// What to use instead. `None` if the manifest does not say.
+    pub instead: Option<String>,
+}
+
+/// The type of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Type {
+    /// The type without `?` and bounds.
+    pub kind: Kind,
+    /// Whether the value may be absent or `null`.
+    pub optional: bool,
+    /// What the value has to satisfy beyond its type.
+    pub bounds: Bounds,
+    /// Where the text of the type is written.
+    pub span: Span,
+}
+
+/// A type without `?` and bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A built-in type without parts, such as `string`.
+    Scalar(Scalar),
+    /// `[T]`: any number of values, in an order.
+    List(Box<Type>),
+    /// `{T}`: any number of values, each under a string key.
+    Map(Box<Type>),
+    /// An enum that is written in place. It is always closed.
+    Enum(Vec<EnumValue>),
+    /// An object whose fields are written in place, sorted by name.
+    Table(Vec<Field>),
+    /// A type of `[types]`, by its name.
+    Named(String),
+}
+
+impl Kind {
+    /// The word for the type in a manifest: of a list `list`, of an enum written in place `enum`, of a type of `[types]` its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Scalar(scalar) => scalar.name(),
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Enum(_) => "enum",
+            Self::Table(_) => "table",
+            Self::Named(name) => name,
+        }
+    }
+}
+
+impl Type {
+    /// Types of `[types]` hold no secrets: only `[config]` has the key `secret`.
+    fn holds_secret(&self) -> bool {
+        match &self.kind {
+            Kind::List(inner) | Kind::Map(inner) => inner.holds_secret(),
+            Kind::Table(fields) => fields.iter().any(Field::holds_secret),
+            Kind::Scalar(_) | Kind::Enum(_) | Kind::Named(_) => false,
+        }
+    }
+}
+
+/// Writes the type as in a manifest, without its bounds: `[string]?`.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::List(item) => write!(f, "[{item}]")?,
+            Kind::Map(value) => write!(f, "{{{value}}}")?,
+            kind => f.write_str(kind.name())?,
+        }
+        if self.optional { f.write_str("?") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Manifest, Source};
+
+    #[test]
+    fn a_secret_is_found_at_any_depth() {
+        let secret = "{ type = \"table\", fields = { pin = { type = \"string\", secret = true } } }";
+        let list = |item: &str| format!("{{ type = \"list\", items = {item} }}");
+        for (ty, holds) in
+            [(secret.to_owned(), true), (list(secret), true), (list(&list(secret)), true), (list("\"string\""), false)]
+        {
+            let text = format!(
+                "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[config]\nkey = {ty}\n"
+            );
+            let manifest = Manifest::parse(&Source::new("m.toml", text)).unwrap();
+            assert_eq!(manifest.config[0].holds_secret(), holds, "{ty}");
+        }
+    }
+}

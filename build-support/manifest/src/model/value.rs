@@ -1,0 +1,146 @@
+//! A default or a bound, checked against its type; and how durations, sizes and points in time are written.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use toml_datetime::Datetime;
+
+/// A default or a bound from the manifest, or a value of the configuration. The variant follows the type that it was checked
+/// against: a newtype's value is one of the inner type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Of type `string`.
+    String(String),
+    /// Of type `integer`.
+    Integer(i64),
+    /// Of type `float`. Finite.
+    Float(f64),
+    /// Of type `boolean`.
+    Boolean(bool),
+    /// Of type `bytes`, decoded from base64.
+    Bytes(Vec<u8>),
+    /// Of type `duration`.
+    Duration(Duration),
+    /// Of type `size`: a number of bytes.
+    Size(u64),
+    /// Of type `path`.
+    Path(String),
+    /// Of type `datetime`: RFC 3339, with an offset.
+    Datetime(String),
+    /// Of an enum: the text of the value.
+    Enum(String),
+    /// Of a list.
+    List(Vec<Value>),
+    /// Of a map.
+    Map(BTreeMap<String, Value>),
+    /// Of a record or a table written in place: the given fields. Fields that are not given have their defaults or are absent.
+    Record(BTreeMap<String, Value>),
+    /// Of a union.
+    Union {
+        /// The name of the case.
+        case: String,
+        /// The given fields of the case.
+        fields: BTreeMap<String, Value>,
+    },
+}
+
+impl Value {
+    /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` and so on, such as `250ms` or `1h 30m`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, in words.
+    pub fn duration(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text).map(Self::Duration).map_err(|error| error.to_string())
+    }
+
+    /// Reads a size: a number and a unit, such as `16MiB` or `500kB`. Without a unit it is a number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, in words; also if the size is greater than 2^63 - 1 bytes.
+    pub fn size(text: &str) -> Result<Self, String> {
+        // The parser's own message names its types.
+        let parsed = text.parse().map_err(|_: String| "a number and a unit such as B, kB or MiB is needed".to_owned());
+        let ByteSize(size) = parsed?;
+        // bytesize turns a size that is too large into u64::MAX. TOML's integers end at i64::MAX, and so do sizes.
+        if size > i64::MAX as u64 { Err("too large".to_owned()) } else { Ok(Self::Size(size)) }
+    }
+
+    /// Reads a point in time: RFC 3339 with a date, a time and an offset.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, in words; also if the date is 9999-12-29 or later.
+    pub fn datetime(text: &str) -> Result<Self, String> {
+        let datetime: Datetime = text.parse().map_err(|error: toml_datetime::DatetimeParseError| error.to_string())?;
+        let (Some(date), Some(_), Some(_)) = (datetime.date, datetime.time, datetime.offset) else {
+            return Err("a date, a time and an offset are needed".to_owned());
+        };
+        // `ixt_sdk::Timestamp` ends at 9999-12-30T22:00:00Z, and an offset is at most a day.
+        if (date.year, date.month, date.day) >= (9999, 12, 29) {
+            return Err("it has to be before 9999-12-29".to_owned());
+        }
+        Ok(Self::Datetime(datetime.to_string()))
+    }
+}
+
+/// Orders two values of the same type, if that type has an order ([`Scalar::has_order`](super::Scalar::has_order)). All others
+/// are incomparable.
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.partial_cmp(b),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(b),
+            (Self::Duration(a), Self::Duration(b)) => a.partial_cmp(b),
+            (Self::Size(a), Self::Size(b)) => a.partial_cmp(b),
+            _ => None,
+        }
+    }
+}
+
+/// Writes the value as TOML, for people: of bytes only their number, and tables in one line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = |f: &mut fmt::Formatter<'_>, case: Option<&String>, entries: &BTreeMap<String, Value>| {
+            let case = case.map(|case| format!("type = {case:?}"));
+            let entries = entries.iter().map(|(key, value)| format!("{key} = {value}"));
+            match case.into_iter().chain(entries).collect::<Vec<_>>().join(", ") {
+                entries if entries.is_empty() => f.write_str("{}"),
+                entries => write!(f, "{{ {entries} }}"),
+            }
+        };
+        match self {
+            Self::String(text) | Self::Path(text) | Self::Enum(text) => write!(f, "{text:?}"),
+            Self::Datetime(text) => f.write_str(text),
+            Self::Integer(integer) => write!(f, "{integer}"),
+            Self::Float(float) => write!(f, "{float:?}"),
+            Self::Boolean(boolean) => write!(f, "{boolean}"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Duration(duration) => write!(f, "\"{}\"", humantime::format_duration(*duration)),
+            Self::Size(size) if size % 1024 == 0 && *size > 0 => write!(f, "\"{}\"", in_largest_unit(*size)),
+            Self::Size(size) => write!(f, "{size}"),
+            Self::List(items) => {
+                write!(f, "[{}]", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::Map(entries) | Self::Record(entries) => table(f, None, entries),
+            Self::Union { case, fields } => table(f, Some(case), fields),
+        }
+    }
+}
+
+/// A size in the largest unit of which it is a whole multiple, so that nothing is rounded.
+fn in_largest_unit(mut size: u64) -> String {
+    let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
+    let mut unit = "B";
+    while size.is_multiple_of(1024)
+        && let Some(next) = units.next()
+    {
+        size /= 1024;
+        unit = next;
+    }
+    format!("{size}{unit}")
+}

@@ -1,0 +1,85 @@
+//! `min`, `max`, `min_length`, `max_length` and `pattern`.
+
+use std::collections::BTreeMap;
+
+use regex_lite::Regex;
+
+use super::ManifestReader;
+use super::table_reader::TableReader;
+use super::value::ValueReader;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Bound, Bounds, Kind, Scalar, Type};
+use crate::source::Span;
+
+impl ManifestReader<'_> {
+    /// The bounds in the table that declares the type `ty`. A bound that does not apply to the type is reported.
+    pub(super) fn bounds(&mut self, table: &TableReader<'_>, ty: &Type) -> Bounds {
+        let mut bounds = Bounds::default();
+        let (has_order, has_length) = match &ty.kind {
+            Kind::Scalar(scalar) => (scalar.has_order(), scalar.has_length()),
+            Kind::List(_) | Kind::Map(_) => (false, true),
+            Kind::Enum(_) | Kind::Table(_) | Kind::Named(_) => (false, false),
+        };
+        for (key, bound) in [("min", &mut bounds.min), ("max", &mut bounds.max)] {
+            let Some(node) = table.get(key) else { continue };
+            if !has_order {
+                self.inapplicable(table, key, ty, "for `integer`, `float`, `duration` and `size` alone");
+                continue;
+            }
+            let reader = ValueReader {
+                types: &BTreeMap::new(),
+                subject: format!("`{key}` of {}", table.subject()),
+                code: Code::InvalidValue,
+                declared: Some(ty.span.clone()),
+            };
+            let plain = Type { bounds: Bounds::default(), ..ty.clone() };
+            *bound = reader.read(node, &plain, &mut self.errors).map(|value| Bound { value, span: node.span() });
+        }
+        for (key, bound) in [("min_length", &mut bounds.min_length), ("max_length", &mut bounds.max_length)] {
+            let Some(node) = table.get(key) else { continue };
+            if !has_length {
+                self.inapplicable(table, key, ty, "for `string`, `bytes`, lists and maps alone");
+                continue;
+            }
+            *bound = table.integer(key, &mut self.errors).map(|value| Bound { value, span: node.span() });
+        }
+        if let (Some(min), Some(max)) = (&bounds.min, &bounds.max)
+            && min.value > max.value
+        {
+            self.errors.push(empty_range(table, "min", &min.span, "max", &max.span));
+        }
+        if let (Some(min), Some(max)) = (&bounds.min_length, &bounds.max_length)
+            && min.value > max.value
+        {
+            self.errors.push(empty_range(table, "min_length", &min.span, "max_length", &max.span));
+        }
+        if table.get("pattern").is_some() {
+            if matches!(ty.kind, Kind::Scalar(Scalar::String)) {
+                bounds.pattern = self.pattern(table);
+            } else {
+                self.inapplicable(table, "pattern", ty, "for `string` alone");
+            }
+        }
+        bounds
+    }
+
+    fn pattern(&mut self, table: &TableReader<'_>) -> Option<Bound<String>> {
+        let pattern = table.string("pattern", &mut self.errors)?;
+        if let Err(error) = Regex::new(pattern.as_str()) {
+            let message = format!("the pattern of {} can't be read", table.subject());
+            self.errors.push(
+                Diagnostic::new(Code::InvalidPattern, message)
+                    .at(pattern.span(), error.to_string())
+                    .help("a pattern in single quotes needs no double backslashes"),
+            );
+            return None;
+        }
+        Some(Bound { value: pattern.to_string(), span: pattern.span() })
+    }
+}
+
+fn empty_range(table: &TableReader<'_>, min: &str, min_span: &Span, max: &str, max_span: &Span) -> Diagnostic {
+    Diagnostic::new(Code::Contradiction, format!("no value of {} can keep to its bounds", table.subject()))
+        .at(min_span.clone(), format!("`{min}` is greater"))
+        .related(max_span.clone(), format!("than `{max}`"))
+}

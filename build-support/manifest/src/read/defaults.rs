@@ -1,0 +1,137 @@
+//! Reads the defaults of fields, in a second walk through the document, when all types are known: a default can be a value of a
+//! type that is declared after it.
+//!
+//! The first walk has read the fields. This one goes through the same tables beside them, and finds the default of a field under
+//! the field's name.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::definitions::SHAPES;
+use super::messages::is_long_form;
+use super::node::Node;
+use super::table_reader::TableReader;
+use super::value::ValueReader;
+use super::{ManifestReader, Types};
+use crate::diagnostic::Code;
+use crate::model::{Event, Field, Kind, Message, Name, Service, Shape, Type};
+
+impl ManifestReader<'_> {
+    pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
+        if let Some(entries) = root.get("config").and_then(table) {
+            self.read_defaults(config, entries, types);
+        }
+    }
+
+    /// The defaults in `[types]`. They see the types without any defaults, which makes no difference to whether a value fits.
+    pub(super) fn read_type_defaults(&mut self, definitions: &[(Name, Node<'_>)], types: &mut Types) {
+        let known = types.clone();
+        for (name, node) in definitions {
+            let (Some(definition), Some(entries)) = (types.get_mut(name.as_str()), table(node)) else { continue };
+            let long = is_long_form(entries, &SHAPES);
+            match &mut definition.shape {
+                Shape::Record(fields) if long => {
+                    if let Some(entries) = table_at(entries, "fields") {
+                        self.read_defaults(fields, entries, &known);
+                    }
+                }
+                Shape::Record(fields) => self.read_defaults(fields, entries, &known),
+                Shape::Newtype(ty) => self.read_nested_defaults(ty, entries, "newtype", &known),
+                Shape::Union { cases, .. } => {
+                    let Some(nodes) = table_at(entries, "union") else { continue };
+                    for case in cases {
+                        self.read_inline_defaults(&mut case.content, nodes.get(case.name.as_str()), &known);
+                    }
+                }
+                Shape::Enum { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn read_message_defaults(
+        &mut self,
+        root: &TableReader<'_>,
+        services: &mut [Service],
+        events: &mut [Event],
+        types: &Types,
+    ) {
+        let section = |section, topic: &Name| table_at(root.get(section).and_then(table)?, topic.as_str());
+        for service in services {
+            let Some(entries) = section("services", &service.topic) else { continue };
+            for (message, key) in [(&mut service.request, "request"), (&mut service.response, "response")] {
+                if let Some(message) = message {
+                    self.read_inline_defaults(message, entries.get(key), types);
+                }
+            }
+        }
+        for event in events {
+            let Some(entries) = section("events", &event.topic) else { continue };
+            if let Some(payload) = &mut event.payload {
+                self.read_inline_defaults(payload, entries.get("payload"), types);
+            }
+        }
+    }
+
+    fn read_inline_defaults(&mut self, message: &mut Message, node: Option<Node<'_>>, types: &Types) {
+        let (Message::Inline { fields, .. }, Some(mut entries)) = (message, node.and_then(table)) else { return };
+        if is_long_form(entries, &["fields"])
+            && let Some(fields) = table_at(entries, "fields")
+        {
+            entries = fields;
+        }
+        self.read_defaults(fields, entries, types);
+    }
+
+    /// The defaults of fields that were read from `entries`.
+    fn read_defaults(&mut self, fields: &mut [Field], entries: &DeTable<'_>, types: &Types) {
+        for field in fields {
+            // A field in its short form, a string, has no default.
+            let Some(entries) = table_at(entries, field.name.as_str()) else { continue };
+            // An optional field with a default is reported already.
+            if let Some(node) = entries.get("default").filter(|_| !field.ty.optional) {
+                let reader = ValueReader {
+                    types,
+                    subject: format!("the default of `{}`", field.name),
+                    code: Code::InvalidDefault,
+                    declared: Some(field.ty.span.clone()),
+                };
+                field.default = reader.read(node, &field.ty, &mut self.errors);
+            }
+            self.read_defaults_within(&mut field.ty, entries, types);
+        }
+    }
+
+    /// The defaults of fields within a type, which was read from the table `entries`.
+    fn read_defaults_within(&mut self, ty: &mut Type, entries: &DeTable<'_>, types: &Types) {
+        match &mut ty.kind {
+            Kind::Table(fields) => {
+                if let Some(entries) = table_at(entries, "fields") {
+                    self.read_defaults(fields, entries, types);
+                }
+            }
+            Kind::List(inner) => self.read_nested_defaults(inner, entries, "items", types),
+            Kind::Map(inner) => self.read_nested_defaults(inner, entries, "values", types),
+            Kind::Scalar(_) | Kind::Enum(_) | Kind::Named(_) => {}
+        }
+    }
+
+    /// The same for a type that was read from the value at `key`. As a string it has no fields.
+    fn read_nested_defaults(&mut self, ty: &mut Type, entries: &DeTable<'_>, key: &str, types: &Types) {
+        if let Some(entries) = table_at(entries, key) {
+            self.read_defaults_within(ty, entries, types);
+        }
+    }
+}
+
+/// The table that a value is, if it is one.
+fn table(node: Node<'_>) -> Option<&DeTable<'_>> {
+    match node.get_ref() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The table at a key, if there is one.
+fn table_at<'a>(entries: &'a DeTable<'a>, key: &str) -> Option<&'a DeTable<'a>> {
+    entries.get(key).and_then(|node: &'a Spanned<DeValue<'a>>| table(node))
+}

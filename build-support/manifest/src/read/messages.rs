@@ -1,0 +1,72 @@
+//! Requests, responses, payloads and cases: the name of a type, or fields that are written in place.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::ManifestReader;
+use super::fields::FieldForm;
+use super::node::wrong_kind;
+use super::table_reader::TableReader;
+use crate::check::not_an_object;
+use crate::language::MESSAGE;
+use crate::model::{Field, Kind, Message, Name};
+
+impl ManifestReader<'_> {
+    /// A request, response or payload, which messages call `subject`.
+    pub(super) fn message(&mut self, table: &TableReader<'_>, key: &'static str, subject: &str) -> Option<Message> {
+        let node = table.get(key)?;
+        match node.get_ref() {
+            DeValue::String(text) => {
+                let name = Name::new(text.as_ref(), node.span());
+                self.object_name(&name, subject).map(Message::Named)
+            }
+            DeValue::Table(entries) => {
+                if !is_long_form(entries, &["fields"]) {
+                    let fields = self.fields(entries, subject, FieldForm::Message);
+                    return Some(Message::Inline { fields, description: None });
+                }
+                let long = TableReader::new(entries, &table.key_span(key), subject, &MESSAGE, &mut self.errors);
+                let description = long.text("description", &mut self.errors);
+                let fields = self.long_fields(&long, subject)?;
+                Some(Message::Inline { fields, description })
+            }
+            _ => {
+                self.errors.push(wrong_kind(subject, node, "the name of a type in [types], or a table of fields"));
+                None
+            }
+        }
+    }
+
+    /// The key `fields` of a long form.
+    pub(super) fn long_fields(&mut self, table: &TableReader<'_>, subject: &str) -> Option<Vec<Field>> {
+        let node = table.get("fields")?;
+        if let DeValue::Table(entries) = node.get_ref() {
+            return Some(self.fields(entries, subject, FieldForm::Message));
+        }
+        self.errors.push(wrong_kind(&format!("`fields` of {subject}"), node, "a table"));
+        None
+    }
+
+    /// The name of a type of `[types]`. Whether that is an object is checked when all types are known.
+    pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
+        let ty = self.type_text(text)?;
+        match ty.kind {
+            Kind::Named(name) if !ty.optional => Some(Name::new(name, text.span())),
+            _ => {
+                self.errors.push(not_an_object(subject, text.span()));
+                None
+            }
+        }
+    }
+}
+
+/// Whether a table is the long form of something that can also be a table of fields: one of `keys` then has a value that no field
+/// has.
+pub(super) fn is_long_form(entries: &DeTable<'_>, keys: &[&str]) -> bool {
+    keys.iter().any(|key| match entries.get(*key).map(Spanned::get_ref) {
+        Some(DeValue::Array(_)) => true,
+        // A field would have a string at `type`.
+        Some(DeValue::Table(table)) => !table.get("type").is_some_and(|ty| ty.get_ref().is_str()) || *key == "newtype",
+        _ => false,
+    })
+}

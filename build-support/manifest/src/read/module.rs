@@ -1,0 +1,71 @@
+//! `[module]`.
+
+use semver::Version;
+
+use super::ManifestReader;
+use super::shorthand::is_name;
+use super::table_reader::TableReader;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::language::MODULE;
+use crate::model::ModuleInfo;
+
+/// The runtime target that stands for a process of its own, as the manifests of the Python and Node.js quick starts have it.
+const PROCESS_TARGET: &str = "Process";
+
+impl ManifestReader<'_> {
+    pub(super) fn module(&mut self, root: &TableReader<'_>) -> Option<ModuleInfo> {
+        let table = root.table("module", &MODULE, &mut self.errors)?;
+        let name = table.string("name", &mut self.errors);
+        let version = table.string("version", &mut self.errors);
+        if let Some(name) = name.as_ref().filter(|name| !is_id_part(name.as_str())) {
+            self.errors.push(
+                Diagnostic::new(Code::InvalidName, "`name` in [module] can't be part of a module's id")
+                    .at(name.span(), "expected ASCII letters, digits, `.`, `_`, `-` or `+`"),
+            );
+        }
+        if let Some(version) = &version
+            && let Err(error) = Version::parse(version.as_str())
+        {
+            self.errors.push(
+                Diagnostic::new(Code::InvalidValue, "`version` in [module] is not a semantic version")
+                    .at(version.span(), error.to_string())
+                    .help("write it as `MAJOR.MINOR.PATCH`, such as `1.0.0`"),
+            );
+        }
+        let runtime_targets = self.runtime_targets(&table);
+        Some(ModuleInfo {
+            name: name?,
+            version: version?,
+            description: table.text("description", &mut self.errors),
+            author: table.text("author", &mut self.errors),
+            license: table.text("license", &mut self.errors),
+            runtime_targets,
+        })
+    }
+
+    fn runtime_targets(&mut self, table: &TableReader<'_>) -> Vec<String> {
+        let mut targets = Vec::<String>::new();
+        for target in table.strings("runtime_targets", &mut self.errors) {
+            if !is_name(target.as_str()) {
+                let message = format!("`{}` is no runtime target", target.as_str().escape_debug());
+                let label = format!("expected a word such as `{PROCESS_TARGET}`");
+                self.errors.push(Diagnostic::new(Code::InvalidName, message).at(target.span(), label));
+            } else if targets.iter().all(|known| !known.eq_ignore_ascii_case(target.as_str())) {
+                targets.push(target.to_string());
+            }
+        }
+        if !targets.is_empty() && targets.iter().all(|target| !target.eq_ignore_ascii_case(PROCESS_TARGET)) {
+            self.warnings.push(
+                Diagnostic::new(Code::NotAProcess, "the module does not run as a process")
+                    .at(table.value_span("runtime_targets"), format!("without `{PROCESS_TARGET}`"))
+                    .help(format!("add \"{PROCESS_TARGET}\": that is what this host starts")),
+            );
+        }
+        targets
+    }
+}
+
+/// Whether a text can be part of a module's id, `name:version/instance-001`.
+fn is_id_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
+}

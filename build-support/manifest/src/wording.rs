@@ -1,0 +1,12 @@
+//! Lists of names in messages.
+
+/// `` `a`, `b` ``.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `` one of `a`, `b` ``, or only the name if there is just one.
+pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let many = names.clone().into_iter().nth(1).is_some();
+    if many { format!("one of {}", list(names)) } else { list(names) }
+}
