@@ -1,4 +1,4 @@
-//! What happens inside a `build.rs`: tell cargo what the output depends on, generate, write what changed.
+//! For a `build.rs`: tells cargo which files the code depends on, generates it, and writes it if it changed.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -9,12 +9,11 @@ use ixt_manifest::{Imports, Manifest};
 use crate::generate::generate_from;
 use crate::{Options, Source};
 
-/// Generates the module's code from its manifest into `$OUT_DIR/module.rs`. For a `build.rs`; `manifest` is relative to
-/// the directory of the crate's `Cargo.toml`.
+/// Generates the module's code from its manifest into `$OUT_DIR/module.rs`, which `ixt_sdk::include_module!()` includes. For a
+/// `build.rs`. `manifest` is relative to the directory of the crate's `Cargo.toml`.
 ///
-/// If the manifest is wrong, this prints what is wrong and where to stderr, which cargo shows, and ends the build
-/// script with exit status 1. The last good output is then left as it is. For anything but the default, there is the
-/// [`Builder`].
+/// If the manifest is wrong, this prints the report to stderr, which cargo shows, and ends the build script with exit status 1. An
+/// earlier output remains as it is. [`Builder`] has options.
 ///
 /// ```no_run
 /// // build.rs
@@ -25,7 +24,7 @@ use crate::{Options, Source};
 /// ```
 pub fn compile(manifest: impl AsRef<Path>) {
     if let Err(error) = Builder::new(manifest).compile() {
-        // Not a panic: its "thread main panicked" and backtrace would bury the message.
+        // Not a panic, whose own message and backtrace would bury the report.
         eprintln!("{}", format!("{error:#}").trim_end());
         process::exit(1);
     }
@@ -51,14 +50,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// For the manifest at this path, relative to the directory of the crate's `Cargo.toml`.
+    /// A builder for the manifest at this path, relative to the directory of the crate's `Cargo.toml`.
     pub fn new(manifest: impl AsRef<Path>) -> Self {
         let manifest = manifest.as_ref().to_owned();
         Self { manifest, out_file: PathBuf::from("module.rs"), options: Options::default() }
     }
 
-    /// Writes to this file in `OUT_DIR`, and not to `module.rs`, which is what `ixt_sdk::include_module!()` includes. For
-    /// a crate with several manifests.
+    /// Writes to this file in `OUT_DIR` instead of `module.rs`. For a crate with several manifests, which includes each with
+    /// `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. A plain name, without a directory.
     #[must_use]
     pub fn out_file(mut self, name: impl AsRef<Path>) -> Self {
         name.as_ref().clone_into(&mut self.out_file);
@@ -78,30 +77,32 @@ impl Builder {
         self
     }
 
-    /// Uses a type of the author's crate instead of a generated one: `replace("Money", "crate::money::Money")`. It
-    /// implements serde's `Serialize` and `DeserializeOwned`; the manifest's rules for it are its own to enforce.
+    /// Uses a type of the author's instead of a type of `[types]`: `replace("Money", "crate::money::Money")`. See
+    /// [`Options::replaced`] for what it has to implement.
     #[must_use]
     pub fn replace(mut self, type_name: &str, path: &str) -> Self {
         self.options.replaced.push((type_name.to_owned(), path.to_owned()));
         self
     }
 
-    /// Where the SDK is, if not at `::ixt_sdk`: for a crate that has it under another name, or re-exports it.
+    /// Sets the path of the SDK's crate, which is `::ixt_sdk` by default. For a crate that has it under another name, or gets it from
+    /// another crate.
     #[must_use]
     pub fn sdk(mut self, path: &str) -> Self {
         self.options.sdk = Some(path.to_owned());
         self
     }
 
-    /// Generates the code into `OUT_DIR`, and tells cargo when to do that again. What is suspicious in the manifest is
-    /// shown as a warning.
+    /// Generates the code into `OUT_DIR`. Prints to stdout what tells cargo when to run the build script again, and the warnings about
+    /// the manifest. A file that would not change is not written.
     ///
     /// # Errors
     ///
-    /// A [`Report`](crate::Report) if the manifest is wrong or an option matches nothing; whatever keeps the file from
-    /// being written. The last good output is then left as it is.
+    /// A [`Report`](crate::Report) if the manifest or an option is wrong. Otherwise an error that says why the file can't be written: it
+    /// can't be, `OUT_DIR` is not set, or the name of [`out_file`](Self::out_file) has a directory in it. An earlier output remains as it
+    /// is.
     pub fn compile(&self) -> anyhow::Result<()> {
-        // Before anything can fail: a manifest that is mended has to be read again.
+        // Before anything can fail, so that a corrected manifest is read again.
         println!("{}", rerun_if_changed(&self.manifest));
         let out_dir = env::var_os("OUT_DIR").context("OUT_DIR is not set: this is to be called from a build.rs")?;
         if self.out_file.components().count() != 1 || self.out_file.file_name().is_none() {
@@ -120,13 +121,13 @@ impl Builder {
     }
 }
 
-/// What tells cargo that the output depends on a file. What follows a line end in its name would be something else to tell cargo; with
-/// the name changed, cargo finds no such file, and runs the build script each time.
+/// The line that tells cargo that the output depends on a file. A line end in the file's name would begin another instruction to
+/// cargo, so it is replaced; cargo does not find the file then, and runs the build script each time.
 fn rerun_if_changed(path: &Path) -> String {
     format!("cargo::rerun-if-changed={}", path.display().to_string().replace('\n', "\\n"))
 }
 
-/// Leaves the file's time alone when its content stays, so that the crate isn't compiled again for nothing.
+/// Writes a file unless it has this content already. Its time of modification then stays, and cargo does not compile the crate again.
 fn write_if_changed(path: &Path, code: &str) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == code.as_bytes()) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The other direction: functions that call what the module requires, and that publish what it provides, each with the
-//! types that the manifests declare; and constants that name services and events with their types.
+//! The code by which a module uses others: functions that call required services, functions that publish provided events, and typed
+//! constants for services and events.
 
 use std::collections::BTreeSet;
 
@@ -7,51 +7,54 @@ use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use crate::items::{Items, Traits};
-use crate::names::{self, Role};
-use crate::options::Tailoring;
-use crate::rust_code::{Code, Lines, string};
+use crate::generated_types::GeneratedTypes;
+use crate::names::{self, MessageRole};
+use crate::options::CheckedOptions;
+use crate::rust_code::{Lines, RustCode, string};
+use crate::type_traits::TypeTraits;
 use crate::{doc_comments, types};
 
-/// The module `client`: a function for each required service, and the types of the manifests that declare them.
-pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
+/// The Rust module `client`: a function for each required service, and a Rust module with the types of each imported manifest.
+/// Empty if nothing is required.
+pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let requires = &manifest.requires;
     if requires.services.is_empty() && imports.manifests.is_empty() {
-        return Code::default();
+        return RustCode::default();
     }
     let functions = requires.services.iter().map(|topic| function(topic, imports));
-    let mut code = Code::quoted(functions.collect());
+    let mut code = RustCode::quoted(functions.collect());
     for (import, items) in imported(manifest, imports) {
         let docs = doc_comments::comment([format!(
             "The types of the module `{}`, of version {} or later.",
             import.manifest.module.name, import.manifest.module.version
         )]);
-        let traits = Traits::of(&import.manifest, true, &BTreeSet::new());
-        let types = types::generate(&items, &traits, &Tailoring::default());
+        let traits = TypeTraits::of(&import.manifest, true, &BTreeSet::new());
+        let types = types::generate(&items, &traits, &CheckedOptions::default());
         code.extend(types.module(docs, &names::import(import)));
     }
     module("client", "Calls of the services that this module requires.", code)
 }
 
-fn module(name: &str, docs: &str, code: Code) -> Code {
+fn module(name: &str, docs: &str, code: RustCode) -> RustCode {
     let mut attributes = doc_comments::comment([docs]);
     attributes.push(doc_comments::ALLOW.to_owned());
     code.module(attributes, &format_ident!("{name}"))
 }
 
-/// What is needed of each imported manifest.
-pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'i Import, Items<'i>)> {
+/// The types of each imported manifest that required services and events need.
+pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'i Import, GeneratedTypes<'i>)> {
     let items = imports.manifests.iter().map(|import| {
         let is_this = |declared: &Import| std::ptr::eq(declared, import);
         let services = manifest.requires.services.iter().filter_map(|topic| imports.service(topic.as_str()));
         let services: Vec<_> = services.filter(|(declared, _)| is_this(declared)).map(|(_, service)| service).collect();
         let events = manifest.requires.events.iter().filter_map(|topic| imports.event(topic.as_str()));
         let events: Vec<_> = events.filter(|(declared, _)| is_this(declared)).map(|(_, event)| event).collect();
-        (import, Items::imported(&import.manifest, &services, &events))
+        (import, GeneratedTypes::imported(&import.manifest, &services, &events))
     });
     items.collect()
 }
 
+/// The constant and the function for a required service.
 fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let ident = names::method(topic);
     let name = topic.as_str();
@@ -85,12 +88,12 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let request = declared.and_then(|(_, service)| service.request.as_ref());
     let response = declared.and_then(|(_, service)| service.response.as_ref());
     let response = match response {
-        Some(response) => ty(Role::Response, response),
+        Some(response) => ty(MessageRole::Response, response),
         None => quote!(::ixt_sdk::Value),
     };
     let (constant, constant_docs) = (names::constant(topic), format!(" `{topic}`, with its types."));
     let request_type = match request {
-        Some(request) => ty(Role::Request, request),
+        Some(request) => ty(MessageRole::Request, request),
         None => quote!(::ixt_sdk::Payload),
     };
     let constant = quote! {
@@ -119,21 +122,21 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
     }
 }
 
-/// The type of a required event's payload, seen from the root of the generated code.
+/// The Rust type of a required event's payload, as a path from the root of the generated code.
 pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     match imports.event(topic.as_str()) {
         Some((import, Event { payload: Some(payload), .. })) => {
-            let (module, ident) = (names::import(import), names::message(topic, Role::Payload, payload));
+            let (module, ident) = (names::import(import), names::message(topic, MessageRole::Payload, payload));
             format!("client::{module}::{ident}")
         }
         _ => "::ixt_sdk::Payload".to_owned(),
     }
 }
 
-/// The module `publish`: a function for each event that the module provides.
-pub(crate) fn publish(manifest: &Manifest) -> Code {
+/// The Rust module `publish`: a function for each provided event. Empty if there are none.
+pub(crate) fn publish(manifest: &Manifest) -> RustCode {
     if manifest.events.is_empty() {
-        return Code::default();
+        return RustCode::default();
     }
     let functions = manifest.events.iter().map(|event| {
         let ident = names::method(&event.topic);
@@ -145,7 +148,7 @@ pub(crate) fn publish(manifest: &Manifest) -> Code {
         }
         lines.extend(["", "# Errors", "", "If the host does not take it."].map(str::to_owned));
         let docs = doc_comments::attributes(lines, event.deprecated.as_ref());
-        let payload = event.payload.as_ref().map(|payload| names::message(&event.topic, Role::Payload, payload));
+        let payload = event.payload.as_ref().map(|payload| names::message(&event.topic, MessageRole::Payload, payload));
         let ty = payload.as_ref().map_or_else(|| quote!(::ixt_sdk::Payload), |payload| quote!(super::#payload));
         let (constant, constant_docs) = (names::constant(&event.topic), format!(" `{name}`, with its type."));
         let constant = quote! {
@@ -176,11 +179,12 @@ pub(crate) fn publish(manifest: &Manifest) -> Code {
             },
         }
     });
-    module("publish", "The events that this module publishes.", Code::quoted(functions.collect()))
+    module("publish", "The events that this module publishes.", RustCode::quoted(functions.collect()))
 }
 
-/// The modules `services` and `events`: constants that name what a module takes, with their types. Tests call it by them.
-pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> Code {
+/// The Rust modules `services` and `events`: a typed constant for each provided service and each required event. Tests use them to
+/// call the module.
+pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> RustCode {
     let ty = |topic, role, message: Option<&Message>, raw: &str| match message {
         Some(message) => format!("super::{}", names::message(topic, role, message)),
         None => raw.to_owned(),
@@ -194,8 +198,8 @@ pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> Code {
         lines
     };
     let services = manifest.services.iter().flat_map(|service| {
-        let request = ty(&service.topic, Role::Request, service.request.as_ref(), "::ixt_sdk::Payload");
-        let response = ty(&service.topic, Role::Response, service.response.as_ref(), "::ixt_sdk::Value");
+        let request = ty(&service.topic, MessageRole::Request, service.request.as_ref(), "::ixt_sdk::Payload");
+        let response = ty(&service.topic, MessageRole::Response, service.response.as_ref(), "::ixt_sdk::Value");
         constant(&service.topic, &format!("::ixt_sdk::Service<{request}, {response}>"))
     });
     let events = manifest.requires.events.iter().flat_map(|topic| {
@@ -206,13 +210,13 @@ pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> Code {
         constant(topic, &format!("::ixt_sdk::Event<{payload}>"))
     });
     let (services, events): (Lines, Lines) = (services.collect(), events.collect());
-    let mut code = Code::default();
+    let mut code = RustCode::default();
     if !services.is_empty() {
         let docs = "The services that this module provides, with their types.";
-        code.extend(module("services", docs, Code::lines(&services)));
+        code.extend(module("services", docs, RustCode::lines(&services)));
     }
     if !events.is_empty() {
-        code.extend(module("events", "The events that this module takes, with their types.", Code::lines(&events)));
+        code.extend(module("events", "The events that this module takes, with their types.", RustCode::lines(&events)));
     }
     code
 }

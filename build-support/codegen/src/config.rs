@@ -1,13 +1,15 @@
-//! The `Config` struct: `[config]`, typed.
+//! The code of the struct `Config`: a field for each key of `[config]`, and how it is read.
 
 use ixt_manifest::{Field, Kind, Manifest};
 use quote::quote;
 
-use crate::items::{Owner, Traits};
-use crate::rust_code::{Code, Lines, block, ending, string};
-use crate::{default_values, doc_comments, names, types};
+use crate::generated_types::FieldOwner;
+use crate::rust_code::{Lines, RustCode, block, ending, string};
+use crate::type_traits::TypeTraits;
+use crate::{default_values, doc_comments, names, rust_types};
 
-pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
+/// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required.
+pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
     let docs = doc_comments::attributes(
         [
@@ -21,7 +23,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     let fields = config.iter().flat_map(|key| {
         let mut lines = doc_comments::comment(key_docs(key));
         lines.extend(doc_comments::deprecated(key.deprecated.as_ref()));
-        let ty = types::field_type(key, "Config", Owner::Config, traits);
+        let ty = rust_types::field_type(key, "Config", FieldOwner::Config, traits);
         lines.push(format!("pub {}: {ty},", names::field(&key.name)));
         lines
     });
@@ -30,19 +32,19 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     for (index, key) in config.iter().enumerate() {
         let field = names::field(&key.name);
         let name = string(key.name.as_str());
-        let rules = match types::rules(&key.ty) {
+        let rules = match rust_types::rules(&key.ty) {
             Some(rules) => format!("const {{ {rules} }}"),
             None => "&[]".to_owned(),
         };
         let read = match &key.default {
             Some(default) => {
-                let default = default_values::of_field(default, key, "Config", Owner::Config, traits);
+                let default = default_values::of_field(default, key, "Config", FieldOwner::Config, traits);
                 format!("keys.or({name}, {rules}, {default})")
             }
             None if key.ty.optional => format!("keys.maybe({name}, {rules})"),
             None if has_stand_in(key) => format!("keys.required({name}, {rules})"),
             None => {
-                // Nothing returns before everything was looked at.
+                // `?` comes after all keys were read, so that all mistakes are found.
                 locals.push(format!("let value_{index} = keys.take({name}, {rules});"));
                 last_reads.push(format!("{field}: value_{index}?,"));
                 continue;
@@ -54,7 +56,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
     let mut body = locals;
     body.extend(ending(block("::std::option::Option::Some(Self", &reads), ")"));
     let keys = if config.is_empty() { quote!(_) } else { quote!(keys) };
-    let secret = types::any_secret(config);
+    let secret = rust_types::any_secret(config);
     let derives = if secret { quote!(#[derive(Clone, Debug)]) } else { quote!(#[derive(Clone, Debug, PartialEq)]) };
     let default = config.iter().all(|key| !key.is_required()).then(|| {
         quote! {
@@ -105,14 +107,16 @@ pub(crate) fn generate(manifest: &Manifest, traits: &Traits<'_>) -> Code {
         #default
     };
     let specs = config.iter().flat_map(key_spec).collect();
-    Code::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
+    RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether there is some value of the key's type, whatever the manifest says.
+/// Whether the SDK has a value of the key's type to go on with when a required key is missing or wrong, until all mistakes are
+/// found. It never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     !key.secret && !matches!(key.ty.kind, Kind::Named(_) | Kind::Enum(_) | Kind::Table(_))
 }
 
+/// The entry of a key in `Config::KEYS`. The default of one that contains a secret is left out.
 fn key_spec(key: &Field) -> Lines {
     let mut spec =
         vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];
@@ -134,6 +138,7 @@ fn key_spec(key: &Field) -> Lines {
     ending(spec, ",")
 }
 
+/// The documentation of a key's field: its description, its type, and whether it is required.
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
         Some(_) if key.holds_secret() => "with a default".to_owned(),

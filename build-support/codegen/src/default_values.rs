@@ -1,4 +1,4 @@
-//! Defaults from the manifest as expressions.
+//! Defaults from the manifest as Rust expressions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +6,18 @@ use std::time::Duration;
 use ixt_manifest::{Field, Kind, Message, Shape, Type, Value};
 use proc_macro2::Literal;
 
-use crate::items::{Owner, Traits};
+use crate::generated_types::FieldOwner;
 use crate::names;
 use crate::rust_code::string;
+use crate::type_traits::TypeTraits;
 
-/// The default of a field of the type `owner_ident`, in a `Box` where the field is.
+/// The default of a field in the type `owner_ident`: a secret if the field is one, and in a `Box` if the field is.
 pub(crate) fn of_field(
     value: &Value,
     field: &Field,
     owner_ident: &str,
-    owner: Owner<'_>,
-    traits: &Traits<'_>,
+    owner: FieldOwner<'_>,
+    traits: &TypeTraits<'_>,
 ) -> String {
     match value {
         Value::String(text) if field.secret => format!("::ixt_sdk::SecretString::from({})", string(text)),
@@ -30,8 +31,8 @@ pub(crate) fn of_field(
     }
 }
 
-/// A value of a type; `ident` is the name of what is written in place there.
-fn of_type(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> String {
+/// A value of a type. If the type is written in place, `ident` is its Rust name.
+fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
     if let Kind::Named(name) = &ty.kind {
         return named(value, name, traits);
     }
@@ -70,8 +71,8 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Tra
     }
 }
 
-/// An item or a value of a map, which may be optional.
-fn nested(value: &Value, ty: &Type, ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> String {
+/// An item of a list or a value of a map, in `Some` if it is optional.
+fn nested(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
     let value = of_type(value, ty, ident, owner, traits);
     if ty.optional { some(&value) } else { value }
 }
@@ -80,10 +81,11 @@ fn some(value: &str) -> String {
     format!("::std::option::Option::Some({value})")
 }
 
-fn named(value: &Value, name: &str, traits: &Traits<'_>) -> String {
+/// A value of a type of `[types]`.
+fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
     let definition = traits.manifest().find_type(name).expect("the types were checked");
     let ident = names::camel(name).to_string();
-    let owner = Owner::Type(name);
+    let owner = FieldOwner::Type(name);
     match (&definition.shape, value) {
         (Shape::Newtype(ty), _) => {
             let value = of_type(value, ty, &ident, owner, traits);
@@ -110,14 +112,14 @@ fn named(value: &Value, name: &str, traits: &Traits<'_>) -> String {
     }
 }
 
-/// A struct, or a variant with fields. What is not given has a default or is optional.
+/// A struct, or a variant with fields. A field that is not given has its default, or is `None`.
 fn record(
     constructor: &str,
     values: &BTreeMap<String, Value>,
     fields: &[Field],
     ident: &str,
-    owner: Owner<'_>,
-    traits: &Traits<'_>,
+    owner: FieldOwner<'_>,
+    traits: &TypeTraits<'_>,
 ) -> String {
     let member = |field: &Field| {
         let given = values.get(field.name.as_str()).or(field.default.as_ref());
@@ -137,12 +139,12 @@ fn record(
     }
 }
 
-/// A float, which never looks like an integer.
+/// The literal of a float. It has a decimal point or an exponent, so it is no integer.
 pub(crate) fn float(float: f64) -> String {
     Literal::f64_unsuffixed(float).to_string()
 }
 
-/// A duration in the largest unit of which it is a whole number.
+/// A duration: in whole seconds or milliseconds if it is, otherwise in seconds and nanoseconds.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos == 0 {

@@ -1,5 +1,5 @@
-//! A manifest's texts as doc comments. They come from outside and must stay text: no code block that rustdoc would run,
-//! no link or HTML tag that it would complain about, no character that shows something other than what is there.
+//! Doc comments from the texts of a manifest. Such a text must remain text: rustdoc must find no code block to run in it, and no
+//! link or HTML tag to complain about, and it must contain no character that hides or reorders others.
 
 use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
@@ -7,11 +7,11 @@ use proc_macro2::TokenStream;
 
 use crate::rust_code::{Lines, string, tokens};
 
-/// For an item whose names, texts or values come from the manifest, or that the author may not use: lints would complain
-/// about what can't be changed in the code.
+/// Allows lints about what the author can't change in the code: names, texts and values from the manifest, and items that the author
+/// does not use.
 pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]";
 
-/// A doc comment of lines that this crate wrote; an empty line separates paragraphs.
+/// The doc comment of these lines, which are Markdown already. An empty one separates paragraphs.
 pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Lines {
     let comment = |line: S| match line.as_ref() {
         "" => "///".to_owned(),
@@ -20,7 +20,7 @@ pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Line
     lines.into_iter().map(comment).collect()
 }
 
-/// The same for a quoted item, and that it is deprecated.
+/// The doc comment of these lines and `#[deprecated]` if it applies, for `quote!`.
 pub(crate) fn attributes<S: AsRef<str>>(
     lines: impl IntoIterator<Item = S>,
     deprecated: Option<&Deprecated>,
@@ -30,12 +30,12 @@ pub(crate) fn attributes<S: AsRef<str>>(
     tokens(&attributes.join("\n"))
 }
 
-/// [`ALLOW`] for a quoted item.
+/// [`ALLOW`] for `quote!`.
 pub(crate) fn allow() -> TokenStream {
     tokens(ALLOW)
 }
 
-/// That something is not to be used any more.
+/// The attribute `#[deprecated]`, with what to use instead as its note. `None` for what is not deprecated.
 pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     let deprecated = deprecated?;
     Some(match &deprecated.instead {
@@ -44,7 +44,7 @@ pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     })
 }
 
-/// What values have to keep to, as a sentence.
+/// The bounds in one sentence. `None` if there are none.
 pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
     let Bounds { min, max, min_length, max_length, pattern } = bounds;
     let mut parts = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
     Some(sentence + ".")
 }
 
-/// A text from the manifest, as lines for [`comment`].
+/// A text from the manifest, as lines for [`comment`] that show it as it is. Empty if there is nothing in it but white space.
 pub(crate) fn text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
@@ -68,7 +68,7 @@ pub(crate) fn text(text: &str) -> Vec<String> {
     lines
 }
 
-/// A description if there is one, and what can be said without.
+/// The lines of a description, or `fallback` if there is none.
 pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<String> {
     match description.map(|description| text(description)) {
         Some(lines) if !lines.is_empty() => lines,
@@ -76,7 +76,7 @@ pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<S
     }
 }
 
-/// A value of the manifest as a code span, which shows it as it is.
+/// A value from the manifest as a code span of Markdown.
 pub(crate) fn code_span(code: &str) -> String {
     let code = harmless(code);
     let longest_run = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -87,8 +87,8 @@ pub(crate) fn code_span(code: &str) -> String {
     format!("{fence} {code} {fence}")
 }
 
-/// Runs of white space become one space, since four of them begin a code block, and what begins Markdown, or a bare URL,
-/// is escaped.
+/// A line in which white space is one space, since four of them would begin a code block, and in which all that has a meaning in
+/// Markdown is escaped, also the colon of a bare URL.
 fn plain_line(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     for word in line.split_whitespace() {

@@ -1,15 +1,16 @@
-//! The core: manifest text in, Rust source out, nothing else touched. Build script, command and golden tests call it.
+//! From the text of a manifest to the text of the code. It writes nothing; the build script, the command and the golden tests call it.
 
 use ixt_manifest::{Imports, Manifest, Report, Source};
 use quote::quote;
 
-use crate::items::{Items, Traits};
+use crate::generated_types::GeneratedTypes;
 use crate::options::Options;
-use crate::rust_code::{self, Code};
-use crate::{client, config, handler, names, topic, types};
+use crate::rust_code::{self, RustCode};
+use crate::type_traits::TypeTraits;
+use crate::{client, collisions, config, handler, topic_enum, types};
 
-/// The generation of the code that this crate writes. `ixt-sdk` checks it when the code is compiled; it grows with every
-/// change that an older `ixt-sdk` can't compile.
+/// The version of the interface between generated code and `ixt-sdk`, which checks it when the code is compiled. A change of the
+/// generated code that an older `ixt-sdk` can't compile needs a higher number, here and there.
 const GENERATION: u32 = 4;
 
 const HEADER: &str = "\
@@ -17,12 +18,12 @@ const HEADER: &str = "\
 
 ";
 
-/// What was generated from a manifest.
+/// The code for a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
     /// The Rust code.
     pub code: String,
-    /// What is legal in the manifest but suspicious.
+    /// What is legal in the manifest but suspicious, and in its `[requires.from]`.
     pub warnings: Report,
 }
 
@@ -47,38 +48,39 @@ pub struct Generated {
 ///
 /// # Errors
 ///
-/// A report of everything that is wrong with the manifest, or with the options.
+/// A report of all mistakes in the manifest and in those that it imports; if there are none, of those in the names that the code
+/// would have; if there are none, of those in the options.
 ///
 /// # Panics
 ///
-/// If code that it made can't be parsed: that is a mistake in this crate, whatever the manifest says.
+/// If the code is not valid Rust: a mistake in this crate, whatever the manifest says.
 pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report> {
     generate_from(source, Manifest::parse(source)?, options)
 }
 
-/// The same from a manifest that was read.
+/// Like [`generate`], for a manifest that was parsed from `source` already.
 pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Options) -> Result<Generated, Report> {
     let imports = Imports::read(source, &manifest)?;
-    let items = Items::of(&manifest);
-    let mut report = Report::new(source, names::check(&manifest, &items));
-    for (import, items) in client::imported(&manifest, &imports) {
-        report.extend(Report::new(&import.source, names::check_imported(&items)));
+    let types = GeneratedTypes::of(&manifest);
+    let mut report = Report::new(source, collisions::check(&manifest, &types));
+    for (import, types) in client::imported(&manifest, &imports) {
+        report.extend(Report::new(&import.source, collisions::check_imported(&types)));
     }
     if !report.is_empty() {
         return Err(report);
     }
-    let tailoring = options.check(&manifest, &items).map_err(|mistakes| Report::new(source, mistakes))?;
+    let options = options.check(&manifest, &types).map_err(|mistakes| Report::new(source, mistakes))?;
 
-    let traits = Traits::of(&manifest, false, &tailoring.replaced());
-    let mut code = Code::quoted(quote!(::ixt_sdk::__private::require_generation!(#GENERATION);));
+    let traits = TypeTraits::of(&manifest, false, &options.replaced());
+    let mut code = RustCode::quoted(quote!(::ixt_sdk::__private::require_generation!(#GENERATION);));
     code.extend(config::generate(&manifest, &traits));
-    code.extend(topic::generate(&manifest));
+    code.extend(topic_enum::generate(&manifest));
     code.extend(handler::generate(&manifest, &imports));
-    code.extend(types::generate(&items, &traits, &tailoring));
+    code.extend(types::generate(&types, &traits, &options));
     code.extend(client::generate(&manifest, &imports));
     code.extend(client::publish(&manifest));
     code.extend(client::constants(&manifest, &imports));
-    let code = match tailoring.sdk() {
+    let code = match options.sdk() {
         Some(sdk) => rust_code::with_sdk(&code.text(), sdk),
         None => code.text(),
     };

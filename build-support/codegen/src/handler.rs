@@ -1,14 +1,16 @@
-//! The `Handler` trait that the author implements, the dispatch from topic to method, and the entry points.
+//! The code of the trait `Handler`, which the author implements, of the dispatch from topics to its methods, and of the functions that
+//! run the module.
 
 use ixt_manifest::{Imports, Manifest, Message, Name, Service};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use crate::names::Role;
-use crate::rust_code::{Code, Lines, string};
+use crate::names::MessageRole;
+use crate::rust_code::{Lines, RustCode, string};
 use crate::{client, doc_comments, names};
 
-pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
+/// `Handler`, `run`, `run_async` and `module`.
+pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let name = manifest.module.name.as_str();
     let version = manifest.module.version.as_str();
     let lines = [
@@ -121,7 +123,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     };
     let event_arm = |(index, topic)| format!("{index} => call.event(<H as Handler>::{}),", names::event_method(topic));
     let methods = services.iter().map(method).chain(events.iter().map(|topic| event_method(topic, imports)));
-    Code::filled(
+    RustCode::filled(
         items,
         &[
             ("METHODS", methods.flatten().collect()),
@@ -132,6 +134,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> Code {
     )
 }
 
+/// The method of a service: `async`, unless the service blocks its thread.
 fn method(service: &Service) -> Lines {
     let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
@@ -148,13 +151,14 @@ fn method(service: &Service) -> Lines {
         Some(message) => names::message(&service.topic, role, message).to_string(),
         None => raw.to_owned(),
     };
-    let request = message(Role::Request, service.request.as_ref(), "::ixt_sdk::Payload");
-    let response = message(Role::Response, service.response.as_ref(), "::ixt_sdk::Response");
+    let request = message(MessageRole::Request, service.request.as_ref(), "::ixt_sdk::Payload");
+    let response = message(MessageRole::Response, service.response.as_ref(), "::ixt_sdk::Response");
     let result = format!("::ixt_sdk::Result<{response}>");
     let result = if service.blocking { result } else { future(&result) };
     signature(docs, &names::method(&service.topic), &format!("request: {request}"), &result)
 }
 
+/// The method of a required event.
 fn event_method(topic: &Name, imports: &Imports) -> Lines {
     let mut docs = vec![format!("Takes the event `{topic}`.")];
     if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
@@ -165,6 +169,7 @@ fn event_method(topic: &Name, imports: &Imports) -> Lines {
     signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
 }
 
+/// The type of what an `async fn` returns.
 fn future(output: &str) -> String {
     format!("impl ::std::future::Future<Output = {output}> + ::std::marker::Send")
 }
@@ -181,7 +186,7 @@ fn signature(docs: Lines, method: &Ident, argument: &str, result: &str) -> Lines
     lines
 }
 
-/// What the SDK knows about the events that the module takes; nothing if it takes none.
+/// The part of the SDK's trait `Module` about the events that the module handles. `None` if it handles none.
 fn take_events(events: &[Name]) -> Option<TokenStream> {
     if events.is_empty() {
         return None;

@@ -1,20 +1,17 @@
-//! From the manifest's names to Rust's, and which of them collide. All of the rules are here:
+//! From names in the manifest to names in Rust. All rules are here:
 //!
-//! - config keys, fields and methods are `snake_case`; types, topics, cases and values are `CamelCase`;
-//! - a Rust keyword gets a trailing `_`, and a name that begins with a digit a leading one;
-//! - a type that is written in place is called after where that is: `ConfigLogFormat`, `OrdersPlaceRequest`;
-//! - two names that become the same Rust name are an error that shows both, and so is one that becomes the name of
-//!   something that is generated anyway. There is no silent suffix.
-
-use std::collections::HashMap;
+//! - config keys, fields and methods are `snake_case`; types, topics, cases and values are `CamelCase`; constants for topics are
+//!   `SHOUTY_SNAKE_CASE`;
+//! - a name that is a Rust keyword gets a trailing `_`, and one that begins with a digit a leading one;
+//! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
+//!
+//! Two names may become the same; `collisions` reports them, so no name gets a silent suffix.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
-use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Import, Manifest, Message, Name};
+use ixt_manifest::{Import, Message, Name};
 use proc_macro2::{Ident, Span};
 
-use crate::items::{Item, Items};
-
-/// Every word that is a keyword in some edition, and `_`, which is no name.
+/// The keywords of all editions of Rust, and `_`, which can't be a name either. Sorted.
 const KEYWORDS: &[&str] = &[
     "_", "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
     "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
@@ -22,54 +19,48 @@ const KEYWORDS: &[&str] = &[
     "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// Types that are generated for every module.
-const ITEMS: &[&str] = &["Config", "Handler", "Topic"];
-/// Associated constants of `Topic`, which share a namespace with its variants.
-const TOPIC_ITEMS: &[&str] = &["ALL"];
-/// Methods that every `Handler` has.
-const METHODS: &[&str] = &["health_check", "init", "shutdown"];
-/// The variant of an open enum or union for what it doesn't know.
+/// The variant of an open enum or union for values and cases that it does not list.
 pub(crate) const UNKNOWN: &str = "Unknown";
 
-/// The name of a config key's or a record's field.
+/// The Rust field for a config key or a field of an object.
 pub(crate) fn field(name: &Name) -> Ident {
     ident(name.as_str().to_snake_case())
 }
 
-/// A name in `CamelCase`: of a type, a topic's variant, a case or a value of an enum.
+/// The `CamelCase` name for a type of `[types]`, a topic, a case, a value of an enum, or the code of an error.
 pub(crate) fn camel(name: &str) -> Ident {
     ident(name.to_upper_camel_case())
 }
 
-/// The name of a topic's method, or of the function that calls it.
+/// The method of `Handler` for a provided service, or the function of `client` or `publish` for a topic.
 pub(crate) fn method(topic: &Name) -> Ident {
     ident(topic.as_str().to_snake_case())
 }
 
-/// The name of the constant for a topic.
+/// The constant for a topic.
 pub(crate) fn constant(topic: &Name) -> Ident {
     ident(topic.as_str().to_shouty_snake_case())
 }
 
-/// The name of the method for a required event.
+/// The method of `Handler` for a required event.
 pub(crate) fn event_method(topic: &Name) -> Ident {
     ident(format!("on_{}", topic.as_str().to_snake_case()))
 }
 
-/// The name of the module with the types of another module's manifest.
+/// The Rust module with the types of an imported manifest.
 pub(crate) fn import(import: &Import) -> Ident {
     ident(import.manifest.module.name.as_str().to_snake_case())
 }
 
-/// What a message is.
+/// What a message is for.
 #[derive(Clone, Copy)]
-pub(crate) enum Role {
+pub(crate) enum MessageRole {
     Request,
     Response,
     Payload,
 }
 
-impl Role {
+impl MessageRole {
     fn suffix(self) -> &'static str {
         match self {
             Self::Request => "Request",
@@ -79,24 +70,25 @@ impl Role {
     }
 }
 
-/// The name of the type of a declared message: its own, or `<Topic>Request` where its fields are written in place.
-pub(crate) fn message(topic: &Name, role: Role, message: &Message) -> Ident {
+/// The type of a declared message: that of `[types]`, or `<Topic>Request` and so on if its fields are written in place.
+pub(crate) fn message(topic: &Name, role: MessageRole, message: &Message) -> Ident {
     match message {
         Message::Named(name) => camel(name.as_str()),
         Message::Inline { .. } => ident(format!("{}{}", topic.as_str().to_upper_camel_case(), role.suffix())),
     }
 }
 
-/// The name of the enum of a service's own errors.
+/// The enum of the errors that a service declares.
 pub(crate) fn errors(topic: &Name) -> Ident {
     ident(format!("{}Error", topic.as_str().to_upper_camel_case()))
 }
 
-/// The name of a type that is written in place, in a field or a case of the type `owner`.
+/// The type that is written in place in the field or case `name` of the type `owner`.
 pub(crate) fn inline(owner: &str, name: &Name) -> String {
     format!("{owner}{}", name.as_str().to_upper_camel_case())
 }
 
+/// Makes a name of the right case a valid identifier.
 fn ident(mut name: String) -> Ident {
     if KEYWORDS.contains(&name.as_str()) {
         name.push('_');
@@ -104,126 +96,6 @@ fn ident(mut name: String) -> Ident {
         name.insert(0, '_');
     }
     Ident::new(&name, Span::call_site())
-}
-
-/// Finds every pair of names that can't stand side by side in the generated code.
-pub(crate) fn check(manifest: &Manifest, items: &Items<'_>) -> Vec<Diagnostic> {
-    let mut collisions = Vec::new();
-
-    check_fields("a field of `Config`", &manifest.config, &mut collisions);
-
-    let mut methods = Scope::new("a method of `Handler`", METHODS);
-    let mut variants = Scope::new("a variant of `Topic`", TOPIC_ITEMS);
-    for service in &manifest.services {
-        // Topics that collide mostly collide in both; one report is enough.
-        if methods.add(method(&service.topic), &service.topic, &mut collisions) {
-            variants.add(camel(service.topic.as_str()), &service.topic, &mut collisions);
-        }
-    }
-    for topic in &manifest.requires.events {
-        methods.add(event_method(topic), topic, &mut collisions);
-    }
-    let mut clients = Scope::new("a function of `client`", &[]);
-    for topic in &manifest.requires.services {
-        clients.add(method(topic), topic, &mut collisions);
-    }
-    let mut publishers = Scope::new("a function of `publish`", &[]);
-    for event in &manifest.events {
-        publishers.add(method(&event.topic), &event.topic, &mut collisions);
-    }
-
-    check_items(items, ITEMS, &mut collisions);
-    collisions
-}
-
-/// The same for the types of another module's manifest.
-pub(crate) fn check_imported(items: &Items<'_>) -> Vec<Diagnostic> {
-    let mut collisions = Vec::new();
-    check_items(items, &[], &mut collisions);
-    collisions
-}
-
-fn check_items(items: &Items<'_>, generated: &'static [&'static str], collisions: &mut Vec<Diagnostic>) {
-    let mut types = Scope::new("a type", generated);
-    for (ident, item, name) in items.iter() {
-        types.add(ident.clone(), name, collisions);
-        match item {
-            Item::Record { fields, .. } => check_fields("a field of one struct", fields, collisions),
-            Item::Enum { values, open, .. } => check_values(values, *open, collisions),
-            Item::Union { cases, open, .. } => {
-                let mut scope = Scope::new("a variant of one enum", if *open { &[UNKNOWN] } else { &[] });
-                for case in *cases {
-                    scope.add(camel(case.name.as_str()), &case.name, collisions);
-                    if let Message::Inline { fields, .. } = &case.content {
-                        check_fields("a field of one variant", fields, collisions);
-                    }
-                }
-            }
-            Item::Errors { service } => {
-                let mut scope = Scope::new("a variant of one enum", &[]);
-                for error in &service.errors {
-                    scope.add(camel(error.code.as_str()), &error.code, collisions);
-                }
-            }
-            Item::Newtype { .. } => {}
-        }
-    }
-}
-
-fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new(kind, &[]);
-    for declared in fields {
-        scope.add(field(&declared.name), &declared.name, collisions);
-    }
-}
-
-fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new("a variant of one enum", if open { &[UNKNOWN, "ALL"] } else { &["ALL"] });
-    for value in values {
-        scope.add(camel(value.name.as_str()), &value.name, collisions);
-    }
-}
-
-/// The names of one kind that stand side by side.
-struct Scope<'a> {
-    kind: &'static str,
-    generated: &'static [&'static str],
-    taken: HashMap<Ident, &'a Name>,
-}
-
-impl<'a> Scope<'a> {
-    fn new(kind: &'static str, generated: &'static [&'static str]) -> Self {
-        Self { kind, generated, taken: HashMap::new() }
-    }
-
-    /// False if the name collides.
-    fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
-        if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
-            collisions.push(
-                Diagnostic::new(
-                    Code::ReservedName,
-                    format!("`{name}` becomes `{generated}`, which is generated anyway"),
-                )
-                .at(name.span(), format!("can't be the name of {}", self.kind))
-                .help("choose another name"),
-            );
-            return false;
-        }
-        if let Some(other) = self.taken.get(&ident) {
-            collisions.push(
-                Diagnostic::new(
-                    Code::NameCollision,
-                    format!("`{other}` and `{name}` both become `{ident}`, as {}", self.kind),
-                )
-                .at(name.span(), format!("becomes `{ident}` in Rust"))
-                .related(other.span(), format!("becomes `{ident}` too"))
-                .help("rename one of them"),
-            );
-            return false;
-        }
-        self.taken.insert(ident, name);
-        true
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What an author can have otherwise than by default. One struct for the build script and the command, so that they can't
-//! differ; an option that matches nothing is an error, since it would otherwise be ignored without a word.
+//! Options of the code generator, the same for the build script and the command. An option that applies to nothing is an error, since
+//! otherwise it would be ignored silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +7,41 @@ use ixt_manifest::{Case, Diagnostic, Field, Kind, Manifest, Message, Name, Shape
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use crate::items::{Item, Items};
+use crate::generated_types::{GeneratedType, GeneratedTypes};
 use crate::names;
-use crate::rust_code::{Code, Lines};
+use crate::rust_code::{Lines, RustCode};
 
-/// How the generated code is to differ from what it is by default. Types are called by their Rust names.
+/// How the generated code differs from the default, which is the empty [`Options::default`]. Types are given by their Rust names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Attributes for a type, such as `("Order", "#[derive(PartialOrd)]")`.
+    /// Further attributes of types: a generated type and one or more attributes, such as `("Order", "#[derive(PartialOrd)]")`.
     pub attributes: Vec<(String, String)>,
-    /// Types of `[types]` that the author's crate has itself, and their paths, such as `("Order", "crate::model::Order")`.
-    /// They implement `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and `DeserializeOwned`; the manifest's rules
-    /// for their fields are theirs to enforce.
+    /// Types of `[types]` that are not generated, and the paths of types of the author's that are used instead, such as
+    /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and
+    /// `DeserializeOwned`; it has to check the manifest's bounds itself. A type can't be replaced if it is a case of a union, or if a
+    /// default has a value of it.
     pub replaced: Vec<(String, String)>,
-    /// The path of the SDK crate, where it is not `::ixt_sdk`.
+    /// The path of the SDK's crate. `None`: `::ixt_sdk`.
     pub sdk: Option<String>,
 }
 
-/// Options that were found to fit.
+/// Options that fit the manifest.
 #[derive(Default)]
-pub(crate) struct Tailoring {
+pub(crate) struct CheckedOptions {
     attributes: BTreeMap<String, Lines>,
     replaced: BTreeMap<String, syn::Path>,
     sdk: Option<TokenStream>,
 }
 
 impl Options {
-    pub(crate) fn check(&self, manifest: &Manifest, items: &Items<'_>) -> Result<Tailoring, Vec<Diagnostic>> {
+    /// Checks that each option can be read and applies to something in the manifest. The error is all mistakes.
+    pub(crate) fn check(
+        &self,
+        manifest: &Manifest,
+        types: &GeneratedTypes<'_>,
+    ) -> Result<CheckedOptions, Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
-        let generated: Vec<String> = items.iter().map(|(ident, ..)| ident.to_string()).collect();
+        let generated: Vec<String> = types.iter().map(|(ident, ..)| ident.to_string()).collect();
         let declared: Vec<String> =
             manifest.types.iter().map(|definition| names::camel(definition.name.as_str()).to_string()).collect();
         let mut known = |name: &str, option: &str, names: &[String], what: &str| {
@@ -51,65 +57,66 @@ impl Options {
         let replaced: Vec<_> =
             self.replaced.iter().filter(|(name, _)| known(name, "replace", &declared, "declared in [types]")).collect();
 
-        let mut tailoring = Tailoring::default();
+        let mut options = CheckedOptions::default();
         for (name, text) in attributes {
             match syn::parse::Parser::parse_str(syn::Attribute::parse_outer, text) {
                 Ok(attributes) if !attributes.is_empty() => {
                     let lines = text.lines().map(str::to_owned);
-                    tailoring.attributes.entry(name.clone()).or_default().extend(lines);
+                    options.attributes.entry(name.clone()).or_default().extend(lines);
                 }
                 _ => mistakes.push(invalid(&format!("`{text}` is not an attribute")).help("write it as `#[…]`")),
             }
         }
         for (name, text) in replaced {
             match syn::parse_str::<syn::Path>(text) {
-                Ok(path) => drop(tailoring.replaced.insert(name.clone(), path)),
+                Ok(path) => drop(options.replaced.insert(name.clone(), path)),
                 Err(_) => mistakes.push(invalid(&format!("`{text}` is not the path of a type"))),
             }
             if self.attributes.iter().any(|(other, _)| other == name) {
                 mistakes.push(invalid(&format!("`{name}` is replaced, so it takes no attributes")));
             }
-            for (_, item, _) in items.iter() {
-                if let Item::Union { cases, .. } = item
+            for (_, item, _) in types.iter() {
+                if let GeneratedType::Union { cases, .. } = item
                     && let Some(case) = cases.iter().find(|case| is_of_type(case, name))
                 {
                     let message = format!("`{name}` can't be replaced: it is the case `{}` of a union", case.name);
                     mistakes.push(invalid(&message));
                 }
             }
-            if let Some(field) = default_of(name, manifest, items) {
+            if let Some(field) = default_of(name, manifest, types) {
                 let message = format!("`{name}` can't be replaced: the default of `{field}` is one, or holds one");
                 mistakes.push(invalid(&message));
             }
         }
         if let Some(text) = &self.sdk {
             match syn::parse_str::<syn::Path>(text) {
-                Ok(path) => tailoring.sdk = Some(quote!(#path)),
+                Ok(path) => options.sdk = Some(quote!(#path)),
                 Err(_) => mistakes.push(invalid(&format!("`{text}` is not the path of a crate"))),
             }
         }
-        if mistakes.is_empty() { Ok(tailoring) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(options) } else { Err(mistakes) }
     }
 }
 
-/// Whether a case has the fields of the record with this Rust name.
+/// Whether a case is the record with this Rust name.
 fn is_of_type(case: &Case, name: &str) -> bool {
     matches!(&case.content, Message::Named(record) if names::camel(record.as_str()) == *name)
 }
 
-/// A field or a config key whose default would be a value of the type with this Rust name.
-fn default_of<'m>(name: &str, manifest: &'m Manifest, items: &Items<'m>) -> Option<&'m Name> {
+/// A field or a config key that has a default and whose type is, or contains, the one with this Rust name.
+fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>) -> Option<&'m Name> {
     let holds = |field: &&Field| {
         let mut seen = BTreeSet::new();
         field.default.is_some() && holds(&field.ty, name, manifest, &mut seen)
     };
-    let in_items = items.iter().filter_map(|(_, item, _)| match item {
-        Item::Record { fields, .. } => fields.iter().find(holds),
+    let in_items = types.iter().filter_map(|(_, item, _)| match item {
+        GeneratedType::Record { fields, .. } => fields.iter().find(holds),
         _ => None,
     });
     manifest.config.iter().find(holds).into_iter().chain(in_items).map(|field| &field.name).next()
 }
 
+/// Whether a value of `ty` can contain one of the type with the Rust name `name`. `seen` are the types that were looked at.
 fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeSet<&'m str>) -> bool {
     match &ty.kind {
         Kind::List(inner) | Kind::Map(inner) => holds(inner, name, manifest, seen),
@@ -140,34 +147,34 @@ fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-impl Tailoring {
-    /// The author's attributes for a type.
+impl CheckedOptions {
+    /// The lines of the author's attributes for a generated type.
     pub(crate) fn attributes(&self, ident: &Ident) -> &[String] {
         self.attributes.get(&ident.to_string()).map_or(&[], Vec::as_slice)
     }
 
-    /// The code for a type that the author has, if this is one.
-    pub(crate) fn replacement(&self, ident: &Ident) -> Option<Code> {
+    /// The code in place of a type that the author has replaced. `None` if the type is to be generated.
+    pub(crate) fn replacement(&self, ident: &Ident) -> Option<RustCode> {
         let path = self.replaced.get(&ident.to_string())?;
-        // The author's type may stand where this code is included.
+        // A type with the same name is already there, where the code is included.
         let import = (!path.is_ident(ident)).then(|| {
             quote! {
                 #[allow(unused_imports)]
                 pub(crate) use #path as #ident;
             }
         });
-        Some(Code::quoted(quote! {
+        Some(RustCode::quoted(quote! {
             #import
             ::ixt_sdk::__private::authors_type!(#ident);
         }))
     }
 
-    /// The Rust names of the types that are the author's.
+    /// The Rust names of the replaced types.
     pub(crate) fn replaced(&self) -> BTreeSet<String> {
         self.replaced.keys().cloned().collect()
     }
 
-    /// The author's path of the SDK.
+    /// The path of the SDK's crate, if it is another one than `::ixt_sdk`.
     pub(crate) fn sdk(&self) -> Option<&TokenStream> {
         self.sdk.as_ref()
     }

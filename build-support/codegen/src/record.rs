@@ -1,35 +1,38 @@
-//! The code of a record, and of the fields that a union's case has in place.
+//! The code of a record, and of the fields that a case of a union has in place.
 
 use ixt_manifest::Field;
 use proc_macro2::Ident;
 
-use crate::items::{About, Owner, Traits};
-use crate::rust_code::{Code, Lines, block, string};
-use crate::types::{any_secret, attributes, derives, field_type, rules};
+use crate::derives::Derivable;
+use crate::generated_types::{FieldOwner, TypeDocs};
+use crate::rust_code::{Lines, RustCode, block, string};
+use crate::rust_types::{any_secret, attributes, field_type, rules};
+use crate::type_traits::TypeTraits;
 use crate::{default_values, doc_comments, names};
 
+/// A struct, its `Default` if every field has a default or is optional, and the SDK's traits for it.
 pub(crate) fn record(
     ident: &Ident,
-    about: &About<'_>,
+    docs: &TypeDocs<'_>,
     fields: &[Field],
-    owner: Owner<'_>,
-    traits: &Traits<'_>,
-) -> Code {
+    owner: FieldOwner<'_>,
+    traits: &TypeTraits<'_>,
+) -> RustCode {
     let secret = any_secret(fields);
     let may_be_empty = fields.iter().all(|field| !field.is_required());
     let derive_default = may_be_empty && fields.iter().all(|field| field.default.is_none());
     let owner_ident = ident.to_string();
 
-    let mut definition = attributes(about);
+    let mut definition = attributes(docs);
     definition.push(if secret {
         "#[derive(Clone, Debug)]".to_owned()
     } else {
-        let (eq, copy) = traits.of_fields(fields);
-        derives((eq, copy && !fields.is_empty()), derive_default)
+        let derivable = traits.of_fields(fields);
+        Derivable { copy: derivable.copy && !fields.is_empty(), ..derivable }.attribute(derive_default)
     });
     let members: Lines = fields.iter().flat_map(|field| member(field, "pub ", &owner_ident, owner, traits)).collect();
     definition.extend(block(&format!("pub struct {ident}"), &members));
-    let mut code = Code::lines(&definition);
+    let mut code = RustCode::lines(&definition);
 
     if may_be_empty && !derive_default && !secret {
         let value = |field: &Field| match &field.default {
@@ -41,24 +44,24 @@ pub(crate) fn record(
         let mut default = vec!["/// Every field at its default.".to_owned(), doc_comments::ALLOW.to_owned()];
         let function = block("fn default() -> Self", &block("Self", &values));
         default.extend(block(&format!("impl ::std::default::Default for {ident}"), &function));
-        code.extend(Code::lines(&default));
+        code.extend(RustCode::lines(&default));
     }
 
-    // The configuration has no way out: it may hold secrets.
-    let traits_macro = if owner == Owner::Config { "decode_record" } else { "record" };
+    // A record of the configuration can't be written, since it may hold secrets.
+    let traits_macro = if owner == FieldOwner::Config { "decode_record" } else { "record" };
     let mut arguments = vec![format!("{ident},")];
     arguments.extend(entries(fields, &owner_ident, owner, traits));
-    code.extend(Code::lines(&block(&format!("::ixt_sdk::__private::{traits_macro}!"), &arguments)));
+    code.extend(RustCode::lines(&block(&format!("::ixt_sdk::__private::{traits_macro}!"), &arguments)));
     code
 }
 
-/// A field with its documentation.
+/// The lines of a field in a struct or a variant, with its documentation.
 pub(crate) fn member(
     field: &Field,
     visibility: &str,
     owner_ident: &str,
-    owner: Owner<'_>,
-    traits: &Traits<'_>,
+    owner: FieldOwner<'_>,
+    traits: &TypeTraits<'_>,
 ) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
     let mut docs = doc_comments::described(field.description.as_ref(), fallback);
@@ -72,8 +75,8 @@ pub(crate) fn member(
     lines
 }
 
-/// The fields for the SDK's `record!`, a line each.
-pub(crate) fn entries(fields: &[Field], owner_ident: &str, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
+/// The fields as arguments of the SDK's macro `record!`, a line each: index, name, whether it is required, key, default and rules.
+pub(crate) fn entries(fields: &[Field], owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
     let entry = |(index, field): (usize, &Field)| {
         let kind = match (&field.default, field.ty.optional) {
             (Some(_), _) => "or",

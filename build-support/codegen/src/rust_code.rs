@@ -1,69 +1,73 @@
 //! The generated code as text.
 //!
-//! Most kinds of items are written with `quote!` and formatted by prettyplease. Those of which a large manifest has the
-//! most (records, unions, topics, keys, the methods for topics) are written as lines that need no formatting, since
-//! parsing and formatting was nearly all that a build script spent its time on. Such lines fill the *blanks* of a quoted
-//! item.
+//! Most items are written with `quote!` and formatted by prettyplease. Those that a large manifest has most of (records, unions,
+//! topics, keys, methods for topics) are written as lines that need no formatting: parsing and formatting them took nearly all of
+//! the time of a build script. Where such lines belong into a quoted item, it has a *blank* for them.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 
-/// Lines without indentation of their own.
+/// Lines of code, without line ends, indented as if they began at the left margin.
 pub(crate) type Lines = Vec<String>;
 
-/// What stands around the name of a blank.
+/// What a blank begins and ends with, such as `__ARMS__`.
 const BLANK: &str = "__";
 
-/// Items, formatted.
+/// Rust items, formatted. They are separated by an empty line.
 #[derive(Default)]
-pub(crate) struct Code {
+pub(crate) struct RustCode {
     items: Vec<String>,
 }
 
-impl Code {
-    /// Items that were quoted.
+impl RustCode {
+    /// Formats quoted items.
+    ///
+    /// # Panics
+    ///
+    /// If they are not valid Rust: a mistake in this crate.
     pub(crate) fn quoted(items: TokenStream) -> Self {
         let file = syn::parse2(items).expect("ixt-build writes Rust that parses");
         Self { items: format_items(file) }
     }
 
-    /// Items that were quoted, with lines in place of their blanks. A blank is an identifier such as `__ARMS__`: the only
-    /// item of a list in brackets, or else alone on its line but for what makes it Rust, as in `__ARMS__ => {}`.
+    /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__`: as the only item of a
+    /// list in brackets, `&[__ARMS__]`, or at the beginning of a line of its own, with what it takes to be valid Rust, as in
+    /// `__ARMS__ => {}` or `fn __ARMS__();`. Of a blank without lines, nothing is left.
     pub(crate) fn filled(items: TokenStream, blanks: &[(&str, Lines)]) -> Self {
         let Self { items } = Self::quoted(items);
         Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
     }
 
-    /// An item that was written as lines.
+    /// An item that is written as lines, which are taken as they are.
     pub(crate) fn lines(lines: &[String]) -> Self {
         Self { items: vec![text(lines)] }
     }
 
-    /// Adds what comes after.
+    /// Adds items at the end.
     pub(crate) fn extend(&mut self, code: Self) {
         self.items.extend(code.items);
     }
 
-    /// Writes lines before the first item: attributes.
+    /// Adds lines before the first item, such as attributes. Without any items they are dropped.
     pub(crate) fn prepend(&mut self, lines: &[String]) {
         if let Some(first) = self.items.first_mut() {
             first.insert_str(0, &text(lines));
         }
     }
 
-    /// A module of these items; `attributes` stand before it.
+    /// A public module of these items, with the lines `attributes` before it.
     pub(crate) fn module(self, mut attributes: Lines, ident: &Ident) -> Self {
         let items = self.text();
         attributes.extend(block(&format!("pub mod {ident}"), &items.lines().map(str::to_owned).collect::<Lines>()));
         Self::lines(&attributes)
     }
 
-    /// All of it.
+    /// The text of all items.
     pub(crate) fn text(&self) -> String {
         self.items.join("\n")
     }
 }
 
-/// One by one, since prettyplease puts no blank lines between the items of a file.
+/// The items are formatted one by one, since prettyplease puts no empty lines between those of a file.
 fn format_items(mut file: syn::File) -> Vec<String> {
     std::mem::take(&mut file.items)
         .into_iter()
@@ -87,7 +91,7 @@ fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
         }
         let trimmed = line.trim_start();
         let indent = &line[..line.len() - trimmed.len()];
-        // Not just anywhere: a text of the manifest may look like a blank.
+        // Only at these places, since a text from the manifest may look like a blank.
         let alone = |name: &str| trimmed.strip_prefix("fn ").unwrap_or(trimmed).starts_with(name);
         let blank = blanks.iter().find_map(|(name, lines)| {
             let name = format!("{BLANK}{name}{BLANK}");
@@ -111,7 +115,7 @@ fn indented(indent: &str, lines: &[String]) -> impl Iterator<Item = String> {
     lines.iter().map(move |line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
 }
 
-/// `head { body }`.
+/// `head { body }`, with the body indented; `head {}` without one.
 pub(crate) fn block(head: &str, body: &[String]) -> Lines {
     if body.is_empty() {
         return vec![format!("{head} {{}}")];
@@ -122,7 +126,7 @@ pub(crate) fn block(head: &str, body: &[String]) -> Lines {
     lines
 }
 
-/// Lines with more behind the last: what ends a list's item, or closes a parenthesis.
+/// The lines with a text behind the last one, such as a comma.
 pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
     if let Some(last) = lines.last_mut() {
         last.push_str(end);
@@ -130,26 +134,30 @@ pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
     lines
 }
 
-/// A string literal.
+/// The string literal for a text.
 pub(crate) fn string(text: &str) -> String {
     Literal::string(text).to_string()
 }
 
-/// Text as tokens, to quote it.
+/// The tokens of a text, for `quote!`.
+///
+/// # Panics
+///
+/// If it is not valid Rust: a mistake in this crate.
 pub(crate) fn tokens(text: &str) -> TokenStream {
     text.parse().expect("ixt-build writes Rust that parses")
 }
 
-/// The code with another path of the SDK.
+/// The code with the path `sdk` in place of `::ixt_sdk`.
 pub(crate) fn with_sdk(code: &str, sdk: &TokenStream) -> String {
-    Code::quoted(replace_sdk(tokens(code), sdk)).text()
+    RustCode::quoted(replace_sdk(tokens(code), sdk)).text()
 }
 
 fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     let mut replaced = Vec::<TokenTree>::new();
     for token in code {
         match token {
-            // Every path of the generated code begins with `::`; without, it is the name of something else.
+            // Every path to the SDK begins with `::`. Without, `ixt_sdk` is the name of something else, such as a field.
             TokenTree::Ident(ident) if ident == "ixt_sdk" && ends_with_colons(&replaced) => {
                 replaced.truncate(replaced.len() - 2);
                 replaced.extend(sdk.clone());
@@ -219,7 +227,7 @@ mod tests {
     }
 }
 "#;
-        assert_eq!(Code::filled(items, &blanks).text(), expected);
+        assert_eq!(RustCode::filled(items, &blanks).text(), expected);
     }
 
     #[test]

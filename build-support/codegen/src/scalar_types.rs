@@ -2,7 +2,9 @@
 
 use ixt_manifest::Scalar;
 
-/// The Rust type of the values. The feature `datetime` of `ixt-sdk` has `Timestamp`.
+use crate::derives::Derivable;
+
+/// The Rust type of the values. `Timestamp` needs the feature `datetime` of `ixt-sdk`.
 pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     match scalar {
         Scalar::String => "::std::string::String",
@@ -17,11 +19,11 @@ pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     }
 }
 
-/// Whether the Rust type is `Eq` and `Hash`, and whether it is `Copy`.
-pub(crate) const fn is_eq_and_copy(scalar: Scalar) -> (bool, bool) {
+/// What the Rust type can derive.
+pub(crate) const fn derivable(scalar: Scalar) -> Derivable {
     match scalar {
-        Scalar::Float => (false, true),
-        Scalar::Integer | Scalar::Boolean | Scalar::Duration | Scalar::Size | Scalar::Datetime => (true, true),
-        Scalar::String | Scalar::Bytes | Scalar::Path => (true, false),
+        Scalar::Integer | Scalar::Boolean | Scalar::Duration | Scalar::Size | Scalar::Datetime => Derivable::ALL,
+        Scalar::Float => Derivable { eq: false, copy: true },
+        Scalar::String | Scalar::Bytes | Scalar::Path => Derivable { eq: true, copy: false },
     }
 }

@@ -1,16 +1,17 @@
-//! The code of enums: of texts, and of a service's own errors.
+//! The code of an enum whose variants stand for texts.
 
-use ixt_manifest::{EnumValue, Service};
+use ixt_manifest::EnumValue;
 use proc_macro2::Ident;
 use quote::{format_ident, quote};
 
-use crate::items::About;
-use crate::rust_code::{Code, tokens};
-use crate::types::attributes;
+use crate::generated_types::TypeDocs;
+use crate::rust_code::{RustCode, tokens};
+use crate::rust_types::attributes;
 use crate::{doc_comments, names};
 
-pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], open: bool) -> Code {
-    let attributes = tokens(&attributes(about).join("\n"));
+/// The enum, with a variant `Unknown` if it is open, and the SDK's traits for it.
+pub(crate) fn text_enum(ident: &Ident, docs: &TypeDocs<'_>, values: &[EnumValue], open: bool) -> RustCode {
+    let attributes = tokens(&attributes(docs).join("\n"));
     let derives = if open {
         quote!(#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)])
     } else {
@@ -42,7 +43,7 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
     let name = if open { quote!(self.as_str()) } else { quote!((*self).as_str()) };
     let constness = (!open).then(|| quote!(const));
     let allow = doc_comments::allow();
-    Code::quoted(quote! {
+    RustCode::quoted(quote! {
         #attributes
         #derives
         pub enum #ident {
@@ -81,68 +82,5 @@ pub(crate) fn text_enum(ident: &Ident, about: &About<'_>, values: &[EnumValue], 
         }
 
         ::ixt_sdk::__private::text_enum!(#ident);
-    })
-}
-
-pub(crate) fn errors(ident: &Ident, service: &Service) -> Code {
-    let docs = doc_comments::attributes([format!("The errors of `{}`.", service.topic)], None);
-    let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();
-    let variants: Vec<_> = codes.iter().map(|code| names::camel(code)).collect();
-    let members = service.errors.iter().zip(&variants).map(|(error, variant)| {
-        let docs = doc_comments::described(error.description.as_ref(), format!("`{}`.", error.code));
-        let docs = doc_comments::attributes(docs, error.deprecated.as_ref());
-        quote!(#docs #variant)
-    });
-    let messages = service.errors.iter().map(|error| {
-        error.description.clone().unwrap_or_else(|| error.code.as_str().to_ascii_lowercase().replace('_', " "))
-    });
-    let retryable = service.errors.iter().map(|error| error.retryable);
-    let allow = doc_comments::allow();
-    Code::quoted(quote! {
-        #docs
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #allow
-        pub enum #ident {
-            #(#members,)*
-        }
-
-        #allow
-        impl #ident {
-            /// Every error that the manifest declares.
-            pub const ALL: &'static [Self] = &[#(Self::#variants),*];
-
-            /// Its code on the wire.
-            #[must_use]
-            pub const fn code(self) -> &'static str {
-                match self {
-                    #(Self::#variants => #codes,)*
-                }
-            }
-
-            /// The error with a message of its own.
-            #[must_use]
-            pub fn error(self, message: impl ::std::convert::Into<::std::string::String>) -> ::ixt_sdk::Error {
-                let error = ::ixt_sdk::Error::new(self.code(), message);
-                let retryable = match self {
-                    #(Self::#variants => #retryable,)*
-                };
-                if retryable { error.retryable() } else { error }
-            }
-
-            /// Which of these an error is, if it is one.
-            #[must_use]
-            pub fn of(error: &::ixt_sdk::Error) -> ::std::option::Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.code() == error.code())
-            }
-        }
-
-        #allow
-        impl ::std::convert::From<#ident> for ::ixt_sdk::Error {
-            fn from(error: #ident) -> Self {
-                error.error(match error {
-                    #(#ident::#variants => #messages,)*
-                })
-            }
-        }
     })
 }

@@ -1,8 +1,8 @@
-//! Which types hold which, and what follows from that for chains and circles of any length.
+//! A graph of which types hold which. Its algorithms do not recurse, since a chain may be thousands of types long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Types by name, and for each the types that it holds.
+/// Types by name, each with the names of the types that it holds. A held type may be missing: then it holds nothing.
 pub(crate) struct Graph<'m>(BTreeMap<&'m str, Vec<&'m str>>);
 
 impl<'m> Graph<'m> {
@@ -10,8 +10,8 @@ impl<'m> Graph<'m> {
         Self(holds.into_iter().collect())
     }
 
-    /// For each type the number of its circle: two types have the same if each of them holds the other, directly or
-    /// through others. (Kosaraju's algorithm, without recursion: a chain may be thousands of types long.)
+    /// The strongly connected components, by Kosaraju's algorithm: for each type a number, which two types share if each of them
+    /// holds the other, directly or through others. A type in no circle has a number of its own.
     pub(crate) fn circles(&self) -> BTreeMap<&'m str, usize> {
         let mut finished = Vec::new();
         let mut seen = BTreeSet::new();
@@ -50,7 +50,7 @@ impl<'m> Graph<'m> {
         circles
     }
 
-    /// Adds to a set of types all that hold one of them, directly or through others.
+    /// The set with all types added that hold one of them, directly or through others.
     pub(crate) fn with_holders(&self, mut set: BTreeSet<&'m str>) -> BTreeSet<&'m str> {
         let holders = self.holders();
         let mut pending: Vec<&str> = set.iter().copied().collect();
@@ -64,10 +64,12 @@ impl<'m> Graph<'m> {
         set
     }
 
+    /// Whether `holder` holds `held` directly.
     pub(crate) fn holds(&self, holder: &str, held: &str) -> bool {
         self.0.get(holder).is_some_and(|holds| holds.contains(&held))
     }
 
+    /// The graph with its arrows reversed.
     fn holders(&self) -> BTreeMap<&'m str, Vec<&'m str>> {
         let mut holders = BTreeMap::<&str, Vec<&str>>::new();
         for (holder, held) in &self.0 {

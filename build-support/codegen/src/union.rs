@@ -1,25 +1,27 @@
-//! The code of a tagged union.
+//! The code of a tagged union: an enum with a variant for each case.
 
 use ixt_manifest::{Case, Message};
 use proc_macro2::Ident;
 
-use crate::items::{About, Owner, Traits};
+use crate::generated_types::{FieldOwner, TypeDocs};
 use crate::record::{entries, member};
-use crate::rust_code::{Code, Lines, block, ending, string};
-use crate::types::{attributes, derives};
+use crate::rust_code::{Lines, RustCode, block, ending, string};
+use crate::rust_types::attributes;
+use crate::type_traits::TypeTraits;
 use crate::{doc_comments, names};
 
+/// The enum, with a variant `Unknown` if the union is open, and the SDK's traits for it.
 pub(crate) fn union(
     ident: &Ident,
-    about: &About<'_>,
+    docs: &TypeDocs<'_>,
     cases: &[Case],
     open: bool,
-    owner: Owner<'_>,
-    traits: &Traits<'_>,
-) -> Code {
-    let Owner::Type(name) = owner else { unreachable!("unions are declared in [types]") };
-    let mut definition = attributes(about);
-    definition.push(derives(traits.of_name(name), false));
+    owner: FieldOwner<'_>,
+    traits: &TypeTraits<'_>,
+) -> RustCode {
+    let FieldOwner::Type(name) = owner else { unreachable!("unions are declared in [types]") };
+    let mut definition = attributes(docs);
+    definition.push(traits.of_name(name).attribute(false));
     let mut variants: Lines = cases.iter().flat_map(|case| variant(case, ident, owner, traits)).collect();
     let mut arguments = vec![format!("{ident},")];
     for (index, case) in cases.iter().enumerate() {
@@ -32,12 +34,12 @@ pub(crate) fn union(
         arguments[0] = format!("{ident}; {unknown},");
     }
     definition.extend(block(&format!("pub enum {ident}"), &variants));
-    let mut code = Code::lines(&definition);
-    code.extend(Code::lines(&block("::ixt_sdk::__private::union!", &arguments)));
+    let mut code = RustCode::lines(&definition);
+    code.extend(RustCode::lines(&block("::ixt_sdk::__private::union!", &arguments)));
     code
 }
 
-fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
+fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = doc_comments::code_span(case.name.as_str());
     let (docs, definition) = match &case.content {
@@ -59,8 +61,8 @@ fn variant(case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) ->
     lines
 }
 
-/// A case for the SDK's `union!`.
-fn entry(index: usize, case: &Case, union: &Ident, owner: Owner<'_>, traits: &Traits<'_>) -> Lines {
+/// A case as argument of the SDK's macro `union!`.
+fn entry(index: usize, case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
     let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
     let lines = match &case.content {
         Message::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ixt_build::{Options, Source};
+use similar::TextDiff;
 
 use crate::args::Generate;
 use crate::exit::{Failure, Result};
@@ -49,12 +50,15 @@ pub(crate) fn generate(args: &Generate) -> Result<()> {
             return print_bytes(code.as_bytes());
         };
         let old = fs::read_to_string(&out).unwrap_or_default();
-        match ixt_build::diff(&old, &code) {
-            None => {}
-            Some(diff) if args.check => {
-                let _ = write!(stale, "error: {} is not what its manifest gives now:\n\n{diff}", out.display());
-            }
-            Some(_) => write_file(&out, &code)?,
+        if old == code {
+            continue;
+        }
+        if args.check {
+            let diff = TextDiff::from_lines(&old, &code);
+            let diff = diff.unified_diff();
+            let _ = write!(stale, "error: {} is not what its manifest gives now:\n\n{diff}", out.display());
+        } else {
+            write_file(&out, &code)?;
         }
     }
     if stale.is_empty() { Ok(()) } else { Err(Failure::no(stale)) }

@@ -199,9 +199,10 @@ codes! {
     TypeChanged = Breaking "type-changed",
     /// A type changed so that input accepts all that it accepted, and output has nothing that it could not have.
     TypeRelaxed = Compatible "type-relaxed",
-    /// An enum or union of output can have a value or case that it could not have before, or one of input does not accept one any more.
+    /// An enum or union of output can have a value or case that it could not have, or one of input does not accept one any more.
     ValueBreaking = Breaking "value-breaking",
-    /// An enum or union gained or lost a value or case, but accepts all input that it accepted, and has no output that was not expected before.
+    /// An enum or union gained or lost a value or case, but accepts all input that it accepted, and has no output that it could not
+    /// have.
     ValueCompatible = Compatible "value-compatible",
     /// There are breaking changes, but the version is not a new major version.
     VersionTooLow = Note "version-too-low",

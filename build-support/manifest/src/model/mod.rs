@@ -1,8 +1,8 @@
 //! The model: a manifest that has passed all checks. The code generator, the command and the host work from it.
 //!
 //! - this file: [`Manifest`], `[module]` and `[requires]`
-//! - `topics`: provided services and events, and their messages
-//! - `types`: fields, the types of their values, and the types of `[types]`
+//! - `topics`: provided services and events
+//! - `types`: fields, the types of their values and of messages, and the types of `[types]`
 //! - `scalar`: the built-in types without parts, with everything that depends on the type alone
 //! - `bounds`: `min`, `max`, `pattern` and so on, and the check of a value against them
 //! - `value`: a default or a bound, typed
@@ -24,8 +24,8 @@ pub use bounds::{Bound, Bounds};
 pub use name::Name;
 pub use process::{Env, Limits, Process, Variable};
 pub use scalar::{JsonForm, Scalar};
-pub use topics::{ErrorCode, Event, Message, Service};
-pub use types::{Case, Deprecated, EnumValue, Field, Kind, Shape, Type, TypeDefinition};
+pub use topics::{ErrorCode, Event, Service};
+pub use types::{Case, Deprecated, EnumValue, Field, Kind, Message, Shape, Type, TypeDefinition};
 pub use value::Value;
 
 use crate::diagnostic::Report;

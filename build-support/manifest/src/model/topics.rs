@@ -1,6 +1,6 @@
 //! What a module provides: services and events, each under a topic.
 
-use super::{Deprecated, Field, Name};
+use super::{Deprecated, Message, Name};
 
 /// A topic of `[provides] services`, with what `[services."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,20 +40,6 @@ pub struct Event {
     pub payload: Option<Message>,
     /// Whether the host delivers the event again if the subscriber's process dies while handling it.
     pub durable: bool,
-}
-
-/// The type of a request, of a response, of an event's payload, or of a union's case. It is always an object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    /// A type of `[types]`, by its name: a record or a union; for a case only a record.
-    Named(Name),
-    /// An object whose fields are written where the message is declared.
-    Inline {
-        /// The fields, sorted by name. May be empty.
-        fields: Vec<Field>,
-        /// What the message is; only its long form has a description.
-        description: Option<String>,
-    },
 }
 
 /// An error that a service declares.

@@ -1,8 +1,8 @@
-//! Fields, the types of their values, and the types of `[types]`.
+//! Fields, the types of their values, the types of messages, and the types of `[types]`.
 
 use std::fmt;
 
-use super::{Bounds, Message, Name, Scalar, Value};
+use super::{Bounds, Name, Scalar, Value};
 use crate::source::Span;
 
 /// A field of an object, or a key of `[config]`.
@@ -37,6 +37,20 @@ impl Field {
     pub fn is_required(&self) -> bool {
         self.default_span.is_none() && !self.ty.optional
     }
+}
+
+/// The type of a request, of a response, of an event's payload, or of a union's case. It is always an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A type of `[types]`, by its name: a record or a union; for a case only a record.
+    Named(Name),
+    /// An object whose fields are written where the message is declared.
+    Inline {
+        /// The fields, sorted by name. May be empty.
+        fields: Vec<Field>,
+        /// What the message is; only its long form has a description.
+        description: Option<String>,
+    },
 }
 
 /// A type of `[types]`.

@@ -1,12 +1,13 @@
-//! The `Topic` enum: `[provides] services`, typed.
+//! The code of the enum `Topic`: a variant for each service of `[provides]`.
 
 use ixt_manifest::{Manifest, Service};
 use quote::quote;
 
-use crate::rust_code::{Code, Lines, string};
+use crate::rust_code::{Lines, RustCode, string};
 use crate::{doc_comments, names};
 
-pub(crate) fn generate(manifest: &Manifest) -> Code {
+/// The enum, with `ALL`, `as_str`, `Display` and `FromStr`.
+pub(crate) fn generate(manifest: &Manifest) -> RustCode {
     let docs =
         doc_comments::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);
     let allow = doc_comments::allow();
@@ -55,7 +56,7 @@ pub(crate) fn generate(manifest: &Manifest) -> Code {
         }
     };
     let ident = |service: &Service| names::camel(service.topic.as_str());
-    Code::filled(
+    RustCode::filled(
         items,
         &[
             ("VARIANTS", services.iter().flat_map(variant).collect()),

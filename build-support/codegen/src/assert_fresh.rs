@@ -1,0 +1,72 @@
+//! For generated code that is checked in: a test that it is up to date.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{Options, Source, generate};
+
+/// Panics if `file` is not the code that is generated from `manifest`. For a `#[test]` of a crate that has its generated code
+/// checked in; both paths are relative to the crate's directory. `ixt generate MANIFEST --out FILE` writes the file. Options of the
+/// [`Builder`](crate::Builder) can't be given.
+///
+/// ```no_run
+/// #[test]
+/// fn the_generated_code_is_fresh() {
+///     ixt_build::assert_fresh("manifest.toml", "src/module.rs");
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If the file differs from the code, which the message shows by the first line that differs; if the file can't be read; or if the
+/// manifest is wrong, with the report.
+#[track_caller]
+pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
+    let (manifest, file) = (manifest.as_ref(), file.as_ref());
+    let generated = Source::read(manifest).and_then(|source| generate(&source, &Options::default()));
+    let code = match generated {
+        Ok(generated) => generated.code,
+        Err(report) => panic!("\n{report}"),
+    };
+    let old = fs::read_to_string(file).unwrap_or_else(|error| panic!("can't read {}: {error}", file.display()));
+    if old != code {
+        let (manifest, path) = (manifest.display(), file.display());
+        let difference = first_difference(&old, &code);
+        panic!(
+            "{path} is not what {manifest} gives now: {difference}\nWrite it with: ixt generate {manifest} --out {path}"
+        );
+    }
+}
+
+/// The first line in which two different texts differ, in words.
+fn first_difference(old: &str, new: &str) -> String {
+    let (mut old, mut new) = (old.lines(), new.lines());
+    let mut number = 1;
+    loop {
+        match (old.next(), new.next()) {
+            (None, None) => return "the line ends differ".to_owned(),
+            (old, new) if old == new => number += 1,
+            (old, new) => {
+                let [old, new] = [old, new].map(|line| line.unwrap_or("(the end of the file)"));
+                return format!("line {number}\n  is         {old}\n  should be  {new}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_difference;
+
+    #[test]
+    fn the_first_line_that_differs_is_shown() {
+        for (old, new, shown) in [
+            ("a\nb\nc\n", "a\nB\nc\n", "line 2\n  is         b\n  should be  B"),
+            ("a\n", "a\nb\n", "line 2\n  is         (the end of the file)\n  should be  b"),
+            ("a\n\n", "a\n", "line 2\n  is         \n  should be  (the end of the file)"),
+            ("a\r\n", "a\n", "the line ends differ"),
+        ] {
+            assert_eq!(first_difference(old, new), shown, "{old:?} {new:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Names that can't stand side by side in the generated code: two that become the same name in Rust, and those that become a name
+//! which is generated for every module. Both are errors, since a silent suffix would change when a name is added.
+
+use std::collections::HashMap;
+
+use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Manifest, Message, Name};
+use proc_macro2::Ident;
+
+use crate::generated_types::{GeneratedType, GeneratedTypes};
+use crate::names::{UNKNOWN, camel, event_method, field, method};
+
+/// Types that are generated for every module.
+const TYPES: &[&str] = &["Config", "Handler", "Topic"];
+/// Associated constants of `Topic`, which share a namespace with its variants.
+const TOPIC_CONSTANTS: &[&str] = &["ALL"];
+/// Methods of every `Handler`.
+const METHODS: &[&str] = &["health_check", "init", "shutdown"];
+/// Checks all names in the code for the module's own manifest, where `items` are its types. Of several names that become the same,
+/// each but the first is reported, together with the first.
+pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
+    let mut collisions = Vec::new();
+
+    check_fields("a field of `Config`", &manifest.config, &mut collisions);
+
+    let mut methods = Namespace::new("a method of `Handler`", METHODS);
+    let mut variants = Namespace::new("a variant of `Topic`", TOPIC_CONSTANTS);
+    for service in &manifest.services {
+        // Topics that collide mostly collide in both; one report is enough.
+        if methods.add(method(&service.topic), &service.topic, &mut collisions) {
+            variants.add(camel(service.topic.as_str()), &service.topic, &mut collisions);
+        }
+    }
+    for topic in &manifest.requires.events {
+        methods.add(event_method(topic), topic, &mut collisions);
+    }
+    let mut clients = Namespace::new("a function of `client`", &[]);
+    for topic in &manifest.requires.services {
+        clients.add(method(topic), topic, &mut collisions);
+    }
+    let mut publishers = Namespace::new("a function of `publish`", &[]);
+    for event in &manifest.events {
+        publishers.add(method(&event.topic), &event.topic, &mut collisions);
+    }
+
+    check_types(items, TYPES, &mut collisions);
+    collisions
+}
+
+/// Checks the names of the types of an imported manifest.
+pub(crate) fn check_imported(items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
+    let mut collisions = Vec::new();
+    check_types(items, &[], &mut collisions);
+    collisions
+}
+
+fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], collisions: &mut Vec<Diagnostic>) {
+    let mut types = Namespace::new("a type", generated);
+    for (ident, item, name) in items.iter() {
+        types.add(ident.clone(), name, collisions);
+        match item {
+            GeneratedType::Record { fields, .. } => check_fields("a field of one struct", fields, collisions),
+            GeneratedType::Enum { values, open, .. } => check_values(values, *open, collisions),
+            GeneratedType::Union { cases, open, .. } => {
+                let mut scope = Namespace::new("a variant of one enum", if *open { &[UNKNOWN] } else { &[] });
+                for case in *cases {
+                    scope.add(camel(case.name.as_str()), &case.name, collisions);
+                    if let Message::Inline { fields, .. } = &case.content {
+                        check_fields("a field of one variant", fields, collisions);
+                    }
+                }
+            }
+            GeneratedType::Errors { service } => {
+                let mut scope = Namespace::new("a variant of one enum", &[]);
+                for error in &service.errors {
+                    scope.add(camel(error.code.as_str()), &error.code, collisions);
+                }
+            }
+            GeneratedType::Newtype { .. } => {}
+        }
+    }
+}
+
+fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagnostic>) {
+    let mut scope = Namespace::new(kind, &[]);
+    for declared in fields {
+        scope.add(field(&declared.name), &declared.name, collisions);
+    }
+}
+
+fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnostic>) {
+    let mut scope = Namespace::new("a variant of one enum", if open { &[UNKNOWN, "ALL"] } else { &["ALL"] });
+    for value in values {
+        scope.add(camel(value.name.as_str()), &value.name, collisions);
+    }
+}
+
+/// Names that have to differ, such as the fields of one struct.
+struct Namespace<'a> {
+    /// What has these names, for messages: "a field of one struct".
+    kind: &'static str,
+    /// The names that are generated for every module.
+    generated: &'static [&'static str],
+    /// The names so far, each with the first name in the manifest that became it.
+    taken: HashMap<Ident, &'a Name>,
+}
+
+impl<'a> Namespace<'a> {
+    fn new(kind: &'static str, generated: &'static [&'static str]) -> Self {
+        Self { kind, generated, taken: HashMap::new() }
+    }
+
+    /// Adds the Rust name of something that the manifest calls `name`. If it is taken, this is reported, and the result is `false`.
+    fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
+        if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
+            collisions.push(
+                Diagnostic::new(
+                    Code::ReservedName,
+                    format!("`{name}` becomes `{generated}`, which is generated anyway"),
+                )
+                .at(name.span(), format!("can't be the name of {}", self.kind))
+                .help("choose another name"),
+            );
+            return false;
+        }
+        if let Some(other) = self.taken.get(&ident) {
+            collisions.push(
+                Diagnostic::new(
+                    Code::NameCollision,
+                    format!("`{other}` and `{name}` both become `{ident}`, as {}", self.kind),
+                )
+                .at(name.span(), format!("becomes `{ident}` in Rust"))
+                .related(other.span(), format!("becomes `{ident}` too"))
+                .help("rename one of them"),
+            );
+            return false;
+        }
+        self.taken.insert(ident, name);
+        true
+    }
+}

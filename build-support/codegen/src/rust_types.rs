@@ -1,0 +1,95 @@
+//! What the code of several kinds of types has in common: attributes, the Rust types of fields, and the rules for their values.
+
+use ixt_manifest::{Bounds, Field, Kind, Scalar, Type, Value};
+
+use crate::generated_types::{FieldOwner, TypeDocs};
+use crate::rust_code::{Lines, string};
+use crate::type_traits::TypeTraits;
+use crate::{default_values, doc_comments, names, scalar_types};
+
+/// The lines before a type: its documentation, `#[deprecated]`, and the lints that are allowed in it.
+pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
+    let mut lines = doc_comments::comment(doc_comments::described(docs.description, docs.fallback.clone()));
+    lines.extend(doc_comments::deprecated(docs.deprecated));
+    lines.push(doc_comments::ALLOW.to_owned());
+    lines
+}
+
+/// The Rust type of a field in the type `owner_ident`, with `Option`, `Box` and the type for secrets where they apply.
+pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
+    let ty = match field.ty.kind {
+        Kind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
+        _ if field.secret => "::ixt_sdk::SecretString".to_owned(),
+        _ => kind(&field.ty, &names::inline(owner_ident, &field.name)),
+    };
+    let ty = if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box<{ty}>") } else { ty };
+    if field.ty.optional { option(&ty) } else { ty }
+}
+
+/// The Rust type for a type; if it is an enum or a table that is written in place, `ident` is its name.
+pub(crate) fn rust_type(ty: &Type, ident: &str) -> String {
+    let kind = kind(ty, ident);
+    if ty.optional { option(&kind) } else { kind }
+}
+
+fn option(ty: &str) -> String {
+    format!("::std::option::Option<{ty}>")
+}
+
+/// The Rust type without `Option`.
+fn kind(ty: &Type, ident: &str) -> String {
+    let plain = match &ty.kind {
+        Kind::Scalar(scalar) => scalar_types::rust_type(*scalar),
+        Kind::List(item) => {
+            return format!("::std::vec::Vec<{}>", rust_type(item, &format!("{ident}Item")));
+        }
+        Kind::Map(value) => {
+            let value = rust_type(value, &format!("{ident}Value"));
+            return format!("::std::collections::BTreeMap<::std::string::String, {value}>");
+        }
+        Kind::Enum(_) | Kind::Table(_) => ident,
+        Kind::Named(name) => return names::camel(name).to_string(),
+    };
+    plain.to_owned()
+}
+
+/// The bounds of a type, and of its items, as the SDK's rules: `&[Rule::Min(1)]`. `None` if there are none.
+pub(crate) fn rules(ty: &Type) -> Option<String> {
+    let Bounds { min, max, min_length, max_length, pattern } = &ty.bounds;
+    let mut rules = Vec::new();
+    for (bound, prefix) in [(min, "Min"), (max, "Max")] {
+        let Some(bound) = bound else { continue };
+        let (suffix, literal) = match &bound.value {
+            Value::Integer(integer) => ("", integer.to_string()),
+            Value::Float(float) => ("Float", default_values::float(*float)),
+            Value::Duration(duration) => ("Duration", default_values::duration(*duration)),
+            Value::Size(size) => ("Size", size.to_string()),
+            Value::String(_)
+            | Value::Boolean(_)
+            | Value::Bytes(_)
+            | Value::Path(_)
+            | Value::Datetime(_)
+            | Value::Enum(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Record(_)
+            | Value::Union { .. } => unreachable!("a type without an order has no `min` and `max`"),
+        };
+        rules.push(format!("::ixt_sdk::__private::Rule::{prefix}{suffix}({literal})"));
+    }
+    for (bound, rule) in [(min_length, "MinLength"), (max_length, "MaxLength")] {
+        rules.extend(bound.iter().map(|bound| format!("::ixt_sdk::__private::Rule::{rule}({})", bound.value)));
+    }
+    if let Some(pattern) = pattern {
+        rules.push(format!("::ixt_sdk::__private::pattern!({})", string(&pattern.value)));
+    }
+    if let Kind::List(inner) | Kind::Map(inner) = &ty.kind {
+        rules.extend(self::rules(inner).map(|rules| format!("::ixt_sdk::__private::Rule::Each({rules})")));
+    }
+    (!rules.is_empty()).then(|| format!("&[{}]", rules.join(", ")))
+}
+
+/// Whether a value of one of the fields is secret, or contains something secret.
+pub(crate) fn any_secret(fields: &[Field]) -> bool {
+    fields.iter().any(Field::holds_secret)
+}

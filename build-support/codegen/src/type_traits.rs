@@ -1,0 +1,158 @@
+//! What the generated types can derive, and where a field needs a `Box` because its type holds itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ixt_manifest::{Field, Kind, Manifest, Message, Shape, Type};
+
+use crate::derives::Derivable;
+use crate::generated_types::FieldOwner;
+use crate::type_graph::Graph;
+use crate::{names, scalar_types};
+
+/// What is known of the types of one manifest. A type *holds* another if a value of it may contain one of the other without a list
+/// or a map in between.
+pub(crate) struct TypeTraits<'m> {
+    manifest: &'m Manifest,
+    /// Whether all enums and unions are open, since the manifest is that of another module.
+    imported: bool,
+    /// The number of each type's circle: types that hold each other have the same.
+    circles: BTreeMap<&'m str, usize>,
+    /// The types that hold themselves, directly or through others.
+    in_circles: BTreeSet<&'m str>,
+    /// The types of `[types]` that are not `Eq` and `Hash`.
+    not_eq: BTreeSet<&'m str>,
+    /// The types of `[types]` that are not `Copy`.
+    not_copy: BTreeSet<&'m str>,
+}
+
+impl<'m> TypeTraits<'m> {
+    /// `replaced` are the Rust names of types that the author has replaced by types of their own, which may be neither `Eq` nor
+    /// `Copy`.
+    pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: &BTreeSet<String>) -> Self {
+        let held = graph(manifest, false);
+        let circles = held.circles();
+        let mut sizes = BTreeMap::<usize, usize>::new();
+        for circle in circles.values() {
+            *sizes.entry(*circle).or_default() += 1;
+        }
+        let names = circles.iter().filter(|(name, circle)| sizes[circle] > 1 || held.holds(name, name));
+        let in_circles = names.map(|(name, _)| *name).collect();
+        let empty = BTreeSet::new;
+        let mut traits = Self { manifest, imported, circles, in_circles, not_eq: empty(), not_copy: empty() };
+        // First each type for itself, as if all named types in it could derive everything. Then all that contain one that can't.
+        let (mut not_eq, mut not_copy) = (empty(), empty());
+        for definition in &manifest.types {
+            let name = definition.name.as_str();
+            let is_replaced = replaced.contains(&names::camel(name).to_string());
+            let derivable = if is_replaced { Derivable::NONE } else { traits.of_shape(&definition.shape) };
+            if !derivable.eq {
+                not_eq.insert(name);
+            }
+            // A type that holds itself has a `Box` in it.
+            if !derivable.copy || traits.is_in_circle(name, name) {
+                not_copy.insert(name);
+            }
+        }
+        // A list of types that are not `Eq` is not `Eq`, and no list is `Copy` anyway.
+        traits.not_eq = graph(manifest, true).with_holders(not_eq);
+        traits.not_copy = held.with_holders(not_copy);
+        traits
+    }
+
+    fn of_shape(&self, shape: &Shape) -> Derivable {
+        // An open one keeps what it does not know, which is on the heap.
+        let with_openness = |open: bool| Derivable { eq: true, copy: !open && !self.imported };
+        match shape {
+            Shape::Record(fields) => self.of_fields(fields),
+            Shape::Newtype(ty) => self.of_type(ty),
+            Shape::Enum { open, .. } => with_openness(*open),
+            Shape::Union { cases, open } => cases.iter().fold(with_openness(*open), |all, case| {
+                all.and(match &case.content {
+                    Message::Named(name) => self.of_name(name.as_str()),
+                    Message::Inline { fields, .. } => self.of_fields(fields),
+                })
+            }),
+        }
+    }
+
+    /// What a struct with these fields can derive.
+    pub(crate) fn of_fields(&self, fields: &[Field]) -> Derivable {
+        fields.iter().fold(Derivable::ALL, |all, field| all.and(self.of_type(&field.ty)))
+    }
+
+    /// What the Rust type for a type can derive.
+    pub(crate) fn of_type(&self, ty: &Type) -> Derivable {
+        match &ty.kind {
+            Kind::Scalar(scalar) => scalar_types::derivable(*scalar),
+            Kind::List(inner) | Kind::Map(inner) => Derivable { copy: false, ..self.of_type(inner) },
+            Kind::Enum(_) => Derivable { eq: true, copy: !self.imported },
+            Kind::Table(fields) => self.of_fields(fields),
+            Kind::Named(name) => self.of_name(name),
+        }
+    }
+
+    /// What the type of `[types]` with this name can derive.
+    pub(crate) fn of_name(&self, name: &str) -> Derivable {
+        Derivable { eq: !self.not_eq.contains(name), copy: !self.not_copy.contains(name) }
+    }
+
+    /// The manifest that all this is about.
+    pub(crate) fn manifest(&self) -> &'m Manifest {
+        self.manifest
+    }
+
+    /// Whether a field of type `ty` that is part of `owner` is in a `Box`, since a value of `ty` may contain one of `owner` again.
+    pub(crate) fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
+        match (owner, &ty.kind) {
+            (FieldOwner::Type(owner), Kind::Named(name)) => self.is_in_circle(owner, name),
+            _ => false,
+        }
+    }
+
+    /// Whether `inner`, which `outer` holds, holds `outer`.
+    fn is_in_circle(&self, outer: &str, inner: &str) -> bool {
+        if outer == inner {
+            return self.in_circles.contains(outer);
+        }
+        match (self.circles.get(outer), self.circles.get(inner)) {
+            (Some(outer), Some(inner)) => outer == inner,
+            _ => false,
+        }
+    }
+}
+
+/// Which types of `[types]` hold which; with `through_lists` also those with a list or a map in between.
+fn graph(manifest: &Manifest, through_lists: bool) -> Graph<'_> {
+    Graph::new(manifest.types.iter().map(|definition| {
+        let mut held = Vec::new();
+        match &definition.shape {
+            Shape::Record(fields) => held_by(fields, through_lists, &mut held),
+            Shape::Newtype(ty) => held_by_type(ty, through_lists, &mut held),
+            Shape::Union { cases, .. } => {
+                for case in cases {
+                    match &case.content {
+                        Message::Named(name) => held.push(name.as_str()),
+                        Message::Inline { fields, .. } => held_by(fields, through_lists, &mut held),
+                    }
+                }
+            }
+            Shape::Enum { .. } => {}
+        }
+        (definition.name.as_str(), held)
+    }))
+}
+
+fn held_by<'m>(fields: &'m [Field], through_lists: bool, held: &mut Vec<&'m str>) {
+    for field in fields {
+        held_by_type(&field.ty, through_lists, held);
+    }
+}
+
+fn held_by_type<'m>(ty: &'m Type, through_lists: bool, held: &mut Vec<&'m str>) {
+    match &ty.kind {
+        Kind::Named(name) => held.push(name),
+        Kind::Table(fields) => held_by(fields, through_lists, held),
+        Kind::List(inner) | Kind::Map(inner) if through_lists => held_by_type(inner, through_lists, held),
+        Kind::List(_) | Kind::Map(_) | Kind::Scalar(_) | Kind::Enum(_) => {}
+    }
+}
