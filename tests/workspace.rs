@@ -1,7 +1,10 @@
 //! What holds for the workspace as a whole.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use ixt_manifest::language::BUILT_IN_ERROR_CODES;
 use ixt_tests::workspace;
 use serde_json::Value;
 
@@ -59,4 +62,40 @@ fn every_dependency_works_with_the_oldest_rust_that_is_promised() {
         .collect();
     assert!(newer.is_empty(), "the workspace promises Rust {ours}:\n  {}", newer.join("\n  "));
     assert!(packages.len() > 100, "it looks at the dependencies too");
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = workspace().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_sdk_suggests_names_as_the_manifest_does() {
+    let [manifest, sdk] = ["build-support/manifest/src/suggest.rs", "sdk/module/src/suggest.rs"].map(read);
+    assert!(
+        manifest == sdk.replace("pub(crate) fn", "pub fn"),
+        "the two copies of suggest.rs differ: copy one over the other, but for `pub` and `pub(crate)`"
+    );
+}
+
+#[test]
+fn a_manifest_can_not_declare_the_error_codes_of_the_protocol() {
+    // A code is a constant with its own name as value, wherever in the crate it is.
+    fn codes(dir: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                codes(&path, found);
+                continue;
+            }
+            found.extend(read(&path).lines().filter_map(|line| {
+                let (name, value) = line.trim().strip_prefix("pub const ")?.split_once(": &str = ")?;
+                (value == format!("\"{name}\";")).then(|| name.to_owned())
+            }));
+        }
+    }
+    let mut protocol = Vec::new();
+    codes(&workspace().join("sdk/protocol/src"), &mut protocol);
+    protocol.sort();
+    assert_eq!(protocol, BUILT_IN_ERROR_CODES, "left: ixt-protocol; right: `BUILT_IN_ERROR_CODES` of ixt-manifest");
 }

@@ -194,3 +194,17 @@ impl<'a> TableReader<'a> {
         None
     }
 }
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::*;
+    use crate::language::LIMITS;
+
+    #[test]
+    #[should_panic(expected = "the table `[limits]` of the language has no key `network`")]
+    fn to_read_a_key_that_the_language_does_not_have_is_a_mistake() {
+        let document = DeTable::parse("memory = 1").unwrap();
+        let table = TableReader::new(document.get_ref(), &(0..0), "[limits]", &LIMITS, &mut Vec::new());
+        table.get("network");
+    }
+}
