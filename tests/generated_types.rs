@@ -1,4 +1,4 @@
-//! What an author gets from a manifest, used as an author would: the golden files' types.
+//! Uses the generated code of the golden files as a module's author would: configurations, records and topics.
 
 use golden::{config, descriptions, minimal, names, nodejs_quickstart, orders, python_quickstart, types};
 use ixt_sdk::prelude::*;

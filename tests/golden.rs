@@ -1,7 +1,7 @@
-//! What is generated from every manifest in `manifests/valid/` and said about every one in `manifests/invalid/` and in
-//! `manifests/suspicious/`, against the files in `tests/golden/`.
+//! The code for each manifest in `manifests/valid/`, and the reports on those in `manifests/invalid/` and `manifests/suspicious/`, compared
+//! with the files in `tests/golden/`.
 //!
-//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-build --test golden`, and read the diff.
+//! To accept an intended change: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-build --test golden`, then read the diff.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use ixt_build::{Code, Generated, Options, Report, Source};
 use similar::TextDiff;
 
-/// The workspace's root, seen from the package that this is a test of.
+/// The root of the workspace. This is a test of the package `ixt-build`.
 fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// The names of the files in a directory, without their ending, which all have to share.
+/// The names of the files in a directory, which all have this ending, without it.
 fn names(dir: &Path, ending: &str) -> BTreeSet<String> {
     let files = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     files
@@ -32,11 +32,11 @@ fn generate(manifest: &Path) -> Result<Generated, Report> {
     ixt_build::generate(&Source::read(manifest)?, &Options::default())
 }
 
-/// Compares what `make` gives for each manifest in `manifests` with the file of its name in `golden`.
+/// Compares what `make` returns for each manifest in the folder `manifests` with the file of that name in the folder `golden`.
 fn compare(manifests: &str, golden: &str, ending: &str, make: impl Fn(&Path) -> String) {
     let (manifests, golden) = (Path::new("manifests").join(manifests), workspace().join("tests/golden").join(golden));
     let update = std::env::var_os("IXT_UPDATE_GOLDEN").is_some();
-    // The paths that are shown are relative to the workspace, and so are those that [requires.from] names.
+    // Reports show paths relative to the workspace.
     std::env::set_current_dir(workspace()).unwrap();
     let cases = names(&workspace().join(&manifests), ".toml");
     let mut failures = Vec::new();
@@ -94,7 +94,7 @@ fn there_is_a_manifest_for_every_diagnostic() {
             shown.push_str(&fs::read_to_string(path).unwrap());
         }
     }
-    // Options are not said in a manifest; tests/options.rs has them.
+    // Options are not part of a manifest; the unit tests of `options` have them.
     let missing: Vec<_> = Code::ALL
         .iter()
         .filter(|code| **code != Code::InvalidOption && !shown.contains(&format!("[{code}]: ")))
@@ -157,9 +157,9 @@ fn the_examples_manifest_is_the_one_that_is_tested() {
 }
 
 #[test]
-fn the_seeds_manifests_are_here_as_printed() {
-    for (seed, url) in [("python", "sqlite:///data.db"), ("nodejs", "sqlite://data.db")] {
-        let text = fs::read_to_string(workspace().join(format!("manifests/valid/{seed}-quickstart.toml"))).unwrap();
+fn the_manifests_of_the_quick_starts_are_here_as_printed() {
+    for (language, url) in [("python", "sqlite:///data.db"), ("nodejs", "sqlite://data.db")] {
+        let text = fs::read_to_string(workspace().join(format!("manifests/valid/{language}-quickstart.toml"))).unwrap();
         let printed = [
             "# manifest.toml",
             "schema_version = \"3.0\"",

@@ -1,4 +1,5 @@
-//! What the types of the manifest language become, used as an author would: the golden files of `everything.toml`.
+//! Uses the generated code of `everything.toml`, which has every type and every form of the manifest language, as a module's author
+//! would.
 #![allow(deprecated)] // some of what is declared there is
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// The keys that have to be given.
+/// The required keys.
 fn required() -> Value {
     json!({ "mode": "safe", "token": "t0ken-t0ken", "sku": "AB-1", "database": { "host": "db" } })
 }

@@ -1,6 +1,6 @@
-//! What is published about the manifest language, against the language itself: the reference page and the JSON Schema.
+//! The reference page and the JSON Schema of the manifest language, compared with the language itself.
 //!
-//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test reference`, and read the diff.
+//! To accept an intended change: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test reference`, then read the diff.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use boon::{Compiler, Schemas};
-use ixt_manifest::language::{self, Kind, TableSpec};
-use ixt_manifest::{Code, Manifest, Rule, Severity, Source};
+use ixt_manifest::language::{self, Kind as ValueKind, TableSpec};
+use ixt_manifest::{Code, Kind, Manifest, Rule, Scalar, Severity, Source};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
 
-/// Where the part of the page begins that is made from the language.
-const MARK: &str = "<!-- From here on this page is made from the language's own tables: see tests/reference.rs. -->\n";
+/// Where the generated part of the page begins.
+const MARK: &str =
+    "<!-- From here on this page is generated from the language's own tables: see tests/reference.rs. -->\n";
 
 fn page() -> PathBuf {
     workspace().join("build-support/manifest/REFERENCE.md")
 }
 
-/// Compares a file with what it should be, or makes it that.
+/// Compares a file with what it should be, or writes that if golden files are to be updated.
 fn compare(path: &Path, expected: &str) {
     if std::env::var_os("IXT_UPDATE_GOLDEN").is_some() {
         fs::write(path, expected).unwrap();
@@ -30,29 +31,31 @@ fn compare(path: &Path, expected: &str) {
     assert!(actual == expected, "{} is out of date: IXT_UPDATE_GOLDEN=1, see tests/reference.rs", path.display());
 }
 
-fn kind(kind: &Kind) -> String {
+fn kind(kind: &ValueKind) -> String {
     match kind {
-        Kind::Boolean => "boolean".to_owned(),
-        Kind::Text => "text".to_owned(),
-        Kind::Choice(values) => values.iter().map(|value| format!("`\"{value}\"`")).collect::<Vec<_>>().join(" or "),
-        Kind::Texts | Kind::Arguments => "array of texts".to_owned(),
-        Kind::Integer => "integer".to_owned(),
-        Kind::Number => "number".to_owned(),
-        Kind::Size => "size".to_owned(),
-        Kind::Duration => "duration".to_owned(),
-        Kind::Deprecated => "`true`, or text".to_owned(),
-        Kind::Value => "value of the type".to_owned(),
-        Kind::TypeText => "type".to_owned(),
-        Kind::Type(table) => format!("type, or {}", link(table)),
-        Kind::Table(table) => link(table),
-        Kind::Entries(of) => format!("table of {}", self::kind(of)),
-        Kind::Either(one, other) => format!("{}, or {}", self::kind(one), self::kind(other)),
-        Kind::Fields { long, .. } => format!("fields, or {}", link(long)),
+        ValueKind::Boolean => "boolean".to_owned(),
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Choice(values) => {
+            values.iter().map(|value| format!("`\"{value}\"`")).collect::<Vec<_>>().join(" or ")
+        }
+        ValueKind::Texts | ValueKind::Arguments => "array of texts".to_owned(),
+        ValueKind::Integer => "integer".to_owned(),
+        ValueKind::Number => "number".to_owned(),
+        ValueKind::Size => "size".to_owned(),
+        ValueKind::Duration => "duration".to_owned(),
+        ValueKind::Deprecated => "`true`, or text".to_owned(),
+        ValueKind::Value => "value of the type".to_owned(),
+        ValueKind::TypeText => "type".to_owned(),
+        ValueKind::Type(table) => format!("type, or {}", link(table)),
+        ValueKind::Table(table) => link(table),
+        ValueKind::Entries(of) => format!("table of {}", self::kind(of)),
+        ValueKind::Either(one, other) => format!("{}, or {}", self::kind(one), self::kind(other)),
+        ValueKind::Fields { long, .. } => format!("fields, or {}", link(long)),
     }
 }
 
 fn link(table: &TableSpec) -> String {
-    // As GitHub makes the anchor of a heading.
+    // GitHub's anchor for a heading.
     let anchor: String = table
         .title
         .to_lowercase()
@@ -106,6 +109,26 @@ fn the_reference_page_has_all_of_the_language() {
 }
 
 #[test]
+fn every_scalar_is_explained_and_compiled() {
+    let page = fs::read_to_string(page()).unwrap();
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let valid: Vec<_> = manifests("valid")
+        .into_iter()
+        .map(|(path, text)| Manifest::parse(&Source::new(path, text)).unwrap_or_else(|report| panic!("{report}")))
+        .collect();
+    for scalar in Scalar::ALL {
+        let name = scalar.name();
+        assert!(page.contains(&format!("\n| `{name}` | ")), "REFERENCE.md has no row for `{name}` in \"Types\"");
+        assert!(readme.contains(&format!("`{name}`")), "README.md does not name the type `{name}`");
+        let mut keys = valid.iter().flat_map(|manifest| &manifest.config);
+        assert!(
+            keys.any(|key| key.ty.kind == Kind::Scalar(*scalar) && key.default.is_some()),
+            "no manifest in manifests/valid has a config key of type `{name}` with a default"
+        );
+    }
+}
+
+#[test]
 fn every_example_of_a_key_is_toml() {
     for table in language::tables() {
         for key in table.keys {
@@ -129,7 +152,7 @@ fn the_reference_pages_manifests_are_valid() {
     }
 }
 
-/// A manifest as the JSON that a TOML editor checks.
+/// A TOML value as the JSON that an editor checks against the schema.
 fn to_json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => json!(text),
@@ -167,7 +190,7 @@ fn the_json_schema_is_the_published_one_and_accepts_every_valid_manifest() {
     let mut compiler = Compiler::new();
     compiler.add_resource("manifest.schema.json", schema).unwrap();
     let mut schemas = Schemas::new();
-    // Not without the schema being one itself, of the draft that it names.
+    // Fails if the schema is not valid itself, by the draft that it names.
     let schema = compiler.compile("manifest.schema.json", &mut schemas).unwrap_or_else(|error| panic!("{error:#}"));
     for (path, text) in manifests("valid").into_iter().chain(manifests("suspicious")) {
         let manifest = Value::Object(entries(DeTable::parse(&text).unwrap().get_ref()));
@@ -177,7 +200,7 @@ fn the_json_schema_is_the_published_one_and_accepts_every_valid_manifest() {
     }
     let mut caught = Vec::new();
     for (path, text) in manifests("invalid") {
-        // What is wrong with the form of a manifest, an editor shows; what is wrong with its meaning, it can't know.
+        // An editor can show mistakes in the form of a manifest, but not in its meaning.
         let Ok(document) = DeTable::parse(&text) else { continue };
         let manifest = Value::Object(entries(document.get_ref()));
         let Err(report) = Manifest::parse(&Source::new(path.as_str(), text.as_str())) else { continue };

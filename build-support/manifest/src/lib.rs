@@ -1,12 +1,11 @@
-//! Reads the `manifest.toml` of an IXT module into a checked [`Manifest`], or says what is wrong with it and where.
+//! Reads the `manifest.toml` of an IXT module into a checked [`Manifest`], or into a [`Report`] of what is wrong with it and where.
 //!
-//! A manifest declares a module: what it is called, which services it provides, which configuration it takes and, if
-//! its author likes, the types of its messages. The Rust code of a module is generated from it (by the crate
-//! `ixt-build`), and the host starts the module from it (`ixt-host`); both read it through this crate, which knows
-//! nothing of Rust code and nothing of processes.
+//! A manifest declares a module: its name, the services and events that it provides and requires, its configuration, and the types of
+//! its messages. `ixt-build` generates the module's Rust code from it, and `ixt-host` starts the module by it. Both read it with this
+//! crate, which knows neither Rust code nor processes.
 //!
 //! ```
-//! use ixt_manifest::{Kind, Manifest, Source, Value};
+//! use ixt_manifest::{Kind, Manifest, Scalar, Source, Value};
 //!
 //! let source = Source::new("manifest.toml", r#"
 //! schema_version = "3.0"
@@ -24,11 +23,11 @@
 //!
 //! let manifest = Manifest::parse(&source).expect("this manifest is correct");
 //! assert_eq!(manifest.services[0].topic.as_str(), "my.service.process");
-//! assert_eq!(manifest.config[0].ty.kind, Kind::String);
+//! assert_eq!(manifest.config[0].ty.kind, Kind::Scalar(Scalar::String));
 //! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
 //! ```
 //!
-//! A manifest with mistakes gives a [`Report`] of all of them, drawn the way rustc draws its errors:
+//! A report has all mistakes, and looks as rustc's errors do:
 //!
 //! ```
 //! use ixt_manifest::{Manifest, Source};
@@ -44,8 +43,11 @@
 //! ");
 //! ```
 //!
-//! The language as a whole is described in `REFERENCE.md` beside this crate; [`language`] is the same as data. [`compare`]
-//! tells what a change of a manifest breaks.
+//! [`Imports`] reads the manifests of required modules, and [`compare`] tells what a change of a manifest breaks. `REFERENCE.md` beside
+//! this crate describes the language; [`language`] is the same as data.
+//!
+//! From the text to the model: `source_file` reads the text, `read` turns it into the `model`, with the tables in `language`, and
+//! `check` looks at the whole. Every mistake is a `diagnostic`.
 
 mod check;
 mod compare;

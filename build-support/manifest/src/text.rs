@@ -1,12 +1,12 @@
-//! Text from outside stays text: whatever a module, a manifest or an error says is shown, and does nothing else to a terminal.
+//! Makes text from outside harmless to a terminal: what a module, a manifest or an error says is shown, and has no other effect.
 //!
-//! What moves the cursor, hides or reorders what stands around it, or shows nothing at all is spelled out, such as `\u{1b}`.
-//! Two characters that show nothing stay, since Persian, the languages of India and emoji are written with them: the joiner and
-//! the non-joiner (U+200D, U+200C), which hide and reorder nothing, and so do the variation selectors U+FE00 to U+FE0F.
+//! Characters that move the cursor, that hide or reorder the text around them, or that are invisible are replaced by escapes such as
+//! `\u{1b}`. A few invisible ones remain, since Persian, the languages of India and emoji need them, and they neither hide nor reorder
+//! anything: the joiner and the non-joiner (U+200D, U+200C), and the variation selectors U+FE00 to U+FE0F.
 
 use std::fmt::Write as _;
 
-/// A text in one line and without colours: a name, a key, an error.
+/// Escapes everything that is not plain text, also line ends, tabs and colours. For what is part of a line: a name, a key, an error.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless;
@@ -21,11 +21,11 @@ pub fn harmless(text: &str) -> String {
     shown
 }
 
-/// A text of several lines, such as what a program writes: line ends, tabs and colours stay. Each line but the first begins with
-/// `indent`, so that none looks like one that somebody else has written.
+/// Escapes everything that is not plain text except line ends, tabs and colours. For several lines, such as the output of a program.
+/// Each line but the first gets `indent` before it, so that none can pass for a line of somebody else.
 ///
-/// Of the colours those of the letters stay, and bold, dim, italic and underlined; with one for the ground a text could be hidden. If
-/// one is left on, it ends with the text.
+/// The colours that remain are foreground colours, and bold, dim, italic and underlined. Background colours are escaped, since they can
+/// hide text. If the text leaves a colour on, it is reset at the end.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_lines;
@@ -48,7 +48,7 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
                 shown.push_str(indent);
             }
             '\t' => shown.push('\t'),
-            // A part of the line end.
+            // Part of a line end, which is written without it.
             '\r' if matches!(rest.as_bytes(), [_] | [_, b'\n', ..]) => {}
             _ => match color(rest) {
                 Some(color) => {
@@ -68,7 +68,7 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
     shown
 }
 
-/// The same JSON, in one line and with an escape for whatever a terminal might not show as it is.
+/// The same JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_json;
@@ -79,7 +79,7 @@ pub fn harmless_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
-            // These stand between values alone, where any space will do.
+            // In valid JSON these are only between values, where a space means the same.
             '\n' | '\r' | '\t' => shown.push(' '),
             c if is_plain(c) => shown.push(c),
             c => {
@@ -92,13 +92,13 @@ pub fn harmless_json(json: &str) -> String {
     shown
 }
 
-/// Whether a character is no more than what it shows.
+/// Whether a character only shows itself.
 fn is_plain(c: char) -> bool {
     !c.is_control() && !is_hidden(c)
 }
 
-/// Characters that show nothing or change where others are shown: Unicode's `Default_Ignorable_Code_Point` but for those named
-/// above and those of Mongolian, and the separators of lines and paragraphs.
+/// Whether a character is invisible or changes where others are shown: Unicode's `Default_Ignorable_Code_Point`, without those that the
+/// head of this file names and without Mongolian ones, and the separators of lines and paragraphs.
 fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180e}'
@@ -107,7 +107,7 @@ fn is_hidden(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The colour that a text begins with, `ESC [ numbers m`, if each of its numbers may stay: an unknown one may be there to conceal.
+/// The colour that a text begins with, `ESC [ numbers m`. `None` if there is none, or if one of the numbers is not known to be harmless.
 fn color(text: &str) -> Option<&str> {
     let after = text.strip_prefix("\u{1b}[")?;
     let (numbers, rest) = after.split_at(after.find(|c: char| !(c.is_ascii_digit() || c == ';'))?);
