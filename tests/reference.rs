@@ -2,6 +2,7 @@
 //!
 //! To accept an intended change: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test reference`, then read the diff.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::Command;
 
 use boon::{Compiler, Schemas};
 use ixt_manifest::language::{self, Kind as ValueKind, TableSpec};
-use ixt_manifest::{Code, Kind, Manifest, Rule, Scalar, Severity, Source};
+use ixt_manifest::{Code, Kind, Manifest, Rule, Scalar, Severity, Shape, Source};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
@@ -112,20 +113,65 @@ fn the_reference_page_has_all_of_the_language() {
 fn every_scalar_is_explained_and_compiled() {
     let page = fs::read_to_string(page()).unwrap();
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
-    let valid: Vec<_> = manifests("valid")
-        .into_iter()
-        .map(|(path, text)| Manifest::parse(&Source::new(path, text)).unwrap_or_else(|report| panic!("{report}")))
-        .collect();
+    let source = Source::read(workspace().join("manifests/valid/scalars.toml")).unwrap();
+    let manifest = Manifest::parse(&source).unwrap_or_else(|report| panic!("{report}"));
+    let Shape::Record(fields) = &manifest.types[0].shape else { panic!("not a record") };
     for scalar in Scalar::ALL {
         let name = scalar.name();
         assert!(page.contains(&format!("\n| `{name}` | ")), "REFERENCE.md has no row for `{name}` in \"Types\"");
         assert!(readme.contains(&format!("`{name}`")), "README.md does not name the type `{name}`");
-        let mut keys = valid.iter().flat_map(|manifest| &manifest.config);
-        assert!(
-            keys.any(|key| key.ty.kind == Kind::Scalar(*scalar) && key.default.is_some()),
-            "no manifest in manifests/valid has a config key of type `{name}` with a default"
-        );
+        for (place, fields) in [("[config]", &manifest.config), ("[types.All]", fields)] {
+            let mut found: Vec<_> = fields
+                .iter()
+                .filter(|field| field.ty.kind == Kind::Scalar(*scalar))
+                .map(|field| (field.is_required(), field.default.is_some()))
+                .collect();
+            found.sort_unstable();
+            let expected = [(false, false), (false, true), (true, false)];
+            assert_eq!(found, expected, "`{name}` in {place} of scalars.toml: optional, with a default, and required");
+        }
     }
+}
+
+/// Notes which keys of the language a value has: the title of the table, and the key.
+fn note_keys(value: &DeValue<'_>, kind: &ValueKind, found: &mut BTreeSet<(&str, &str)>) {
+    match (kind, value) {
+        (ValueKind::Table(spec) | ValueKind::Type(spec), DeValue::Table(table)) => {
+            for key in spec.keys {
+                if let Some(value) = table.get(key.name) {
+                    found.insert((spec.title, key.name));
+                    note_keys(value.get_ref(), &key.kind, found);
+                }
+            }
+        }
+        (ValueKind::Entries(kind), DeValue::Table(table)) => {
+            table.values().for_each(|value| note_keys(value.get_ref(), kind, found));
+        }
+        (ValueKind::Either(one, other), _) => {
+            note_keys(value, one, found);
+            note_keys(value, other, found);
+        }
+        (ValueKind::Fields { field, long }, DeValue::Table(table)) => {
+            let is_long = ["fields", "enum", "union", "newtype"]
+                .iter()
+                .any(|key| table.get(*key).is_some_and(|value| !value.get_ref().is_str()));
+            let kind = if is_long { &ValueKind::Table(long) } else { &ValueKind::Entries(field) };
+            note_keys(value, kind, found);
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_valid_manifests_have_every_key_of_the_language() {
+    let mut found = BTreeSet::new();
+    for (_, text) in manifests("valid") {
+        let document = DeTable::parse(&text).unwrap();
+        note_keys(&DeValue::Table(document.into_inner()), &ValueKind::Table(language::root()), &mut found);
+    }
+    let keys = language::tables().iter().flat_map(|table| table.keys.iter().map(|key| (table.title, key.name)));
+    let missing: Vec<_> = keys.filter(|key| !found.contains(key)).collect();
+    assert!(missing.is_empty(), "no manifest in manifests/valid has these keys: {missing:#?}");
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub mod keywords {
     include!("code/keywords.rs");
 }
 
+/// `manifests/valid/long-forms.toml`.
+pub mod long_forms {
+    include!("code/long-forms.rs");
+}
+
 /// `manifests/valid/minimal.toml`.
 pub mod minimal {
     include!("code/minimal.rs");
@@ -55,6 +60,11 @@ pub mod orders {
 /// `manifests/valid/python-quickstart.toml`.
 pub mod python_quickstart {
     include!("code/python-quickstart.rs");
+}
+
+/// `manifests/valid/scalars.toml`.
+pub mod scalars {
+    include!("code/scalars.rs");
 }
 
 /// `manifests/valid/types.toml`.

@@ -6,7 +6,7 @@ use quote::quote;
 use crate::generated_types::FieldOwner;
 use crate::rust_code::{Lines, RustCode, block, ending, string};
 use crate::type_traits::TypeTraits;
-use crate::{default_values, doc_comments, names, rust_types};
+use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
 /// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
@@ -110,10 +110,14 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether the SDK has a value of the key's type to go on with when a required key is missing or wrong, until all mistakes are
-/// found. It never gets into a configuration.
+/// Whether the key's type implements `Default`. If so, the SDK goes on with that value when a required key is missing or wrong, until
+/// all mistakes are found; it never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
-    !key.secret && !matches!(key.ty.kind, Kind::Named(_) | Kind::Enum(_) | Kind::Table(_))
+    match &key.ty.kind {
+        Kind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
+        Kind::List(_) | Kind::Map(_) => true,
+        Kind::Named(_) | Kind::Enum(_) | Kind::Table(_) => false,
+    }
 }
 
 /// The entry of a key in `Config::KEYS`. The default of one that contains a secret is left out.

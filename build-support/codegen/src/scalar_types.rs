@@ -19,6 +19,21 @@ pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     }
 }
 
+/// Whether the Rust type implements `Default`.
+pub(crate) const fn has_default(scalar: Scalar) -> bool {
+    match scalar {
+        Scalar::String
+        | Scalar::Integer
+        | Scalar::Float
+        | Scalar::Boolean
+        | Scalar::Bytes
+        | Scalar::Duration
+        | Scalar::Size
+        | Scalar::Path
+        | Scalar::Datetime => true,
+    }
+}
+
 /// What the Rust type can derive.
 pub(crate) const fn derivable(scalar: Scalar) -> Derivable {
     match scalar {

@@ -57,7 +57,7 @@ impl Bounds {
         {
             return Err(format!("at most {}", max.value));
         }
-        if let Some((length, unit)) = length(value) {
+        if let Some((length, unit)) = value.length() {
             if let Some(min) = &self.min_length
                 && length < min.value
             {
@@ -78,27 +78,7 @@ impl Bounds {
     }
 }
 
-/// The length of a value and its unit, in the singular and the plural. `None` if the value has no length.
-fn length(value: &Value) -> Option<(u64, [&'static str; 2])> {
-    let (length, unit) = match value {
-        Value::String(text) => (text.chars().count(), ["character", "characters"]),
-        Value::Bytes(bytes) => (bytes.len(), ["byte", "bytes"]),
-        Value::List(items) => (items.len(), ["item", "items"]),
-        Value::Map(entries) => (entries.len(), ["entry", "entries"]),
-        Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::Duration(_)
-        | Value::Size(_)
-        | Value::Path(_)
-        | Value::Datetime(_)
-        | Value::Enum(_)
-        | Value::Record(_)
-        | Value::Union { .. } => return None,
-    };
-    Some((length as u64, unit))
-}
-
+/// A number with its unit, in the singular or the plural.
 fn counted(count: u64, [one, many]: [&str; 2]) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -86,6 +86,27 @@ impl Value {
         }
         Ok(Self::Datetime(datetime.to_string()))
     }
+
+    /// The length of a value and its unit, in the singular and the plural. `None` if the value has no length.
+    pub(super) fn length(&self) -> Option<(u64, [&'static str; 2])> {
+        let (length, unit) = match self {
+            Self::String(text) => (text.chars().count(), ["character", "characters"]),
+            Self::Bytes(bytes) => (bytes.len(), ["byte", "bytes"]),
+            Self::List(items) => (items.len(), ["item", "items"]),
+            Self::Map(entries) => (entries.len(), ["entry", "entries"]),
+            Self::Integer(_)
+            | Self::Float(_)
+            | Self::Boolean(_)
+            | Self::Duration(_)
+            | Self::Size(_)
+            | Self::Path(_)
+            | Self::Datetime(_)
+            | Self::Enum(_)
+            | Self::Record(_)
+            | Self::Union { .. } => return None,
+        };
+        Some((length as u64, unit))
+    }
 }
 
 /// Orders two values of the same type, if that type has an order ([`Scalar::has_order`](super::Scalar::has_order)). All others
@@ -97,7 +118,24 @@ impl PartialOrd for Value {
             (Self::Float(a), Self::Float(b)) => a.partial_cmp(b),
             (Self::Duration(a), Self::Duration(b)) => a.partial_cmp(b),
             (Self::Size(a), Self::Size(b)) => a.partial_cmp(b),
-            _ => None,
+            // Every variant is here, so that the compiler asks whether a new one has an order.
+            (
+                Self::String(_)
+                | Self::Integer(_)
+                | Self::Float(_)
+                | Self::Boolean(_)
+                | Self::Bytes(_)
+                | Self::Duration(_)
+                | Self::Size(_)
+                | Self::Path(_)
+                | Self::Datetime(_)
+                | Self::Enum(_)
+                | Self::List(_)
+                | Self::Map(_)
+                | Self::Record(_)
+                | Self::Union { .. },
+                _,
+            ) => None,
         }
     }
 }
