@@ -32,15 +32,10 @@ impl ManifestReader<'_> {
                     .help("write it as `MAJOR.MINOR.PATCH`, such as `1.0.0`"),
             );
         }
+        let [description, author, license] =
+            ["description", "author", "license"].map(|key| table.text(key, &mut self.errors));
         let runtime_targets = self.runtime_targets(&table);
-        Some(ModuleInfo {
-            name: name?,
-            version: version?,
-            description: table.text("description", &mut self.errors),
-            author: table.text("author", &mut self.errors),
-            license: table.text("license", &mut self.errors),
-            runtime_targets,
-        })
+        Some(ModuleInfo { name: name?, version: version?, description, author, license, runtime_targets })
     }
 
     fn runtime_targets(&mut self, table: &TableReader<'_>) -> Vec<String> {
