@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use boon::{Compiler, Schemas};
-use ixt_manifest::language::{self, Kind as ValueKind, TableSpec};
+use ixt_manifest::language::{self, TableSpec, ValueSpec};
 use ixt_manifest::{Code, Kind, Manifest, Rule, Scalar, Severity, Shape, Source};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
@@ -32,26 +32,26 @@ fn compare(path: &Path, expected: &str) {
     assert!(actual == expected, "{} is out of date: IXT_UPDATE_GOLDEN=1, see tests/reference.rs", path.display());
 }
 
-fn kind(kind: &ValueKind) -> String {
+fn kind(kind: &ValueSpec) -> String {
     match kind {
-        ValueKind::Boolean => "boolean".to_owned(),
-        ValueKind::Text => "text".to_owned(),
-        ValueKind::Choice(values) => {
+        ValueSpec::Boolean => "boolean".to_owned(),
+        ValueSpec::Text => "text".to_owned(),
+        ValueSpec::Choice(values) => {
             values.iter().map(|value| format!("`\"{value}\"`")).collect::<Vec<_>>().join(" or ")
         }
-        ValueKind::Texts | ValueKind::Arguments => "array of texts".to_owned(),
-        ValueKind::Integer => "integer".to_owned(),
-        ValueKind::Number => "number".to_owned(),
-        ValueKind::Size => "size".to_owned(),
-        ValueKind::Duration => "duration".to_owned(),
-        ValueKind::Deprecated => "`true`, or text".to_owned(),
-        ValueKind::Value => "value of the type".to_owned(),
-        ValueKind::TypeText => "type".to_owned(),
-        ValueKind::Type(table) => format!("type, or {}", link(table)),
-        ValueKind::Table(table) => link(table),
-        ValueKind::Entries(of) => format!("table of {}", self::kind(of)),
-        ValueKind::Either(one, other) => format!("{}, or {}", self::kind(one), self::kind(other)),
-        ValueKind::Fields { long, .. } => format!("fields, or {}", link(long)),
+        ValueSpec::Texts | ValueSpec::Arguments => "array of texts".to_owned(),
+        ValueSpec::Integer => "integer".to_owned(),
+        ValueSpec::Number => "number".to_owned(),
+        ValueSpec::Size => "size".to_owned(),
+        ValueSpec::Duration => "duration".to_owned(),
+        ValueSpec::Deprecated => "`true`, or text".to_owned(),
+        ValueSpec::Value => "value of the type".to_owned(),
+        ValueSpec::TypeText => "type".to_owned(),
+        ValueSpec::Type(table) => format!("type, or {}", link(table)),
+        ValueSpec::Table(table) => link(table),
+        ValueSpec::Entries(of) => format!("table of {}", self::kind(of)),
+        ValueSpec::Either(one, other) => format!("{}, or {}", self::kind(one), self::kind(other)),
+        ValueSpec::Fields { long, .. } => format!("fields, or {}", link(long)),
     }
 }
 
@@ -134,9 +134,9 @@ fn every_scalar_is_explained_and_compiled() {
 }
 
 /// Notes which keys of the language a value has: the title of the table, and the key.
-fn note_keys(value: &DeValue<'_>, kind: &ValueKind, found: &mut BTreeSet<(&str, &str)>) {
+fn note_keys(value: &DeValue<'_>, kind: &ValueSpec, found: &mut BTreeSet<(&str, &str)>) {
     match (kind, value) {
-        (ValueKind::Table(spec) | ValueKind::Type(spec), DeValue::Table(table)) => {
+        (ValueSpec::Table(spec) | ValueSpec::Type(spec), DeValue::Table(table)) => {
             for key in spec.keys {
                 if let Some(value) = table.get(key.name) {
                     found.insert((spec.title, key.name));
@@ -144,18 +144,18 @@ fn note_keys(value: &DeValue<'_>, kind: &ValueKind, found: &mut BTreeSet<(&str, 
                 }
             }
         }
-        (ValueKind::Entries(kind), DeValue::Table(table)) => {
+        (ValueSpec::Entries(kind), DeValue::Table(table)) => {
             table.values().for_each(|value| note_keys(value.get_ref(), kind, found));
         }
-        (ValueKind::Either(one, other), _) => {
+        (ValueSpec::Either(one, other), _) => {
             note_keys(value, one, found);
             note_keys(value, other, found);
         }
-        (ValueKind::Fields { field, long }, DeValue::Table(table)) => {
+        (ValueSpec::Fields { field, long }, DeValue::Table(table)) => {
             let is_long = ["fields", "enum", "union", "newtype"]
                 .iter()
                 .any(|key| table.get(*key).is_some_and(|value| !value.get_ref().is_str()));
-            let kind = if is_long { &ValueKind::Table(long) } else { &ValueKind::Entries(field) };
+            let kind = if is_long { &ValueSpec::Table(long) } else { &ValueSpec::Entries(field) };
             note_keys(value, kind, found);
         }
         _ => {}
@@ -167,7 +167,7 @@ fn the_valid_manifests_have_every_key_of_the_language() {
     let mut found = BTreeSet::new();
     for (_, text) in manifests("valid") {
         let document = DeTable::parse(&text).unwrap();
-        note_keys(&DeValue::Table(document.into_inner()), &ValueKind::Table(language::root()), &mut found);
+        note_keys(&DeValue::Table(document.into_inner()), &ValueSpec::Table(language::root()), &mut found);
     }
     let keys = language::tables().iter().flat_map(|table| table.keys.iter().map(|key| (table.title, key.name)));
     let missing: Vec<_> = keys.filter(|key| !found.contains(key)).collect();

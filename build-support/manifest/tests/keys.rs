@@ -3,14 +3,14 @@
 //! The opposite, that nothing reads a key that the language does not have, is an assertion in `TableReader::get`, which every test
 //! that parses a manifest runs into.
 
-use ixt_manifest::language::{Key, TableSpec, tables};
+use ixt_manifest::language::{KeySpec, TableSpec, tables};
 use ixt_manifest::{Code, Manifest, Source};
 
 /// A date without a time, which is of no type of the language.
 const NO_VALUE: &str = "1979-05-27";
 
 /// A manifest that is valid but for `KEY`, at which this key of this table is given.
-fn manifest(table: &TableSpec, key: &Key) -> String {
+fn manifest(table: &TableSpec, key: &KeySpec) -> String {
     let unless = |name: &str, text: &str| if key.name == name { String::new() } else { format!("{text}\n") };
     let module = "[module]\nname = \"m\"\nversion = \"1.0.0\"\n";
     let ty = unless(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ixt_manifest::language::{self, Key, Kind, TableSpec};
+use ixt_manifest::language::{self, KeySpec, TableSpec, ValueSpec};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Result;
@@ -39,7 +39,7 @@ impl Schema {
         })
     }
 
-    fn key(&mut self, key: &Key) -> Value {
+    fn key(&mut self, key: &KeySpec) -> Value {
         let description = format!("{}\n\nExample: `{} = {}`", key.description, key.name, key.example);
         // Beside a reference, draft 7 ignores whatever else there is.
         let mut schema = match self.kind(&key.kind) {
@@ -50,23 +50,23 @@ impl Schema {
         Value::Object(schema)
     }
 
-    fn kind(&mut self, kind: &Kind) -> Value {
+    fn kind(&mut self, kind: &ValueSpec) -> Value {
         match kind {
-            Kind::Boolean => json!({ "type": "boolean" }),
-            Kind::Text | Kind::TypeText | Kind::Duration => json!({ "type": "string" }),
-            Kind::Choice(values) => json!({ "enum": values }),
-            Kind::Texts => json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }),
-            Kind::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
-            Kind::Integer => json!({ "type": "integer", "minimum": 0 }),
-            Kind::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
-            Kind::Size => json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string" }] }),
-            Kind::Deprecated => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string" }] }),
-            Kind::Value => json!({}),
-            Kind::Type(table) => json!({ "anyOf": [{ "type": "string" }, self.reference(table)] }),
-            Kind::Table(table) => self.reference(table),
-            Kind::Entries(kind) => json!({ "type": "object", "additionalProperties": self.kind(kind) }),
-            Kind::Either(one, other) => json!({ "anyOf": [self.kind(one), self.kind(other)] }),
-            Kind::Fields { field, long } => {
+            ValueSpec::Boolean => json!({ "type": "boolean" }),
+            ValueSpec::Text | ValueSpec::TypeText | ValueSpec::Duration => json!({ "type": "string" }),
+            ValueSpec::Choice(values) => json!({ "enum": values }),
+            ValueSpec::Texts => json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }),
+            ValueSpec::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
+            ValueSpec::Integer => json!({ "type": "integer", "minimum": 0 }),
+            ValueSpec::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
+            ValueSpec::Size => json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string" }] }),
+            ValueSpec::Deprecated => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string" }] }),
+            ValueSpec::Value => json!({}),
+            ValueSpec::Type(table) => json!({ "anyOf": [{ "type": "string" }, self.reference(table)] }),
+            ValueSpec::Table(table) => self.reference(table),
+            ValueSpec::Entries(kind) => json!({ "type": "object", "additionalProperties": self.kind(kind) }),
+            ValueSpec::Either(one, other) => json!({ "anyOf": [self.kind(one), self.kind(other)] }),
+            ValueSpec::Fields { field, long } => {
                 let field = self.kind(field);
                 json!({ "anyOf": [self.reference(long), { "type": "object", "additionalProperties": field }] })
             }

@@ -26,16 +26,16 @@ pub struct TableSpec {
     /// What the table is for.
     pub description: &'static str,
     /// The keys, in the order of the reference page.
-    pub keys: &'static [Key],
+    pub keys: &'static [KeySpec],
 }
 
 /// A key of a [`TableSpec`].
 #[derive(Debug)]
-pub struct Key {
+pub struct KeySpec {
     /// The key.
     pub name: &'static str,
     /// Which values it takes.
-    pub kind: Kind,
+    pub kind: ValueSpec,
     /// Whether a table without the key is invalid.
     pub required: bool,
     /// What the value means.
@@ -46,7 +46,7 @@ pub struct Key {
 
 /// Which values a key takes.
 #[derive(Debug)]
-pub enum Kind {
+pub enum ValueSpec {
     /// `true` or `false`.
     Boolean,
     /// A string.
@@ -76,13 +76,13 @@ pub enum Kind {
     /// This table.
     Table(&'static TableSpec),
     /// A table whose keys the author chooses; their values are of this kind.
-    Entries(&'static Kind),
+    Entries(&'static ValueSpec),
     /// One of the two.
-    Either(&'static Kind, &'static Kind),
+    Either(&'static ValueSpec, &'static ValueSpec),
     /// The fields of an object.
     Fields {
         /// What each field takes, in a table whose keys the author chooses.
-        field: &'static Kind,
+        field: &'static ValueSpec,
         /// The long form: a table that has the fields under a key of its own.
         long: &'static TableSpec,
     },
@@ -120,11 +120,11 @@ pub fn tables() -> &'static [&'static TableSpec] {
     &TABLES
 }
 
-const fn key(name: &'static str, kind: Kind, example: &'static str, description: &'static str) -> Key {
-    Key { name, kind, required: false, description, example }
+const fn key(name: &'static str, kind: ValueSpec, example: &'static str, description: &'static str) -> KeySpec {
+    KeySpec { name, kind, required: false, description, example }
 }
 
-impl Key {
+impl KeySpec {
     const fn required(mut self) -> Self {
         self.required = true;
         self
@@ -132,15 +132,15 @@ impl Key {
 }
 
 /// `description`, which many tables have.
-const fn description() -> Key {
-    key("description", Kind::Text, "\"The greatest number of items\"", "What it is or does, for people.")
+const fn description() -> KeySpec {
+    key("description", ValueSpec::Text, "\"The greatest number of items\"", "What it is or does, for people.")
 }
 
 /// `deprecated`, which many tables have.
-const fn deprecated() -> Key {
+const fn deprecated() -> KeySpec {
     key(
         "deprecated",
-        Kind::Deprecated,
+        ValueSpec::Deprecated,
         "\"use the key limit\"",
         "`true` or a text: new code should not use it. The text says what to use instead.",
     )
@@ -151,15 +151,15 @@ mod tests {
     use super::*;
 
     /// All tables that values of this kind may contain, once each.
-    fn reach(kind: &'static Kind, found: &mut Vec<&'static str>) {
+    fn reach(kind: &'static ValueSpec, found: &mut Vec<&'static str>) {
         let table = match kind {
-            Kind::Type(table) | Kind::Table(table) => table,
-            Kind::Fields { field, long } => {
+            ValueSpec::Type(table) | ValueSpec::Table(table) => table,
+            ValueSpec::Fields { field, long } => {
                 reach(field, found);
                 long
             }
-            Kind::Entries(kind) => return reach(kind, found),
-            Kind::Either(one, other) => {
+            ValueSpec::Entries(kind) => return reach(kind, found),
+            ValueSpec::Either(one, other) => {
                 reach(one, found);
                 return reach(other, found);
             }

@@ -1,13 +1,13 @@
 //! The sections about the module's process: `[artifacts.process]`, `[limits]` and `[env]`.
 
-use super::{Kind, TableSpec, key};
+use super::{TableSpec, ValueSpec, key};
 
 pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     title: "[artifacts]",
     description: "What the host starts.",
     keys: &[key(
         "process",
-        Kind::Table(&PROCESS),
+        ValueSpec::Table(&PROCESS),
         "{ path = \"main.py\", interpreter = \"python3\" }",
         "A program that runs as a process.",
     )],
@@ -19,62 +19,62 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
     keys: &[
         key(
             "path",
-            Kind::Text,
+            ValueSpec::Text,
             "\"dist\"",
             "The program, or the directory that contains `entry`, relative to the manifest's directory. `interpreter`, `entry`, `sha256` and `size_bytes` need it.",
         ),
         key(
             "interpreter",
-            Kind::Text,
+            ValueSpec::Text,
             "\"python3\"",
             "The program that runs the program. With a `/` in it, it is relative to the manifest's directory, otherwise it is looked for on the `PATH`. It is the name of one file: arguments are `interpreter_args`. Without it the program is executed itself.",
         ),
         key(
             "interpreter_args",
-            Kind::Arguments,
+            ValueSpec::Arguments,
             "[\"-X\", \"dev\"]",
             "The arguments of the `interpreter`, which come before the program. No shell reads them.",
         ),
-        key("entry", Kind::Text, "\"main.py\"", "The file to run, relative to the directory at `path`."),
+        key("entry", ValueSpec::Text, "\"main.py\"", "The file to run, relative to the directory at `path`."),
         key(
             "args",
-            Kind::Arguments,
+            ValueSpec::Arguments,
             "[\"--verbose\"]",
             "The arguments of the program. No shell reads them. Everybody on the machine can see them.",
         ),
         key(
             "framing",
-            Kind::Choice(&["line", "length"]),
+            ValueSpec::Choice(&["line", "length"]),
             "\"line\"",
             "How frames are delimited on the module's socket; the protocol's page describes both. Without it `line`.",
         ),
         key(
             "sha256",
-            Kind::Text,
+            ValueSpec::Text,
             "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"",
             "The SHA-256 of the program, in 64 hexadecimal digits. The host refuses to start another program.",
         ),
         key(
             "size_bytes",
-            Kind::Integer,
+            ValueSpec::Integer,
             "81920",
             "The size of the program in bytes. The host refuses to start a program of another size.",
         ),
         key(
             "connect_timeout",
-            Kind::Duration,
+            ValueSpec::Duration,
             "\"30s\"",
             "The timeout for a started process to connect to its host, `1ms` to `24h`. A process that misses it is ended and started again. Without it the host's own, which is 10 s.",
         ),
         key(
             "init_timeout",
-            Kind::Duration,
+            ValueSpec::Duration,
             "\"5m\"",
             "The timeout for a connected process to answer `init`, `1ms` to `24h`, with the same consequence. Without it the host's own, which is 60 s.",
         ),
         key(
             "overlap",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "false",
             "Whether, on a restart, the new process may run at the same time as the old one. With `false`, for a module that owns a port or a file, the old one ends first. Without it `true`.",
         ),
@@ -85,11 +85,11 @@ pub(crate) static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
     description: "What one process of the module may use. There is no limit for a key that is left out.",
     keys: &[
-        key("memory", Kind::Size, "\"256MiB\"", "Memory that the process can write to, at least 1 byte."),
-        key("files", Kind::Integer, "1024", "Files that the process has open at once, at least 1."),
+        key("memory", ValueSpec::Size, "\"256MiB\"", "Memory that the process can write to, at least 1 byte."),
+        key("files", ValueSpec::Integer, "1024", "Files that the process has open at once, at least 1."),
         key(
             "cpu",
-            Kind::Number,
+            ValueSpec::Number,
             "1.5",
             "Processors that the process and its children may use, at least 0.01: with `1.5` they get as much time as one and a half processors have. If the host has no cgroup to enforce it, there is no limit, and the log warns.",
         ),
@@ -102,13 +102,13 @@ pub(crate) static ENV: TableSpec = TableSpec {
     keys: &[
         key(
             "pass",
-            Kind::Texts,
+            ValueSpec::Texts,
             "[\"RUST_BACKTRACE\", \"SSL_CERT_FILE\"]",
             "Further variables of the host's environment that are passed on if they are set there.",
         ),
         key(
             "set",
-            Kind::Entries(&Kind::Text),
+            ValueSpec::Entries(&ValueSpec::Text),
             "{ PYTHONUTF8 = \"1\" }",
             "Variables and their values. The host's configuration can override them. Do not put secrets here: declare them as keys of `[config]` with `secret = true`.",
         ),

@@ -1,7 +1,7 @@
 //! The sections of a manifest except `[config]`, `[types]` and those about the process, and the tables in them.
 
 use super::types::{CONFIG_KEY, FIELD_KIND, TYPE_DEFINITION};
-use super::{ARTIFACTS, ENV, Kind, LIMITS, SCHEMA_VERSION, TableSpec, deprecated, description, key};
+use super::{ARTIFACTS, ENV, LIMITS, SCHEMA_VERSION, TableSpec, ValueSpec, deprecated, description, key};
 
 /// The manifest as a whole.
 pub(crate) static MANIFEST: TableSpec = TableSpec {
@@ -10,64 +10,64 @@ pub(crate) static MANIFEST: TableSpec = TableSpec {
     keys: &[
         key(
             "schema_version",
-            Kind::Choice(&[SCHEMA_VERSION]),
+            ValueSpec::Choice(&[SCHEMA_VERSION]),
             "\"3.0\"",
             "The version of the manifest language. There is only one.",
         )
         .required(),
         key(
             "module",
-            Kind::Table(&MODULE),
+            ValueSpec::Table(&MODULE),
             "{ name = \"orders\", version = \"1.0.0\" }",
             "The module's name, its version, and facts about it.",
         )
         .required(),
         key(
             "provides",
-            Kind::Table(&PROVIDES),
+            ValueSpec::Table(&PROVIDES),
             "{ services = [\"orders.place\"] }",
             "The services and events that the module provides.",
         ),
         key(
             "requires",
-            Kind::Table(&REQUIRES),
+            ValueSpec::Table(&REQUIRES),
             "{ services = [\"stock.take\"] }",
             "The services and events of other modules that it uses.",
         ),
         key(
             "config",
-            Kind::Entries(&Kind::Table(&CONFIG_KEY)),
+            ValueSpec::Entries(&ValueSpec::Table(&CONFIG_KEY)),
             "{ url = { type = \"string\" } }",
             "The keys of the module's configuration.",
         ),
         key(
             "types",
-            Kind::Entries(&TYPE_DEFINITION),
+            ValueSpec::Entries(&TYPE_DEFINITION),
             "{ Sku = \"string\" }",
             "Types for its messages and its configuration.",
         ),
         key(
             "services",
-            Kind::Entries(&Kind::Table(&SERVICE)),
+            ValueSpec::Entries(&ValueSpec::Table(&SERVICE)),
             "{ \"orders.place\" = { request = \"Order\" } }",
             "For services of `[provides]`: their messages, errors and properties.",
         ),
         key(
             "events",
-            Kind::Entries(&Kind::Table(&EVENT)),
+            ValueSpec::Entries(&ValueSpec::Table(&EVENT)),
             "{ \"orders.placed\" = { payload = \"Order\" } }",
             "For events of `[provides]`: their payloads and properties.",
         ),
         key(
             "artifacts",
-            Kind::Table(&ARTIFACTS),
+            ValueSpec::Table(&ARTIFACTS),
             "{ process = { path = \"main.py\" } }",
             "The program to start. Without it, the program that cargo builds of the package in the manifest's directory.",
         ),
-        key("limits", Kind::Table(&LIMITS), "{ memory = \"256MiB\" }", "What a process of the module may use."),
+        key("limits", ValueSpec::Table(&LIMITS), "{ memory = \"256MiB\" }", "What a process of the module may use."),
         key(
             "env",
-            Kind::Table(&ENV),
+            ValueSpec::Table(&ENV),
             "{ pass = [\"RUST_BACKTRACE\"] }",
             "Environment variables of the module's processes.",
         ),
@@ -80,19 +80,19 @@ pub(crate) static MODULE: TableSpec = TableSpec {
     keys: &[
         key(
             "name",
-            Kind::Text,
+            ValueSpec::Text,
             "\"orders\"",
             "The module's name, the first part of the id of its processes, `name:version/instance-NNN`. ASCII letters, digits, `.`, `_`, `-` and `+`.",
         )
         .required(),
-        key("version", Kind::Text, "\"1.0.0\"", "The module's version, the second part of that id. A semantic version.")
+        key("version", ValueSpec::Text, "\"1.0.0\"", "The module's version, the second part of that id. A semantic version.")
             .required(),
-        key("description", Kind::Text, "\"Takes orders\"", "What the module does."),
-        key("author", Kind::Text, "\"Ada\"", "Who wrote the module."),
-        key("license", Kind::Text, "\"MIT\"", "The module's licence."),
+        key("description", ValueSpec::Text, "\"Takes orders\"", "What the module does."),
+        key("author", ValueSpec::Text, "\"Ada\"", "Who wrote the module."),
+        key("license", ValueSpec::Text, "\"MIT\"", "The module's licence."),
         key(
             "runtime_targets",
-            Kind::Texts,
+            ValueSpec::Texts,
             "[\"Process\"]",
             "The runtimes that the module is made for, in upper or lower case. This host starts modules as processes: without `Process` in a list that is not empty, `ixt check` warns.",
         ),
@@ -103,8 +103,8 @@ pub(crate) static PROVIDES: TableSpec = TableSpec {
     title: "[provides]",
     description: "What other modules can use of this one.",
     keys: &[
-        key("services", Kind::Texts, "[\"orders.place\"]", "The topics of the services that can be called."),
-        key("events", Kind::Texts, "[\"orders.placed\"]", "The topics of the events that the module publishes."),
+        key("services", ValueSpec::Texts, "[\"orders.place\"]", "The topics of the services that can be called."),
+        key("events", ValueSpec::Texts, "[\"orders.placed\"]", "The topics of the events that the module publishes."),
     ],
 };
 
@@ -112,11 +112,16 @@ pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
     description: "What the module uses of other modules. With this table, calls to services that are not listed are refused.",
     keys: &[
-        key("services", Kind::Texts, "[\"notifications.send\"]", "The topics of the services that the module calls."),
-        key("events", Kind::Texts, "[\"stock.changed\"]", "The topics of the events that the module handles."),
+        key(
+            "services",
+            ValueSpec::Texts,
+            "[\"notifications.send\"]",
+            "The topics of the services that the module calls.",
+        ),
+        key("events", ValueSpec::Texts, "[\"stock.changed\"]", "The topics of the events that the module handles."),
         key(
             "from",
-            Kind::Entries(&Kind::Text),
+            ValueSpec::Entries(&ValueSpec::Text),
             "{ notifications = \"../notifications/manifest.toml\" }",
             "The manifests that declare these topics, so that calls and events are typed. A key is a required topic, or the name of the module that provides it; its value is the path of that module's manifest, relative to the directory of this one.",
         ),
@@ -127,12 +132,13 @@ pub(crate) static MESSAGE: TableSpec = TableSpec {
     title: "Message",
     description: "A request, a response or a payload in its long form. The name of a record or a union of `[types]`, or a table of fields, can be written instead.",
     keys: &[
-        key("fields", Kind::Entries(&FIELD_KIND), "{ sku = \"string\" }", "The fields of the message.").required(),
+        key("fields", ValueSpec::Entries(&FIELD_KIND), "{ sku = \"string\" }", "The fields of the message.").required(),
         description(),
     ],
 };
 
-const MESSAGE_KIND: Kind = Kind::Either(&Kind::Text, &Kind::Fields { field: &FIELD_KIND, long: &MESSAGE });
+const MESSAGE_KIND: ValueSpec =
+    ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Fields { field: &FIELD_KIND, long: &MESSAGE });
 
 pub(crate) static SERVICE: TableSpec = TableSpec {
     title: "[services.\"topic\"]",
@@ -152,7 +158,10 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
         ),
         key(
             "errors",
-            Kind::Either(&Kind::Texts, &Kind::Entries(&Kind::Either(&Kind::Text, &Kind::Table(&ERROR)))),
+            ValueSpec::Either(
+                &ValueSpec::Texts,
+                &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ERROR))),
+            ),
             "{ OUT_OF_STOCK = \"There is nothing left\" }",
             "The codes of its own errors: upper-case ASCII letters, digits and `_`. A text describes the error.",
         ),
@@ -160,19 +169,19 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
         deprecated(),
         key(
             "ttl_ms",
-            Kind::Integer,
+            ValueSpec::Integer,
             "5000",
             "The timeout of a call whose caller sets none, in milliseconds, at least 1. Without it the host's default timeout.",
         ),
         key(
             "idempotent",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "true",
             "Handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has died.",
         ),
         key(
             "blocking",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "true",
             "The handler blocks its thread. Its generated method is a plain `fn`, which runs on a thread for blocking work.",
         ),
@@ -185,7 +194,7 @@ pub(crate) static ERROR: TableSpec = TableSpec {
     keys: &[
         description(),
         deprecated(),
-        key("retryable", Kind::Boolean, "true", "The same request may succeed later."),
+        key("retryable", ValueSpec::Boolean, "true", "The same request may succeed later."),
     ],
 };
 
@@ -203,7 +212,7 @@ pub(crate) static EVENT: TableSpec = TableSpec {
         deprecated(),
         key(
             "durable",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "true",
             "If a subscriber's process dies while it handles the event, the host delivers the event again.",
         ),

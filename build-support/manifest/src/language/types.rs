@@ -1,6 +1,6 @@
 //! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`.
 
-use super::{Key, Kind, TableSpec, deprecated, description, key};
+use super::{KeySpec, TableSpec, ValueSpec, deprecated, description, key};
 
 pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     title: "[config] key",
@@ -11,7 +11,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
         values(),
         key(
             "fields",
-            Kind::Entries(&Kind::Type(&CONFIG_KEY)),
+            ValueSpec::Entries(&ValueSpec::Type(&CONFIG_KEY)),
             "{ host = \"string\" }",
             "With `type = \"table\"`, and required then: the fields of the object.",
         ),
@@ -28,7 +28,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
         pattern(),
         key(
             "secret",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "true",
             "The value is never shown in logs, errors and `Debug`. Only for `string` and `bytes`.",
         ),
@@ -75,46 +75,46 @@ pub(crate) static ELEMENT: TableSpec = TableSpec {
     ],
 };
 
-pub(crate) static FIELD_KIND: Kind = Kind::Type(&FIELD);
+pub(crate) static FIELD_KIND: ValueSpec = ValueSpec::Type(&FIELD);
 
-const fn type_() -> Key {
+const fn type_() -> KeySpec {
     key(
         "type",
-        Kind::TypeText,
+        ValueSpec::TypeText,
         "\"integer\"",
         "The type: a built-in type, a type of `[types]`, or a shorthand such as `\"[string]\"`.",
     )
     .required()
 }
 
-const fn items() -> Key {
+const fn items() -> KeySpec {
     key(
         "items",
-        Kind::Type(&ELEMENT),
+        ValueSpec::Type(&ELEMENT),
         "\"string\"",
         "With `type = \"list\"`, and required then: the type of the items.",
     )
 }
 
-const fn values() -> Key {
+const fn values() -> KeySpec {
     key(
         "values",
-        Kind::Type(&ELEMENT),
+        ValueSpec::Type(&ELEMENT),
         "\"string\"",
         "With `type = \"map\"`, and required then: the type of the values. The keys are strings.",
     )
 }
 
-const fn fields() -> Key {
+const fn fields() -> KeySpec {
     key(
         "fields",
-        Kind::Entries(&FIELD_KIND),
+        ValueSpec::Entries(&FIELD_KIND),
         "{ host = \"string\" }",
         "With `type = \"table\"`, and required then: the fields of the object.",
     )
 }
 
-const fn enum_() -> Key {
+const fn enum_() -> KeySpec {
     key(
         "enum",
         ENUM_VALUES,
@@ -123,55 +123,67 @@ const fn enum_() -> Key {
     )
 }
 
-const fn default() -> Key {
-    key("default", Kind::Value, "10", "The value that holds if none is given. It has to fit the type and the bounds.")
+const fn default() -> KeySpec {
+    key(
+        "default",
+        ValueSpec::Value,
+        "10",
+        "The value that holds if none is given. It has to fit the type and the bounds.",
+    )
 }
 
-const fn required() -> Key {
+const fn required() -> KeySpec {
     key(
         "required",
-        Kind::Boolean,
+        ValueSpec::Boolean,
         "true",
         "`true` changes nothing, since a key without a default is required; with a default it is an error. `false` is the same as `optional = true`, unless there is a default.",
     )
 }
 
-const fn optional() -> Key {
-    key("optional", Kind::Boolean, "true", "`true`: the value may be absent or `null`, as with `?` behind the type.")
+const fn optional() -> KeySpec {
+    key(
+        "optional",
+        ValueSpec::Boolean,
+        "true",
+        "`true`: the value may be absent or `null`, as with `?` behind the type.",
+    )
 }
 
-const fn min() -> Key {
-    key("min", Kind::Value, "1", "The least value that is allowed. For `integer`, `float`, `duration` and `size`.")
+const fn min() -> KeySpec {
+    key("min", ValueSpec::Value, "1", "The least value that is allowed. For `integer`, `float`, `duration` and `size`.")
 }
 
-const fn max() -> Key {
-    key("max", Kind::Value, "100", "The greatest value that is allowed. For the same types as `min`.")
+const fn max() -> KeySpec {
+    key("max", ValueSpec::Value, "100", "The greatest value that is allowed. For the same types as `min`.")
 }
 
-const fn min_length() -> Key {
+const fn min_length() -> KeySpec {
     key(
         "min_length",
-        Kind::Integer,
+        ValueSpec::Integer,
         "1",
         "The least length that is allowed: characters of a `string`, bytes of `bytes`, items of a list, entries of a map.",
     )
 }
 
-const fn max_length() -> Key {
-    key("max_length", Kind::Integer, "64", "The greatest length that is allowed, in the same units.")
+const fn max_length() -> KeySpec {
+    key("max_length", ValueSpec::Integer, "64", "The greatest length that is allowed, in the same units.")
 }
 
-const fn pattern() -> Key {
+const fn pattern() -> KeySpec {
     key(
         "pattern",
-        Kind::Text,
+        ValueSpec::Text,
         "\"^[A-Z]{2}$\"",
         "A regular expression that has to match somewhere in the value; `^` and `$` match its ends. For `string`.",
     )
 }
 
-const ENUM_VALUES: Kind =
-    Kind::Either(&Kind::Texts, &Kind::Entries(&Kind::Either(&Kind::Text, &Kind::Table(&ENUM_VALUE))));
+const ENUM_VALUES: ValueSpec = ValueSpec::Either(
+    &ValueSpec::Texts,
+    &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ENUM_VALUE))),
+);
 
 pub(crate) static ENUM_VALUE: TableSpec = TableSpec {
     title: "Enum value",
@@ -179,30 +191,33 @@ pub(crate) static ENUM_VALUE: TableSpec = TableSpec {
     keys: &[description(), deprecated()],
 };
 
-pub(crate) const TYPE_DEFINITION: Kind =
-    Kind::Either(&Kind::TypeText, &Kind::Fields { field: &FIELD_KIND, long: &TYPE_LONG });
+pub(crate) const TYPE_DEFINITION: ValueSpec =
+    ValueSpec::Either(&ValueSpec::TypeText, &ValueSpec::Fields { field: &FIELD_KIND, long: &TYPE_LONG });
 
 pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     title: "[types.Name]",
     description: "A type in its long form, which has exactly one of `fields`, `enum`, `union` and `newtype`. A table without any of these is a record, and its keys are the fields; a string is a newtype.",
     keys: &[
-        key("fields", Kind::Entries(&FIELD_KIND), "{ id = \"string\" }", "A record: an object with these fields."),
+        key("fields", ValueSpec::Entries(&FIELD_KIND), "{ id = \"string\" }", "A record: an object with these fields."),
         key("enum", ENUM_VALUES, "[\"red\", \"green\"]", "An enum: one of these strings."),
         key(
             "union",
-            Kind::Entries(&Kind::Either(&Kind::Text, &Kind::Fields { field: &FIELD_KIND, long: &CASE })),
+            ValueSpec::Entries(&ValueSpec::Either(
+                &ValueSpec::Text,
+                &ValueSpec::Fields { field: &FIELD_KIND, long: &CASE },
+            )),
             "{ card = { number = \"string\" }, cash = {} }",
             "A tagged union: an object whose field `type` names the case, beside the fields of that case.",
         ),
         key(
             "newtype",
-            Kind::Type(&ELEMENT),
+            ValueSpec::Type(&ELEMENT),
             "{ type = \"string\", max_length = 20 }",
             "A newtype: a type of its own with the values of another type.",
         ),
         key(
             "open",
-            Kind::Boolean,
+            ValueSpec::Boolean,
             "true",
             "For an enum or a union: a value or case that is not listed is accepted and kept. Without it, it is refused.",
         ),
@@ -215,7 +230,7 @@ pub(crate) static CASE: TableSpec = TableSpec {
     title: "Case",
     description: "A case of a union in its long form. The name of a record of `[types]`, or a table of fields, can be written instead.",
     keys: &[
-        key("fields", Kind::Entries(&FIELD_KIND), "{ number = \"string\" }", "The fields of the case.").required(),
+        key("fields", ValueSpec::Entries(&FIELD_KIND), "{ number = \"string\" }", "The fields of the case.").required(),
         description(),
         deprecated(),
     ],

@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::node::{self, Node, distinct_strings, wrong_kind};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::language::{Kind, TableSpec};
+use crate::language::{TableSpec, ValueSpec};
 use crate::model::{Deprecated, Name};
 use crate::source::Span;
 use crate::suggest::closest;
@@ -42,7 +42,7 @@ impl<'a> TableReader<'a> {
         }
         for key in spec.keys.iter().filter(|key| key.required && !entries.contains_key(key.name)) {
             let message = match key.kind {
-                Kind::Table(section) => format!("{} has no {}", table.subject, section.title),
+                ValueSpec::Table(section) => format!("{} has no {}", table.subject, section.title),
                 _ => format!("{} has no `{}`", table.subject, key.name),
             };
             let add = format!("add `{} = {}`", key.name, key.example);
