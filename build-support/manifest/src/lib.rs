@@ -52,6 +52,7 @@
 mod check;
 mod compare;
 mod diagnostic;
+mod duration;
 mod import;
 pub mod language;
 mod model;
@@ -64,6 +65,7 @@ mod wording;
 
 pub use compare::compare;
 pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
+pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
     Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Kind, Limits, Manifest,

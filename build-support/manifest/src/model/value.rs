@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use toml_datetime::Datetime;
 
+use crate::duration::parse_duration;
+
 /// A default or a bound from the manifest, or a value of the configuration. The variant follows the type that it was checked
 /// against: a newtype's value is one of the inner type.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +56,7 @@ impl Value {
     ///
     /// What is wrong with the text, in words.
     pub fn duration(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self::Duration).map_err(|error| error.to_string())
+        parse_duration(text).map(Self::Duration)
     }
 
     /// Reads a size: a number and a unit, such as `16MiB` or `500kB`. Without a unit it is a number of bytes.
