@@ -120,7 +120,7 @@ fn a_host_is_ready_with_what_does_not_start_and_tells_a_wrong_place() {
     let mut command = ixt_run(dir.path(), &[]);
     command.env("NOTIFY_SOCKET", "vsock:2:1234");
     let mut running = Running::spawn(dir, command);
-    let told = running.logged("the service manager can't be told how this host is (NOTIFY_SOCKET=vsock:2:1234)");
+    let told = running.logged("can't report to the service manager (NOTIFY_SOCKET=vsock:2:1234)");
     assert_eq!(told["level"], "warn");
     running.logged("is ready");
 }

@@ -1,4 +1,5 @@
-//! How modules are built: what the command line and the host's file say of it, what people see meanwhile, and `ixt build`.
+//! Builds modules with cargo, for `ixt build`, `ixt run` and `ixt call --module`: the options of the command line and of the host's file,
+//! cargo's output on stderr, and its errors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,18 +7,19 @@ use ixt_host::{Build, BuildError, BuildOutput, Builds, Module, Program, ProgramE
 use serde_json::json;
 
 use crate::args::{self, BuildOptions};
-use crate::configuration::HostFile;
-use crate::exit::{Failure, Result};
+use crate::configuration::{HostFile, ModuleTable};
+use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
+use crate::module_dirs::modules;
 use crate::output::{print, print_json, say, say_progress, stderr_columns};
 
-/// `ixt build`: builds modules as `ixt run` does, and tells which programs came out.
+/// `ixt build`: builds modules as `ixt run` does, and prints the programs that it would start.
 pub(crate) fn build(args: &args::Build, json: bool) -> Result<()> {
     let file = HostFile::of(args.config.as_deref());
-    let (modules, mut wrong) = crate::run::modules(&args.dirs)?;
-    wrong.extend(file.check().err().unwrap_or_default());
-    if !wrong.is_empty() {
-        return Err(Failure::wrong(wrong.to_ansi_string()));
+    let (modules, mut mistakes) = modules(&args.dirs)?;
+    mistakes.extend(file.check().err().unwrap_or_default());
+    if !mistakes.is_empty() {
+        return Err(Failure::wrong(mistakes.to_ansi_string()));
     }
     let builds = builds(&args.options, &file, &modules);
     let programs = crate::runtime::new()?.block_on(async {
@@ -39,18 +41,19 @@ fn args_of(program: &Program) -> Vec<String> {
     program.args().iter().map(|arg| arg.display().to_string()).collect()
 }
 
-/// How these modules are built together.
+/// The builds of these modules. The command line comes before the file, except that features add up and that a module's own `bin` in the
+/// file counts for that module.
 pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]) -> Builds {
-    let said = options.build();
+    let given = options.build();
     let mut all = file.build();
-    all.features.extend(said.features.iter().cloned());
-    all.profile = said.profile.clone().or(all.profile);
-    all.bin = said.bin.or(all.bin);
+    all.features.extend(given.features.iter().cloned());
+    all.profile = given.profile.clone().or(all.profile);
+    all.bin = given.bin.or(all.bin);
     let mut builds = Builds::new(all);
     for module in modules {
         let table = file.modules.get(module.manifest().module.name.as_str());
-        let mut build = table.map_or_else(Build::default, crate::configuration::ModuleTable::build);
-        if said.profile.is_some() {
+        let mut build = table.map_or_else(Build::default, ModuleTable::build);
+        if given.profile.is_some() {
             build.profile = None;
         }
         builds.module(module.clone(), build);
@@ -58,7 +61,7 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// A feature or a program that no package has is a mistake of whoever has named it.
+/// Why modules could not be built. A feature or a program that does not exist is a usage error, with its line if the file names it.
 pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
     let (path, key, name) = match error {
         ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),
@@ -73,10 +76,10 @@ pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module])
     }
 }
 
-/// What cargo says goes to stderr, with its progress if that is a terminal.
+/// Shows cargo's output on stderr, with its progress if that is a terminal. Dropped, it clears the line with the progress.
 pub(crate) struct OnStderr {
     columns: Option<u16>,
-    /// What cargo is at stands there.
+    /// Whether the last line on stderr shows progress.
     has_progress: AtomicBool,
 }
 

@@ -1,10 +1,14 @@
-//! The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which comes when its terminal is closed. And SIGHUP to a host without a
-//! terminal, which is to read its modules anew.
+//! The signals that end a command: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which the system sends when the terminal is closed.
+//!
+//! The first signal asks the command to end in order. A later one ends the process at once in two cases: the command has not
+//! got to the one before for [`UNRESPONSIVE_AFTER`], or it has said with [`Interrupts::end`] that nothing is left to do.
+//!
+//! For `ixt run` without a terminal SIGHUP means something else: it asks for a reload ([`ReloadSignals`]).
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
@@ -13,20 +17,20 @@ use signal_hook::iterator::Signals;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::exit::{Failure, Result};
+use crate::failure::{Failure, Result};
+use crate::lock::lock;
 
-/// What is to end a command.
+/// A signal that ends the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interrupt {
     CtrlC,
     Term,
-    /// The terminal is gone.
     HangUp,
 }
 
 impl Interrupt {
-    /// The exit status of what was ended by it, as shells have it.
-    pub(crate) fn status(self) -> u8 {
+    /// 128 and the signal's number, as shells have it: 130, 143 or 129.
+    fn status(self) -> u8 {
         let signal = match self {
             Self::CtrlC => SIGINT,
             Self::Term => SIGTERM,
@@ -34,105 +38,121 @@ impl Interrupt {
         };
         128 + u8::try_from(signal).unwrap_or_default()
     }
+
+    fn failure(self) -> Failure {
+        Failure::interrupted(self.status())
+    }
 }
 
-/// So soon after another one a signal is the same wish: `timeout`, and others, send it to a process and to its group.
-const SAME_WISH: Duration = Duration::from_millis(100);
-/// When nobody has got to one for so long, the next one ends the process.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A signal that comes this soon after the same one is dropped: `timeout` and others send it to a process and to its group.
+const DUPLICATE_WITHIN: Duration = Duration::from_millis(100);
+/// If the oldest signal in the queue is older than this, the command hangs, and the next signal ends the process.
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
-/// The signals that end a command. After this is gone, and when nobody gets to them, the next one ends the process at once.
+/// The signals of one command. Once this is dropped, the next SIGINT or SIGTERM ends the process at once.
 pub(crate) struct Interrupts {
-    wishes: Arc<Wishes>,
+    queue: Arc<SignalQueue>,
+    /// `None` if SIGHUP is ignored, or means a reload.
     hang_up: Option<Signal>,
     first: Option<Interrupt>,
 }
 
-/// The wishes to read all modules anew.
-pub(crate) struct Reloads(Option<Signal>);
+/// The SIGHUPs that ask a host to reload its modules.
+pub(crate) struct ReloadSignals(Option<Signal>);
 
-/// What has come, and nobody has got to. A thread of its own looks for it, whatever the others are at.
+/// The SIGINTs and SIGTERMs that the command has not got to yet. A thread of its own fills it, so that signals are seen even if
+/// all threads of the runtime are blocked.
 #[derive(Default)]
-struct Wishes {
-    state: Mutex<State>,
-    came: Notify,
+struct SignalQueue {
+    received: Mutex<ReceivedSignals>,
+    added: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct ReceivedSignals {
+    /// The oldest first, each with the time at which it came.
     waiting: VecDeque<(Interrupt, Instant)>,
+    /// The one that came last, to recognize its duplicate.
     last: Option<(Interrupt, Instant)>,
-    /// Nobody gets to anything any more.
-    is_over: bool,
+    /// The command does not read the queue any more.
+    is_closed: bool,
 }
 
-impl Wishes {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic happens under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl SignalQueue {
+    fn lock(&self) -> MutexGuard<'_, ReceivedSignals> {
+        lock(&self.received)
     }
 
+    /// Adds a signal that came now, or ends the process if the command does not get to its signals.
     fn add(&self, interrupt: Interrupt, now: Instant) {
-        let mut state = self.state();
-        if state.last.is_some_and(|(last, then)| last == interrupt && now.duration_since(then) < SAME_WISH) {
+        let mut received = self.lock();
+        if received.last.is_some_and(|(last, at)| last == interrupt && now.duration_since(at) < DUPLICATE_WITHIN) {
             return;
         }
-        state.last = Some((interrupt, now));
-        if state.is_over || state.waiting.front().is_some_and(|(_, since)| now.duration_since(*since) > PATIENCE) {
+        received.last = Some((interrupt, now));
+        if received.is_unresponsive(now) {
             process::exit(interrupt.status().into());
         }
-        state.waiting.push_back((interrupt, now));
-        self.came.notify_one();
+        received.waiting.push_back((interrupt, now));
+        self.added.notify_one();
     }
 
-    /// Waits for the next one. Cancel-safe.
+    /// Takes the oldest signal, or waits for one. Cancel-safe.
     async fn next(&self) -> Interrupt {
         loop {
-            if let Some((interrupt, _)) = self.state().waiting.pop_front() {
+            if let Some((interrupt, _)) = self.lock().waiting.pop_front() {
                 return interrupt;
             }
-            self.came.notified().await;
+            self.added.notified().await;
         }
+    }
+}
+
+impl ReceivedSignals {
+    fn is_unresponsive(&self, now: Instant) -> bool {
+        let oldest = self.waiting.front();
+        self.is_closed || oldest.is_some_and(|(_, at)| now.duration_since(*at) > UNRESPONSIVE_AFTER)
     }
 }
 
 impl Interrupts {
-    /// SIGHUP is one of them.
+    /// Takes over SIGINT and SIGTERM, and SIGHUP unless the process was started with SIGHUP ignored, as by `nohup`. Call it
+    /// within a runtime.
     pub(crate) fn new() -> io::Result<Self> {
-        let wishes = Arc::<Wishes>::default();
-        let (mut signals, there) = (Signals::new([SIGINT, SIGTERM])?, Arc::clone(&wishes));
+        let queue = Arc::<SignalQueue>::default();
+        let (mut signals, fills) = (Signals::new([SIGINT, SIGTERM])?, Arc::clone(&queue));
         thread::Builder::new().name("ixt-signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
-                there.add(if signal == SIGINT { Interrupt::CtrlC } else { Interrupt::Term }, Instant::now());
+                fills.add(if signal == SIGINT { Interrupt::CtrlC } else { Interrupt::Term }, Instant::now());
             }
         })?;
         let hang_up = if is_hang_up_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
-        Ok(Self { wishes, hang_up, first: None })
+        Ok(Self { queue, hang_up, first: None })
     }
 
-    /// The same for a host: SIGHUP is one of them if it was started on a terminal.
-    pub(crate) fn of_host() -> io::Result<(Self, Reloads)> {
+    /// The same for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
+    pub(crate) fn for_host() -> io::Result<(Self, ReloadSignals)> {
         let mut this = Self::new()?;
         let reloads = if has_terminal() { None } else { this.hang_up.take() };
-        Ok((this, Reloads(reloads)))
+        Ok((this, ReloadSignals(reloads)))
     }
 
-    /// Waits for the next one. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Interrupt {
         loop {
             let interrupt = tokio::select! {
-                interrupt = self.wishes.next() => interrupt,
+                interrupt = self.queue.next() => interrupt,
                 () = received(&mut self.hang_up) => Interrupt::HangUp,
             };
-            if self.is_new(interrupt) {
+            if self.counts(interrupt) {
                 return interrupt;
             }
         }
     }
 
-    /// Of a terminal that is closed the system tells, the shell too, and whoever ends the session sends SIGTERM, before or after: that is one
-    /// wish.
-    fn is_new(&mut self, interrupt: Interrupt) -> bool {
+    /// Whether a signal asks for more than the one before. The end of a terminal is announced several times: by the system, by
+    /// the shell, and often by a SIGTERM of the program that ends the session.
+    fn counts(&mut self, interrupt: Interrupt) -> bool {
         match (self.first.replace(interrupt), interrupt) {
             (Some(first), Interrupt::HangUp) => {
                 self.first = Some(first);
@@ -143,36 +163,37 @@ impl Interrupts {
         }
     }
 
-    /// There is nothing left to be ended but this process, which the next one does at once; this is that one if it has come already.
+    /// Says that nothing is left to do: from now on a signal ends the process at once. It is an error if one has come that
+    /// [`Self::next`] has not returned.
     pub(crate) fn end(mut self) -> Result<()> {
         let waiting = {
-            let mut state = self.wishes.state();
-            state.is_over = true;
-            std::mem::take(&mut state.waiting)
+            let mut received = self.queue.lock();
+            received.is_closed = true;
+            std::mem::take(&mut received.waiting)
         };
-        match waiting.into_iter().find(|(interrupt, _)| self.is_new(*interrupt)) {
-            Some((interrupt, _)) => Err(Failure::interrupted(interrupt)),
+        match waiting.into_iter().find(|(interrupt, _)| self.counts(*interrupt)) {
+            Some((interrupt, _)) => Err(interrupt.failure()),
             None => Ok(()),
         }
     }
 
-    /// Does the work, unless interrupted; then the work is dropped, which ends what it has started.
+    /// Does the work, unless a signal comes first: then the work is dropped, which ends the processes that it has started.
     pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
-            interrupt = self.next() => Err(Failure::interrupted(interrupt)),
+            interrupt = self.next() => Err(interrupt.failure()),
         }
     }
 }
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        self.wishes.state().is_over = true;
+        self.queue.lock().is_closed = true;
     }
 }
 
-impl Reloads {
-    /// Waits for the next one. Those that come meanwhile are one. Cancel-safe.
+impl ReloadSignals {
+    /// Waits for the next SIGHUP; without one in use, for ever. Those that come while nobody waits count as one. Cancel-safe.
     pub(crate) async fn next(&mut self) {
         received(&mut self.0).await;
     }
@@ -185,7 +206,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored, as `nohup` does it.
+/// Whether this process was started with SIGHUP ignored, as by `nohup`.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -193,8 +214,8 @@ fn is_hang_up_ignored() -> bool {
     ignored.is_some_and(|ignored| ignored & 1 << (SIGHUP - 1) != 0)
 }
 
-/// Whether this process belongs to a terminal, and is told when that is closed. That is so for a pipe to `tee` too, and not for what `setsid`, a
-/// service manager or a container without a terminal has started, whatever stdin and stdout are.
+/// Whether this process has a controlling terminal, and so gets SIGHUP when that is closed. A process in a pipe has one too,
+/// whatever stdin and stdout are; one that `setsid`, a service manager or a container without a terminal started has none.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
@@ -204,14 +225,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_to_a_process_and_to_its_group_is_one_wish() {
-        let (wishes, start) = (Wishes::default(), Instant::now());
+    fn a_signal_to_a_process_and_to_its_group_counts_once() {
+        let (queue, start) = (SignalQueue::default(), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
-        wishes.add(Interrupt::Term, start);
-        wishes.add(Interrupt::Term, after(50));
-        wishes.add(Interrupt::CtrlC, after(60));
-        wishes.add(Interrupt::Term, after(300));
-        let came: Vec<_> = wishes.state().waiting.iter().map(|(interrupt, _)| *interrupt).collect();
+        queue.add(Interrupt::Term, start);
+        queue.add(Interrupt::Term, after(50));
+        queue.add(Interrupt::CtrlC, after(60));
+        queue.add(Interrupt::Term, after(300));
+        let came: Vec<_> = queue.lock().waiting.iter().map(|(interrupt, _)| *interrupt).collect();
         assert_eq!(came, [Interrupt::Term, Interrupt::CtrlC, Interrupt::Term]);
+        assert!(!queue.lock().is_unresponsive(after(1000)) && queue.lock().is_unresponsive(after(1001)));
+        queue.lock().waiting.clear();
+        assert!(!queue.lock().is_unresponsive(after(5000)));
+    }
+
+    #[test]
+    fn the_end_of_a_terminal_counts_once() {
+        use Interrupt::{CtrlC, HangUp, Term};
+        for (signals, counted) in [
+            (&[HangUp, Term, HangUp][..], &[HangUp][..]),
+            (&[Term, HangUp], &[Term]),
+            (&[HangUp, CtrlC], &[HangUp, CtrlC]),
+            (&[Term, Term], &[Term, Term]),
+            (&[CtrlC, HangUp, CtrlC], &[CtrlC, CtrlC]),
+        ] {
+            let mut interrupts = Interrupts { queue: Arc::default(), hang_up: None, first: None };
+            let counts: Vec<_> = signals.iter().copied().filter(|signal| interrupts.counts(*signal)).collect();
+            assert_eq!(counts, counted, "{signals:?}");
+        }
+    }
+
+    #[test]
+    fn the_status_is_that_of_the_signal() {
+        let statuses = [Interrupt::CtrlC, Interrupt::Term, Interrupt::HangUp].map(Interrupt::status);
+        assert_eq!(statuses, [130, 143, 129]);
     }
 }

@@ -1,5 +1,5 @@
-//! The log in files which only this user can read, for it may hold what nobody else is to see: `ixt.jsonl`, and those before it,
-//! by the time at which they were ended. They are limited by their size and their number, and each day begins a new one.
+//! The log in files. Lines are written to `ixt.jsonl`; when it is full, or at the first line of a new day in UTC, it is renamed to
+//! `ixt.TIME.jsonl`, and the oldest files are removed. Only this user can read them, because a log may hold what others must not see.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-/// The file that is written.
+/// The file that lines are written to.
 const CURRENT: &str = "ixt.jsonl";
 
-/// How much is kept.
+/// The limits of the files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Of one file, unless a single line is longer.
+    /// The size of a file in bytes. A line that is longer has a file of its own.
     pub(crate) bytes: u64,
-    /// So many files, with the one that is written.
+    /// The number of files with the one that lines are written to; 0 counts as 1.
     pub(crate) files: usize,
 }
 
@@ -29,17 +29,19 @@ impl Default for Limits {
     }
 }
 
+/// The file that lines are written to, and the limits.
 pub(crate) struct LogFiles {
     dir: PathBuf,
     limits: Limits,
     file: File,
-    /// The day of the last line in it.
+    /// The day of its last line, in UTC.
     day: Date,
-    /// A line in it has no end, for the disk was full, or the host was killed.
+    /// Whether its last line has no end, because the disk was full or the host was killed.
     is_torn: bool,
 }
 
 impl LogFiles {
+    /// Makes the directory if need be, and opens the file, which goes on if there is one.
     pub(crate) fn open(dir: &Path, limits: Limits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
@@ -51,11 +53,11 @@ impl LogFiles {
         Ok(Self { dir: dir.to_owned(), limits, file, day, is_torn })
     }
 
-    /// Writes a line.
+    /// Writes a line, which ends with a line end. If an error is returned, the line may be missing or torn; later lines are whole.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let (mut metadata, day) = (self.file.metadata()?, today());
         if metadata.nlink() == 0 {
-            // Somebody has removed it.
+            // It has been removed. Lines in it would be lost.
             (self.file, self.is_torn) = (open(&self.dir)?, false);
             metadata = self.file.metadata()?;
         }
@@ -74,17 +76,17 @@ impl LogFiles {
         if is_full { self.remove_oldest() } else { Ok(()) }
     }
 
-    /// Ends the file.
+    /// Renames the file, and opens a new one.
     fn begin_another(&mut self) -> io::Result<()> {
         let mut now = Timestamp::now();
         let path = |time: Timestamp| self.dir.join(format!("ixt.{}.jsonl", time.strftime("%Y-%m-%dT%H%M%S.%6fZ")));
-        // Nothing is replaced.
+        // A name that is taken is not used again.
         while path(now).try_exists()? {
             now += jiff::SignedDuration::from_micros(1);
         }
         let current = self.dir.join(CURRENT);
         match fs::rename(&current, path(now)) {
-            // Somebody else has moved it.
+            // It has been moved already.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -92,7 +94,7 @@ impl LogFiles {
         Ok(())
     }
 
-    /// Removes the files that are too many.
+    /// Removes the oldest files beyond the limit.
     fn remove_oldest(&self) -> io::Result<()> {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -102,7 +104,7 @@ impl LogFiles {
         ended.sort_unstable();
         for oldest in &ended[..(ended.len() + 1).saturating_sub(self.limits.files.max(1))] {
             match fs::remove_file(self.dir.join(oldest)) {
-                // Somebody else has.
+                // It has been removed already.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -111,8 +113,8 @@ impl LogFiles {
     }
 }
 
-/// Whether a file is one of those before, also of an earlier version, which named them by their days. By their names they are in
-/// the order of time.
+/// Whether a file is one that was renamed: `ixt.DAY….jsonl`. Earlier versions wrote only the day. In the order of their names the oldest is
+/// first.
 fn is_ended(name: &str) -> bool {
     let time = name.strip_prefix("ixt.").and_then(|name| name.strip_suffix(".jsonl"));
     time.is_some_and(|time| time.get(..10).is_some_and(|day| day.parse::<Date>().is_ok()))
@@ -120,7 +122,7 @@ fn is_ended(name: &str) -> bool {
 
 fn open(dir: &Path) -> io::Result<File> {
     let file = File::options().create(true).append(true).mode(0o600).open(dir.join(CURRENT))?;
-    // It may be one of somebody who has made it for all to read.
+    // A file that was there already may be readable for others.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }

@@ -1,50 +1,32 @@
-//! `ixt`, the command for IXT modules:
+//! `ixt`, the command for IXT modules. `ixt help` has the commands, their options and their exit status.
 //!
-//! - `ixt check [PATH…]` tells what is wrong with manifests;
-//! - `ixt generate PATH` shows or writes the code that a build script makes from one;
-//! - `ixt diff OLD NEW` tells what a change of a manifest breaks;
-//! - `ixt docs MANIFEST` prints a module's reference page;
-//! - `ixt schema` prints a JSON Schema of manifests, for editors;
-//! - `ixt build DIR…` builds modules as `ixt run` does;
-//! - `ixt run DIR…` runs modules, and `ixt call`, `publish`, `ps`, `top`, `logs`, `restart`, `stop` and `kv` talk to them;
-//! - `ixt kv check` and `ixt kv repair` are for the keys and values of a host that does not run;
-//! - `ixt call --module DIR TOPIC [JSON]` starts a module for one call.
-//! - `ixt conformance --manifest FILE -- COMMAND…` tells where a module, in any language, breaks the protocol;
+//! - `args` is the command line, and this file calls what carries out each command:
+//! - `manifest`: the commands that need manifests alone;
+//! - `building`: `ixt build`; `run`: `ixt run`; `call`: `ixt call` and `ixt publish`; `conformance`: `ixt conformance`;
+//! - `remote`: the commands that talk to a running host.
 //!
-//! Results go to stdout, everything else to stderr. `ixt help` explains the commands and their exit status.
+//! The other files are what several of them need. Results go to stdout, everything else to stderr.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod activation;
 mod args;
 mod building;
 mod call;
-mod check;
 mod configuration;
 mod conformance;
-mod deploy;
-mod diff;
-mod docs;
+mod data_dir;
 mod exit;
-mod files;
-mod generate;
-mod http;
+mod failure;
 mod interrupts;
-mod json;
-mod kv;
+mod lock;
 mod log_files;
-mod logs;
-#[cfg(feature = "otel")]
-mod otel;
+mod manifest;
+mod module_dirs;
 mod output;
-mod ps;
-mod reload;
 mod remote;
-mod restart;
 mod run;
 mod runtime;
-mod schema;
-mod service_manager;
+mod suggestion;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,9 +34,8 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use args::{Args, Command};
-use exit::Failure;
-use ixt_host::{control, guard};
-use remote::Remote;
+use failure::Failure;
+use ixt_host::guard;
 
 fn main() -> ExitCode {
     ixt_host::kv::quiet_panics();
@@ -64,26 +45,21 @@ fn main() -> ExitCode {
     };
     let host = host.as_deref();
     let result = match command {
-        Command::Check(args) => check::check(&args, json),
-        Command::Generate(args) => generate::generate(&args),
-        Command::Diff(args) => diff::diff(&args, json),
-        Command::Docs { manifest } => docs::docs(&manifest),
-        Command::Schema => schema::schema(),
+        Command::Check(args) => manifest::check::check(&args, json),
+        Command::Generate(args) => manifest::generate::generate(&args),
+        Command::Diff(args) => manifest::diff::diff(&args, json),
+        Command::Docs { manifest } => manifest::docs::docs(&manifest),
+        Command::Schema => manifest::schema::schema(),
         Command::Build(args) => building::build(&args, json),
         Command::Run(args) => run::run(&args, host, json),
         Command::Call(args) => call::call(&args, host),
         Command::Publish(args) => call::publish(&args, host),
-        Command::Ps => ps::ps(host, json),
-        Command::Top => ps::top(host, json),
-        Command::Logs(args) => logs::logs(&args, host, json),
-        Command::Restart { module, no_build } => restart::restart(module, !no_build, host, json),
-        Command::Stop { module: Some(module) } => {
-            Remote::ask(host, &control::Command::Stop { module: Some(module) }).and_then(Remote::done)
-        }
-        Command::Stop { module: None } => {
-            Remote::ask(host, &control::Command::Stop { module: None }).and_then(Remote::ended)
-        }
-        Command::Kv(args) => kv::kv(&args, host, json),
+        Command::Ps => remote::ps::ps(host, json),
+        Command::Top => remote::ps::top(host, json),
+        Command::Logs(args) => remote::logs::logs(&args, host, json),
+        Command::Restart { module, no_build } => remote::restart::restart(module, !no_build, host, json),
+        Command::Stop { module } => remote::stop(module, host),
+        Command::Kv(args) => remote::kv::kv(&args, host, json),
         Command::Guard { shutdown_grace, exit_grace } => {
             let [shutdown_grace, exit_grace] = [shutdown_grace, exit_grace].map(Duration::from_millis);
             guard::run(shutdown_grace, exit_grace).map_err(Failure::module)
@@ -92,6 +68,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => exit::report(&failure),
     }
 }

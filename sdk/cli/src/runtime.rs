@@ -1,4 +1,4 @@
-//! What the commands that run modules have in common.
+//! The tokio runtime and the host's settings, for the commands that run modules.
 
 use std::sync::Mutex;
 use std::{io, thread};
@@ -7,29 +7,30 @@ use anyhow::Context as _;
 use ixt_host::{Program, Settings};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::exit::{Failure, Result};
+use crate::failure::{Failure, Result};
 
-/// A runtime with a thread for each processor.
+/// A runtime with a thread for each processor. It is an error if the system starts no more threads for this user.
 pub(crate) fn new() -> Result<Runtime> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     try_threads(threads).context("the system starts no more threads for this user").map_err(Failure::module)?;
     Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Failure::module)
 }
 
-/// How the command runs a host: it is its own guard, and has no children but the host's.
+/// The settings of a host in this process: the defaults, with `ixt guard` as the guard. All children of the process are the host's, so
+/// that it may adopt orphans.
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
-    // This very program, even if the file has been replaced since.
+    // The program that is running, even if its file has been replaced since.
     settings.guard = Some(Program::new("/proc/self/exe").arg("guard"));
     settings.adopts_orphans = true;
     settings
 }
 
-/// Tokio panics where it gets no thread, so that it is tried before whether there are so many at once.
+/// Starts as many threads at once as tokio will, and ends them: tokio panics if it gets no thread.
 fn try_threads(threads: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     thread::scope(|scope| {
-        // They all stay until the last one was started.
+        // Each thread waits for this lock, so that all of them exist at the same time.
         let _closed = gate.lock();
         (0..threads).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
     })

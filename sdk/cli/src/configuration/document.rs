@@ -1,25 +1,27 @@
-//! The text of the host's file: read with all of its mistakes, and shown without the secrets that stand in it.
+//! The text of the host's file: finds all of its mistakes, knows where each key stands, and shows lines without the secrets in them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ixt_manifest::{Code, Diagnostic, Report, Source, Span, closest};
+use ixt_manifest::{Code, Diagnostic, Report, Source, Span};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-/// A file in TOML, or none.
+use crate::suggestion::suggest;
+
+/// A file in TOML. The default is that of no file: empty, and without mistakes.
 #[derive(Debug)]
-pub(crate) struct Document {
+pub(super) struct Document {
     source: Source,
-    /// All entries, by the keys that lead to them.
-    entries: BTreeMap<Vec<String>, Entry>,
-    /// What is wrong with the file as such.
+    /// All keys, also those of tables, by their paths.
+    keys: BTreeMap<Vec<String>, KeyPosition>,
+    /// The mistakes of the file itself.
     mistakes: Vec<Diagnostic>,
-    /// Keys that are not known, or are wrong: anything may stand there.
-    unknown: Vec<Vec<String>>,
-    /// If it is no TOML, what stands where is not known.
+    /// The paths of keys that are unknown, and of those of modules that are wrong. Their values are hidden: anything may stand there.
+    hidden: Vec<Vec<String>>,
+    /// Whether it can be parsed. If not, `keys` is empty.
     is_toml: bool,
-    /// It can't be read.
+    /// Why the file can't be read.
     unreadable: Option<Report>,
 }
 
@@ -27,35 +29,36 @@ impl Default for Document {
     fn default() -> Self {
         Self {
             source: Source::new("", ""),
-            entries: BTreeMap::new(),
+            keys: BTreeMap::new(),
             mistakes: Vec::new(),
-            unknown: Vec::new(),
+            hidden: Vec::new(),
             is_toml: true,
             unreadable: None,
         }
     }
 }
 
-/// Where a key stands, and its value.
+/// Where a key and its value stand in the text.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) key: Span,
-    pub(crate) value: Span,
+pub(super) struct KeyPosition {
+    pub(super) key: Span,
+    pub(super) value: Span,
     is_table: bool,
 }
 
-/// What was taken out of a document, since it is wrong.
-struct Wrong {
-    /// The keys that lead to it, and its own.
+/// A key that was removed from a document because it is wrong.
+struct RemovedKey {
     path: Vec<String>,
-    entry: Entry,
+    position: KeyPosition,
+    /// The kind of its value, in words.
     found: &'static str,
+    /// Whether the key is wrong, and not its value.
     is_unknown: bool,
 }
 
 impl Document {
-    /// Reads a file, and what of it can be read: what is wrong is left out, and told later.
-    pub(crate) fn read<T: DeserializeOwned + Default>(path: &Path) -> (T, Self) {
+    /// Reads a file. What is wrong in it is left out, and reported by [`Self::report`]; `T` is the default if nothing can be read.
+    pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> (T, Self) {
         let source = match Source::read(path) {
             Ok(source) => source,
             Err(report) => return (T::default(), Self { unreadable: Some(report), ..Self::default() }),
@@ -67,27 +70,28 @@ impl Document {
             this.mistakes = errors.iter().map(|error| syntax(error, source.text())).collect();
             return (T::default(), this);
         }
-        this.enter(table.get_ref(), &[]);
+        this.add_keys(table.get_ref(), &[]);
         let mut left = table;
         loop {
             let error = match T::deserialize(toml::Deserializer::from(left.clone())) {
                 Ok(read) => return (read, this),
                 Err(error) => error,
             };
-            let wrong = error.span().and_then(|span| take(left.get_mut(), &span));
-            let Some(wrong) = wrong else {
+            // Each round removes the key that the error is about, until the rest is right.
+            let removed = error.span().and_then(|span| remove(left.get_mut(), &span));
+            let Some(removed) = removed else {
                 this.mistakes.push(Diagnostic::new(Code::InvalidValue, error.message()));
                 return (T::default(), this);
             };
-            this.mistakes.push(mistake(&error, &wrong));
-            if wrong.is_unknown || wrong.path[0] == "modules" {
-                this.unknown.push(wrong.path);
+            this.mistakes.push(mistake(&error, &removed));
+            if removed.is_unknown || removed.path[0] == "modules" {
+                this.hidden.push(removed.path);
             }
         }
     }
 
-    /// Something else is wrong with a key.
-    pub(crate) fn add(&mut self, path: &[&str], code: Code, message: String) {
+    /// Adds a mistake about a key, found elsewhere.
+    pub(super) fn add(&mut self, path: &[&str], code: Code, message: String) {
         let diagnostic = Diagnostic::new(code, message);
         self.mistakes.push(match self.entry(path) {
             Some(entry) => diagnostic.at(entry.key, ""),
@@ -95,56 +99,56 @@ impl Document {
         });
     }
 
-    /// Where this is said, if it is.
-    pub(crate) fn entry(&self, path: &[&str]) -> Option<Entry> {
+    /// Where a key stands; `None` if the file does not have it.
+    pub(super) fn entry(&self, path: &[&str]) -> Option<KeyPosition> {
         let path: Vec<_> = path.iter().map(|key| (*key).to_owned()).collect();
-        self.entries.get(&path).cloned()
+        self.keys.get(&path).cloned()
     }
 
-    /// Whether all of it could be looked at.
-    pub(crate) fn is_read(&self) -> bool {
+    /// Whether the file could be read and parsed, so that an absent key is really absent.
+    pub(super) fn is_complete(&self) -> bool {
         self.is_toml && self.unreadable.is_none()
     }
 
-    fn enter(&mut self, table: &DeTable<'_>, path: &[String]) {
+    fn add_keys(&mut self, table: &DeTable<'_>, path: &[String]) {
         for (key, value) in table {
             let path = [path, &[key.get_ref().to_string()]].concat();
             if let DeValue::Table(inner) = value.get_ref() {
-                self.enter(inner, &path);
+                self.add_keys(inner, &path);
             }
             let is_table = value.get_ref().is_table();
-            self.entries.insert(path, Entry { key: key.span(), value: value.span(), is_table });
+            self.keys.insert(path, KeyPosition { key: key.span(), value: value.span(), is_table });
         }
     }
 
-    /// All that is wrong with the file as such, and this. What may be secret is not shown: of the values of modules only those of `plain`
-    /// keys are.
-    pub(crate) fn report(&self, more: Vec<Diagnostic>, plain: &[Vec<String>]) -> Report {
+    /// The mistakes of the file itself, and `more`. What may be secret is hidden in the lines: of the modules' values, only those of the
+    /// keys `not_secret` are shown.
+    pub(super) fn report(&self, more: Vec<Diagnostic>, not_secret: &[Vec<String>]) -> Report {
         let mistakes: Vec<_> = self.mistakes.iter().cloned().chain(more).collect();
-        let hidden = if self.is_toml { self.hidden(plain) } else { guessed(self.source.text()) };
+        let hidden = if self.is_toml { self.hidden_spans(not_secret) } else { guessed_secrets(self.source.text()) };
         let source = Source::new(self.source.path(), without(self.source.text(), &hidden));
         let mut report = Report::new(&source, mistakes);
         report.extend(self.unreadable.clone().unwrap_or_default());
         report
     }
 
-    fn hidden(&self, plain: &[Vec<String>]) -> Vec<Span> {
+    fn hidden_spans(&self, not_secret: &[Vec<String>]) -> Vec<Span> {
         let is_of_module = |path: &[String]| matches!(path, [modules, _, table, ..] if modules == "modules" && ["config", "config_from", "env"].contains(&&**table));
         let is_in = |path: &[String], keys: &[Vec<String>]| keys.iter().any(|key| path.starts_with(key));
-        let hidden = |path: &[String]| is_in(path, &self.unknown) || (is_of_module(path) && !is_in(path, plain));
-        let entries = self.entries.iter().filter(|(path, entry)| !entry.is_table && hidden(path));
-        entries.map(|(_, entry)| entry.value.clone()).collect()
+        let hidden = |path: &[String]| is_in(path, &self.hidden) || (is_of_module(path) && !is_in(path, not_secret));
+        let keys = self.keys.iter().filter(|(path, position)| !position.is_table && hidden(path));
+        keys.map(|(_, position)| position.value.clone()).collect()
     }
 }
 
-/// Takes out what an error is about: the innermost entry that it points at or into.
-fn take(table: &mut DeTable<'_>, at: &Span) -> Option<Wrong> {
+/// Removes the key that an error at this place is about: the innermost one whose key or value it points at or into.
+fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     for (key, value) in table.iter_mut() {
         if let DeValue::Table(inner) = value.get_mut()
-            && let Some(mut wrong) = take(inner, at)
+            && let Some(mut removed) = remove(inner, at)
         {
-            wrong.path.insert(0, key.get_ref().to_string());
-            return Some(wrong);
+            removed.path.insert(0, key.get_ref().to_string());
+            return Some(removed);
         }
     }
     let is_meant = |key: &Span, value: &Span, is_table: bool| {
@@ -161,29 +165,27 @@ fn take(table: &mut DeTable<'_>, at: &Span) -> Option<Wrong> {
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     };
-    let entry = Entry { key: key.span(), value: value.span(), is_table: value.get_ref().is_table() };
+    let position = KeyPosition { key: key.span(), value: value.span(), is_table: value.get_ref().is_table() };
     let name = key.get_ref().to_string();
     table.remove(&*name);
-    let is_unknown = entry.key == *at;
-    Some(Wrong { path: vec![name], entry, found, is_unknown })
+    let is_unknown = position.key == *at;
+    Some(RemovedKey { path: vec![name], position, found, is_unknown })
 }
 
-/// What serde says, in the words of this project, and without the value, which may be secret.
-fn mistake(error: &toml::de::Error, wrong: &Wrong) -> Diagnostic {
-    let (name, tables) = wrong.path.split_last().expect("an entry has a key");
+/// serde's error in the words of this project, and without the value, which may be secret.
+fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
+    let (name, tables) = wrong.path.split_last().expect("a path has a key");
     let name = name.escape_debug();
     let place = if tables.is_empty() { "the file".to_owned() } else { format!("[{}]", tables.join(".")) };
     let expected = error.message().split_once(", expected ").map(|(_, expected)| expected);
     if wrong.is_unknown {
-        // Every second piece between the quotes is a name.
+        // serde lists them as `a`, `b` or `c`.
         let known: Vec<_> = expected.unwrap_or_default().split('`').skip(1).step_by(2).collect();
         let diagnostic = Diagnostic::new(Code::UnknownKey, format!("unknown key `{name}` in {place}"));
-        return match closest(&name.to_string(), known.iter().copied()) {
-            Some(near) => diagnostic.at(wrong.entry.key.clone(), "").help(format!("did you mean `{near}`?")),
-            None => diagnostic.at(wrong.entry.key.clone(), "").help(format!("the keys are {}", quoted(known))),
-        };
+        let diagnostic = diagnostic.at(wrong.position.key.clone(), "");
+        return suggest(diagnostic, &name.to_string(), known.iter().copied(), "the keys are");
     }
-    let value = wrong.entry.value.clone();
+    let value = wrong.position.value.clone();
     match expected {
         Some(expected) if error.message().starts_with("invalid type: ") => {
             let expected = in_words(expected);
@@ -198,7 +200,7 @@ fn mistake(error: &toml::de::Error, wrong: &Wrong) -> Diagnostic {
     }
 }
 
-/// What serde calls what it expects.
+/// What serde expects, in the words of this project.
 fn in_words(expected: &str) -> &str {
     match expected.trim_end() {
         "u32" | "u64" | "usize" => "a number",
@@ -212,12 +214,7 @@ fn in_words(expected: &str) -> &str {
     }
 }
 
-/// Names for a message.
-pub(crate) fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// What the parser says.
+/// A mistake that the TOML parser has found.
 fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
     let (title, label) = match error.message().split_once(", expected ") {
         Some((title, "nothing")) => (title, "not expected here".to_owned()),
@@ -226,7 +223,7 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
     };
     let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
     let Some(Span { mut start, mut end }) = error.span() else { return diagnostic };
-    // The parser's spans may end within a character.
+    // The parser's spans may begin or end within a character.
     while !text.is_char_boundary(start) {
         start -= 1;
     }
@@ -236,8 +233,9 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
     diagnostic.at(start..end, label)
 }
 
-/// What may be secret in a text that is no TOML: whatever stands behind a `=`, or is no key, where it may be about modules.
-fn guessed(text: &str) -> Vec<Span> {
+/// What may be secret in a text that can't be parsed: what follows a `=`, or a whole line without one, except in the tables that are not
+/// about modules.
+fn guessed_secrets(text: &str) -> Vec<Span> {
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
     let (mut hidden, mut start, mut is_plain) = (Vec::new(), 0, true);
     for line in text.split_inclusive('\n') {
@@ -253,7 +251,7 @@ fn guessed(text: &str) -> Vec<Span> {
     hidden
 }
 
-/// The text with asterisks in these places, so that all else stays where it is.
+/// The text with asterisks in these places. Lengths and line ends stay, so that spans still fit.
 fn without(text: &str, hidden: &[Span]) -> String {
     let hide = |(at, c): (usize, char)| {
         let is_hidden = hidden.iter().any(|span| span.contains(&at)) && c != '\n';

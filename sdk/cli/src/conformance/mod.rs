@@ -19,10 +19,11 @@ use ixt_manifest::{Manifest, Source};
 use tokio::sync::oneshot;
 
 use crate::args::Conformance;
-use crate::exit::{Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
+use crate::lock::lock;
 use lab::Lab;
-use process::{Groups, Launch, lock};
+use process::{Groups, Launch};
 use report::{Report, Stop, Verdict, skipped};
 
 /// How long the checks have to end when they are interrupted: what they wait for is gone then.
@@ -42,14 +43,14 @@ pub(crate) fn conformance(args: Conformance, json: bool) -> Result<()> {
     if let Some(text) = args.only.iter().find(|text| !names.iter().any(|name| name.contains(*text))) {
         return Err(Failure::usage(format!("no check has `{text}` in its name; there are: {}", names.join(", "))));
     }
-    let config = crate::call::config(&args.config, &manifest, &source)?;
+    let config = crate::configuration::config_of_one(&args.config, &manifest, &source)?;
     let config = config.to_json().map_err(Failure::usage)?;
     let groups = Groups::default();
     let lab = Lab {
         launch: launch(&args, &manifest)?,
         config: serde_json::from_str(config.get()).map_err(Failure::usage)?,
         manifest,
-        patience: args.timeout.into(),
+        patience: args.timeout,
         skip: args.skip,
         echo: args.echo,
         groups: groups.clone(),

@@ -7,9 +7,10 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How often to look whether something has happened for which there is nothing to wait for.
@@ -161,8 +162,4 @@ pub(super) fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("it was killed by signal {signal}"),
         (None, None) => format!("it ended with {status}"),
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use ixt_host::text::{harmless, harmless_lines};
 use serde_json::{Value, json};
 
-use crate::exit::Result;
+use crate::failure::Result;
 use crate::output::{print, print_json};
 
 /// What a check found: nothing wrong, perhaps with something to tell; or why not.

@@ -1,0 +1,41 @@
+//! `--data`: where a payload or a value is read from.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+
+/// A file, or stdin.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    File(PathBuf),
+    Stdin,
+}
+
+impl Input {
+    /// Reads all of it. `what` is named in the error, such as `the value`.
+    pub(crate) fn read(&self, what: &str) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::File(path) => fs::read(path).with_context(|| format!("can't read {what} from {}", path.display())),
+            Self::Stdin => {
+                let mut bytes = Vec::new();
+                io::stdin().read_to_end(&mut bytes).with_context(|| format!("can't read {what} from stdin"))?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+impl FromStr for Input {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix('@')) {
+            ("-", _) => Ok(Self::Stdin),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err("expected `@FILE` or `-`; give text itself as an argument, without --data".to_owned()),
+        }
+    }
+}

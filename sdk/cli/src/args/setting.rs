@@ -1,0 +1,53 @@
+//! `KEY=VALUE`: a key of a module's configuration, on the command line and in `config_from` of the host's file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A key, and where its value comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) key: String,
+    pub(crate) value: ValueSource,
+}
+
+/// Where the value of a key comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum ValueSource {
+    /// The text itself.
+    Text(String),
+    /// `@FILE`
+    File(PathBuf),
+    /// `env:NAME`, an environment variable.
+    Variable(String),
+    /// `credential:NAME`, a file in the directory that systemd gives a service for its credentials.
+    Credential(String),
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected `KEY=VALUE`, `KEY=@FILE`, `KEY=env:NAME` or `KEY=credential:NAME`";
+        let (key, value) = text.split_once('=').ok_or(expected)?;
+        Ok(Self { key: key.to_owned(), value: value.parse()? })
+    }
+}
+
+impl FromStr for ValueSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix('@') {
+            return Ok(Self::File(path.into()));
+        }
+        if let Some(name) = text.strip_prefix("env:") {
+            return Ok(Self::Variable(name.to_owned()));
+        }
+        match text.strip_prefix("credential:") {
+            None => Ok(Self::Text(text.to_owned())),
+            Some("" | "." | "..") => Err("a credential has a name: `credential:NAME`".to_owned()),
+            Some(name) if name.contains('/') => Err("the name of a credential is no path, and has no `/`".to_owned()),
+            Some(name) => Ok(Self::Credential(name.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `ixt call` and `ixt publish`: one message, to a running host, or to a module that is started for one call (`alone`).
+
+mod alone;
+
+use std::path::Path;
+
+use anyhow::bail;
+use ixt_host::Module;
+use ixt_host::control::Command;
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
+
+use crate::args::{Call, Publish, Request};
+use crate::configuration::config_of_one;
+use crate::failure::{Failure, Result};
+use crate::output::print_json;
+use crate::remote::Remote;
+use crate::suggestion::unknown_topic;
+
+/// `ixt call`. Everything that can be checked without the module's code is checked before anything is built or started.
+pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
+    let Some(dir) = &args.module else { return call_host(args, socket) };
+    let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
+    let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
+    let config = config_of_one(&args.config, module.manifest(), module.source())?;
+    let data = crate::runtime::new()?.block_on(alone::call(&module, &config, args, &payload))?;
+    print_json(&data)
+}
+
+fn call_host(args: &Call, socket: Option<&Path>) -> Result<()> {
+    if !args.config.is_empty() || args.data_dir.is_some() {
+        return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
+    }
+    if !args.build.is_empty() || args.no_build {
+        return Err(Failure::usage(
+            "--release, --profile, --features, --bin and --no-build are for a module that is started with --module",
+        ));
+    }
+    let payload = payload(&args.request).map_err(Failure::usage)?;
+    let command = Command::Call {
+        topic: args.request.topic.clone(),
+        payload: encode_base64(&payload),
+        priority: args.priority.into(),
+        ttl_ms: args.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+    };
+    let data = Remote::ask(socket, &command)?.raw()?;
+    print_json(data.get())
+}
+
+/// `ixt publish`. It returns when the host has the event, not when subscribers have handled it.
+pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
+    let payload = payload(&args.request).map_err(Failure::usage)?;
+    let command = Command::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
+    Remote::ask(socket, &command)?.done()
+}
+
+/// The payload that was given; empty if none was. It is an error if a frame can't hold it.
+fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
+    let payload = match (&request.payload, &request.data) {
+        (Some(payload), _) => payload.clone().into_bytes(),
+        (None, Some(data)) => data.read("the request")?,
+        (None, None) => Vec::new(),
+    };
+    let bytes = payload.len();
+    if bytes > DEFAULT_MAX_FRAME_BYTES {
+        bail!(
+            "the request has {bytes} bytes, and a frame {DEFAULT_MAX_FRAME_BYTES} at most: hand over a large file by its path"
+        );
+    }
+    Ok(payload)
+}
+
+/// The payload, if the module's manifest declares the topic and a request that the payload can be.
+fn checked_payload(module: &Module, request: &Request) -> anyhow::Result<Vec<u8>> {
+    let services = module.manifest().services.iter().map(|service| service.topic.as_str());
+    if services.clone().all(|topic| topic != request.topic) {
+        bail!(unknown_topic(module.manifest(), &request.topic));
+    }
+    let payload = payload(request)?;
+    module.check_payload(&request.topic, &payload).map_err(anyhow::Error::msg)?;
+    Ok(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::args::Input;
+
+    fn request(topic: &str, payload: Option<&str>, data: Option<Input>) -> Request {
+        Request { topic: topic.to_owned(), payload: payload.map(str::to_owned), data }
+    }
+
+    #[test]
+    fn a_payload_comes_from_the_argument_or_a_file_and_has_a_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, b"\x00\xff\n").unwrap();
+        let from_file = || request("t", None, Some(Input::File(file.path().to_owned())));
+        assert_eq!(payload(&request("t", Some("-5"), None)).unwrap(), b"-5");
+        assert_eq!(payload(&request("t", None, None)).unwrap(), b"");
+        assert_eq!(payload(&from_file()).unwrap(), b"\x00\xff\n");
+        file.as_file().set_len(DEFAULT_MAX_FRAME_BYTES as u64).unwrap();
+        assert!(payload(&from_file()).is_ok());
+        file.as_file().set_len(DEFAULT_MAX_FRAME_BYTES as u64 + 1).unwrap();
+        assert!(payload(&from_file()).unwrap_err().to_string().contains("16777217 bytes"));
+    }
+
+    #[test]
+    fn a_topic_and_a_payload_have_to_fit_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[provides]\nservices = [\"raw\", \"typed\"]\n\
+                        [services.typed]\nrequest = { n = \"integer\" }\n";
+        fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
+        let module = Module::open(dir.path()).unwrap();
+        let check = |topic: &str, payload: &str| {
+            checked_payload(&module, &request(topic, Some(payload), None)).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("raw", "any"), Ok(b"any".to_vec()));
+        assert_eq!(check("typed", "{}"), Ok(b"{}".to_vec()), "what is in it the module checks");
+        assert!(check("typed", "[]").unwrap_err().contains("`typed` takes a JSON object"));
+        let unknown = "the module `m` does not provide `rwa`; did you mean `raw`?";
+        assert_eq!(check("rwa", "any"), Err(unknown.to_owned()));
+    }
+}

@@ -1,0 +1,318 @@
+//! The file of `ixt run --config`, in TOML. HOST.md explains each key; an absent key means the default of `ixt_host::Settings`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ixt_host::{Build, Program, Settings};
+use ixt_manifest::language::reserved_variable;
+use ixt_manifest::{Code, Diagnostic, Report};
+use serde::Deserialize;
+
+use super::document::Document;
+use super::values::{HttpName, Size, Time};
+use crate::log_files;
+
+/// What the file says. Paths are relative to the file's directory once it was read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HostFile {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) log_dir: Option<PathBuf>,
+    log: LogTable,
+    start: StartTable,
+    restart: RestartTable,
+    health: HealthTable,
+    shutdown: ShutdownTable,
+    calls: CallsTable,
+    kv: KvTable,
+    build: BuildTable,
+    pub(crate) http: HttpTable,
+    pub(crate) modules: BTreeMap<String, ModuleTable>,
+    #[serde(skip)]
+    pub(super) document: Document,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogTable {
+    calls: Option<bool>,
+    file_size: Option<Size>,
+    files: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RestartTable {
+    intensity: Option<u32>,
+    window: Option<Time>,
+    backoff: Option<Time>,
+    max_backoff: Option<Time>,
+    stable_after: Option<Time>,
+    give_up: Option<bool>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StartTable {
+    connect: Option<Time>,
+    init: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HealthTable {
+    interval: Option<Time>,
+    timeout: Option<Time>,
+    failures: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ShutdownTable {
+    grace: Option<Time>,
+    exit_grace: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CallsTable {
+    timeout: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KvTable {
+    quota: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BuildTable {
+    profile: Option<String>,
+    features: Vec<String>,
+    bin: Option<String>,
+}
+
+impl BuildTable {
+    fn build(&self) -> Build {
+        let mut build = Build::default();
+        build.profile.clone_from(&self.profile);
+        build.features.clone_from(&self.features);
+        build.bin.clone_from(&self.bin);
+        build
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpTable {
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) names: Vec<HttpName>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ModuleTable {
+    pub(crate) instances: Option<NonZeroU32>,
+    kv_quota: Option<Size>,
+    build: BuildTable,
+    start: StartTable,
+    pub(super) config: BTreeMap<String, toml::Value>,
+    /// Keys of the configuration whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`.
+    pub(super) config_from: BTreeMap<String, String>,
+    /// Environment variables of its processes.
+    env: BTreeMap<String, String>,
+}
+
+impl HostFile {
+    /// Reads the file; without one, nothing is set. A mistake is left out here and reported by [`Self::check`], and with the mistakes
+    /// of the modules by [`check()`](super::check()).
+    pub(crate) fn of(path: Option<&Path>) -> Self {
+        path.map_or_else(Self::default, Self::read)
+    }
+
+    /// `[build]`: how all modules are built.
+    pub(crate) fn build(&self) -> Build {
+        self.build.build()
+    }
+
+    /// A mistake that cargo has found, as a report that points at its line: in `[modules.NAME.build]`, or without a module in
+    /// `[build]`. `None` if `name` does not stand there.
+    pub(crate) fn build_mistake(&self, module: Option<&str>, key: &str, name: &str, mistake: &str) -> Option<Report> {
+        let (table, path) = match module {
+            Some(module) => (&self.modules.get(module)?.build, vec!["modules", module, "build", key]),
+            None => (&self.build, vec!["build", key]),
+        };
+        let is_said = table.features.iter().chain(&table.bin).any(|said| said == name);
+        let entry = self.document.entry(&path).filter(|_| is_said)?;
+        let diagnostic = Diagnostic::new(Code::InvalidValue, mistake).at(entry.value, "");
+        Some(self.document.report(vec![diagnostic], &[]))
+    }
+
+    fn read(path: &Path) -> Self {
+        let (mut file, document) = Document::read::<Self>(path);
+        file.document = document;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for dir in [&mut file.data_dir, &mut file.log_dir].into_iter().flatten() {
+            *dir = base.join(&*dir);
+        }
+        for (name, module) in &mut file.modules {
+            for (variable, value) in &module.env {
+                if let Some(mistake) = variable_mistake(variable, value) {
+                    let mistake = format!("[modules.{name}.env] {mistake}");
+                    file.document.add(&["modules", name, "env", variable], Code::InvalidName, mistake);
+                }
+            }
+            for from in module.config_from.values_mut() {
+                if let Some(path) = from.strip_prefix('@') {
+                    *from = format!("@{}", base.join(path).display());
+                }
+            }
+        }
+        file
+    }
+
+    /// Reports the mistakes of the file itself, without looking at the modules' manifests.
+    pub(crate) fn check(&self) -> Result<(), Report> {
+        let report = self.document.report(Vec::new(), &[]);
+        if report.is_empty() { Ok(()) } else { Err(report) }
+    }
+
+    /// The settings of the host: those of the file, and the defaults of `ixt`.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = crate::runtime::settings();
+        let put = |setting: &mut Duration, time: Option<Time>| {
+            if let Some(Time(time)) = time {
+                *setting = time;
+            }
+        };
+        let StartTable { connect, init } = self.start;
+        put(&mut settings.connect_timeout, connect);
+        put(&mut settings.init_timeout, init);
+        let RestartTable { intensity, window, backoff, max_backoff, stable_after, give_up } = self.restart;
+        let restart = &mut settings.restart;
+        restart.intensity = intensity.unwrap_or(restart.intensity);
+        put(&mut restart.window, window);
+        put(&mut restart.backoff, backoff);
+        put(&mut restart.max_backoff, max_backoff);
+        put(&mut restart.stable_after, stable_after);
+        restart.give_up = give_up.unwrap_or(restart.give_up);
+        let HealthTable { interval, timeout, failures } = self.health;
+        put(&mut settings.health_interval, interval);
+        put(&mut settings.health_timeout, timeout);
+        settings.health_failures = failures.unwrap_or(settings.health_failures);
+        put(&mut settings.call_timeout, self.calls.timeout);
+        put(&mut settings.shutdown_grace, self.shutdown.grace);
+        put(&mut settings.exit_grace, self.shutdown.exit_grace);
+        settings.log_calls = self.log.calls.unwrap_or(settings.log_calls);
+        settings.kv_quota = self.kv.quota.map(|Size(bytes)| bytes);
+        let quotas = self.modules.iter().filter_map(|(name, table)| Some((name.clone(), table.kv_quota?.0)));
+        settings.kv_quotas = quotas.collect();
+        settings
+    }
+
+    /// `[log]`: the limits of the log files.
+    pub(crate) fn log_limits(&self) -> log_files::Limits {
+        let default = log_files::Limits::default();
+        let LogTable { file_size, files, .. } = self.log;
+        log_files::Limits {
+            bytes: file_size.map_or(default.bytes, |Size(bytes)| bytes),
+            files: files.map_or(default.files, NonZeroUsize::get),
+        }
+    }
+}
+
+/// Why `[modules.NAME.env]` can't set this variable; `None` if it can.
+fn variable_mistake(name: &str, value: &str) -> Option<String> {
+    if let Some(reason) = reserved_variable(name) {
+        return Some(format!("can't set `{name}`: {reason}"));
+    }
+    let can_be = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+    (!can_be).then(|| {
+        let name = name.escape_debug();
+        format!("can't set `{name}`: a name is neither empty nor has `=`, and nothing has a zero byte")
+    })
+}
+
+impl ModuleTable {
+    /// `[modules.NAME.build]`: how this module is built.
+    pub(crate) fn build(&self) -> Build {
+        self.build.build()
+    }
+
+    /// `[modules.NAME.start]`: how long its processes have to connect, and how long to answer `init`. `None` leaves it to the manifest,
+    /// and then to `[start]`.
+    pub(crate) fn start(&self) -> [Option<Duration>; 2] {
+        let StartTable { connect, init } = self.start;
+        [connect, init].map(|time| time.map(|Time(time)| time))
+    }
+
+    /// The program with the variables of `[modules.NAME.env]`.
+    pub(crate) fn program(&self, program: Program) -> Program {
+        self.env.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+}
+
+/// A value in JSON. TOML's dates and times become text.
+pub(super) fn json(value: &toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(integer) => (*integer).into(),
+        toml::Value::Float(float) => (*float).into(),
+        toml::Value::Boolean(boolean) => (*boolean).into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => items.iter().map(json).collect(),
+        toml::Value::Table(table) => {
+            table.iter().map(|(key, value)| (key.clone(), json(value))).collect::<serde_json::Map<_, _>>().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_in_the_guide_is_right() {
+        let (_, block) = include_str!("../../../host/HOST.md").split_once("```toml\n").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.toml");
+        std::fs::write(&path, block.split_once("```").unwrap().0).unwrap();
+        let file = HostFile::of(Some(&path));
+        file.check().unwrap_or_else(|report| panic!("{report}"));
+        // The guide shows the default of each key that has one.
+        let (shown, default) = (file.settings(), HostFile::default().settings());
+        assert_eq!(shown.restart, default.restart);
+        let times = |settings: &Settings| [settings.connect_timeout, settings.init_timeout, settings.call_timeout];
+        assert_eq!(times(&shown), times(&default));
+        assert_eq!(file.data_dir, Some(dir.path().join("data")));
+        assert_eq!(file.build().profile.as_deref(), Some("release"));
+        assert_eq!(file.modules["orders"].start(), [None, Some(Duration::from_secs(300))]);
+        assert_eq!(file.modules["orders"].build().features, ["postgres"]);
+    }
+    #[test]
+    fn an_impossible_time_is_a_mistake_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.toml");
+        for (time, is_right) in [
+            ("1ms", true),
+            ("1000years", false),
+            ("18446744073709551615s 1000000000ns", false),
+            ("18446744073709551615s", false),
+            ("0s", false),
+            ("5", false),
+        ] {
+            for (table, key) in [("shutdown", "grace"), ("health", "interval"), ("modules.m.start", "init")] {
+                std::fs::write(&path, format!("[{table}]\n{key} = \"{time}\"\n")).unwrap();
+                let file = HostFile::of(Some(&path));
+                let report = file.check().map_err(|report| report.to_string());
+                assert_eq!(report.is_ok(), is_right, "{time}: {report:?}");
+                let error = report.err().unwrap_or_else(|| "host.toml:2:".to_owned());
+                assert!(error.contains("host.toml:2:"), "{error}");
+            }
+        }
+    }
+}

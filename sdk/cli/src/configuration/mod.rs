@@ -1,0 +1,19 @@
+//! The configuration of a host and of its modules: the file of `--config`, and what the command line sets. All mistakes are found
+//! before anything is built, and reported at once, with their lines and without secrets.
+//!
+//! - `host_file` is the file, read by way of `document`, which knows where each key stands; `values` are its durations and sizes;
+//! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of `ixt run`;
+//! - `mistakes` collects what is wrong.
+
+mod check;
+mod document;
+mod host_file;
+mod mistakes;
+mod module_config;
+mod set_key;
+mod values;
+
+pub(crate) use check::check;
+pub(crate) use host_file::{HostFile, ModuleTable};
+pub(crate) use module_config::{ConfigSources, config_of_one};
+pub(crate) use values::HttpName;

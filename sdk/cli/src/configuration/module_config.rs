@@ -1,0 +1,188 @@
+//! The configuration of one module: the defaults of its manifest, then what the host's file says, then the command line. Each value is
+//! checked against its declared type.
+
+use anyhow::anyhow;
+use ixt_host::{Config, ConfigError};
+use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source};
+
+use super::document::KeyPosition;
+use super::host_file::{HostFile, json};
+use super::mistakes::Mistakes;
+use super::set_key::set_key;
+use crate::args::{Setting, ValueSource};
+use crate::failure::Failure;
+use crate::output::say;
+use crate::suggestion::suggest;
+
+/// What sets the keys of one module's configuration.
+pub(crate) struct ConfigSources<'a> {
+    file: &'a HostFile,
+    settings: Vec<&'a Setting>,
+    /// The option of `settings` as messages show it, up to the key: `--config ` or `--set MODULE.`.
+    option: String,
+}
+
+/// The configuration of a module that `--config` alone sets, as for `ixt call --module`. A secret on the command line is a warning on
+/// stderr.
+pub(crate) fn config_of_one<'m>(
+    settings: &[Setting],
+    manifest: &'m Manifest,
+    source: &Source,
+) -> Result<Config<'m>, Failure> {
+    let file = HostFile::default();
+    let sources = ConfigSources { file: &file, settings: settings.iter().collect(), option: "--config ".to_owned() };
+    let config = sources.config(manifest, source).map_err(|report| Failure::wrong(report.to_ansi_string()))?;
+    sources.warn_of_secrets(&config);
+    Ok(config)
+}
+
+impl<'a> ConfigSources<'a> {
+    /// Those of a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`.
+    pub(crate) fn of_module(name: &str, file: &'a HostFile, set: &'a [(String, Setting)]) -> Self {
+        let settings = set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting).collect();
+        Self { file, settings, option: format!("--set {name}.") }
+    }
+
+    /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes, also those of the
+    /// host's file itself.
+    pub(crate) fn config<'m>(&self, manifest: &'m Manifest, source: &Source) -> Result<Config<'m>, Report> {
+        let mut mistakes = Mistakes::default();
+        let config = self.read(manifest, source, &mut mistakes);
+        mistakes.report(self.file).map(|()| config)
+    }
+
+    /// Warns on stderr of each secret whose value is on the command line.
+    pub(super) fn warn_of_secrets(&self, config: &Config<'_>) {
+        let option = &self.option;
+        for Setting { key, value } in &self.settings {
+            if matches!(value, ValueSource::Text(_)) && config.is_secret(key) {
+                say(&format!(
+                    "warning: `{option}{key}=…` is secret, and others can read a command line, in `ps` or a shell's history: \
+                     take it from a file, `{option}{key}=@FILE`, or from a variable, `{option}{key}=env:NAME`\n"
+                ));
+            }
+        }
+    }
+
+    /// Reads the configuration; what is wrong is added to the mistakes and left out.
+    pub(super) fn read<'m>(&self, manifest: &'m Manifest, source: &Source, mistakes: &mut Mistakes) -> Config<'m> {
+        let name = manifest.module.name.as_str();
+        let mut config = Config::of(manifest);
+        // Keys with a wrong value, which are not reported as missing too.
+        let mut wrong = Vec::new();
+        self.read_file(&mut config, &mut wrong, mistakes);
+        let mut seen = Vec::new();
+        for setting in &self.settings {
+            let (key, option) = (&setting.key, &self.option);
+            if seen.contains(&key) {
+                let message = format!("`{option}{key}`: the config key `{key}` is set twice");
+                mistakes.on_command_line(Diagnostic::new(Code::Duplicate, message));
+                continue;
+            }
+            seen.push(key);
+            if let Err(error) = set_key(&mut config, setting) {
+                wrong.push(key.clone());
+                mistakes.on_command_line(refused(&error, name, &format!("`{option}{key}`: ")));
+            }
+        }
+        if self.file.document.is_complete()
+            && let Err(ConfigError::Missing { keys }) = config.check()
+        {
+            for key in keys.iter().filter(|key| !wrong.contains(key)) {
+                self.missing(key, manifest, source, mistakes);
+            }
+        }
+        config
+    }
+
+    /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say.
+    fn read_file(&self, config: &mut Config<'_>, wrong: &mut Vec<String>, mistakes: &mut Mistakes) {
+        let name = config.manifest().module.name.as_str();
+        let Some(table) = self.file.modules.get(name) else { return };
+        let entry = |table: &str, key: &str| self.file.document.entry(&["modules", name, table, key]);
+        for (key, value) in &table.config {
+            let entry = entry("config", key);
+            if config.is_declared(key) && !config.is_secret(key) {
+                mistakes.not_secret.push(["modules", name, "config", key].map(str::to_owned).to_vec());
+            }
+            if let Err(error) = config.set_json(key, json(value)) {
+                wrong.push(key.clone());
+                mistakes.in_file.push(at(refused(&error.into(), name, ""), entry));
+            }
+        }
+        for (key, from) in &table.config_from {
+            let entry = entry("config_from", key);
+            if let Some(other) = self.file.document.entry(&["modules", name, "config", key]) {
+                let message =
+                    format!("the config key `{key}` is in both `config` and `config_from` of [modules.{name}]");
+                let diagnostic = Diagnostic::new(Code::Contradiction, message).related(other.key, "here too");
+                mistakes.in_file.push(at_key(diagnostic, entry));
+                continue;
+            }
+            let value = match from.parse() {
+                Ok(ValueSource::Text(_)) => Err(anyhow!(
+                    "`{key}` in [modules.{name}.config_from] is where the value is: `@FILE`, `env:NAME` or `credential:NAME`; a \
+                     value itself stands in [modules.{name}.config]"
+                )),
+                Ok(value) => {
+                    mistakes.not_secret.push(["modules", name, "config_from", key].map(str::to_owned).to_vec());
+                    Ok(value)
+                }
+                Err(error) => Err(anyhow::Error::msg(error)),
+            };
+            let set = value.and_then(|value| set_key(config, &Setting { key: key.clone(), value }));
+            if let Err(error) = set {
+                wrong.push(key.clone());
+                mistakes.in_file.push(at(refused(&error, name, ""), entry));
+            }
+        }
+    }
+
+    /// Reports a key that has neither a value nor a default, with the option that sets it.
+    fn missing(&self, key: &str, manifest: &Manifest, source: &Source, mistakes: &mut Mistakes) {
+        let (name, option) = (&manifest.module.name, &self.option);
+        let message = format!("the module `{name}` has no value for its config key `{key}`, which has no default");
+        let mut diagnostic = Diagnostic::new(Code::MissingKey, message);
+        let declared = manifest.config.iter().find(|declared| declared.name.as_str() == key);
+        if let Some(declared) = declared {
+            diagnostic = diagnostic.at(declared.name.span(), format!("`{}`", declared.ty));
+        }
+        let value = if declared.is_some_and(ixt_manifest::Field::holds_secret) { "@FILE" } else { "VALUE" };
+        let on_command_line = format!("with `{option}{key}={value}`");
+        let help = match option.strip_prefix("--set ") {
+            Some(_) => format!("set it {on_command_line}, or in [modules.{name}.config] of the file of `--config`"),
+            None => format!("set it {on_command_line}"),
+        };
+        mistakes.in_manifest(source, diagnostic.help(help));
+    }
+}
+
+/// Why a key was not set. `whose` begins the message where there is no line to point at.
+fn refused(error: &anyhow::Error, module: &str, whose: &str) -> Diagnostic {
+    match error.downcast_ref() {
+        Some(ConfigError::UnknownKey { key, known }) => {
+            let message = format!("{whose}the module `{module}` has no config key `{}`", key.escape_debug());
+            let known = known.iter().map(String::as_str);
+            suggest(Diagnostic::new(Code::UnknownKey, message), key, known, "its config keys are")
+        }
+        Some(error @ ConfigError::WrongType { .. }) => Diagnostic::new(Code::WrongKind, format!("{whose}{error}")),
+        _ => Diagnostic::new(Code::InvalidValue, format!("{whose}{error:#}")),
+    }
+}
+
+/// Points at the key if it is unknown, and at the value otherwise.
+fn at(diagnostic: Diagnostic, entry: Option<KeyPosition>) -> Diagnostic {
+    match entry {
+        Some(entry) if diagnostic.code() == Code::UnknownKey.as_str() => diagnostic.at(entry.key, ""),
+        Some(entry) => diagnostic.at(entry.value, ""),
+        None => diagnostic,
+    }
+}
+
+/// Points at the key.
+pub(super) fn at_key(diagnostic: Diagnostic, entry: Option<KeyPosition>) -> Diagnostic {
+    match entry {
+        Some(entry) => diagnostic.at(entry.key, ""),
+        None => diagnostic,
+    }
+}

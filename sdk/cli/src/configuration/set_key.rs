@@ -1,0 +1,43 @@
+//! Sets a key of a module's configuration: takes the value from where the setting says, and checks it against the declared type.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::{env, fs};
+
+use anyhow::{Context as _, bail};
+use ixt_host::Config;
+
+use crate::args::{Setting, ValueSource};
+
+/// Sets one key. An error names the key, but never shows the value: it may be secret. Of a file or a credential the line end at its
+/// end is left out, except for the type `bytes`.
+pub(super) fn set_key(config: &mut Config<'_>, Setting { key, value }: &Setting) -> anyhow::Result<()> {
+    match value {
+        ValueSource::Text(text) => config.set_text(key, text)?,
+        ValueSource::File(path) => {
+            let content =
+                fs::read(path).with_context(|| format!("can't read the config key `{key}` from {}", path.display()))?;
+            config.set_content(key, &content)?;
+        }
+        // The error of `env::var` would show the value.
+        ValueSource::Variable(name) => match env::var_os(name).map(OsString::into_string) {
+            Some(Ok(text)) => config.set_text(key, &text)?,
+            Some(Err(_)) => bail!("the environment variable `{name}`, for the config key `{key}`, is not UTF-8"),
+            None => bail!("the environment variable `{name}`, for the config key `{key}`, is not set"),
+        },
+        ValueSource::Credential(name) => {
+            let Some(dir) = env::var_os("CREDENTIALS_DIRECTORY") else {
+                bail!(
+                    "there is no credential `{name}`, for the config key `{key}`: CREDENTIALS_DIRECTORY is not set, which \
+                     systemd does for a service with `LoadCredential=`"
+                );
+            };
+            let path = Path::new(&dir).join(name);
+            let content = fs::read(&path).with_context(|| {
+                format!("can't read the credential `{name}`, for the config key `{key}`, from {}", path.display())
+            })?;
+            config.set_content(key, &content)?;
+        }
+    }
+    Ok(())
+}

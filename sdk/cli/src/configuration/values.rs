@@ -1,0 +1,53 @@
+//! Values of the host's file that are text: durations, sizes and host names.
+
+use std::time::Duration;
+
+use ixt_manifest::Value;
+use serde::Deserialize;
+
+use crate::args::{duration, http_host};
+
+/// A duration such as `"5s"`, above 0 and up to 1000 years.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Time(pub(super) Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match duration(&text) {
+            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err("expected a duration such as \"5s\" or \"250ms\", above 0 and up to 1000 years".to_owned()),
+        }
+    }
+}
+
+/// A number of bytes such as `"256MiB"`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Size(pub(super) u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match Value::size(&text) {
+            Ok(Value::Size(bytes)) => Ok(Self(bytes)),
+            _ => Err("expected a size such as \"256MiB\" or \"500kB\"".to_owned()),
+        }
+    }
+}
+
+/// A host name to which the HTTP server answers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct HttpName(pub(crate) String);
+
+impl TryFrom<String> for HttpName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        http_host(&text).map(Self)
+    }
+}

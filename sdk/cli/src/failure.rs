@@ -1,0 +1,127 @@
+//! Why a command did not succeed: what it says on stderr, and its exit status. `ixt help` lists the statuses of each command.
+
+use std::fmt::Display;
+
+use ixt_host::ErrorReply;
+use ixt_host::text::{harmless, harmless_lines};
+
+/// The end of a command that did not do what it was asked to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Complete, with its line end; empty if there is nothing to say.
+    text: String,
+    status: u8,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// Status 1: the command was carried out, and the answer is no, such as for a manifest with mistakes. `text` is printed as it
+    /// is; empty, if everything has been printed already.
+    pub(crate) fn no(text: impl Into<String>) -> Self {
+        Self { text: text.into(), status: 1 }
+    }
+
+    /// Status 1: a module, or the host, answered with this error.
+    pub(crate) fn replied(reply: &ErrorReply) -> Self {
+        let details = if reply.details.is_null() {
+            String::new()
+        } else {
+            format!("  details: {}\n", harmless(&reply.details.to_string()))
+        };
+        Self::no(format!("error: {reply}\n{details}"))
+    }
+
+    /// Status 1: a module of `ixt run` has failed, or did not end as it should.
+    pub(crate) fn failed(error: impl Display) -> Self {
+        Self { text: shown(error), status: 1 }
+    }
+
+    /// Status 2: the command can't be carried out as it was given.
+    pub(crate) fn usage(error: impl Display) -> Self {
+        Self { text: shown(error), status: 2 }
+    }
+
+    /// Status 2, with a report of mistakes that is printed as it is.
+    pub(crate) fn wrong(report: String) -> Self {
+        Self { text: report, status: 2 }
+    }
+
+    /// Status 3: the module could not be built, started or kept running; or something that the command needs from the system
+    /// could not be had.
+    pub(crate) fn module(error: impl Display) -> Self {
+        Self { text: shown(error), status: 3 }
+    }
+
+    /// Status 3, with a report of mistakes that is printed as it is.
+    pub(crate) fn module_report(report: String) -> Self {
+        Self { text: report, status: 3 }
+    }
+
+    /// A signal ended the command. `status` is 128 and the number of the signal, as shells have it.
+    pub(crate) fn interrupted(status: u8) -> Self {
+        Self { text: String::new(), status }
+    }
+
+    /// Whether a signal ended the command.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.text.is_empty() && self.status > 128
+    }
+
+    /// Status 0 and no message: the reader of stdout, such as `head`, has closed it. The command ends early, which is no failure.
+    pub(crate) fn reader_gone() -> Self {
+        Self { text: String::new(), status: 0 }
+    }
+
+    /// What the command says on stderr at its end.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        self.status
+    }
+}
+
+/// `error: …`, in which only the first line begins at the left: the error may quote anything.
+fn shown(error: impl Display) -> String {
+    format!("error: {}\n", harmless_lines(&format!("{error:#}"), "    "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_status() {
+        let reply = ErrorReply::new("NO".to_owned(), "no".to_owned(), Value::Null, false);
+        for (failure, status) in [
+            (Failure::reader_gone(), 0),
+            (Failure::no(""), 1),
+            (Failure::replied(&reply), 1),
+            (Failure::failed("x"), 1),
+            (Failure::usage("x"), 2),
+            (Failure::wrong(String::new()), 2),
+            (Failure::module("x"), 3),
+            (Failure::module_report(String::new()), 3),
+        ] {
+            assert_eq!(failure.status(), status);
+            assert!(!failure.is_interrupted(), "{failure:?}");
+        }
+        let interrupted = Failure::interrupted(130);
+        assert!(interrupted.is_interrupted() && interrupted.status() == 130);
+    }
+
+    #[test]
+    fn text_from_elsewhere_makes_no_line_of_its_own() {
+        let error = Failure::usage("first\nerror: second\u{1b}[2J");
+        assert_eq!(error.text().lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error:?}");
+        assert!(!error.text().contains('\u{1b}'), "{error:?}");
+        let reply = ErrorReply::new("NO".to_owned(), "no".to_owned(), json!({ "why": "a\u{1b}b" }), false);
+        let text = Failure::replied(&reply).text().to_owned();
+        assert!(text.starts_with("error: NO: no\n  details: {") && !text.contains('\u{1b}'), "{text}");
+    }
+}

@@ -1,0 +1,62 @@
+//! `ixt check`.
+
+use std::path::Path;
+
+use ixt_build::{Options, Severity, Source};
+use ixt_manifest::{Code, Diagnostic, Manifest, Report};
+
+use super::json;
+use super::paths::manifests;
+use crate::args::Check;
+use crate::failure::{Failure, Result};
+use crate::output::say;
+
+/// A module that says how it is started has something to start.
+fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
+    let process = Manifest::parse(source)?.process;
+    let (Some(span), None) = (process.span, process.path) else { return Ok(()) };
+    if file.with_file_name("Cargo.toml").is_file() {
+        return Ok(());
+    }
+    let missing =
+        Diagnostic::new(Code::MissingKey, "[artifacts.process] has no `path`, and there is no Cargo.toml beside it")
+            .at(span, "nothing to start")
+            .help("add the `path` of the program; without one it is what cargo builds of the package");
+    Err(Report::new(source, vec![missing]))
+}
+
+pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
+    let mut reports = Vec::new();
+    for path in &args.paths {
+        for file in manifests(path)? {
+            // What a build script would do: only that finds everything that it would complain about.
+            let generated = Source::read(&file).and_then(|source| {
+                let generated = ixt_build::generate(&source, &Options::default())?;
+                has_program(&file, &source).map(|()| generated)
+            });
+            reports.push(generated.map_or_else(|report| report, |generated| generated.warnings));
+        }
+    }
+    let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let text = match as_json {
+        true => {
+            json::print(&reports)?;
+            String::new()
+        }
+        false if errors + warnings == 0 => String::new(),
+        false => {
+            let found: Vec<_> = reports.iter().filter(|report| !report.is_empty()).collect();
+            let text = found.iter().map(|report| report.to_ansi_string()).collect::<Vec<_>>().join("\n");
+            let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);
+            let counted: Vec<_> =
+                counted.map(|(count, name)| format!("{count} {name}{}", if count == 1 { "" } else { "s" })).collect();
+            format!("{text}\n{}, in {} of {} checked\n", counted.join(" and "), found.len(), reports.len())
+        }
+    };
+    if errors > 0 {
+        return Err(Failure::no(text));
+    }
+    say(&text);
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `ixt diff`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use ixt_manifest::{Manifest, Severity, Source, compare};
+
+use super::json;
+use crate::args::Diff;
+use crate::failure::{Failure, Result};
+use crate::output::print;
+
+pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let parse = |source: &Source| Manifest::parse(source).map_err(|report| Failure::wrong(report.to_ansi_string()));
+    let report = compare((&old, &parse(&old)?), (&new, &parse(&new)?));
+    let breaking = report.count(Severity::Breaking);
+    match as_json {
+        true => json::print([&report])?,
+        false if report.is_empty() => {}
+        false => {
+            let plural = if breaking == 1 { "" } else { "s" };
+            let (notes, compatible) = (report.count(Severity::Note), report.count(Severity::Compatible));
+            let summary = format!("{breaking} breaking change{plural}, {notes} to note, {compatible} compatible\n");
+            print(&format!("{report}\n{summary}"))?;
+        }
+    }
+    if breaking > 0 { Err(Failure::no("")) } else { Ok(()) }
+}
+
+fn read(path: &Path) -> Result<Source> {
+    if path != Path::new("-") {
+        return Source::read(path).map_err(|report| Failure::wrong(report.to_ansi_string()));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::usage(format!("can't read the old manifest from stdin: {error}")))?;
+    Ok(Source::new("<stdin>", text))
+}

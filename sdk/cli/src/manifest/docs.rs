@@ -1,0 +1,319 @@
+//! `ixt docs`: a module's reference page, in Markdown, for those who call and who configure it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use ixt_build::Source;
+use ixt_manifest::text::harmless;
+use ixt_manifest::{
+    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Kind, Manifest, Message, Name, Service, Shape, Type,
+    TypeDefinition, Value,
+};
+
+use crate::failure::{Failure, Result};
+use crate::output::print;
+
+pub(crate) fn docs(file: &Path) -> Result<()> {
+    let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
+    let manifest = manifest.map_err(|report| Failure::no(report.to_ansi_string()))?;
+    let mut page = Page::default();
+    page.module(&manifest);
+    print(&page.text)
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A paragraph, or a heading.
+    fn paragraph(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn table<const N: usize>(&mut self, heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+        let mut table = format!("| {} |\n|{}", heads.join(" | "), " --- |".repeat(N));
+        for row in rows {
+            let _ = write!(table, "\n| {} |", row.map(|cell| cell.replace('|', "\\|")).join(" | "));
+        }
+        self.paragraph(&table);
+    }
+
+    fn module(&mut self, manifest: &Manifest) {
+        let module = &manifest.module;
+        self.paragraph(&format!("# {} {}", module.name, module.version));
+        if let Some(description) = &module.description {
+            self.paragraph(&described(Some(description), None));
+        }
+        let facts = [("Author", &module.author), ("Licence", &module.license)];
+        let facts = facts.iter().filter_map(|(what, fact)| Some(format!("{what}: {}.", plain(fact.as_ref()?))));
+        let facts = facts.collect::<Vec<_>>().join(" ");
+        if !facts.is_empty() {
+            self.paragraph(&facts);
+        }
+        if !manifest.services.is_empty() {
+            self.paragraph("## Services");
+            manifest.services.iter().for_each(|service| self.service(service));
+        }
+        if !manifest.events.is_empty() {
+            self.paragraph("## Events");
+            manifest.events.iter().for_each(|event| self.event(event));
+        }
+        let requires = &manifest.requires;
+        if !requires.services.is_empty() || !requires.events.is_empty() {
+            self.paragraph("## Requires");
+            let services = requires.services.iter().map(|topic| [code(topic.as_str()), "service".to_owned()]);
+            let events = requires.events.iter().map(|topic| [code(topic.as_str()), "event".to_owned()]);
+            self.table(["topic", ""], services.chain(events));
+        }
+        if !manifest.config.is_empty() {
+            self.paragraph("## Configuration");
+            self.fields("key", &manifest.config);
+        }
+        self.process(manifest);
+        if !manifest.types.is_empty() {
+            self.paragraph("## Types");
+            manifest.types.iter().for_each(|definition| self.definition(definition));
+        }
+    }
+
+    /// What is started, and what those who run it may have to know.
+    fn process(&mut self, manifest: &Manifest) {
+        let Manifest { process, limits, env, .. } = manifest;
+        let words = |words: Vec<String>| (!words.is_empty()).then(|| code(&words.join(" ")));
+        let list = |names: Vec<&str>| {
+            let names: Vec<_> = names.into_iter().map(code).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let time = |time: Option<Duration>| time.map(|time| code(&Value::Duration(time).to_string()));
+        let interpreter = process.interpreter.iter().chain(&process.interpreter_args).cloned();
+        let program = process.path.iter().map(|path| match &process.entry {
+            Some(entry) => format!("{}/{entry}", path.as_str().trim_end_matches('/')),
+            None => path.to_string(),
+        });
+        let program = program.chain(process.args.iter().cloned());
+        let rows = [
+            ("Interpreter", words(interpreter.collect())),
+            (if process.path.is_some() { "Program" } else { "Arguments" }, words(program.collect())),
+            ("Time to connect", time(process.connect_timeout)),
+            ("Time to answer `init`", time(process.init_timeout)),
+            ("Restart", (!process.overlap).then(|| "The old process ends before the new one starts.".to_owned())),
+            ("Memory", limits.memory.map(|bytes| code(&Value::Size(bytes).to_string()))),
+            ("Open files", limits.files.map(|files| code(&files.to_string()))),
+            ("Processors", limits.cpu.map(|cpu| code(&cpu.to_string()))),
+            ("Variables of the host", list(env.pass.iter().map(Name::as_str).collect())),
+            ("Variables that are set", list(env.set.iter().map(|variable| variable.name.as_str()).collect())),
+        ];
+        let rows: Vec<_> = rows.into_iter().filter_map(|(what, value)| Some([what.to_owned(), value?])).collect();
+        if !rows.is_empty() {
+            self.paragraph("## Process");
+            self.table(["", ""], rows);
+        }
+    }
+
+    fn service(&mut self, service: &Service) {
+        self.paragraph(&format!("### {}", code(service.topic.as_str())));
+        self.about(service.description.as_ref(), service.deprecated.as_ref());
+        self.message("Request", "the payload's bytes as they are", service.request.as_ref());
+        self.message("Response", "any JSON object", service.response.as_ref());
+        if !service.errors.is_empty() {
+            self.paragraph("Errors:");
+            let row = |error: &ErrorCode| {
+                let retryable = if error.retryable { "May do better later." } else { "" };
+                let about = described(error.description.as_ref(), error.deprecated.as_ref());
+                [code(error.code.as_str()), join(&[&about, retryable])]
+            };
+            self.table(["code", ""], service.errors.iter().map(row));
+        }
+        let mut notes = Vec::new();
+        if service.idempotent {
+            notes.push("The same request twice does what it does once.".to_owned());
+        }
+        if let Some(ttl) = service.ttl_ms {
+            notes.push(format!("A caller that says nothing else waits {ttl} ms."));
+        }
+        if !notes.is_empty() {
+            self.paragraph(&notes.join(" "));
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.paragraph(&format!("### {}", code(event.topic.as_str())));
+        self.about(event.description.as_ref(), event.deprecated.as_ref());
+        self.message("Payload", "bytes", event.payload.as_ref());
+        if event.durable {
+            self.paragraph("It is kept for subscribers that are away.");
+        }
+    }
+
+    fn about(&mut self, description: Option<&String>, deprecated: Option<&Deprecated>) {
+        let text = described(description, deprecated);
+        if !text.is_empty() {
+            self.paragraph(&text);
+        }
+    }
+
+    fn message(&mut self, role: &str, raw: &str, message: Option<&Message>) {
+        match message {
+            None => self.paragraph(&format!("{role}: {raw}.")),
+            Some(Message::Named(name)) => self.paragraph(&format!("{role}: {}.", link(name.as_str()))),
+            Some(Message::Inline { fields, description }) => {
+                let about = described(description.as_ref(), None);
+                let end = if fields.is_empty() { " an object without fields." } else { "" };
+                let about = if about.is_empty() { about } else { format!(" {about}") };
+                self.paragraph(&format!("{role}:{end}{about}"));
+                if !fields.is_empty() {
+                    self.fields("field", fields);
+                }
+            }
+        }
+    }
+
+    fn fields(&mut self, what: &str, fields: &[Field]) {
+        let mut rows = Vec::new();
+        for field in fields {
+            add_rows("", field, &mut rows);
+        }
+        self.table([what, "type", "default", ""], rows);
+    }
+
+    fn definition(&mut self, definition: &TypeDefinition) {
+        self.paragraph(&format!("### {}", definition.name));
+        self.about(definition.description.as_ref(), definition.deprecated.as_ref());
+        let open = |open: bool| if open { " Others may come, and are kept." } else { "" };
+        match &definition.shape {
+            Shape::Record(fields) if fields.is_empty() => self.paragraph("An object without fields."),
+            Shape::Record(fields) => self.fields("field", fields),
+            Shape::Newtype(ty) => {
+                let bounds = bounds(&ty.bounds);
+                let bounds = if bounds.is_empty() { bounds } else { format!(" {bounds}") };
+                self.paragraph(&format!("A value of type {}.{bounds}", type_text(ty)));
+            }
+            Shape::Enum { values, open: is_open } => {
+                self.paragraph(&format!("One of these texts.{}", open(*is_open)));
+                let row = |value: &EnumValue| {
+                    [code(value.name.as_str()), described(value.description.as_ref(), value.deprecated.as_ref())]
+                };
+                self.table(["value", ""], values.iter().map(row));
+            }
+            Shape::Union { cases, open: is_open } => {
+                self.paragraph(&format!("An object whose `type` names the case.{}", open(*is_open)));
+                for case in cases {
+                    let deprecated = described(None, case.deprecated.as_ref());
+                    let role = join(&[&format!("`\"type\": \"{}\"`", case.name), &deprecated]);
+                    self.message(&role, "", Some(&case.content));
+                }
+            }
+        }
+    }
+}
+
+/// A field, and those of a table that is written in place.
+fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
+    let name = format!("{parent}{}", field.name);
+    let default = match &field.default {
+        Some(_) if field.holds_secret() => "(secret)".to_owned(),
+        Some(default) => code(&default.to_string()),
+        None if field.ty.optional => "none".to_owned(),
+        None => "**required**".to_owned(),
+    };
+    let mut about = vec![described(field.description.as_ref(), field.deprecated.as_ref()), bounds(&field.ty.bounds)];
+    if let Kind::List(inner) | Kind::Map(inner) = &field.ty.kind
+        && !inner.bounds.is_empty()
+    {
+        about.push(format!("Each: {}", bounds(&inner.bounds)));
+    }
+    if field.secret {
+        about.push("Secret.".to_owned());
+    }
+    if let Kind::Enum(values) = &field.ty.kind {
+        let values: Vec<_> = values.iter().map(|value| code(value.name.as_str())).collect();
+        about.push(format!("One of {}.", values.join(", ")));
+    }
+    let about: Vec<&str> = about.iter().map(String::as_str).collect();
+    rows.push([code(&name), type_text(&field.ty), default, join(&about)]);
+    let (ty, suffix) = match &field.ty.kind {
+        Kind::List(item) => (&**item, "[]."),
+        Kind::Map(value) => (&**value, ".*."),
+        _ => (&field.ty, "."),
+    };
+    if let Kind::Table(fields) = &ty.kind {
+        for field in fields {
+            add_rows(&format!("{name}{suffix}"), field, rows);
+        }
+    }
+}
+
+/// A type, with links to those of `[types]`.
+fn type_text(ty: &Type) -> String {
+    let text = match &ty.kind {
+        Kind::List(item) => format!("list of {}", type_text(item)),
+        Kind::Map(value) => format!("map of {}", type_text(value)),
+        Kind::Named(name) => link(name),
+        Kind::Enum(_) => "string".to_owned(),
+        kind => kind.name().to_owned(),
+    };
+    if ty.optional { format!("{text}, optional") } else { text }
+}
+
+fn bounds(bounds: &Bounds) -> String {
+    let Bounds { min, max, min_length, max_length, pattern } = bounds;
+    let mut parts = Vec::new();
+    for (words, bound) in [("At least", min), ("At most", max)] {
+        parts.extend(bound.iter().map(|bound| format!("{words} {}.", code(&bound.value.to_string()))));
+    }
+    for (words, bound) in [("At least", min_length), ("At most", max_length)] {
+        parts.extend(bound.iter().map(|bound| format!("{words} {} long.", bound.value)));
+    }
+    parts.extend(pattern.iter().map(|pattern| format!("Matches {}.", code(&pattern.value))));
+    parts.join(" ")
+}
+
+fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> String {
+    let deprecated = deprecated.map(|deprecated| match &deprecated.instead {
+        Some(instead) => format!("**Deprecated**: {}.", plain(instead)),
+        None => "**Deprecated.**".to_owned(),
+    });
+    let description = description.map(|description| plain(description));
+    let description = description.map(|text| if text.ends_with(['.', '!', '?']) { text } else { text + "." });
+    join(&[&description.unwrap_or_default(), &deprecated.unwrap_or_default()])
+}
+
+fn join(parts: &[&str]) -> String {
+    parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
+}
+
+fn link(name: &str) -> String {
+    format!("[{name}](#{})", name.to_lowercase())
+}
+
+/// A text from the manifest, in one line and without a meaning in Markdown or HTML.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '~' | '&' => plain.extend(['\\', c]),
+            c => plain.push(c),
+        }
+    }
+    harmless(&plain)
+}
+
+/// A text as it is, between as many backticks as it takes.
+fn code(text: &str) -> String {
+    let text = harmless(text);
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    match longest {
+        0 => format!("`{text}`"),
+        longest => {
+            let fence = "`".repeat(longest + 1);
+            format!("{fence} {text} {fence}")
+        }
+    }
+}

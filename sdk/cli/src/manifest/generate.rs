@@ -1,0 +1,81 @@
+//! `ixt generate`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ixt_build::{Options, Source};
+use similar::TextDiff;
+
+use super::paths::manifests;
+use crate::args::Generate;
+use crate::failure::{Failure, Result};
+use crate::output::{print_bytes, say};
+
+pub(crate) fn generate(args: &Generate) -> Result<()> {
+    let options = Options {
+        attributes: args
+            .derive
+            .iter()
+            .map(|(name, derives)| (name.clone(), format!("#[derive({derives})]")))
+            .chain(args.attribute.iter().cloned())
+            .collect(),
+        replaced: args.replace.clone(),
+        sdk: args.sdk.clone(),
+    };
+    let is_dir = args.path.is_dir();
+    let mut outputs = Vec::new();
+    let mut mistakes = String::new();
+    for manifest in manifests(&args.path)? {
+        match Source::read(&manifest).and_then(|source| ixt_build::generate(&source, &options)) {
+            Ok(generated) => {
+                say(&generated.warnings.to_ansi_string());
+                let out =
+                    args.out.as_ref().map(|out| if is_dir { output(&args.path, &manifest, out) } else { out.clone() });
+                outputs.push((out, generated.code));
+            }
+            Err(report) => mistakes.push_str(&report.to_ansi_string()),
+        }
+    }
+    // Nothing is written as long as anything is wrong.
+    if !mistakes.is_empty() {
+        return Err(Failure::no(mistakes));
+    }
+    let mut stale = String::new();
+    for (out, code) in outputs {
+        let Some(out) = out else {
+            if is_dir {
+                return Err(Failure::usage("the code of a whole directory needs a place to go: --out DIR"));
+            }
+            return print_bytes(code.as_bytes());
+        };
+        let old = fs::read_to_string(&out).unwrap_or_default();
+        if old == code {
+            continue;
+        }
+        if args.check {
+            let diff = TextDiff::from_lines(&old, &code);
+            let diff = diff.unified_diff();
+            let _ = write!(stale, "error: {} is not what its manifest gives now:\n\n{diff}", out.display());
+        } else {
+            write_file(&out, &code)?;
+        }
+    }
+    if stale.is_empty() { Ok(()) } else { Err(Failure::no(stale)) }
+}
+
+/// Where the code of a manifest in a directory goes: `a/manifest.toml` to `OUT/a/module.rs`, `b.toml` to `OUT/b.rs`.
+fn output(dir: &Path, manifest: &Path, out: &Path) -> PathBuf {
+    let relative = manifest.strip_prefix(dir).unwrap_or(manifest);
+    match relative.file_name() {
+        Some(name) if name == "manifest.toml" => out.join(relative.with_file_name("module.rs")),
+        _ => out.join(relative.with_extension("rs")),
+    }
+}
+
+fn write_file(path: &Path, code: &str) -> Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::write(path, code))
+        .map_err(|error| Failure::usage(format!("can't write {}: {error}", path.display())))
+}

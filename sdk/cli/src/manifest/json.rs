@@ -1,0 +1,39 @@
+//! What is found in manifests, for programs.
+
+use ixt_manifest::{Diagnostic, Place, Report};
+use serde_json::{Value, json};
+
+use crate::failure::Result;
+use crate::output::print_json;
+
+/// One object a line.
+pub(crate) fn print<'r>(reports: impl IntoIterator<Item = &'r Report>) -> Result<()> {
+    let mut diagnostics = reports.into_iter().flat_map(Report::diagnostics);
+    diagnostics.try_for_each(|diagnostic| print_json(&to_json(diagnostic).to_string()))
+}
+
+/// One object for each diagnostic; lines and columns count from 1, columns in characters, and the end is exclusive.
+fn to_json(diagnostic: &Diagnostic) -> Value {
+    json!({
+        "severity": diagnostic.severity().as_str(),
+        "code": diagnostic.code(),
+        "message": diagnostic.message(),
+        "place": diagnostic.place().map(place),
+        "related": diagnostic.related_places().iter().map(place).collect::<Vec<_>>(),
+        "notes": diagnostic.notes(),
+        "help": diagnostic.help_text(),
+    })
+}
+
+fn place(place: &Place) -> Value {
+    let (source, span) = (place.source(), place.span());
+    let (start, end) = (source.line_column(span.start), source.line_column(span.end));
+    json!({
+        "file": source.path(),
+        "line": start.0,
+        "column": start.1,
+        "end_line": end.0,
+        "end_column": end.1,
+        "label": place.label(),
+    })
+}

@@ -1,0 +1,87 @@
+//! `ixt schema`: the manifest language as a JSON Schema, for editors.
+
+use std::collections::BTreeMap;
+
+use ixt_manifest::language::{self, KeySpec, TableSpec, ValueSpec};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Result;
+use crate::output::print;
+
+pub(crate) fn schema() -> Result<()> {
+    let mut schema = Schema::default();
+    let mut root = schema.table(language::root());
+    let fields = root.as_object_mut().expect("a table is an object");
+    // Draft 7, which every editor's plugin knows.
+    fields.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
+    fields.insert("title".to_owned(), json!("IXT module manifest"));
+    fields.insert("definitions".to_owned(), json!(schema.definitions));
+    let text = serde_json::to_string_pretty(&root).expect("a JSON value is JSON");
+    print(&format!("{text}\n"))
+}
+
+#[derive(Default)]
+struct Schema {
+    definitions: BTreeMap<String, Value>,
+}
+
+impl Schema {
+    fn table(&mut self, table: &'static TableSpec) -> Value {
+        let properties: Map<String, Value> =
+            table.keys.iter().map(|key| (key.name.to_owned(), self.key(key))).collect();
+        let required: Vec<_> = table.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+        json!({
+            "type": "object",
+            "description": table.description,
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    }
+
+    fn key(&mut self, key: &KeySpec) -> Value {
+        let description = format!("{}\n\nExample: `{} = {}`", key.description, key.name, key.example);
+        // Beside a reference, draft 7 ignores whatever else there is.
+        let mut schema = match self.kind(&key.kind) {
+            Value::Object(schema) if !schema.contains_key("$ref") => schema,
+            reference => Map::from_iter([("allOf".to_owned(), json!([reference]))]),
+        };
+        schema.insert("description".to_owned(), json!(description));
+        Value::Object(schema)
+    }
+
+    fn kind(&mut self, kind: &ValueSpec) -> Value {
+        match kind {
+            ValueSpec::Boolean => json!({ "type": "boolean" }),
+            ValueSpec::Text | ValueSpec::TypeText | ValueSpec::Duration => json!({ "type": "string" }),
+            ValueSpec::Choice(values) => json!({ "enum": values }),
+            ValueSpec::Texts => json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }),
+            ValueSpec::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
+            ValueSpec::Integer => json!({ "type": "integer", "minimum": 0 }),
+            ValueSpec::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
+            ValueSpec::Size => json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string" }] }),
+            ValueSpec::Deprecated => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string" }] }),
+            ValueSpec::Value => json!({}),
+            ValueSpec::Type(table) => json!({ "anyOf": [{ "type": "string" }, self.reference(table)] }),
+            ValueSpec::Table(table) => self.reference(table),
+            ValueSpec::Entries(kind) => json!({ "type": "object", "additionalProperties": self.kind(kind) }),
+            ValueSpec::Either(one, other) => json!({ "anyOf": [self.kind(one), self.kind(other)] }),
+            ValueSpec::Fields { field, long } => {
+                let field = self.kind(field);
+                json!({ "anyOf": [self.reference(long), { "type": "object", "additionalProperties": field }] })
+            }
+        }
+    }
+
+    /// A reference to a table's own definition, since tables can hold themselves.
+    fn reference(&mut self, table: &'static TableSpec) -> Value {
+        let words = table.title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+        if !self.definitions.contains_key(&name) {
+            self.definitions.insert(name.clone(), Value::Null);
+            let definition = self.table(table);
+            self.definitions.insert(name.clone(), definition);
+        }
+        json!({ "$ref": format!("#/definitions/{name}") })
+    }
+}

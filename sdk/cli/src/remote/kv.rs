@@ -1,0 +1,191 @@
+//! `ixt kv`: the keys and values that a running host keeps for its modules; and those in the data directory of a host that is not
+//! running, which are read without it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ixt_host::control::Command;
+use ixt_host::kv::{Inspection, RedbStore, Repair};
+use ixt_host::text::harmless;
+use ixt_protocol::{decode_base64, encode_base64};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Remote;
+use crate::args::{Input, Kv};
+use crate::data_dir::data_dir_or_default;
+use crate::failure::{Failure, Result};
+use crate::output::{print, print_bytes, print_json};
+
+#[derive(Deserialize)]
+struct Got {
+    found: bool,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    deleted: bool,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    key: String,
+    revision: u64,
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BackedUp {
+    keys: u64,
+}
+
+pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
+    let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
+    match args {
+        Kv::Get { module, key } => {
+            let command = Command::KvGet { module: module.clone(), key: key.clone() };
+            let Got { found, value, revision } = Remote::ask(socket, &command)?.one()?;
+            if !found {
+                return Err(no_key(module, key));
+            }
+            if json {
+                return print_json(&json!({ "key": key, "revision": revision, "value": value }).to_string());
+            }
+            print_bytes(&bytes(&value)?)
+        }
+        Kv::Set { module, key, value, data, ttl, expected_revision } => {
+            let value = content(value.as_deref(), data.as_ref()).map_err(Failure::usage)?;
+            let command = Command::KvSet {
+                module: module.clone(),
+                key: key.clone(),
+                value: encode_base64(&value),
+                ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                expected_revision: *expected_revision,
+            };
+            let Written { revision } = Remote::ask(socket, &command)?.one()?;
+            if json { print_json(&json!({ "key": key, "revision": revision }).to_string()) } else { Ok(()) }
+        }
+        Kv::Delete { module, key, expected_revision } => {
+            let command =
+                Command::KvDelete { module: module.clone(), key: key.clone(), expected_revision: *expected_revision };
+            let Deleted { deleted } = Remote::ask(socket, &command)?.one()?;
+            if json {
+                print_json(&json!({ "key": key, "deleted": deleted }).to_string())?;
+            }
+            if deleted { Ok(()) } else { Err(no_key(module, key)) }
+        }
+        Kv::List { module, prefix } => {
+            let command = Command::KvList { module: module.clone(), prefix: prefix.clone() };
+            let mut remote = Remote::ask(socket, &command)?;
+            while let Some(key) = remote.next()? {
+                let name: String = serde_json::from_str(key.get()).map_err(Failure::module)?;
+                if json {
+                    print_json(&json!({ "key": name }).to_string())?;
+                } else {
+                    print(&format!("{}\n", harmless(&name)))?;
+                }
+            }
+            Ok(())
+        }
+        Kv::Watch { module, prefix } => {
+            let command = Command::KvWatch { module: module.clone(), prefix: prefix.clone() };
+            let mut remote = Remote::ask(socket, &command)?;
+            // The first data says that changes are reported from now on.
+            remote.next()?;
+            while let Some(change) = remote.next()? {
+                if json {
+                    print_json(change.get())?;
+                    continue;
+                }
+                let Changed { key, revision, value } = serde_json::from_str(change.get()).map_err(Failure::module)?;
+                let key = harmless(&key);
+                print(&match value {
+                    None => format!("{revision} {key} deleted\n"),
+                    Some(value) => {
+                        format!("{revision} {key} = {}\n", harmless(&String::from_utf8_lossy(&bytes(&value)?)))
+                    }
+                })?;
+            }
+            Ok(())
+        }
+        Kv::Backup { file } => {
+            // A relative path would be relative to the host's current directory there.
+            let path = std::path::absolute(file).map_err(Failure::usage)?;
+            let BackedUp { keys } = Remote::ask(socket, &Command::KvBackup { path: path.clone() })?.one()?;
+            if json {
+                return print_json(&json!({ "keys": keys }).to_string());
+            }
+            let are = if keys == 1 { "key is" } else { "keys are" };
+            print(&format!("{keys} {are} in {}\n", harmless(&path.display().to_string())))
+        }
+        Kv::Check { data_dir } => check(&data_dir_or_default(data_dir.as_deref())?, json),
+        Kv::Repair { data_dir } => repair(&data_dir_or_default(data_dir.as_deref())?, json),
+    }
+}
+
+fn no_key(module: &str, key: &str) -> Failure {
+    Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
+}
+
+fn check(directory: &Path, json: bool) -> Result<()> {
+    let Inspection { keys, damage, .. } = RedbStore::check(directory).map_err(Failure::usage)?;
+    if json {
+        print_json(&json!({ "whole": damage.is_empty(), "modules": keys, "damage": damage }).to_string())?;
+    } else {
+        print(&format!("{} whole\n{}", are(&keys), lines("damaged", &damage)))?;
+    }
+    if damage.is_empty() {
+        return Ok(());
+    }
+    let place = harmless(&directory.display().to_string());
+    Err(Failure::no(format!(
+        "error: the store of keys and values in {place} is damaged: `ixt kv repair --data-dir {place}` saves what is whole\n"
+    )))
+}
+
+fn repair(directory: &Path, json: bool) -> Result<()> {
+    let Repair { keys, damage, aside, .. } = RedbStore::repair(directory).map_err(Failure::usage)?;
+    if json {
+        return print_json(&json!({ "modules": keys, "damage": damage, "aside": aside }).to_string());
+    }
+    print(&match aside {
+        None => format!("{} whole: there is nothing to repair\n", are(&keys)),
+        Some(aside) => {
+            let aside = harmless(&aside.display().to_string());
+            format!("{} saved; the damaged file is kept as {aside}\n{}", are(&keys), lines("lost", &damage))
+        }
+    })
+}
+
+fn are(keys: &BTreeMap<String, u64>) -> String {
+    let plural = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let sum = keys.values().sum();
+    let are = if sum == 1 { "is" } else { "are" };
+    format!("{} of {} {are}", plural(sum, "key"), plural(keys.len() as u64, "module"))
+}
+
+fn lines(word: &str, damage: &[String]) -> String {
+    let mut lines = String::new();
+    for what in damage {
+        // It quotes keys, which may be any text.
+        lines.extend([word, ": ", &harmless(what), "\n"]);
+    }
+    lines
+}
+
+/// The value to be set: the argument, or what is read from a file or stdin.
+fn content(value: Option<&str>, data: Option<&Input>) -> anyhow::Result<Vec<u8>> {
+    match value {
+        Some(value) => Ok(value.as_bytes().to_vec()),
+        None => data.unwrap_or(&Input::Stdin).read("the value"),
+    }
+}

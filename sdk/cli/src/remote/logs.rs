@@ -1,0 +1,39 @@
+//! `ixt logs`: prints the log of a running host, from memory; the host keeps only its newest lines there.
+
+use std::path::Path;
+
+use ixt_host::control::{Command, LogQuery};
+use ixt_host::logs::{Record, Style};
+
+use super::Remote;
+use crate::args::Logs;
+use crate::failure::{Failure, Result};
+use crate::output::{is_terminal, print, print_json};
+
+/// How many lines are printed if none of `-n`, `--trace` and `--since` is given.
+const DEFAULT_LINES: usize = 100;
+
+pub(crate) fn logs(args: &Logs, socket: Option<&Path>, json: bool) -> Result<()> {
+    let Logs { follow, lines, module, level, trace, since } = args;
+    let default = if trace.is_some() || since.is_some() { usize::MAX } else { DEFAULT_LINES };
+    let query = LogQuery {
+        last: lines.unwrap_or(default),
+        follow: *follow,
+        module: module.clone(),
+        level: level.map(Into::into),
+        trace: trace.clone(),
+        since: *since,
+    };
+    let mut remote = Remote::ask(socket, &Command::Logs(query))?;
+    // In a pipe too it is for people, because programs use --json. There a line has its date and offset.
+    let style = if is_terminal() { Style::Pretty } else { Style::Dated };
+    while let Some(line) = remote.next()? {
+        if json {
+            print_json(line.get())?;
+            continue;
+        }
+        let record: Record = serde_json::from_str(line.get()).map_err(Failure::module)?;
+        print(&style.show(&record))?;
+    }
+    Ok(())
+}

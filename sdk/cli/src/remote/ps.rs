@@ -1,0 +1,205 @@
+//! `ixt ps` and `ixt top`: tables of a running host's processes and of the calls of its services.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use ixt_host::control::{Command, HostStatus};
+use ixt_host::text::{harmless, harmless_lines};
+use ixt_host::{InstanceStatus, State, TopicStats};
+
+use super::Remote;
+use crate::failure::{Failure, Result};
+use crate::output::{is_terminal, print, print_json, print_over};
+
+/// How often `ixt top` asks the host.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The answer before, to compute calls per second: when it came, and its statistics by module and topic.
+type Before = (Instant, HashMap<(String, String), TopicStats>);
+
+pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
+    if json {
+        let status = Remote::ask(socket, &Command::Status)?.raw()?;
+        return print_json(status.get());
+    }
+    print(&instances(&status(socket)?))
+}
+
+pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
+    let mut before: Option<Before> = None;
+    loop {
+        let status = status(socket)?;
+        if json {
+            print_json(&serde_json::to_string(&status).map_err(Failure::module)?)?;
+        } else if is_terminal() {
+            let table = format!("{}\n{}", instances(&status), topics(&status, before.as_ref()));
+            print_over(&table, before.is_none())?;
+        } else {
+            print(&format!("{}\n", instances(&status)))?;
+        }
+        let topics = status.modules.iter().flat_map(|module| {
+            module.topics.iter().map(|topic| ((module.name.clone(), topic.topic.clone()), topic.clone()))
+        });
+        before = Some((Instant::now(), topics.collect()));
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+fn status(socket: Option<&Path>) -> Result<HostStatus> {
+    Remote::ask(socket, &Command::Status)?.one()
+}
+
+/// The host's line, a row for each process, and below the table why processes are not ready.
+fn instances(status: &HostStatus) -> String {
+    let mut rows =
+        vec![["MODULE", "STATE", "PID", "RESTARTS", "IN FLIGHT", "HEALTH", "FOR", "EVENTS"].map(str::to_owned)];
+    let mut notes = String::new();
+    for module in &status.modules {
+        for instance in &module.instances {
+            let InstanceStatus { id, state, pid, restarts, in_flight, healthy, seconds, reason, last_lines, .. } =
+                instance;
+            let health = match healthy {
+                Some(false) => "NOT OK",
+                _ if *state == State::Ready && !instance.takes_calls => "not ready",
+                None => "-",
+                Some(true) => "ok",
+            };
+            let events = format!("{} waiting, {} dropped", module.events_waiting, module.events_dropped);
+            let events = if (module.events_waiting, module.events_dropped) == (0, 0) { "-".to_owned() } else { events };
+            rows.push([
+                harmless(id),
+                state.to_string(),
+                pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                restarts.to_string(),
+                in_flight.to_string(),
+                health.to_owned(),
+                duration(*seconds),
+                events,
+            ]);
+            if let Some(starting) = &instance.starting {
+                let _ = writeln!(notes, "{}: {}", harmless(id), harmless(starting));
+            }
+            if let Some(reason) = reason
+                && !matches!(state, State::Ready | State::Stopped)
+            {
+                let _ = writeln!(notes, "{}: {}", harmless(id), harmless(reason));
+                for line in last_lines {
+                    let _ = writeln!(notes, "    {}", harmless_lines(line, "    "));
+                }
+            }
+        }
+    }
+    let mut text =
+        format!("host {} (pid {}), up {}\n", harmless(&status.version), status.pid, duration(status.seconds));
+    text.push_str(&table(&rows));
+    if !notes.is_empty() {
+        text.push('\n');
+        text.push_str(&notes);
+    }
+    text
+}
+
+/// A row for each topic that was called since the module was started. Without an answer before, calls per second are 0.
+fn topics(status: &HostStatus, before: Option<&Before>) -> String {
+    let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
+    let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
+    for (module, topic) in topics.filter(|(_, topic)| topic.calls > 0) {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, for people")]
+        let rate = before.map_or(0.0, |(then, topics)| {
+            let calls = topic.calls
+                - topics
+                    .get(&(module.name.clone(), topic.topic.clone()))
+                    .map_or(0, |before| before.calls.min(topic.calls));
+            calls as f64 / then.elapsed().as_secs_f64()
+        });
+        rows.push([
+            harmless(&topic.topic),
+            harmless(&module.name),
+            topic.calls.to_string(),
+            format!("{rate:.0}"),
+            topic.errors.to_string(),
+            latency(topic.p50),
+            latency(topic.p99),
+        ]);
+    }
+    if rows.len() == 1 { "nothing was called so far\n".to_owned() } else { table(&rows) }
+}
+
+/// Aligns columns. The first row is the head; in the others the second column is the state that gives the row its colour.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let bold = Style::new().bold();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let style = match row[1].as_str() {
+            _ if index == 0 => bold,
+            "failed" => AnsiColor::Red.on_default(),
+            "starting" | "backoff" | "draining" => AnsiColor::Yellow.on_default(),
+            _ => Style::new(),
+        };
+        let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
+    }
+    text
+}
+
+/// A number of seconds in its two largest units, rounded down.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the age of a process, never negative")]
+fn duration(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+/// A number of seconds as µs, ms or s.
+fn latency(seconds: f64) -> String {
+    if seconds < 1e-3 {
+        format!("{:.0} µs", seconds * 1e6)
+    } else if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_the_two_largest_units() {
+        for (seconds, text) in [
+            (0.9, "0s"),
+            (59.0, "59s"),
+            (60.0, "1m 0s"),
+            (3599.9, "59m 59s"),
+            (3600.0, "1h 0m"),
+            (86_399.0, "23h 59m"),
+            (86_400.0, "1d 0h"),
+            (200_000.0, "2d 7h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        for (seconds, text) in [
+            (0.0, "0 µs"),
+            (0.000_25, "250 µs"),
+            (0.001, "1.0 ms"),
+            (0.25, "250.0 ms"),
+            (1.0, "1.00 s"),
+            (2.5, "2.50 s"),
+        ] {
+            assert_eq!(latency(seconds), text);
+        }
+    }
+}

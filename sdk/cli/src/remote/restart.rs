@@ -1,0 +1,30 @@
+//! `ixt restart`: replaces a module of a running host by its newest version, and prints what the host reports meanwhile.
+
+use std::path::Path;
+
+use ixt_host::Notice;
+use ixt_host::control::Command;
+use ixt_host::text::harmless_lines;
+
+use super::Remote;
+use crate::failure::{Failure, Result};
+use crate::output::{print_json, say};
+
+pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: bool) -> Result<()> {
+    let mut remote = Remote::ask(socket, &Command::Restart { module, build })?;
+    while let Some(notice) = remote.next()? {
+        if json {
+            print_json(notice.get())?;
+            continue;
+        }
+        match serde_json::from_str(notice.get()).map_err(Failure::module)? {
+            Notice::Build(text) | Notice::Report(text) => say(&harmless_lines(&text, "")),
+            Notice::Step(step) => say(&format!("* {}\n", harmless_lines(&step, "  "))),
+            Notice::Change { breaking, text } => {
+                let kind = if breaking { "breaks callers: " } else { "" };
+                say(&format!("* {kind}{}\n", harmless_lines(&text, "  ")));
+            }
+        }
+    }
+    Ok(())
+}

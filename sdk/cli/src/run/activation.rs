@@ -1,0 +1,66 @@
+//! Socket activation: a service manager such as systemd makes the sockets and hands them to the host when it starts it. Clients can
+//! connect from then on; while the host starts or is restarted, they wait instead of being refused.
+//!
+//! `LISTEN_FDNAMES` says what a socket is for: `control` for the commands of `ixt`, `http` for `--http`. A socket with another name
+//! is recognized by its kind: Unix or TCP.
+
+use std::env;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+
+use anyhow::{Context as _, bail, ensure};
+use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
+
+/// The sockets that were handed over, each `None` if there was none of its kind.
+#[derive(Debug, Default)]
+pub(super) struct Activation {
+    pub(super) control: Option<UnixListener>,
+    pub(super) http: Option<TcpListener>,
+}
+
+impl Activation {
+    /// Takes the sockets over. Call it once, while the process has a single thread: it removes `LISTEN_PID` and `LISTEN_FDS` from the
+    /// environment.
+    ///
+    /// # Errors
+    ///
+    /// If a socket is neither of the two kinds, does not listen, or is the second one of its kind: clients would wait there for ever.
+    pub(super) fn take() -> anyhow::Result<Self> {
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let (mut sockets, mut this) = (ListenFd::from_env(), Self::default());
+        for index in 0..sockets.len() {
+            let name = names.next().unwrap_or_default();
+            this.add(&mut sockets, index, name).with_context(|| {
+                format!("the socket `{name}`, number {} of those that the service manager hands over", index + 1)
+            })?;
+        }
+        Ok(this)
+    }
+
+    fn add(&mut self, sockets: &mut ListenFd, index: usize, name: &str) -> anyhow::Result<()> {
+        match name {
+            "control" => put(&mut self.control, sockets.take_unix_listener(index), "control"),
+            "http" => put(&mut self.http, sockets.take_tcp_listener(index), "http"),
+            // systemd's default is the name of the unit, which does not say what the socket is for.
+            _ => match sockets.take_unix_listener(index) {
+                Ok(control) => put(&mut self.control, Ok(control), "control"),
+                Err(_) => match sockets.take_tcp_listener(index) {
+                    Ok(http) => put(&mut self.http, Ok(http), "http"),
+                    Err(_) => bail!("is neither a Unix stream socket (`control`) nor one of TCP (`http`)"),
+                },
+            },
+        }
+    }
+}
+
+fn put<T: AsFd>(place: &mut Option<T>, socket: io::Result<Option<T>>, name: &str) -> anyhow::Result<()> {
+    let socket = socket?.context("was handed over twice")?;
+    ensure!(socket_acceptconn(&socket)?, "is a connection, and not a place to listen at: its unit says `Accept=no`");
+    ensure!(place.is_none(), "would be the second one of the kind `{name}`, and a host has one of each");
+    *place = Some(socket);
+    Ok(())
+}

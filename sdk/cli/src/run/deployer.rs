@@ -1,0 +1,127 @@
+//! Makes deployments of the modules of `ixt run`: at the start, and again at each restart, when manifest, file and configuration are
+//! read anew.
+
+use std::path::PathBuf;
+
+use ixt_host::{BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError};
+use ixt_manifest::Report;
+
+use crate::args::{BuildOptions, Run, Setting};
+use crate::building;
+use crate::configuration::{ConfigSources, HostFile, ModuleTable};
+
+/// The options of `ixt run` that concern its modules.
+pub(super) struct Deployer {
+    /// `--config`
+    file: Option<PathBuf>,
+    set: Vec<(String, Setting)>,
+    instances: Vec<(String, u32)>,
+    build: BuildOptions,
+    /// The directories of all modules, which are built together.
+    dirs: Vec<PathBuf>,
+    /// The host's settings in the file when the host was started, to notice a change.
+    settings: String,
+}
+
+impl Deployer {
+    pub(super) fn new(args: &Run, file: &HostFile, modules: &[Module]) -> Self {
+        Self {
+            settings: settings(file),
+            file: args.config.clone(),
+            set: args.set.clone(),
+            instances: args.instances.clone(),
+            build: args.build.clone(),
+            dirs: modules.iter().map(|module| module.dir().to_owned()).collect(),
+        }
+    }
+
+    /// A deployment of a module: what the host is to run. `[modules.NAME]` of the file adds the environment, and `--instances` or the
+    /// file the number of processes.
+    pub(super) fn deployment(
+        &self,
+        module: &Module,
+        program: Program,
+        config: &Config<'_>,
+        file: &HostFile,
+    ) -> Result<Deployment, ConfigError> {
+        let name = module.manifest().module.name.as_str();
+        let table = file.modules.get(name);
+        let program = match table {
+            Some(table) => table.program(program),
+            None => program,
+        };
+        let given = self.instances.iter().find(|(module, _)| module == name).map(|(_, instances)| *instances);
+        let instances = given.or(table.and_then(|table| table.instances?.get().into())).unwrap_or(1);
+        let mut deployment = Deployment::new(module, program, config)?.instances(instances);
+        let [connect, init] = table.map_or([None; 2], ModuleTable::start);
+        if let Some(connect) = connect {
+            deployment = deployment.connect_timeout(connect);
+        }
+        if let Some(init) = init {
+            deployment = deployment.init_timeout(init);
+        }
+        Ok(deployment)
+    }
+
+    /// Reads a running module anew, and builds it if `build` is set. What there is to say goes to `notify`; the error is one line. If there
+    /// is no cargo, the program of the last build is taken, and that is said.
+    async fn read(
+        &self,
+        running: &Deployment,
+        build: bool,
+        notify: &(dyn Fn(Notice) + Send + Sync),
+    ) -> Result<Deployment, String> {
+        let wrong = |report: Report, what: &str| {
+            notify(Notice::Report(report.to_string()));
+            format!("{what}; see above")
+        };
+        let module = Module::open(running.module().dir()).map_err(|report| wrong(report, "its manifest is wrong"))?;
+        let file = HostFile::of(self.file.as_deref());
+        let name = module.manifest().module.name.as_str();
+        let config = ConfigSources::of_module(name, &file, &self.set).config(module.manifest(), module.source());
+        let config = config.map_err(|report| wrong(report, "its configuration is wrong"))?;
+        if settings(&file) != self.settings {
+            let what = "what the file of --config says of the host itself ([start], [restart], [health], [calls], [shutdown] and quotas) \
+                        has changed: that holds from the host's next start";
+            notify(Notice::Step(what.to_owned()));
+        }
+        // Modules of one workspace are built together. A mistake in another manifest does not matter here.
+        let is_it = |dir: &PathBuf| dir == running.module().dir();
+        let others = self.dirs.iter().filter(|dir| !is_it(dir)).filter_map(|dir| Module::open(dir).ok());
+        let modules: Vec<_> = std::iter::once(module.clone()).chain(others).collect();
+        let builds = building::builds(&self.build, &file, &modules);
+        let output = |line: &str| notify(Notice::Build(format!("{line}\n")));
+        let mut program = Err(ProgramError::Build(BuildError::NoCargo { error: std::io::ErrorKind::NotFound.into() }));
+        if build {
+            program = builds.program(name, &output).await;
+        }
+        if let Err(ProgramError::Build(BuildError::NoCargo { error })) = &program {
+            if build {
+                notify(Notice::Step(format!("cargo can't be run ({error}): its program is taken as it is")));
+            }
+            program = match builds.without_building().program(name, &output).await {
+                // Without cargo nothing says where the program is, so that the running one is taken.
+                Err(ProgramError::Build(BuildError::NoCargo { .. })) => Ok(Some(running.program().clone())),
+                program => program,
+            };
+        }
+        let program = program.map_err(|error| error.to_string())?.unwrap_or_else(|| running.program().clone());
+        self.deployment(&module, program, &config, &file).map_err(|error| error.to_string())
+    }
+}
+
+/// The host's settings as text, to be compared. They hold no secret.
+fn settings(file: &HostFile) -> String {
+    format!("{:?}", file.settings())
+}
+
+impl Loader for Deployer {
+    fn load<'a>(
+        &'a self,
+        running: &'a Deployment,
+        build: bool,
+        notify: &'a (dyn Fn(Notice) + Send + Sync),
+    ) -> Loading<'a> {
+        Box::pin(self.read(running, build, notify))
+    }
+}

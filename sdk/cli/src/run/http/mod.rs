@@ -1,0 +1,203 @@
+//! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has what
+//! holds for all pages: limits for what a client sends and for how long it takes, and the end of the server.
+//!
+//! The number of connections is limited by [`Door`], which closes the oldest one for a new one. A request has [`PATIENCE`] to arrive, and
+//! a client as long to read the answer.
+
+mod names;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Body, Bytes};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ixt_host::Host;
+use ixt_host::listener::{Door, PATIENCE};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_io_timeout::TimeoutStream;
+
+use names::Names;
+use routes::{Page, ROUTES, paths};
+
+/// The limits for the headers of a request: bytes together, and number. A request beyond them is answered 431.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+/// How long the server waits at its end for requests that have begun.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A server that is bound to its address. Clients can connect, and are served once it is started.
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    names: Vec<String>,
+}
+
+/// A server that is running. Dropped, it closes all connections at once.
+pub(crate) struct Serving {
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The host shuts down: it is not ready, and each answer closes its connection.
+    Draining,
+    /// No connection is accepted.
+    Closing,
+}
+
+impl Server {
+    /// Binds a server to this address. `names` are host names to which it answers, beside those of the address.
+    pub(crate) fn bind(address: SocketAddr, names: &[String]) -> anyhow::Result<Self> {
+        let listener = std::net::TcpListener::bind(address).and_then(|listener| Self::new(listener, names));
+        listener.with_context(|| format!("can't serve HTTP at {address}"))
+    }
+
+    /// A server with a socket that is bound and listens already.
+    pub(crate) fn new(listener: std::net::TcpListener, names: &[String]) -> std::io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, names: names.to_owned() })
+    }
+
+    /// A sentence with the server's URL and its pages.
+    pub(crate) fn description(&self) -> String {
+        format!("http://{} serves {}", self.address, paths())
+    }
+
+    /// Serves until the result is dropped or ended. Call it within a runtime.
+    pub(crate) fn start(self, host: Host) -> Serving {
+        let (phase, phases) = watch::channel(Phase::Open);
+        let site = Arc::new(Site { host, names: Names::new(self.address.ip(), &self.names), phase: phases });
+        Serving { phase, task: tokio::spawn(serve(self.listener, site)) }
+    }
+}
+
+impl Serving {
+    /// Says that the host shuts down. From now on `/readyz` is answered 503.
+    pub(crate) fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Accepts no more connections, answers the requests that have begun, and ends, after one second at the latest.
+    pub(crate) async fn end(mut self) {
+        self.phase.send_replace(Phase::Closing);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, &mut self.task).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What all connections share.
+struct Site {
+    host: Host,
+    names: Names,
+    phase: watch::Receiver<Phase>,
+}
+
+async fn serve(listener: TcpListener, site: Arc<Site>) {
+    let door = Arc::new(Door::default());
+    let mut connections = JoinSet::new();
+    let mut phase = site.phase.clone();
+    let mut closing = pin!(phase.wait_for(|phase| *phase == Phase::Closing));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = &mut closing => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // The process has no file descriptor left, most likely, until another connection is closed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // The door always finds a connection to close, because no answer takes long.
+        let Some(guest) = door.enter() else { continue };
+        let site = Arc::clone(&site);
+        connections.spawn(async move {
+            tokio::select! {
+                () = serve_one(stream, &site) => {}
+                () = guest.has_to_go() => {}
+            }
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection, until the client closes it, takes too long, or the server closes.
+async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(PATIENCE));
+    let respond = service_fn(|request| std::future::ready(Ok::<_, Infallible>(site.respond(&request))));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.max_header_size(MAX_HEADER_BYTES).max_headers(MAX_HEADERS);
+    let stream = pin!(stream);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), respond));
+    let mut phase = site.phase.clone();
+    tokio::select! {
+        _ = &mut serving => return,
+        _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
+}
+
+impl Site {
+    fn respond(&self, request: &Request<impl Body>) -> Response<Full<Bytes>> {
+        let is_open = *self.phase.borrow() == Phase::Open;
+        let Page { status, kind, text } = self.page(request, is_open);
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        let mut set = |header, value| response.headers_mut().insert(header, HeaderValue::from_static(value));
+        set(CONTENT_TYPE, kind);
+        // Each answer is about this moment.
+        set(CACHE_CONTROL, "no-store");
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            set(ALLOW, "GET, HEAD");
+        }
+        // The body that is not read would be taken for the next request.
+        if !is_open || status == StatusCode::PAYLOAD_TOO_LARGE {
+            set(CONNECTION, "close");
+        }
+        response
+    }
+
+    fn page(&self, request: &Request<impl Body>, is_open: bool) -> Page {
+        let values = |header| request.headers().get_all(header).iter().map(HeaderValue::as_bytes);
+        if !self.names.allow(values(HOST), values(ORIGIN)) {
+            return Page::text(StatusCode::FORBIDDEN, self.names.refusal());
+        }
+        let Some((_, route)) = ROUTES.iter().find(|(path, _)| *path == request.uri().path()) else {
+            return Page::text(StatusCode::NOT_FOUND, format!("there is no such page; there are {}\n", paths()));
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Page::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
+        }
+        if !request.body().is_end_stream() {
+            return Page::text(StatusCode::PAYLOAD_TOO_LARGE, "a request here has no body\n".to_owned());
+        }
+        route(&self.host, request.uri().query().unwrap_or_default(), is_open)
+    }
+}

@@ -1,0 +1,79 @@
+//! The pages that a host serves: metrics for Prometheus, and the health checks of Kubernetes and load balancers.
+
+use std::fmt::Write as _;
+
+use hyper::StatusCode;
+use ixt_host::text::harmless;
+use ixt_host::{Host, ModuleStatus, State};
+
+/// The content of an answer.
+pub(super) struct Page {
+    pub(super) status: StatusCode,
+    /// The content type.
+    pub(super) kind: &'static str,
+    pub(super) text: String,
+}
+
+impl Page {
+    pub(super) fn text(status: StatusCode, text: String) -> Self {
+        Self { status, kind: "text/plain; charset=utf-8", text }
+    }
+}
+
+/// Makes the page for a request with this query. `is_open` is false once the host shuts down.
+pub(super) type Route = fn(host: &Host, query: &str, is_open: bool) -> Page;
+
+/// The pages by their paths.
+pub(super) const ROUTES: [(&str, Route); 3] = [("/healthz", healthz), ("/metrics", metrics), ("/readyz", readyz)];
+
+/// The paths, separated by commas.
+pub(super) fn paths() -> String {
+    ROUTES.map(|(path, _)| path).join(", ")
+}
+
+/// Always `ok`: a host that answers is alive.
+fn healthz(_: &Host, _: &str, _: bool) -> Page {
+    Page::text(StatusCode::OK, "ok\n".to_owned())
+}
+
+fn metrics(host: &Host, _: &str, _: bool) -> Page {
+    Page { status: StatusCode::OK, kind: ixt_host::metrics::CONTENT_TYPE, text: ixt_host::metrics::render(host) }
+}
+
+fn readyz(host: &Host, query: &str, is_open: bool) -> Page {
+    let is_verbose = query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="));
+    ready(&host.status(), is_verbose, is_open)
+}
+
+/// Whether all modules take calls and the host does not shut down: 200 or 503. The text is that of Kubernetes' own `/readyz`: `ok`, or a line
+/// for each check if one has failed or with the query `verbose`.
+fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> Page {
+    let mut lines = String::new();
+    let mut check = |name: &str, failure: Option<String>| {
+        let _ = match &failure {
+            None => writeln!(lines, "[+]{name} ok"),
+            Some(reason) => writeln!(lines, "[-]{name} failed: {reason}"),
+        };
+        failure.is_none()
+    };
+    let mut is_ready = check("host", (!is_open).then(|| "it is shutting down".to_owned()));
+    for module in modules {
+        is_ready &= check(&harmless(&module.name), (!module.is_ready()).then(|| why_not(module)));
+    }
+    match (is_ready, is_verbose) {
+        (true, false) => Page::text(StatusCode::OK, "ok\n".to_owned()),
+        (true, true) => Page::text(StatusCode::OK, format!("{lines}readyz check passed\n")),
+        (false, _) => Page::text(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}readyz check failed\n")),
+    }
+}
+
+/// The state of each process of a module, and why it is in it.
+fn why_not(module: &ModuleStatus) -> String {
+    let instances = module.instances.iter().map(|instance| {
+        // In other states the reason is why the process before has ended.
+        let reason = instance.reason.as_ref().filter(|_| matches!(instance.state, State::Backoff | State::Failed));
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless(reason)));
+        format!("{}: {}{reason}", harmless(&instance.id), instance.state)
+    });
+    instances.collect::<Vec<_>>().join(", ")
+}

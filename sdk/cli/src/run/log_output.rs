@@ -1,0 +1,52 @@
+//! Where the log of `ixt run` goes: to stdout, and with `--log-dir` to files. Each has a thread of its own, because a terminal or
+//! a disk may block; the host goes on meanwhile. A follower that can't keep up loses lines, and the log says how many.
+
+use std::path::Path;
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::Context as _;
+use ixt_host::logs::{Follower, Logs, Style};
+use tokio::runtime::Handle;
+
+use crate::log_files::{Limits, LogFiles};
+use crate::output::{is_terminal, print, print_bytes, say};
+
+/// Prints the log on stdout until the host has ended, or until nobody reads it any more; the modules go on then. It is for people
+/// on a terminal, and JSON otherwise or with `--json`. Call it within a runtime.
+pub(super) fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<JoinHandle<()>> {
+    let style = if !json && is_terminal() { Style::Pretty } else { Style::Json };
+    let runtime = Handle::current();
+    let printing = Builder::new().name("ixt-log".to_owned()).spawn(move || {
+        while let Some(record) = runtime.block_on(follower.next()) {
+            let line = style.show(&record);
+            let printed = if style == Style::Pretty { print(&line) } else { print_bytes(line.as_bytes()) };
+            if printed.is_err() {
+                return;
+            }
+        }
+    });
+    printing.context("can't start a thread for the log")
+}
+
+/// Writes the log to files in this directory until the host has ended, as JSON lines. A line that can't be written is lost; the
+/// first of several in a row is reported on stderr, and the next line is tried again. Call it within a runtime.
+pub(super) fn write_log(logs: &Logs, dir: &Path, limits: Limits) -> anyhow::Result<JoinHandle<()>> {
+    let mut files = LogFiles::open(dir, limits)?;
+    let mut follower = logs.follow_all();
+    let runtime = Handle::current();
+    let dir = dir.to_owned();
+    let writing = Builder::new().name("ixt-log-files".to_owned()).spawn(move || {
+        let mut has_failed = false;
+        while let Some(record) = runtime.block_on(follower.next()) {
+            match files.write(Style::Json.show(&record).as_bytes()) {
+                Ok(()) => has_failed = false,
+                Err(error) if !has_failed => {
+                    has_failed = true;
+                    say(&format!("warning: can't write the log to {}: {error}\n", dir.display()));
+                }
+                Err(_) => {}
+            }
+        }
+    });
+    writing.context("can't start a thread for the log")
+}

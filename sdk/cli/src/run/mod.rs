@@ -1,0 +1,195 @@
+//! `ixt run`: builds modules, runs a host for them until a signal or `ixt stop` comes, and shuts them down.
+//!
+//! - `activation` takes over sockets from a service manager, `service_manager` reports to it;
+//! - `deployer` makes deployments of modules, at the start and at each restart; `reload` replaces modules at SIGHUP;
+//! - `log_output` writes the log to stdout and to files, `http` serves metrics and health, `spans` exports traces.
+
+mod activation;
+mod deployer;
+mod http;
+mod log_output;
+mod reload;
+mod service_manager;
+#[cfg(feature = "otel")]
+mod spans;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::bail;
+use ixt_host::control::{Claim, default_path};
+use ixt_host::text::harmless;
+use ixt_host::{Config, Host, Module, Settings};
+
+use crate::args::Run;
+use crate::building::{self, OnStderr};
+use crate::configuration::{HostFile, HttpName, check};
+use crate::data_dir::data_dir_or_default;
+use crate::failure::{Failure, Result};
+use crate::interrupts::Interrupts;
+use crate::module_dirs::modules;
+use crate::output::say;
+use activation::Activation;
+use deployer::Deployer;
+use http::Server;
+use log_output::{print_log, write_log};
+use service_manager::ServiceManager;
+
+/// How long an interrupted command waits at most for its modules to be killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
+    // It changes the environment, so it has to come before there is another thread.
+    let activation = Activation::take().map_err(Failure::usage)?;
+    let file = HostFile::of(args.config.as_deref());
+    let (modules, wrong) = modules(&args.dirs)?;
+    let configs = check(&modules, wrong, &file, &args.set, &args.instances);
+    let configs = configs.map_err(|report| Failure::wrong(report.to_ansi_string()))?;
+    let runtime = crate::runtime::new()?;
+    let result = runtime.block_on(serve(args, &file, &modules, &configs, socket, activation, json));
+    if result.as_ref().is_err_and(Failure::is_interrupted) {
+        // The modules are killed as the runtime drops its tasks. A thread that is blocked, such as by a stopped terminal, is not
+        // waited for longer.
+        runtime.shutdown_timeout(KILL_TIMEOUT);
+    }
+    result
+}
+
+async fn serve(
+    args: &Run,
+    file: &HostFile,
+    modules: &[Module],
+    configs: &[Config<'_>],
+    socket: Option<&Path>,
+    activation: Activation,
+    json: bool,
+) -> Result<()> {
+    let settings = settings(args, file)?;
+    let (mut interrupts, mut reloads) = Interrupts::for_host().map_err(Failure::module)?;
+    // Before anything is built, so that nothing has happened yet if a host is running there already.
+    let control = match activation.control {
+        Some(listener) => Claim::of(listener, socket),
+        None => Claim::new(socket.map_or_else(default_path, Path::to_owned)),
+    };
+    let control = control.map_err(Failure::usage)?;
+    let mut builder = Host::builder(settings);
+    let manager = ServiceManager::of_environment(builder.logs());
+    #[cfg(feature = "otel")]
+    if let Some(told) = spans::export_spans(&mut builder, args.otlp.as_deref()).map_err(Failure::usage)? {
+        say_beside(format!("* {told}\n"));
+    }
+    let printer = print_log(builder.logs().follow_all(), json).map_err(Failure::module)?;
+    let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
+        Some(dir) => Some(write_log(builder.logs(), dir, file.log_limits()).map_err(Failure::usage)?),
+        None => None,
+    };
+    let builds = building::builds(&args.build, file, modules);
+    let builds = if args.no_build { builds.without_building() } else { builds };
+    interrupts.or(manager.builds(modules.len())).await?;
+    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
+    let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
+    let deployer = Arc::new(Deployer::new(args, file, modules));
+    for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
+        let deployment = deployer.deployment(module, program, config, file).map_err(Failure::usage)?;
+        builder.module(deployment).map_err(Failure::usage)?;
+    }
+    builder.loader(deployer);
+    let http = http(args, file, activation.http).map_err(Failure::usage)?;
+    let control = control.listen().map_err(Failure::usage)?;
+    let host = builder.start().map_err(Failure::usage)?;
+    say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
+    let http = http.map(|server| {
+        say_beside(format!("* {}\n", server.description()));
+        server.start(host.clone())
+    });
+    let mut serving = pin!(control.serve(&host));
+    let reporting = tokio::spawn(manager.clone().report(host.clone()));
+    let running = async {
+        // A module that has not started is in the log, and is started again.
+        let _ = host.ready().await;
+        manager.ready().await;
+        reload::at_each_signal(&mut reloads, &host, !args.no_build, &manager).await
+    };
+    let failure = tokio::select! {
+        () = &mut serving => None,
+        () = control.asked_to_stop() => None,
+        _ = interrupts.next() => None,
+        failure = host.failed(), if args.exit_on_failure => Some(failure),
+        never = running => match never {},
+    };
+    reporting.abort();
+    interrupts.or(manager.stopping()).await?;
+    if let Some(failure) = &failure {
+        say_beside(format!("* the host ends: {}\n", harmless(failure)));
+    }
+    say_beside("* the modules finish what they have begun; Ctrl-C again ends them at once\n".to_owned());
+    if let Some(http) = &http {
+        http.drain();
+    }
+    let complaints = tokio::select! {
+        complaints = interrupts.or(host.clone().shutdown()) => complaints?,
+        () = serving => Vec::new(),
+    };
+    if let Some(http) = http {
+        interrupts.or(http.end()).await?;
+    }
+    // The log is written to its end. A stopped terminal may block that, so that a signal ends the wait.
+    let (sender, written) = tokio::sync::oneshot::channel();
+    let waiting = thread::Builder::new().spawn(move || {
+        for follower in [Some(printer), writer].into_iter().flatten() {
+            let _ = follower.join();
+        }
+        let _ = sender.send(());
+    });
+    if waiting.is_ok() {
+        let _ = interrupts.or(written).await?;
+    }
+    interrupts.end()?;
+    match (complaints.is_empty(), failure) {
+        (true, None) => Ok(()),
+        // The module was restarted by hand after the host began to end, and so did not complain at the end.
+        (true, Some(failure)) => Err(Failure::failed(failure)),
+        (false, _) => Err(Failure::failed(complaints.join("\n"))),
+    }
+}
+
+/// Writes text to stderr without waiting for it: a stopped terminal would block the host.
+fn say_beside(text: String) {
+    // If the system starts no more threads, the text is lost; the modules have other troubles then.
+    let _ = thread::Builder::new().spawn(move || say(&text));
+}
+
+/// Binds the HTTP server, if the command line, the host's file or the service manager ask for one. The command line wins over the
+/// file. It is an error if there are two addresses, or names without an address.
+fn http(args: &Run, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
+    let said = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
+    let names = if args.http_host.is_empty() { said } else { args.http_host.clone() };
+    match (args.http.or(file.http.address), listener) {
+        (Some(address), Some(_)) => bail!(
+            "the service manager hands over a socket for HTTP, and `--http` or `[http] address` says {address}: leave out one of them"
+        ),
+        (None, Some(listener)) => Ok(Some(Server::new(listener, &names)?)),
+        (Some(address), None) => Server::bind(address, &names).map(Some),
+        (None, None) if names.is_empty() => Ok(None),
+        (None, None) => bail!(
+            "names for HTTP are given, and no address: `--http ADDRESS` or `[http] address` says where it is served"
+        ),
+    }
+}
+
+/// The host's settings: those of the file with what the command line adds.
+fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
+    let mut settings = file.settings();
+    settings.log_calls |= args.log_calls;
+    settings.restart.give_up |= args.exit_on_failure;
+    settings.data_dir = if args.ephemeral {
+        None
+    } else {
+        Some(data_dir_or_default(args.data_dir.as_deref().or(file.data_dir.as_deref()))?)
+    };
+    Ok(settings)
+}

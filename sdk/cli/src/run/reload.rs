@@ -1,0 +1,57 @@
+//! SIGHUP to `ixt run` without a terminal: reads all modules again, and replaces those that have changed, one after the other. The
+//! log has the outcome.
+
+use std::convert::Infallible;
+
+use ixt_host::{CallError, Host, LogLevel, Notice};
+
+use super::service_manager::ServiceManager;
+use crate::interrupts::ReloadSignals;
+
+/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. The service manager
+/// is told when a reload begins and when the host is ready again.
+pub(super) async fn at_each_signal(
+    reloads: &mut ReloadSignals,
+    host: &Host,
+    build: bool,
+    manager: &ServiceManager,
+) -> Infallible {
+    loop {
+        reloads.next().await;
+        manager.reloading().await;
+        reload(host, build).await;
+        manager.ready().await;
+    }
+}
+
+async fn reload(host: &Host, build: bool) {
+    let logs = host.logs();
+    logs.host(LogLevel::Info, "host", "SIGHUP: replaces the modules that have changed");
+    let notify = |module: &str, notice| {
+        let (level, message) = match notice {
+            Notice::Build(text) => (LogLevel::Info, text.trim_end().to_owned()),
+            Notice::Step(step) => (LogLevel::Info, step),
+            Notice::Report(text) => (LogLevel::Error, text),
+            Notice::Change { breaking: true, text } => (LogLevel::Warn, format!("breaks callers: {text}")),
+            Notice::Change { breaking: false, text } => (LogLevel::Info, text),
+        };
+        logs.host(level, module, message);
+    };
+    let (mut replaced, mut same, mut failed) = (0, 0, 0);
+    for (module, result) in host.reload_changed(build, &notify).await {
+        match result {
+            Ok(true) => replaced += 1,
+            Ok(false) => same += 1,
+            Err(error) => {
+                failed += 1;
+                let message = match error {
+                    CallError::Replied(reply) => reply.message,
+                    error => error.to_string(),
+                };
+                logs.host(LogLevel::Error, &module, message);
+            }
+        }
+    }
+    let level = if failed == 0 { LogLevel::Info } else { LogLevel::Error };
+    logs.host(level, "host", format!("SIGHUP: {replaced} replaced, {same} unchanged, {failed} failed"));
+}

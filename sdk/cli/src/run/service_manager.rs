@@ -1,0 +1,176 @@
+//! Reports to a service manager, systemd or another one with its protocol (`sd_notify`): that the host is ready, reloads or stops, a line
+//! about its modules, and for the watchdog that it is alive. Without `NOTIFY_SOCKET` in the environment nothing is reported.
+
+use std::convert::Infallible;
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::future::pending;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ixt_host::logs::Logs;
+use ixt_host::text::harmless;
+use ixt_host::{Host, LogLevel, ModuleStatus, State};
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+/// How often the line about the modules is updated, if it has changed.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a report is tried if the service manager's queue is full, and how often. Then it is lost.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// How many processes that are not ready the line names at most.
+const NAMED_PROCESSES: usize = 3;
+
+/// The service manager of this process; `None` if there is none.
+#[derive(Clone)]
+pub(super) struct ServiceManager(Option<Arc<NotifySocket>>);
+
+struct NotifySocket {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// Gets a warning if reporting fails.
+    logs: Logs,
+    /// Whether the last report failed. Only the first failure in a row is logged.
+    has_failed: AtomicBool,
+}
+
+impl ServiceManager {
+    /// The one that `NOTIFY_SOCKET` names. If it can't be reached, the log has a warning, and nothing is reported.
+    pub(super) fn of_environment(logs: &Logs) -> Self {
+        let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return Self(None) };
+        let open = || {
+            let (socket, address) = (UnixDatagram::unbound()?, address(&path)?);
+            // A service manager that does not read must not block the host.
+            socket.set_nonblocking(true)?;
+            Ok((socket, address))
+        };
+        match open() {
+            Ok((socket, address)) => Self(Some(Arc::new(NotifySocket {
+                socket,
+                address,
+                logs: logs.clone(),
+                has_failed: AtomicBool::new(false),
+            }))),
+            Err(error) => {
+                warn(logs, &error);
+                Self(None)
+            }
+        }
+    }
+
+    /// Reports that modules are being built.
+    pub(super) async fn builds(&self, modules: usize) {
+        self.send(&[NotifyState::Status(&format!("builds {modules} modules"))]).await;
+    }
+
+    /// Reports that the host is ready, at the start and after a reload.
+    pub(super) async fn ready(&self) {
+        self.send(&[NotifyState::Ready]).await;
+    }
+
+    /// Reports that a reload has begun. It ends with [`Self::ready`].
+    pub(super) async fn reloading(&self) {
+        let states = NotifyState::monotonic_usec_now().map(|now| [NotifyState::Reloading, now]);
+        // systemd takes a reload without the time for a failure.
+        if let Ok(states) = states {
+            self.send(&states).await;
+        }
+    }
+
+    /// Reports that the host shuts down.
+    pub(super) async fn stopping(&self) {
+        self.send(&[NotifyState::Stopping, NotifyState::Status("the modules finish what they have begun")]).await;
+    }
+
+    /// Reports the line about the modules, and for the watchdog that the host is alive, until it is dropped. Both need the host's locks and
+    /// the runtime's clock: if one of them hangs, the watchdog gets no report.
+    pub(super) async fn report(self, host: Host) -> Infallible {
+        if self.0.is_none() {
+            return pending().await;
+        }
+        let every = |period: Duration| {
+            let mut ticks = interval(period.max(Duration::from_millis(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut status_ticks = every(STATUS_INTERVAL);
+        // Twice as often as the watchdog demands, as sd_watchdog_enabled(3) advises.
+        let mut watchdog_ticks = sd_notify::watchdog_enabled().map(|period| every(period / 2));
+        let mut reported = String::new();
+        loop {
+            let beat = async {
+                match &mut watchdog_ticks {
+                    Some(ticks) => drop(ticks.tick().await),
+                    None => pending().await,
+                }
+            };
+            let is_beat = tokio::select! {
+                () = beat => true,
+                _ = status_ticks.tick() => false,
+            };
+            let status = summary(&host.status());
+            let beat = is_beat.then_some(NotifyState::Watchdog);
+            let change = (status != reported).then_some(NotifyState::Status(&status));
+            let news: Vec<_> = beat.into_iter().chain(change).collect();
+            if !news.is_empty() {
+                self.send(&news).await;
+            }
+            reported = status;
+        }
+    }
+
+    /// Sends one datagram. If that fails, the log has a warning.
+    async fn send(&self, states: &[NotifyState<'_>]) {
+        let Some(notify) = &self.0 else { return };
+        let message = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let sending = async {
+            loop {
+                match notify.socket.send_to_addr(message.as_bytes(), &notify.address) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(RETRY_INTERVAL).await,
+                    sent => return sent,
+                }
+            }
+        };
+        match timeout(SEND_TIMEOUT, sending).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+            Ok(_) => notify.has_failed.store(false, Ordering::Relaxed),
+            Err(error) if !notify.has_failed.swap(true, Ordering::Relaxed) => warn(&notify.logs, &error),
+            Err(_) => {}
+        }
+    }
+}
+
+fn warn(logs: &Logs, error: &io::Error) {
+    let path = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    let message = format!("can't report to the service manager (NOTIFY_SOCKET={}): {error}", path.display());
+    logs.host(LogLevel::Warn, "host", message);
+}
+
+/// The address in `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name.
+fn address(path: &OsStr) -> io::Result<SocketAddr> {
+    match path.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(path),
+        _ => Err(io::Error::new(ErrorKind::Unsupported, "it is neither a path nor an abstract name behind an `@`")),
+    }
+}
+
+/// How many processes are ready, and the states of some that are not, as one line.
+fn summary(modules: &[ModuleStatus]) -> String {
+    let instances: Vec<_> = modules.iter().flat_map(|module| &module.instances).collect();
+    let others: Vec<_> = instances.iter().filter(|instance| instance.state != State::Ready).collect();
+    let mut summary = format!("{} of {} processes are ready", instances.len() - others.len(), instances.len());
+    for instance in others.iter().take(NAMED_PROCESSES) {
+        let _ = write!(summary, "; {}: {}", harmless(&instance.id), instance.state);
+    }
+    if others.len() > NAMED_PROCESSES {
+        summary.push_str("; …");
+    }
+    summary
+}
