@@ -1,8 +1,8 @@
-//! `ixt conformance`: modules in three languages pass, and wrong ones fail with what is wrong.
+//! `ixt conformance`: modules in three languages pass, and wrong ones fail with what is wrong. That each check finds its mistake is tested
+//! in `sdk/cli/src/conformance/tests.rs`.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -111,6 +111,15 @@ fn a_module_with_the_sdk_passes_everything() {
 }
 
 #[test]
+fn a_check_that_is_made_alone_calls_the_service_that_the_full_run_calls() {
+    let program = build("pair").display().to_string();
+    let args = ["--timeout", "60s", "-m", "tests/polyglot/rust/manifest.toml", "--only", "all bytes", "--", &program];
+    let (status, stdout, _) = run(&args);
+    let line = "ok       a payload of all bytes (`rust.config` answers; --echo checks the bytes too)";
+    assert!(status == 0 && stdout.ends_with(&format!("{line}\n\n3 ok, 0 failed, 0 skipped\n")), "{stdout}");
+}
+
+#[test]
 fn services_may_be_left_out_and_the_configuration_set() {
     let program = build("fixture").display().to_string();
     let mut args = vec!["--timeout", "60s", "--json", "-c", "token=t", "-m", "tests/fixture/manifest.toml"];
@@ -151,200 +160,10 @@ fn a_module_that_answers_anything_fails_with_what_came() {
     }
 }
 
-/// A module that is right unless it is told to be wrong in one way. Its replies have ids.
-const MODULE: &str = r#"
-import json, os, socket, sys, time
-wrong = sys.argv[1]
-if wrong == "exits":
-    print("no licence", file=sys.stderr)
-    sys.exit(7)
-if wrong == "deaf":
-    time.sleep(1000)
-connection = socket.socket(socket.AF_UNIX)
-connection.connect(os.environ["IXT_IPC_SOCKET"])
-def send(frame):
-    connection.sendall(json.dumps(frame).encode() + b"\n")
-def answer(frame):
-    kind, message = frame["type"], frame.get("message")
-    if kind == "health_check":
-        data = {"healthy": "yes" if wrong == "health" else True}
-        if wrong == "readiness":
-            data["ready"] = "no"
-        return {"type": "success", "data": data}
-    if kind in ("init", "shutdown"):
-        return {"type": "success", "data": {"ixt": {"protocol": "one"}} if wrong == "about" else {}}
-    if kind not in ("handle", "event"):
-        return {"type": "error", "code": "UNIMPLEMENTED", "message": kind}
-    if not isinstance(message, dict) or "topic" not in message or "!" in message.get("payload", "!"):
-        return {"type": "error", "code": "INVALID_INPUT", "message": "no message"}
-    if message["topic"] != "give" or kind == "event":
-        return {"type": "error", "code": "unknown topic" if wrong == "code" else "UNKNOWN_TOPIC", "message": "?"}
-    if wrong == "calls":
-        send({"type": "service_request", "service": "message_bus", "method": "send", "params": {}})
-        next(lines)
-    if wrong == "error":
-        return {"type": "error", "code": "NO"}
-    payload = message["payload"]
-    if wrong == "bytes":
-        payload = payload.replace("/", "_")
-    return {"type": "success", "data": [payload] if wrong == "data" else {"it": payload}}
-lines = connection.makefile("rb")
-initialized = False
-limit = 16 << 20
-for line in lines:
-    if len(line) - 1 > limit:
-        continue
-    try:
-        frame = json.loads(line)
-        if not isinstance(frame, dict) or not isinstance(frame.get("type"), str) or "id" not in frame:
-            raise ValueError
-        if type(frame["id"]) is not int or frame["id"] < 0:
-            raise ValueError
-    except ValueError:
-        if wrong == "garbage":
-            send({"type": "error", "id": 0, "code": "INVALID_INPUT", "message": "what?"})
-        if wrong == "dies":
-            raise
-        continue
-    kind = frame["type"]
-    if kind in ("service_response", "cancel") and not (wrong == "cancel" and kind == "cancel"):
-        continue
-    if wrong == "silent" or wrong == "forgets" and kind == "no_such_type":
-        continue
-    reply = answer(frame)
-    if kind != "init" and not initialized and wrong != "early" or kind == "init" and initialized:
-        reply = {"type": "error", "code": "FAILED_PRECONDITION", "message": kind}
-    if kind == "init" and not initialized and "starting" in frame["protocol"]["features"]:
-        send({"type": "starting", "message": "begins", "extend_ms": "1" if wrong == "extends" else 1})
-        send({"type": "ready", "ready": True})
-    if kind == "init":
-        initialized = True
-        limit = frame["protocol"]["max_frame_bytes"]
-    reply["id"] = frame["id"]
-    if wrong == "id" and kind == "handle":
-        reply["id"] += 1
-    if wrong == "double" and reply["id"] > 1000:
-        reply["id"] = int(float(reply["id"]))
-    if wrong == "unnumbered" and kind == "health_check":
-        del reply["id"]
-    send(reply)
-    if wrong == "twice" and kind == "handle":
-        send(reply)
-    if wrong == "late":
-        send({"type": "starting", "extend_ms": 1})
-    if wrong == "chats":
-        send({"type": "log", "level": "info", "message": "hello"})
-    if kind == "shutdown":
-        connection.shutdown(socket.SHUT_RDWR)
-        if wrong == "child" and os.fork() == 0:
-            time.sleep(1000)
-        sys.exit(3 if wrong == "status" else 0)
-if wrong == "stays":
-    time.sleep(1000)
-"#;
-
-/// The module above, with its manifest, in a directory of its own.
-struct Wrong(tempfile::TempDir);
-
-impl Wrong {
-    fn new() -> Self {
-        needs("python3");
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("module.py"), MODULE).unwrap();
-        let manifest = "schema_version = \"3.0\"\n[module]\nname = \"wrong\"\nversion = \"1.0.0\"\n\
-                        [provides]\nservices = [\"give\"]\n";
-        fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// The arguments for a module that is wrong in this way. It runs in the manifest's directory.
-    fn args(&self, timeout: &str, wrong: &str, only: &[&str]) -> Vec<String> {
-        let manifest = self.path().join("manifest.toml").display().to_string();
-        let mut args = vec!["--timeout", timeout, "--echo", "give", "--manifest", &manifest];
-        args.extend(only.iter().flat_map(|check| ["--only", check]));
-        args.extend(["--", "python3", "module.py", wrong]);
-        args.into_iter().map(str::to_owned).collect()
-    }
-
-    fn run(&self, timeout: &str, wrong: &str, only: &[&str]) -> (i32, String, String) {
-        let args = self.args(timeout, wrong, only);
-        run(&args.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-}
-
-/// Each in a thread of its own, four at a time: most of their time they wait.
-fn in_parallel<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
-    for some in cases.chunks(4) {
-        std::thread::scope(|scope| some.iter().for_each(|case| drop(scope.spawn(|| check(case)))));
-    }
-}
-
-#[test]
-fn a_module_is_told_where_it_is_wrong() {
-    let module = Wrong::new();
-    let (status, stdout, _) = module.run("60s", "nowhere", &[]);
-    assert!(status == 0 && stdout.ends_with("\n\n25 ok, 0 failed, 5 skipped\n"), "{stdout}");
-    // How it is wrong, which check finds it, and what that says.
-    let service = "the service `give`";
-    // Starting Python takes longest, and each does so by itself.
-    let found = [
-        ("exits", "connects to its host", "came:     it exited with status 7\n"),
-        ("about", "init", "`data.ixt.protocol` that is 1, or none"),
-        ("unnumbered", "init", "every reply has the `id` of its request, or none has one"),
-        ("chats", "init", "`log` only where `init` offers it"),
-        ("late", "init", "`starting` only before the reply to `init`"),
-        ("extends", "init", "`starting` with `message`, which is text, and `extend_ms`, an unsigned integer"),
-        ("readiness", "health_check", "`data.ready` that is true or false, or none"),
-        ("health", "health_check", "`success` with `data.healthy`, which is true or false"),
-        ("cancel", "a cancel of what is not known", "\"code\":\"UNIMPLEMENTED\",\"id\":1000000"),
-        ("garbage", "what is no frame", "such as hello, and answers the next one"),
-        ("dies", "what is no frame", "came:     it closed its connection: it exited with status 1\n"),
-        ("early", "a request before init", "an `error` with the code FAILED_PRECONDITION"),
-        ("status", "shutdown", "came:     it exited with status 3\n"),
-        ("double", "ids of 64 bits", "an `id` that is an unsigned integer, or none"),
-        ("calls", service, "`service_request` with `id`, an unsigned integer"),
-        ("code", "a topic that it does not provide", "`code`, which is an upper-case word"),
-        ("data", service, "`success` with `data`, which is an object"),
-        ("error", service, "`error` with `message`, which is text"),
-        ("id", service, "one reply to each request, and now that to the request 2"),
-        ("twice", service, "came:     {\"data\":{\"it\":\"\"},\"id\":2,\"type\":\"success\"}"),
-        ("bytes", "a payload of all bytes", "the payload of 256 bytes, in base64 (--echo)"),
-    ];
-    in_parallel(&found, |(wrong, check, says)| {
-        let only = if ["init", "connects to its host"].contains(check) { &[][..] } else { &[*check][..] };
-        let (status, stdout, stderr) = module.run("60s", wrong, only);
-        assert_eq!((status, stderr.as_str()), (1, ""), "{wrong}: {stdout}");
-        assert!(stdout.contains(&format!("FAILED   {check}\n")), "{wrong}: {stdout}");
-        assert!(stdout.contains(says), "{wrong}: {says}: {stdout}");
-    });
-    // The others are right.
-    let (_, stdout, _) = module.run("60s", "garbage", &["frame", "cancel", "request"]);
-    assert_eq!(stdout.matches("FAILED").count(), 1, "{stdout}");
-}
-
-#[test]
-fn a_module_that_does_not_answer_is_not_waited_for_for_ever() {
-    let module = Wrong::new();
-    let silent = [
-        ("deaf", "connects to its host", "came:     no connection within 3s"),
-        ("silent", "init", "came:     nothing within 3s"),
-        ("forgets", "a request of an unknown type", "came:     nothing within 3s"),
-        ("stays", "the host hangs up", "came:     it still ran after 3s"),
-    ];
-    in_parallel(&silent, |(wrong, check, says)| {
-        let (status, stdout, stderr) = module.run("3s", wrong, &["unknown type", "hangs up"]);
-        assert_eq!((status, stderr.as_str()), (1, ""), "{wrong}: {stdout}");
-        assert!(stdout.contains(&format!("FAILED   {check}\n")) && stdout.contains(says), "{wrong}: {stdout}");
-    });
-}
-
 #[test]
 fn what_failed_is_shown_with_the_modules_log_and_the_rest_is_left_out() {
-    let (status, stdout, _) = Wrong::new().run("60s", "exits", &[]);
+    let script = "echo no licence >&2; exit 7";
+    let (status, stdout, _) = run(&["--timeout", "60s", "-m", "tests/fake/manifest.toml", "--", "sh", "-c", script]);
     let expected = "FAILED   connects to its host
          expected: the module connects to the socket in IXT_IPC_SOCKET
          came:     it exited with status 7
@@ -357,27 +176,31 @@ skipped  all others: it has to start first
     assert_eq!((status, stdout.as_str()), (1, expected));
 }
 
+/// A module that connects, and then answers nothing.
+const SILENT: &str = r#"
+import os, socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ["IXT_IPC_SOCKET"])
+while connection.recv(4096): pass
+"#;
+
 #[test]
 fn nothing_is_left_running() {
-    let module = Wrong::new();
-    // The process has ended, but not what it has started.
+    // The process has ended, but not the one that it has started.
     let mark = format!("{}-child", std::process::id());
-    let args = module.args("60s", "child", &["shutdown"]);
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let fake = build("fake").display().to_string();
+    let args = ["--timeout", "60s", "-m", "tests/fake/manifest.toml", "--only", "the service `orphan`", "--", &fake];
     let output = conformance(&args).env("IXT_TEST_MARK", &mark).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(!is_running(&format!("IXT_TEST_MARK={mark}")));
 
+    needs("python3");
     for (signal, name, status) in [(Signal::INT, "int", 130), (Signal::TERM, "term", 143)] {
         let mark = format!("{}-{name}", std::process::id());
-        let args = module.args("600s", "forgets", &["ids", "unknown type"]);
-        let mut ixt = conformance(&args.iter().map(String::as_str).collect::<Vec<_>>())
-            .env("IXT_TEST_MARK", &mark)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let args = ["--timeout", "600s", "-m", "tests/fake/manifest.toml", "--", "python3", "-c", SILENT];
+        let mut ixt = conformance(&args).env("IXT_TEST_MARK", &mark).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(ixt.stdout.take().unwrap()).lines();
-        assert!(stdout.any(|line| line.unwrap() == "ok       ids of 64 bits"), "the next request is not answered");
+        assert!(stdout.any(|line| line.unwrap() == "ok       connects to its host"), "`init` is not answered");
         kill_process(Pid::from_child(&ixt), signal).unwrap();
         assert_eq!(ixt.wait().unwrap().code(), Some(status));
         assert!(!is_running(&format!("IXT_TEST_MARK={mark}")));

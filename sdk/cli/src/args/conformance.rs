@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Setting, duration};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Conformance {
+pub(crate) struct ConformanceArgs {
     /// The module's manifest. The module runs in its directory.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) manifest: PathBuf,

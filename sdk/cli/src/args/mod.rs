@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use build::{Build, BuildOptions};
 pub(crate) use call::{Call, Publish, Request};
-pub(crate) use conformance::Conformance;
+pub(crate) use conformance::ConformanceArgs;
 pub(crate) use duration::duration;
 pub(crate) use input::Input;
 pub(crate) use kv::Kv;
@@ -33,7 +33,7 @@ pub(crate) use setting::{Setting, ValueSource};
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The control socket of the host to run or to talk to. The default is `ixt/host.sock` in $XDG_RUNTIME_DIR, or, without that
+    /// The control socket of the host to run or to talk to. The default is `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that
     /// variable, `ixt-UID/host.sock` in the directory for temporary files.
     #[arg(long, global = true, env = "IXT_HOST", value_name = "PATH")]
     pub(crate) host: Option<PathBuf>,
@@ -139,5 +139,5 @@ pub(crate) enum Command {
     ///
     /// Exits 1 if a check has failed, 2 if the arguments have errors, 3 if the manifest has errors or the command can't be
     /// started, and 130 or 143 if Ctrl-C or SIGTERM came.
-    Conformance(Conformance),
+    Conformance(ConformanceArgs),
 }

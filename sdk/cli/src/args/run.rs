@@ -31,7 +31,7 @@ pub(crate) struct Run {
     /// Without this option such a module is restarted again and again, after the longest pause.
     #[arg(long)]
     pub(crate) exit_on_failure: bool,
-    /// The directory for the modules' keys and values. The default is `ixt` in $XDG_DATA_HOME, or in ~/.local/share.
+    /// The directory for the modules' keys and values. The default is `ixt` in `$XDG_DATA_HOME`, or in ~/.local/share.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Keep the modules' keys and values in memory only. They are gone when the host ends.
@@ -53,7 +53,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", value_parser = http_host)]
     pub(crate) http_host: Vec<String>,
     /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`. The
-    /// standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_TRACES_SAMPLER, are read too; this option comes first.
+    /// standard variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_TRACES_SAMPLER`, are read too; this option comes first.
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,

@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    fn line(origin: &str, level: &str, message: &str, fields: Value) -> Option<String> {
+    fn line(origin: &str, level: &str, message: &str, fields: &Value) -> Option<String> {
         let record = json!({
             "time": "2026-11-28T10:00:00Z", "level": level, "origin": origin, "module": "m:1.0.0/instance-001",
             "message": message, "fields": fields,
@@ -112,12 +112,12 @@ mod tests {
 
     #[test]
     fn a_line_has_the_modules_name_and_its_fields() {
-        assert_eq!(line("host", "error", "x", Value::Null), None);
-        assert_eq!(line("stdout", "info", "hello", Value::Null).unwrap(), "m | hello\n");
-        assert_eq!(line("stderr", "error", "no disk", Value::Null).unwrap(), "m | ERROR no disk\n");
+        assert_eq!(line("host", "error", "x", &Value::Null), None);
+        assert_eq!(line("stdout", "info", "hello", &Value::Null).unwrap(), "m | hello\n");
+        assert_eq!(line("stderr", "error", "no disk", &Value::Null).unwrap(), "m | ERROR no disk\n");
         let fields = json!({ "n": 1, "trace": "one\ntwo\n" });
         let expected = "m | INFO a\n    b {\"n\":1}\n    trace:\n        one\n        two\n";
-        assert_eq!(line("module", "info", "a\nb", fields).unwrap(), expected);
-        assert!(!line("module", "info", "\u{1b}[2J", json!({ "k\u{1b}": "v\u{1b}\n" })).unwrap().contains('\u{1b}'));
+        assert_eq!(line("module", "info", "a\nb", &fields).unwrap(), expected);
+        assert!(!line("module", "info", "\u{1b}[2J", &json!({ "k\u{1b}": "v\u{1b}\n" })).unwrap().contains('\u{1b}'));
     }
 }

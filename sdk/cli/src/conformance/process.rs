@@ -1,80 +1,90 @@
-//! The module's process: in a group of its own, of which nothing is left when this is gone.
+//! A process of the module, in a process group of its own. When it is dropped, all processes of the group are killed.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::lock::lock;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// How often to look whether something has happened for which there is nothing to wait for.
-pub(super) const LOOK: Duration = Duration::from_millis(2);
-/// How long to wait for the end of the output when the process has ended: what left the group may still hold it.
-const OUTPUT_GRACE: Duration = Duration::from_secs(1);
-/// How much of the module's log is kept, to be shown with what failed.
+use super::launch::Launch;
+use crate::lock::lock;
+
+/// The interval at which the end of a process, or its connection, is polled.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How long the output of a process that has ended is read at most. A process that has left the group may keep the pipe open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many lines of output are kept, to be shown with a failed check.
 const LOG_LINES: usize = 12;
 
-/// What is started.
-#[derive(Debug)]
-pub(super) struct Launch {
-    pub(super) program: OsString,
-    pub(super) args: Vec<OsString>,
-    /// What the manifest sets of its environment.
-    pub(super) env: Vec<(String, String)>,
-    /// The manifest's.
-    pub(super) dir: PathBuf,
-    /// `name:version/instance-001`.
-    pub(super) id: String,
+/// The last lines that the module's processes wrote to stdout and stderr. A clone is the same log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutputTail(Arc<Mutex<VecDeque<String>>>);
+
+impl OutputTail {
+    pub(super) fn lines(&self) -> Vec<String> {
+        lock(&self.0).iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = lock(&self.0);
+        if lines.len() == LOG_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
 }
 
-/// The last lines that a process wrote to stdout and stderr.
-pub(super) type Log = Arc<Mutex<VecDeque<String>>>;
-
-/// The groups that are running, so that they can be ended when `ixt` is interrupted.
+/// The process groups that are running, so that an interrupted command can kill them. A clone is the same list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Groups(Arc<Mutex<Running>>);
+pub(super) struct ProcessGroups(Arc<Mutex<RunningGroups>>);
 
 #[derive(Debug, Default)]
-struct Running {
+struct RunningGroups {
     groups: Vec<Pid>,
-    closed: bool,
+    /// No further process may be started.
+    is_closed: bool,
 }
 
-impl Groups {
-    /// Ends all of them, and lets no other begin.
+impl ProcessGroups {
+    /// Kills all groups. From now on no process can be started.
     pub(super) fn close(&self) {
         let mut running = lock(&self.0);
-        running.closed = true;
+        running.is_closed = true;
         for group in &running.groups {
             let _ = kill_process_group(*group, Signal::KILL);
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.0).closed
+        lock(&self.0).is_closed
     }
 }
 
-pub(super) struct Process {
+/// A process that was started for a check.
+pub(super) struct ModuleProcess {
     child: Child,
-    /// `None` once nothing of it is left, when its number may be another's.
-    group: Option<Pid>,
-    groups: Groups,
-    /// Each tells when it has read all of the output.
-    pumps: Vec<Receiver<()>>,
+    group: Pid,
+    groups: ProcessGroups,
+    /// Each is disconnected when all of stdout, or of stderr, has been read.
+    readers: Vec<Receiver<()>>,
 }
 
-impl Process {
-    pub(super) fn spawn(launch: &Launch, socket: &Path, groups: &Groups, log: &Log) -> io::Result<Self> {
-        // Held until the group is known, so that none begins while they are ended.
+impl ModuleProcess {
+    /// Starts a process that is to connect to `socket`. Its output goes to `output`. It is an error if the groups are closed.
+    pub(super) fn spawn(
+        launch: &Launch,
+        socket: &Path,
+        groups: &ProcessGroups,
+        output: &OutputTail,
+    ) -> io::Result<Self> {
+        // Locked until the group is in the list, so that `close` misses no process.
         let mut running = lock(&groups.0);
-        if running.closed {
+        if running.is_closed {
             return Err(io::Error::from(io::ErrorKind::Interrupted));
         }
         let mut child = Command::new(&launch.program)
@@ -82,31 +92,32 @@ impl Process {
             .current_dir(&launch.dir)
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .env("IXT_IPC_SOCKET", socket)
-            .env("IXT_MODULE_ID", &launch.id)
+            .env("IXT_MODULE_ID", &launch.module_id)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let group = Some(Pid::from_child(&child));
-        running.groups.extend(group);
+        let group = Pid::from_child(&child);
+        running.groups.push(group);
         drop(running);
-        let mut pumps = Vec::new();
-        pumps.extend(child.stdout.take().map(|output| pump(output, log)));
-        pumps.extend(child.stderr.take().map(|output| pump(output, log)));
-        Ok(Self { child, group, groups: groups.clone(), pumps })
+        let mut readers = Vec::new();
+        readers.extend(child.stdout.take().map(|stdout| read_lines(stdout, output)));
+        readers.extend(child.stderr.take().map(|stderr| read_lines(stderr, output)));
+        Ok(Self { child, group, groups: groups.clone(), readers })
     }
 
+    /// Its status, if it has ended.
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end, but not for longer than this.
-    pub(super) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
+    /// Waits for its end; `None` if it still runs after `timeout`.
+    pub(super) fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self.has_ended() {
-                None if Instant::now() < deadline => std::thread::sleep(LOOK),
+                None if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
                 status => return status,
             }
         }
@@ -118,48 +129,34 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ModuleProcess {
     fn drop(&mut self) {
-        if let Some(group) = self.group.take() {
-            let mut running = lock(&self.groups.0);
-            // Fails if nothing is left in the group, which is what is wanted.
-            let _ = kill_process_group(group, Signal::KILL);
-            running.groups.retain(|running| *running != group);
-        }
+        let mut running = lock(&self.groups.0);
+        // It fails if no process of the group is left.
+        let _ = kill_process_group(self.group, Signal::KILL);
+        running.groups.retain(|running| *running != self.group);
+        drop(running);
         let _ = self.child.wait();
-        for pump in &self.pumps {
-            let _ = pump.recv_timeout(OUTPUT_GRACE);
+        for reader in &self.readers {
+            let _ = reader.recv_timeout(OUTPUT_TIMEOUT);
         }
     }
 }
 
-/// Keeps the last lines of an output.
-fn pump(output: impl Read + Send + 'static, log: &Log) -> Receiver<()> {
-    /// A longer line comes in pieces.
+/// Reads an output to its end, in a thread, and keeps its last lines. The receiver is disconnected at the end.
+fn read_lines(from: impl Read + Send + 'static, output: &OutputTail) -> Receiver<()> {
+    /// A longer line is kept in pieces.
     const MAX_LINE_BYTES: u64 = 4096;
-    let log = Arc::clone(log);
+    let output = output.clone();
     let (done, wait) = channel::<()>();
     std::thread::spawn(move || {
-        let mut output = BufReader::new(output);
+        let mut from = BufReader::new(from);
         let mut line = Vec::new();
-        while matches!((&mut output).take(MAX_LINE_BYTES).read_until(b'\n', &mut line), Ok(1..)) {
-            let mut log = lock(&log);
-            if log.len() == LOG_LINES {
-                log.pop_front();
-            }
-            log.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+        while matches!((&mut from).take(MAX_LINE_BYTES).read_until(b'\n', &mut line), Ok(1..)) {
+            output.push(String::from_utf8_lossy(&line).trim_end().to_owned());
             line.clear();
         }
         drop(done);
     });
     wait
-}
-
-/// How a process ended, for people.
-pub(super) fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("it exited with status {code}"),
-        (None, Some(signal)) => format!("it was killed by signal {signal}"),
-        (None, None) => format!("it ended with {status}"),
-    }
 }

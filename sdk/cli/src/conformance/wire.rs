@@ -1,5 +1,5 @@
-//! The host's end of the socket, written from PROTOCOL.md and not from the crate that the SDK is made of: a mistake there
-//! would otherwise be on both sides, and not be seen.
+//! The host's end of the socket: cuts bytes into frames, in both framings. It is written from PROTOCOL.md, without `ixt-protocol`: a
+//! mistake in that crate would be on both sides of the socket, and no check would find it.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -10,53 +10,61 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ixt_host::text::harmless;
 use serde_json::{Map, Value};
 
-/// The limit that `init` tells.
+/// The largest frame that a module may send, in bytes: what `init` offers.
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// The bit of a length that says that there is an attachment.
+/// The bit in the length of a frame that says that it has an attachment.
 const ATTACHED: u32 = 1 << 31;
 
+/// How frames are told apart: by line ends, or by a length before each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Line,
     Length,
 }
 
-/// What came.
+/// What a module has sent.
 pub(super) enum Received {
+    /// A frame, with its attachment as base64 in the place that it names.
     Frame(Map<String, Value>),
-    /// Why it is none.
+    /// Something that is no frame; the text says why.
     NoFrame(String),
+    /// The end of the connection.
     Closed,
+    /// Nothing before the deadline.
     TimedOut,
 }
 
+/// A connection to a module.
 pub(super) struct Wire {
     stream: UnixStream,
+    /// The framing in both directions. A check may change it between two frames.
     pub(super) framing: Framing,
+    /// The bytes that have come after the last frame.
     buffer: Vec<u8>,
-    /// There is no line end before this.
+    /// How many bytes of the buffer are known to have no line end.
     searched: usize,
 }
 
 impl Wire {
-    pub(super) fn new(stream: UnixStream, framing: Framing, patience: Duration) -> io::Result<Self> {
+    /// Writing fails if the module reads nothing for `write_timeout`.
+    pub(super) fn new(stream: UnixStream, framing: Framing, write_timeout: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(write_timeout))?;
         Ok(Self { stream, framing, buffer: Vec::new(), searched: 0 })
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes without framing.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Sends a frame, or what stands in its place.
+    /// Sends a frame, or other bytes in the place of one.
     pub(super) fn send(&mut self, frame: &[u8]) -> io::Result<()> {
         let bytes = self.framed(frame);
         self.send_raw(&bytes)
     }
 
-    /// A frame as it goes over the wire.
+    /// The bytes of a frame on the wire.
     pub(super) fn framed(&self, frame: &[u8]) -> Vec<u8> {
         match self.framing {
             Framing::Line => [frame, b"\n"].concat(),
@@ -64,27 +72,27 @@ impl Wire {
         }
     }
 
-    /// Sends a frame with an attachment.
+    /// Sends a frame with an attachment, in the framing `length`.
     pub(super) fn send_attached(&mut self, frame: &[u8], attachment: &[u8]) -> io::Result<()> {
         let whole = length(4 + frame.len() + attachment.len()) | ATTACHED;
         let bytes = [&whole.to_le_bytes(), &length(frame.len()).to_le_bytes(), frame, attachment].concat();
         self.send_raw(&bytes)
     }
 
-    /// Sends no more, but still reads.
+    /// Closes the host's end: nothing more is sent, but replies are still read.
     pub(super) fn close_output(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Neither sends nor reads any more, as a host that is gone.
+    /// Closes the connection in both directions, as the end of a host does.
     pub(super) fn hang_up(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// What comes next, if it comes before this.
+    /// Waits for the next frame, until the deadline.
     pub(super) fn receive(&mut self, deadline: Instant) -> Received {
         loop {
-            // First, so that one who sends without end does not keep it here for ever.
+            // Checked first: a module that sends without end must not keep the loop going.
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Received::TimedOut;
@@ -108,7 +116,7 @@ impl Wire {
         }
     }
 
-    /// What is there already.
+    /// The next frame in the buffer, if it is complete.
     fn take(&mut self) -> Option<Received> {
         match self.framing {
             Framing::Line => {
@@ -145,7 +153,7 @@ impl Wire {
         }
     }
 
-    /// Nothing after it can be told apart: the rest is dropped.
+    /// A frame over the limit. Where it ends is unknown, so that the buffer is dropped.
     fn too_long(&mut self, bytes: usize) -> Received {
         let begin = shown(&self.buffer);
         self.buffer.clear();
@@ -154,12 +162,12 @@ impl Wire {
     }
 }
 
-/// A length as the wire has it. Nothing here comes near to what four bytes can hold.
+/// A length as the wire has it, in 31 bits. The frames of the checks are far shorter.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX) & !ATTACHED
 }
 
-/// A frame with its attachment in place.
+/// Parses a frame, and puts its attachment in the place that it names.
 fn read(json: &[u8], attachment: Option<&[u8]>) -> Received {
     let mut frame = match serde_json::from_slice(json) {
         Ok(Value::Object(frame)) => frame,
@@ -183,7 +191,7 @@ fn read(json: &[u8], attachment: Option<&[u8]>) -> Received {
     }
 }
 
-/// The beginning of something, for people.
+/// The first 300 bytes, for people, with the number of bytes if there are more.
 pub(super) fn shown(bytes: &[u8]) -> String {
     const SHOWN: usize = 300;
     let text = harmless(&String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]));

@@ -1,16 +1,18 @@
-//! What a module must be able to read.
+//! Checks of frames that a module has to read, and of bytes that it has to skip.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use super::requests::{called, comes_back, same};
-use crate::conformance::lab::{Lab, NOWHERE};
-use crate::conformance::report::{Stop, Verdict, failed};
-use crate::conformance::session::{Offer, frame, message};
+use crate::conformance::frame::{Offer, frame, message};
+use crate::conformance::section::Section;
+use crate::conformance::services::{Target, UNKNOWN_TOPIC};
+use crate::conformance::trial::Trial;
+use crate::conformance::verdict::{Stop, Verdict, failed};
 use crate::conformance::wire::{Framing, shown};
 
-pub(super) fn pieces(lab: &mut Lab) -> Verdict {
-    let mut session = lab.ready()?;
+/// A frame may come in several pieces, and several frames in one.
+pub(super) fn pieces(trial: &Trial<'_>) -> Verdict {
+    let mut session = trial.ready()?;
     let id = session.expect_reply();
     let request = session.wire.framed(frame("health_check", id, &json!({})).as_bytes());
     for piece in request.chunks(3) {
@@ -18,23 +20,24 @@ pub(super) fn pieces(lab: &mut Lab) -> Verdict {
         session.sent(sent)?;
     }
     session.reply_to(id)?;
-    // Two at once, the first of which is not answered.
+    // Two frames in one piece. The first has no reply.
     let cancel = session.wire.framed(frame("cancel", 1_000_000, &json!({})).as_bytes());
     let id = session.expect_reply();
     let request = session.wire.framed(frame("health_check", id, &json!({})).as_bytes());
     let sent = session.wire.send_raw(&[cancel, request].concat());
     session.sent(sent)?;
     session.reply_to(id)?;
-    lab.finish(session)?;
+    trial.finish(session)?;
     Ok(None)
 }
 
-pub(super) fn escapes(lab: &mut Lab) -> Verdict {
-    let topic = lab.target().to_owned();
+/// A frame is JSON: escapes and white space in it change nothing.
+pub(super) fn escapes(trial: &Trial<'_>, target: &Target) -> Verdict {
+    let topic = target.topic();
     let payload: Vec<u8> = (0..=255).rev().collect();
-    let mut session = lab.ready()?;
-    let expected = session.request("handle", &message(&topic, &payload))?;
-    comes_back(lab, &expected, &payload)?;
+    let mut session = trial.ready()?;
+    let expected = session.request("handle", &message(topic, &payload))?;
+    target.comes_back(&expected, &payload)?;
 
     let escaped: Vec<_> = topic.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
     let escaped = escaped.concat();
@@ -47,45 +50,44 @@ pub(super) fn escapes(lab: &mut Lab) -> Verdict {
     let sent = session.wire.send(request.replace('\n', " ").as_bytes());
     session.sent(sent)?;
     let reply = session.reply_to(id)?;
-    same(&reply, &expected, "a request in other JSON of the same meaning")?;
-    comes_back(lab, &reply, &payload)?;
-    lab.finish(session)?;
+    reply.is_like(&expected, "a request in other JSON of the same meaning")?;
+    target.comes_back(&reply, &payload)?;
+    trial.finish(session)?;
     Ok(None)
 }
 
-pub(super) fn unknown_fields(lab: &mut Lab) -> Verdict {
-    let topic = lab.target().to_owned();
+/// Fields that the protocol does not have are ignored, in `init` and in requests.
+pub(super) fn unknown_fields(trial: &Trial<'_>, target: &Target) -> Verdict {
+    let topic = target.topic();
     let more = json!({ "a": [null, { "type": "shutdown" }] });
-    let mut session = lab.start()?;
-    let mut fields = session.init_fields(&lab.config, &Offer::default());
+    let mut session = trial.start()?;
+    let mut fields = session.init_fields(&trial.subject.config, &Offer::default());
     fields["new"] = more.clone();
     fields["protocol"]["new"] = more.clone();
     fields["protocol"]["features"] = json!(["new"]);
     let reply = session.request("init", &fields)?;
     if reply.data().is_none() {
-        return Err(failed(
-            "Requests and replies",
-            "`success` to an `init` with fields that are not known",
-            reply.shown(),
-        ));
+        return Err(failed(Section::Replies, "`success` to an `init` with fields that are not known", reply.shown()));
     }
-    let expected = session.request("handle", &message(&topic, b""))?;
-    let mut fields = message(&topic, b"");
+    let expected = session.request("handle", &message(topic, b""))?;
+    let mut fields = message(topic, b"");
     fields["new"] = more.clone();
     fields["message"]["new"] = more.clone();
     fields["context"]["new"] = more.clone();
-    same(&session.request("handle", &fields)?, &expected, "a request with fields that are not known")?;
+    let reply = session.request("handle", &fields)?;
+    reply.is_like(&expected, "a request with fields that are not known")?;
     let reply = session.request("health_check", &json!({ "new": more }))?;
-    if !reply.is_health() && session.tells_health {
+    if !reply.is_health() && session.answers_health_check {
         let expected = "`success` with `data.healthy` to a `health_check` with a field that is not known";
-        return Err(failed("Requests and replies", expected, reply.shown()));
+        return Err(failed(Section::Replies, expected, reply.shown()));
     }
-    lab.finish(session)?;
+    trial.finish(session)?;
     Ok(None)
 }
 
-pub(super) fn garbage(lab: &mut Lab) -> Verdict {
-    let mut session = lab.ready()?;
+/// Lines that are no frames are skipped, and the next request is answered.
+pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
+    let mut session = trial.ready()?;
     let mut garbage: Vec<&[u8]> = vec![
         b"hello",
         b"{",
@@ -101,44 +103,47 @@ pub(super) fn garbage(lab: &mut Lab) -> Verdict {
     if session.wire.framing == Framing::Line {
         garbage.push(b"");
     }
-    if lab.ids == Some(true) {
+    if trial.facts.replies_have_ids {
         garbage.push(b"{\"type\":\"health_check\",\"id\":-5}");
         garbage.push(b"{\"type\":\"health_check\",\"id\":\"5\"}");
     }
     for garbage in garbage {
         let sent = session.wire.send(garbage);
         session.sent(sent)?;
-        // Whatever it answers to that would be taken for the reply to this.
+        // A reply to the garbage would come before the reply to this request, and fail.
         session.lives().map_err(|stop| match stop {
             Stop::Failed { came, .. } => {
                 let expected =
                     format!("it skips what is no frame, such as {}, and answers the next one", shown(garbage));
-                failed("Errors", expected, came)
+                failed(Section::Errors, expected, came)
             }
             stop => stop,
         })?;
     }
-    lab.finish(session)?;
+    trial.finish(session)?;
     Ok(None)
 }
 
-pub(super) fn large(lab: &mut Lab) -> Verdict {
-    // In base64 13.3 MiB, which leaves room for whatever else stands in the reply of an echo.
+/// A frame of 13 MiB, below the limit of 16 MiB, is handled.
+pub(super) fn large(trial: &Trial<'_>, target: &Target) -> Verdict {
+    // In base64 it has 13.3 MiB, so that the reply of an echo has room for more below the limit of 16 MiB.
     let payload: Vec<u8> = (0..10 * 1024 * 1024_u32).map(|n| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
-    let topic = lab.target().to_owned();
-    let mut session = lab.ready()?;
-    let reply = session.request("handle", &message(&topic, &payload))?;
-    comes_back(lab, &reply, &payload)?;
-    lab.finish(session)?;
-    Ok(Some(called(lab)))
+    let topic = target.topic();
+    let mut session = trial.ready()?;
+    let reply = session.request("handle", &message(topic, &payload))?;
+    target.comes_back(&reply, &payload)?;
+    trial.finish(session)?;
+    Ok(Some(target.note()))
 }
 
-pub(super) fn over_long(lab: &mut Lab) -> Verdict {
+/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that is
+/// a note.
+pub(super) fn over_long(trial: &Trial<'_>) -> Verdict {
     const LIMIT: usize = 64 * 1024;
-    let (mut session, _) = lab.ready_with(&Offer { max_frame_bytes: LIMIT, ..Offer::default() })?;
+    let (mut session, _) = trial.ready_with(&Offer { max_frame_bytes: LIMIT, ..Offer::default() })?;
     let long = session.expect_reply();
     session.outstanding.pop();
-    let sent = session.wire.send(frame("handle", long, &message(NOWHERE, &vec![b'x'; LIMIT])).as_bytes());
+    let sent = session.wire.send(frame("handle", long, &message(UNKNOWN_TOPIC, &vec![b'x'; LIMIT])).as_bytes());
     session.sent(sent)?;
     let health = session.send("health_check", &Value::Null)?;
     let reply = session.next_reply()?;
@@ -146,13 +151,17 @@ pub(super) fn over_long(lab: &mut Lab) -> Verdict {
         session.outstanding.clear();
         None
     } else {
-        // Some do without a limit: then the reply to `health_check` is the next.
+        // A module may ignore the limit and answer the long request. Then the reply to `health_check` comes next.
         if reply.id.is_some_and(|id| id != long) {
-            return Err(failed("Framing", "a reply to the request behind a frame that is too long", reply.shown()));
+            return Err(failed(
+                Section::Framing,
+                "a reply to the request behind a frame that is too long",
+                reply.shown(),
+            ));
         }
         session.reply_to(health)?;
         Some(format!("it answered a frame of more than the {LIMIT} bytes that `init` allows, where it should skip it"))
     };
-    lab.finish(session)?;
+    trial.finish(session)?;
     Ok(note)
 }

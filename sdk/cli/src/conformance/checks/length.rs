@@ -1,86 +1,91 @@
-//! The framing `length`, for modules that take it.
+//! Checks of the framing `length`, for modules that know it.
 
-use serde_json::json;
+use std::time::Instant;
 
-use super::life::about;
-use super::requests::{called, comes_back};
-use crate::conformance::lab::Lab;
-use crate::conformance::report::{Stop, Verdict, failed, skipped};
-use crate::conformance::session::{Offer, Session, framing, message};
+use serde_json::{Value, json};
+
+use crate::conformance::facts::about;
+use crate::conformance::frame::{Offer, frame, message};
+use crate::conformance::section::Section;
+use crate::conformance::services::Target;
+use crate::conformance::session::Session;
+use crate::conformance::trial::Trial;
+use crate::conformance::verdict::{Stop, Verdict, failed, skipped};
 use crate::conformance::wire::{Framing, Received};
 
-const FRAMING: &str = "Framing";
-
-/// The host speaks first, in the framing of its choice. This project's host chooses `length` for no module that does not
-/// ask for it, so that one that knows only lines does well enough.
-pub(super) fn from_the_start(lab: &mut Lab) -> Verdict {
-    let mut session = lab.start()?;
+/// The host sends the first frame, and may choose its framing. A module that knows only lines may break off: this project's host chooses
+/// `length` only for modules whose manifest asks for it.
+pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
+    let mut session = trial.start()?;
     session.wire.framing = Framing::Length;
-    let mut fields = session.init_fields(&lab.config, &Offer { framings: &["length", "line"], ..Offer::default() });
-    // So that the reply is what comes first.
+    let mut fields =
+        session.init_fields(&trial.subject.config, &Offer { framings: &["length", "line"], ..Offer::default() });
+    // Without features the module sends nothing before its reply.
     fields["protocol"]["features"] = json!([]);
     session.send("init", &fields)?;
-    // Nothing more comes, so that a module that looks for the end of a line need not be waited for.
+    // A module that waits for the end of a line gets the end of the connection instead, and ends.
     session.wire.close_output();
-    if framing(&lab.manifest) != Framing::Length {
-        let deadline = std::time::Instant::now() + lab.patience;
+    if trial.subject.framing() != Framing::Length {
+        let deadline = Instant::now() + trial.subject.timeout;
         return match session.wire.receive(deadline) {
             Received::Frame(frame) if frame.get("type").is_some_and(|kind| kind == "success") => Ok(None),
             Received::Frame(frame) => {
-                Err(failed(FRAMING, "`success` to `init`", serde_json::Value::Object(frame).to_string()))
+                Err(failed(Section::Framing, "`success` to `init`", Value::Object(frame).to_string()))
             }
-            // What it has to say to a line without an end is not to be read in this framing.
+            // A module that reads lines may answer with a line, which is no frame in this framing.
             Received::NoFrame(_) | Received::Closed | Received::TimedOut => Err(skipped("it takes only `line`")),
         };
     }
     let reply = session.next_reply()?;
-    if reply.data().is_none() { Err(failed(FRAMING, "`success` to `init`", reply.shown())) } else { Ok(None) }
+    if reply.data().is_none() { Err(failed(Section::Framing, "`success` to `init`", reply.shown())) } else { Ok(None) }
 }
 
-/// A session in `length`, chosen by the module.
-fn chosen(lab: &mut Lab) -> Result<Session, Stop> {
-    let (mut session, reply) = lab.ready_with(&Offer { framings: &["line", "length"], ..Offer::default() })?;
-    match about(&reply)?.and_then(|ixt| ixt.get("framing")).and_then(serde_json::Value::as_str) {
+/// A session in which the module has chosen `length` in its reply to `init`. Skips the check if it has not.
+fn chosen(trial: &Trial<'_>) -> Result<Session, Stop> {
+    let (mut session, reply) = trial.ready_with(&Offer { framings: &["line", "length"], ..Offer::default() })?;
+    match about(&reply)?.and_then(|about| about.get("framing")).and_then(Value::as_str) {
         Some("length") => session.wire.framing = Framing::Length,
         Some("line") => session.wire.framing = Framing::Line,
         _ => {}
     }
     if session.wire.framing == Framing::Line {
-        lab.finish(session)?;
+        trial.finish(session)?;
         return Err(skipped("it stays with `line`"));
     }
     Ok(session)
 }
 
-pub(super) fn offered(lab: &mut Lab) -> Verdict {
-    let topic = lab.target().to_owned();
-    let mut session = chosen(lab)?;
+/// Once the module has chosen `length`, frames go both ways in it, with any bytes in payloads.
+pub(super) fn offered(trial: &Trial<'_>, target: &Target) -> Verdict {
+    let topic = target.topic();
+    let mut session = chosen(trial)?;
     session.lives()?;
     let payload = b"\x00\n\xff";
-    let reply = session.request("handle", &message(&topic, payload))?;
-    comes_back(lab, &reply, payload)?;
+    let reply = session.request("handle", &message(topic, payload))?;
+    target.comes_back(&reply, payload)?;
     session.request("no_such_type", &json!({}))?;
-    lab.finish(session)?;
+    trial.finish(session)?;
     Ok(None)
 }
 
-pub(super) fn attachments(lab: &mut Lab) -> Verdict {
-    let topic = lab.target().to_owned();
-    let mut session = chosen(lab)?;
+/// In the framing `length` a payload may be an attachment, of any size.
+pub(super) fn attachments(trial: &Trial<'_>, target: &Target) -> Verdict {
+    let topic = target.topic();
+    let mut session = chosen(trial)?;
     for size in [256, 0, 100_000] {
         let payload: Vec<u8> = (0..=255).rev().cycle().take(size).collect();
-        let mut fields = message(&topic, b"");
+        let mut fields = message(topic, b"");
         if let Some(fields) = fields["message"].as_object_mut() {
             fields.remove("payload");
         }
         fields["attachment"] = "message.payload".into();
         let id = session.expect_reply();
-        let json = crate::conformance::session::frame("handle", id, &fields);
+        let json = frame("handle", id, &fields);
         let sent = session.wire.send_attached(json.as_bytes(), &payload);
         session.sent(sent)?;
         let reply = session.reply_to(id)?;
-        comes_back(lab, &reply, &payload)?;
+        target.comes_back(&reply, &payload)?;
     }
-    lab.finish(session)?;
-    Ok(Some(called(lab)))
+    trial.finish(session)?;
+    Ok(Some(target.note()))
 }

@@ -1,0 +1,102 @@
+//! Replies of the module, `success` and `error`, and the rules for their shape.
+
+use serde_json::{Map, Value};
+
+use super::section::Section;
+use super::verdict::{Stop, failed};
+use super::wire::shown;
+
+/// A reply that keeps to the rules.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The request that it answers; `None` if it does not say.
+    pub(super) id: Option<u64>,
+    frame: Map<String, Value>,
+}
+
+impl Reply {
+    /// Checks a frame of the type `success` or `error`.
+    pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
+        let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
+        let is = |key: &str, test: fn(&Value) -> bool| frame.get(key).is_none_or(test);
+        if frame["type"] == "success" {
+            if !frame.get("data").is_some_and(Value::is_object) {
+                return wrong("`success` with `data`, which is an object");
+            }
+        } else {
+            if !frame.get("code").and_then(Value::as_str).is_some_and(is_code) {
+                return wrong("`error` with `code`, which is an upper-case word");
+            }
+            if !frame.get("message").is_some_and(Value::is_string) {
+                return wrong("`error` with `message`, which is text");
+            }
+            if !is("details", |details| details.is_object() || details.is_null()) {
+                return wrong("`details` that are an object, or none");
+            }
+            if !is("retryable", Value::is_boolean) {
+                return wrong("`retryable` that is true or false, or none");
+            }
+        }
+        let id = match frame.get("id").map(Value::as_u64) {
+            None => None,
+            Some(None) if frame["id"].is_null() => None,
+            Some(Some(id)) => Some(id),
+            Some(None) => {
+                return Err(failed(Section::Replies, "an `id` that is an unsigned integer, or none", show(&frame)));
+            }
+        };
+        Ok(Self { id, frame })
+    }
+
+    /// The data, if it is a `success`.
+    pub(super) fn data(&self) -> Option<&Map<String, Value>> {
+        self.frame.get("data").filter(|_| self.frame["type"] == "success").and_then(Value::as_object)
+    }
+
+    /// The code, if it is an `error`.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.frame.get("code").filter(|_| self.frame["type"] == "error").and_then(Value::as_str)
+    }
+
+    /// Whether it can answer a `health_check`: `healthy` is true or false.
+    pub(super) fn is_health(&self) -> bool {
+        self.data().is_some_and(|data| data.get("healthy").is_some_and(Value::is_boolean))
+    }
+
+    /// A note, if the protocol prefers an `error` with this code to this reply, which it allows.
+    pub(super) fn note_unless(&self, code: &str) -> Option<String> {
+        match self.code() {
+            Some(answered) if answered == code => None,
+            Some(answered) => Some(format!("it answered {answered}, where {code} is meant")),
+            None => Some(format!("it answered with success, where {code} is meant")),
+        }
+    }
+
+    /// Checks that it answers a request as another reply has answered the same request in another form.
+    pub(super) fn is_like(&self, other: &Self, what: &str) -> Result<(), Stop> {
+        /// A service itself may answer with another code each time. These codes say that the request was not understood, or that it
+        /// failed before the service got it.
+        const NOT_UNDERSTOOD: [&str; 5] =
+            ["UNKNOWN_TOPIC", "INVALID_INPUT", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "INTERNAL"];
+        if self.code() == other.code() || self.code().is_none_or(|code| !NOT_UNDERSTOOD.contains(&code)) {
+            return Ok(());
+        }
+        let expected = format!("{what} is answered like any, with {}", other.code().unwrap_or("success"));
+        Err(failed(Section::Replies, expected, self.shown()))
+    }
+
+    /// The frame, for people.
+    pub(super) fn shown(&self) -> String {
+        show(&self.frame)
+    }
+}
+
+fn is_code(code: &str) -> bool {
+    code.starts_with(|c: char| c.is_ascii_uppercase())
+        && code.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// A frame, for people. A long one is cut.
+pub(super) fn show(frame: &Map<String, Value>) -> String {
+    shown(Value::Object(frame.clone()).to_string().as_bytes())
+}

@@ -1,0 +1,54 @@
+//! The sections of PROTOCOL.md, one of which is named with each failed check.
+
+/// A section of PROTOCOL.md. [`Self::heading`] is its heading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Transport,
+    Framing,
+    Replies,
+    HostToModule,
+    ModuleToHost,
+    Payload,
+    Errors,
+    Lifecycle,
+}
+
+impl Section {
+    pub(super) fn heading(self) -> &'static str {
+        match self {
+            Self::Transport => "Transport",
+            Self::Framing => "Framing",
+            Self::Replies => "Requests and replies",
+            Self::HostToModule => "Host to module",
+            Self::ModuleToHost => "Module to host",
+            Self::Payload => "Payload",
+            Self::Errors => "Errors",
+            Self::Lifecycle => "A life",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_section_is_in_the_document() {
+        let document = include_str!("../../../protocol/PROTOCOL.md");
+        for section in [
+            Section::Transport,
+            Section::Framing,
+            Section::Replies,
+            Section::HostToModule,
+            Section::ModuleToHost,
+            Section::Payload,
+            Section::Errors,
+            Section::Lifecycle,
+        ] {
+            let heading = section.heading();
+            let is_there =
+                document.lines().any(|line| line.starts_with('#') && line.trim_start_matches('#').trim() == heading);
+            assert!(is_there, "PROTOCOL.md has no heading `{heading}`");
+        }
+    }
+}

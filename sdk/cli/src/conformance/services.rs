@@ -1,0 +1,120 @@
+//! Calls the module's services, each once and with an empty payload: that is a check of each service, and finds the one to which other
+//! checks send their payloads.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::reply::Reply;
+use super::section::Section;
+use super::subject::Subject;
+use super::trial::Trial;
+use super::verdict::{Stop, Verdict, failed, skipped};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+/// A topic that no module provides.
+pub(super) const UNKNOWN_TOPIC: &str = "ixt.conformance.no_such_topic";
+/// The `ttl_ms` of a call, unless half the timeout is less.
+const SERVICE_TTL: Duration = Duration::from_secs(1);
+/// How much later than its `ttl_ms` a reply may come without a note.
+const LATE_MS: u128 = 250;
+
+/// One call of a service.
+#[derive(Debug)]
+pub(super) struct ServiceCall {
+    pub(super) topic: String,
+    pub(super) verdict: Verdict,
+    /// Whether the reply was a success; `None` if the service was not called, or failed the check.
+    succeeded: Option<bool>,
+    /// The requests that the module made while it handled the call: `SERVICE.METHOD`.
+    pub(super) service_requests: Vec<String>,
+}
+
+impl ServiceCall {
+    /// Calls a service in a process of its own, unless `--skip` names it.
+    pub(super) fn make(trial: &Trial<'_>, topic: &str) -> Self {
+        let mut call =
+            Self { topic: topic.to_owned(), verdict: Ok(None), succeeded: None, service_requests: Vec::new() };
+        call.verdict = call.check(trial);
+        call
+    }
+
+    fn check(&mut self, trial: &Trial<'_>) -> Verdict {
+        if trial.subject.is_skipped(&self.topic) {
+            return Err(skipped("--skip"));
+        }
+        let mut session = trial.ready()?;
+        let ttl = (trial.subject.timeout / 2).min(SERVICE_TTL);
+        let (ttl_ms, began) = (u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX), Instant::now());
+        let reply = session.handle(&self.topic, b"", ttl_ms);
+        // Even if the reply is wrong.
+        self.service_requests.append(&mut session.service_requests);
+        let (reply, took) = (reply?, began.elapsed().as_millis());
+        if reply.code() == Some("UNKNOWN_TOPIC") {
+            let expected = "the service, which the manifest provides, is known";
+            return Err(failed(Section::Errors, expected, reply.shown()));
+        }
+        trial.finish(session)?;
+        self.succeeded = Some(reply.data().is_some());
+        let is_late = took > u128::from(ttl_ms) + LATE_MS && reply.code() != Some("DEADLINE_EXCEEDED");
+        Ok(match reply.code() {
+            _ if is_late => Some(format!("it answered after {took} ms, though its ttl_ms was {ttl_ms}")),
+            Some(code) => Some(format!("it answered {code}")),
+            None => None,
+        })
+    }
+}
+
+/// The topic to which checks send payloads of any bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The service of `--echo`, whose reply has the payload.
+    Echo(String),
+    /// A service that takes bytes and has answered; what it answers is not known.
+    Service(String),
+    /// The module has neither. Payloads go to a topic that it does not provide.
+    Unknown,
+}
+
+impl Target {
+    /// Chooses the echo; or of the services that take bytes the first one that has answered with success, or else the first one that
+    /// has answered. `calls` has to have all services that take bytes.
+    pub(super) fn choose(subject: &Subject, calls: &[ServiceCall]) -> Self {
+        if let Some(echo) = &subject.echo {
+            return Self::Echo(echo.clone());
+        }
+        let answered = calls.iter().filter(|call| call.succeeded.is_some() && subject.takes_bytes(&call.topic));
+        match answered.min_by_key(|call| call.succeeded != Some(true)) {
+            Some(call) => Self::Service(call.topic.clone()),
+            None => Self::Unknown,
+        }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        match self {
+            Self::Echo(topic) | Self::Service(topic) => topic,
+            Self::Unknown => UNKNOWN_TOPIC,
+        }
+    }
+
+    /// Which service was called, and how much that proves, for people.
+    pub(super) fn note(&self) -> String {
+        match self {
+            Self::Echo(topic) => format!("`{topic}` gives it back"),
+            Self::Service(topic) => format!("`{topic}` answers; --echo checks the bytes too"),
+            Self::Unknown => "no service takes bytes, so none was called".to_owned(),
+        }
+    }
+
+    /// Checks that the reply of an echo has the payload. Other services answer what they like.
+    pub(super) fn comes_back(&self, reply: &Reply, payload: &[u8]) -> Result<(), Stop> {
+        let text = BASE64_STANDARD.encode(payload);
+        let has_it = |data: &Map<String, Value>| data.values().any(|value| value.as_str() == Some(&text));
+        if !matches!(self, Self::Echo(_)) || reply.data().is_some_and(has_it) {
+            return Ok(());
+        }
+        let bytes = payload.len();
+        let expected = format!("`data` in which one value is the payload of {bytes} bytes, in base64 (--echo)");
+        Err(failed(Section::Payload, expected, reply.shown()))
+    }
+}

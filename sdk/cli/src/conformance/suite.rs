@@ -1,0 +1,121 @@
+//! Makes the checks: first the two that gather the facts, then one for each service, then the others.
+
+use super::checks::{CHECKS, Check, Run};
+use super::facts::{Facts, connects, gather};
+use super::process::OutputTail;
+use super::report::VerdictPrinter;
+use super::services::{ServiceCall, Target};
+use super::subject::Subject;
+use super::trial::Trial;
+use super::verdict::{Stop, Verdict, skipped};
+use crate::failure::{Failure, Result};
+
+/// The checks that were asked for.
+pub(super) struct Selection {
+    /// Texts, one of which a check has to have in its name; all checks, if there are none.
+    only: Vec<String>,
+}
+
+impl Selection {
+    /// It is a usage error if a text is in the name of no check.
+    pub(super) fn new(only: Vec<String>, subject: &Subject) -> Result<Self> {
+        let services = subject.manifest.services.iter().map(|service| of_service(service.topic.as_str()));
+        let names: Vec<_> = CHECKS.iter().map(|check| check.name.to_owned()).chain(services).collect();
+        match only.iter().find(|text| !names.iter().any(|name| name.contains(*text))) {
+            None => Ok(Self { only }),
+            Some(text) => {
+                Err(Failure::usage(format!("no check has `{text}` in its name; there are: {}", names.join(", "))))
+            }
+        }
+    }
+
+    pub(super) fn has(&self, check: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|text| check.contains(text))
+    }
+
+    /// Whether a service has to be called: for its own check, or for one that needs its call.
+    pub(super) fn calls(&self, subject: &Subject, topic: &str) -> bool {
+        let needs_it = |check: &Check| match check.run {
+            Run::Plain(_) => false,
+            Run::WithTarget(_) => subject.echo.is_none() && subject.takes_bytes(topic),
+            Run::OfCalls(_) => true,
+        };
+        self.has(&of_service(topic)) || CHECKS.iter().any(|check| self.has(check.name) && needs_it(check))
+    }
+}
+
+/// The name of a service's check.
+fn of_service(topic: &str) -> String {
+    format!("the service `{topic}`")
+}
+
+/// Makes one check that is not about a single service. `calls` are those of the services that the selection calls. Also gives the last
+/// lines of the module's output.
+pub(super) fn verdict(check: &Check, subject: &Subject, facts: &Facts, calls: &[ServiceCall]) -> (Verdict, OutputTail) {
+    let trial = Trial::new(subject, facts);
+    let verdict = match check.run {
+        Run::Plain(run) => run(&trial),
+        Run::WithTarget(run) => run(&trial, &Target::choose(subject, calls)),
+        Run::OfCalls(run) => run(calls),
+    };
+    (verdict, trial.output)
+}
+
+/// Makes the selected checks, and prints each verdict as it comes. It is a failure if a check has failed, or if the module can't be started.
+pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: VerdictPrinter) -> Result<()> {
+    let output = OutputTail::default();
+    let verdict = connects(subject, &output);
+    let can_connect = verdict.is_ok();
+    print(subject, &mut printer, "connects to its host", verdict, &output)?;
+    let output = OutputTail::default();
+    let facts = if can_connect {
+        let (verdict, facts) = match gather(subject, &output) {
+            Ok((facts, note)) => (Ok(Some(note)), Some(facts)),
+            Err(stop) => (Err(stop), None),
+        };
+        print(subject, &mut printer, "init", verdict, &output)?;
+        facts
+    } else {
+        None
+    };
+    let Some(facts) = facts else {
+        print(subject, &mut printer, "all others", Err(skipped("it has to start first")), &OutputTail::default())?;
+        printer.summary()?;
+        return Err(Failure::no(""));
+    };
+    let topics = subject.manifest.services.iter().map(|service| service.topic.as_str());
+    let mut calls = Vec::new();
+    for topic in topics.filter(|topic| selection.calls(subject, topic)) {
+        let trial = Trial::new(subject, &facts);
+        let call = ServiceCall::make(&trial, topic);
+        let name = of_service(topic);
+        if selection.has(&name) {
+            print(subject, &mut printer, &name, call.verdict.clone(), &trial.output)?;
+        }
+        calls.push(call);
+    }
+    for check in CHECKS.iter().filter(|check| selection.has(check.name)) {
+        let (verdict, output) = self::verdict(check, subject, &facts, &calls);
+        print(subject, &mut printer, check.name, verdict, &output)?;
+    }
+    printer.summary()?;
+    if printer.failed() > 0 { Err(Failure::no("")) } else { Ok(()) }
+}
+
+/// Prints a verdict, unless it is due to an interrupt, or says that no check can be made.
+fn print(
+    subject: &Subject,
+    printer: &mut VerdictPrinter,
+    name: &str,
+    verdict: Verdict,
+    output: &OutputTail,
+) -> Result<()> {
+    if subject.groups.is_closed() {
+        // The command has been interrupted, and gives the status itself.
+        return Err(Failure::no(""));
+    }
+    match verdict {
+        Err(Stop::CannotStart(reason)) => Err(Failure::module(reason)),
+        verdict => printer.verdict(name, &verdict, &output.lines()),
+    }
+}

@@ -1,0 +1,58 @@
+//! What one check works with: the module, the facts, and processes of its own.
+
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::frame::Offer;
+use super::process::OutputTail;
+use super::reply::Reply;
+use super::session::Session;
+use super::subject::Subject;
+use super::verdict::Stop;
+
+/// How long a module that does not close its connection with its host is watched for further replies at the end of a check.
+const LATE_REPLY_WAIT: Duration = Duration::from_millis(100);
+
+/// One check of a module.
+pub(super) struct Trial<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) facts: &'a Facts,
+    /// The last lines of the output of the processes of this check.
+    pub(super) output: OutputTail,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(subject: &'a Subject, facts: &'a Facts) -> Self {
+        Self { subject, facts, output: OutputTail::default() }
+    }
+
+    /// Starts a process, and waits until it has connected.
+    pub(super) fn start(&self) -> Result<Session, Stop> {
+        let mut session = self.subject.start(&self.output)?;
+        session.replies_have_ids = Some(self.facts.replies_have_ids);
+        session.answers_health_check = self.facts.answers_health_check;
+        Ok(session)
+    }
+
+    /// Starts a process, and initializes it.
+    pub(super) fn ready(&self) -> Result<Session, Stop> {
+        self.ready_with(&Offer::default()).map(|(session, _)| session)
+    }
+
+    /// Starts a process, and initializes it with an offer other than the default. Gives its reply to `init` too.
+    pub(super) fn ready_with(&self, offer: &Offer) -> Result<(Session, Reply), Stop> {
+        let mut session = self.start()?;
+        let reply = session.initialize(&self.subject.config, offer)?;
+        Ok((session, reply))
+    }
+
+    /// Checks that the module is alive and sends nothing that was not asked for, and ends it. Every check that leaves the module running
+    /// ends with this.
+    pub(super) fn finish(&self, mut session: Session) -> Result<(), Stop> {
+        session.lives()?;
+        // That a module does not end with its host is found by a check of its own.
+        let timeout = if self.facts.closes_with_host { self.subject.timeout } else { LATE_REPLY_WAIT };
+        session.end(timeout)?;
+        Ok(())
+    }
+}
