@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ixt_host::{Build, BuildError, BuildOutput, Builds, Module, Program, ProgramError};
 use serde_json::json;
 
-use crate::args::{self, BuildOptions};
+use crate::args::{BuildArgs, BuildOptions};
 use crate::configuration::{HostFile, ModuleTable};
 use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
@@ -14,7 +14,7 @@ use crate::module_dirs::modules;
 use crate::output::{print, print_json, say, say_progress, stderr_columns};
 
 /// `ixt build`: builds modules as `ixt run` does, and prints the programs that it would start.
-pub(crate) fn build(args: &args::Build, json: bool) -> Result<()> {
+pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     let file = HostFile::of(args.config.as_deref());
     let (modules, mut mistakes) = modules(&args.dirs)?;
     mistakes.extend(file.check().err().unwrap_or_default());

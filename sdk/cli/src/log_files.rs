@@ -16,14 +16,14 @@ const CURRENT: &str = "ixt.jsonl";
 
 /// The limits of the files.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct LogFileLimits {
     /// The size of a file in bytes. A line that is longer has a file of its own.
     pub(crate) bytes: u64,
     /// The number of files with the one that lines are written to; 0 counts as 1.
     pub(crate) files: usize,
 }
 
-impl Default for Limits {
+impl Default for LogFileLimits {
     fn default() -> Self {
         Self { bytes: 64 * 1024 * 1024, files: 14 }
     }
@@ -32,7 +32,7 @@ impl Default for Limits {
 /// The file that lines are written to, and the limits.
 pub(crate) struct LogFiles {
     dir: PathBuf,
-    limits: Limits,
+    limits: LogFileLimits,
     file: File,
     /// The day of its last line, in UTC.
     day: Date,
@@ -42,7 +42,7 @@ pub(crate) struct LogFiles {
 
 impl LogFiles {
     /// Makes the directory if need be, and opens the file, which goes on if there is one.
-    pub(crate) fn open(dir: &Path, limits: Limits) -> anyhow::Result<Self> {
+    pub(crate) fn open(dir: &Path, limits: LogFileLimits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
         let failed = || format!("can't write the log to {}", dir.display());
@@ -167,7 +167,7 @@ mod tests {
         let there = dir.path().join(CURRENT);
         fs::write(&there, "before\n").unwrap();
         fs::set_permissions(&there, Permissions::from_mode(0o644)).unwrap();
-        let mut files = LogFiles::open(dir.path(), Limits { bytes: 10, files: 9 }).unwrap();
+        let mut files = LogFiles::open(dir.path(), LogFileLimits { bytes: 10, files: 9 }).unwrap();
         files.write(b"now\n").unwrap();
         files.write(b"then\n").unwrap();
         assert_eq!(content(dir.path()), ["before\n", "now\nthen\n"]);
@@ -182,7 +182,7 @@ mod tests {
         for other in ["ixt.2026-01-02.jsonl", "ixt.log", "ixt.orders.jsonl"] {
             fs::write(dir.path().join(other), other).unwrap();
         }
-        let mut files = LogFiles::open(dir.path(), Limits { bytes: 6, files: 3 }).unwrap();
+        let mut files = LogFiles::open(dir.path(), LogFileLimits { bytes: 6, files: 3 }).unwrap();
         files.write(b"1\n").unwrap();
         files.write(b"22\n").unwrap();
         files.write(b"333\n").unwrap();
@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(fs::read_to_string(dir.path().join(other)).unwrap(), other, "it is none of the log's");
         }
         drop(files);
-        let mut one = LogFiles::open(dir.path(), Limits { bytes: 6, files: 1 }).unwrap();
+        let mut one = LogFiles::open(dir.path(), LogFileLimits { bytes: 6, files: 1 }).unwrap();
         one.write(b"7777\n").unwrap();
         assert_eq!(content(dir.path()), ["7777\n"]);
     }
@@ -208,14 +208,14 @@ mod tests {
         fs::write(&there, "yesterday\n").unwrap();
         let yesterday = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
         File::options().write(true).open(&there).unwrap().set_modified(yesterday).unwrap();
-        let mut files = LogFiles::open(dir.path(), Limits::default()).unwrap();
+        let mut files = LogFiles::open(dir.path(), LogFileLimits::default()).unwrap();
         files.write(b"today\n").unwrap();
         assert_eq!(content(dir.path()), ["yesterday\n", "today\n"]);
         files.day = files.day.yesterday().unwrap();
         files.write(b"the next day\n").unwrap();
         files.write(b"tor").unwrap();
         assert_eq!(content(dir.path()), ["yesterday\n", "today\n", "the next day\ntor"]);
-        let mut files = LogFiles::open(dir.path(), Limits::default()).unwrap();
+        let mut files = LogFiles::open(dir.path(), LogFileLimits::default()).unwrap();
         files.write(b"whole\n").unwrap();
         assert_eq!(content(dir.path())[2], "the next day\ntor\nwhole\n");
         // What somebody has removed is made again.

@@ -33,13 +33,13 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use args::{Args, Command};
+use args::{Command, CommandLine};
 use failure::Failure;
 use ixt_host::guard;
 
 fn main() -> ExitCode {
     ixt_host::kv::quiet_panics();
-    let Args { host, json, command } = match Args::try_parse() {
+    let CommandLine { host, json, command } = match CommandLine::try_parse() {
         Ok(args) => args,
         Err(error) => return exit::explain(&error),
     };

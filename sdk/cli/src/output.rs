@@ -1,5 +1,5 @@
-//! Everything that `ixt` writes to stdout and stderr goes through these functions; a lint forbids any other way. They replace
-//! control characters, so that text from modules, manifests or the network can't give a terminal commands.
+//! Everything that `ixt` writes to stdout and stderr goes through these functions; a lint forbids any other way. They spell
+//! out control characters other than colours, so that text from modules, manifests or the network can't give a terminal commands.
 //!
 //! They can't know where such a text ends within a line. A caller that puts one into a line of its own passes it through
 //! `ixt_host::text::harmless` first, which makes it one line.
@@ -41,7 +41,7 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     write(format!("{}\n", harmless_json(json)).as_bytes())
 }
 
-/// Writes bytes to stdout unchanged, or as text with control characters replaced if stdout is a terminal.
+/// Writes bytes to stdout unchanged, or as text for people if stdout is a terminal.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     if is_terminal() { print(&String::from_utf8_lossy(bytes)) } else { write(bytes) }
 }

@@ -30,3 +30,31 @@ pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use ixt_manifest::{Code, Source};
+
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested_and_otherwise_all_are_listed() {
+        let help = |known: &[&str]| {
+            let diagnostic = Diagnostic::new(Code::UnknownKey, "x");
+            let diagnostic = suggest(diagnostic, "ordres", known.iter().copied(), "the modules are");
+            diagnostic.help_text().unwrap().to_owned()
+        };
+        assert_eq!(help(&["mail", "orders"]), "did you mean `orders`?");
+        assert_eq!(help(&["mail", "echo"]), "the modules are `mail`, `echo`");
+        assert_eq!(help(&[]), "there is none");
+
+        let manifest = |provides: &str| {
+            let text = format!("schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n{provides}");
+            Manifest::parse(&Source::new("manifest.toml", text)).unwrap()
+        };
+        let some = manifest("[provides]\nservices = [\"orders.get\"]\n");
+        assert!(unknown_topic(&some, "orders.gte").ends_with("did you mean `orders.get`?"));
+        assert!(unknown_topic(&some, "mail").ends_with("it provides: orders.get"));
+        assert!(unknown_topic(&manifest(""), "mail").ends_with("it provides no service"));
+    }
+}

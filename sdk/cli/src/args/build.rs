@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Build {
+pub(crate) struct BuildArgs {
     /// Modules: directories with a manifest.toml, or directories whose direct children are such.
     #[arg(required = true, value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,

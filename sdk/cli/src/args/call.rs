@@ -8,12 +8,12 @@ use clap::ValueEnum;
 use super::{BuildOptions, Input, Setting, duration};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Call {
+pub(crate) struct CallArgs {
     /// Start the module in this directory for the call, and shut it down afterwards.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) module: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) request: Request,
+    pub(crate) request: MessageArgs,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
     /// With --module: don't build, start the program of the last build with the same profile.
@@ -21,7 +21,7 @@ pub(crate) struct Call {
     pub(crate) no_build: bool,
     /// The priority of the call. More urgent calls are handled first.
     #[arg(long, default_value = "normal")]
-    pub(crate) priority: Priority,
+    pub(crate) priority: PriorityArg,
     /// The timeout of the call, such as `5s`. The default is the `ttl_ms` of the service in its manifest; if there is none, the call
     /// has no timeout.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -37,14 +37,14 @@ pub(crate) struct Call {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Publish {
+pub(crate) struct PublishArgs {
     #[command(flatten)]
-    pub(crate) request: Request,
+    pub(crate) request: MessageArgs,
 }
 
 /// The topic and the payload of a call or an event.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Request {
+pub(crate) struct MessageArgs {
     /// The topic.
     pub(crate) topic: String,
     /// The payload: JSON, or any bytes if the manifest declares no type for it. It follows `--` if it begins with `-`. Without it
@@ -57,20 +57,20 @@ pub(crate) struct Request {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Priority {
+pub(crate) enum PriorityArg {
     Low,
     Normal,
     High,
     Critical,
 }
 
-impl From<Priority> for ixt_protocol::Priority {
-    fn from(priority: Priority) -> Self {
+impl From<PriorityArg> for ixt_protocol::Priority {
+    fn from(priority: PriorityArg) -> Self {
         match priority {
-            Priority::Low => Self::Low,
-            Priority::Normal => Self::Normal,
-            Priority::High => Self::High,
-            Priority::Critical => Self::Critical,
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Normal => Self::Normal,
+            PriorityArg::High => Self::High,
+            PriorityArg::Critical => Self::Critical,
         }
     }
 }

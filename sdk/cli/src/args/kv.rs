@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::{Input, duration};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Kv {
+pub(crate) enum KvCommand {
     /// Print a value: unchanged, or as text if stdout is a terminal. Exits 1 if there is no such key.
     Get {
         /// The module that has the key.

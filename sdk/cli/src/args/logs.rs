@@ -8,7 +8,7 @@ use ixt_protocol::LogLevel;
 use super::duration;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Logs {
+pub(crate) struct LogsArgs {
     /// Print new lines as they come, until Ctrl-C.
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Logs {
     pub(crate) module: Option<String>,
     /// Only lines of this level or a more severe one.
     #[arg(short, long)]
-    pub(crate) level: Option<Level>,
+    pub(crate) level: Option<LevelArg>,
     /// Only lines of the trace whose id is, or begins with, this text. Eight characters are what other commands show.
     #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) trace: Option<String>,
@@ -39,7 +39,7 @@ pub(super) fn since(text: &str) -> Result<SystemTime, String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Level {
+pub(crate) enum LevelArg {
     Trace,
     Debug,
     Info,
@@ -47,14 +47,14 @@ pub(crate) enum Level {
     Error,
 }
 
-impl From<Level> for LogLevel {
-    fn from(level: Level) -> Self {
+impl From<LevelArg> for LogLevel {
+    fn from(level: LevelArg) -> Self {
         match level {
-            Level::Trace => Self::Trace,
-            Level::Debug => Self::Debug,
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
+            LevelArg::Trace => Self::Trace,
+            LevelArg::Debug => Self::Debug,
+            LevelArg::Info => Self::Info,
+            LevelArg::Warn => Self::Warn,
+            LevelArg::Error => Self::Error,
         }
     }
 }

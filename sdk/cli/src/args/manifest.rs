@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Check {
+pub(crate) struct CheckArgs {
     /// Manifests, or directories. In a directory every manifest.toml is checked, at any depth; if there is none, the .toml files
     /// directly in it.
     #[arg(default_value = ".", value_name = "PATH")]
@@ -11,7 +11,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Diff {
+pub(crate) struct DiffArgs {
     /// The manifest before the change. `-` reads it from stdin: git show main:manifest.toml | ixt diff - manifest.toml
     pub(crate) old: PathBuf,
     /// The manifest after the change.
@@ -19,7 +19,7 @@ pub(crate) struct Diff {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Generate {
+pub(crate) struct GenerateArgs {
     /// The manifest, or a directory of manifests.
     pub(crate) path: PathBuf,
     /// Write the code to this file instead of stdout. For a directory of manifests, write files to this directory.

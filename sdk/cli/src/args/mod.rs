@@ -18,21 +18,21 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use build::{Build, BuildOptions};
-pub(crate) use call::{Call, Publish, Request};
+pub(crate) use build::{BuildArgs, BuildOptions};
+pub(crate) use call::{CallArgs, MessageArgs, PublishArgs};
 pub(crate) use conformance::ConformanceArgs;
 pub(crate) use duration::duration;
 pub(crate) use input::Input;
-pub(crate) use kv::Kv;
-pub(crate) use logs::Logs;
-pub(crate) use manifest::{Check, Diff, Generate};
-pub(crate) use run::{Run, http_host};
+pub(crate) use kv::KvCommand;
+pub(crate) use logs::LogsArgs;
+pub(crate) use manifest::{CheckArgs, DiffArgs, GenerateArgs};
+pub(crate) use run::{RunArgs, http_host};
 pub(crate) use setting::{Setting, ValueSource};
 
 /// Checks, generates, runs and calls IXT modules.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
-pub(crate) struct Args {
+pub(crate) struct CommandLine {
     /// The control socket of the host to run or to talk to. The default is `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that
     /// variable, `ixt-UID/host.sock` in the directory for temporary files.
     #[arg(long, global = true, env = "IXT_HOST", value_name = "PATH")]
@@ -49,15 +49,15 @@ pub(crate) enum Command {
     /// Report the mistakes in manifests.
     ///
     /// Exits 1 if there are errors. Warnings alone don't count.
-    Check(Check),
+    Check(CheckArgs),
     /// Print or write the Rust code that a build script generates from a manifest.
     ///
     /// Exits 1 if the manifest has errors, or if --check finds a file that is out of date.
-    Generate(Generate),
+    Generate(GenerateArgs),
     /// Report what a change of a manifest means for the module's callers and for its configurations.
     ///
     /// Exits 1 if the change breaks anything, and 2 if one of the manifests has errors.
-    Diff(Diff),
+    Diff(DiffArgs),
     /// Print a module's reference page in Markdown: its services, events, configuration and types.
     ///
     /// Exits 1 if the manifest has errors.
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     ///
     /// Exits 2 if the arguments or the manifests have errors, 3 if a module could not be built, and 130 or 143 if Ctrl-C or
     /// SIGTERM came.
-    Build(Build),
+    Build(BuildArgs),
     /// Run modules: build, start and connect them, and restart those that end, until Ctrl-C or SIGTERM.
     ///
     /// SIGHUP ends a host that was started on a terminal. For any other host it is a reload: modules that have changed are
@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// Exits 0 if all modules have ended well, 1 if one has failed or did not end well, 2 if the arguments, the file of --config
     /// or the manifests have errors, 3 if a module could not be built, and 130 or 143 if Ctrl-C or SIGTERM came twice, or before
     /// the modules were started.
-    Run(Run),
+    Run(RunArgs),
     /// Call a service of a running host, or with --module, of a module that is started for this call alone.
     ///
     /// Prints the data of the reply as JSON on stdout. With --module, the module's output goes to stderr, each line after the
@@ -91,15 +91,15 @@ pub(crate) enum Command {
     /// Exits 1 if the module or the host answers with an error, and 2 if the call can't be made as it was given. With --module
     /// it exits 3 if the module could not be built, started or initialized, or ended before it answered, and 130 or 143 if
     /// Ctrl-C or SIGTERM came.
-    Call(Call),
+    Call(CallArgs),
     /// Publish an event at a running host.
-    Publish(Publish),
+    Publish(PublishArgs),
     /// Show the state of a running host and of its modules' processes.
     Ps,
     /// Show the same once a second, and for each service how often it is called and how long that takes.
     Top,
     /// Show the log of a running host.
-    Logs(Logs),
+    Logs(LogsArgs),
     /// Replace a module of a running host by its newest version.
     ///
     /// Builds the module, reads its manifest and its configuration again, and reports what changes. The new processes start
@@ -120,7 +120,7 @@ pub(crate) enum Command {
     /// Read, write and back up the keys and values that a running host keeps for its modules; check and repair those of a host that
     /// is not running.
     #[command(subcommand)]
-    Kv(Kv),
+    Kv(KvCommand),
     /// End what a host has started, once the host has ended. A host starts this command beside itself.
     #[command(hide = true)]
     Guard {

@@ -7,7 +7,7 @@ use super::{BuildOptions, Setting};
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub(crate) struct Run {
+pub(crate) struct RunArgs {
     /// Modules: directories with a manifest.toml, or directories whose direct children are such.
     #[arg(required = true, value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,

@@ -10,7 +10,7 @@ use super::*;
 
 #[test]
 fn clap_finds_nothing_wrong() {
-    Args::command().debug_assert();
+    CommandLine::command().debug_assert();
 }
 
 #[test]
@@ -32,11 +32,11 @@ fn no_duration_panics() {
         for args in
             [&["call", "t", "--ttl", text][..], &["kv", "set", "m", "k", "--ttl", text], &["logs", "--since", text]]
         {
-            let error = Args::try_parse_from([&["ixt"], args].concat()).unwrap_err();
+            let error = CommandLine::try_parse_from([&["ixt"], args].concat()).unwrap_err();
             assert_eq!(error.exit_code(), 2);
         }
         let args = ["ixt", "conformance", "-m", "manifest.toml", "--timeout", text];
-        assert!(Args::try_parse_from(args).unwrap_err().to_string().contains(says), "{text}");
+        assert!(CommandLine::try_parse_from(args).unwrap_err().to_string().contains(says), "{text}");
     }
 }
 
@@ -79,10 +79,11 @@ fn other_values_are_checked() {
 
 #[test]
 fn release_is_a_profile_and_an_empty_list_has_no_features() {
-    let options = |args: &[&str]| match Args::try_parse_from([&["ixt", "build", "."], args].concat()).unwrap().command {
-        Command::Build(build) => build.options,
-        other => panic!("{other:?}"),
-    };
+    let options =
+        |args: &[&str]| match CommandLine::try_parse_from([&["ixt", "build", "."], args].concat()).unwrap().command {
+            Command::Build(build) => build.options,
+            other => panic!("{other:?}"),
+        };
     assert!(options(&[]).is_empty() && !options(&["--bin", "b"]).is_empty());
     assert_eq!(options(&["--release"]).build().profile.as_deref(), Some("release"));
     assert_eq!(options(&["--features", "a,b"]).build().features, ["a", "b"]);

@@ -5,7 +5,7 @@ use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
 use serde_json::{Map, Value};
 
-use crate::args::Call;
+use crate::args::CallArgs;
 use crate::building::{self, OnStderr};
 use crate::configuration::HostFile;
 use crate::failure::{Failure, Result};
@@ -14,7 +14,7 @@ use crate::output::say;
 
 /// Gives the data of the reply as JSON. A signal shuts the module down as a host does, and a second one kills it; in any case no
 /// process is left.
-pub(super) async fn call(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]) -> Result<String> {
+pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let mut builds = Builds::new(args.build.build());
     builds.module(module.clone(), Build::default());

@@ -9,15 +9,15 @@ use ixt_host::Module;
 use ixt_host::control::Command;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
-use crate::args::{Call, Publish, Request};
+use crate::args::{CallArgs, MessageArgs, PublishArgs};
 use crate::configuration::config_of_one;
 use crate::failure::{Failure, Result};
 use crate::output::print_json;
-use crate::remote::Remote;
+use crate::remote::ControlClient;
 use crate::suggestion::unknown_topic;
 
 /// `ixt call`. Everything that can be checked without the module's code is checked before anything is built or started.
-pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
+pub(crate) fn call(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     let Some(dir) = &args.module else { return call_host(args, socket) };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
     let payload = checked_payload(&module, &args.request).map_err(Failure::usage)?;
@@ -26,7 +26,7 @@ pub(crate) fn call(args: &Call, socket: Option<&Path>) -> Result<()> {
     print_json(&data)
 }
 
-fn call_host(args: &Call, socket: Option<&Path>) -> Result<()> {
+fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     if !args.config.is_empty() || args.data_dir.is_some() {
         return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
     }
@@ -42,19 +42,19 @@ fn call_host(args: &Call, socket: Option<&Path>) -> Result<()> {
         priority: args.priority.into(),
         ttl_ms: args.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
     };
-    let data = Remote::ask(socket, &command)?.raw()?;
+    let data = ControlClient::ask(socket, &command)?.raw()?;
     print_json(data.get())
 }
 
 /// `ixt publish`. It returns when the host has the event, not when subscribers have handled it.
-pub(crate) fn publish(args: &Publish, socket: Option<&Path>) -> Result<()> {
+pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     let payload = payload(&args.request).map_err(Failure::usage)?;
     let command = Command::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
-    Remote::ask(socket, &command)?.done()
+    ControlClient::ask(socket, &command)?.done()
 }
 
 /// The payload that was given; empty if none was. It is an error if a frame can't hold it.
-fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
+fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
         (None, Some(data)) => data.read("the request")?,
@@ -70,7 +70,7 @@ fn payload(request: &Request) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The payload, if the module's manifest declares the topic and a request that the payload can be.
-fn checked_payload(module: &Module, request: &Request) -> anyhow::Result<Vec<u8>> {
+fn checked_payload(module: &Module, request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let services = module.manifest().services.iter().map(|service| service.topic.as_str());
     if services.clone().all(|topic| topic != request.topic) {
         bail!(unknown_topic(module.manifest(), &request.topic));
@@ -87,8 +87,8 @@ mod tests {
     use super::*;
     use crate::args::Input;
 
-    fn request(topic: &str, payload: Option<&str>, data: Option<Input>) -> Request {
-        Request { topic: topic.to_owned(), payload: payload.map(str::to_owned), data }
+    fn request(topic: &str, payload: Option<&str>, data: Option<Input>) -> MessageArgs {
+        MessageArgs { topic: topic.to_owned(), payload: payload.map(str::to_owned), data }
     }
 
     #[test]

@@ -259,3 +259,50 @@ fn without(text: &str, hidden: &[Span]) -> String {
     };
     text.char_indices().map(hide).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_text_that_is_no_toml_everything_that_may_be_secret_is_hidden() {
+        let text = "data_dir = 'd'\n[kv] # quota\nquota = 5MB\n[modules.a.config]\ntoken = 's3cret'\n  s3cret\n[http]\nx = 's3cret'\n";
+        let shown = without(text, &guessed_secrets(text));
+        assert!(!shown.contains("s3cret"), "{shown}");
+        for kept in ["data_dir = 'd'", "quota = 5MB", "token =", "[modules.a.config]"] {
+            assert!(shown.contains(kept), "{kept}: {shown}");
+        }
+        assert_eq!(shown.len(), text.len(), "spans still fit");
+        assert_eq!(shown.lines().count(), text.lines().count());
+    }
+
+    #[test]
+    fn hidden_text_keeps_its_length() {
+        assert_eq!(without("k = 'ö\n'", std::slice::from_ref(&(4..9))), "k = ***\n*".to_owned());
+    }
+
+    #[test]
+    fn each_wrong_key_is_removed_and_the_rest_is_read() {
+        #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct Table {
+            number: u32,
+            text: String,
+            list: Vec<u32>,
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "number = 'five'\ntext = 'kept'\nlist = [1, 'two']\nnumbr = 5\n").unwrap();
+        let (table, document) = Document::read::<Table>(file.path());
+        assert_eq!(table, Table { text: "kept".to_owned(), ..Table::default() });
+        let report = document.report(Vec::new(), &[]).to_string();
+        for says in [
+            "`number` in the file must be a number",
+            "`list` in the file must be a number",
+            "unknown key `numbr` in the file",
+            "did you mean `number`?",
+        ] {
+            assert!(report.contains(says), "{says}: {report}");
+        }
+        assert!(document.is_complete() && document.entry(&["numbr"]).is_some());
+    }
+}

@@ -215,10 +215,10 @@ impl HostFile {
     }
 
     /// `[log]`: the limits of the log files.
-    pub(crate) fn log_limits(&self) -> log_files::Limits {
-        let default = log_files::Limits::default();
+    pub(crate) fn log_limits(&self) -> log_files::LogFileLimits {
+        let default = log_files::LogFileLimits::default();
         let LogTable { file_size, files, .. } = self.log;
-        log_files::Limits {
+        log_files::LogFileLimits {
             bytes: file_size.map_or(default.bytes, |Size(bytes)| bytes),
             files: files.map_or(default.files, NonZeroUsize::get),
         }

@@ -1,4 +1,4 @@
-//! `ixt check`.
+//! `ixt check`: reports the mistakes in manifests, as a build script would, and what only a host would notice.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use ixt_manifest::{Code, Diagnostic, Manifest, Report};
 
 use super::json;
 use super::paths::manifests;
-use crate::args::Check;
+use crate::args::CheckArgs;
 use crate::failure::{Failure, Result};
 use crate::output::say;
 
-/// A module that says how it is started has something to start.
+/// Checks that `[artifacts.process]` has something to start: a `path`, or a cargo package beside the manifest.
 fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
     let process = Manifest::parse(source)?.process;
     let (Some(span), None) = (process.span, process.path) else { return Ok(()) };
@@ -25,11 +25,12 @@ fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> 
     Err(Report::new(source, vec![missing]))
 }
 
-pub(crate) fn check(args: &Check, as_json: bool) -> Result<()> {
+/// Checks all manifests, also after mistakes in one. Reports go to stderr, or as JSON to stdout.
+pub(crate) fn check(args: &CheckArgs, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
     for path in &args.paths {
         for file in manifests(path)? {
-            // What a build script would do: only that finds everything that it would complain about.
+            // The code is generated too, because some mistakes are found only then, such as names that collide in Rust.
             let generated = Source::read(&file).and_then(|source| {
                 let generated = ixt_build::generate(&source, &Options::default())?;
                 has_program(&file, &source).map(|()| generated)

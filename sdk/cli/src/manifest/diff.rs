@@ -1,4 +1,4 @@
-//! `ixt diff`.
+//! `ixt diff`: compares two versions of a manifest, and reports what the change means for callers and configurations.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use ixt_manifest::{Manifest, Severity, Source, compare};
 
 use super::json;
-use crate::args::Diff;
+use crate::args::DiffArgs;
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
-pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
+pub(crate) fn diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let parse = |source: &Source| Manifest::parse(source).map_err(|report| Failure::wrong(report.to_ansi_string()));
     let report = compare((&old, &parse(&old)?), (&new, &parse(&new)?));
@@ -28,6 +28,7 @@ pub(crate) fn diff(args: &Diff, as_json: bool) -> Result<()> {
     if breaking > 0 { Err(Failure::no("")) } else { Ok(()) }
 }
 
+/// Reads a manifest from a file, or from stdin if the path is `-`.
 fn read(path: &Path) -> Result<Source> {
     if path != Path::new("-") {
         return Source::read(path).map_err(|report| Failure::wrong(report.to_ansi_string()));

@@ -1,4 +1,5 @@
-//! `ixt docs`: a module's reference page, in Markdown, for those who call and who configure it.
+//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that it
+//! can't become Markdown or HTML; defaults of secrets are not shown.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,18 +18,18 @@ use crate::output::print;
 pub(crate) fn docs(file: &Path) -> Result<()> {
     let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
     let manifest = manifest.map_err(|report| Failure::no(report.to_ansi_string()))?;
-    let mut page = Page::default();
+    let mut page = ReferencePage::default();
     page.module(&manifest);
     print(&page.text)
 }
 
 #[derive(Default)]
-struct Page {
+struct ReferencePage {
     text: String,
 }
 
-impl Page {
-    /// A paragraph, or a heading.
+impl ReferencePage {
+    /// Adds a paragraph or a heading, after an empty line.
     fn paragraph(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
@@ -83,7 +84,7 @@ impl Page {
         }
     }
 
-    /// What is started, and what those who run it may have to know.
+    /// The section about the program, its limits and its environment, if the manifest says anything about them.
     fn process(&mut self, manifest: &Manifest) {
         let Manifest { process, limits, env, .. } = manifest;
         let words = |words: Vec<String>| (!words.is_empty()).then(|| code(&words.join(" ")));
@@ -125,7 +126,7 @@ impl Page {
         if !service.errors.is_empty() {
             self.paragraph("Errors:");
             let row = |error: &ErrorCode| {
-                let retryable = if error.retryable { "May do better later." } else { "" };
+                let retryable = if error.retryable { "A retry may succeed." } else { "" };
                 let about = described(error.description.as_ref(), error.deprecated.as_ref());
                 [code(error.code.as_str()), join(&[&about, retryable])]
             };
@@ -133,10 +134,10 @@ impl Page {
         }
         let mut notes = Vec::new();
         if service.idempotent {
-            notes.push("The same request twice does what it does once.".to_owned());
+            notes.push("It is idempotent: the same request twice has the effect of one.".to_owned());
         }
         if let Some(ttl) = service.ttl_ms {
-            notes.push(format!("A caller that says nothing else waits {ttl} ms."));
+            notes.push(format!("The default timeout of a call is {ttl} ms."));
         }
         if !notes.is_empty() {
             self.paragraph(&notes.join(" "));
@@ -148,7 +149,7 @@ impl Page {
         self.about(event.description.as_ref(), event.deprecated.as_ref());
         self.message("Payload", "bytes", event.payload.as_ref());
         if event.durable {
-            self.paragraph("It is kept for subscribers that are away.");
+            self.paragraph("It is durable: a subscriber that ends while it handles the event gets it again.");
         }
     }
 
@@ -186,7 +187,7 @@ impl Page {
     fn definition(&mut self, definition: &TypeDefinition) {
         self.paragraph(&format!("### {}", definition.name));
         self.about(definition.description.as_ref(), definition.deprecated.as_ref());
-        let open = |open: bool| if open { " Others may come, and are kept." } else { "" };
+        let open = |open: bool| if open { " Unknown ones may come too, and are kept as they are." } else { "" };
         match &definition.shape {
             Shape::Record(fields) if fields.is_empty() => self.paragraph("An object without fields."),
             Shape::Record(fields) => self.fields("field", fields),
@@ -214,7 +215,7 @@ impl Page {
     }
 }
 
-/// A field, and those of a table that is written in place.
+/// Adds the row of a field, and those of its own fields if its type is a table in place: `parent.field`, `list[].field`, `map.*.field`.
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {
@@ -250,7 +251,7 @@ fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     }
 }
 
-/// A type, with links to those of `[types]`.
+/// The name of a type, as a link if it is one of `[types]`.
 fn type_text(ty: &Type) -> String {
     let text = match &ty.kind {
         Kind::List(item) => format!("list of {}", type_text(item)),
@@ -293,7 +294,7 @@ fn link(name: &str) -> String {
     format!("[{name}](#{})", name.to_lowercase())
 }
 
-/// A text from the manifest, in one line and without a meaning in Markdown or HTML.
+/// A text from the manifest as one line, with everything escaped that has a meaning in Markdown or HTML.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
@@ -305,7 +306,7 @@ fn plain(text: &str) -> String {
     harmless(&plain)
 }
 
-/// A text as it is, between as many backticks as it takes.
+/// A text as code. It is put between more backticks than it has in a row.
 fn code(text: &str) -> String {
     let text = harmless(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -314,6 +315,36 @@ fn code(text: &str) -> String {
         longest => {
             let fence = "`".repeat(longest + 1);
             format!("{fence} {text} {fence}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_manifest_has_no_meaning_in_markdown() {
+        assert_eq!(plain("a\n\n# b | <i>*c*</i>\u{1b}"), "a \\# b | \\<i\\>\\*c\\*\\</i\\>\\u{1b}");
+        assert_eq!(code("a|b"), "`a|b`");
+        assert_eq!(code("a`b``c"), "``` a`b``c ```");
+        let mut page = ReferencePage::default();
+        page.table(["one", "two"], [["a|b".to_owned(), code("c|d")]]);
+        assert_eq!(page.text, "| one | two |\n| --- | --- |\n| a\\|b | `c\\|d` |\n");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_and_a_field_of_a_table_has_its_path() {
+        let text = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n[config]\n\
+                    token = { type = \"string\", secret = true, default = \"s3cret\" }\n\
+                    host = { type = \"table\", fields = { name = \"string\", port = { type = \"integer\", max = 9 } } }\n";
+        let mut page = ReferencePage::default();
+        page.module(&Manifest::parse(&Source::new("manifest.toml", text)).unwrap());
+        assert!(!page.text.contains("s3cret"), "{}", page.text);
+        for row in
+            ["| `token` | string | (secret) | Secret. |", "| `host.port` | integer | **required** | At most `9`. |"]
+        {
+            assert!(page.text.lines().any(|line| line == row), "{row}: {}", page.text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `ixt generate`.
+//! `ixt generate`: the code that a build script generates, on stdout or in files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,11 +8,13 @@ use ixt_build::{Options, Source};
 use similar::TextDiff;
 
 use super::paths::manifests;
-use crate::args::Generate;
+use crate::args::GenerateArgs;
 use crate::failure::{Failure, Result};
 use crate::output::{print_bytes, say};
 
-pub(crate) fn generate(args: &Generate) -> Result<()> {
+/// Generates the code of one manifest, or of all in a directory. A file that is up to date is not written. Nothing is written if any
+/// manifest has errors.
+pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let options = Options {
         attributes: args
             .derive
@@ -37,7 +39,6 @@ pub(crate) fn generate(args: &Generate) -> Result<()> {
             Err(report) => mistakes.push_str(&report.to_ansi_string()),
         }
     }
-    // Nothing is written as long as anything is wrong.
     if !mistakes.is_empty() {
         return Err(Failure::no(mistakes));
     }
@@ -56,7 +57,11 @@ pub(crate) fn generate(args: &Generate) -> Result<()> {
         if args.check {
             let diff = TextDiff::from_lines(&old, &code);
             let diff = diff.unified_diff();
-            let _ = write!(stale, "error: {} is not what its manifest gives now:\n\n{diff}", out.display());
+            let _ = write!(
+                stale,
+                "error: {} is out of date: its manifest now generates other code:\n\n{diff}",
+                out.display()
+            );
         } else {
             write_file(&out, &code)?;
         }
@@ -64,7 +69,7 @@ pub(crate) fn generate(args: &Generate) -> Result<()> {
     if stale.is_empty() { Ok(()) } else { Err(Failure::no(stale)) }
 }
 
-/// Where the code of a manifest in a directory goes: `a/manifest.toml` to `OUT/a/module.rs`, `b.toml` to `OUT/b.rs`.
+/// The file for the code of a manifest in a directory: `OUT/a/module.rs` for `a/manifest.toml`, and `OUT/b.rs` for `b.toml`.
 fn output(dir: &Path, manifest: &Path, out: &Path) -> PathBuf {
     let relative = manifest.strip_prefix(dir).unwrap_or(manifest);
     match relative.file_name() {
@@ -78,4 +83,17 @@ fn write_file(path: &Path, code: &str) -> Result<()> {
     fs::create_dir_all(dir)
         .and_then(|()| fs::write(path, code))
         .map_err(|error| Failure::usage(format!("can't write {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_directory_goes_to_a_file_for_each_manifest() {
+        let out = |manifest: &str| output(Path::new("in"), Path::new(manifest), Path::new("out"));
+        assert_eq!(out("in/orders/manifest.toml"), Path::new("out/orders/module.rs"));
+        assert_eq!(out("in/manifest.toml"), Path::new("out/module.rs"));
+        assert_eq!(out("in/types.toml"), Path::new("out/types.rs"));
+    }
 }

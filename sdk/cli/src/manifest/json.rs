@@ -1,4 +1,4 @@
-//! What is found in manifests, for programs.
+//! The diagnostics of manifests as JSON, for programs.
 
 use ixt_manifest::{Diagnostic, Place, Report};
 use serde_json::{Value, json};
@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::failure::Result;
 use crate::output::print_json;
 
-/// One object a line.
+/// Prints the diagnostics of all reports, one object per line.
 pub(crate) fn print<'r>(reports: impl IntoIterator<Item = &'r Report>) -> Result<()> {
     let mut diagnostics = reports.into_iter().flat_map(Report::diagnostics);
     diagnostics.try_for_each(|diagnostic| print_json(&to_json(diagnostic).to_string()))
 }
 
-/// One object for each diagnostic; lines and columns count from 1, columns in characters, and the end is exclusive.
+/// A diagnostic as an object. Lines and columns count from 1, columns in characters; the end is exclusive. `place` and `help` are null if
+/// there is none.
 fn to_json(diagnostic: &Diagnostic) -> Value {
     json!({
         "severity": diagnostic.severity().as_str(),

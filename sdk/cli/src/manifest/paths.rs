@@ -1,15 +1,15 @@
-//! Which manifests a path on the command line stands for.
+//! Finds the manifests that a path on the command line stands for.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::failure::{Failure, Result};
 
-/// Directories that hold no manifests of an author's own.
+/// Names of directories that are not searched, because they hold what tools have put there. Hidden directories are not searched either.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
-/// A file stands for itself; a directory for every `manifest.toml` in it, at any depth, or, if there is none, for the
-/// `.toml` files directly in it.
+/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there is
+/// none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
 pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -41,11 +41,44 @@ fn find(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// What is in a directory, sorted.
+/// The files and directories in a directory, sorted.
 fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    // Not `./manifest.toml`, which nobody would write.
+    // `manifest.toml` in messages, instead of `./manifest.toml`.
     let plain = |path: PathBuf| path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
     let mut children = fs::read_dir(dir)?.map(|child| Ok(plain(child?.path()))).collect::<io::Result<Vec<_>>>()?;
     children.sort();
     Ok(children)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_stands_for_the_manifests_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        let found = |of: &str| {
+            let found = manifests(&dir.path().join(of)).unwrap();
+            let names = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string());
+            names.collect::<Vec<_>>()
+        };
+        write("plain/b.toml");
+        write("plain/a.toml");
+        write("plain/a.txt");
+        assert_eq!(found("plain"), ["plain/a.toml", "plain/b.toml"]);
+        write("z/manifest.toml");
+        write("a/b/manifest.toml");
+        write("target/manifest.toml");
+        write(".git/manifest.toml");
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
+        assert_eq!(found(""), ["a/b/manifest.toml", "z/manifest.toml"]);
+        assert_eq!(found("none.toml"), ["none.toml"], "reading it says what is wrong");
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        assert!(manifests(&dir.path().join("empty")).unwrap_err().text().contains("there is no manifest in "));
+    }
 }

@@ -1,4 +1,4 @@
-//! `ixt schema`: the manifest language as a JSON Schema, for editors.
+//! `ixt schema`: a JSON Schema of manifests for editors, made from the tables of `ixt_manifest::language`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(crate) fn schema() -> Result<()> {
     let mut schema = Schema::default();
     let mut root = schema.table(language::root());
     let fields = root.as_object_mut().expect("a table is an object");
-    // Draft 7, which every editor's plugin knows.
+    // Draft 7 is what the plugins of editors support.
     fields.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
     fields.insert("title".to_owned(), json!("IXT module manifest"));
     fields.insert("definitions".to_owned(), json!(schema.definitions));
@@ -41,7 +41,7 @@ impl Schema {
 
     fn key(&mut self, key: &KeySpec) -> Value {
         let description = format!("{}\n\nExample: `{} = {}`", key.description, key.name, key.example);
-        // Beside a reference, draft 7 ignores whatever else there is.
+        // Draft 7 ignores all keys beside a `$ref`, so that the reference is wrapped.
         let mut schema = match self.kind(&key.kind) {
             Value::Object(schema) if !schema.contains_key("$ref") => schema,
             reference => Map::from_iter([("allOf".to_owned(), json!([reference]))]),
@@ -73,7 +73,7 @@ impl Schema {
         }
     }
 
-    /// A reference to a table's own definition, since tables can hold themselves.
+    /// A reference to the definition of a table, which is added if need be. Tables may contain themselves, so that they can't be inlined.
     fn reference(&mut self, table: &'static TableSpec) -> Value {
         let words = table.title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");

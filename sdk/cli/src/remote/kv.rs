@@ -11,8 +11,8 @@ use ixt_protocol::{decode_base64, encode_base64};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Remote;
-use crate::args::{Input, Kv};
+use super::connection::ControlClient;
+use crate::args::{Input, KvCommand};
 use crate::data_dir::data_dir_or_default;
 use crate::failure::{Failure, Result};
 use crate::output::{print, print_bytes, print_json};
@@ -48,12 +48,12 @@ struct BackedUp {
     keys: u64,
 }
 
-pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
+pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<()> {
     let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
     match args {
-        Kv::Get { module, key } => {
+        KvCommand::Get { module, key } => {
             let command = Command::KvGet { module: module.clone(), key: key.clone() };
-            let Got { found, value, revision } = Remote::ask(socket, &command)?.one()?;
+            let Got { found, value, revision } = ControlClient::ask(socket, &command)?.one()?;
             if !found {
                 return Err(no_key(module, key));
             }
@@ -62,7 +62,7 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             }
             print_bytes(&bytes(&value)?)
         }
-        Kv::Set { module, key, value, data, ttl, expected_revision } => {
+        KvCommand::Set { module, key, value, data, ttl, expected_revision } => {
             let value = content(value.as_deref(), data.as_ref()).map_err(Failure::usage)?;
             let command = Command::KvSet {
                 module: module.clone(),
@@ -71,21 +71,21 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
                 ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
                 expected_revision: *expected_revision,
             };
-            let Written { revision } = Remote::ask(socket, &command)?.one()?;
+            let Written { revision } = ControlClient::ask(socket, &command)?.one()?;
             if json { print_json(&json!({ "key": key, "revision": revision }).to_string()) } else { Ok(()) }
         }
-        Kv::Delete { module, key, expected_revision } => {
+        KvCommand::Delete { module, key, expected_revision } => {
             let command =
                 Command::KvDelete { module: module.clone(), key: key.clone(), expected_revision: *expected_revision };
-            let Deleted { deleted } = Remote::ask(socket, &command)?.one()?;
+            let Deleted { deleted } = ControlClient::ask(socket, &command)?.one()?;
             if json {
                 print_json(&json!({ "key": key, "deleted": deleted }).to_string())?;
             }
             if deleted { Ok(()) } else { Err(no_key(module, key)) }
         }
-        Kv::List { module, prefix } => {
+        KvCommand::List { module, prefix } => {
             let command = Command::KvList { module: module.clone(), prefix: prefix.clone() };
-            let mut remote = Remote::ask(socket, &command)?;
+            let mut remote = ControlClient::ask(socket, &command)?;
             while let Some(key) = remote.next()? {
                 let name: String = serde_json::from_str(key.get()).map_err(Failure::module)?;
                 if json {
@@ -96,9 +96,9 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             }
             Ok(())
         }
-        Kv::Watch { module, prefix } => {
+        KvCommand::Watch { module, prefix } => {
             let command = Command::KvWatch { module: module.clone(), prefix: prefix.clone() };
-            let mut remote = Remote::ask(socket, &command)?;
+            let mut remote = ControlClient::ask(socket, &command)?;
             // The first data says that changes are reported from now on.
             remote.next()?;
             while let Some(change) = remote.next()? {
@@ -117,21 +117,22 @@ pub(crate) fn kv(args: &Kv, socket: Option<&Path>, json: bool) -> Result<()> {
             }
             Ok(())
         }
-        Kv::Backup { file } => {
+        KvCommand::Backup { file } => {
             // A relative path would be relative to the host's current directory there.
             let path = std::path::absolute(file).map_err(Failure::usage)?;
-            let BackedUp { keys } = Remote::ask(socket, &Command::KvBackup { path: path.clone() })?.one()?;
+            let BackedUp { keys } = ControlClient::ask(socket, &Command::KvBackup { path: path.clone() })?.one()?;
             if json {
                 return print_json(&json!({ "keys": keys }).to_string());
             }
             let are = if keys == 1 { "key is" } else { "keys are" };
             print(&format!("{keys} {are} in {}\n", harmless(&path.display().to_string())))
         }
-        Kv::Check { data_dir } => check(&data_dir_or_default(data_dir.as_deref())?, json),
-        Kv::Repair { data_dir } => repair(&data_dir_or_default(data_dir.as_deref())?, json),
+        KvCommand::Check { data_dir } => check(&data_dir_or_default(data_dir.as_deref())?, json),
+        KvCommand::Repair { data_dir } => repair(&data_dir_or_default(data_dir.as_deref())?, json),
     }
 }
 
+/// Why `get` and `delete` fail if there is no such key.
 fn no_key(module: &str, key: &str) -> Failure {
     Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
 }
@@ -166,6 +167,7 @@ fn repair(directory: &Path, json: bool) -> Result<()> {
     })
 }
 
+/// `3 keys of 1 module are`, the beginning of a sentence. The numbers of keys are by module.
 fn are(keys: &BTreeMap<String, u64>) -> String {
     let plural = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
     let sum = keys.values().sum();
@@ -173,6 +175,7 @@ fn are(keys: &BTreeMap<String, u64>) -> String {
     format!("{} of {} {are}", plural(sum, "key"), plural(keys.len() as u64, "module"))
 }
 
+/// A line for each damage.
 fn lines(word: &str, damage: &[String]) -> String {
     let mut lines = String::new();
     for what in damage {

@@ -5,16 +5,16 @@ use std::path::Path;
 use ixt_host::control::{Command, LogQuery};
 use ixt_host::logs::{Record, Style};
 
-use super::Remote;
-use crate::args::Logs;
+use super::connection::ControlClient;
+use crate::args::LogsArgs;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json};
 
 /// How many lines are printed if none of `-n`, `--trace` and `--since` is given.
 const DEFAULT_LINES: usize = 100;
 
-pub(crate) fn logs(args: &Logs, socket: Option<&Path>, json: bool) -> Result<()> {
-    let Logs { follow, lines, module, level, trace, since } = args;
+pub(crate) fn logs(args: &LogsArgs, socket: Option<&Path>, json: bool) -> Result<()> {
+    let LogsArgs { follow, lines, module, level, trace, since } = args;
     let default = if trace.is_some() || since.is_some() { usize::MAX } else { DEFAULT_LINES };
     let query = LogQuery {
         last: lines.unwrap_or(default),
@@ -24,7 +24,7 @@ pub(crate) fn logs(args: &Logs, socket: Option<&Path>, json: bool) -> Result<()>
         trace: trace.clone(),
         since: *since,
     };
-    let mut remote = Remote::ask(socket, &Command::Logs(query))?;
+    let mut remote = ControlClient::ask(socket, &Command::Logs(query))?;
     // In a pipe too it is for people, because programs use --json. There a line has its date and offset.
     let style = if is_terminal() { Style::Pretty } else { Style::Dated };
     while let Some(line) = remote.next()? {

@@ -10,7 +10,7 @@ use ixt_host::control::{Command, HostStatus};
 use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{InstanceStatus, State, TopicStats};
 
-use super::Remote;
+use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json, print_over};
 
@@ -22,7 +22,7 @@ type Before = (Instant, HashMap<(String, String), TopicStats>);
 
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
-        let status = Remote::ask(socket, &Command::Status)?.raw()?;
+        let status = ControlClient::ask(socket, &Command::Status)?.raw()?;
         return print_json(status.get());
     }
     print(&instances(&status(socket)?))
@@ -31,11 +31,11 @@ pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
 pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
     let mut before: Option<Before> = None;
     loop {
-        let status = status(socket)?;
+        let (status, now) = (status(socket)?, Instant::now());
         if json {
             print_json(&serde_json::to_string(&status).map_err(Failure::module)?)?;
         } else if is_terminal() {
-            let table = format!("{}\n{}", instances(&status), topics(&status, before.as_ref()));
+            let table = format!("{}\n{}", instances(&status), topics(&status, before.as_ref(), now));
             print_over(&table, before.is_none())?;
         } else {
             print(&format!("{}\n", instances(&status)))?;
@@ -43,13 +43,13 @@ pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
         let topics = status.modules.iter().flat_map(|module| {
             module.topics.iter().map(|topic| ((module.name.clone(), topic.topic.clone()), topic.clone()))
         });
-        before = Some((Instant::now(), topics.collect()));
+        before = Some((now, topics.collect()));
         std::thread::sleep(INTERVAL);
     }
 }
 
 fn status(socket: Option<&Path>) -> Result<HostStatus> {
-    Remote::ask(socket, &Command::Status)?.one()
+    ControlClient::ask(socket, &Command::Status)?.one()
 }
 
 /// The host's line, a row for each process, and below the table why processes are not ready.
@@ -103,7 +103,7 @@ fn instances(status: &HostStatus) -> String {
 }
 
 /// A row for each topic that was called since the module was started. Without an answer before, calls per second are 0.
-fn topics(status: &HostStatus, before: Option<&Before>) -> String {
+fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String {
     let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
     let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
     for (module, topic) in topics.filter(|(_, topic)| topic.calls > 0) {
@@ -113,7 +113,7 @@ fn topics(status: &HostStatus, before: Option<&Before>) -> String {
                 - topics
                     .get(&(module.name.clone(), topic.topic.clone()))
                     .map_or(0, |before| before.calls.min(topic.calls));
-            calls as f64 / then.elapsed().as_secs_f64()
+            calls as f64 / now.duration_since(*then).as_secs_f64()
         });
         rows.push([
             harmless(&topic.topic),
@@ -175,6 +175,8 @@ fn latency(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -201,5 +203,66 @@ mod tests {
         ] {
             assert_eq!(latency(seconds), text);
         }
+    }
+    /// A host with a module of two processes, one of which is ready.
+    fn status(calls: u64) -> HostStatus {
+        let topic = json!({
+            "topic": "orders.place", "calls": calls, "errors": 1, "codes": {}, "durations": [], "taken": calls, "seconds": 1.0,
+            "p50": 0.001, "p99": 2.0,
+        });
+        let quiet = json!({
+            "topic": "orders.get", "calls": 0, "errors": 0, "codes": {}, "durations": [], "taken": 0, "seconds": 0.0, "p50": 0.0,
+            "p99": 0.0,
+        });
+        let ready = json!({
+            "id": "orders:1.0.0/instance-001", "state": "ready", "takes_calls": true, "pid": 7, "restarts": 0, "in_flight": 2,
+            "seconds": 61.0, "healthy": true, "health": null, "reason": "an old reason", "last_lines": ["old"],
+        });
+        let failed = json!({
+            "id": "orders:1.0.0/instance-002", "state": "failed", "takes_calls": false, "pid": null, "restarts": 5, "in_flight": 0,
+            "seconds": 1.0, "healthy": null, "health": null, "reason": "it exited\u{1b} with status 1", "last_lines": ["no disk"],
+        });
+        let module = json!({
+            "name": "orders", "version": "1.0.0", "instances": [ready, failed], "topics": [topic, quiet], "calls_waiting": 0,
+            "events_waiting": 3, "events_dropped": 0,
+        });
+        let status = json!({ "pid": 1, "version": "0.1.0", "seconds": 5.0, "modules": [module] });
+        serde_json::from_value(status).unwrap()
+    }
+
+    /// A table without its colours.
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn each_process_is_a_row_and_only_one_that_is_not_ready_says_why() {
+        let text = plain(&instances(&status(10)));
+        let expected = "\
+host 0.1.0 (pid 1), up 5s
+MODULE                     STATE   PID  RESTARTS  IN FLIGHT  HEALTH  FOR    EVENTS
+orders:1.0.0/instance-001  ready   7    0         2          ok      1m 1s  3 waiting, 0 dropped
+orders:1.0.0/instance-002  failed  -    5         0          -       1s     3 waiting, 0 dropped
+
+orders:1.0.0/instance-002: it exited\\u{1b} with status 1
+    no disk
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn calls_per_second_are_those_since_the_answer_before() {
+        let (start, before, after) = (Instant::now(), status(10), status(30));
+        let now = start + Duration::from_secs(10);
+        let topics_before =
+            before.modules[0].topics.iter().map(|topic| (("orders".to_owned(), topic.topic.clone()), topic.clone()));
+        let before: Before = (start, topics_before.collect());
+        let text = plain(&topics(&after, Some(&before), now));
+        assert_eq!(text.lines().count(), 2, "a topic that was not called has no row: {text}");
+        let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["orders.place", "orders", "30", "2", "1", "1.0", "ms", "2.00", "s"]);
+        // A module that was restarted counts from 0 again.
+        assert!(plain(&topics(&status(5), Some(&before), now)).contains("  0 "), "{text}");
+        assert_eq!(topics(&status(0), None, now), "nothing was called so far\n");
     }
 }

@@ -6,12 +6,12 @@ use ixt_host::Notice;
 use ixt_host::control::Command;
 use ixt_host::text::harmless_lines;
 
-use super::Remote;
+use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
 use crate::output::{print_json, say};
 
 pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: bool) -> Result<()> {
-    let mut remote = Remote::ask(socket, &Command::Restart { module, build })?;
+    let mut remote = ControlClient::ask(socket, &Command::Restart { module, build })?;
     while let Some(notice) = remote.next()? {
         if json {
             print_json(notice.get())?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ixt_host::{BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError};
 use ixt_manifest::Report;
 
-use crate::args::{BuildOptions, Run, Setting};
+use crate::args::{BuildOptions, RunArgs, Setting};
 use crate::building;
 use crate::configuration::{ConfigSources, HostFile, ModuleTable};
 
@@ -24,7 +24,7 @@ pub(super) struct Deployer {
 }
 
 impl Deployer {
-    pub(super) fn new(args: &Run, file: &HostFile, modules: &[Module]) -> Self {
+    pub(super) fn new(args: &RunArgs, file: &HostFile, modules: &[Module]) -> Self {
         Self {
             settings: settings(file),
             file: args.config.clone(),

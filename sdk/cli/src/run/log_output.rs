@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use ixt_host::logs::{Follower, Logs, Style};
 use tokio::runtime::Handle;
 
-use crate::log_files::{Limits, LogFiles};
+use crate::log_files::{LogFileLimits, LogFiles};
 use crate::output::{is_terminal, print, print_bytes, say};
 
 /// Prints the log on stdout until the host has ended, or until nobody reads it any more; the modules go on then. It is for people
@@ -30,7 +30,7 @@ pub(super) fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<Jo
 
 /// Writes the log to files in this directory until the host has ended, as JSON lines. A line that can't be written is lost; the
 /// first of several in a row is reported on stderr, and the next line is tried again. Call it within a runtime.
-pub(super) fn write_log(logs: &Logs, dir: &Path, limits: Limits) -> anyhow::Result<JoinHandle<()>> {
+pub(super) fn write_log(logs: &Logs, dir: &Path, limits: LogFileLimits) -> anyhow::Result<JoinHandle<()>> {
     let mut files = LogFiles::open(dir, limits)?;
     let mut follower = logs.follow_all();
     let runtime = Handle::current();

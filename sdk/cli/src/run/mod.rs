@@ -25,7 +25,7 @@ use ixt_host::control::{Claim, default_path};
 use ixt_host::text::harmless;
 use ixt_host::{Config, Host, Module, Settings};
 
-use crate::args::Run;
+use crate::args::RunArgs;
 use crate::building::{self, OnStderr};
 use crate::configuration::{HostFile, HttpName, check};
 use crate::data_dir::data_dir_or_default;
@@ -42,7 +42,7 @@ use service_manager::ServiceManager;
 /// How long an interrupted command waits at most for its modules to be killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
+pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     // It changes the environment, so it has to come before there is another thread.
     let activation = Activation::take().map_err(Failure::usage)?;
     let file = HostFile::of(args.config.as_deref());
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Run, socket: Option<&Path>, json: bool) -> Result<()> {
 }
 
 async fn serve(
-    args: &Run,
+    args: &RunArgs,
     file: &HostFile,
     modules: &[Module],
     configs: &[Config<'_>],
@@ -165,7 +165,7 @@ fn say_beside(text: String) {
 
 /// Binds the HTTP server, if the command line, the host's file or the service manager ask for one. The command line wins over the
 /// file. It is an error if there are two addresses, or names without an address.
-fn http(args: &Run, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
+fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let said = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { said } else { args.http_host.clone() };
     match (args.http.or(file.http.address), listener) {
@@ -182,7 +182,7 @@ fn http(args: &Run, file: &HostFile, listener: Option<TcpListener>) -> anyhow::R
 }
 
 /// The host's settings: those of the file with what the command line adds.
-fn settings(args: &Run, file: &HostFile) -> Result<Settings> {
+fn settings(args: &RunArgs, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
     settings.log_calls |= args.log_calls;
     settings.restart.give_up |= args.exit_on_failure;

@@ -174,3 +174,39 @@ fn summary(modules: &[ModuleStatus]) -> String {
     }
     summary
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_line_names_only_some_of_the_processes_that_are_not_ready() {
+        let modules = |states: &[&str]| {
+            let instance = |(index, state): (usize, &&str)| {
+                json!({
+                    "id": format!("m/{index}"), "state": state, "pid": null, "restarts": 0, "in_flight": 0, "seconds": 0.0,
+                    "healthy": null, "health": null, "reason": null, "last_lines": [],
+                })
+            };
+            let instances: Vec<_> = states.iter().enumerate().map(instance).collect();
+            let module = json!({
+                "name": "m", "version": "1.0.0", "instances": instances, "topics": [], "calls_waiting": 0, "events_waiting": 0,
+                "events_dropped": 0,
+            });
+            [serde_json::from_value::<ModuleStatus>(module).unwrap()]
+        };
+        assert_eq!(summary(&modules(&["ready", "ready"])), "2 of 2 processes are ready");
+        assert_eq!(summary(&modules(&["ready", "failed"])), "1 of 2 processes are ready; m/1: failed");
+        let many = summary(&modules(&["backoff"; 4]));
+        assert_eq!(many, "0 of 4 processes are ready; m/0: backoff; m/1: backoff; m/2: backoff; …");
+    }
+
+    #[test]
+    fn an_address_is_a_path_or_an_abstract_name() {
+        assert_eq!(address(OsStr::new("/run/n")).unwrap().as_pathname(), Some(std::path::Path::new("/run/n")));
+        assert_eq!(address(OsStr::new("@n")).unwrap().as_abstract_name(), Some(&b"n"[..]));
+        assert!(address(OsStr::new("vsock:2:1")).is_err() && address(OsStr::new("n")).is_err());
+    }
+}

@@ -173,3 +173,16 @@ fn boolean(text: &str) -> Result<bool, &'static str> {
         _ => Err("expected `true` or `false`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_variables_are_checked() {
+        assert_eq!(milliseconds("250"), Ok(Duration::from_millis(250)));
+        assert!(["0", "-1", "10s", ""].iter().all(|text| milliseconds(text).is_err()));
+        assert_eq!((boolean("TRUE"), boolean("false")), (Ok(true), Ok(false)));
+        assert!(boolean("1").is_err());
+    }
+}

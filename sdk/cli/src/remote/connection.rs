@@ -1,0 +1,116 @@
+//! The connection of a command to a running host: a Unix socket, one request in JSON, and the lines of its answer (`ixt_host::control`).
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use ixt_host::ErrorReply;
+use ixt_host::control::{Command, Reply, default_path};
+use ixt_host::text::harmless;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::failure::{Failure, Result};
+
+/// The answer of a running host to a command: zero or more data, then the end or an error.
+///
+/// An error that the host answers with is a failure with status 1; if the connection breaks, or the answer can't be read, the
+/// status is 3.
+pub(crate) struct ControlClient {
+    path: PathBuf,
+    lines: BufReader<UnixStream>,
+}
+
+impl ControlClient {
+    /// Sends a command to the host at this path, or at the default one. It is a usage error if no host listens there, or if the
+    /// host is another user's.
+    pub(crate) fn ask(path: Option<&Path>, command: &Command) -> Result<Self> {
+        let path = path.map_or_else(default_path, Path::to_owned);
+        let mut stream = UnixStream::connect(&path).map_err(|error| {
+            let place = path.display();
+            Failure::usage(match error.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                    format!(
+                        "no host is running at {place}: start one with `ixt run DIR`, or say with --host where it is"
+                    )
+                }
+                _ => format!("can't talk to the host at {place}: {error}"),
+            })
+        })?;
+        // In a directory that others can write to, another user's program could listen.
+        let peer = socket_peercred(&stream).map_err(Failure::module)?;
+        if peer.uid != geteuid() {
+            let place = path.display();
+            return Err(Failure::usage(format!(
+                "it is not this user's host that listens at {place}: give --host PATH"
+            )));
+        }
+        let mut line = serde_json::to_vec(command).map_err(Failure::usage)?;
+        line.push(b'\n');
+        match stream.write_all(&line) {
+            Ok(()) => {}
+            // The host has refused the command before it was complete, and its answer says why.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            Err(error) => return Err(Failure::module(error)),
+        }
+        Ok(Self { path, lines: BufReader::new(stream) })
+    }
+
+    /// Waits for the next data of the answer; `None` at its end.
+    pub(crate) fn next(&mut self) -> Result<Option<Box<RawValue>>> {
+        let mut line = String::new();
+        let read = match self.lines.read_line(&mut line) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            read => read.map_err(Failure::module)?,
+        };
+        if read == 0 {
+            return Err(Failure::module(format!("the host at {} has ended", self.path.display())));
+        }
+        match serde_json::from_str(&line) {
+            Ok(Reply::Data(data)) => Ok(Some(data)),
+            Ok(Reply::Done) => Ok(None),
+            Ok(Reply::Error { code, message, details, retryable }) => {
+                Err(Failure::replied(&ErrorReply::new(code, message, details, retryable)))
+            }
+            Err(error) => Err(unreadable(&error, &line)),
+        }
+    }
+
+    /// Waits for an answer that consists of one data.
+    pub(crate) fn one<T: DeserializeOwned>(self) -> Result<T> {
+        let data = self.raw()?;
+        serde_json::from_str(data.get()).map_err(|error| unreadable(&error, data.get()))
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn raw(mut self) -> Result<Box<RawValue>> {
+        self.next()?.ok_or_else(|| Failure::module("the host's answer is empty"))
+    }
+
+    /// Waits for the end of the answer, whatever data it has.
+    pub(crate) fn done(mut self) -> Result<()> {
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Waits until the host closes the connection, which it does when it has ended. Any answer is an error.
+    pub(crate) fn ended(mut self) -> Result<()> {
+        let mut line = String::new();
+        match self.lines.read_line(&mut line) {
+            Ok(1..) => Err(match serde_json::from_str(&line) {
+                Ok(Reply::Error { code, message, details, retryable }) => {
+                    Failure::replied(&ErrorReply::new(code, message, details, retryable))
+                }
+                _ => Failure::module(format!("the host did not stop: {}", harmless(line.trim_end()))),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unreadable(error: &serde_json::Error, answer: &str) -> Failure {
+    let answer = harmless(answer.trim_end());
+    Failure::module(format!("this version of `ixt` can't read the host's answer: {error}: {answer}"))
+}
