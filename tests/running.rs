@@ -1,128 +1,20 @@
 //! `ixt run`, and the commands that talk to what it runs, as their user sees them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ixt_tests::{build, is_running, target_dir, workspace};
+use ixt_tests::{Running, actors, build, ixt};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use prost::Message as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-
-/// `ixt run`, whose control socket and data are in a directory of its own.
-struct Running {
-    dir: tempfile::TempDir,
-    ixt: Child,
-    log: Lines<BufReader<ChildStdout>>,
-    notes: Lines<BufReader<ChildStderr>>,
-}
-
-/// A directory with a module for each of these: an actor, and what its manifest says.
-fn modules(modules: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let actor = build("actor");
-    for (name, rest) in modules {
-        let module = dir.path().join("modules").join(name);
-        fs::create_dir_all(&module).unwrap();
-        let manifest = format!(
-            "schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n\
-             [artifacts.process]\npath = '{}'\n{rest}\n[env]\npass = [\"IXT_TEST_MARK\"]\n",
-            actor.display(),
-        );
-        fs::write(module.join("manifest.toml"), manifest).unwrap();
-    }
-    dir
-}
-
-fn ixt(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(build("ixt"));
-    command.args(args).current_dir(workspace()).env("IXT_HOST", dir.join("host/h"));
-    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_dir()).env("IXT_TEST_MARK", mark(dir));
-    command
-}
-
-/// In the environment of a host and of all that it starts.
-fn mark(dir: &Path) -> String {
-    format!("mark-{}", dir.file_name().unwrap().to_str().unwrap())
-}
-
-impl Running {
-    fn start(dir: tempfile::TempDir, args: &[&str]) -> Self {
-        let modules = dir.path().join("modules");
-        let mut all = vec!["run", modules.to_str().unwrap()];
-        all.extend(args);
-        if !args.contains(&"--data-dir") {
-            all.push("--ephemeral");
-        }
-        Self::spawn(dir, |dir| ixt(dir, &all))
-    }
-
-    fn spawn(dir: tempfile::TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
-        let mut ixt = command(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let notes = BufReader::new(ixt.stderr.take().unwrap()).lines();
-        let log = BufReader::new(ixt.stdout.take().unwrap()).lines();
-        Self { dir, ixt, log, notes }
-    }
-
-    /// Waits for a line of the log.
-    fn logged(&mut self, text: &str) -> Value {
-        loop {
-            let line = self.log.next().unwrap_or_else(|| panic!("the log has no `{text}`")).unwrap();
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["message"].as_str().unwrap_or_default().contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        ixt(self.dir.path(), args).output().unwrap()
-    }
-
-    /// What a command prints that succeeds.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The status and what a command says that fails.
-    fn fails(&self, args: &[&str]) -> (i32, String) {
-        let output = self.run(args);
-        assert!(output.stdout.is_empty(), "{args:?} prints {}", String::from_utf8_lossy(&output.stdout));
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    /// Where it serves HTTP.
-    fn http(&mut self) -> String {
-        let at = self.notes.find_map(|note| note.unwrap().strip_prefix("* http://").map(str::to_owned));
-        at.and_then(|at| at.split(' ').next().map(str::to_owned)).expect("it serves HTTP")
-    }
-
-    /// Ends it, and returns its status.
-    fn stop(&mut self) -> i32 {
-        self.ok(&["stop"]);
-        // What it still has to say does not fill its pipe.
-        let rest = self.log.by_ref().count();
-        assert!(rest > 0);
-        self.ixt.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After `stop` there is nothing to kill.
-        let _ = self.ixt.kill();
-        let _ = self.ixt.wait();
-    }
-}
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -133,7 +25,7 @@ const B: &str = "[provides]\nservices = [\"b\"]\n[requires]\nevents = [\"e\"]";
 
 #[test]
 fn a_running_host_is_called_shown_and_stopped() {
-    let mut running = Running::start(modules(&[("a", A), ("b", B)]), &["--instances", "b=2"]);
+    let mut running = Running::start(actors(&[("a", A), ("b", B)]), &["--instances", "b=2"]);
     for _ in 0..3 {
         running.logged("is ready");
     }
@@ -204,7 +96,7 @@ fn a_running_host_is_called_shown_and_stopped() {
     let (status, error) = running.fails(&["logs", "--since", "yesterday"]);
     assert!(status == 2 && error.contains("expected a duration such as `10m`, or a time in RFC 3339"), "{error}");
     let dir = running.dir.path().to_owned();
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
     let gone = ixt(&dir, &["ps"]).output().unwrap();
     assert_eq!(gone.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&gone.stderr).starts_with("error: no host is running at "), "{gone:?}");
@@ -276,12 +168,12 @@ fn a_restart_builds_the_module_and_what_does_not_compile_changes_nothing() {
     assert!(told.contains("* breaks callers: ") && told.contains("the service `old` is gone"), "{told}");
     assert_eq!(number(&running), 4);
     assert_eq!(running.fails(&["call", "old"]), (1, "error: NOT_FOUND: no module here provides `old`\n".to_owned()));
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn keys_and_values_are_shown_changed_and_kept() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let data = dir.path().join("data");
     let args = ["--data-dir", data.to_str().unwrap()];
     let mut running = Running::start(dir, &args);
@@ -322,7 +214,7 @@ fn keys_and_values_are_shown_changed_and_kept() {
     );
 
     // Another host can't have them.
-    let other = modules(&[("a", A)]);
+    let other = actors(&[("a", A)]);
     let mut all = vec!["run", other.path().to_str().unwrap()];
     let modules = other.path().join("modules");
     all[1] = modules.to_str().unwrap();
@@ -333,18 +225,18 @@ fn keys_and_values_are_shown_changed_and_kept() {
     assert!(error.contains(&format!("the data directory {} is in use by another host", data.display())), "{error}");
 
     // kill -9, and there they are.
-    kill_process(Pid::from_child(&running.ixt), Signal::KILL).unwrap();
-    running.ixt.wait().unwrap();
+    running.signal(Signal::KILL);
+    running.ends();
     let dir = std::mem::replace(&mut running.dir, tempfile::tempdir().unwrap());
     let mut again = Running::start(dir, &args);
     again.logged("is ready");
     assert_eq!(again.ok(&["kv", "get", "a", "n/2"]), "two");
-    assert_eq!(again.stop(), 0);
+    assert_eq!(again.stop(), Some(0));
 }
 
 #[test]
 fn a_backup_is_made_while_the_host_runs_and_is_a_store_again() {
-    let dir = modules(&[("a", A), ("b", B)]);
+    let dir = actors(&[("a", A), ("b", B)]);
     let data = dir.path().join("data");
     let args = ["--data-dir", data.to_str().unwrap()];
     let mut running = Running::start(dir, &args);
@@ -369,7 +261,7 @@ fn a_backup_is_made_while_the_host_runs_and_is_a_store_again() {
         assert_eq!(status, 2);
         assert!(error.contains("is in use by another host"), "{error}");
     }
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 
     fs::rename(&backup, data.join("kv.redb")).unwrap();
     let dir = std::mem::replace(&mut running.dir, tempfile::tempdir().unwrap());
@@ -377,12 +269,12 @@ fn a_backup_is_made_while_the_host_runs_and_is_a_store_again() {
     again.logged("is ready");
     assert_eq!(again.ok(&["kv", "get", "a", "k"]), "one");
     assert_eq!(again.ok(&["kv", "get", "b", "k"]), "two");
-    assert_eq!(again.stop(), 0);
+    assert_eq!(again.stop(), Some(0));
 }
 
 #[test]
 fn a_damaged_store_is_told_plainly_and_what_is_whole_is_saved() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let data = dir.path().join("data");
     let place = data.to_str().unwrap().to_owned();
     let args = ["--data-dir", place.as_str()];
@@ -391,7 +283,7 @@ fn a_damaged_store_is_told_plainly_and_what_is_whole_is_saved() {
     for number in 0..20 {
         running.ok(&["kv", "set", "a", &format!("key/{number}"), &number.to_string().repeat(500)]);
     }
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
     let dir = std::mem::replace(&mut running.dir, tempfile::tempdir().unwrap());
     let run = |args: &[&str]| {
         let output = ixt(dir.path(), args).output().unwrap();
@@ -464,7 +356,7 @@ fn a_damaged_store_is_told_plainly_and_what_is_whole_is_saved() {
 
 #[test]
 fn a_module_has_as_much_room_as_the_configuration_says() {
-    let dir = modules(&[("a", A), ("b", B)]);
+    let dir = actors(&[("a", A), ("b", B)]);
     let config = dir.path().join("host.toml");
     let run = |text: &str| {
         fs::write(&config, text).unwrap();
@@ -493,12 +385,12 @@ fn a_module_has_as_much_room_as_the_configuration_says() {
     let answer = running.run(&["call", "a", &script.to_string()]);
     let said = format!("{}{}", String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
     assert!(said.contains("RESOURCE_EXHAUSTED"), "{said}");
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn a_data_directory_of_others_or_of_a_later_version_is_refused() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let modules = dir.path().join("modules");
     let data = dir.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -520,7 +412,7 @@ fn a_data_directory_of_others_or_of_a_later_version_is_refused() {
 
 #[test]
 fn a_data_directory_that_can_not_be_written_to_is_an_error_with_its_name() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let modules = dir.path().join("modules");
     // Not even root can write there.
     let output = ixt(dir.path(), &["run", modules.to_str().unwrap(), "--data-dir", "/proc/ixt-data"]).output().unwrap();
@@ -531,17 +423,19 @@ fn a_data_directory_that_can_not_be_written_to_is_an_error_with_its_name() {
 
 #[test]
 fn a_disk_that_is_full_fails_the_write_and_nothing_else() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let data = dir.path().join("data");
     let modules = dir.path().join("modules");
-    let mut running = Running::spawn(dir, |dir| {
+    let command = {
+        let dir = dir.path();
         let ixt = ixt(dir, &[]);
         let mut command = Command::new("/bin/sh");
         // A process that writes more than it may is ended, unless it ignores that signal: then the write fails.
         command.args(["-c", "trap '' 25; exec \"$0\" \"$@\""]).arg(ixt.get_program()).arg("run").arg(modules);
         command.arg("--data-dir").arg(&data).envs(ixt.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command
-    });
+    };
+    let mut running = Running::spawn(dir, command);
     running.logged("is ready");
     running.ok(&["kv", "set", "a", "small", "1"]);
     // No file may grow any more: to the process that is a full disk.
@@ -558,13 +452,13 @@ fn a_disk_that_is_full_fails_the_write_and_nothing_else() {
     assert_eq!(running.ok(&["kv", "get", "a", "small"]), "1", "what is there can be read");
     rustix::process::prlimit(Some(host), rustix::process::Resource::Fsize, limit(None)).unwrap();
     running.ok(&["kv", "set", "a", "large", "--data", &from]);
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn when_the_host_is_killed_its_modules_end_those_that_hang_too() {
     let file = "[shutdown]\ngrace = \"200ms\"\nexit_grace = \"200ms\"\n";
-    let dir = modules(&[("a", A), ("b", B)]);
+    let dir = actors(&[("a", A), ("b", B)]);
     let config = dir.path().join("host.toml");
     fs::write(&config, file).unwrap();
     let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
@@ -572,11 +466,10 @@ fn when_the_host_is_killed_its_modules_end_those_that_hang_too() {
     running.logged("is ready");
     // It sees nothing of the end of its host.
     running.ok(&["call", "a", r#"{"do":"deaf"}"#]);
-    let mark = format!("IXT_TEST_MARK={}", mark(running.dir.path()));
-    kill_process(Pid::from_child(&running.ixt), Signal::KILL).unwrap();
-    running.ixt.wait().unwrap();
+    running.signal(Signal::KILL);
+    running.ends();
     let patience = Instant::now() + Duration::from_secs(60);
-    while is_running(&mark) {
+    while running.is_there() {
         assert!(Instant::now() < patience, "a module outlives its host");
         std::thread::yield_now();
     }
@@ -584,14 +477,13 @@ fn when_the_host_is_killed_its_modules_end_those_that_hang_too() {
 
 #[test]
 fn interrupted_it_ends_its_modules_and_leaves_nothing() {
-    let mut running = Running::start(modules(&[("a", A)]), &[]);
+    let mut running = Running::start(actors(&[("a", A)]), &[]);
     running.logged("is ready");
-    let mark = format!("IXT_TEST_MARK={}", mark(running.dir.path()));
-    assert!(is_running(&mark));
-    kill_process(Pid::from_child(&running.ixt), Signal::INT).unwrap();
+    assert!(running.is_there());
+    running.signal(Signal::INT);
     running.logged("has ended");
-    assert_eq!(running.ixt.wait().unwrap().code(), Some(0));
-    assert!(!is_running(&mark));
+    assert_eq!(running.ends(), Some(0));
+    assert!(!running.is_there());
     assert!(!running.dir.path().join("host/h").exists(), "nor its socket");
 }
 
@@ -628,7 +520,7 @@ fn all_mistakes_of_the_configuration_are_told_before_anything_is_started() {
     let a = "[provides]\nservices = [\"s\"]\n[config]\nlimit = { type = \"integer\" }\nurl = { type = \"string\" }\n\
              token = { type = \"string\", default = \"t\", secret = true }";
     let b = "[provides]\nservices = [\"s\"]\n[config]\nwait = { type = \"duration\" }";
-    let dir = modules(&[("a", a), ("b", b)]);
+    let dir = actors(&[("a", a), ("b", b)]);
     let file = r#"
 data_dir = 5
 [restart]
@@ -685,7 +577,7 @@ IXT_IPC_SOCKET = "s3cret"
 #[test]
 fn no_secret_is_shown_where_the_file_is_wrong() {
     let token = "[config]\ntoken = { type = \"string\", secret = true, default = \"\" }\nlimit = { type = \"integer\", default = 1 }";
-    let dir = modules(&[("a", token)]);
+    let dir = actors(&[("a", token)]);
     for file in [
         "[modules.a]\nconfig = { token = 'tör s3cret', limit = true }\n",
         "modules = { a = { config = { token = 's3cret', limt = 1 } } }\n",
@@ -729,7 +621,8 @@ fn no_secret_is_shown_where_the_file_is_wrong() {
 #[test]
 fn the_examples_work_together() {
     let dir = tempfile::tempdir().unwrap();
-    let mut running = Running::spawn(dir, |dir| ixt(dir, &["run", "examples", "--ephemeral"]));
+    let command = ixt(dir.path(), &["run", "examples", "--ephemeral"]);
+    let mut running = Running::spawn(dir, command);
     for _ in 0..4 {
         running.logged("is ready");
     }
@@ -749,12 +642,12 @@ fn the_examples_work_together() {
     }
     let (mail, notifications) = (running.logged("is on its way"), running.logged("sent"));
     assert_eq!(mail["trace_id"], notifications["trace_id"], "what was logged for one call has one trace");
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn one_default_place_holds_one_host() {
-    let mut running = Running::start(modules(&[("a", A)]), &[]);
+    let mut running = Running::start(actors(&[("a", A)]), &[]);
     running.logged("is ready");
     let socket = running.dir.path().join("host/h");
     let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777;
@@ -764,13 +657,13 @@ fn one_default_place_holds_one_host() {
     assert_eq!(status, 2);
     assert!(error.starts_with(&format!("error: a host is running already, at {}: ", socket.display())), "{error}");
     running.ok(&["call", "a"]);
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn what_a_module_starts_may_do_what_the_module_may_and_people_everything() {
     let a = "[provides]\nservices = [\"a\"]\nevents = [\"e\"]\n[requires]\nservices = [\"b\"]";
-    let mut running = Running::start(modules(&[("a", a), ("b", B), ("c", "[provides]\nservices = [\"c\"]")]), &[]);
+    let mut running = Running::start(actors(&[("a", a), ("b", B), ("c", "[provides]\nservices = [\"c\"]")]), &[]);
     for _ in 0..3 {
         running.logged("is ready");
     }
@@ -812,12 +705,12 @@ fn what_a_module_starts_may_do_what_the_module_may_and_people_everything() {
     running.ok(&["call", "c"]);
     assert_eq!(running.ok(&["kv", "get", "b", "k"]), "secret");
     running.ok(&["restart", "b"]);
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]
 fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
-    let dir = modules(&[
+    let dir = actors(&[
         ("a", "[provides]\nservices = [\"a\"]\n[config]\ntoken = { type = \"string\", secret = true }"),
         ("b", "[provides]\nservices = [\"b\"]"),
     ]);
@@ -825,12 +718,14 @@ fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
     let set = "[modules.a.config_from]\ntoken = \"env:A_TOKEN\"\n[modules.b.env]\nB_MODE = \"fast\"\nTZ = \"UTC\"\n";
     fs::write(&config, set).unwrap();
     let modules = dir.path().join("modules");
-    let mut running = Running::spawn(dir, |dir| {
+    let command = {
+        let dir = dir.path();
         let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral", "--config"]);
         command.arg(&config).env("A_TOKEN", "s3cret").env("TZ", "CET").env("LC_TIME", "C").env("NOTIFY_SOCKET", "/n");
         command.env("IXT_LOG", "debug");
         command
-    });
+    };
+    let mut running = Running::spawn(dir, command);
     running.logged("is ready");
     running.logged("is ready");
     let variable = |module: &str, name: &str| {
@@ -845,7 +740,14 @@ fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
     }
     assert_eq!((variable("a", "TZ"), variable("a", "B_MODE")), (json!("CET"), Value::Null));
     assert_eq!((variable("b", "TZ"), variable("b", "B_MODE")), (json!("UTC"), json!("fast")));
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
+}
+
+/// Where it serves HTTP: `ADDRESS:PORT`.
+fn http(running: &mut Running) -> String {
+    let note = running.noted("* http://");
+    let (address, _) = note.strip_prefix("* http://").and_then(|rest| rest.split_once(' ')).expect("an address");
+    address.to_owned()
 }
 
 /// What is answered at this path to a request with these headers.
@@ -860,9 +762,9 @@ fn get(at: &str, path: &str, headers: &str) -> String {
 #[test]
 fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
     let args = ["--http", "127.0.0.1:0", "--http-host", "metrics.example"];
-    let mut running = Running::start(modules(&[("a", A)]), &args);
+    let mut running = Running::start(actors(&[("a", A)]), &args);
     running.logged("is ready");
-    let at = running.http();
+    let at = http(&mut running);
     let own = format!("host: {at}\r\n");
     for headers in [own.as_str(), "host: localhost\r\norigin: http://localhost:3000\r\n", "host: metrics.example:9\r\n"]
     {
@@ -875,7 +777,7 @@ fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
             assert!(refused.contains("--http-host NAME") && !refused.contains("ixt_instance_ready"), "{refused}");
         }
     }
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
     let module = running.dir.path().join("modules");
     let output = ixt(running.dir.path(), &["run", module.to_str().unwrap(), "--http-host", "x"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -884,7 +786,7 @@ fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
 
 #[test]
 fn the_log_is_written_to_files_and_metrics_are_served() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let (logs, config) = (dir.path().join("logs"), dir.path().join("host.toml"));
     fs::write(&config, "log_dir = \"logs\"\n[log]\nfile_size = \"1kB\"\nfiles = 3\ncalls = true\n").unwrap();
     let mut running = Running::start(dir, &["--config", config.to_str().unwrap(), "--http", "127.0.0.1:0"]);
@@ -895,7 +797,7 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
         (&line["level"], &line["origin"], &line["module"]),
         (&json!("error"), &json!("stdout"), &json!("a:1.0.0/instance-001"))
     );
-    let at = running.http();
+    let at = http(&mut running);
     let metrics = get(&at, "/metrics", "host: localhost\r\n");
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
     for line in [
@@ -908,7 +810,7 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");
     }
     assert!(!metrics.contains("ixt_spans_"), "there are none");
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
     let files: Vec<_> = fs::read_dir(&logs).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     assert!(files.iter().all(|file| fs::metadata(file).unwrap().len() <= 1000), "{files:?}");
@@ -917,11 +819,11 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
 
 #[test]
 fn whoever_looks_after_a_host_learns_whether_it_lives_and_is_ready() {
-    let dir = modules(&[("a", A), ("b", B)]);
+    let dir = actors(&[("a", A), ("b", B)]);
     let config = dir.path().join("host.toml");
     fs::write(&config, "[http]\naddress = \"127.0.0.1:0\"\nnames = [\"probe.example\"]\n").unwrap();
     let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
-    let at = running.http();
+    let at = http(&mut running);
     running.logged("is ready");
     running.logged("is ready");
     let get = |path: &str| {
@@ -941,15 +843,13 @@ fn whoever_looks_after_a_host_learns_whether_it_lives_and_is_ready() {
     // While it shuts down it lives, and is not ready.
     let busy = running.dir.path().join("modules/a/busy");
     fs::write(&busy, "").unwrap();
-    kill_process(Pid::from_child(&running.ixt), Signal::TERM).unwrap();
-    let draining = |note: &str| note.starts_with("* the modules finish what they have begun");
-    assert!(running.notes.any(|note| draining(&note.unwrap())));
+    running.signal(Signal::TERM);
+    running.noted("* the modules finish what they have begun");
     let (status, reasons) = get("/readyz");
     assert!(status == 503 && reasons.starts_with("[-]host failed: it is shutting down\n"), "{reasons}");
     assert_eq!((get("/healthz").0, get("/metrics").0), (200, 200));
     fs::remove_file(&busy).unwrap();
-    assert!(running.log.by_ref().count() > 0);
-    assert_eq!(running.ixt.wait().unwrap().code(), Some(0));
+    assert_eq!(running.ends(), Some(0));
     assert!(TcpStream::connect(&at).is_err());
 }
 
@@ -972,24 +872,26 @@ fn collect(collector: &TcpListener) -> (String, ExportTraceServiceRequest) {
 fn spans_go_where_the_standard_variables_of_opentelemetry_say() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/", collector.local_addr().unwrap());
-    let dir = modules(&[("a", A), ("b", B)]);
+    let dir = actors(&[("a", A), ("b", B)]);
     let modules = dir.path().join("modules");
-    let mut running = Running::spawn(dir, |dir| {
+    let command = {
+        let dir = dir.path();
         let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral"]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
         command.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret");
         command.env("OTEL_SERVICE_NAME", "shop");
         command.env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
         command
-    });
+    };
+    let mut running = Running::spawn(dir, command);
     let told = format!("* spans are sent to {endpoint}v1/traces");
-    assert!(running.notes.any(|note| note.unwrap() == told), "{told}");
+    assert_eq!(running.noted("* spans are sent to "), told);
     running.logged("is ready");
     running.logged("is ready");
     let told = json(&running.ok(&["call", "a", r#"{"do":"call","topic":"b","with":{"do":"tell"}}"#]));
     let traceparent = told["data"]["context"]["traceparent"].as_str().unwrap().to_owned();
     let collecting = std::thread::spawn(move || [collect(&collector), collect(&collector)]);
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
     let mut spans = Vec::new();
     for (head, request) in collecting.join().unwrap() {
         assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
@@ -1020,7 +922,7 @@ fn spans_go_where_the_standard_variables_of_opentelemetry_say() {
 
 #[test]
 fn a_variable_of_opentelemetry_that_can_not_be_kept_to_is_told_before_anything_runs() {
-    let dir = modules(&[("a", A)]);
+    let dir = actors(&[("a", A)]);
     let modules = dir.path().join("modules");
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
     for (variable, value, told) in [
@@ -1049,13 +951,15 @@ fn a_variable_of_opentelemetry_that_can_not_be_kept_to_is_told_before_anything_r
 
     // Nothing is said and nobody is asked.
     let off = [endpoint, ("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "xray")];
-    let mut running = Running::spawn(dir, |dir| {
+    let command = {
+        let dir = dir.path();
         let mut command = ixt(dir, &["run", modules.to_str().unwrap(), "--ephemeral"]);
         command.envs(off);
         command
-    });
+    };
+    let mut running = Running::spawn(dir, command);
     running.logged("is ready");
     let told = json(&running.ok(&["call", "a", r#"{"do":"tell"}"#]));
     assert_eq!(told["context"].get("traceparent"), None);
-    assert_eq!(running.stop(), 0);
+    assert_eq!(running.stop(), Some(0));
 }

@@ -65,10 +65,13 @@ fn mark(dir: &Path) -> String {
     format!("mark-{}", dir.display())
 }
 
-/// `ixt run` of the modules in this directory.
+/// `ixt run` of the modules in this directory. Keys and values are in memory, unless `args` has `--data-dir`.
 #[must_use]
 pub fn ixt_run(dir: &Path, args: &[&str]) -> Command {
-    let mut command = ixt(dir, &["run", "--ephemeral"]);
+    let mut command = ixt(dir, &["run"]);
+    if !args.contains(&"--data-dir") {
+        command.arg("--ephemeral");
+    }
     command.arg(dir.join("modules")).args(args);
     command
 }
@@ -151,6 +154,32 @@ impl Running {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The status and the errors of a command that fails, and prints nothing on stdout.
+    ///
+    /// # Panics
+    ///
+    /// If it prints anything, or can't be started.
+    #[must_use]
+    pub fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        assert!(output.stdout.is_empty(), "{args:?} prints {}", String::from_utf8_lossy(&output.stdout));
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Ends it with `ixt stop`; returns its exit status, or `None` if it was killed by a signal.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.ok(&["stop"]);
+        // The rest of the log is read, so that the pipe never fills.
+        if let Some(log) = &mut self.log {
+            log.for_each(drop);
+        }
+        self.ends()
     }
 
     /// Sends it a signal.
