@@ -476,6 +476,32 @@ fn when_the_host_is_killed_its_modules_end_those_that_hang_too() {
 }
 
 #[test]
+fn the_longest_durations_are_no_trouble() {
+    let longest = "365000days";
+    let dir = actors(&[("a", &format!("connect_timeout = \"1day\"\ninit_timeout = \"1day\"\n{A}"))]);
+    let keys = [
+        ("start", &["connect", "init"][..]),
+        ("restart", &["window", "backoff", "max_backoff", "stable_after"]),
+        ("health", &["interval", "timeout"]),
+        ("calls", &["timeout"]),
+        ("shutdown", &["grace", "exit_grace"]),
+    ];
+    let tables = keys.map(|(table, keys)| {
+        let keys: Vec<_> = keys.iter().map(|key| format!("{key} = \"{longest}\"\n")).collect();
+        format!("[{table}]\n{}", keys.concat())
+    });
+    let config = dir.path().join("host.toml");
+    fs::write(&config, tables.concat()).unwrap();
+    let mut running = Running::start(dir, &["--config", config.to_str().unwrap()]);
+    running.logged("is ready");
+    running.ok(&["call", "a", "--ttl", longest]);
+    running.ok(&["kv", "set", "a", "k", "v", "--ttl", longest]);
+    assert_eq!(running.ok(&["kv", "get", "a", "k"]), "v");
+    assert!(!running.ok(&["logs", "--since", longest]).is_empty());
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
 fn interrupted_it_ends_its_modules_and_leaves_nothing() {
     let mut running = Running::start(actors(&[("a", A)]), &[]);
     running.logged("is ready");

@@ -14,6 +14,16 @@ fn clap_finds_nothing_wrong() {
 }
 
 #[test]
+fn each_command_is_in_the_readme() {
+    // A line may end within a name.
+    let readme = include_str!("../../../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for command in CommandLine::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("ixt {}", command.get_name());
+        assert!(readme.contains(&name), "README.md does not mention `{name}`");
+    }
+}
+
+#[test]
 fn no_duration_panics() {
     assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
     assert_eq!(duration("0s"), Ok(Duration::ZERO));
