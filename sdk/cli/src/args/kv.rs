@@ -13,12 +13,14 @@ pub(crate) enum KvCommand {
     Get {
         /// The module that has the key.
         module: String,
+        /// The key.
         key: String,
     },
     /// Set the value of a key.
     Set {
         /// The module that has the key.
         module: String,
+        /// The key.
         key: String,
         /// The value. Without it and --data, the value is read from stdin.
         #[arg(conflicts_with = "data", allow_hyphen_values = true)]
@@ -37,6 +39,7 @@ pub(crate) enum KvCommand {
     Delete {
         /// The module that has the key.
         module: String,
+        /// The key.
         key: String,
         /// Fail unless this is the key's revision.
         #[arg(long, value_name = "REVISION")]

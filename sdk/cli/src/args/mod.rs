@@ -29,12 +29,16 @@ pub(crate) use manifest::{CheckArgs, DiffArgs, GenerateArgs};
 pub(crate) use run::{RunArgs, http_host};
 pub(crate) use setting::{Setting, ValueSource};
 
+const EXIT_STATUS: &str = "\
+Exit status: 0 if the command did what was asked; 1 if the answer is no, or an error; 2 if the command can't be carried out as it was given, \
+or no host is running; 3 if a module or the connection to the host failed. `ixt help COMMAND` says more.";
+
 /// Checks, generates, runs and calls IXT modules.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_STATUS)]
 pub(crate) struct CommandLine {
-    /// The control socket of the host to run or to talk to. The default is `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that
-    /// variable, `ixt-UID/host.sock` in the directory for temporary files.
+    /// The host's control socket. The default is `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or without that variable,
+    /// `ixt-UID/host.sock` in the directory for temporary files.
     #[arg(long, global = true, env = "IXT_HOST", value_name = "PATH")]
     pub(crate) host: Option<PathBuf>,
     /// Print JSON for programs, one object per line.
@@ -93,10 +97,14 @@ pub(crate) enum Command {
     /// Ctrl-C or SIGTERM came.
     Call(CallArgs),
     /// Publish an event at a running host.
+    ///
+    /// Waits until the host has it, not until subscribers have handled it. An event without subscribers is no error.
+    ///
+    /// Exits 1 if the host answers with an error, and 2 if the event can't be published as it was given.
     Publish(PublishArgs),
     /// Show the state of a running host and of its modules' processes.
     Ps,
-    /// Show the same once a second, and for each service how often it is called and how long that takes.
+    /// Show the same once a second until Ctrl-C, and for each service how often it is called and how long that takes.
     Top,
     /// Show the log of a running host.
     Logs(LogsArgs),

@@ -35,14 +35,19 @@ pub(crate) struct HostFile {
     pub(super) document: Document,
 }
 
+/// `[log]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LogTable {
+    /// Whether each call and event is logged, and not only those that fail.
     calls: Option<bool>,
+    /// The size of each log file.
     file_size: Option<Size>,
+    /// The number of log files.
     files: Option<NonZeroUsize>,
 }
 
+/// `[restart]`: the fields of [`ixt_host::Restart`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {
@@ -54,6 +59,7 @@ struct RestartTable {
     give_up: Option<bool>,
 }
 
+/// `[start]` and `[modules.NAME.start]`: how long a process has to connect, and then to answer `init`.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
@@ -61,6 +67,7 @@ struct StartTable {
     init: Option<Time>,
 }
 
+/// `[health]`: how often a process is asked, how long it has to answer, and after how many failures in a row it is restarted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
@@ -69,6 +76,7 @@ struct HealthTable {
     failures: Option<u32>,
 }
 
+/// `[shutdown]`: how long a module has to finish its requests, and then to exit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
@@ -76,18 +84,21 @@ struct ShutdownTable {
     exit_grace: Option<Time>,
 }
 
+/// `[calls]`: the default timeout of calls that modules make while they handle a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {
     timeout: Option<Time>,
 }
 
+/// `[kv]`: how much each module may keep.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
     quota: Option<Size>,
 }
 
+/// `[build]` and `[modules.NAME.build]`: cargo's profile and features, and which program of a package is started.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BuildTable {
@@ -106,6 +117,7 @@ impl BuildTable {
     }
 }
 
+/// `[http]`: where metrics and health checks are served, and the host names to which the server answers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpTable {
@@ -113,13 +125,16 @@ pub(crate) struct HttpTable {
     pub(crate) names: Vec<HttpName>,
 }
 
+/// `[modules.NAME]`: what holds for one module.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
+    /// How many processes it has.
     pub(crate) instances: Option<NonZeroU32>,
     kv_quota: Option<Size>,
     build: BuildTable,
     start: StartTable,
+    /// Values of keys of its configuration.
     pub(super) config: BTreeMap<String, toml::Value>,
     /// Keys of the configuration whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`.
     pub(super) config_from: BTreeMap<String, String>,

@@ -102,7 +102,7 @@ fn instances(status: &HostStatus) -> String {
     text
 }
 
-/// A row for each topic that was called since the module was started. Without an answer before, calls per second are 0.
+/// A row for each topic with at least one call. Calls per second are those between the answer before and `now`; without one, 0.
 fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String {
     let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
     let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
@@ -128,7 +128,7 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
     if rows.len() == 1 { "nothing was called so far\n".to_owned() } else { table(&rows) }
 }
 
-/// Aligns columns. The first row is the head; in the others the second column is the state that gives the row its colour.
+/// Aligns columns. The first row is the head; in the others a state in the second column gives the row its colour.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let bold = Style::new().bold();
     let widths: [usize; N] =
@@ -261,7 +261,7 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
         assert_eq!(text.lines().count(), 2, "a topic that was not called has no row: {text}");
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["orders.place", "orders", "30", "2", "1", "1.0", "ms", "2.00", "s"]);
-        // A module that was restarted counts from 0 again.
+        // Another host counts from 0 again, which is no negative rate.
         assert!(plain(&topics(&status(5), Some(&before), now)).contains("  0 "), "{text}");
         assert_eq!(topics(&status(0), None, now), "nothing was called so far\n");
     }

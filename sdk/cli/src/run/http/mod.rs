@@ -1,7 +1,7 @@
 //! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has what
 //! holds for all pages: limits for what a client sends and for how long it takes, and the end of the server.
 //!
-//! The number of connections is limited by [`Door`], which closes the oldest one for a new one. A request has [`PATIENCE`] to arrive, and
+//! The number of connections is limited by [`Door`], which closes the one that has been idle longest for a new one. A request has [`PATIENCE`] to arrive, and
 //! a client as long to read the answer.
 
 mod names;
@@ -131,7 +131,7 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // The door always finds a connection to close, because no answer takes long.
+        // A connection can always be closed for this one, because the host is never busy with one for long.
         let Some(guest) = door.enter() else { continue };
         let site = Arc::clone(&site);
         connections.spawn(async move {

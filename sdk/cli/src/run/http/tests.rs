@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// The other end of a connection to a host without modules, and what tells the server how the host is.
+/// The client's end of a connection to a host without modules, and the sender of the server's phase.
 fn connect(buffer: usize) -> (DuplexStream, watch::Sender<Phase>) {
     let host = Host::builder(Settings::default()).start().unwrap();
     let (sender, phase) = watch::channel(Phase::Open);
@@ -16,15 +16,15 @@ fn connect(buffer: usize) -> (DuplexStream, watch::Sender<Phase>) {
     (here, sender)
 }
 
-/// What comes until the server closes the connection.
+/// Everything that the server sends until it closes the connection.
 async fn rest(stream: &mut DuplexStream) -> String {
     let mut answer = Vec::new();
-    // It may be closed while something is being sent.
+    // An error is the end too.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8(answer).unwrap()
 }
 
-/// One answer of a connection that stays; its body is `ok`.
+/// Reads one answer with the body `ok`, on a connection that stays open.
 async fn ok(stream: &mut DuplexStream) -> String {
     let mut answer = String::new();
     while !answer.ends_with("\r\n\r\nok\n") {
@@ -82,7 +82,7 @@ async fn a_request_has_to_come_in_time_and_an_answer_to_be_taken() {
     stream.write_all(&HEALTHZ[..20]).await.unwrap();
     assert_eq!((rest(&mut stream).await.as_str(), start.elapsed().as_secs()), ("", PATIENCE.as_secs()));
 
-    // As little as that fits into the buffer.
+    // The buffer is too small for the answer, which nobody reads.
     let (mut stream, phase) = connect(64);
     let start = Instant::now();
     stream.write_all(HEALTHZ).await.unwrap();
@@ -116,7 +116,7 @@ async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_reques
 
     let (mut begun, phase) = connect(1 << 20);
     begun.write_all(&HEALTHZ[..20]).await.unwrap();
-    // It is read.
+    // The clock stands still until the server has read it.
     tokio::time::sleep(Duration::from_millis(1)).await;
     phase.send_replace(Phase::Closing);
     begun.write_all(&HEALTHZ[20..]).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_server_ends_in_bounded_time_and_takes_nobody_afterwards() {
     let address = server.address;
     assert_eq!(server.description(), format!("http://{address} serves /healthz, /metrics, /readyz"));
     let serving = server.start(host);
-    // One that says half of what it has to say.
+    // A client that sends half a request.
     let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
     half.write_all(&HEALTHZ[..20]).await.unwrap();
     let mut asked = tokio::net::TcpStream::connect(address).await.unwrap();
