@@ -164,7 +164,7 @@ fn a_restart_builds_the_module_and_what_does_not_compile_changes_nothing() {
     let output = running.run(&["restart", "rebuilt"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("[health], [calls], [shutdown] and quotas) has changed"), "{told}");
+    assert!(told.contains("[health], [calls], [shutdown] and quotas) have changed"), "{told}");
     assert!(told.contains("* breaks callers: ") && told.contains("the service `old` is gone"), "{told}");
     assert_eq!(number(&running), 4);
     assert_eq!(running.fails(&["call", "old"]), (1, "error: NOT_FOUND: no module here provides `old`\n".to_owned()));
@@ -807,7 +807,7 @@ fn http_at_loopback_is_for_those_who_ask_by_a_name_of_this_machine() {
     let module = running.dir.path().join("modules");
     let output = ixt(running.dir.path(), &["run", module.to_str().unwrap(), "--http-host", "x"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("`--http ADDRESS` or `[http] address`"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`--http ADDRESS`, or `[http] address`"), "{output:?}");
 }
 
 #[test]

@@ -240,9 +240,9 @@ fn what_can_not_be_served_is_refused_before_anything_is_started() {
         "error: the socket `control`, number 1 of those that the service manager hands over: ",
     );
     refused("ut", "http:control", &[], "error: the socket `http`, number 1 of those");
-    refused("tt", "http:http", &[], "number 2 of those that the service manager hands over: would be the second one");
-    refused("c", "http", &[], "is a connection, and not a place to listen at: its unit says `Accept=no`");
+    refused("tt", "http:http", &[], "number 2 of those that the service manager hands over: is the second one");
+    refused("c", "http", &[], "is a connection, not a listening socket: its unit must say `Accept=no`");
     let other = Path::new("/nowhere/h").to_str().unwrap();
     refused("u", "control", &["--host", other], "and another place is given with --host or IXT_HOST");
-    refused("t", "", &["--http", "127.0.0.1:0"], "leave out one of them");
+    refused("t", "", &["--http", "127.0.0.1:0"], "remove one of them");
 }

@@ -63,7 +63,7 @@ fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let bytes = payload.len();
     if bytes > DEFAULT_MAX_FRAME_BYTES {
         bail!(
-            "the request has {bytes} bytes, and a frame {DEFAULT_MAX_FRAME_BYTES} at most: hand over a large file by its path"
+            "the request has {bytes} bytes, and a frame {DEFAULT_MAX_FRAME_BYTES} at most: pass the path of a large file instead of its content"
         );
     }
     Ok(payload)

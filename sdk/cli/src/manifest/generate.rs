@@ -46,7 +46,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     for (out, code) in outputs {
         let Some(out) = out else {
             if is_dir {
-                return Err(Failure::usage("the code of a whole directory needs a place to go: --out DIR"));
+                return Err(Failure::usage("the code of a whole directory can't go to stdout: give --out DIR"));
             }
             return print_bytes(code.as_bytes());
         };

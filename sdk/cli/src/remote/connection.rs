@@ -44,7 +44,7 @@ impl ControlClient {
         if peer.uid != geteuid() {
             let place = path.display();
             return Err(Failure::usage(format!(
-                "it is not this user's host that listens at {place}: give --host PATH"
+                "another user's program listens at {place}: give the path of your host with --host"
             )));
         }
         let mut line = serde_json::to_vec(command).map_err(Failure::usage)?;

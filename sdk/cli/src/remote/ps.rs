@@ -125,7 +125,7 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
             latency(topic.p99),
         ]);
     }
-    if rows.len() == 1 { "nothing was called so far\n".to_owned() } else { table(&rows) }
+    if rows.len() == 1 { "no service has been called yet\n".to_owned() } else { table(&rows) }
 }
 
 /// Aligns columns. The first row is the head; in the others a state in the second column gives the row its colour.
@@ -263,6 +263,6 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
         assert_eq!(row, ["orders.place", "orders", "30", "2", "1", "1.0", "ms", "2.00", "s"]);
         // Another host counts from 0 again, which is no negative rate.
         assert!(plain(&topics(&status(5), Some(&before), now)).contains("  0 "), "{text}");
-        assert_eq!(topics(&status(0), None, now), "nothing was called so far\n");
+        assert_eq!(topics(&status(0), None, now), "no service has been called yet\n");
     }
 }

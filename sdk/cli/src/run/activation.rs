@@ -59,8 +59,8 @@ impl Activation {
 
 fn put<T: AsFd>(place: &mut Option<T>, socket: io::Result<Option<T>>, name: &str) -> anyhow::Result<()> {
     let socket = socket?.context("was handed over twice")?;
-    ensure!(socket_acceptconn(&socket)?, "is a connection, and not a place to listen at: its unit says `Accept=no`");
-    ensure!(place.is_none(), "would be the second one of the kind `{name}`, and a host has one of each");
+    ensure!(socket_acceptconn(&socket)?, "is a connection, not a listening socket: its unit must say `Accept=no`");
+    ensure!(place.is_none(), "is the second one of the kind `{name}`: a host has one of each");
     *place = Some(socket);
     Ok(())
 }

@@ -81,8 +81,8 @@ impl Deployer {
         let config = ConfigSources::of_module(name, &file, &self.set).config(module.manifest(), module.source());
         let config = config.map_err(|report| wrong(report, "its configuration is wrong"))?;
         if settings(&file) != self.settings {
-            let what = "what the file of --config says of the host itself ([start], [restart], [health], [calls], [shutdown] and quotas) \
-                        has changed: that holds from the host's next start";
+            let what = "the host's own settings in the file of --config ([start], [restart], [health], [calls], [shutdown] and quotas) have \
+                        changed: they take effect at the host's next start";
             notify(Notice::Step(what.to_owned()));
         }
         // Modules of one workspace are built together. A mistake in another manifest does not matter here.
@@ -97,7 +97,7 @@ impl Deployer {
         }
         if let Err(ProgramError::Build(BuildError::NoCargo { error })) = &program {
             if build {
-                notify(Notice::Step(format!("cargo can't be run ({error}): its program is taken as it is")));
+                notify(Notice::Step(format!("cargo can't be run ({error}): the program that is there is started")));
             }
             program = match builds.without_building().program(name, &output).await {
                 // Without cargo nothing says where the program is, so that the running one is taken.

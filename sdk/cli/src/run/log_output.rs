@@ -7,13 +7,43 @@ use std::thread::{Builder, JoinHandle};
 use anyhow::Context as _;
 use ixt_host::logs::{Follower, Logs, Style};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
+use crate::failure::{Failure, Result};
 use crate::log_files::{LogFileLimits, LogFiles};
 use crate::output::{is_terminal, print, print_bytes, say};
 
+/// The threads that write the log. They end with the host.
+pub(super) struct LogOutput(Vec<JoinHandle<()>>);
+
+impl LogOutput {
+    /// Starts to write: to stdout, and if `files` has a directory, to files there. Call it within a runtime.
+    pub(super) fn start(logs: &Logs, json: bool, files: Option<(&Path, LogFileLimits)>) -> Result<Self> {
+        let mut threads = vec![print_log(logs.follow_all(), json).map_err(Failure::module)?];
+        if let Some((dir, limits)) = files {
+            threads.push(write_log(logs, dir, limits).map_err(Failure::usage)?);
+        }
+        Ok(Self(threads))
+    }
+
+    /// Waits until a host that has ended has its whole log written. Does not wait if the system starts no more threads.
+    pub(super) async fn written(self) {
+        let (sender, written) = oneshot::channel();
+        let waiting = Builder::new().spawn(move || {
+            for thread in self.0 {
+                let _ = thread.join();
+            }
+            let _ = sender.send(());
+        });
+        if waiting.is_ok() {
+            let _ = written.await;
+        }
+    }
+}
+
 /// Prints the log on stdout until the host has ended, or until nobody reads it any more; the modules go on then. It is for people
-/// on a terminal, and JSON otherwise or with `--json`. Call it within a runtime.
-pub(super) fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<JoinHandle<()>> {
+/// on a terminal, and JSON otherwise or with `--json`.
+fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<JoinHandle<()>> {
     let style = if !json && is_terminal() { Style::Pretty } else { Style::Json };
     let runtime = Handle::current();
     let printing = Builder::new().name("ixt-log".to_owned()).spawn(move || {
@@ -29,8 +59,8 @@ pub(super) fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<Jo
 }
 
 /// Writes the log to files in this directory until the host has ended, as JSON lines. A line that can't be written is lost; the
-/// first of several in a row is reported on stderr, and the next line is tried again. Call it within a runtime.
-pub(super) fn write_log(logs: &Logs, dir: &Path, limits: LogFileLimits) -> anyhow::Result<JoinHandle<()>> {
+/// first of several in a row is reported on stderr, and the next line is tried again.
+fn write_log(logs: &Logs, dir: &Path, limits: LogFileLimits) -> anyhow::Result<JoinHandle<()>> {
     let mut files = LogFiles::open(dir, limits)?;
     let mut follower = logs.follow_all();
     let runtime = Handle::current();

@@ -23,7 +23,7 @@ use std::time::Duration;
 use anyhow::bail;
 use ixt_host::control::{Claim, default_path};
 use ixt_host::text::harmless;
-use ixt_host::{Config, Host, Module, Settings};
+use ixt_host::{Config, Host, HostBuilder, Module, Settings};
 
 use crate::args::RunArgs;
 use crate::building::{self, OnStderr};
@@ -36,7 +36,7 @@ use crate::output::say;
 use activation::Activation;
 use deployer::Deployer;
 use http::Server;
-use log_output::{print_log, write_log};
+use log_output::LogOutput;
 use service_manager::ServiceManager;
 
 /// How long an interrupted command waits at most for its modules to be killed.
@@ -82,22 +82,10 @@ async fn serve(
     if let Some(told) = spans::export_spans(&mut builder, args.otlp.as_deref()).map_err(Failure::usage)? {
         say_beside(format!("* {told}\n"));
     }
-    let printer = print_log(builder.logs().follow_all(), json).map_err(Failure::module)?;
-    let writer = match args.log_dir.as_ref().or(file.log_dir.as_ref()) {
-        Some(dir) => Some(write_log(builder.logs(), dir, file.log_limits()).map_err(Failure::usage)?),
-        None => None,
-    };
-    let builds = building::builds(&args.build, file, modules);
-    let builds = if args.no_build { builds.without_building() } else { builds };
+    let log_dir = args.log_dir.as_ref().or(file.log_dir.as_ref());
+    let log = LogOutput::start(builder.logs(), json, log_dir.map(|dir| (dir.as_path(), file.log_limits())))?;
     interrupts.or(manager.builds(modules.len())).await?;
-    let programs = interrupts.or(builds.programs(&OnStderr::new())).await?;
-    let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
-    let deployer = Arc::new(Deployer::new(args, file, modules));
-    for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
-        let deployment = deployer.deployment(module, program, config, file).map_err(Failure::usage)?;
-        builder.module(deployment).map_err(Failure::usage)?;
-    }
-    builder.loader(deployer);
+    interrupts.or(add_modules(&mut builder, args, file, modules, configs)).await??;
     let http = http(args, file, activation.http).map_err(Failure::usage)?;
     let control = control.listen().map_err(Failure::usage)?;
     let host = builder.start().map_err(Failure::usage)?;
@@ -137,17 +125,8 @@ async fn serve(
     if let Some(http) = http {
         interrupts.or(http.end()).await?;
     }
-    // The log is written to its end. A stopped terminal may block that, so that a signal ends the wait.
-    let (sender, written) = tokio::sync::oneshot::channel();
-    let waiting = thread::Builder::new().spawn(move || {
-        for follower in [Some(printer), writer].into_iter().flatten() {
-            let _ = follower.join();
-        }
-        let _ = sender.send(());
-    });
-    if waiting.is_ok() {
-        let _ = interrupts.or(written).await?;
-    }
+    // A stopped terminal may block the log, so that a signal ends the wait.
+    interrupts.or(log.written()).await?;
     interrupts.end()?;
     match (complaints.is_empty(), failure) {
         (true, None) => Ok(()),
@@ -155,6 +134,27 @@ async fn serve(
         (true, Some(failure)) => Err(Failure::failed(failure)),
         (false, _) => Err(Failure::failed(complaints.join("\n"))),
     }
+}
+
+/// Builds the modules, and adds them to the host with what reads them anew at a restart.
+async fn add_modules(
+    builder: &mut HostBuilder,
+    args: &RunArgs,
+    file: &HostFile,
+    modules: &[Module],
+    configs: &[Config<'_>],
+) -> Result<()> {
+    let builds = building::builds(&args.build, file, modules);
+    let builds = if args.no_build { builds.without_building() } else { builds };
+    let programs = builds.programs(&OnStderr::new()).await;
+    let programs = programs.map_err(|error| building::failure(&error, file, modules))?;
+    let deployer = Arc::new(Deployer::new(args, file, modules));
+    for ((module, program), config) in modules.iter().zip(programs).zip(configs) {
+        let deployment = deployer.deployment(module, program, config, file).map_err(Failure::usage)?;
+        builder.module(deployment).map_err(Failure::usage)?;
+    }
+    builder.loader(deployer);
+    Ok(())
 }
 
 /// Writes text to stderr without waiting for it: a stopped terminal would block the host.
@@ -166,17 +166,17 @@ fn say_beside(text: String) {
 /// Binds the HTTP server, if the command line, the host's file or the service manager ask for one. The command line wins over the
 /// file. It is an error if there are two addresses, or names without an address.
 fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
-    let said = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
-    let names = if args.http_host.is_empty() { said } else { args.http_host.clone() };
+    let in_file = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
+    let names = if args.http_host.is_empty() { in_file } else { args.http_host.clone() };
     match (args.http.or(file.http.address), listener) {
         (Some(address), Some(_)) => bail!(
-            "the service manager hands over a socket for HTTP, and `--http` or `[http] address` says {address}: leave out one of them"
+            "the service manager hands over a socket for HTTP, and `--http` or `[http] address` says {address}: remove one of them"
         ),
         (None, Some(listener)) => Ok(Some(Server::new(listener, &names)?)),
         (Some(address), None) => Server::bind(address, &names).map(Some),
         (None, None) if names.is_empty() => Ok(None),
         (None, None) => bail!(
-            "names for HTTP are given, and no address: `--http ADDRESS` or `[http] address` says where it is served"
+            "there are host names for HTTP, but no address: give `--http ADDRESS`, or `[http] address` in the file of --config"
         ),
     }
 }
