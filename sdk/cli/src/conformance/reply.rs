@@ -100,3 +100,51 @@ fn is_code(code: &str) -> bool {
 pub(super) fn show(frame: &Map<String, Value>) -> String {
     shown(Value::Object(frame.clone()).to_string().as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(frame: &Value) -> Result<Reply, Stop> {
+        Reply::read(frame.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn a_reply_has_a_shape() {
+        for right in [
+            json!({ "type": "success", "data": {} }),
+            json!({ "type": "success", "data": {}, "id": null }),
+            json!({ "type": "error", "code": "A_1", "message": "", "details": null, "retryable": true, "id": 5 }),
+        ] {
+            read(&right).unwrap();
+        }
+        for wrong in [
+            json!({ "type": "success" }),
+            json!({ "type": "success", "data": [] }),
+            json!({ "type": "success", "data": {}, "id": -1 }),
+            json!({ "type": "success", "data": {}, "id": "1" }),
+            json!({ "type": "error", "code": "A" }),
+            json!({ "type": "error", "code": "a", "message": "" }),
+            json!({ "type": "error", "code": "1A", "message": "" }),
+            json!({ "type": "error", "code": "A", "message": "", "details": [] }),
+            json!({ "type": "error", "code": "A", "message": "", "retryable": null }),
+        ] {
+            assert!(matches!(read(&wrong), Err(Stop::Failed { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_in_another_form_has_to_be_understood_alike() {
+        let success = read(&json!({ "type": "success", "data": {} })).unwrap();
+        let error = |code: &str| read(&json!({ "type": "error", "code": code, "message": "" })).unwrap();
+        success.is_like(&error("SOLD_OUT"), "it").unwrap();
+        error("SOLD_OUT").is_like(&success, "it").unwrap();
+        error("UNKNOWN_TOPIC").is_like(&error("UNKNOWN_TOPIC"), "it").unwrap();
+        error("INVALID_INPUT").is_like(&success, "it").unwrap_err();
+        assert_eq!(error("A").note_unless("A"), None);
+        assert_eq!(error("A").note_unless("B").unwrap(), "it answered A, where B is meant");
+        assert_eq!(success.note_unless("B").unwrap(), "it answered with success, where B is meant");
+    }
+}

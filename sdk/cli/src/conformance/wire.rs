@@ -105,6 +105,7 @@ impl Wire {
                 Ok(0) if self.buffer.is_empty() => return Received::Closed,
                 Ok(0) => {
                     let unfinished = std::mem::take(&mut self.buffer);
+                    self.searched = 0;
                     return Received::NoFrame(format!("a frame without an end: {}", shown(&unfinished)));
                 }
                 Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
@@ -196,4 +197,100 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     const SHOWN: usize = 300;
     let text = harmless(&String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]));
     if bytes.len() > SHOWN { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// The host's end, and the module's.
+    fn pair(framing: Framing) -> (Wire, UnixStream) {
+        let (here, there) = UnixStream::pair().unwrap();
+        (Wire::new(here, framing, LONG).unwrap(), there)
+    }
+
+    /// What the host receives of these bytes and of the end of the connection behind them.
+    fn received(framing: Framing, bytes: &[u8]) -> Vec<String> {
+        let (mut wire, mut module) = pair(framing);
+        let mut all = Vec::new();
+        std::thread::scope(|scope| {
+            // More than fits into the socket's buffer.
+            scope.spawn(move || {
+                let _ = module.write_all(bytes);
+            });
+            loop {
+                match wire.receive(Instant::now() + LONG) {
+                    Received::Frame(frame) => all.push(Value::Object(frame).to_string()),
+                    Received::NoFrame(why) => all.push(why),
+                    Received::Closed => break,
+                    Received::TimedOut => panic!("nothing came"),
+                }
+            }
+        });
+        all
+    }
+
+    fn with_length(bytes: &[u8]) -> Vec<u8> {
+        [&length(bytes.len()).to_le_bytes(), bytes].concat()
+    }
+
+    #[test]
+    fn lines_and_lengths_are_told_apart() {
+        assert_eq!(received(Framing::Line, b"{\"a\":1}\n{\"b\":2}\n"), ["{\"a\":1}", "{\"b\":2}"]);
+        let frames = [with_length(b"{\"a\":\"\\n\"}"), with_length(b"{}")].concat();
+        assert_eq!(received(Framing::Length, &frames), ["{\"a\":\"\\n\"}", "{}"]);
+        let (wire, _module) = pair(Framing::Length);
+        assert_eq!(wire.framed(b"{}"), with_length(b"{}"));
+    }
+
+    #[test]
+    fn what_is_no_frame_is_told_with_the_reason() {
+        for (bytes, says) in [
+            (&b"hello\n"[..], "no JSON ("),
+            (b"[]\n", "no JSON object: []"),
+            (b"{\"a\":", "a frame without an end: {\"a\":"),
+        ] {
+            let [why] = received(Framing::Line, bytes).try_into().unwrap();
+            assert!(why.starts_with(says), "{why}");
+        }
+        let too_long = length(MAX_FRAME_BYTES + 1).to_le_bytes();
+        let [why] = received(Framing::Length, &too_long).try_into().unwrap();
+        assert!(why.starts_with("a frame of at least 16777217 bytes, over the limit of 16777216"), "{why}");
+        let line = vec![b'x'; MAX_FRAME_BYTES + 1];
+        let why = &received(Framing::Line, &line)[0];
+        assert!(why.starts_with("a frame of at least 16777217 bytes"), "{why}");
+    }
+
+    #[test]
+    fn an_attachment_stands_where_its_path_says() {
+        let (mut wire, mut module) = pair(Framing::Length);
+        wire.send_attached(b"{\"attachment\":\"data.bytes\"}", b"\x00\xff").unwrap();
+        wire.close_output();
+        let mut sent = Vec::new();
+        module.read_to_end(&mut sent).unwrap();
+        assert_eq!(received(Framing::Length, &sent), [json!({ "data": { "bytes": "AP8=" } }).to_string()]);
+        for (json, says) in [
+            (&b"{}"[..], "an attachment whose path `attachment` does not name"),
+            (b"{\"attachment\":\"bytes\"}", "an attachment whose path `attachment` does not name"),
+            (b"{\"attachment\":\"data.bytes\",\"data\":5}", "an attachment for what is no object"),
+        ] {
+            let inner = [&length(json.len()).to_le_bytes()[..], json, b"x"].concat();
+            let whole = [&(length(inner.len()) | ATTACHED).to_le_bytes()[..], &inner].concat();
+            let [why] = received(Framing::Length, &whole).try_into().unwrap();
+            assert!(why.starts_with(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_module_that_sends_nothing_is_not_waited_for_longer_than_the_deadline() {
+        let (mut wire, mut module) = pair(Framing::Line);
+        module.write_all(b"{\"a\"").unwrap();
+        assert!(matches!(wire.receive(Instant::now() + Duration::from_millis(1)), Received::TimedOut));
+        module.write_all(b":1}\n").unwrap();
+        assert!(matches!(wire.receive(Instant::now() + LONG), Received::Frame(_)), "nothing is lost");
+    }
 }

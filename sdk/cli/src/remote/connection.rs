@@ -114,3 +114,85 @@ fn unreadable(error: &serde_json::Error, answer: &str) -> Failure {
     let answer = harmless(answer.trim_end());
     Failure::module(format!("this version of `ixt` can't read the host's answer: {error}: {answer}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Asks a host that answers with these lines and then closes the connection. Gives what `take` makes of the answer.
+    fn answered<T: Send>(lines: &str, take: impl FnOnce(ControlClient) -> Result<T>) -> Result<T> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("h");
+        let host = UnixListener::bind(&path).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut connection = BufReader::new(host.accept().unwrap().0);
+                let mut command = String::new();
+                connection.read_line(&mut command).unwrap();
+                assert_eq!(command, "{\"do\":\"status\"}\n");
+                connection.get_mut().write_all(lines.as_bytes()).unwrap();
+            });
+            take(ControlClient::ask(Some(&path), &Command::Status)?)
+        })
+    }
+
+    fn all(mut client: ControlClient) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        while let Some(data) = client.next()? {
+            all.push(data.get().to_owned());
+        }
+        Ok(all)
+    }
+
+    /// The lines of an answer.
+    fn lines(replies: &[Reply]) -> String {
+        replies.iter().map(|reply| serde_json::to_string(reply).unwrap() + "\n").collect()
+    }
+
+    fn data(json: &str) -> Reply {
+        Reply::Data(RawValue::from_string(json.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_data_and_an_end() {
+        let whole = lines(&[data("1"), data("{\"a\":2}"), Reply::Done]);
+        assert_eq!(answered(&whole, all).unwrap(), ["1", "{\"a\":2}"]);
+        assert_eq!(answered(&whole, ControlClient::one::<u32>).unwrap(), 1);
+        answered(&whole, ControlClient::done).unwrap();
+        answered("", ControlClient::ended).unwrap();
+    }
+
+    #[test]
+    fn an_error_of_the_host_and_a_broken_answer_have_their_statuses() {
+        let error = lines(&[Reply::Error {
+            code: "NO".to_owned(),
+            message: "no\u{1b}".to_owned(),
+            details: serde_json::Value::Null,
+            retryable: false,
+        }]);
+        for (lines, status, says) in [
+            (error.as_str(), 1, "error: NO: no\\u{1b}\n"),
+            (&lines(&[data("1")]), 3, " has ended"),
+            ("", 3, " has ended"),
+            ("{\"new\":1}\n", 3, "this version of `ixt` can't read the host's answer"),
+        ] {
+            let failure = answered(lines, all).unwrap_err();
+            assert_eq!(failure.status(), status, "{failure:?}");
+            assert!(failure.text().contains(says), "{failure:?}");
+        }
+        assert_eq!(answered(&error, ControlClient::ended).unwrap_err().status(), 1);
+        assert_eq!(answered(&lines(&[data("\"x\"")]), ControlClient::one::<u32>).unwrap_err().status(), 3);
+        assert_eq!(answered(&lines(&[Reply::Done]), ControlClient::raw).unwrap_err().status(), 3);
+    }
+
+    #[test]
+    fn without_a_host_it_is_a_usage_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = ControlClient::ask(Some(&dir.path().join("h")), &Command::Status).err().unwrap();
+        assert_eq!(failure.status(), 2);
+        assert!(failure.text().contains("no host is running at "), "{failure:?}");
+    }
+}
