@@ -8,7 +8,7 @@ use std::{env, io};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::descent::is_of;
+use crate::processes::ancestry::is_of;
 
 /// So many processes that are turned away are told.
 const MAX_TOLD: usize = 16;

@@ -4,7 +4,7 @@
 //! The socket is of its user alone, and nobody else can put another one into its place. A process that a module of this host has
 //! started may do what that module may over its own socket; everything else is `PERMISSION_DENIED`.
 
-mod asker;
+mod peer;
 mod server;
 
 use std::env;

@@ -23,7 +23,7 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Taken};
-use crate::control::asker::Asker;
+use crate::control::peer::Asker;
 use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Door, Guest, PATIENCE};

@@ -20,8 +20,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::Program;
 use crate::logs::Logs;
-use crate::{Program, reaper};
+use crate::processes::reaper;
 
 pub use program::run;
 
@@ -230,7 +231,7 @@ mod tests {
     use std::process::Command as StdCommand;
 
     use super::*;
-    use crate::remains::HOST_ID;
+    use crate::processes::descendants::HOST_ID;
 
     #[test]
     fn what_is_written_for_the_guard_is_read_by_it() {

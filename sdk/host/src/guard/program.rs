@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::cgroup::Cgroup;
 use crate::guard::Entry;
-use crate::remains::{Remains, host_mark};
+use crate::processes::cgroup::Cgroup;
+use crate::processes::descendants::{Remains, host_mark};
 use crate::{control, socket};
 
 /// How often it is looked whether something is left.

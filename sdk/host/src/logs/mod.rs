@@ -3,9 +3,10 @@
 //! one that wants all of them the output of modules waits, as with any pipe, but no longer than a second: nobody who does not read
 //! stops others.
 
-mod captured;
+mod captured_line;
 mod format;
-mod pieces;
+mod line_reader;
+mod process_output;
 mod ring;
 
 use std::borrow::Cow;
@@ -18,10 +19,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-pub(crate) use captured::{Captured, level_named};
+pub(crate) use captured_line::{Captured, level_named};
 pub use format::Style;
 pub(crate) use format::rfc3339;
-pub(crate) use pieces::Pieces;
+pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
+pub(crate) use process_output::ProcessOutput;
 use ring::{Position, Ring};
 
 /// So many lines are kept, and not more than so many bytes.

@@ -9,8 +9,8 @@ use crate::bus::LocalBus;
 use crate::call_log::CallLog;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
+use crate::host_resources::Machine;
 use crate::kv::RedbStore;
-use crate::machine::Machine;
 use crate::trace::Spans;
 use crate::{Config, Deployment, Module, Program, Settings};
 

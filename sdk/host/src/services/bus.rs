@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::bus::{Message, ReplyTo};
 use crate::call_log::{Call, Outcome};
 use crate::connection::Connection;
-use crate::rights::{may_call, may_publish};
+use crate::permissions::{may_call, may_publish};
 use crate::services::{HostServices, Refusal, read_params, wrong_params};
 use crate::topic::Kind;
 

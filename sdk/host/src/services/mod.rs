@@ -14,10 +14,9 @@ use crate::budget::Budget;
 use crate::bus::Bus;
 use crate::call_log::CallLog;
 use crate::connection::{Connection, Services, Shared};
+use crate::host_resources::Machine;
 use crate::kv::KvStore;
-use crate::logs::{Logs, Origin, Record, level_named, shortened};
-use crate::machine::Machine;
-use crate::process::{MAX_LINE_BYTES, Output};
+use crate::logs::{Logs, MAX_LINE_BYTES, Origin, ProcessOutput, Record, level_named, shortened};
 use crate::release::Release;
 use crate::trace::Spans;
 
@@ -43,12 +42,17 @@ pub(crate) struct HostServices {
     /// What the process was started from: it may do what this says.
     release: Arc<Release>,
     instance: Arc<str>,
-    output: Arc<Output>,
+    output: Arc<ProcessOutput>,
     watches: kv::Watches,
 }
 
 impl HostServices {
-    pub(crate) fn new(backends: Backends, release: Arc<Release>, instance: Arc<str>, output: Arc<Output>) -> Self {
+    pub(crate) fn new(
+        backends: Backends,
+        release: Arc<Release>,
+        instance: Arc<str>,
+        output: Arc<ProcessOutput>,
+    ) -> Self {
         Self { backends, release, instance, output, watches: kv::Watches::default() }
     }
 }

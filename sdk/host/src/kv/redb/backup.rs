@@ -6,11 +6,11 @@ use std::path::Path;
 
 use tokio::sync::Semaphore;
 
-use super::copy::Copy;
+use super::cache::Moment;
 use super::directory::sync_directory;
 use super::file::{File, OpenFailure, catch};
-use super::recent::Moment;
 use super::salvage::{Damage, read_all};
+use super::store_copy::Copy;
 use super::tables::{self, Snapshot};
 use crate::kv::KvError;
 

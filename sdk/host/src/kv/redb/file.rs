@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
 
 use super::backend::{Fence, Fenced, Overlay};
-use super::caught::caught;
+use super::catch_panic::caught;
 use super::tables::{self, Beginning};
 
 /// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to

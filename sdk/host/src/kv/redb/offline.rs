@@ -9,12 +9,12 @@ use std::sync::Arc;
 use ::redb::{Error, StorageBackend};
 
 use super::backend::Overlay;
-use super::copy::Copy;
+use super::cache::Moment;
 use super::directory::{DataDir, sync_directory};
 use super::file::{OpenFailure, catch, open_database};
 use super::open_error::{OpenError, failed_to_open, plain_reason};
-use super::recent::Moment;
 use super::salvage::{Damage, read_all};
+use super::store_copy::Copy;
 use super::tables::{self, Snapshot, Stored, Usage};
 
 /// What there is in a store, from [`RedbStore::check`](super::RedbStore::check).

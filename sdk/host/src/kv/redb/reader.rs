@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use ::redb::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::cache::Recent;
 use super::file::File;
-use super::recent::Recent;
 use super::tables::Snapshot;
 use super::writer::Command;
 use crate::kv::KvError;

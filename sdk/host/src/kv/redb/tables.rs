@@ -9,7 +9,7 @@ use ::redb::{
     WriteTransaction,
 };
 
-use super::recent::Moment;
+use super::cache::Moment;
 use super::row::{EntryValue, Row, seal};
 use crate::kv::watch::Written;
 use crate::kv::{Entry, KvError, MAX_PAGE_KEYS, Page, Quotas, SetOptions};

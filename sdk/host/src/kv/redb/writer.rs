@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::cache::Recent;
+use super::compaction::{QUIET, Shrinking};
 use super::file::File;
-use super::recent::Recent;
-use super::shrink::{QUIET, Shrinking};
 use super::tables::{self, Beginning, Done, Tables};
 use crate::kv::watch::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};

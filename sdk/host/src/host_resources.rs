@@ -13,11 +13,11 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use crate::cgroup::Cgroup;
 use crate::guard::{Entry, Guard};
 use crate::logs::Logs;
-use crate::reaper::{Reaper, strays};
-use crate::remains::{HOST_ID, MODULE_ID, Remains, host_mark};
+use crate::processes::cgroup::Cgroup;
+use crate::processes::descendants::{HOST_ID, MODULE_ID, Remains, host_mark};
+use crate::processes::reaper::{Reaper, strays};
 use crate::settings::Settings;
 use crate::socket::{Socket, Sockets};
 use crate::standstill::{Pulse, timeout};

@@ -15,9 +15,10 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::process::Group;
+use crate::processes::group::ProcessGroup;
+use crate::processes::reaper;
 use crate::program::from_here;
-use crate::{Module, Program, ProgramError, reaper};
+use crate::{Module, Program, ProgramError};
 
 /// How the package of a module is built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -620,7 +621,7 @@ fn cargo(dir: &Path) -> Command {
 
 /// Cargo, which ends with all that it has started when this is dropped.
 struct Running {
-    group: Group,
+    group: ProcessGroup,
     /// It is waited for in any case, and never by anybody else.
     ended: JoinHandle<io::Result<ExitStatus>>,
 }
@@ -630,7 +631,7 @@ impl Running {
         // Rustc and build scripts are in its group too.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;
-        let (group, pid) = (Group::of(&child), child.id());
+        let (group, pid) = (ProcessGroup::of(&child), child.id());
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let ended = tokio::spawn(async move {

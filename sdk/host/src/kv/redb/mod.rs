@@ -9,8 +9,9 @@ mod backend;
 mod backup;
 #[cfg(test)]
 mod backup_tests;
-mod caught;
-mod copy;
+mod cache;
+mod catch_panic;
+mod compaction;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
@@ -18,10 +19,9 @@ mod file;
 mod offline;
 mod open_error;
 mod reader;
-mod recent;
 mod row;
 mod salvage;
-mod shrink;
+mod store_copy;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -37,15 +37,15 @@ use ::redb::backends::InMemoryBackend;
 use ::redb::{Error, StorageBackend};
 use tokio::sync::{Semaphore, oneshot};
 
-pub use self::caught::quiet_panics;
+pub use self::catch_panic::quiet_panics;
 pub use self::offline::{Inspection, Repair};
 pub use self::open_error::OpenError;
 
+use self::cache::Recent;
 use self::directory::DataDir;
 use self::file::File;
 use self::open_error::failed_to_open;
 use self::reader::{Asked, Reader, Request};
-use self::recent::Recent;
 use self::tables::Snapshot;
 use self::writer::{Command, Kind, Write, Writer};
 use super::watch::Watchers;

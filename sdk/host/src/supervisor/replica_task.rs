@@ -7,14 +7,14 @@ use ixt_protocol::LogLevel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::instance::{Instance, StartError, StartErrorKind, describe};
 use crate::managed::Managed;
 use crate::replica::Replica;
-use crate::replica::restarts::Restarts;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::standstill;
 use crate::status::State;
+use crate::supervisor::instance::{Instance, StartError, StartErrorKind, describe};
+use crate::supervisor::restart_backoff::Restarts;
 use crate::{CallError, Restart};
 
 /// What runs a replica.

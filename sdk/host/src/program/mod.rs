@@ -1,5 +1,9 @@
 //! What is started as a process of a module: the program at `path` in `[artifacts.process]`, or the one that cargo makes of its crate.
 
+mod environment;
+mod file_check;
+mod pinned;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -8,9 +12,9 @@ use std::{env, fs, io};
 
 use tokio::process::Command;
 
-use crate::checked::{Check, Checked};
-use crate::environment::environment;
-use crate::kept::Kept;
+use crate::program::environment::environment;
+use crate::program::file_check::{Check, Checked};
+use crate::program::pinned::Kept;
 use crate::{BuildError, Module};
 
 /// A program with its arguments.

@@ -10,10 +10,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::CallError;
 use crate::connection::{Checked, Connection};
-use crate::instance::OVERDUE_HEALTH_TIMEOUTS;
-use crate::replica::{Health, Life};
+use crate::replica::Health;
 use crate::settings::Settings;
 use crate::standstill;
+use crate::supervisor::instance::OVERDUE_HEALTH_TIMEOUTS;
+use crate::supervisor::replica_task::Life;
 
 /// So much of what a module says of its health is kept.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;

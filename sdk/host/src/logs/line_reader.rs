@@ -3,16 +3,18 @@
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Part;
-use crate::process::MAX_LINE_BYTES;
 
-pub(crate) struct Pieces<R> {
+/// A line longer than this is passed on in pieces.
+pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
+
+pub(crate) struct LineReader<R> {
     source: BufReader<R>,
     line: Vec<u8>,
     /// What comes next continues a line.
     continues: bool,
 }
 
-impl<R: AsyncRead + Unpin> Pieces<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(crate) fn new(source: R) -> Self {
         Self { source: BufReader::new(source), line: Vec::new(), continues: false }
     }
@@ -62,7 +64,7 @@ mod tests {
     use super::*;
 
     async fn pieces(output: &[u8]) -> Vec<(String, Option<Part>)> {
-        let mut pieces = Pieces::new(output);
+        let mut pieces = LineReader::new(output);
         let mut all = Vec::new();
         while let Some(piece) = pieces.next().await {
             all.push(piece);

@@ -20,11 +20,7 @@
 //! after `Stopped`: a restart is a replica of its own.
 //!
 //! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`Life`], which holds the [`Release`] that its
-//! processes are started from, and the [`Instance`](crate::instance) that runs; that has the process and its connection.
-
-mod health;
-mod life;
-mod restarts;
+//! processes are started from, and the [`Instance`](crate::supervisor::instance) that runs; that has the process and its connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,8 +32,6 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::release::Release;
 use crate::status::{InstanceStatus, State};
-
-pub(crate) use life::{Life, Predecessor};
 
 #[derive(Debug)]
 pub(crate) struct Replica {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::{io, process};
 
 use crate::control::Command;
-use crate::descent::{Kin, ancestry, describe, is_known};
 use crate::managed::Managed;
+use crate::permissions::{may_call, may_publish};
+use crate::processes::ancestry::{Kin, ancestry, describe, is_known};
 use crate::release::Release;
 use crate::replica::Replica;
-use crate::rights::{may_call, may_publish};
 
 /// So often it is looked where a process comes from.
 const ATTEMPTS: usize = 5;

@@ -1,5 +1,8 @@
 //! A module as it is to run, and as a process of it was started: a restart may bring another manifest, program and configuration.
 
+mod fingerprint;
+mod reload;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +11,9 @@ use foldhash::HashSet;
 use ixt_manifest::Manifest;
 use serde_json::value::RawValue;
 
-use crate::stamp::Stamp;
+use crate::release::fingerprint::Stamp;
+pub use crate::release::reload::{Loader, Loading, Notice};
+pub(crate) use crate::release::reload::{load, refusal};
 use crate::{Config, ConfigError, Module, Program, Settings};
 
 /// A module as it is to run: what is started, how often, and with which configuration.

@@ -13,18 +13,18 @@ use crate::budget::Budget;
 use crate::bus::{Bus, LocalBus, Message, Pending, ReplyTo};
 use crate::call_log::CallLog;
 use crate::guard::Entry;
-use crate::instance::StartError;
+use crate::host_resources::Machine;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
 use crate::logs::Logs;
-use crate::machine::Machine;
 use crate::managed::Managed;
 use crate::module::no_module;
-use crate::restart::{self, Loader, Notice, refusal};
+use crate::release::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
 use crate::status::{ModuleStatus, State};
-use crate::supervisor::{RestartTurn, Supervisor};
+use crate::supervisor::StartError;
+use crate::supervisor::{RestartTurn, Supervisor, start_order};
 use crate::trace::Spans;
-use crate::{CallError, Deployment, Module, Settings, connection, listener, order};
+use crate::{CallError, Deployment, Module, Settings, connection, listener};
 
 /// Why a host does not start.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl HostBuilder {
         connect(&supervisor)?;
         let manifests: Vec<_> =
             supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
-        let groups = order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
+        let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
         let starts = Mutex::new(Some(start(&supervisor, &groups)));
         let started = SystemTime::now();
         Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
@@ -507,7 +507,7 @@ impl Host {
         }
         let running = managed.release();
         let release = match &self.0.loader {
-            Some(loader) => restart::load(&**loader, &running, build, notify).await?,
+            Some(loader) => release::load(&**loader, &running, build, notify).await?,
             None => Arc::clone(&running),
         };
         if only_changed && release.is_same(&running) {

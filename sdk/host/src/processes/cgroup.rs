@@ -19,7 +19,7 @@ use std::{fs, io};
 use rustix::fs::getxattr;
 use rustix::process::{Pid, geteuid};
 
-use crate::descent;
+use crate::processes::ancestry;
 
 /// The part of its own cgroup into which a host moves.
 const HOST: &str = "ixt-host";
@@ -176,7 +176,7 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
     let is_of_host = |pid: i32| {
         let host = host.as_raw_nonzero().get();
         let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0);
-        let ancestry = pid.and_then(|pid| descent::ancestry(pid).ok()).unwrap_or_default();
+        let ancestry = pid.and_then(|pid| ancestry::ancestry(pid).ok()).unwrap_or_default();
         ancestry.iter().any(|kin| i32::try_from(kin.pid) == Ok(host))
     };
     let part = own.join(HOST);
@@ -191,7 +191,7 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
         {
             let other = match u32::try_from(other) {
                 Ok(0) | Err(_) => "a process that can't be seen from here".to_owned(),
-                Ok(other) => descent::describe(other),
+                Ok(other) => ancestry::describe(other),
             };
             return Err(format!("the host has to be alone in its cgroup {}, and {other} is there too", own.display()));
         }

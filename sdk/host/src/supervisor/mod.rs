@@ -1,19 +1,27 @@
 //! Runs the replicas of the modules, and replaces them, one after the other, without a gap.
 
+mod health;
+mod instance;
+mod process;
+mod replica_task;
+mod restart_backoff;
+pub(crate) mod start_order;
+
 use std::sync::Arc;
 
 use ixt_protocol::{LogLevel, code};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use crate::instance::StartError;
 use crate::managed::{Managed, Turn};
 use crate::release::Release;
-use crate::replica::{Life, Predecessor, Replica};
-use crate::restart::refusal;
+use crate::release::refusal;
+use crate::replica::Replica;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::status::State;
+pub use crate::supervisor::instance::{StartError, StartErrorKind};
+use crate::supervisor::replica_task::{Life, Predecessor};
 use crate::{CallError, ErrorReply};
 
 #[derive(Clone)]

@@ -15,15 +15,16 @@ use tokio::sync::watch;
 
 use crate::budget::Budget;
 use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
-use crate::descent;
+use crate::logs::ProcessOutput;
 use crate::managed::Managed;
-use crate::process::{Output, Process};
+use crate::processes::ancestry;
 use crate::program::Launch;
 use crate::replica::Replica;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::standstill::timeout;
+use crate::supervisor::process::Process;
 use crate::{CallError, ErrorReply, ProgramError};
 
 /// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
@@ -31,7 +32,7 @@ use crate::{CallError, ErrorReply, ProgramError};
 pub(crate) struct Instance {
     connection: Arc<Connection>,
     process: Process,
-    output: Arc<Output>,
+    output: Arc<ProcessOutput>,
 }
 
 /// A request for which nobody waits any more is overdue after so many times the time that a health check has.
@@ -227,7 +228,7 @@ impl Instance {
             .socket()
             .map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
         command.env("IXT_IPC_SOCKET", socket.path());
-        let output = Arc::new(Output::new(backends.logs.clone(), Arc::clone(id)));
+        let output = Arc::new(ProcessOutput::new(backends.logs.clone(), Arc::clone(id)));
         let limits = &release.manifest().limits;
         let mut process = Process::spawn(command, limits, &output, &backends.machine)
             .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
@@ -340,7 +341,7 @@ async fn connect(
     let timed_out = |step, after| StartError::new(StartErrorKind::TimedOut { module: module(), step, after });
     let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
     let refused = |pid| {
-        let other = descent::describe(pid);
+        let other = ancestry::describe(pid);
         services.complain(&format!("turned {other} away from its socket: it was not started for it"));
     };
     let started = process.pid();

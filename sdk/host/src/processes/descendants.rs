@@ -11,7 +11,7 @@ use rustix::process::{
     test_kill_process_group,
 };
 
-use crate::cgroup::Cgroup;
+use crate::processes::cgroup::Cgroup;
 
 /// The variable in the environment of all that a host starts: the host's random number.
 pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
