@@ -1,21 +1,23 @@
 //! What is started as a process of a module: the program at `path` in `[artifacts.process]`, or the one that cargo makes of its crate.
 
+mod declared;
 mod environment;
+mod error;
 mod file_check;
 mod pinned;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{self, Path, PathBuf};
-use std::{env, fs, io};
+use std::{env, io};
 
 use tokio::process::Command;
 
+use crate::Module;
 use crate::program::environment::environment;
+pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{Check, Checked};
 use crate::program::pinned::Kept;
-use crate::{BuildError, Module};
 
 /// A program with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,137 +115,4 @@ impl Program {
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }
-}
-
-/// Why there is no program to start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ProgramError {
-    /// It could not be built.
-    Build(BuildError),
-    /// The module is no cargo package, and `[artifacts.process]` of its manifest has no `path`.
-    Nothing {
-        /// The module's directory.
-        dir: PathBuf,
-    },
-    /// What `[artifacts.process]` names is not there, or can't be read.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The program is not the one that the manifest was written for.
-    Different {
-        /// The program.
-        path: PathBuf,
-        /// Which key of `[artifacts.process]` says so, what it says, and what was found.
-        found: String,
-    },
-    /// What a hash is declared for does not lie with the module.
-    Outside {
-        /// The program.
-        path: PathBuf,
-        /// The module's directory.
-        dir: PathBuf,
-    },
-}
-
-impl fmt::Display for ProgramError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Build(error) => error.fmt(f),
-            Self::Nothing { dir } => {
-                let dir = dir.display();
-                write!(
-                    f,
-                    "there is nothing to start in {dir}: it has no Cargo.toml, and its manifest no [artifacts.process] with \
-                     the `path` of a program"
-                )
-            }
-            Self::Unreadable { path, error } => {
-                write!(f, "can't start {}, which the manifest's [artifacts.process] names: {error}", path.display())
-            }
-            Self::Different { path, found } => {
-                write!(f, "{} is not the program that the manifest was written for: {found}", path.display())
-            }
-            Self::Outside { path, dir } => {
-                let (path, dir) = (path.display(), dir.display());
-                write!(
-                    f,
-                    "{path} is not in the module's directory {dir}, and the manifest has a `sha256` for it: put it there, or \
-                     leave the `sha256` out"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ProgramError {}
-
-impl Module {
-    /// The program at `path` in `[artifacts.process]`, with the arguments that stand there, if it is what the manifest says it is; or
-    /// `None`, where cargo is to build one.
-    pub(crate) async fn declared_program(&self) -> Result<Option<Program>, ProgramError> {
-        let process = &self.manifest().process;
-        let Some(path) = &process.path else {
-            if !self.dir().join("Cargo.toml").is_file() {
-                return Err(ProgramError::Nothing { dir: self.dir().to_owned() });
-            }
-            return Ok(None);
-        };
-        let mut file = self.dir().join(path.as_str());
-        if let Some(entry) = &process.entry {
-            file.push(entry);
-        }
-        let unreadable = |error| ProgramError::Unreadable { path: file.clone(), error };
-        let real = fs::canonicalize(&file).map_err(unreadable)?;
-        if fs::metadata(&real).map_err(unreadable)?.is_dir() {
-            return Err(unreadable(io::Error::other("it is a directory; `entry` names the file in it")));
-        }
-        let dir = fs::canonicalize(self.dir()).map_err(unreadable)?;
-        let is_outside = !real.starts_with(&dir);
-        if is_outside && process.sha256.is_some() {
-            return Err(ProgramError::Outside { path: real, dir });
-        }
-        let (sha256, size_bytes) = (process.sha256.clone(), process.size_bytes);
-        let check = Check { file: file.clone(), sha256, size_bytes };
-        let check = Some(check).filter(|check| check.sha256.is_some() || check.size_bytes.is_some());
-        if let Some(check) = check.clone() {
-            // Now too, so that what is wrong from the beginning is told before anything is started.
-            tokio::task::spawn_blocking(move || check.open()).await.map_err(|error| unreadable(error.into()))??;
-        }
-        let mut outside = Vec::from_iter(is_outside.then_some(real));
-        let program = match &process.interpreter {
-            None => Program::new(file),
-            // One with a slash lies with the module; others are found on the PATH. Neither it nor the program is resolved where it
-            // is a link: what is linked to may do what the link's name says, as with a virtual environment of Python.
-            Some(interpreter) => {
-                let interpreter = if interpreter.contains('/') {
-                    Program::new(self.dir().join(interpreter))
-                } else {
-                    Program::new(interpreter)
-                };
-                process.interpreter_args.iter().fold(interpreter, Program::arg).arg(file)
-            }
-        };
-        let program = process.args.iter().fold(program, Program::arg);
-        if let Some(interpreter) = &process.interpreter
-            && interpreter.contains('/')
-            && Path::new(interpreter).is_relative()
-            // A virtual environment's is a link out of it, so that it only matters where that is.
-            && let Some(place) = program.path().parent().and_then(|place| fs::canonicalize(place).ok())
-            && !place.starts_with(&dir)
-        {
-            outside.push(program.path().to_owned());
-        }
-        Ok(Some(Program { check, outside, ..program }))
-    }
-
-    /// The program that cargo has built, with the arguments of `[artifacts.process]`.
-    pub(crate) fn built_program(&self, path: PathBuf) -> Program {
-        let kept = Kept::new(&path);
-        let program = Program { kept, ..Program::new(path) };
-        self.manifest().process.args.iter().fold(program, Program::arg)
-    }
 }

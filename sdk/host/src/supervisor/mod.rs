@@ -5,6 +5,7 @@ mod instance;
 mod process;
 mod replica_task;
 mod restart_backoff;
+mod start_error;
 pub(crate) mod start_order;
 
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::replica::Replica;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::status::State;
-pub use crate::supervisor::instance::{StartError, StartErrorKind};
 use crate::supervisor::replica_task::{Life, Predecessor};
+pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 use crate::{CallError, ErrorReply};
 
 #[derive(Clone)]

@@ -13,8 +13,9 @@ use crate::services::Backends;
 use crate::settings::Settings;
 use crate::standstill;
 use crate::status::State;
-use crate::supervisor::instance::{Instance, StartError, StartErrorKind, describe};
+use crate::supervisor::instance::Instance;
 use crate::supervisor::restart_backoff::Restarts;
+use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
 use crate::{CallError, Restart};
 
 /// What runs a replica.
@@ -169,7 +170,7 @@ impl Life {
             }
         });
         instance.output().await;
-        Err(StartError::with_last_lines(kind, instance.tail()))
+        Err(StartError::new(kind).with_last_lines(instance.tail()))
     }
 
     /// The time in which the process is ready.

@@ -1,0 +1,145 @@
+//! What cargo says while it builds, for people.
+
+use std::time::Duration;
+
+use ixt_manifest::text::harmless_lines;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{Instant, timeout_at};
+
+/// Where goes what cargo says while it builds. All of it is text that can do nothing to a terminal, with colours.
+pub trait BuildOutput: Send + Sync {
+    /// A line, without its end.
+    fn line(&self, line: &str);
+
+    /// What cargo is at, in place of what it was at before; `""` when that is over. Comes only where there are
+    /// [`columns`](Self::columns).
+    fn progress(&self, text: &str) {
+        let _ = text;
+    }
+
+    /// How wide the terminal is that people see it on. `None`: it is none, so that there are no colours and no progress.
+    fn columns(&self) -> Option<u16> {
+        None
+    }
+}
+
+impl<F: Fn(&str) + Send + Sync> BuildOutput for F {
+    fn line(&self, line: &str) {
+        self(line);
+    }
+}
+
+/// A build that takes no longer than this shows nothing if it succeeds.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Says what cargo writes, once that has taken a while. Returns the lines that were not said.
+pub(super) async fn say(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOutput) -> Vec<String> {
+    let mut written = Vec::new();
+    let mut unsaid = Vec::new();
+    let silence = Instant::now() + SILENCE;
+    while let Ok(read) = timeout_at(silence, cargo.read_buf(&mut written)).await {
+        let has_ended = !matches!(read, Ok(1..));
+        take_lines(&mut written, has_ended, output, &mut |line| unsaid.push(line.to_owned()));
+        if has_ended {
+            return unsaid;
+        }
+    }
+    for line in &unsaid {
+        output.line(line);
+    }
+    loop {
+        let has_ended = !matches!(cargo.read_buf(&mut written).await, Ok(1..));
+        take_lines(&mut written, has_ended, output, &mut |line| output.line(line));
+        if has_ended {
+            output.progress("");
+            return Vec::new();
+        }
+        if output.columns().is_some() && written.ends_with(b"\r") {
+            let progress = written[..written.len() - 1].rsplit(|byte| *byte == b'\r').next().unwrap_or_default();
+            output.progress(&shown(progress.strip_prefix(ERASE).unwrap_or(progress)));
+            written.clear();
+        }
+    }
+}
+
+/// With this cargo takes away what it was at before it says anything else.
+const ERASE: &[u8] = b"\x1b[K";
+
+/// Takes the lines that are complete, without what cargo was at before them.
+fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, line: &mut dyn FnMut(&str)) {
+    if has_ended && !written.is_empty() && !written.ends_with(b"\n") {
+        written.push(b'\n');
+    }
+    let end = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    for mut text in written[..end].split_inclusive(|byte| *byte == b'\n') {
+        if output.columns().is_some() {
+            let erased = text.windows(ERASE.len() + 1).rposition(|bytes| bytes == b"\r\x1b[K");
+            text = erased.map_or(text, |erased| &text[erased + 1..]);
+            text = text.strip_prefix(ERASE).unwrap_or(text);
+        }
+        line(&shown(text.strip_suffix(b"\n").unwrap_or(text)));
+    }
+    written.drain(..end);
+}
+
+/// What the compiler quotes and what build scripts say is text from outside.
+fn shown(text: &[u8]) -> String {
+    harmless_lines(&String::from_utf8_lossy(text), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// What is said, in order; progress in brackets.
+    struct Said(mpsc::UnboundedSender<String>, Option<u16>);
+
+    impl BuildOutput for Said {
+        fn line(&self, line: &str) {
+            self.0.send(line.to_owned()).unwrap();
+        }
+
+        fn progress(&self, text: &str) {
+            self.0.send(format!("[{text}]")).unwrap();
+        }
+
+        fn columns(&self) -> Option<u16> {
+            self.1
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_long_build_says_is_passed_on_as_it_comes() {
+        let (mut cargo, stderr) = duplex(4096);
+        let (said, mut lines) = mpsc::unbounded_channel();
+        let saying = tokio::spawn(async move { say(stderr, &Said(said, Some(40))).await });
+        let escape = "\u{1b}[1m";
+        cargo.write_all(format!("{escape}Compiling\u{1b}[0m a\n  Building 1/3\r").as_bytes()).await.unwrap();
+        // The clock goes on when nothing else is left to do.
+        assert_eq!(lines.recv().await.unwrap(), format!("{escape}Compiling\u{1b}[0m a"));
+        cargo.write_all(b"\x1b[K  Building 2/3\r").await.unwrap();
+        assert_eq!(lines.recv().await.unwrap(), "[  Building 2/3]");
+        // It is taken away before the next line, with which it may come together.
+        cargo.write_all(b"  Building 3/3\r\x1b[Kwarning: a\x1b[Kb\n").await.unwrap();
+        assert_eq!(lines.recv().await.unwrap(), "warning: a\\u{1b}[Kb");
+        cargo.write_all(b"no line end").await.unwrap();
+        drop(cargo);
+        assert_eq!(lines.recv().await.unwrap(), "no line end");
+        assert_eq!(lines.recv().await.unwrap(), "[]");
+        assert_eq!(saying.await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_short_build_says_is_kept_for_whoever_needs_it() {
+        let said = Mutex::new(Vec::new());
+        let output = |line: &str| said.lock().unwrap().push(line.to_owned());
+        let unsaid = say(&b"warning: a\rb\nerror"[..], &output).await;
+        assert_eq!(unsaid, ["warning: a\\rb", "error"]);
+        assert!(said.lock().unwrap().is_empty());
+    }
+}

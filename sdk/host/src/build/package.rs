@@ -1,0 +1,126 @@
+//! What `cargo metadata` says of packages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
+
+use crate::build::cargo::{RunningCargo, command};
+use crate::build::output::{BuildOutput, say};
+use crate::program::BuildError;
+
+/// The part of `cargo metadata` that is needed here.
+#[derive(Deserialize)]
+pub(super) struct Metadata {
+    pub(super) packages: Vec<Package>,
+    pub(super) workspace_root: PathBuf,
+    pub(super) target_directory: PathBuf,
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct Package {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) manifest_path: PathBuf,
+    pub(super) default_run: Option<String>,
+    pub(super) targets: Vec<Target>,
+    pub(super) features: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct Target {
+    pub(super) kind: Vec<String>,
+    pub(super) name: String,
+    #[serde(default, rename = "required-features")]
+    pub(super) required_features: Vec<String>,
+}
+
+impl Target {
+    pub(super) fn is_program(&self) -> bool {
+        self.kind.iter().any(|kind| kind == "bin")
+    }
+}
+
+impl Metadata {
+    pub(super) fn package(&self, path: &Path) -> Option<&Package> {
+        let real = fs::canonicalize(path).ok()?;
+        self.packages.iter().find(|package| fs::canonicalize(&package.manifest_path).ok().as_ref() == Some(&real))
+    }
+}
+
+impl Package {
+    pub(super) fn programs(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(|target| target.is_program())
+    }
+
+    pub(super) fn has_program(&self, name: &str) -> bool {
+        self.programs().any(|program| program.name == name)
+    }
+
+    /// The module among the programs, and all that can be built; or, if the module can't be told, their names.
+    pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
+        let enabled = self.enabled(features);
+        let built =
+            |program: &&Target| program.required_features.iter().all(|feature| enabled.contains(feature.as_str()));
+        let mut programs: Vec<_> = self.programs().filter(built).map(|program| program.name.clone()).collect();
+        let chosen = match (&self.default_run, &*programs) {
+            (Some(name), _) => name,
+            (None, [only]) => only,
+            (None, _) => &self.name,
+        };
+        let chosen = chosen.clone();
+        if programs.contains(&chosen) {
+            return Ok((chosen, programs));
+        }
+        programs.sort();
+        Err(programs)
+    }
+
+    /// All that these features, and the default ones, turn on.
+    pub(super) fn enabled<'a>(&'a self, features: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
+        let mut enabled = BTreeSet::new();
+        let mut next: Vec<&str> = features.iter().map(String::as_str).chain(["default"]).collect();
+        while let Some(feature) = next.pop() {
+            if enabled.insert(feature) {
+                next.extend(self.features.get(feature).into_iter().flatten().map(String::as_str));
+            }
+        }
+        enabled
+    }
+}
+
+pub(super) async fn metadata(dir: &Path, path: &Path, output: &dyn BuildOutput) -> Result<Metadata, BuildError> {
+    let mut cargo = command(dir);
+    cargo.args(["metadata", "--no-deps", "--format-version=1"]);
+    let no_cargo = |error| BuildError::NoCargo { error };
+    let (running, mut stdout, stderr) = RunningCargo::start(cargo).map_err(no_cargo)?;
+    let read = async {
+        let mut json = Vec::new();
+        stdout.read_to_end(&mut json).await?;
+        io::Result::Ok((json, running.ended().await?))
+    };
+    let (read, unsaid) = tokio::join!(read, say(stderr, output));
+    let (json, status) = read.map_err(no_cargo)?;
+    if !status.success() {
+        for line in &unsaid {
+            output.line(line);
+        }
+        return Err(BuildError::Failed { paths: vec![path.to_owned()] });
+    }
+    serde_json::from_slice(&json).map_err(|error| no_cargo(error.into()))
+}
+
+/// The innermost directory, of this one and those around it in the workspace, in which cargo or rustup find a configuration; or else the
+/// workspace.
+pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
+    let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    let workspace = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
+    let files = [".cargo/config.toml", ".cargo/config", "rust-toolchain.toml", "rust-toolchain"];
+    let within = dir.ancestors().take_while(|dir| dir.starts_with(&workspace));
+    let mut found = within.filter(|dir| files.iter().any(|file| dir.join(file).is_file())).map(Path::to_owned);
+    let inner = found.next();
+    // A package that names a workspace elsewhere has no directory in common with it.
+    inner.unwrap_or_else(|| if dir.starts_with(&workspace) { workspace } else { dir.clone() })
+}
