@@ -6,9 +6,8 @@ use foldhash::HashMap;
 use ixt_protocol::{Object, code};
 use tokio::time::Instant;
 
-use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, Message, Pending, ReplyTo};
+use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, HOST_SOURCE, Message, Pending, ReplyTo};
 use crate::call_log::{Call, CallLog, Outcome};
-use crate::host::HOST_SOURCE;
 use crate::topic::Kind;
 
 /// A bus for the modules of one host: a call is in its module's socket when [`call`](Bus::call) returns.

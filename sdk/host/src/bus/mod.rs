@@ -17,6 +17,9 @@ use tokio::time::Instant;
 pub use local::LocalBus;
 pub(crate) use local::empty;
 
+/// Who makes a call that is no module's.
+pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
+
 /// A call of a service, or an event, on its way.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {

@@ -1,245 +1,33 @@
 //! A host: its modules, what they share, and what can be done with them from outside.
 
+mod builder;
+mod calls;
+mod reload;
+
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use ixt_protocol::{Object, Payload, Priority, code};
+use ixt_protocol::code;
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{Bus, LocalBus, Message, Pending, ReplyTo};
+use crate::bus::LocalBus;
 use crate::call_log::CallLog;
 use crate::guard::Entry;
-use crate::host_resources::Machine;
-use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
+pub use crate::host::builder::{HostBuilder, HostError};
+pub use crate::host::calls::CallOptions;
+use crate::kv::KvStore;
+use crate::lock::lock;
 use crate::logs::Logs;
 use crate::managed::Managed;
 use crate::module::no_module;
-use crate::release::{self, Loader, Notice, refusal};
-use crate::services::{Backends, new_trace};
+use crate::release::{Loader, refusal};
 use crate::status::{ModuleStatus, State};
-use crate::supervisor::StartError;
-use crate::supervisor::{RestartTurn, Supervisor, start_order};
+use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
-use crate::{CallError, Deployment, Module, Settings, connection, listener};
-
-/// Why a host does not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum HostError {
-    /// Two modules have the same name.
-    SameName {
-        /// The name.
-        name: String,
-    },
-    /// Two modules provide the same service.
-    SameTopic {
-        /// The service's topic.
-        topic: String,
-        /// The modules.
-        modules: [String; 2],
-    },
-    /// The store of keys and values can't be opened.
-    Kv(OpenError),
-}
-
-impl fmt::Display for HostError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SameName { name } => {
-                write!(
-                    f,
-                    "two modules have the name `{name}`: for more processes of one module, give their number instead"
-                )
-            }
-            Self::SameTopic { topic, modules: [one, other] } => {
-                write!(f, "both `{one}` and `{other}` provide `{topic}`: a topic has one provider")
-            }
-            Self::Kv(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for HostError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Kv(error) => std::error::Error::source(error),
-            _ => None,
-        }
-    }
-}
-
-/// What a host is made of.
-pub struct HostBuilder {
-    settings: Settings,
-    modules: Vec<Deployment>,
-    loader: Option<Arc<dyn Loader>>,
-    bus: Arc<dyn Bus>,
-    kv: Option<Arc<dyn KvStore>>,
-    logs: Logs,
-    call_log: CallLog,
-    spans: Spans,
-}
-
-impl HostBuilder {
-    /// Adds a module.
-    ///
-    /// # Errors
-    ///
-    /// If there is one with its name.
-    pub fn module(&mut self, module: Deployment) -> Result<&mut Self, HostError> {
-        if self.modules.iter().any(|other| other.name() == module.name()) {
-            return Err(HostError::SameName { name: module.name().to_owned() });
-        }
-        self.modules.push(module);
-        Ok(self)
-    }
-
-    /// Reads modules anew when they are [reloaded](Host::reload). Without one they are then started as they were.
-    pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
-        self.loader = Some(loader);
-        self
-    }
-
-    /// Another message bus than the one within this process.
-    pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
-        self.bus = bus;
-        self
-    }
-
-    /// Another store of keys and values than the one in the data directory. Quotas are its own matter.
-    pub fn kv(&mut self, kv: Arc<dyn KvStore>) -> &mut Self {
-        self.kv = Some(kv);
-        self
-    }
-
-    /// A span for each call goes here, and one for each event that is taken, within that of the call for which it was made:
-    /// a call through several modules is one trace. The exporter is called by a task, so that it should not block.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a runtime of tokio.
-    #[cfg(feature = "otel")]
-    pub fn spans(
-        &mut self,
-        exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
-        options: crate::SpanOptions,
-    ) -> &mut Self {
-        self.spans = Spans::new(exporter, options, &self.logs);
-        self
-    }
-
-    /// The log, which can be followed before the host starts.
-    #[must_use]
-    pub fn logs(&self) -> &Logs {
-        &self.logs
-    }
-
-    /// Starts the modules, those that others require first, and does not wait for them: see [`Host::ready`]. To be called
-    /// within a tokio runtime. Raises this process's limit of open files to the hard limit; modules get what it was before.
-    ///
-    /// # Errors
-    ///
-    /// If two modules provide the same service, or the store can't be opened.
-    pub fn start(self) -> Result<Host, HostError> {
-        let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
-        listener::raise_file_limit();
-        let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
-        let kv = match (kv, &settings.data_dir) {
-            (Some(kv), _) => kv,
-            (None, Some(dir)) => Arc::new(RedbStore::open_with(dir, quotas(FILE_QUOTA)).map_err(HostError::Kv)?),
-            (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
-        };
-        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
-        let machine = Machine::new(&settings, &logs);
-        let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, machine };
-        let failures = watch::Sender::new(None);
-        let modules: Arc<[_]> = modules
-            .into_iter()
-            .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
-            .collect();
-        let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
-        connect(&supervisor)?;
-        let manifests: Vec<_> =
-            supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
-        let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
-        let starts = Mutex::new(Some(start(&supervisor, &groups)));
-        let started = SystemTime::now();
-        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
-    }
-}
-
-impl fmt::Debug for HostBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostBuilder").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Who makes a call that is no module's.
-pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
-
-/// What waits in a host takes no more than this: requests, events, what was not read yet.
-const MEMORY_BYTES: usize = 160 * 1024 * 1024;
-
-/// Brings the modules to the bus, and tells what is missing there.
-fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
-    for managed in supervisor.modules.iter() {
-        managed.connect(&managed.release()).map_err(|topic| {
-            let first = supervisor.modules.iter().find(|other| other.release().provides(&topic));
-            let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
-            HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
-        })?;
-    }
-    supervisor.set_durable();
-    for managed in supervisor.modules.iter() {
-        managed.disconnect();
-        supervisor.warn(&managed.release());
-    }
-    Ok(())
-}
-
-/// Starts the modules, group by group. Gives what became of the first attempt to start each process.
-fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
-    let turn = watch::Sender::new(0);
-    let mut firsts = Vec::new();
-    for (index, group) in groups.iter().enumerate() {
-        let mut of_group = Vec::new();
-        for managed in group.iter().map(|index| &supervisor.modules[*index]) {
-            let release = managed.release();
-            for _ in 0..release.deployment().instances {
-                let Some(replica) = managed.add_replica(&release, None, managed.turn()) else { continue };
-                let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
-                let its_turn = async move {
-                    tokio::select! {
-                        // Its sender is gone when all of them have had their turn.
-                        _ = turn.wait_for(|turn| *turn >= index) => {}
-                        () = waiting.retired() => {}
-                    }
-                };
-                of_group.push(supervisor.run(managed, &replica, None, its_turn));
-            }
-        }
-        firsts.push(of_group);
-    }
-    let (done, starts) = oneshot::channel();
-    tokio::spawn(async move {
-        let mut failed = Vec::new();
-        for (index, group) in firsts.into_iter().enumerate() {
-            turn.send_replace(index);
-            for first in group {
-                // One that was stopped meanwhile is none to wait for.
-                if let Ok(Err(error)) = first.await {
-                    failed.push(error);
-                }
-            }
-        }
-        let _ = done.send(failed);
-    });
-    starts
-}
+use crate::{CallError, Module, Settings};
 
 struct Shared {
     supervisor: Supervisor,
@@ -300,15 +88,6 @@ impl Drop for Shared {
 #[derive(Clone)]
 pub struct Host(Arc<Shared>);
 
-/// How to call.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CallOptions {
-    /// How urgent it is.
-    pub priority: Priority,
-    /// How long the caller waits; if it does not say, as long as the service's manifest says, or for ever.
-    pub ttl: Option<Duration>,
-}
-
 impl Host {
     /// A host without modules.
     #[must_use]
@@ -317,7 +96,7 @@ impl Host {
         let call_log = CallLog::new(logs.clone(), settings.log_calls);
         let bus = Arc::new(LocalBus::new(call_log.clone()));
         let spans = Spans::default();
-        HostBuilder { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
+        HostBuilder::new(settings, bus, logs, call_log, spans)
     }
 
     /// Waits until each process is ready or has failed to be. One that has failed is started again after a while, unless
@@ -327,71 +106,11 @@ impl Host {
     ///
     /// The first error of a process that could not be started, once.
     pub async fn ready(&self) -> Result<(), StartError> {
-        let starts = self.0.starts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
         match starts.await.unwrap_or_default().into_iter().next() {
             Some(error) => Err(error),
             None => Ok(()),
-        }
-    }
-
-    /// Calls a service. A call that is dropped is cancelled. The answer is as it came, and is read with [`Object::read`].
-    ///
-    /// # Errors
-    ///
-    /// The module's own error reply, `NOT_FOUND` if nobody provides the topic, `UNAVAILABLE` if the module does not run, or
-    /// that its process has ended.
-    pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
-        self.call_as(None, topic, payload, options).await
-    }
-
-    /// The same by whom this is, if it is not the host itself.
-    pub(crate) async fn call_as(
-        &self,
-        source: Option<Arc<str>>,
-        topic: &str,
-        payload: &[u8],
-        options: CallOptions,
-    ) -> Result<Object<'static>, CallError> {
-        struct CancelOnDrop(Option<Pending>);
-        impl Drop for CancelOnDrop {
-            fn drop(&mut self) {
-                if let Some(pending) = self.0.take() {
-                    pending.cancel();
-                }
-            }
-        }
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        let message = message(source, topic, payload, options);
-        let mut pending = CancelOnDrop(Some(self.0.supervisor.backends.bus.call(message, reply)));
-        let answer = answer.await;
-        pending.0 = None;
-        answer.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
-    }
-
-    /// Publishes an event.
-    ///
-    /// # Errors
-    ///
-    /// That of the bus; the one within this process has none.
-    pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), CallError> {
-        self.publish_as(None, topic, payload).await
-    }
-
-    /// The same by whom this is, if it is not the host itself.
-    pub(crate) async fn publish_as(
-        &self,
-        source: Option<Arc<str>>,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<(), CallError> {
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        self.0.supervisor.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
-        match answer.await {
-            Ok(answer) => answer.map(drop),
-            Err(_) => Err(CallError::Gone { reason: "the host has ended".to_owned() }),
         }
     }
 
@@ -443,79 +162,6 @@ impl Host {
         &self.0.supervisor.backends.kv
     }
 
-    /// Starts the processes of a module anew, as they are: a new one beside each that runs, which takes over when it is ready, while the
-    /// old one finishes what it has begun (see [`HOST.md`](crate::guide)). Returns when each has taken over, and the old ones have ended.
-    ///
-    /// # Errors
-    ///
-    /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
-    pub async fn restart(&self, module: &str) -> Result<(), CallError> {
-        let managed = self.find(module)?;
-        let turn = RestartTurn::of(managed).await;
-        self.0.supervisor.replace(managed, managed.release(), turn).await
-    }
-
-    /// The same with what the module is now: its manifest, configuration and program are [loaded](HostBuilder::loader) anew, and built
-    /// if that is wanted. `notify` is told what is done, before it is done.
-    ///
-    /// If this is dropped while it loads, nothing happens; what was begun after that goes on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if it can't be loaded, or provides what another module does.
-    pub async fn reload(
-        &self,
-        module: &str,
-        build: bool,
-        notify: &(dyn Fn(Notice) + Send + Sync),
-    ) -> Result<(), CallError> {
-        self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
-    }
-
-    /// [Reloads](Self::reload) those modules of which something has changed: the manifest, the configuration, the program (and, where cargo
-    /// does not build it, files with its extension in the module's directory). One after the other; `notify` is told of which module it
-    /// hears. Gives for each whether it was replaced, or why not.
-    pub async fn reload_changed(
-        &self,
-        build: bool,
-        notify: &(dyn Fn(&str, Notice) + Send + Sync),
-    ) -> Vec<(String, Result<bool, CallError>)> {
-        let mut results = Vec::new();
-        for managed in self.0.supervisor.modules.iter() {
-            let name = managed.name();
-            let notify = |notice: Notice| notify(name, notice);
-            results.push((name.to_owned(), self.reload_one(managed, build, true, &notify).await));
-        }
-        results
-    }
-
-    /// Whether it was replaced: if `only_changed`, it is not where there is no difference.
-    async fn reload_one(
-        &self,
-        managed: &Arc<Managed>,
-        build: bool,
-        only_changed: bool,
-        notify: &(dyn Fn(Notice) + Send + Sync),
-    ) -> Result<bool, CallError> {
-        if managed.restarting.try_lock().is_err() {
-            notify(Notice::Step("another restart of it is under way, for which this one waits".to_owned()));
-        }
-        let turn = RestartTurn::of(managed).await;
-        // One that was stopped by hand stays so.
-        if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
-            return Ok(false);
-        }
-        let running = managed.release();
-        let release = match &self.0.loader {
-            Some(loader) => release::load(&**loader, &running, build, notify).await?,
-            None => Arc::clone(&running),
-        };
-        if only_changed && release.is_same(&running) {
-            return Ok(false);
-        }
-        self.0.supervisor.replace(managed, release, turn).await.map(|()| true)
-    }
-
     /// Waits until a process has failed, and is not started again by itself: see [`Restart::give_up`](crate::Restart::give_up). Tells
     /// which, and why.
     pub async fn failed(&self) -> String {
@@ -558,18 +204,5 @@ impl Host {
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.supervisor.modules.iter().map(|managed| managed.name())).finish()
-    }
-}
-
-fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
-    Message {
-        topic: topic.into(),
-        payload: Payload::from(payload),
-        priority: options.priority,
-        deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
-        trace_id: new_trace(),
-        source: source.unwrap_or_else(|| HOST_SOURCE.into()),
-        cause: None,
-        attempt: 1,
     }
 }

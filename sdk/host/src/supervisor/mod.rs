@@ -1,5 +1,6 @@
 //! Runs the replicas of the modules, and replaces them, one after the other, without a gap.
 
+mod first_start;
 mod health;
 mod instance;
 mod process;

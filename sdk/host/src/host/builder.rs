@@ -1,0 +1,197 @@
+//! What a host is made of, and how it starts.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::bus::Bus;
+use crate::call_log::CallLog;
+use crate::host::{Host, Shared};
+use crate::host_resources::Machine;
+use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
+use crate::logs::Logs;
+use crate::managed::Managed;
+use crate::release::Loader;
+use crate::services::Backends;
+use crate::supervisor::{Supervisor, start_order};
+use crate::trace::Spans;
+use crate::{Deployment, Settings, connection, listener};
+
+/// What waits in a host takes no more than this: requests, events, what was not read yet.
+const MEMORY_BYTES: usize = 160 * 1024 * 1024;
+
+/// Why a host does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Two modules have the same name.
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Two modules provide the same service.
+    SameTopic {
+        /// The service's topic.
+        topic: String,
+        /// The modules.
+        modules: [String; 2],
+    },
+    /// The store of keys and values can't be opened.
+    Kv(OpenError),
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameName { name } => {
+                write!(
+                    f,
+                    "two modules have the name `{name}`: for more processes of one module, give their number instead"
+                )
+            }
+            Self::SameTopic { topic, modules: [one, other] } => {
+                write!(f, "both `{one}` and `{other}` provide `{topic}`: a topic has one provider")
+            }
+            Self::Kv(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HostError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kv(error) => std::error::Error::source(error),
+            _ => None,
+        }
+    }
+}
+
+/// What a host is made of.
+pub struct HostBuilder {
+    settings: Settings,
+    modules: Vec<Deployment>,
+    loader: Option<Arc<dyn Loader>>,
+    bus: Arc<dyn Bus>,
+    kv: Option<Arc<dyn KvStore>>,
+    logs: Logs,
+    call_log: CallLog,
+    spans: Spans,
+}
+
+impl HostBuilder {
+    pub(super) fn new(settings: Settings, bus: Arc<dyn Bus>, logs: Logs, call_log: CallLog, spans: Spans) -> Self {
+        Self { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
+    }
+
+    /// Adds a module.
+    ///
+    /// # Errors
+    ///
+    /// If there is one with its name.
+    pub fn module(&mut self, module: Deployment) -> Result<&mut Self, HostError> {
+        if self.modules.iter().any(|other| other.name() == module.name()) {
+            return Err(HostError::SameName { name: module.name().to_owned() });
+        }
+        self.modules.push(module);
+        Ok(self)
+    }
+
+    /// Reads modules anew when they are [reloaded](Host::reload). Without one they are then started as they were.
+    pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
+        self.loader = Some(loader);
+        self
+    }
+
+    /// Another message bus than the one within this process.
+    pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
+        self.bus = bus;
+        self
+    }
+
+    /// Another store of keys and values than the one in the data directory. Quotas are its own matter.
+    pub fn kv(&mut self, kv: Arc<dyn KvStore>) -> &mut Self {
+        self.kv = Some(kv);
+        self
+    }
+
+    /// A span for each call goes here, and one for each event that is taken, within that of the call for which it was made:
+    /// a call through several modules is one trace. The exporter is called by a task, so that it should not block.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime of tokio.
+    #[cfg(feature = "otel")]
+    pub fn spans(
+        &mut self,
+        exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
+        options: crate::SpanOptions,
+    ) -> &mut Self {
+        self.spans = Spans::new(exporter, options, &self.logs);
+        self
+    }
+
+    /// The log, which can be followed before the host starts.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Starts the modules, those that others require first, and does not wait for them: see [`Host::ready`]. To be called
+    /// within a tokio runtime. Raises this process's limit of open files to the hard limit; modules get what it was before.
+    ///
+    /// # Errors
+    ///
+    /// If two modules provide the same service, or the store can't be opened.
+    pub fn start(self) -> Result<Host, HostError> {
+        let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
+        listener::raise_file_limit();
+        let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
+        let kv = match (kv, &settings.data_dir) {
+            (Some(kv), _) => kv,
+            (None, Some(dir)) => Arc::new(RedbStore::open_with(dir, quotas(FILE_QUOTA)).map_err(HostError::Kv)?),
+            (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
+        };
+        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
+        let machine = Machine::new(&settings, &logs);
+        let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, machine };
+        let failures = watch::Sender::new(None);
+        let modules: Arc<[_]> = modules
+            .into_iter()
+            .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
+            .collect();
+        let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
+        connect(&supervisor)?;
+        let manifests: Vec<_> =
+            supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
+        let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
+        let starts = Mutex::new(Some(supervisor.start_all(&groups)));
+        let started = SystemTime::now();
+        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Brings the modules to the bus, and tells what is missing there.
+fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
+    for managed in supervisor.modules.iter() {
+        managed.connect(&managed.release()).map_err(|topic| {
+            let first = supervisor.modules.iter().find(|other| other.release().provides(&topic));
+            let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
+            HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+        })?;
+    }
+    supervisor.set_durable();
+    for managed in supervisor.modules.iter() {
+        managed.disconnect();
+        supervisor.warn(&managed.release());
+    }
+    Ok(())
+}

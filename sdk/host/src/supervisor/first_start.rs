@@ -1,0 +1,49 @@
+//! The first start of all modules, in their order.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::supervisor::{StartError, Supervisor};
+
+impl Supervisor {
+    /// Starts the modules, group by group. Gives what became of the first attempt to start each process.
+    pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
+        let turn = watch::Sender::new(0);
+        let mut firsts = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            let mut of_group = Vec::new();
+            for managed in group.iter().map(|index| &self.modules[*index]) {
+                let release = managed.release();
+                for _ in 0..release.deployment().instances {
+                    let Some(replica) = managed.add_replica(&release, None, managed.turn()) else { continue };
+                    let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
+                    let its_turn = async move {
+                        tokio::select! {
+                            // Its sender is gone when all of them have had their turn.
+                            _ = turn.wait_for(|turn| *turn >= index) => {}
+                            () = waiting.retired() => {}
+                        }
+                    };
+                    of_group.push(self.run(managed, &replica, None, its_turn));
+                }
+            }
+            firsts.push(of_group);
+        }
+        let (done, starts) = oneshot::channel();
+        tokio::spawn(async move {
+            let mut failed = Vec::new();
+            for (index, group) in firsts.into_iter().enumerate() {
+                turn.send_replace(index);
+                for first in group {
+                    // One that was stopped meanwhile is none to wait for.
+                    if let Ok(Err(error)) = first.await {
+                        failed.push(error);
+                    }
+                }
+            }
+            let _ = done.send(failed);
+        });
+        starts
+    }
+}
