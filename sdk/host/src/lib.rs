@@ -24,6 +24,7 @@ mod call_log;
 mod config;
 mod connection;
 pub mod control;
+mod control_lock;
 pub mod guard;
 mod host;
 mod host_resources;

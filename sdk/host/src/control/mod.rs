@@ -4,8 +4,11 @@
 //! The socket is of its user alone, and nobody else can put another one into its place. A process that a module of this host has
 //! started may do what that module may over its own socket; everything else is `PERMISSION_DENIED`.
 
+mod claim;
+mod lines;
 mod peer;
 mod server;
+mod session;
 
 use std::env;
 use std::path::PathBuf;
@@ -19,8 +22,8 @@ use serde_json::value::RawValue;
 use crate::logs::Record;
 use crate::{ErrorReply, ModuleStatus};
 
-pub(crate) use server::lock_path;
-pub use server::{Claim, Control, ControlError};
+pub use claim::{Claim, ControlError};
+pub use server::Control;
 
 /// What can be asked of a running host. Bytes are in base64, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

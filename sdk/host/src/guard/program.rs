@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal};
 use crate::guard::Entry;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::descendants::{Remains, host_mark};
-use crate::{control, socket};
+use crate::{control_lock, socket};
 
 /// How often it is looked whether something is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -104,7 +104,7 @@ fn await_end(remains: &mut Remains, grace: Duration) {
 
 /// The control socket of a host that is gone, unless another host has taken its place.
 fn remove_control(path: &Path) {
-    let Ok(lock) = File::options().write(true).open(control::lock_path(path)) else { return };
+    let Ok(lock) = File::options().write(true).open(control_lock::lock_path(path)) else { return };
     if lock.try_lock().is_ok() && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         let _ = fs::remove_file(path);
     }

@@ -1,0 +1,118 @@
+//! The lines on a connection of the control socket: read with a limit, and written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{Object, code};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::ErrorReply;
+use crate::budget::{Budget, Taken};
+use crate::control::Reply;
+
+/// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
+const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
+/// A line up to this size takes nothing: whatever else waits, the host can be asked how it is, and be told to stop.
+pub(super) const FREE_LINE_BYTES: usize = 64 * 1024;
+/// How often it is looked whether somebody who sends nothing more is gone.
+const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A line that was read, and what it takes.
+pub(super) struct Request {
+    pub(super) line: Vec<u8>,
+    pub(super) held: Taken,
+}
+
+/// A request; nothing, if the other end is gone. What comes behind it is nobody's business.
+pub(super) async fn read_line(
+    reader: &mut BufReader<OwnedReadHalf>,
+    lines: &Arc<Budget>,
+) -> Option<Result<Request, Reply>> {
+    let (mut line, mut held) = (Vec::new(), lines.overdraw(0));
+    loop {
+        let there = reader.fill_buf().await.ok().filter(|there| !there.is_empty())?;
+        let end = there.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(there.len());
+        if line.len() + taken > MAX_LINE_BYTES {
+            let message = format!("the request is over the limit of {MAX_LINE_BYTES} bytes for a line");
+            return Some(Err(refusal(code::RESOURCE_EXHAUSTED, &message)));
+        }
+        if !held.resize((line.len() + taken).saturating_sub(FREE_LINE_BYTES)) {
+            return Some(Err(too_much()));
+        }
+        line.extend_from_slice(&there[..taken]);
+        let consumed = taken + usize::from(end.is_some());
+        reader.consume(consumed);
+        if end.is_some() {
+            return Some(Ok(Request { line, held }));
+        }
+    }
+}
+
+pub(super) fn too_much() -> Reply {
+    let message = "the host has too much to do: try again later".to_owned();
+    ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
+}
+
+/// Waits until the other end is gone. That it sends nothing more is not enough: it may still read.
+pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
+    let mut rest = [0; 64];
+    while matches!(reader.read(&mut rest).await, Ok(1..)) {}
+    let stream = reader.get_ref();
+    while stream.ready(Interest::WRITABLE).await.is_ok_and(|ready| !ready.is_write_closed()) {
+        tokio::time::sleep(HANG_UP_INTERVAL).await;
+    }
+}
+
+pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), Reply> {
+    /// A [`Reply::Data`].
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        data: &'a T,
+    }
+    write(writer, &Line { data }).await
+}
+
+/// The same of what a module has answered, without another look at it.
+pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
+    let mut line = b"{\"data\":".to_vec();
+    // There may be line ends between its values, where any space will do.
+    line.extend(answer.to_json().bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
+    line.push(b'}');
+    line
+}
+
+pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), Reply> {
+    let line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
+    write_line(writer, line).await
+}
+
+pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), Reply> {
+    line.push(b'\n');
+    // If this fails there is nobody to whom it matters.
+    writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))
+}
+
+pub(super) fn refusal(code: &str, message: &str) -> Reply {
+    Reply::Error { code: code.to_owned(), message: message.to_owned(), details: Value::Null, retryable: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_several_lines_is_one_line() {
+        let answer = Object::parse("{\n \"a\": \"\\n\"\n}").unwrap().attach("b", &b"hi"[..]);
+        let line = answer_line(&answer);
+        assert!(!line.contains(&b'\n'));
+        let Ok(Reply::Data(data)) = serde_json::from_slice(&line) else { panic!("it is a reply") };
+        let data: Value = serde_json::from_str(data.get()).unwrap();
+        assert_eq!(data, json!({ "a": "\n", "b": "aGk=" }));
+    }
+}

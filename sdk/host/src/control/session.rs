@@ -1,0 +1,304 @@
+//! One connection of the control socket: a request, and its answer.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ixt_manifest::closest;
+use ixt_protocol::{Object, code, decode_base64, encode_base64};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{SetOnce, mpsc};
+use tokio::time::timeout;
+
+use crate::budget::{Budget, Taken};
+use crate::control::lines::{
+    FREE_LINE_BYTES, Request, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
+};
+use crate::control::peer::Asker;
+use crate::control::{Command, HostStatus, LogQuery, Reply};
+use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
+use crate::listener::{Guest, PATIENCE};
+use crate::module::no_module;
+use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
+
+/// One who asks.
+pub(super) struct Session {
+    pub(super) host: Host,
+    pub(super) asker: Asker,
+    pub(super) stop: Arc<SetOnce<()>>,
+    pub(super) started: Instant,
+    pub(super) guest: Guest,
+    pub(super) lines: Arc<Budget>,
+}
+
+impl Session {
+    pub(super) async fn run(self, stream: UnixStream) {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let request = tokio::select! {
+            request = timeout(PATIENCE, read_line(&mut reader, &self.lines)) => request,
+            () = self.guest.has_to_go() => return,
+        };
+        let request = match request {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(_) => {
+                let message = format!("the request has not come within {} s", PATIENCE.as_secs());
+                Err(refusal(code::DEADLINE_EXCEEDED, &message))
+            }
+        };
+        let last = match request {
+            Err(refusal) => refusal,
+            Ok(request) => tokio::select! {
+                last = self.guest.waits_for(self.answer(request, &mut writer)) => last,
+                // Nobody waits for it any more.
+                () = hung_up(reader) => return,
+                () = self.guest.has_to_go() => return,
+            },
+        };
+        let _ = timeout(PATIENCE, write(&mut writer, &last)).await;
+    }
+
+    /// A part of what has no end, or of what may be much: whoever does not take it has to make room when others come.
+    async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), Reply> {
+        self.guest.takes(data(writer, part)).await
+    }
+
+    async fn answer(&self, Request { line, held }: Request, writer: &mut OwnedWriteHalf) -> Reply {
+        let command = serde_json::from_slice::<Command>(&line);
+        drop(line);
+        // What it carries is held as long as it is worked on.
+        let _held = held;
+        let command = match command {
+            Ok(command) => command,
+            Err(error) => {
+                let message = format!(
+                    "the host (version {}) does not know this request: {error}; is the command of another version?",
+                    env!("CARGO_PKG_VERSION")
+                );
+                return refusal(code::UNIMPLEMENTED, &message);
+            }
+        };
+        match self.command(command, writer).await {
+            Ok(()) => Reply::Done,
+            Err(reply) => reply,
+        }
+    }
+
+    async fn command(&self, command: Command, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+        let host = &self.host;
+        self.asker.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
+        let kv = host.kv();
+        match command {
+            Command::Call { topic, payload, priority, ttl_ms } => {
+                let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
+                let data = self.call(&topic, &bytes(payload)?, options).await?;
+                let held = self.hold(2 * data.bytes())?;
+                let line = answer_line(&data);
+                drop(data);
+                let written = self.last(write_line(writer, line)).await;
+                drop(held);
+                written
+            }
+            Command::Publish { topic, payload } => {
+                host.publish_as(self.asker.source(), &topic, &bytes(payload)?).await.map_err(call_error)
+            }
+            Command::Status => {
+                let status = HostStatus {
+                    pid: process::id(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    seconds: self.started.elapsed().as_secs_f64(),
+                    modules: host.status(),
+                };
+                self.last(data(writer, &status)).await
+            }
+            Command::Logs(query) => self.logs(&query, writer).await,
+            Command::Restart { module, build } => self.restart(&module, build, writer).await,
+            Command::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
+            Command::Stop { module: None } => {
+                let _ = self.stop.set(());
+                // The host ends, and this with it.
+                std::future::pending().await
+            }
+            Command::KvGet { module, key } => {
+                let entry = kv.get(self.namespace(&module)?, &key).await.map_err(kv_error)?;
+                let _held = self.hold(3 * entry.as_ref().map_or(0, |entry| entry.value.len()))?;
+                let entry = entry.map(|Entry { value, revision }| (encode_base64(&value), revision));
+                match entry {
+                    None => self.last(data(writer, &json!({ "found": false }))).await,
+                    Some((value, revision)) => {
+                        self.last(data(writer, &json!({ "found": true, "value": value, "revision": revision }))).await
+                    }
+                }
+            }
+            Command::KvSet { module, key, value, ttl_ms, expected_revision } => {
+                let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
+                let set = kv.set(self.namespace(&module)?, &key, bytes(value)?, options);
+                data(writer, &json!({ "revision": set.await.map_err(kv_error)? })).await
+            }
+            Command::KvDelete { module, key, expected_revision } => {
+                let deleted = kv.delete(self.namespace(&module)?, &key, expected_revision).await.map_err(kv_error)?;
+                data(writer, &json!({ "deleted": deleted })).await
+            }
+            Command::KvList { module, prefix } => {
+                check_prefix(&prefix).map_err(kv_error)?;
+                let namespace = self.namespace(&module)?;
+                let mut after = None;
+                loop {
+                    let page = kv.list(namespace, &prefix, after.as_deref(), MAX_PAGE_KEYS).await.map_err(kv_error)?;
+                    for key in &page.keys {
+                        self.part(writer, key).await?;
+                    }
+                    after = page.next;
+                    if after.is_none() {
+                        return Ok(());
+                    }
+                }
+            }
+            Command::KvWatch { module, prefix } => {
+                check_prefix(&prefix).map_err(kv_error)?;
+                let mut watch = kv.watch(self.namespace(&module)?, &prefix);
+                // So that whoever asked knows that from here on nothing is missed.
+                data(writer, &json!({ "watching": prefix })).await?;
+                while let Some(Change { key, revision, value }) = watch.next().await {
+                    let change = match value {
+                        Some(value) => json!({ "key": key, "revision": revision, "value": encode_base64(&value) }),
+                        None => json!({ "key": key, "revision": revision, "deleted": true }),
+                    };
+                    self.part(writer, &change).await?;
+                }
+                if watch.is_overrun() {
+                    let message = "the changes were not taken as they came: some are lost, and the watch has ended";
+                    return Err(refusal(code::RESOURCE_EXHAUSTED, message));
+                }
+                Ok(())
+            }
+            Command::KvBackup { path } => {
+                data(writer, &json!({ "keys": kv.backup(&path).await.map_err(kv_error)? })).await
+            }
+        }
+    }
+
+    async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+        let (sender, mut notices) = mpsc::unbounded_channel();
+        let notify = move |notice: Notice| drop(sender.send(notice));
+        let mut restart = pin!(self.host.reload(module, build, &notify));
+        let done = loop {
+            tokio::select! {
+                biased;
+                // Whoever does not read does not hold it up.
+                Some(notice) = notices.recv() => self.last(data(writer, &notice)).await?,
+                done = &mut restart => break done,
+            }
+        };
+        while let Ok(notice) = notices.try_recv() {
+            self.last(data(writer, &notice)).await?;
+        }
+        done.map_err(call_error)
+    }
+
+    async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+        if let Some(module) = &query.module {
+            self.namespace(module)?;
+        }
+        let mut follower = self.host.logs().follow(usize::MAX);
+        let mut there = VecDeque::new();
+        while let Some(record) = follower.try_next() {
+            there.extend(Some(record).filter(|record| query.takes(record)));
+            // The last of those that are wanted, not those that are wanted of the last.
+            if there.len() > query.last {
+                there.pop_front();
+            }
+        }
+        let held = self.hold(there.iter().map(|record| record.bytes()).sum())?;
+        while let Some(record) = there.pop_front() {
+            self.part(writer, &*record).await?;
+        }
+        drop(held);
+        while query.follow
+            && let Some(record) = follower.next().await
+        {
+            if query.takes(&record) {
+                self.part(writer, &*record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer takes so much until it is taken.
+    fn hold(&self, bytes: usize) -> Result<Taken, Reply> {
+        self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
+    }
+
+    /// The answer to what has one: it is taken within a time.
+    async fn last(&self, write: impl Future<Output = Result<(), Reply>>) -> Result<(), Reply> {
+        let late = || refusal(code::CANCELLED, "the answer was not taken");
+        self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, Reply> {
+        let provides =
+            |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
+        let module = self.host.modules().find(provides);
+        if let Some(module) = &module {
+            module.check_payload(topic, payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
+        }
+        let answer = self.host.call_as(self.asker.source(), topic, payload, options).await;
+        answer.map_err(|error| match error {
+            CallError::Replied(reply) if module.is_none() => call_error(self.near(topic, reply)),
+            error => call_error(error),
+        })
+    }
+
+    /// To people it is told which topic they have probably meant, where there is no such one.
+    fn near(&self, topic: &str, mut reply: ErrorReply) -> CallError {
+        let modules: Vec<_> = self.host.modules().collect();
+        let services = modules.iter().flat_map(|module| &module.manifest().services);
+        let near = closest(topic, services.map(|service| service.topic.as_str()));
+        if let Some(near) = near.filter(|_| reply.code == code::NOT_FOUND && self.asker.source().is_none()) {
+            reply.message = format!("{}; did you mean `{near}`?", reply.message);
+        }
+        CallError::Replied(reply)
+    }
+
+    fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
+        let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
+        if names.contains(&module) {
+            return Ok(module);
+        }
+        Err(refusal(code::NOT_FOUND, &no_module(module, names.into_iter())))
+    }
+}
+
+/// Lets the text go, which may be large.
+#[expect(clippy::needless_pass_by_value, reason = "it is let go")]
+fn bytes(base64: String) -> Result<Vec<u8>, Reply> {
+    decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
+}
+
+fn call_error(error: CallError) -> Reply {
+    match error {
+        CallError::Replied(reply) => reply.into(),
+        CallError::TooLong { .. } => refusal(code::RESOURCE_EXHAUSTED, &error.to_string()),
+        CallError::Gone { reason } => {
+            ErrorReply { code: code::UNAVAILABLE.to_owned(), message: reason, details: Value::Null, retryable: true }
+                .into()
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn kv_error(error: KvError) -> Reply {
+    Reply::Error {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        details: Value::Null,
+        retryable: error.retryable(),
+    }
+}
