@@ -6,12 +6,12 @@ use std::path::Path;
 
 use tokio::sync::Semaphore;
 
-use super::cache::Moment;
 use super::directory::sync_directory;
 use super::file::{File, OpenFailure, catch};
 use super::salvage::{Damage, read_all};
+use super::snapshot::Snapshot;
 use super::store_copy::Copy;
-use super::tables::{self, Snapshot};
+use super::tables;
 use crate::kv::KvError;
 
 /// Writes all entries to a new file, and says how many there are. It ends early when `open` is closed.
@@ -34,7 +34,7 @@ pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, 
         // Given up at once: whoever opens the file anew is not to wait for a backup.
         let current = file.current();
         let Some(database) = &current.database else { return Err(not_read(&"it is not open")) };
-        let read = catch(|| Ok((Snapshot::of(database, Moment::default())?, tables::last_revision(database)?)));
+        let read = catch(|| Ok((Snapshot::of(database)?, tables::last_revision(database)?)));
         read.map_err(|failure| not_read(&failure))?
     };
     // For this user alone.

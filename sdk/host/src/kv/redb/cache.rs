@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 
-use super::tables::{INLINE_BYTES, Stored, is_over, now};
+use super::expiry::{is_over, now};
+use super::snapshot::Stored;
+use super::tables::INLINE_BYTES;
 use crate::kv::Entry;
 
 /// So many bytes of keys and values are kept, by and large.

@@ -7,24 +7,24 @@
 
 mod backend;
 mod backup;
-#[cfg(test)]
-mod backup_tests;
 mod cache;
 mod catch_panic;
 mod compaction;
-#[cfg(test)]
-mod damage_tests;
 mod directory;
+mod expiry;
 mod file;
 mod offline;
 mod open_error;
 mod reader;
 mod row;
 mod salvage;
+mod snapshot;
 mod store_copy;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod usage;
 mod writer;
 
 use std::fmt;
@@ -41,12 +41,12 @@ pub use self::catch_panic::quiet_panics;
 pub use self::offline::{Inspection, Repair};
 pub use self::open_error::OpenError;
 
-use self::cache::Recent;
+use self::cache::{Moment, Recent};
 use self::directory::DataDir;
 use self::file::File;
 use self::open_error::failed_to_open;
 use self::reader::{Asked, Reader, Request};
-use self::tables::Snapshot;
+use self::snapshot::Snapshot;
 use self::writer::{Command, Kind, Write, Writer};
 use super::watch::Watchers;
 use super::{
@@ -176,7 +176,7 @@ impl RedbStore {
     fn read<T: Send + 'static>(
         &self,
         key: Option<&str>,
-        query: impl Fn(&Snapshot) -> Result<T, Error> + Send + 'static,
+        query: impl Fn(&Snapshot, Moment) -> Result<T, Error> + Send + 'static,
     ) -> KvFuture<T> {
         let wrong_key = key.and_then(|key| check_key(key).err());
         let (reads, requests) = (Arc::clone(&self.reads), self.requests.clone());
@@ -220,11 +220,11 @@ impl KvStore for RedbStore {
     fn get(&self, namespace: &str, key: &str) -> KvFuture<Option<Entry>> {
         let at = Arc::new((namespace.to_owned(), key.to_owned()));
         let (asked, recent) = (Arc::clone(&at), Arc::clone(&self.recent));
-        let read = self.read(Some(key), move |snapshot| {
+        let read = self.read(Some(key), move |snapshot, moment| {
             let (namespace, key) = &*asked;
             let stored = snapshot.get(namespace, key)?;
             Ok(stored.map(|stored| {
-                recent.keep(snapshot.moment, namespace, key, &stored);
+                recent.keep(moment, namespace, key, &stored);
                 stored.entry
             }))
         });
@@ -248,12 +248,12 @@ impl KvStore for RedbStore {
 
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool> {
         let (namespace, owned) = (namespace.to_owned(), key.to_owned());
-        self.read(Some(key), move |snapshot| snapshot.exists(&namespace, &owned))
+        self.read(Some(key), move |snapshot, _| snapshot.exists(&namespace, &owned))
     }
 
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page> {
         let (namespace, prefix, after) = (namespace.to_owned(), prefix.to_owned(), after.map(str::to_owned));
-        self.read(None, move |snapshot| snapshot.list(&namespace, &prefix, after.as_deref(), limit))
+        self.read(None, move |snapshot, _| snapshot.list(&namespace, &prefix, after.as_deref(), limit))
     }
 
     fn watch(&self, namespace: &str, prefix: &str) -> Watch {

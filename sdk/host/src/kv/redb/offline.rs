@@ -9,13 +9,14 @@ use std::sync::Arc;
 use ::redb::{Error, StorageBackend};
 
 use super::backend::Overlay;
-use super::cache::Moment;
 use super::directory::{DataDir, sync_directory};
 use super::file::{OpenFailure, catch, open_database};
 use super::open_error::{OpenError, failed_to_open, plain_reason};
 use super::salvage::{Damage, read_all};
+use super::snapshot::{Snapshot, Stored};
 use super::store_copy::Copy;
-use super::tables::{self, Snapshot, Stored, Usage};
+use super::tables;
+use super::usage::Usage;
 
 /// What there is in a store, from [`RedbStore::check`](super::RedbStore::check).
 #[derive(Debug)]
@@ -105,7 +106,7 @@ fn read(
             // What it has read before it fails is of use too.
             let counted = catch(|| tables::read_usages(&database, &mut usages));
             let namespaces: Vec<String> = usages.keys().cloned().collect();
-            match catch(|| Snapshot::of(&database, Moment::default())) {
+            match catch(|| Snapshot::of(&database)) {
                 Ok(snapshot) => read_all(&snapshot, &namespaces, &mut damage, &mut |namespace, key, stored| {
                     *keys.entry(namespace.to_owned()).or_insert(0) += 1;
                     visit(namespace, key, stored)

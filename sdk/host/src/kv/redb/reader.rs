@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use ::redb::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::cache::Recent;
+use super::cache::{Moment, Recent};
 use super::file::File;
-use super::tables::Snapshot;
+use super::snapshot::Snapshot;
 use super::writer::Command;
 use crate::kv::KvError;
 
@@ -18,7 +18,7 @@ pub(super) type Request = Option<Box<dyn Read>>;
 /// Something to read, and who waits for it.
 pub(super) trait Read: Send {
     /// Reads and answers; if it fails, nothing was answered.
-    fn read(&mut self, snapshot: &Snapshot) -> Result<(), Error>;
+    fn read(&mut self, snapshot: &Snapshot, moment: Moment) -> Result<(), Error>;
     /// Answers that it failed.
     fn fail(self: Box<Self>, reason: &Arc<str>);
 }
@@ -31,9 +31,9 @@ pub(super) struct Asked<T, F> {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-impl<T: Send, F: Fn(&Snapshot) -> Result<T, Error> + Send> Read for Asked<T, F> {
-    fn read(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
-        let answer = (self.query)(snapshot)?;
+impl<T: Send, F: Fn(&Snapshot, Moment) -> Result<T, Error> + Send> Read for Asked<T, F> {
+    fn read(&mut self, snapshot: &Snapshot, moment: Moment) -> Result<(), Error> {
+        let answer = (self.query)(snapshot, moment)?;
         if let Some(reply) = self.reply.take() {
             // Whoever no longer waits doesn't want to know.
             let _ = reply.send(Ok(answer));
@@ -103,14 +103,14 @@ impl Reader {
         let current = self.file.current();
         let generation = current.generation;
         let Some(database) = &current.database else { return (generation, batch, None) };
-        let snapshot = match self.file.catch(|| Snapshot::of(database, moment)) {
+        let snapshot = match self.file.catch(|| Snapshot::of(database)) {
             Ok(snapshot) => snapshot,
             Err(failure) => return (generation, batch, Some(failure.reason)),
         };
         let mut unread = Vec::new();
         let mut reason = None;
         for mut read in batch {
-            match self.file.catch(|| read.read(&snapshot)) {
+            match self.file.catch(|| read.read(&snapshot, moment)) {
                 Ok(()) => {}
                 Err(failure) if failure.of_the_disk => {
                     reason.get_or_insert(failure.reason);

@@ -9,7 +9,8 @@ use ::redb::Range;
 
 use super::file::{OpenFailure, catch};
 use super::row::{EntryValue, Row};
-use super::tables::{EntryKey, Snapshot, Stored};
+use super::snapshot::{Snapshot, Stored};
+use super::tables::EntryKey;
 
 /// Namespace and key.
 type At = (String, String);

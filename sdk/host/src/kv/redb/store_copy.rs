@@ -6,7 +6,8 @@ use ::redb::Database;
 use ::redb::backends::FileBackend;
 
 use super::file::{OpenFailure, catch, open};
-use super::tables::{Stored, Tables};
+use super::snapshot::Stored;
+use super::transaction::Tables;
 
 /// So much is written in one transaction.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;

@@ -9,8 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::Recent;
 use super::compaction::{QUIET, Shrinking};
+use super::expiry;
 use super::file::File;
-use super::tables::{self, Beginning, Done, Tables};
+use super::tables::Beginning;
+use super::transaction::{Done, Tables};
 use crate::kv::watch::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};
 
@@ -139,7 +141,7 @@ impl Writer {
     fn wait(&self) -> Option<Command> {
         let now = Instant::now();
         let expiry = self.next_expiry.map(|at| {
-            let until_expiry = Duration::from_millis(at.saturating_sub(tables::now())).min(LONGEST_WAIT);
+            let until_expiry = Duration::from_millis(at.saturating_sub(expiry::now())).min(LONGEST_WAIT);
             until_expiry.max(self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
         });
         let others = [self.shrinking.due(), self.settle_at].into_iter().flatten();
@@ -180,7 +182,7 @@ impl Writer {
 
     /// Does all of it in one transaction, and answers when it is on the disk.
     fn write(&mut self, mut writes: Vec<Write>) {
-        let expiry_is_due = self.next_expiry.is_some_and(|at| at <= tables::now());
+        let expiry_is_due = self.next_expiry.is_some_and(|at| at <= expiry::now());
         if writes.is_empty() && !expiry_is_due {
             return;
         }

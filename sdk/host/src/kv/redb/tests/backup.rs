@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use tempfile::{TempDir, tempdir};
 
-use super::directory::FILE_NAME;
-use super::*;
+use super::super::directory::FILE_NAME;
+use super::super::*;
 
 async fn set(store: &RedbStore, key: &str, value: &[u8]) -> u64 {
     store.set("space", key, value.to_vec(), SetOptions::default()).await.unwrap()

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 use tokio::runtime::Runtime;
 
-use super::directory::FILE_NAME;
-use super::*;
+use super::super::directory::FILE_NAME;
+use super::super::*;
 
 /// By module and key.
 type Entries = BTreeMap<(String, String), Vec<u8>>;

@@ -1,0 +1,87 @@
+//! The entries as they were at one moment: what is read, is read from one of these.
+
+use std::ops::Bound;
+
+use ::redb::{Database, Error, ReadOnlyTable, ReadableDatabase as _};
+
+use super::expiry::{is_over, now};
+use super::row::{EntryValue, Row};
+use super::tables::{ENTRIES, EntryKey, PARTS};
+use crate::kv::{Entry, MAX_PAGE_KEYS, Page};
+
+/// An entry, and when it expires.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) entry: Entry,
+    pub(super) expiry: Option<u64>,
+}
+
+/// The entries as they were at one moment.
+pub(super) struct Snapshot {
+    pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
+    parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
+}
+
+impl Snapshot {
+    pub(super) fn of(database: &Database) -> Result<Self, Error> {
+        // The tables keep the transaction alive.
+        let transaction = database.begin_read()?;
+        Ok(Self { entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
+    }
+
+    /// An entry as a whole.
+    pub(super) fn stored(&self, namespace: &str, key: &str, row: Row<'_>) -> Result<Stored, Error> {
+        let mut value = row.inline.to_vec();
+        let mut missing = row.parts;
+        // If the number of parts is damaged, it may be any.
+        for part in self.parts.range((row.revision, 0)..(row.revision, row.parts))? {
+            value.extend_from_slice(part?.1.value());
+            missing = missing.saturating_sub(1);
+        }
+        if missing > 0 {
+            return Err(Error::Corrupted(format!("parts of the value of `{key}` are missing")));
+        }
+        row.check(namespace, key, &value)?;
+        Ok(Stored { entry: Entry { value, revision: row.revision }, expiry: row.expiry })
+    }
+
+    pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
+        let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
+        let row = Row::of(entry.value());
+        if is_over(row.expiry, now()) {
+            return Ok(None);
+        }
+        self.stored(namespace, key, row).map(Some)
+    }
+
+    pub(super) fn exists(&self, namespace: &str, key: &str) -> Result<bool, Error> {
+        let entry = self.entries.get((namespace, key))?;
+        Ok(entry.is_some_and(|entry| !is_over(entry.value().1, now())))
+    }
+
+    pub(super) fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page, Error> {
+        let limit = limit.clamp(1, MAX_PAGE_KEYS);
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded((namespace, after)),
+            _ => Bound::Included((namespace, prefix)),
+        };
+        let now = now();
+        let mut page = Page::default();
+        for entry in self.entries.range::<(&str, &str)>((from, Bound::Unbounded))? {
+            let (at, entry) = entry?;
+            let (of, key) = at.value();
+            if of != namespace || !key.starts_with(prefix) {
+                break;
+            }
+            if is_over(entry.value().1, now) {
+                continue;
+            }
+            if page.keys.len() == limit {
+                page.next = page.keys.last().cloned();
+                break;
+            }
+            page.keys.push(key.to_owned());
+        }
+        Ok(page)
+    }
+}

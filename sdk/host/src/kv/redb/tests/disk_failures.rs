@@ -1,0 +1,168 @@
+//! A disk that is full, fails late, or cannot be read.
+
+use super::*;
+
+#[tokio::test]
+async fn a_full_disk_fails_writes_until_there_is_room() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    // More than one page, so that not all of it is at hand.
+    for number in 0..50 {
+        set(&store, &format!("{number}"), &[1; 3000]).await;
+    }
+    let mut watch = store.watch(SPACE, "");
+    for round in 0..3 {
+        disk.full.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let error = store.set(SPACE, "new", vec![2; 10], SetOptions::default()).await.unwrap_err();
+            assert_eq!((error.code(), error.retryable()), (code::UNAVAILABLE, true));
+            assert!(error.to_string().contains("/data/kv.redb: no storage space"), "{error}");
+            for number in 0..50 {
+                assert_eq!(get(&store, &format!("{number}")).await, Some(vec![1; 3000]), "round {round}");
+            }
+            let keys = store.list(SPACE, "", None, 100).await.unwrap().keys.len();
+            assert_eq!(keys, 50 + usize::from(round > 0));
+        }
+        disk.full.store(false, Ordering::SeqCst);
+        let revision = set(&store, "new", &[3; 10]).await;
+        assert_eq!(get(&store, "new").await, Some(vec![3; 10]));
+        let change = watch.next().await.unwrap();
+        assert_eq!((change.revision, change.value.as_deref()), (revision, Some(&[3; 10][..])));
+    }
+    drop(store);
+    let store = on(&disk);
+    assert_eq!(get(&store, "new").await, Some(vec![3; 10]));
+    assert_eq!(get(&store, "7").await, Some(vec![1; 3000]));
+}
+
+#[tokio::test]
+async fn a_write_that_failed_late_uses_up_its_revision_and_is_told_of_if_it_was_done() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    let before = set(&store, "key", b"before").await;
+    let mut watch = store.watch(SPACE, "");
+    disk.sync_fails.store(true, Ordering::SeqCst);
+    assert!(store.set(SPACE, "key", b"failed".to_vec(), SetOptions::default()).await.is_err());
+    let now = store.get(SPACE, "key").await.unwrap().unwrap();
+    disk.sync_fails.store(false, Ordering::SeqCst);
+    let after = set(&store, "other", b"after").await;
+    assert!(after > before + 1, "{after} may be the revision of what failed");
+
+    if now.value == b"failed" {
+        let told = Change { key: "key".to_owned(), revision: now.revision, value: Some(b"failed"[..].into()) };
+        assert_eq!(watch.next().await, Some(told), "what can be read must be told of");
+    }
+    assert_eq!(watch.next().await.unwrap().key, "other");
+    assert_eq!(store.get(SPACE, "key").await.unwrap(), Some(now), "what was read once stays");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_can_be_when_the_disk_is_well_again() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    // More than what is kept in memory.
+    for number in 0..9 {
+        set(&store, &format!("{number}"), &vec![number; 256 * 1024]).await;
+    }
+    disk.unreadable.store(true, Ordering::SeqCst);
+    let mut failed = None;
+    for number in 0..9 {
+        failed = failed.or(store.get(SPACE, &format!("{number}")).await.err());
+    }
+    let error = failed.expect("not all of it can be in memory");
+    assert_eq!((error.code(), error.retryable()), (code::UNAVAILABLE, true));
+    disk.unreadable.store(false, Ordering::SeqCst);
+    for number in 0..9 {
+        assert!(get(&store, &format!("{number}")).await.is_some_and(|value| value == vec![number; 256 * 1024]));
+    }
+    set(&store, "key", b"next").await;
+    assert_eq!(get(&store, "key").await.as_deref(), Some(&b"next"[..]));
+}
+
+#[tokio::test]
+async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    set(&store, "good", b"value").await;
+    // Were it opened anew, as after a failure of the disk, nothing of it could be read any more.
+    disk.unreadable.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let panics = store.read::<()>(None, |_, _| panic!("redb asserts much"));
+        assert!(panics.await.unwrap_err().to_string().contains("redb asserts much"));
+        let fails = store.read::<()>(None, |_, _| Err(Error::Corrupted("page 7".to_owned())));
+        assert_eq!(fails.await.unwrap_err().code(), code::UNAVAILABLE);
+    }
+    assert_eq!(get(&store, "good").await.as_deref(), Some(&b"value"[..]));
+}
+
+#[tokio::test]
+async fn keys_expire_while_the_disk_is_full() {
+    let disk = Arc::new(Disk::default());
+    let store = on(&disk);
+    let mut watch = store.watch(SPACE, "");
+    set(&store, "key", b"1").await;
+    watch.next().await.unwrap();
+    store.set(SPACE, "key", b"2".to_vec(), ttl(Duration::from_millis(20))).await.unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    while get(&store, "key").await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    disk.full.store(false, Ordering::SeqCst);
+    while watch.next().await.unwrap().value.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_go_on_while_writes_fail_one_after_the_other() {
+    let disk = Arc::new(Disk::default());
+    let store = Arc::new(on(&disk));
+    // Not kept in memory, so that each time it is read from the file.
+    let value = vec![1; 4 * tables::INLINE_BYTES];
+    set(&store, "key", &value).await;
+    disk.full.store(true, Ordering::SeqCst);
+    let done = Arc::new(AtomicBool::new(false));
+    let (reads, has_read) = oneshot::channel();
+    let reader = tokio::spawn({
+        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+        async move {
+            let mut reads = Some(reads);
+            while !done.load(Ordering::SeqCst) {
+                assert!(get(&store, "key").await == Some(value.clone()));
+                if let Some(reads) = reads.take() {
+                    reads.send(()).unwrap();
+                }
+            }
+        }
+    });
+    has_read.await.unwrap();
+    // Each of them has the file opened anew, to see whether it can be written by now.
+    for _ in 0..100 {
+        store.set(SPACE, "new", vec![2], SetOptions::default()).await.unwrap_err();
+    }
+    done.store(true, Ordering::SeqCst);
+    reader.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_an_error_and_the_others_are_there() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    for number in 0..100 {
+        set(&store, &format!("{number}"), &[number; 5000]).await;
+    }
+    drop(store);
+    let path = data.join(FILE_NAME);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(5000).position(|window| window == [50; 5000]).expect("it is there");
+    bytes[at + 2500] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let store = RedbStore::open(&data).unwrap();
+    let error = store.get(SPACE, "50").await.unwrap_err();
+    assert_eq!(error.code(), code::UNAVAILABLE);
+    assert!(error.to_string().contains("the value of `50` is not what was written"), "{error}");
+    for number in (0..100).filter(|number| *number != 50) {
+        assert_eq!(get(&store, &format!("{number}")).await, Some(vec![number; 5000]));
+    }
+    // Written anew, it is whole.
+    set(&store, "50", b"new").await;
+    assert_eq!(get(&store, "50").await.as_deref(), Some(&b"new"[..]));
+}

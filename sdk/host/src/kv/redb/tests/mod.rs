@@ -1,0 +1,128 @@
+//! The store on a file and in memory: that both conform, and what the other test files share.
+
+mod backup;
+mod damage;
+mod directory;
+mod disk_failures;
+mod model;
+mod quotas;
+mod reads_and_writes;
+mod size;
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ixt_protocol::code;
+use proptest::prelude::*;
+use tempfile::{TempDir, tempdir};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use ::redb::TableDefinition;
+
+use super::*;
+use crate::kv::redb::directory::FILE_NAME;
+use crate::kv::{Change, conformance};
+
+const SPACE: &str = "space";
+
+async fn set(store: &RedbStore, key: &str, value: &[u8]) -> u64 {
+    store.set(SPACE, key, value.to_vec(), SetOptions::default()).await.unwrap()
+}
+
+async fn get(store: &RedbStore, key: &str) -> Option<Vec<u8>> {
+    store.get(SPACE, key).await.unwrap().map(|entry| entry.value)
+}
+
+fn ttl(ttl: Duration) -> SetOptions {
+    SetOptions { ttl: Some(ttl), ..SetOptions::default() }
+}
+
+fn directory() -> (TempDir, PathBuf) {
+    let parent = tempdir().unwrap();
+    let data = parent.path().join("host/data");
+    (parent, data)
+}
+
+#[tokio::test]
+async fn a_file_conforms() {
+    let (_parent, data) = directory();
+    conformance::check(Arc::new(RedbStore::open(data).unwrap())).await;
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conformance::check(Arc::new(RedbStore::ephemeral().unwrap())).await;
+}
+
+/// A directory of this user alone.
+fn private(path: &Path) {
+    fs::create_dir(path).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+}
+
+/// Polls once.
+fn poll_once<T>(future: &mut KvFuture<T>) -> Option<Result<T, KvError>> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(result) => Some(result),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// A disk that can be full, or broken.
+#[derive(Debug, Default)]
+struct Disk {
+    memory: InMemoryBackend,
+    full: AtomicBool,
+    /// Says that it has failed, having written.
+    sync_fails: AtomicBool,
+    unreadable: AtomicBool,
+    /// How many writes there was no room for.
+    failed: AtomicUsize,
+    /// How many bytes.
+    written: AtomicUsize,
+}
+
+fn fail_if(flag: &AtomicBool) -> io::Result<()> {
+    if flag.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        fail_if(&self.unreadable)?;
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        fail_if(&self.full)?;
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        fail_if(&self.sync_fails)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        fail_if(&self.full).inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+        })?;
+        self.written.fetch_add(data.len(), Ordering::SeqCst);
+        self.memory.write(offset, data)
+    }
+}
+
+fn on(disk: &Arc<Disk>) -> RedbStore {
+    RedbStore::with_backend(Arc::clone(disk) as Arc<_>, Path::new("/data/kv.redb"), Quotas::each(FILE_QUOTA)).unwrap()
+}

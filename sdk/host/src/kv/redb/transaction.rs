@@ -1,0 +1,274 @@
+//! What is done to the tables within one transaction.
+
+use std::collections::BTreeMap;
+
+use ::redb::{Error, ReadableTable as _, Table, WriteTransaction};
+
+use super::expiry::{expiry, is_over, now};
+use super::row::{EntryValue, Row, seal};
+use super::snapshot::Stored;
+use super::tables::{
+    COUNTERS, ENTRIES, EXPIRIES, EntryKey, ExpiryKey, INLINE_BYTES, PARTS, REVISION, USAGE, first_expiry, value_bytes,
+};
+use super::usage::Usage;
+use crate::kv::watch::Written;
+use crate::kv::{Entry, KvError, Quotas, SetOptions};
+
+/// How long a part is: with what redb puts beside it, it takes a page of 64 KiB, and not one of twice as much.
+const PART_BYTES: usize = 64 * 1024 - 64;
+/// How many expired keys one transaction removes at most, so that writes don't wait for many more.
+const EXPIRED_AT_ONCE: usize = 1000;
+
+/// The tables in a transaction that writes.
+pub(super) struct Tables<'transaction> {
+    entries: Table<'transaction, EntryKey, EntryValue>,
+    parts: Table<'transaction, (u64, u32), &'static [u8]>,
+    expiries: Table<'transaction, ExpiryKey, ()>,
+    counters: Table<'transaction, &'static str, u64>,
+    usage: Table<'transaction, &'static str, (u64, u64)>,
+    /// Of the namespaces of this transaction, before and after it.
+    usages: BTreeMap<String, [Usage; 2]>,
+    now: u64,
+    revision: u64,
+    written: Vec<(String, Written)>,
+}
+
+/// What belongs to an entry that is replaced or removed.
+#[derive(Clone, Copy)]
+struct Before {
+    revision: u64,
+    expiry: Option<u64>,
+    parts: u32,
+    /// Of the key and the value.
+    bytes: u64,
+}
+
+/// What a transaction has done.
+pub(super) struct Done {
+    /// The revision of the last write, of this transaction or before.
+    pub(super) revision: u64,
+    /// The writes, with their namespaces.
+    pub(super) written: Vec<(String, Written)>,
+    pub(super) next_expiry: Option<u64>,
+    /// What all namespaces were charged for, of those that were written, and are now.
+    pub(super) stored: [u64; 2],
+}
+
+impl<'transaction> Tables<'transaction> {
+    /// The next write gets the revision behind the given one.
+    pub(super) fn open(transaction: &'transaction WriteTransaction, revision: u64) -> Result<Self, Error> {
+        Ok(Self {
+            entries: transaction.open_table(ENTRIES)?,
+            parts: transaction.open_table(PARTS)?,
+            expiries: transaction.open_table(EXPIRIES)?,
+            counters: transaction.open_table(COUNTERS)?,
+            usage: transaction.open_table(USAGE)?,
+            usages: BTreeMap::new(),
+            now: now(),
+            revision,
+            written: Vec::new(),
+        })
+    }
+
+    /// Puts a value in; the revision, unless it has another one than expected, or there is no room for it. Takes the value
+    /// if it does.
+    pub(super) fn set(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        value: &mut Vec<u8>,
+        options: SetOptions,
+        quotas: &Quotas,
+    ) -> Result<Result<u64, KvError>, Error> {
+        if let Err(mismatch) = self.check(namespace, key, options.expected_revision)? {
+            return Ok(Err(mismatch));
+        }
+        let bytes = (key.len() + value.len()) as u64;
+        if let Err(exceeded) = self.check_quota(namespace, key, bytes, quotas)? {
+            return Ok(Err(exceeded));
+        }
+        let expiry = options.ttl.map(|ttl| expiry(self.now, ttl));
+        let revision = self.revision + 1;
+        let before = self.before(namespace, key)?;
+        // For watchers it was there also if its time is over: they were not told so yet.
+        let existed = before.is_some();
+        self.forget(namespace, key, before)?;
+        self.insert(namespace, key, value, revision, expiry)?;
+        self.wrote(namespace, key, Some(std::mem::take(value)), existed);
+        Ok(Ok(revision))
+    }
+
+    /// Puts in an entry of another store, as it is there. Nobody watches.
+    pub(super) fn copy(&mut self, namespace: &str, key: &str, stored: &Stored) -> Result<(), Error> {
+        let Stored { entry: Entry { value, revision }, expiry } = stored;
+        let before = self.before(namespace, key)?;
+        self.forget(namespace, key, before)?;
+        self.insert(namespace, key, value, *revision, *expiry)?;
+        self.revision = self.revision.max(*revision);
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        value: &[u8],
+        revision: u64,
+        expiry: Option<u64>,
+    ) -> Result<(), Error> {
+        let (inline, in_parts) = if value.len() > INLINE_BYTES { (&[][..], value) } else { (value, &[][..]) };
+        let mut parts = 0;
+        for part in in_parts.chunks(PART_BYTES) {
+            self.parts.insert((revision, parts), part)?;
+            parts += 1;
+        }
+        let (checksum, parts) = seal(namespace, key, (revision, expiry, parts), value);
+        let inline = [inline, &checksum].concat();
+        self.entries.insert((namespace, key), (revision, expiry, parts, inline.as_slice()))?;
+        if let Some(at) = expiry {
+            self.expiries.insert((at, namespace, key), ())?;
+        }
+        self.usage(namespace)?.add((key.len() + value.len()) as u64);
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes of a key and its value. What takes no more than before always has it.
+    fn check_quota(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        bytes: u64,
+        quotas: &Quotas,
+    ) -> Result<Result<(), KvError>, Error> {
+        let max = quotas.of(namespace);
+        loop {
+            let before = self.before(namespace, key)?;
+            let used = *self.usage(namespace)?;
+            let mut with_it = used;
+            if let Some(before) = before {
+                with_it.subtract(before.bytes);
+            }
+            with_it.add(bytes);
+            if with_it.charged() <= max || with_it.charged() <= used.charged() {
+                return Ok(Ok(()));
+            }
+            // What has expired is to take no room, also if it is not its turn yet.
+            if self.expire()? == 0 {
+                return Ok(Err(KvError::QuotaExceeded { used: used.charged(), max }));
+            }
+        }
+    }
+
+    /// Removes a key; the revision of that, or 0 if there was none.
+    pub(super) fn delete(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        expected: Option<u64>,
+    ) -> Result<Result<u64, KvError>, Error> {
+        if let Err(mismatch) = self.check(namespace, key, expected)? {
+            return Ok(Err(mismatch));
+        }
+        // What has expired is not there, and is removed when it's its turn.
+        if self.revision_of(namespace, key)? == 0 {
+            return Ok(Ok(0));
+        }
+        self.remove(namespace, key)?;
+        Ok(Ok(self.revision))
+    }
+
+    /// Removes keys the time of which is over, if not all then the first; how many.
+    pub(super) fn expire(&mut self) -> Result<usize, Error> {
+        for expired in 0..EXPIRED_AT_ONCE {
+            let Some((at, _)) = self.expiries.first()? else { return Ok(expired) };
+            let (expiry, namespace, key) = at.value();
+            if !is_over(Some(expiry), self.now) {
+                return Ok(expired);
+            }
+            let (namespace, key) = (namespace.to_owned(), key.to_owned());
+            drop(at);
+            self.expiries.remove((expiry, namespace.as_str(), key.as_str()))?;
+            self.remove(&namespace, &key)?;
+        }
+        Ok(EXPIRED_AT_ONCE)
+    }
+
+    /// What is to be known when the transaction is committed; if nothing was written, it needn't be.
+    pub(super) fn finish(mut self) -> Result<Done, Error> {
+        let mut stored = [0; 2];
+        for (namespace, [before, now]) in &self.usages {
+            stored = [stored[0] + before.charged(), stored[1] + now.charged()];
+            match now {
+                Usage { keys: 0, .. } => self.usage.remove(namespace.as_str())?,
+                Usage { keys, bytes } => self.usage.insert(namespace.as_str(), (*keys, *bytes))?,
+            };
+        }
+        if self.counters.get(REVISION)?.is_none_or(|last| last.value() < self.revision) {
+            self.counters.insert(REVISION, self.revision)?;
+        }
+        let next_expiry = first_expiry(&self.expiries)?;
+        Ok(Done { revision: self.revision, written: self.written, next_expiry, stored })
+    }
+
+    fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
+        let before = self.before(namespace, key)?;
+        self.entries.remove((namespace, key))?;
+        self.forget(namespace, key, before)?;
+        self.wrote(namespace, key, None, true);
+        Ok(())
+    }
+
+    /// What is there now.
+    fn before(&self, namespace: &str, key: &str) -> Result<Option<Before>, Error> {
+        let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
+        let row = Row::of(entry.value());
+        let bytes = key.len() as u64 + value_bytes(&self.parts, row)?;
+        Ok(Some(Before { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
+    }
+
+    /// Removes what belongs to an entry that is there no more, or is about to be replaced.
+    fn forget(&mut self, namespace: &str, key: &str, before: Option<Before>) -> Result<(), Error> {
+        let Some(Before { revision, expiry, parts, bytes }) = before else { return Ok(()) };
+        for part in 0..parts {
+            // In a damaged file there may be fewer than it says.
+            if self.parts.remove((revision, part))?.is_none() {
+                break;
+            }
+        }
+        if let Some(at) = expiry {
+            self.expiries.remove((at, namespace, key))?;
+        }
+        self.usage(namespace)?.subtract(bytes);
+        Ok(())
+    }
+
+    /// How much a namespace holds by now.
+    fn usage(&mut self, namespace: &str) -> Result<&mut Usage, Error> {
+        if !self.usages.contains_key(namespace) {
+            let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
+            self.usages.insert(namespace.to_owned(), [before; 2]);
+        }
+        let [_, now] = self.usages.entry(namespace.to_owned()).or_default();
+        Ok(now)
+    }
+
+    fn wrote(&mut self, namespace: &str, key: &str, value: Option<Vec<u8>>, existed: bool) {
+        self.revision += 1;
+        let written = Written { key: key.to_owned(), revision: self.revision, value, existed };
+        self.written.push((namespace.to_owned(), written));
+    }
+
+    fn check(&self, namespace: &str, key: &str, expected: Option<u64>) -> Result<Result<(), KvError>, Error> {
+        let Some(expected) = expected else { return Ok(Ok(())) };
+        let actual = self.revision_of(namespace, key)?;
+        let mismatch = || KvError::RevisionMismatch { key: key.to_owned(), expected, actual };
+        Ok(if actual == expected { Ok(()) } else { Err(mismatch()) })
+    }
+
+    /// 0 if there is none.
+    fn revision_of(&self, namespace: &str, key: &str) -> Result<u64, Error> {
+        let Some(entry) = self.entries.get((namespace, key))? else { return Ok(0) };
+        let (revision, expiry, ..) = entry.value();
+        Ok(if is_over(expiry, self.now) { 0 } else { revision })
+    }
+}
