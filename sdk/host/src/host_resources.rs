@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ixt_protocol::LogLevel;
@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::guard::{Entry, Guard};
+use crate::lock::lock;
 use crate::logs::Logs;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::descendants::{HOST_ID, MODULE_ID, Remains, host_mark};
@@ -107,7 +108,7 @@ impl Machine {
     /// Tells once for each module that its limit does not hold here.
     fn tell_unlimited(&self, instance: &str, reason: &str) {
         let module = instance.rsplit_once('/').map_or(instance, |(module, _)| module);
-        if self.unlimited.lock().unwrap_or_else(PoisonError::into_inner).insert(module.to_owned()) {
+        if lock(&self.unlimited).insert(module.to_owned()) {
             let message = format!(
                 "`cpu` in [limits] of its manifest does not hold: {reason}. The host needs a cgroup of its own with the controller \
                  `cpu`: `Delegate=yes` in its systemd unit, `systemd-run --user --scope -p Delegate=yes ixt run …`, or a container \

@@ -50,15 +50,15 @@ mod supervisor;
 mod topic;
 mod trace;
 
+pub use ixt_manifest::text;
+pub use ixt_protocol::{LogLevel, Object, Priority};
+
 pub use answer::{CallError, ErrorReply};
 pub use build::{Build, BuildOutput, Builds};
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
-pub use ixt_manifest::text;
-pub use ixt_protocol::{LogLevel, Object, Priority};
 pub use module::Module;
 pub use program::{BuildError, Program, ProgramError};
-
 pub use release::{Deployment, Loader, Loading, Notice};
 pub use settings::{Restart, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};

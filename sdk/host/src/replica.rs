@@ -22,7 +22,7 @@
 //! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`Life`], which holds the [`Release`] that its
 //! processes are started from, and the [`Instance`](crate::supervisor::instance) that runs; that has the process and its connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -30,6 +30,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
+use crate::lock::lock;
 use crate::release::Release;
 use crate::status::{InstanceStatus, State};
 
@@ -196,13 +197,12 @@ impl Replica {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Status> {
-        // Nothing that can panic happens under this lock.
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.status)
     }
 
     /// What runs it, to be ended with its host.
     pub(crate) fn runs_as(&self, task: AbortHandle) {
-        match &mut *self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *lock(&self.task) {
             // The host was dropped in this moment.
             Task::Aborted => task.abort(),
             place => *place = Task::Runs(task),
@@ -212,7 +212,7 @@ impl Replica {
     /// Ends it at once, with its process.
     pub(crate) fn abort(&self) {
         {
-            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut task = lock(&self.task);
             if let Task::Runs(task) = std::mem::replace(&mut *task, Task::Aborted) {
                 task.abort();
             }

@@ -14,7 +14,7 @@ use crate::host_resources::Machine;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
 use crate::logs::Logs;
 use crate::managed::Managed;
-use crate::release::Loader;
+use crate::release::{Loader, Release};
 use crate::services::Backends;
 use crate::supervisor::{Supervisor, start_order};
 use crate::trace::Spans;
@@ -160,7 +160,7 @@ impl HostBuilder {
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules
             .into_iter()
-            .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
+            .map(|module| Managed::new(Release::new(module), settings.call_timeout, &backends, failures.clone()))
             .collect();
         let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
         connect(&supervisor)?;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use crate::budget::{Budget, Taken};
+use crate::lock::lock;
 
 /// So much of what was not taken may wait, with the keys: of those who watch one module's keys, and of all.
 const WAITING_BYTES_OF_ONE: usize = 2 * super::MAX_VALUE_BYTES;
@@ -190,8 +191,7 @@ impl fmt::Debug for WatchSender {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // Nothing that holds the lock can panic halfway through a change.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 }
 
@@ -319,7 +319,7 @@ impl Watchers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Watching>> {
-        self.by_namespace.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_namespace)
     }
 }
 

@@ -10,7 +10,7 @@ mod process_output;
 mod ring;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use ixt_protocol::LogLevel;
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::lock::lock;
 
 pub(crate) use captured_line::{Captured, level_named};
 pub use format::Style;
@@ -190,8 +192,7 @@ impl Logs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
-        // Nothing that can panic happens under this lock.
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.ring)
     }
 }
 

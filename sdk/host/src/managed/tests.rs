@@ -62,7 +62,7 @@ fn release(manifest: &str) -> Arc<Release> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
     let module = Module::open(dir.path()).unwrap();
-    Deployment::new(&module, Program::new("m"), &Config::of(module.manifest())).unwrap().into_release()
+    Release::new(Deployment::new(&module, Program::new("m"), &Config::of(module.manifest())).unwrap())
 }
 
 fn message(topic: &str, bytes: usize) -> Message<'static> {

@@ -3,7 +3,7 @@
 //! end of one that somebody else waits for.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::{fs, io};
 
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
@@ -11,12 +11,13 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 
+use crate::lock::lock;
+
 /// The children that this crate has started in this process and waits for.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
-    // Nothing that can panic half done happens under this lock.
-    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&OWN)
 }
 
 /// Starts a process for which the caller waits, and [tells](reaped) when that is done.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::release::Release;
 use crate::{Config, ConfigError, Module, Program};
 
 /// A module as it is to run: what is started, how often, and with which configuration.
@@ -61,10 +60,6 @@ impl Deployment {
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
-    }
-
-    pub(crate) fn into_release(self) -> Arc<Release> {
-        Arc::new(Release::new(self))
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -34,19 +34,19 @@ pub(crate) struct Release {
 static RELEASES: AtomicU64 = AtomicU64::new(1);
 
 impl Release {
-    pub(crate) fn new(deployment: Deployment) -> Self {
+    pub(crate) fn new(deployment: Deployment) -> Arc<Self> {
         let manifest = deployment.module.manifest();
         let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
         let services = manifest.services.iter().map(|service| service.topic.to_string()).collect();
         let events = manifest.requires.events.iter().map(ToString::to_string).collect();
-        Self {
+        Arc::new(Self {
             number: RELEASES.fetch_add(1, Ordering::Relaxed),
             source,
             services,
             events,
             stamp: Stamp::of(&deployment),
             deployment,
-        }
+        })
     }
 
     pub(crate) fn number(&self) -> u64 {

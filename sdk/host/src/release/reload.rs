@@ -70,7 +70,7 @@ pub(crate) async fn load(
         notify(Notice::Change { breaking, text: change.to_line() });
     }
     // It looks at files.
-    let release = tokio::task::spawn_blocking(move || deployment.into_release()).await;
+    let release = tokio::task::spawn_blocking(move || Release::new(deployment)).await;
     release.map_err(|_| refusal(code::UNAVAILABLE, "the host is shutting down".to_owned()))
 }
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::StorageBackend;
+
+use crate::lock;
 
 /// The backend of one [`redb::Database`], which outlives it: closing the database doesn't close it (and so doesn't give up
 /// the lock of the file). After [`Fence::shut`] it fails whatever is asked of it.
@@ -103,11 +105,11 @@ impl Overlay {
     }
 
     fn lock(&self) -> RwLockReadGuard<'_, Written> {
-        self.written.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.written)
     }
 
     fn lock_to_write(&self) -> RwLockWriteGuard<'_, Written> {
-        self.written.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.written)
     }
 }
 

@@ -3,7 +3,7 @@
 //! What is kept is what was committed last. The writer takes out what it is about to commit, so that from then on it is read
 //! from the database again; and what was read while there was a write, or from before it, is not put in.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use foldhash::HashMap;
 
@@ -11,6 +11,7 @@ use super::expiry::{is_over, now};
 use super::snapshot::Stored;
 use super::tables::INLINE_BYTES;
 use crate::kv::Entry;
+use crate::lock::lock;
 
 /// So many bytes of keys and values are kept, by and large.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
@@ -85,8 +86,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic happens under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

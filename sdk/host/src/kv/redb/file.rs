@@ -1,13 +1,14 @@
 //! The database and what it lies in: opened, and opened anew after it has failed, for redb then refuses everything.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
 
 use super::backend::{Fence, Fenced, Overlay};
 use super::catch_panic::caught;
 use super::tables::{self, Beginning};
+use crate::lock;
 
 /// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to
 /// have more than that.
@@ -71,7 +72,7 @@ impl File {
 
     /// What is open, and stays it until this is dropped.
     pub(super) fn current(&self) -> RwLockReadGuard<'_, Current> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.current)
     }
 
     /// Does something with redb, and says why it failed.
@@ -136,7 +137,7 @@ impl File {
     }
 
     fn lock(&self) -> RwLockWriteGuard<'_, Current> {
-        self.current.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.current)
     }
 }
 

@@ -30,20 +30,19 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
 use ::redb::backends::InMemoryBackend;
 use ::redb::{Error, StorageBackend};
 use tokio::sync::{Semaphore, oneshot};
 
-pub use self::catch_panic::quiet_panics;
-pub use self::offline::{Inspection, Repair};
-pub use self::open_error::OpenError;
-
 use self::cache::{Moment, Recent};
+pub use self::catch_panic::quiet_panics;
 use self::directory::DataDir;
 use self::file::File;
+pub use self::offline::{Inspection, Repair};
+pub use self::open_error::OpenError;
 use self::open_error::failed_to_open;
 use self::reader::{Asked, Reader, Request};
 use self::snapshot::Snapshot;
@@ -53,6 +52,7 @@ use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
     check_value,
 };
+use crate::lock::lock;
 
 /// How many bytes of keys and values may wait to be written. Fewer in tests, so that they needn't write as many.
 const WAITING_BYTES: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 64 * 1024 * 1024 };
@@ -270,7 +270,7 @@ impl KvStore for RedbStore {
             let thread = Builder::new().name("ixt-kv-backup".to_owned()).spawn(run);
             let thread = thread.map_err(|error| KvError::Backup { reason: error.to_string().into() })?;
             {
-                let mut backups = backups.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut backups = lock(&backups);
                 backups.retain(|backup| !backup.is_finished());
                 backups.push(thread);
             }
@@ -288,7 +288,7 @@ impl Drop for RedbStore {
         let _ = self.requests.send(None);
         let ended = self.reader.take().map(JoinHandle::join);
         // They see that it is closed, and leave nothing behind.
-        let backups = std::mem::take(&mut *self.backups.lock().unwrap_or_else(PoisonError::into_inner));
+        let backups = std::mem::take(&mut *lock(&self.backups));
         for backup in backups {
             let _ = backup.join();
         }

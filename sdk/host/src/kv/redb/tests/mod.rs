@@ -18,14 +18,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ::redb::TableDefinition;
 use ixt_protocol::code;
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-
-use ::redb::TableDefinition;
 
 use super::*;
 use crate::kv::redb::directory::FILE_NAME;
