@@ -13,12 +13,12 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use crate::guard::{Entry, Guard};
+use crate::guard::{Guard, GuardMessage};
 use crate::lock::lock;
 use crate::logs::Logs;
 use crate::processes::cgroup::Cgroup;
-use crate::processes::descendants::{HOST_ID, MODULE_ID, Remains, host_mark};
-use crate::processes::reaper::{Reaper, strays};
+use crate::processes::descendants::{Descendants, HOST_ID, MODULE_ID, host_mark};
+use crate::processes::reaper::{Reaper, orphans};
 use crate::settings::Settings;
 use crate::socket::{Socket, Sockets};
 use crate::standstill::{Pulse, timeout};
@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// See above.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub(crate) struct HostResources {
     id: String,
     sockets: Sockets,
     guard: Option<Guard>,
@@ -43,12 +43,12 @@ pub(crate) struct Machine {
     _pulse: Pulse,
 }
 
-impl Machine {
+impl HostResources {
     pub(crate) fn new(settings: &Settings, logs: &Logs) -> Arc<Self> {
         let id = format!("{:032x}", fastrand::u128(..));
         let cgroup = Cgroup::create(&format!("ixt-{id}"));
-        let mut entries = vec![Entry::Host(id.clone())];
-        entries.extend(cgroup.as_ref().map(|cgroup| Entry::Cgroup(cgroup.dir().to_owned())));
+        let mut entries = vec![GuardMessage::Host(id.clone())];
+        entries.extend(cgroup.as_ref().map(|cgroup| GuardMessage::Cgroup(cgroup.dir().to_owned())));
         let graces = [settings.shutdown_grace, settings.exit_grace];
         let guard = Guard::start(settings.guard.clone(), graces, entries, logs.clone());
         let told = |what: &str, error: io::Error| logs.host(LogLevel::Warn, "host", format!("{what}: {error}"));
@@ -64,10 +64,10 @@ impl Machine {
 
     /// A socket for a process; an error comes with the path that it is about.
     pub(crate) fn socket(&self) -> Result<Socket, (std::path::PathBuf, io::Error)> {
-        self.sockets.socket(|dir| self.tell(Entry::Sockets(dir.to_owned())))
+        self.sockets.socket(|dir| self.tell(GuardMessage::Sockets(dir.to_owned())))
     }
 
-    pub(crate) fn tell(&self, entry: Entry) {
+    pub(crate) fn tell(&self, entry: GuardMessage) {
         if let Some(guard) = &self.guard {
             guard.tell(entry);
         }
@@ -80,7 +80,7 @@ impl Machine {
 
     /// What will be left of a process that was started now, the first of its group. It, with all that it starts, may take this much of
     /// the processors.
-    pub(crate) fn remains(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Remains {
+    pub(crate) fn descendants(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Descendants {
         if let Some(guard) = &self.guard {
             guard.add(leader);
         }
@@ -102,7 +102,7 @@ impl Machine {
             self.tell_unlimited(instance, &reason);
         }
         let marks = vec![host_mark(&self.id), format!("{MODULE_ID}={instance}")];
-        Remains { groups: vec![leader], marks, cgroup }
+        Descendants { groups: vec![leader], marks, cgroup }
     }
 
     /// Tells once for each module that its limit does not hold here.
@@ -132,43 +132,43 @@ impl Machine {
             return;
         }
         // What has lost all marks is still a child of this process, when whoever started it has ended.
-        signal_strays(Signal::TERM);
-        wait(grace, || !strays().is_empty()).await;
-        signal_strays(Signal::KILL);
+        signal_orphans(Signal::TERM);
+        wait(grace, || !orphans().is_empty()).await;
+        signal_orphans(Signal::KILL);
     }
 
-    fn all(&self) -> Remains {
-        Remains { marks: vec![host_mark(&self.id)], ..Remains::default() }
+    fn all(&self) -> Descendants {
+        Descendants { marks: vec![host_mark(&self.id)], ..Descendants::default() }
     }
 }
 
-impl Drop for Machine {
+impl Drop for HostResources {
     fn drop(&mut self) {
         self.all().kill();
         if let Ok(cgroup) = &self.cgroup {
             cgroup.kill();
         }
         if self.reaper.is_some() {
-            signal_strays(Signal::KILL);
+            signal_orphans(Signal::KILL);
         }
     }
 }
 
-fn signal_strays(signal: Signal) {
-    for pid in strays() {
+fn signal_orphans(signal: Signal) {
+    for pid in orphans() {
         // Children of this process: a number is given to no other before that has reaped it.
         let _ = kill_process(pid, signal);
     }
 }
 
 /// Tells what is left to end, and kills it when this time is over.
-pub(crate) async fn end(remains: &mut Remains, grace: Duration) {
-    if !remains.are_there() {
+pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
+    if !descendants.any_left() {
         return;
     }
-    remains.signal(Signal::TERM);
-    wait(grace, || remains.are_there()).await;
-    remains.kill();
+    descendants.signal(Signal::TERM);
+    wait(grace, || descendants.any_left()).await;
+    descendants.kill();
 }
 
 /// Waits until it is not so any more, or the time is over.

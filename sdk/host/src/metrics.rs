@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use ixt_manifest::text::harmless;
 
-use crate::trace::Counts;
+use crate::trace::SpanCounts;
 use crate::{DURATION_BOUNDS, Host, InstanceStatus, ModuleStatus, State};
 
 /// The `Content-Type` of [`render`]'s text.
@@ -24,7 +24,7 @@ pub fn render(host: &Host) -> String {
     let dropped = "How many lines of the log came faster than the terminal and the log files took them.";
     head(&mut text, "ixt_log_lines_dropped_total", "counter", dropped);
     line(&mut text, "ixt_log_lines_dropped_total", &[], host.logs().missed());
-    if let Some(Counts { sent, dropped }) = host.spans().counts() {
+    if let Some(SpanCounts { sent, dropped }) = host.spans().counts() {
         head(&mut text, "ixt_spans_sent_total", "counter", "How many spans the collector has taken.");
         line(&mut text, "ixt_spans_sent_total", &[], sent);
         let help = "How many spans were not sent: the collector did not take them, or too many waited for that.";

@@ -19,7 +19,7 @@
 //! [`Phase`](life) is this as a type. A replica that replaces another one and does not start ends, and the other goes on. Nothing comes
 //! after `Stopped`: a restart is a replica of its own.
 //!
-//! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`Life`], which holds the [`Release`] that its
+//! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`ReplicaTask`], which holds the [`Release`] that its
 //! processes are started from, and the [`Instance`](crate::supervisor::instance) that runs; that has the process and its connection.
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,15 +42,15 @@ pub(crate) struct Replica {
     release: Arc<Release>,
     /// Whether it is to end, and to stay so.
     retired: watch::Sender<bool>,
-    status: Mutex<Status>,
+    status: Mutex<ReplicaStatus>,
     /// Another one for each change of the status.
     changed: watch::Sender<u64>,
-    task: Mutex<Task>,
+    task: Mutex<TaskState>,
 }
 
 /// What runs a replica.
 #[derive(Debug, Default)]
-enum Task {
+enum TaskState {
     #[default]
     NotYet,
     Runs(AbortHandle),
@@ -59,7 +59,7 @@ enum Task {
 }
 
 #[derive(Debug)]
-pub(crate) struct Status {
+pub(crate) struct ReplicaStatus {
     state: State,
     since: Instant,
     pub(crate) pid: Option<u32>,
@@ -69,7 +69,7 @@ pub(crate) struct Status {
     pub(crate) restarts: u64,
     /// It ends again and again, and is started again after the longest pause.
     pub(crate) keeps_ending: bool,
-    pub(crate) health: Option<Health>,
+    pub(crate) health: Option<HealthReport>,
     pub(crate) reason: Option<String>,
     /// What it had written last to stderr then.
     pub(crate) last_lines: Vec<String>,
@@ -78,14 +78,14 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Health {
+pub(crate) struct HealthReport {
     pub(crate) healthy: bool,
     pub(crate) data: Value,
 }
 
 impl Replica {
     pub(crate) fn new(release: Arc<Release>, number: u32) -> Self {
-        let status = Status {
+        let status = ReplicaStatus {
             state: State::Starting,
             since: Instant::now(),
             pid: None,
@@ -184,7 +184,7 @@ impl Replica {
         self.reaches(|state| state == State::Stopped).await;
     }
 
-    pub(crate) fn set(&self, state: State, change: impl FnOnce(&mut Status)) {
+    pub(crate) fn set(&self, state: State, change: impl FnOnce(&mut ReplicaStatus)) {
         {
             let mut status = self.lock();
             if status.state != state {
@@ -196,7 +196,7 @@ impl Replica {
         self.changed.send_modify(|changed| *changed += 1);
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Status> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ReplicaStatus> {
         lock(&self.status)
     }
 
@@ -204,8 +204,8 @@ impl Replica {
     pub(crate) fn runs_as(&self, task: AbortHandle) {
         match &mut *lock(&self.task) {
             // The host was dropped in this moment.
-            Task::Aborted => task.abort(),
-            place => *place = Task::Runs(task),
+            TaskState::Aborted => task.abort(),
+            place => *place = TaskState::Runs(task),
         }
     }
 
@@ -213,7 +213,7 @@ impl Replica {
     pub(crate) fn abort(&self) {
         {
             let mut task = lock(&self.task);
-            if let Task::Runs(task) = std::mem::replace(&mut *task, Task::Aborted) {
+            if let TaskState::Runs(task) = std::mem::replace(&mut *task, TaskState::Aborted) {
                 task.abort();
             }
         }

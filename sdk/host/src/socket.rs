@@ -8,7 +8,7 @@ use std::{env, io};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::processes::ancestry::is_of;
+use crate::processes::ancestry::descends_from;
 
 /// So many processes that are turned away are told.
 const MAX_TOLD: usize = 16;
@@ -129,7 +129,7 @@ impl Socket {
             let Ok(peer) = stream.peer_cred() else { continue };
             let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
             let is_ours = peer.uid() == rustix::process::geteuid().as_raw();
-            if is_ours && started.is_some_and(|started| is_of(pid, started)) {
+            if is_ours && started.is_some_and(|started| descends_from(pid, started)) {
                 return Ok(stream);
             }
             if told.len() < MAX_TOLD && !told.contains(&pid) {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 pub use crate::build::output::BuildOutput;
 use crate::build::package::{Metadata, Package, configured, metadata};
-use crate::build::plan::Plan;
+use crate::build::plan::PackagePlan;
 use crate::build::run::build;
 use crate::program::BuildError;
 use crate::{Module, Program, ProgramError};
@@ -125,7 +125,7 @@ impl Builds {
         build: &Build,
         known: &mut Vec<(PathBuf, Metadata)>,
         output: &dyn BuildOutput,
-    ) -> Result<Plan, BuildError> {
+    ) -> Result<PackagePlan, BuildError> {
         let path = module.dir().join("Cargo.toml");
         let is_known = |(place, metadata): &(PathBuf, Metadata)| {
             metadata.package(&path).is_some() && configured(module.dir(), &metadata.workspace_root) == *place
@@ -150,7 +150,7 @@ impl Builds {
         build: &Build,
         place: PathBuf,
         target_directory: PathBuf,
-    ) -> Result<Plan, BuildError> {
+    ) -> Result<PackagePlan, BuildError> {
         let has = |feature: &str| package.features.contains_key(feature);
         // Those of a dependency cargo looks at.
         if let Some(name) = build.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
@@ -173,11 +173,11 @@ impl Builds {
         };
         let profile = build.profile.as_ref().or(self.all.profile.as_ref()).map_or("dev", String::as_str).to_owned();
         let features = features.into_iter().collect();
-        Ok(Plan { package, path, place, target_directory, profile, features, program, programs })
+        Ok(PackagePlan { package, path, place, target_directory, profile, features, program, programs })
     }
 
     /// What only all of them together tell.
-    fn check(&self, plans: &[Plan]) -> Result<(), BuildError> {
+    fn check(&self, plans: &[PackagePlan]) -> Result<(), BuildError> {
         let has = |feature: &String| plans.iter().any(|plan| plan.package.features.contains_key(feature));
         if let Some(name) = self.all.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
             let found = plans.iter().flat_map(|plan| plan.package.features.keys().cloned()).collect::<BTreeSet<_>>();
@@ -202,9 +202,14 @@ impl Builds {
     }
 
     /// The programs of so many of the first of these, built as they are with the others.
-    async fn make(&self, plans: &[Plan], wanted: usize, output: &dyn BuildOutput) -> Result<Vec<PathBuf>, BuildError> {
+    async fn make(
+        &self,
+        plans: &[PackagePlan],
+        wanted: usize,
+        output: &dyn BuildOutput,
+    ) -> Result<Vec<PathBuf>, BuildError> {
         if self.finds_only {
-            return plans[..wanted].iter().map(Plan::find).collect();
+            return plans[..wanted].iter().map(PackagePlan::find).collect();
         }
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for (index, plan) in plans.iter().enumerate() {

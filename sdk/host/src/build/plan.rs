@@ -7,7 +7,7 @@ use crate::build::package::Package;
 use crate::program::BuildError;
 
 /// How one package is built.
-pub(super) struct Plan {
+pub(super) struct PackagePlan {
     pub(super) package: Package,
     /// Its `Cargo.toml`, as the module's directory is called.
     pub(super) path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct Plan {
     pub(super) programs: Vec<String>,
 }
 
-impl Plan {
+impl PackagePlan {
     /// Where the program is, unless it is built for another target than that of this machine.
     pub(super) fn file(&self) -> PathBuf {
         self.target_directory.join(self.profile_directory()).join(&self.program)

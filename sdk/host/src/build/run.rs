@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::build::cargo::{RunningCargo, command};
 use crate::build::output::{BuildOutput, say};
 use crate::build::package::Target;
-use crate::build::plan::Plan;
+use crate::build::plan::PackagePlan;
 use crate::program::BuildError;
 
 /// The part of cargo's `--message-format=json` that is needed here.
@@ -23,8 +23,8 @@ struct CargoMessage {
 
 /// Builds these, with the features that all of them ask for that are beside them. Returns their programs.
 pub(super) async fn build(
-    beside: &[&Plan],
-    wanted: &[&Plan],
+    beside: &[&PackagePlan],
+    wanted: &[&PackagePlan],
     output: &dyn BuildOutput,
 ) -> Result<Vec<PathBuf>, BuildError> {
     let mut cargo = command(&beside[0].place);

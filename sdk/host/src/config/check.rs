@@ -5,11 +5,11 @@ use ixt_protocol::decode_base64;
 use serde_json::Value;
 
 /// Whether values are of their types; if not, what was expected.
-pub(super) struct Checker<'a> {
+pub(super) struct ValueChecker<'a> {
     pub(super) manifest: &'a Manifest,
 }
 
-impl Checker<'_> {
+impl ValueChecker<'_> {
     pub(super) fn check(&self, value: &Value, ty: &Type) -> Result<(), String> {
         if ty.optional && value.is_null() {
             return Ok(());

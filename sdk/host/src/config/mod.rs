@@ -12,7 +12,7 @@ use ixt_protocol::encode_base64;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use crate::config::check::Checker;
+use crate::config::check::ValueChecker;
 
 /// The configuration of one module.
 ///
@@ -160,7 +160,9 @@ impl<'a> Config<'a> {
     }
 
     fn set(&mut self, key: &str, ty: &Type, value: Value) -> Result<(), ConfigError> {
-        Checker { manifest: self.manifest }.check(&value, ty).map_err(|expected| wrong_type(key, ty, &expected))?;
+        ValueChecker { manifest: self.manifest }
+            .check(&value, ty)
+            .map_err(|expected| wrong_type(key, ty, &expected))?;
         self.values.insert(key.to_owned(), value);
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::{fmt, io};
 
 use tokio::net::UnixListener;
 
-use crate::control::server::{Control, Made};
+use crate::control::server::{BoundSocket, Control};
 use crate::control_lock::lock_path;
 
 /// Why there is no control socket.
@@ -86,12 +86,12 @@ impl std::error::Error for ControlError {}
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    held: Held,
+    held: Claimed,
 }
 
 /// What makes a place this host's.
 #[derive(Debug)]
-enum Held {
+enum Claimed {
     /// Locked.
     Lock(File),
     /// It belongs to whoever has made the socket.
@@ -108,7 +108,7 @@ impl Claim {
         let path = listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
         match path {
             Some(path) if wanted.is_none_or(|wanted| wanted == path) => {
-                Ok(Self { path, held: Held::Listener(listener) })
+                Ok(Self { path, held: Claimed::Listener(listener) })
             }
             path => Err(ControlError::HandedOver { path }),
         }
@@ -140,7 +140,7 @@ impl Claim {
             Err(TryLockError::WouldBlock) => return Err(ControlError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Self { path, held: Held::Lock(lock) })
+        Ok(Self { path, held: Claimed::Lock(lock) })
     }
 
     /// Makes the socket, or takes the one that is there. To be called within a tokio runtime.
@@ -152,8 +152,8 @@ impl Claim {
         let Self { path, held } = self;
         let failed = |error| ControlError::Failed { path: path.clone(), error };
         let lock = match held {
-            Held::Lock(lock) => lock,
-            Held::Listener(listener) => {
+            Claimed::Lock(lock) => lock,
+            Claimed::Listener(listener) => {
                 listener.set_nonblocking(true).map_err(failed)?;
                 let listener = UnixListener::from_std(listener).map_err(failed)?;
                 return Ok(Control { path, listener, made: None, stop: Arc::default(), started: Instant::now() });
@@ -169,7 +169,7 @@ impl Claim {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
         let metadata = fs::symlink_metadata(&path).map_err(failed)?;
         let inode = (metadata.dev(), metadata.ino());
-        let made = Some(Made { inode, _lock: lock });
+        let made = Some(BoundSocket { inode, _lock: lock });
         Ok(Control { path, listener, made, stop: Arc::default(), started: Instant::now() })
     }
 }

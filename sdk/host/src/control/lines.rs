@@ -21,7 +21,7 @@ pub(super) const FREE_LINE_BYTES: usize = 64 * 1024;
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A line that was read, and what it takes.
-pub(super) struct Request {
+pub(super) struct RequestLine {
     pub(super) line: Vec<u8>,
     pub(super) held: Taken,
 }
@@ -30,7 +30,7 @@ pub(super) struct Request {
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
-) -> Option<Result<Request, Reply>> {
+) -> Option<Result<RequestLine, Reply>> {
     let (mut line, mut held) = (Vec::new(), lines.overdraw(0));
     loop {
         let there = reader.fill_buf().await.ok().filter(|there| !there.is_empty())?;
@@ -47,7 +47,7 @@ pub(super) async fn read_line(
         let consumed = taken + usize::from(end.is_some());
         reader.consume(consumed);
         if end.is_some() {
-            return Some(Ok(Request { line, held }));
+            return Some(Ok(RequestLine { line, held }));
         }
     }
 }

@@ -7,58 +7,59 @@ use std::{io, process};
 use crate::control::Command;
 use crate::managed::Managed;
 use crate::permissions::{may_call, may_publish};
-use crate::processes::ancestry::{Kin, ancestry, describe, is_known};
+use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
 use crate::release::Release;
 use crate::replica::Replica;
 
 /// So often it is looked where a process comes from.
 const ATTEMPTS: usize = 5;
 
-pub(super) enum Asker {
-    Person,
+pub(super) enum Peer {
+    Operator,
     /// A process of a module, which was started from this, or one that it has started.
     Module(Arc<Release>),
     /// A process that comes of this host, or may have come of it, for it is gone: of which module is not known.
-    Stray(u32),
+    Orphan(u32),
 }
 
-impl Asker {
+impl Peer {
     /// Who the process with this number is, in a host with these modules. None has a number here that can't be seen from here:
     /// of what this host has started all can.
     pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
-            return Self::Person;
+            return Self::Operator;
         };
-        let Ok(chain) = settled(pid) else { return Self::Stray(pid) };
+        let Ok(chain) = settled(pid) else { return Self::Orphan(pid) };
         let replicas = modules.iter().flat_map(|managed| managed.replicas());
         let is_of = |replica: &Arc<Replica>| {
             let started = replica.lock().pid;
-            started.is_some_and(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))
+            started
+                .is_some_and(|started| chain.iter().any(|process| process.pid == started || process.group == started))
         };
         if let Some(replica) = { replicas }.find(is_of) {
             return Self::Module(Arc::clone(replica.release()));
         }
         // This process itself is one that embeds a host, and talks to it.
-        let is_started_here = chain.iter().any(|kin| kin.parent == process::id());
+        let is_started_here = chain.iter().any(|process| process.parent == process::id());
         // Where there is no `/proc` nobody can be told from anybody.
-        let is_gone = chain.is_empty() && is_known();
-        if is_started_here || is_gone { Self::Stray(pid) } else { Self::Person }
+        let is_gone = chain.is_empty() && is_available();
+        if is_started_here || is_gone { Self::Orphan(pid) } else { Self::Operator }
     }
 
     /// What it is called as a caller; nothing, if it is the host's own that asks.
     pub(super) fn source(&self) -> Option<Arc<str>> {
         match self {
             Self::Module(release) => Some(Arc::clone(release.source())),
-            Self::Person | Self::Stray(_) => None,
+            Self::Operator | Self::Orphan(_) => None,
         }
     }
 
     /// Whether it may do this. If not, the reason.
     pub(super) fn may(&self, command: &Command) -> Result<(), String> {
         let release = match self {
-            Self::Person => return Ok(()),
+            Self::Operator => return Ok(()),
             Self::Module(release) => release,
-            Self::Stray(pid) => {
+            Self::Orphan(pid) => {
                 return Err(format!(
                     "{} may not ask this host for anything: this host has started it, or it is gone, and it belongs to no module \
                      that runs",
@@ -95,7 +96,7 @@ impl Asker {
 }
 
 /// Where a process comes from, as it is seen twice in a row: if one in between has ended, its child has another parent then.
-fn settled(pid: u32) -> io::Result<Vec<Kin>> {
+fn settled(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = ancestry(pid)?;
     for _ in 1..ATTEMPTS {
         let again = ancestry(pid)?;
@@ -113,27 +114,27 @@ mod tests {
 
     use super::*;
 
-    fn of(pid: u32) -> Asker {
-        Asker::of(pid.try_into().ok(), &[])
+    fn of(pid: u32) -> Peer {
+        Peer::of(pid.try_into().ok(), &[])
     }
 
     #[test]
     fn what_comes_of_the_host_and_of_no_module_may_do_nothing() {
         let mut child = process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        assert!(matches!(of(child.id()), Asker::Stray(pid) if pid == child.id()));
+        assert!(matches!(of(child.id()), Peer::Orphan(pid) if pid == child.id()));
         let refused = of(child.id()).may(&Command::Status).unwrap_err();
         assert!(refused.starts_with(&format!("process {} (", child.id())), "{refused}");
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(matches!(of(child.id()), Asker::Stray(_)), "it is gone, and could have been anyone's");
+        assert!(matches!(of(child.id()), Peer::Orphan(_)), "it is gone, and could have been anyone's");
     }
 
     #[test]
     fn who_does_not_come_of_the_host_may_do_everything() {
         // Whoever embeds a host, whoever started it, and who is seen from here without a number.
-        for asker in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), Asker::of(None, &[])] {
-            assert!(matches!(asker, Asker::Person));
-            asker.may(&Command::Stop { module: None }).unwrap();
+        for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), Peer::of(None, &[])] {
+            assert!(matches!(peer, Peer::Operator));
+            peer.may(&Command::Stop { module: None }).unwrap();
         }
     }
 }

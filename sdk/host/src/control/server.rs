@@ -12,7 +12,7 @@ use tokio::sync::SetOnce;
 
 use crate::Host;
 use crate::control::lines::refusal;
-use crate::control::peer::Asker;
+use crate::control::peer::Peer;
 use crate::control::session::Session;
 use crate::listener::Door;
 
@@ -24,14 +24,14 @@ const LINES_BYTES: usize = 64 * 1024 * 1024;
 pub struct Control {
     pub(super) path: PathBuf,
     pub(super) listener: UnixListener,
-    pub(super) made: Option<Made>,
+    pub(super) made: Option<BoundSocket>,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
 }
 
 /// What the host has made, and removes.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct BoundSocket {
     /// That of the socket: whatever else is there is none of this host's.
     pub(super) inode: (u64, u64),
     pub(super) _lock: File,
@@ -80,9 +80,9 @@ impl Control {
                 continue;
             };
             // At once: it may be gone before it is answered.
-            let asker = Asker::of(peer.pid(), host.managed());
+            let peer = Peer::of(peer.pid(), host.managed());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(Session { host, asker, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
+            tokio::spawn(Session { host, peer, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
         }
     }
 }
@@ -101,7 +101,7 @@ impl Drop for Control {
     fn drop(&mut self) {
         // The lock is kept to the end, so that this is nobody else's. It stays: to remove it would be to take the place of
         // one who has just opened it.
-        let Some(Made { inode, .. }) = self.made else { return };
+        let Some(BoundSocket { inode, .. }) = self.made else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == inode) {
             let _ = fs::remove_file(&self.path);
         }

@@ -18,9 +18,9 @@ use tokio::time::timeout;
 
 use crate::budget::{Budget, Taken};
 use crate::control::lines::{
-    FREE_LINE_BYTES, Request, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
+    FREE_LINE_BYTES, RequestLine, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
 };
-use crate::control::peer::Asker;
+use crate::control::peer::Peer;
 use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Guest, PATIENCE};
@@ -30,7 +30,7 @@ use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 /// One who asks.
 pub(super) struct Session {
     pub(super) host: Host,
-    pub(super) asker: Asker,
+    pub(super) peer: Peer,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
     pub(super) guest: Guest,
@@ -70,7 +70,7 @@ impl Session {
         self.guest.takes(data(writer, part)).await
     }
 
-    async fn answer(&self, Request { line, held }: Request, writer: &mut OwnedWriteHalf) -> Reply {
+    async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> Reply {
         let command = serde_json::from_slice::<Command>(&line);
         drop(line);
         // What it carries is held as long as it is worked on.
@@ -93,7 +93,7 @@ impl Session {
 
     async fn command(&self, command: Command, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
         let host = &self.host;
-        self.asker.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
+        self.peer.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
         let kv = host.kv();
         match command {
             Command::Call { topic, payload, priority, ttl_ms } => {
@@ -107,7 +107,7 @@ impl Session {
                 written
             }
             Command::Publish { topic, payload } => {
-                host.publish_as(self.asker.source(), &topic, &bytes(payload)?).await.map_err(call_error)
+                host.publish_as(self.peer.source(), &topic, &bytes(payload)?).await.map_err(call_error)
             }
             Command::Status => {
                 let status = HostStatus {
@@ -249,7 +249,7 @@ impl Session {
         if let Some(module) = &module {
             module.check_payload(topic, payload).map_err(|error| refusal(code::INVALID_INPUT, &error))?;
         }
-        let answer = self.host.call_as(self.asker.source(), topic, payload, options).await;
+        let answer = self.host.call_as(self.peer.source(), topic, payload, options).await;
         answer.map_err(|error| match error {
             CallError::Replied(reply) if module.is_none() => call_error(self.near(topic, reply)),
             error => call_error(error),
@@ -261,7 +261,7 @@ impl Session {
         let modules: Vec<_> = self.host.modules().collect();
         let services = modules.iter().flat_map(|module| &module.manifest().services);
         let near = closest(topic, services.map(|service| service.topic.as_str()));
-        if let Some(near) = near.filter(|_| reply.code == code::NOT_FOUND && self.asker.source().is_none()) {
+        if let Some(near) = near.filter(|_| reply.code == code::NOT_FOUND && self.peer.source().is_none()) {
             reply.message = format!("{}; did you mean `{near}`?", reply.message);
         }
         CallError::Replied(reply)

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A line for the guard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum GuardMessage {
     /// There is this process group.
     Group(i32),
     /// It has ended.
@@ -53,7 +53,7 @@ pub(crate) enum Entry {
     Control(PathBuf),
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for GuardMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group(group) => writeln!(f, "group {group}"),
@@ -66,7 +66,7 @@ impl fmt::Display for Entry {
     }
 }
 
-impl Entry {
+impl GuardMessage {
     /// `None` if it is of another version.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
@@ -84,16 +84,16 @@ impl Entry {
 
 /// The host's end of the pipe to the guard.
 #[derive(Debug, Clone)]
-pub(crate) struct Guard(mpsc::UnboundedSender<Entry>);
+pub(crate) struct Guard(mpsc::UnboundedSender<GuardMessage>);
 
 /// How the guard is started.
-struct Plan {
+struct GuardCommand {
     program: Option<Program>,
     shutdown_grace: Duration,
     exit_grace: Duration,
 }
 
-impl Plan {
+impl GuardCommand {
     /// Starts it, with what there is: it knows that from its beginning, should the host end in this moment.
     fn start(&self, there: &[u8]) -> io::Result<(Child, Sender)> {
         let (stdin, mut pipe) = io::pipe()?;
@@ -130,7 +130,7 @@ impl Plan {
     }
 }
 
-fn text<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<u8> {
+fn text<'a>(entries: impl Iterator<Item = &'a GuardMessage>) -> Vec<u8> {
     entries.map(ToString::to_string).collect::<String>().into_bytes()
 }
 
@@ -143,45 +143,45 @@ impl Guard {
     pub(crate) fn start(
         program: Option<Program>,
         graces: [Duration; 2],
-        entries: Vec<Entry>,
+        entries: Vec<GuardMessage>,
         logs: Logs,
     ) -> io::Result<Self> {
         let [shutdown_grace, exit_grace] = graces;
-        let plan = Plan { program, shutdown_grace, exit_grace };
+        let plan = GuardCommand { program, shutdown_grace, exit_grace };
         let first = plan.start(&text(entries.iter()))?;
         let (sender, lines) = mpsc::unbounded_channel();
         tokio::spawn(keep(plan, first, entries, lines, logs));
         Ok(Self(sender))
     }
 
-    pub(crate) fn tell(&self, entry: Entry) {
+    pub(crate) fn tell(&self, entry: GuardMessage) {
         let _ = self.0.send(entry);
     }
 
     /// There is this process group.
     pub(crate) fn add(&self, group: Pid) {
-        self.tell(Entry::Group(group.as_raw_nonzero().get()));
+        self.tell(GuardMessage::Group(group.as_raw_nonzero().get()));
     }
 
     /// It has ended.
     pub(crate) fn remove(&self, group: Pid) {
-        self.tell(Entry::Ended(group.as_raw_nonzero().get()));
+        self.tell(GuardMessage::Ended(group.as_raw_nonzero().get()));
     }
 }
 
 /// Tells the guard what there is, until nobody has anything to tell any more.
 async fn keep(
-    plan: Plan,
+    plan: GuardCommand,
     first: (Child, Sender),
-    mut others: Vec<Entry>,
-    mut lines: mpsc::UnboundedReceiver<Entry>,
+    mut others: Vec<GuardMessage>,
+    mut lines: mpsc::UnboundedReceiver<GuardMessage>,
     logs: Logs,
 ) {
     let mut groups = BTreeSet::new();
     let mut started = Some(first);
     loop {
         let there = || {
-            let groups: Vec<_> = groups.iter().copied().map(Entry::Group).collect();
+            let groups: Vec<_> = groups.iter().copied().map(GuardMessage::Group).collect();
             text(others.iter().chain(&groups))
         };
         let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(&there()), Ok) {
@@ -199,8 +199,8 @@ async fn keep(
                 entry = lines.recv() => {
                     let Some(entry) = entry else { break None };
                     match &entry {
-                        Entry::Group(group) => drop(groups.insert(*group)),
-                        Entry::Ended(group) => drop(groups.remove(group)),
+                        GuardMessage::Group(group) => drop(groups.insert(*group)),
+                        GuardMessage::Ended(group) => drop(groups.remove(group)),
                         other => others.push(other.clone()),
                     }
                     // If it is gone, that is seen below.
@@ -236,17 +236,17 @@ mod tests {
     #[test]
     fn what_is_written_for_the_guard_is_read_by_it() {
         for entry in [
-            Entry::Group(12),
-            Entry::Ended(12),
-            Entry::Host("0af".to_owned()),
-            Entry::Sockets("/tmp/a dir".into()),
-            Entry::Cgroup("/sys/fs/cgroup/a".into()),
-            Entry::Control("/run/h".into()),
+            GuardMessage::Group(12),
+            GuardMessage::Ended(12),
+            GuardMessage::Host("0af".to_owned()),
+            GuardMessage::Sockets("/tmp/a dir".into()),
+            GuardMessage::Cgroup("/sys/fs/cgroup/a".into()),
+            GuardMessage::Control("/run/h".into()),
         ] {
-            assert_eq!(Entry::read(entry.to_string().trim_end()), Some(entry));
+            assert_eq!(GuardMessage::read(entry.to_string().trim_end()), Some(entry));
         }
-        assert_eq!(Entry::read("dance 5"), None);
-        assert_eq!(Entry::read(""), None);
+        assert_eq!(GuardMessage::read("dance 5"), None);
+        assert_eq!(GuardMessage::read(""), None);
     }
 
     /// A module that hangs and heeds nothing, one that has left its group, and a socket: whichever shell the system has.
@@ -276,11 +276,11 @@ mod tests {
             let mut pipe = guard.stdin.take().unwrap();
             let pid = i32::try_from(group.id()).unwrap();
             for entry in [
-                Entry::Group(1 << 22),
-                Entry::Group(pid),
-                Entry::Ended(1 << 22),
-                Entry::Host(id),
-                Entry::Sockets(sockets.clone()),
+                GuardMessage::Group(1 << 22),
+                GuardMessage::Group(pid),
+                GuardMessage::Ended(1 << 22),
+                GuardMessage::Host(id),
+                GuardMessage::Sockets(sockets.clone()),
             ] {
                 io::Write::write_all(&mut pipe, entry.to_string().as_bytes()).unwrap();
             }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::guard::Entry;
+use crate::guard::GuardMessage;
 use crate::processes::cgroup::Cgroup;
-use crate::processes::descendants::{Remains, host_mark};
+use crate::processes::descendants::{Descendants, host_mark};
 use crate::{control_lock, socket};
 
 /// How often it is looked whether something is left.
@@ -28,9 +28,9 @@ pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
     // Whatever is mounted where the host was started can be unmounted.
     let _ = std::env::set_current_dir("/");
-    let mut known = Known::default();
+    let mut known = Inventory::default();
     for line in io::stdin().lock().lines() {
-        if let Some(entry) = Entry::read(&line?) {
+        if let Some(entry) = GuardMessage::read(&line?) {
             known.add(entry);
         }
     }
@@ -53,7 +53,7 @@ fn ignore_signals() -> io::Result<()> {
 
 /// What a host has told.
 #[derive(Default)]
-struct Known {
+struct Inventory {
     groups: BTreeSet<i32>,
     id: Option<String>,
     sockets: Option<PathBuf>,
@@ -61,31 +61,31 @@ struct Known {
     control: Option<PathBuf>,
 }
 
-impl Known {
-    fn add(&mut self, entry: Entry) {
+impl Inventory {
+    fn add(&mut self, entry: GuardMessage) {
         match entry {
-            Entry::Group(group) => drop(self.groups.insert(group)),
-            Entry::Ended(group) => drop(self.groups.remove(&group)),
-            Entry::Host(id) => self.id = Some(id),
-            Entry::Sockets(dir) => self.sockets = Some(dir),
-            Entry::Cgroup(dir) => self.cgroup = Some(dir),
-            Entry::Control(socket) => self.control = Some(socket),
+            GuardMessage::Group(group) => drop(self.groups.insert(group)),
+            GuardMessage::Ended(group) => drop(self.groups.remove(&group)),
+            GuardMessage::Host(id) => self.id = Some(id),
+            GuardMessage::Sockets(dir) => self.sockets = Some(dir),
+            GuardMessage::Cgroup(dir) => self.cgroup = Some(dir),
+            GuardMessage::Control(socket) => self.control = Some(socket),
         }
     }
 
     fn end(self, shutdown_grace: Duration, exit_grace: Duration) {
-        let mut remains = Remains {
+        let mut descendants = Descendants {
             groups: self.groups.into_iter().filter_map(Pid::from_raw).collect(),
             marks: self.id.iter().map(|id| host_mark(id)).collect(),
             cgroup: self.cgroup.map(Cgroup::left),
         };
-        await_end(&mut remains, shutdown_grace);
-        remains.signal(Signal::TERM);
-        await_end(&mut remains, exit_grace);
-        remains.kill();
+        await_end(&mut descendants, shutdown_grace);
+        descendants.signal(Signal::TERM);
+        await_end(&mut descendants, exit_grace);
+        descendants.kill();
         // A cgroup can be removed when the last one in it is gone.
-        await_end(&mut remains, exit_grace);
-        drop(remains);
+        await_end(&mut descendants, exit_grace);
+        drop(descendants);
         if let Some(dir) = self.sockets {
             socket::remove(&dir);
         }
@@ -95,9 +95,9 @@ impl Known {
     }
 }
 
-fn await_end(remains: &mut Remains, grace: Duration) {
+fn await_end(descendants: &mut Descendants, grace: Duration) {
     let end = Instant::now() + grace;
-    while remains.are_there() && Instant::now() < end {
+    while descendants.any_left() && Instant::now() < end {
         sleep(LOOK_EVERY.min(end.saturating_duration_since(Instant::now())));
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use crate::budget::Budget;
 use crate::bus::Bus;
 use crate::call_log::CallLog;
-use crate::host::{Host, Shared};
-use crate::host_resources::Machine;
+use crate::host::{Host, RunningHost};
+use crate::host_resources::HostResources;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
 use crate::logs::Logs;
 use crate::managed::Managed;
@@ -155,8 +155,8 @@ impl HostBuilder {
             (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
         };
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
-        let machine = Machine::new(&settings, &logs);
-        let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, machine };
+        let resources = HostResources::new(&settings, &logs);
+        let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, resources };
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules
             .into_iter()
@@ -169,7 +169,7 @@ impl HostBuilder {
         let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
         let starts = Mutex::new(Some(supervisor.start_all(&groups)));
         let started = SystemTime::now();
-        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
+        Ok(Host(Arc::new(RunningHost { supervisor, groups, loader, failures, starts, started })))
     }
 }
 

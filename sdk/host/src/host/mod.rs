@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::budget::Budget;
 use crate::bus::LocalBus;
 use crate::call_log::CallLog;
-use crate::guard::Entry;
+use crate::guard::GuardMessage;
 pub use crate::host::builder::{HostBuilder, HostError};
 pub use crate::host::calls::CallOptions;
 use crate::kv::KvStore;
@@ -29,7 +29,7 @@ use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
 use crate::{CallError, Module, Settings};
 
-struct Shared {
+struct RunningHost {
     supervisor: Supervisor,
     /// In which order they are started; they are ended the other way round.
     groups: Vec<Vec<usize>>,
@@ -40,7 +40,7 @@ struct Shared {
     started: SystemTime,
 }
 
-impl Shared {
+impl RunningHost {
     async fn stop(&self) -> Vec<String> {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
@@ -69,12 +69,12 @@ impl Shared {
                 }
             }
         }
-        backends.machine.end(settings.exit_grace).await;
+        backends.resources.end(settings.exit_grace).await;
         complaints
     }
 }
 
-impl Drop for Shared {
+impl Drop for RunningHost {
     fn drop(&mut self) {
         for managed in self.supervisor.modules.iter() {
             managed.end();
@@ -86,7 +86,7 @@ impl Drop for Shared {
 
 /// Modules that run. All handles are of the same host; with the last one the processes are killed.
 #[derive(Clone)]
-pub struct Host(Arc<Shared>);
+pub struct Host(Arc<RunningHost>);
 
 impl Host {
     /// A host without modules.
@@ -147,7 +147,7 @@ impl Host {
     /// Whoever removes what a host has left that was killed is told of its control socket.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
-            self.0.supervisor.backends.machine.tell(Entry::Control(path));
+            self.0.supervisor.backends.resources.tell(GuardMessage::Control(path));
         }
     }
 

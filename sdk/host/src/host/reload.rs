@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::managed::Managed;
 use crate::release::{self, Notice};
-use crate::supervisor::RestartTurn;
+use crate::supervisor::RestartPermit;
 use crate::{CallError, Host};
 
 impl Host {
@@ -16,7 +16,7 @@ impl Host {
     /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let managed = self.find(module)?;
-        let turn = RestartTurn::of(managed).await;
+        let turn = RestartPermit::of(managed).await;
         self.0.supervisor.replace(managed, managed.release(), turn).await
     }
 
@@ -65,7 +65,7 @@ impl Host {
         if managed.restarting.try_lock().is_err() {
             notify(Notice::Step("another restart of it is under way, for which this one waits".to_owned()));
         }
-        let turn = RestartTurn::of(managed).await;
+        let turn = RestartPermit::of(managed).await;
         // One that was stopped by hand stays so.
         if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
             return Ok(false);

@@ -36,22 +36,22 @@ pub struct Change {
 /// began to wait. When very many wait, a key that has come and gone in the meantime may not be told of at all. When more than some
 /// megabytes wait, the watch ends: see [`Watch::is_overrun`].
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<WatchState>,
 }
 
 /// The other end of a [`Watch`], for backends. Dropped, it ends the watch.
 pub struct WatchSender {
-    shared: Arc<Shared>,
+    shared: Arc<WatchState>,
 }
 
-struct Shared {
-    pending: Mutex<Pending>,
+struct WatchState {
+    pending: Mutex<PendingChanges>,
     arrived: Notify,
 }
 
-struct Pending {
+struct PendingChanges {
     /// In the order in which they are to be taken.
-    changes: BTreeMap<u64, Waiting>,
+    changes: BTreeMap<u64, PendingChange>,
     /// Where each key waits.
     places: HashMap<String, u64>,
     next_place: u64,
@@ -64,13 +64,13 @@ struct Pending {
     overrun: bool,
 }
 
-struct Waiting {
+struct PendingChange {
     change: Change,
     /// Whether the watcher knows the key: it was there before the first of the changes that this stands for.
     known: bool,
 }
 
-impl Waiting {
+impl PendingChange {
     fn bytes(&self) -> usize {
         bytes(&self.change)
     }
@@ -103,7 +103,7 @@ impl Watch {
 
     /// The same, whose changes take what waits from this budget.
     fn within(budget: &Arc<Budget>) -> (WatchSender, Self) {
-        let pending = Mutex::new(Pending {
+        let pending = Mutex::new(PendingChanges {
             changes: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
@@ -113,7 +113,7 @@ impl Watch {
             closed: false,
             overrun: false,
         });
-        let shared = Arc::new(Shared { pending, arrived: Notify::new() });
+        let shared = Arc::new(WatchState { pending, arrived: Notify::new() });
         (WatchSender { shared: Arc::clone(&shared) }, Self { shared })
     }
 
@@ -189,13 +189,13 @@ impl fmt::Debug for WatchSender {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Pending> {
+impl WatchState {
+    fn lock(&self) -> MutexGuard<'_, PendingChanges> {
         lock(&self.pending)
     }
 }
 
-impl Pending {
+impl PendingChanges {
     fn put(&mut self, change: Change, existed: bool) {
         if let Some(waiting) = self.places.get(&change.key).and_then(|place| self.changes.get_mut(place)) {
             let (before, after) = (waiting.bytes(), bytes(&change));
@@ -208,7 +208,7 @@ impl Pending {
         }
         self.places.insert(change.key.clone(), self.next_place);
         self.bytes += bytes(&change);
-        self.changes.insert(self.next_place, Waiting { change, known: existed });
+        self.changes.insert(self.next_place, PendingChange { change, known: existed });
         self.next_place += 1;
         self.bound();
     }
@@ -255,12 +255,12 @@ impl Pending {
 
 /// Everyone who watches a store.
 pub(super) struct Watchers {
-    by_namespace: Mutex<HashMap<String, Watching>>,
+    by_namespace: Mutex<HashMap<String, NamespaceWatchers>>,
     waiting: Arc<Budget>,
 }
 
 /// Those who watch one namespace.
-struct Watching {
+struct NamespaceWatchers {
     watchers: Vec<Watcher>,
     waiting: Arc<Budget>,
 }
@@ -293,7 +293,7 @@ impl Watchers {
             watching.watchers.retain(|watcher| !watcher.sender.is_closed());
             !watching.watchers.is_empty()
         });
-        let of_one = || Watching { watchers: Vec::new(), waiting: self.waiting.part(WAITING_BYTES_OF_ONE) };
+        let of_one = || NamespaceWatchers { watchers: Vec::new(), waiting: self.waiting.part(WAITING_BYTES_OF_ONE) };
         let watching = all.entry(namespace.to_owned()).or_insert_with(of_one);
         let (sender, watch) = Watch::within(&watching.waiting);
         watching.watchers.push(Watcher { prefix: prefix.to_owned(), sender });
@@ -301,7 +301,7 @@ impl Watchers {
     }
 
     pub(super) fn publish(&self, namespace: &str, written: Written) {
-        if let Some(Watching { watchers, .. }) = self.lock().get_mut(namespace) {
+        if let Some(NamespaceWatchers { watchers, .. }) = self.lock().get_mut(namespace) {
             watchers.retain(|watcher| !watcher.sender.is_closed());
             if watchers.iter().any(|watcher| written.key.starts_with(&watcher.prefix)) {
                 let Written { key, revision, value, existed } = written;
@@ -318,7 +318,7 @@ impl Watchers {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Watching>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, NamespaceWatchers>> {
         lock(&self.by_namespace)
     }
 }

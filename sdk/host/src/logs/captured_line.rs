@@ -14,7 +14,7 @@ const HEAD_WORDS: usize = 8;
 
 /// A line of a program's output.
 #[derive(Debug)]
-pub(crate) struct Captured<'a> {
+pub(crate) struct CapturedLine<'a> {
     pub(crate) level: LogLevel,
     pub(crate) message: Cow<'a, str>,
     /// Empty, if it has none.
@@ -38,7 +38,7 @@ pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     NAMES.into_iter().find(|(_, names)| names.iter().any(is)).map(|(level, _)| level)
 }
 
-impl<'a> Captured<'a> {
+impl<'a> CapturedLine<'a> {
     pub(crate) fn read(line: &'a str) -> Self {
         if let Some((level, message)) = syslog(line) {
             return Self::plain(level, message);
@@ -74,7 +74,7 @@ fn syslog(line: &str) -> Option<(LogLevel, &str)> {
 }
 
 /// An object of JSON that has a level. All that has no place of its own stays with it as fields.
-fn structured(line: &str) -> Option<Captured<'_>> {
+fn structured(line: &str) -> Option<CapturedLine<'_>> {
     const LEVELS: [&str; 7] = ["level", "severity", "lvl", "levelname", "log.level", "loglevel", "LogLevel"];
     const MESSAGES: [&str; 4] = ["msg", "message", "event", "Message"];
     const TRACES: [&str; 3] = ["trace_id", "traceId", "trace.id"];
@@ -98,7 +98,7 @@ fn structured(line: &str) -> Option<Captured<'_>> {
         None => in_fields(&mut fields).unwrap_or_else(|| (line.to_owned(), None)),
     };
     let fields = rest.filter(|fields| fields.get() != "{}");
-    Some(Captured { level, message: message.into(), trace_id: trace_id.into(), fields })
+    Some(CapturedLine { level, message: message.into(), trace_id: trace_id.into(), fields })
 }
 
 /// The message within `fields`, as the crate tracing-subscriber writes it, and what is left.
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> (&'static str, String) {
-        let captured = Captured::read(line);
+        let captured = CapturedLine::read(line);
         (captured.level.as_str(), captured.message.into_owned())
     }
 
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn an_object_with_a_level_is_read_as_its_logger_means_it() {
         let read = |line: &str| {
-            let Captured { level, message, trace_id, fields } = Captured::read(line);
+            let CapturedLine { level, message, trace_id, fields } = CapturedLine::read(line);
             let fields = fields.map(|fields| fields.get().to_owned()).unwrap_or_default();
             (level.as_str(), message.into_owned(), trace_id.into_owned(), fields)
         };

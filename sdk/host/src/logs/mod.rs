@@ -21,12 +21,12 @@ use tokio::time::timeout;
 
 use crate::lock::lock;
 
-pub(crate) use captured_line::{Captured, level_named};
+pub(crate) use captured_line::{CapturedLine, level_named};
 pub use format::Style;
 pub(crate) use format::rfc3339;
 pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
-use ring::{Position, Ring};
+use ring::{FollowerPosition, Ring};
 
 /// So many lines are kept, and not more than so many bytes.
 const KEPT_LINES: usize = 10_000;
@@ -122,10 +122,10 @@ pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
 
 /// The log of a host.
 #[derive(Debug, Clone, Default)]
-pub struct Logs(Arc<Shared>);
+pub struct Logs(Arc<LogState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct LogState {
     ring: Mutex<Ring>,
     /// There is a new line.
     grown: Notify,
@@ -200,7 +200,7 @@ impl Logs {
 #[derive(Debug)]
 pub struct Follower {
     logs: Logs,
-    position: Position,
+    position: FollowerPosition,
 }
 
 impl Follower {

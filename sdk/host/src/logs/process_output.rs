@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use ixt_protocol::LogLevel;
 use tokio::io::AsyncRead;
 
-use super::{Captured, LineReader, Logs, Origin, Part, Record, shortened};
+use super::{CapturedLine, LineReader, Logs, Origin, Part, Record, shortened};
 use crate::lock::lock;
 
 /// So many of the last lines of stderr, and of the errors of its log, are told when a process has failed.
@@ -61,7 +61,7 @@ impl ProcessOutput {
             let record = if is_continued {
                 Record { level, ..Record::new(&self.instance, line) }
             } else {
-                let Captured { level, message, trace_id, fields } = Captured::read(&line);
+                let CapturedLine { level, message, trace_id, fields } = CapturedLine::read(&line);
                 let trace_id = trace_id.into_owned();
                 Record { level, trace_id, fields, ..Record::new(&self.instance, message) }
             };

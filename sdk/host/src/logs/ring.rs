@@ -13,7 +13,7 @@ use super::{KEPT_BYTES, KEPT_LINES, MAX_BEHIND_BYTES, MAX_BEHIND_LINES, Origin, 
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     /// By their numbers, in the order in which they were written.
-    lines: BTreeMap<u64, Kept>,
+    lines: BTreeMap<u64, KeptRecord>,
     bytes: usize,
     shares: Vec<Share>,
     /// Where a module's own share is; behind it there is that of the host.
@@ -23,7 +23,7 @@ pub(super) struct Ring {
     /// How many bytes there ever were.
     written: u64,
     /// Those who want all lines.
-    complete: Vec<Complete>,
+    complete: Vec<CompleteFollower>,
     last_follower: u64,
     pub(super) closed: bool,
     /// How many lines those who want all have missed.
@@ -31,7 +31,7 @@ pub(super) struct Ring {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptRecord {
     record: Arc<Record>,
     share: usize,
     /// Which line of the share it is.
@@ -75,7 +75,7 @@ impl Share {
 
 /// One who wants all lines.
 #[derive(Debug)]
-struct Complete {
+struct CompleteFollower {
     id: u64,
     /// What it gets next.
     next: u64,
@@ -87,7 +87,7 @@ struct Complete {
 
 /// How far a follower is.
 #[derive(Debug)]
-pub(super) struct Position {
+pub(super) struct FollowerPosition {
     /// The number of the next line that it gets.
     next: u64,
     /// Of each share, which line comes next.
@@ -108,7 +108,7 @@ impl Ring {
         of.numbers.push_back(number);
         of.bytes += bytes;
         of.written += 1;
-        self.lines.insert(number, Kept { record: Arc::new(record), share, index, before });
+        self.lines.insert(number, KeptRecord { record: Arc::new(record), share, index, before });
         while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
             self.drop_one();
         }
@@ -144,26 +144,26 @@ impl Ring {
     }
 
     /// Where one begins who wants so many of the lines that are there. If that is all of them, it is told what was dropped before.
-    pub(super) fn position(&self, last: usize) -> Position {
+    pub(super) fn position(&self, last: usize) -> FollowerPosition {
         if last >= self.lines.len() {
-            return Position { next: 0, seen: Vec::new(), complete: None };
+            return FollowerPosition { next: 0, seen: Vec::new(), complete: None };
         }
         let first = last.checked_sub(1).and_then(|last| self.lines.keys().rev().nth(last).copied());
         let next = first.unwrap_or(self.next);
-        Position { next, seen: self.shares.iter().map(|share| share.index_at(next)).collect(), complete: None }
+        FollowerPosition { next, seen: self.shares.iter().map(|share| share.index_at(next)).collect(), complete: None }
     }
 
     /// The same of one who wants all lines, and for whom others wait.
-    pub(super) fn complete_position(&mut self) -> Position {
+    pub(super) fn complete_position(&mut self) -> FollowerPosition {
         self.last_follower += 1;
         let (next, first) =
             self.lines.first_key_value().map_or((self.next, self.written), |(next, kept)| (*next, kept.before));
-        self.complete.push(Complete { id: self.last_follower, next, taken: first, stands_still: false });
-        Position { complete: Some(self.last_follower), ..self.position(usize::MAX) }
+        self.complete.push(CompleteFollower { id: self.last_follower, next, taken: first, stands_still: false });
+        FollowerPosition { complete: Some(self.last_follower), ..self.position(usize::MAX) }
     }
 
     /// What comes next, and whether somebody was waited for who is not any more.
-    pub(super) fn take(&mut self, position: &mut Position) -> Option<(Arc<Record>, bool)> {
+    pub(super) fn take(&mut self, position: &mut FollowerPosition) -> Option<(Arc<Record>, bool)> {
         let (number, kept) = self.lines.range(position.next..).next()?;
         if position.seen.len() < self.shares.len() {
             position.seen.resize(self.shares.len(), 0);
@@ -198,7 +198,7 @@ impl Ring {
         was_behind && !self.is_behind()
     }
 
-    fn has_fallen_behind(&self, follower: &Complete) -> bool {
+    fn has_fallen_behind(&self, follower: &CompleteFollower) -> bool {
         self.next - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
     }
 
@@ -216,7 +216,7 @@ impl Ring {
     }
 
     /// One who follows is gone. Tells whether others may have waited for it.
-    pub(super) fn leave(&mut self, position: &Position) -> bool {
+    pub(super) fn leave(&mut self, position: &FollowerPosition) -> bool {
         let Some(id) = position.complete else { return false };
         self.complete.retain(|follower| follower.id != id);
         true

@@ -9,7 +9,7 @@ use crate::bus::LocalBus;
 use crate::call_log::CallLog;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
-use crate::host_resources::Machine;
+use crate::host_resources::HostResources;
 use crate::kv::RedbStore;
 use crate::trace::Spans;
 use crate::{Config, Deployment, Module, Program, Settings};
@@ -45,7 +45,7 @@ fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
         call_log: CallLog::new(logs.clone(), false),
         memory: Budget::new(memory),
         connections: Shared::default(),
-        machine: Machine::new(&Settings::default(), &Logs::default()),
+        resources: HostResources::new(&Settings::default(), &Logs::default()),
     };
     let release = release(MANIFEST);
     let managed = Managed::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));

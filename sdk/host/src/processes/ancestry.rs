@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// A process, as `/proc/PID/stat` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kin {
+pub(crate) struct ProcessStat {
     pub(crate) pid: u32,
     pub(crate) parent: u32,
     /// Its process group, by the number of the process for which that was made.
@@ -20,33 +20,33 @@ const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCES
 
 /// A process, its parent, and so on, as far as they can be seen: that which has ended can't, nor can another user's, where
 /// `/proc` is mounted so.
-pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<Kin>> {
+pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = Vec::new();
     let mut next = pid;
     while next != 0 && chain.len() < MAX_ANCESTORS {
-        let kin = match fs::read_to_string(format!("/proc/{next}/stat")) {
+        let process = match fs::read_to_string(format!("/proc/{next}/stat")) {
             Ok(stat) => parse(next, &stat),
             Err(error) if Errno::from_io_error(&error).is_some_and(|errno| UNSEEN.contains(&errno)) => None,
             // Such as that there are no more files: it says nothing of the process.
             Err(error) => return Err(error),
         };
-        let Some(kin) = kin else { break };
-        next = kin.parent;
-        chain.push(kin);
+        let Some(process) = process else { break };
+        next = process.parent;
+        chain.push(process);
     }
     Ok(chain)
 }
 
 /// Whether a process is this one, or was started by it, or by one that was. The parent of what was left behind is another
 /// one; it is known by its group, where it has not left that too.
-pub(crate) fn is_of(pid: u32, started: u32) -> bool {
-    let is_kin = |kin: &Kin| kin.pid == started || kin.group == started;
+pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
+    let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
     // Where there is no `/proc`, this much is known.
     pid == started || ancestry(pid).is_ok_and(|chain| chain.iter().any(is_kin))
 }
 
 /// Whether any of this can be known here. Asked without opening a file: a host that has none left still has its `/proc`.
-pub(crate) fn is_known() -> bool {
+pub(crate) fn is_available() -> bool {
     fs::symlink_metadata("/proc/self/stat").is_ok()
 }
 
@@ -59,11 +59,11 @@ pub(crate) fn describe(pid: u32) -> String {
 }
 
 /// `PID (NAME) STATE PARENT GROUP …`; the name is the process's own choice, and may hold anything.
-fn parse(pid: u32, stat: &str) -> Option<Kin> {
+fn parse(pid: u32, stat: &str) -> Option<ProcessStat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
     let mut number = || fields.next()?.parse().ok();
-    Some(Kin { pid, parent: number()?, group: number()? })
+    Some(ProcessStat { pid, parent: number()?, group: number()? })
 }
 
 #[cfg(test)]
@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_name_can_not_pretend_to_be_another_field() {
-        let kin = parse(7, "7 (a) R 1 1 (b) S 12 13 14 0 -1").unwrap();
-        assert_eq!((kin.parent, kin.group), (12, 13));
+        let process = parse(7, "7 (a) R 1 1 (b) S 12 13 14 0 -1").unwrap();
+        assert_eq!((process.parent, process.group), (12, 13));
         assert_eq!(parse(7, "7 (a) R"), None);
         assert_eq!(parse(7, ""), None);
     }
@@ -102,12 +102,12 @@ mod tests {
         // What runs beside a shell has no stdin of its own, unless it is given one.
         let (mut shell, child) = shell("exec 3<&0; (read -r end) <&3 & echo $!; wait");
         let parent = shell.id();
-        assert!(is_of(child, parent) && is_of(child, me) && is_of(parent, parent));
-        assert!(!is_of(parent, child) && !is_of(me, parent));
-        assert!(ancestry(child).unwrap().iter().any(|kin| kin.pid == me));
+        assert!(descends_from(child, parent) && descends_from(child, me) && descends_from(parent, parent));
+        assert!(!descends_from(parent, child) && !descends_from(me, parent));
+        assert!(ancestry(child).unwrap().iter().any(|process| process.pid == me));
         drop(shell.stdin.take());
         shell.wait().unwrap();
-        assert!(!is_of(parent, me), "it is gone, and nothing is known of it");
+        assert!(!descends_from(parent, me), "it is gone, and nothing is known of it");
     }
 
     #[test]
@@ -115,8 +115,8 @@ mod tests {
         // The one in between ends, so that its child gets another parent.
         let (mut shell, orphan) = shell("exec 3<&0; ((read -r end) <&3 & echo $!); read -r end");
         let parent = shell.id();
-        assert!(is_of(orphan, parent));
-        assert!(!is_of(process::id(), parent));
+        assert!(descends_from(orphan, parent));
+        assert!(!descends_from(process::id(), parent));
         drop(shell.stdin.take());
         shell.wait().unwrap();
     }

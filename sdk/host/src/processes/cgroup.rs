@@ -177,7 +177,7 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
         let host = host.as_raw_nonzero().get();
         let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0);
         let ancestry = pid.and_then(|pid| ancestry::ancestry(pid).ok()).unwrap_or_default();
-        ancestry.iter().any(|kin| i32::try_from(kin.pid) == Ok(host))
+        ancestry.iter().any(|process| i32::try_from(process.pid) == Ok(host))
     };
     let part = own.join(HOST);
     for _ in 0..ROUNDS {

@@ -23,7 +23,7 @@ const ROUNDS: usize = 20;
 
 /// What is left of a process, or of all processes of a host.
 #[derive(Debug, Default)]
-pub(crate) struct Remains {
+pub(crate) struct Descendants {
     /// The process groups.
     pub(crate) groups: Vec<Pid>,
     /// All of these stand in the environment.
@@ -36,9 +36,9 @@ pub(crate) fn host_mark(id: &str) -> String {
     format!("{HOST_ID}={id}")
 }
 
-impl Remains {
+impl Descendants {
     /// Whether something is left.
-    pub(crate) fn are_there(&mut self) -> bool {
+    pub(crate) fn any_left(&mut self) -> bool {
         // A group that has ended is not looked at again: its number may be given to another.
         self.groups.retain(|group| test_kill_process_group(*group).is_ok());
         !self.groups.is_empty() || self.cgroup.as_ref().is_some_and(Cgroup::is_populated) || !self.marked().is_empty()
@@ -133,23 +133,23 @@ mod tests {
         let mut of_another = shell(&[(HOST_ID, &id), (MODULE_ID, "other:1.0.0/instance-001")], "");
         let mut unmarked = shell(&[(HOST_ID, "0")], "");
         let marks = vec![mark.clone(), format!("{MODULE_ID}=m:1.0.0/instance-001")];
-        let mut remains = Remains { marks, ..Remains::default() };
-        assert!(remains.are_there());
-        remains.signal(Signal::TERM);
-        assert!(remains.are_there(), "it does not heed that");
-        remains.kill();
+        let mut descendants = Descendants { marks, ..Descendants::default() };
+        assert!(descendants.any_left());
+        descendants.signal(Signal::TERM);
+        assert!(descendants.any_left(), "it does not heed that");
+        descendants.kill();
         marked.wait().unwrap();
         // What it had started was killed too, and is not waited for here.
-        while remains.are_there() {
+        while descendants.any_left() {
             std::thread::yield_now();
         }
         assert!(unmarked.try_wait().unwrap().is_none() && of_another.try_wait().unwrap().is_none());
-        let all = Remains { marks: vec![mark], ..Remains::default() };
+        let all = Descendants { marks: vec![mark], ..Descendants::default() };
         all.signal(Signal::TERM);
         of_another.wait().unwrap();
         assert!(unmarked.try_wait().unwrap().is_none());
         unmarked.kill().unwrap();
         unmarked.wait().unwrap();
-        assert!(!Remains::default().are_there(), "without marks nothing is meant");
+        assert!(!Descendants::default().any_left(), "without marks nothing is meant");
     }
 }

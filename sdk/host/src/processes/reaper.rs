@@ -71,7 +71,7 @@ fn reap() {
 }
 
 /// Those that were given to this process and still run.
-pub(crate) fn strays() -> Vec<Pid> {
+pub(crate) fn orphans() -> Vec<Pid> {
     let own = own();
     given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs()) && !is_zombie(*pid)).collect()
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::program::file_check::Check;
-use crate::program::pinned::Kept;
+use crate::program::file_check::FileCheck;
+use crate::program::pinned::PinnedFile;
 use crate::{Module, Program, ProgramError};
 
 impl Module {
@@ -33,7 +33,7 @@ impl Module {
             return Err(ProgramError::Outside { path: real, dir });
         }
         let (sha256, size_bytes) = (process.sha256.clone(), process.size_bytes);
-        let check = Check { file: file.clone(), sha256, size_bytes };
+        let check = FileCheck { file: file.clone(), sha256, size_bytes };
         let check = Some(check).filter(|check| check.sha256.is_some() || check.size_bytes.is_some());
         if let Some(check) = check.clone() {
             // Now too, so that what is wrong from the beginning is told before anything is started.
@@ -68,8 +68,8 @@ impl Module {
 
     /// The program that cargo has built, with the arguments of `[artifacts.process]`.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
-        let kept = Kept::new(&path);
-        let program = Program { kept, ..Program::new(path) };
+        let pinned = PinnedFile::new(&path);
+        let program = Program { pinned, ..Program::new(path) };
         self.manifest().process.args.iter().fold(program, Program::arg)
     }
 }

@@ -12,7 +12,7 @@ use crate::ProgramError;
 
 /// What `[artifacts.process]` says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Check {
+pub(crate) struct FileCheck {
     pub(crate) file: PathBuf,
     pub(crate) sha256: Option<String>,
     pub(crate) size_bytes: Option<u64>,
@@ -20,15 +20,15 @@ pub(crate) struct Check {
 
 /// A file that has passed.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct VerifiedFile {
     file: File,
     /// It is a program of the system's own form: what is a script to it is opened once more, by whatever runs it.
     is_elf: bool,
 }
 
-impl Check {
+impl FileCheck {
     /// Opens the file and reads it. It may be large: not to be called where others wait.
-    pub(crate) fn open(&self) -> Result<Checked, ProgramError> {
+    pub(crate) fn open(&self) -> Result<VerifiedFile, ProgramError> {
         let unreadable = |error| ProgramError::Unreadable { path: self.file.clone(), error };
         let different = |found| ProgramError::Different { path: self.file.clone(), found };
         let mut file = File::open(&self.file).map_err(unreadable)?;
@@ -57,11 +57,11 @@ impl Check {
                 return Err(different(format!("its SHA-256 is {digest}, and `sha256` says {expected}")));
             }
         }
-        Ok(Checked { file, is_elf: beginning == *b"\x7fELF" })
+        Ok(VerifiedFile { file, is_elf: beginning == *b"\x7fELF" })
     }
 }
 
-impl Checked {
+impl VerifiedFile {
     /// The path by which a process that is started from here executes this very file, whatever stands at its path by then.
     /// Nothing for a script: its interpreter would find the file closed, and look beside it for what it belongs to.
     pub(crate) fn executable(&self) -> Option<PathBuf> {
@@ -81,8 +81,8 @@ mod tests {
         let file = dir.path().join("program");
         fs::write(&file, "hello").unwrap();
         let sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-        let both = Check { file: file.clone(), sha256: Some(sha256.to_uppercase()), size_bytes: Some(5) };
-        let size = Check { sha256: None, ..both.clone() };
+        let both = FileCheck { file: file.clone(), sha256: Some(sha256.to_uppercase()), size_bytes: Some(5) };
+        let size = FileCheck { sha256: None, ..both.clone() };
         assert_eq!(both.open().unwrap().executable(), None, "it is no program of the system's own form");
         fs::write(&file, "jello").unwrap();
         let different = both.open().unwrap_err().to_string();
@@ -101,10 +101,10 @@ mod tests {
         let (file, other) = (dir.path().join("program"), dir.path().join("other"));
         fs::write(&file, "\x7fELF, the one").unwrap();
         fs::write(&other, "\x7fELF, another").unwrap();
-        let checked = Check { file: file.clone(), sha256: None, size_bytes: Some(13) }.open().unwrap();
+        let checked = FileCheck { file: file.clone(), sha256: None, size_bytes: Some(13) }.open().unwrap();
         fs::rename(&other, &file).unwrap();
         assert_eq!(fs::read(checked.executable().unwrap()).unwrap(), b"\x7fELF, the one");
-        let empty = Check { file: dir.path().join("empty"), sha256: None, size_bytes: Some(0) };
+        let empty = FileCheck { file: dir.path().join("empty"), sha256: None, size_bytes: Some(0) };
         fs::write(&empty.file, "").unwrap();
         assert_eq!(empty.open().unwrap().executable(), None);
     }

@@ -16,8 +16,8 @@ use tokio::process::Command;
 use crate::Module;
 use crate::program::environment::environment;
 pub use crate::program::error::{BuildError, ProgramError};
-use crate::program::file_check::{Check, Checked};
-use crate::program::pinned::Kept;
+use crate::program::file_check::{FileCheck, VerifiedFile};
+use crate::program::pinned::PinnedFile;
 
 /// A program with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub struct Program {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     /// What is looked at before each start.
-    check: Option<Check>,
+    check: Option<FileCheck>,
     /// What cargo has built.
-    kept: Option<Kept>,
+    pinned: Option<PinnedFile>,
     /// What `[artifacts.process]` names that does not lie with the module.
     outside: Vec<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub struct Program {
 pub(crate) struct Launch {
     pub(crate) command: Command,
     /// Open until the process runs, which is started from it.
-    pub(crate) checked: Option<Checked>,
+    pub(crate) verified: Option<VerifiedFile>,
 }
 
 impl Program {
@@ -45,7 +45,7 @@ impl Program {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
-        Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, kept: None, outside: Vec::new() }
+        Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, pinned: None, outside: Vec::new() }
     }
 
     /// The program itself.
@@ -82,7 +82,7 @@ impl Program {
 
     /// The command for a process of this module, if it is the program that the manifest was written for.
     pub(crate) async fn launch(&self, module: &Module) -> Result<Launch, ProgramError> {
-        let checked = match self.check.clone() {
+        let verified = match self.check.clone() {
             Some(check) => {
                 let opened = tokio::task::spawn_blocking(move || check.open());
                 Some(opened.await.map_err(|error| self.unreadable(io::Error::other(error)))??)
@@ -90,9 +90,9 @@ impl Program {
             None => None,
         };
         // With an interpreter it is that which is executed.
-        let is_checked = self.check.as_ref().is_some_and(|check| check.file == self.path);
-        let executable = checked.as_ref().filter(|_| is_checked).and_then(Checked::executable);
-        let executable = executable.or_else(|| self.kept.as_ref()?.instead_of(&self.path));
+        let is_verified = self.check.as_ref().is_some_and(|check| check.file == self.path);
+        let executable = verified.as_ref().filter(|_| is_verified).and_then(VerifiedFile::executable);
+        let executable = executable.or_else(|| self.pinned.as_ref()?.path_if_replaced(&self.path));
         let mut command = match executable {
             Some(executable) => {
                 let mut command = Command::new(executable);
@@ -103,7 +103,7 @@ impl Program {
         };
         command.args(&self.args).current_dir(module.dir());
         command.env_clear().envs(environment(env::vars_os(), &module.manifest().env, &self.env));
-        Ok(Launch { command, checked })
+        Ok(Launch { command, verified })
     }
 
     fn unreadable(&self, error: io::Error) -> ProgramError {

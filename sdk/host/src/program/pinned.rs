@@ -8,21 +8,21 @@ use std::sync::Arc;
 
 /// A file that is open, so that it is there as long as this is.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
+pub(crate) struct PinnedFile {
     file: Arc<File>,
     /// Its device and number.
     identity: (u64, u64),
 }
 
-impl PartialEq for Kept {
+impl PartialEq for PinnedFile {
     fn eq(&self, other: &Self) -> bool {
         self.identity == other.identity
     }
 }
 
-impl Eq for Kept {}
+impl Eq for PinnedFile {}
 
-impl Kept {
+impl PinnedFile {
     /// Nothing, if it can't be opened: then whoever starts it will see why.
     pub(crate) fn new(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
@@ -31,7 +31,7 @@ impl Kept {
     }
 
     /// The path by which a process that is started from here executes it, if there is another one at this path by now, or none.
-    pub(crate) fn instead_of(&self, path: &Path) -> Option<PathBuf> {
+    pub(crate) fn path_if_replaced(&self, path: &Path) -> Option<PathBuf> {
         let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
         (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }
@@ -48,15 +48,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
         fs::copy("/bin/echo", &program).unwrap();
-        let kept = Kept::new(&program).unwrap();
-        assert_eq!(kept.instead_of(&program), None, "it is there");
+        let kept = PinnedFile::new(&program).unwrap();
+        assert_eq!(kept.path_if_replaced(&program), None, "it is there");
         // As a build does it.
         fs::write(dir.path().join("new"), "no program").unwrap();
         fs::rename(dir.path().join("new"), &program).unwrap();
-        assert!(Kept::new(&program).unwrap() != kept);
-        let output = Command::new(kept.instead_of(&program).unwrap()).arg("kept").output().unwrap();
+        assert!(PinnedFile::new(&program).unwrap() != kept);
+        let output = Command::new(kept.path_if_replaced(&program).unwrap()).arg("kept").output().unwrap();
         assert_eq!(output.stdout, b"kept\n");
         fs::remove_file(&program).unwrap();
-        assert!(kept.instead_of(&program).is_some() && Kept::new(&program).is_none());
+        assert!(kept.path_if_replaced(&program).is_some() && PinnedFile::new(&program).is_none());
     }
 }

@@ -9,29 +9,29 @@ use crate::Deployment;
 
 /// What is seen of the files that a module is made of. Equal ones are of the same files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
+pub(crate) struct Fingerprint(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 
 /// So many files of a module are looked at.
 const MAX_FILES: usize = 10_000;
 /// Directories that hold what others have made.
 const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv", "site-packages"];
 
-impl Stamp {
+impl Fingerprint {
     /// Its program, and its arguments that are files. Of a program that cargo does not build also the files in the module's directory with
     /// the same extension, which it may load: `*.py` beside `main.py`.
     pub(crate) fn of(deployment: &Deployment) -> Self {
-        let mut stamp = Self::default();
+        let mut fingerprint = Self::default();
         let program = &deployment.program;
         let args = program.args().iter().map(Path::new).filter(|arg| arg.is_absolute());
         for path in args.chain([program.path()]) {
-            stamp.add(path, &fs::metadata(path));
+            fingerprint.add(path, &fs::metadata(path));
         }
         let process = &deployment.module.manifest().process;
         let file = process.entry.as_deref().or(process.path.as_ref().map(ixt_manifest::Name::as_str)).map(Path::new);
         if let Some(extension) = file.and_then(Path::extension) {
-            stamp.add_dir(deployment.module.dir(), extension);
+            fingerprint.add_dir(deployment.module.dir(), extension);
         }
-        stamp
+        fingerprint
     }
 
     fn add(&mut self, path: &Path, metadata: &std::io::Result<Metadata>) {
@@ -79,12 +79,12 @@ mod tests {
                         path = \"main.py\"\ninterpreter = \"python3\"\n";
         put("manifest.toml", manifest);
         put("main.py", "");
-        let stamp = || {
+        let fingerprint = || {
             let module = Module::open(dir.path()).unwrap();
             let program = Program::new("python3").arg(dir.path().join("main.py"));
-            Stamp::of(&Deployment::new(&module, program, &Config::of(module.manifest())).unwrap())
+            Fingerprint::of(&Deployment::new(&module, program, &Config::of(module.manifest())).unwrap())
         };
-        let first = stamp();
+        let first = fingerprint();
         for (path, is_seen) in [
             ("data.db", false),
             ("__pycache__/main.py", false),
@@ -93,11 +93,11 @@ mod tests {
             ("lib/other.py", true),
             ("main.py", true),
         ] {
-            let before = stamp();
+            let before = fingerprint();
             put(path, &format!("# {}", before.0.values().map(|seen| seen.1).sum::<u64>()));
-            assert_eq!(stamp() != before, is_seen, "{path}");
+            assert_eq!(fingerprint() != before, is_seen, "{path}");
         }
-        assert_ne!(stamp(), first);
-        assert_eq!(stamp(), stamp());
+        assert_ne!(fingerprint(), first);
+        assert_eq!(fingerprint(), fingerprint());
     }
 }

@@ -13,7 +13,7 @@ use ixt_manifest::Manifest;
 use serde_json::value::RawValue;
 
 pub use crate::release::deployment::Deployment;
-use crate::release::fingerprint::Stamp;
+use crate::release::fingerprint::Fingerprint;
 pub use crate::release::reload::{Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::{Module, Program, Settings};
@@ -28,7 +28,7 @@ pub(crate) struct Release {
     source: Arc<str>,
     services: HashSet<String>,
     events: HashSet<String>,
-    stamp: Stamp,
+    fingerprint: Fingerprint,
 }
 
 static RELEASES: AtomicU64 = AtomicU64::new(1);
@@ -44,7 +44,7 @@ impl Release {
             source,
             services,
             events,
-            stamp: Stamp::of(&deployment),
+            fingerprint: Fingerprint::of(&deployment),
             deployment,
         })
     }
@@ -86,7 +86,7 @@ impl Release {
             && one.program == two.program
             && (one.instances, one.connect_timeout, one.init_timeout)
                 == (two.instances, two.connect_timeout, two.init_timeout)
-            && self.stamp == other.stamp
+            && self.fingerprint == other.fingerprint
     }
 
     /// Whether its processes take calls of this topic.

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::bus::Bus;
 use crate::call_log::CallLog;
 use crate::connection::{Connection, Services, Shared};
-use crate::host_resources::Machine;
+use crate::host_resources::HostResources;
 use crate::kv::KvStore;
 use crate::logs::{Logs, MAX_LINE_BYTES, Origin, ProcessOutput, Record, level_named, shortened};
 use crate::release::Release;
@@ -33,7 +33,7 @@ pub(crate) struct Backends {
     /// What waits in the host takes no more than this.
     pub(crate) memory: Arc<Budget>,
     pub(crate) connections: Shared,
-    pub(crate) machine: Arc<Machine>,
+    pub(crate) resources: Arc<HostResources>,
 }
 
 /// The services for one process of a module.

@@ -10,16 +10,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::CallError;
 use crate::connection::{Checked, Connection};
-use crate::replica::Health;
+use crate::replica::HealthReport;
 use crate::settings::Settings;
 use crate::standstill;
 use crate::supervisor::instance::OVERDUE_HEALTH_TIMEOUTS;
-use crate::supervisor::replica_task::Life;
+use crate::supervisor::replica_task::ReplicaTask;
 
 /// So much of what a module says of its health is kept.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
-impl Life {
+impl ReplicaTask {
     /// Asks again and again how the process is. Ends when it is to be ended, with the reason.
     pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
         let Settings { health_interval, health_failures, .. } = *self.settings;
@@ -29,7 +29,7 @@ impl Life {
         loop {
             ticks.tick().await;
             let Some(Finding { healthy, data, complaint }) = self.examine(connection).await else { continue };
-            self.replica.lock().health = Some(Health { healthy, data });
+            self.replica.lock().health = Some(HealthReport { healthy, data });
             if healthy && failures > 0 {
                 self.log(LogLevel::Info, format!("is healthy again, after {failures} failed checks"));
             }

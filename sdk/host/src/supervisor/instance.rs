@@ -45,19 +45,19 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let (release, id) = (replica.release(), replica.id());
         let launch = release.program().launch(release.module()).await;
-        let Launch { mut command, checked } =
+        let Launch { mut command, verified } =
             launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
         let socket = backends
-            .machine
+            .resources
             .socket()
             .map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
         command.env("IXT_IPC_SOCKET", socket.path());
         let output = Arc::new(ProcessOutput::new(backends.logs.clone(), Arc::clone(id)));
         let limits = &release.manifest().limits;
-        let mut process = Process::spawn(command, limits, &output, &backends.machine)
+        let mut process = Process::spawn(command, limits, &output, &backends.resources)
             .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
             .map_err(StartError::new)?;
-        drop(checked);
+        drop(verified);
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         let connected = tokio::select! {

@@ -11,10 +11,10 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::host_resources::{self, Machine};
+use crate::host_resources::{self, HostResources};
 use crate::listener::file_limit_before;
 use crate::logs::{Origin, ProcessOutput};
-use crate::processes::descendants::Remains;
+use crate::processes::descendants::Descendants;
 use crate::processes::group::pid_of;
 use crate::processes::reaper;
 use crate::standstill::timeout;
@@ -28,8 +28,8 @@ pub(crate) struct Process {
     leader: Pid,
     is_reaped: bool,
     /// What it has started, and itself.
-    remains: Remains,
-    machine: Arc<Machine>,
+    descendants: Descendants,
+    resources: Arc<HostResources>,
     output: Vec<JoinHandle<()>>,
 }
 
@@ -38,15 +38,15 @@ impl Process {
         mut command: Command,
         limits: &Limits,
         output: &Arc<ProcessOutput>,
-        machine: &Arc<Machine>,
+        resources: &Arc<HostResources>,
     ) -> io::Result<Self> {
-        machine.mark(&mut command, output.instance());
+        resources.mark(&mut command, output.instance());
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = reaper::spawn(&mut command)?;
         let leader = pid_of(&child).ok_or(io::ErrorKind::NotFound)?;
-        let remains = machine.remains(leader, output.instance(), limits.cpu);
+        let descendants = resources.descendants(leader, output.instance(), limits.cpu);
         let mut this =
-            Self { child, leader, is_reaped: false, remains, machine: Arc::clone(machine), output: Vec::new() };
+            Self { child, leader, is_reaped: false, descendants, resources: Arc::clone(resources), output: Vec::new() };
         limit(leader, limits)?;
         if let Some(stdout) = this.child.stdout.take() {
             this.output.push(tokio::spawn(Arc::clone(output).pump(stdout, Origin::Stdout)));
@@ -77,25 +77,25 @@ impl Process {
         let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
             Err(_) => {
-                self.remains.signal(Signal::TERM);
+                self.descendants.signal(Signal::TERM);
                 match timeout(grace, self.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
-                        self.remains.kill();
+                        self.descendants.kill();
                         self.wait().await
                     }
                 }
             }
         };
-        host_resources::end(&mut self.remains, grace).await;
+        host_resources::end(&mut self.descendants, grace).await;
         self.forget();
         status
     }
 
     /// Nothing is left of it.
     fn forget(&mut self) {
-        self.remains = Remains::default();
-        self.machine.ended(self.leader);
+        self.descendants = Descendants::default();
+        self.resources.ended(self.leader);
     }
 
     /// Waits until all of its output was passed on, when it has ended. Something that has left the group may still hold the
@@ -112,7 +112,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.remains.kill();
+        self.descendants.kill();
         self.forget();
     }
 }

@@ -14,18 +14,18 @@ use crate::settings::Settings;
 use crate::standstill;
 use crate::status::State;
 use crate::supervisor::instance::Instance;
-use crate::supervisor::restart_backoff::Restarts;
+use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
 use crate::{CallError, Restart};
 
 /// What runs a replica.
-pub(crate) struct Life {
+pub(crate) struct ReplicaTask {
     pub(super) managed: Arc<Managed>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
     predecessor: Option<Predecessor>,
-    restarts: Restarts,
+    restarts: RestartBackoff,
     /// Who waits for the first attempt to start it.
     first: Option<oneshot::Sender<Result<(), StartError>>>,
 }
@@ -59,14 +59,14 @@ enum Phase {
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no process any more that was wanted.
-struct End {
+struct UnexpectedEnd {
     reason: String,
     last_lines: Vec<String>,
     /// The one that has ended. Those who wait for it are told when it is known what becomes of it.
     ended: Option<Instance>,
 }
 
-impl Life {
+impl ReplicaTask {
     pub(crate) fn new(
         managed: Arc<Managed>,
         replica: Arc<Replica>,
@@ -75,7 +75,7 @@ impl Life {
         predecessor: Option<Predecessor>,
         first: oneshot::Sender<Result<(), StartError>>,
     ) -> Self {
-        let restarts = Restarts::new(settings.restart.clone());
+        let restarts = RestartBackoff::new(settings.restart.clone());
         Self { managed, replica, backends, settings, predecessor, restarts, first: Some(first) }
     }
 
@@ -138,7 +138,7 @@ impl Life {
             self.lacks(&reason);
             return Phase::Backoff(SHORTAGE_PAUSE);
         }
-        self.ended(End { reason, last_lines, ended: None }, false).await
+        self.ended(UnexpectedEnd { reason, last_lines, ended: None }, false).await
     }
 
     /// One that takes over from another process does so when it takes calls, and not while it says that it does not.
@@ -220,7 +220,7 @@ impl Life {
         self.restarts.was_ready_for(since.elapsed());
         // A call that ends one process after the other is to blame, and not the module.
         let is_blameless = connection.has_tried_again();
-        self.ended(End { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
+        self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
     /// It gets nothing new, and finishes what it has begun.
@@ -252,8 +252,8 @@ impl Life {
     }
 
     /// A process has ended that was to run. Tells why, and what becomes of it.
-    async fn ended(&mut self, end: End, is_blameless: bool) -> Phase {
-        let End { reason, last_lines, ended } = end;
+    async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
+        let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
         let state = if next.is_some() { State::Backoff } else { State::Failed };
         self.replica.set(state, |status| {

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::Restart;
 
 /// When a process is started again, and when not.
-pub(crate) struct Restarts {
+pub(crate) struct RestartBackoff {
     policy: Restart,
     recent: VecDeque<Instant>,
     backoff: backon::ExponentialBackoff,
     keep_failing: bool,
 }
 
-impl Restarts {
+impl RestartBackoff {
     pub(crate) fn new(policy: Restart) -> Self {
         Self { backoff: Self::backoff(&policy), policy, recent: VecDeque::new(), keep_failing: false }
     }
@@ -69,8 +69,8 @@ impl Restarts {
 mod tests {
     use super::*;
 
-    fn restarts(give_up: bool) -> Restarts {
-        Restarts::new(Restart { intensity: 3, give_up, ..Restart::default() })
+    fn restarts(give_up: bool) -> RestartBackoff {
+        RestartBackoff::new(Restart { intensity: 3, give_up, ..Restart::default() })
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,6 +123,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_restarts_there_is_none() {
-        assert_eq!(Restarts::new(Restart::never()).next(false), None);
+        assert_eq!(RestartBackoff::new(Restart::never()).next(false), None);
     }
 }

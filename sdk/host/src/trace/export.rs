@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::{
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::Counts;
+use super::SpanCounts;
 use crate::lock::lock;
 use crate::logs::Logs;
 
@@ -115,8 +115,8 @@ impl Export {
         self.processor.on_end(span);
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
+    pub(super) fn counts(&self) -> SpanCounts {
+        SpanCounts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
     }
 
     /// Sends what is there. Blocks, no longer than 5 s.

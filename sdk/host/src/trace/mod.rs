@@ -16,7 +16,7 @@ pub(crate) use without::Spans;
 
 /// How many spans were sent, and how many were not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct SpanCounts {
     pub(crate) sent: u64,
     pub(crate) dropped: u64,
 }
@@ -27,7 +27,7 @@ mod without {
 
     use tokio::time::Instant;
 
-    use super::Counts;
+    use super::SpanCounts;
     use crate::bus::{Answer, Cause};
     use crate::topic::{CallInFlight, Kind};
 
@@ -46,7 +46,7 @@ mod without {
 
         pub(crate) fn finished(&self, _: &CallInFlight, _: Instant, _: &Answer<'_>) {}
 
-        pub(crate) fn counts(&self) -> Option<Counts> {
+        pub(crate) fn counts(&self) -> Option<SpanCounts> {
             None
         }
 

@@ -11,7 +11,7 @@ use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SpanData, SpanEvents, SpanExporter, SpanLinks};
 use tokio::time::Instant;
 
-use super::Counts;
+use super::SpanCounts;
 use super::export::{Export, INSTANCE, SpanOptions};
 use crate::bus::{Answer, Cause};
 use crate::logs::Logs;
@@ -107,7 +107,7 @@ impl Spans {
         });
     }
 
-    pub(crate) fn counts(&self) -> Option<Counts> {
+    pub(crate) fn counts(&self) -> Option<SpanCounts> {
         self.0.as_ref().map(|export| export.counts())
     }
 

@@ -71,10 +71,10 @@ impl StorageBackend for Fenced {
 /// opens a file.
 pub(super) struct Overlay {
     base: Arc<dyn StorageBackend>,
-    written: RwLock<Written>,
+    written: RwLock<OverlayState>,
 }
 
-struct Written {
+struct OverlayState {
     len: u64,
     /// How much of the base still shows: less than all of it once the length was less.
     base_len: u64,
@@ -88,11 +88,11 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 impl Overlay {
     pub(super) fn new(base: Arc<dyn StorageBackend>) -> io::Result<Self> {
         let len = base.len()?;
-        Ok(Self { base, written: RwLock::new(Written { len, base_len: len, blocks: BTreeMap::new() }) })
+        Ok(Self { base, written: RwLock::new(OverlayState { len, base_len: len, blocks: BTreeMap::new() }) })
     }
 
     /// Reads what is within the length: what was written, what the base has, else zeros.
-    fn read_block(&self, written: &Written, block: u64, from: usize, out: &mut [u8]) -> io::Result<()> {
+    fn read_block(&self, written: &OverlayState, block: u64, from: usize, out: &mut [u8]) -> io::Result<()> {
         if let Some(data) = written.blocks.get(&block) {
             out.copy_from_slice(&data[from..from + out.len()]);
             return Ok(());
@@ -104,11 +104,11 @@ impl Overlay {
         if of_base.is_empty() { Ok(()) } else { self.base.read(offset, of_base) }
     }
 
-    fn lock(&self) -> RwLockReadGuard<'_, Written> {
+    fn lock(&self) -> RwLockReadGuard<'_, OverlayState> {
         lock::read(&self.written)
     }
 
-    fn lock_to_write(&self) -> RwLockWriteGuard<'_, Written> {
+    fn lock_to_write(&self) -> RwLockWriteGuard<'_, OverlayState> {
         lock::write(&self.written)
     }
 }

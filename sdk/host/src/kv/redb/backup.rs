@@ -7,10 +7,10 @@ use std::path::Path;
 use tokio::sync::Semaphore;
 
 use super::directory::sync_directory;
-use super::file::{File, OpenFailure, catch};
+use super::file::{File, RedbFailure, catch};
 use super::salvage::{Damage, read_all};
 use super::snapshot::Snapshot;
-use super::store_copy::Copy;
+use super::store_copy::StoreCopy;
 use super::tables;
 use crate::kv::KvError;
 
@@ -21,7 +21,7 @@ pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, 
         io::ErrorKind::AlreadyExists => failed("there is something by that name, and nothing is replaced".to_owned()),
         _ => failed(error.to_string()),
     };
-    // Before there is much work: the same is true when it is done.
+    // ReplacedEntry there is much work: the same is true when it is done.
     if fs::symlink_metadata(path).is_ok() {
         return Err(not_written(io::ErrorKind::AlreadyExists.into()));
     }
@@ -40,8 +40,8 @@ pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, 
     // For this user alone.
     let new =
         tempfile::Builder::new().prefix("kv.redb.").suffix(".part").tempfile_in(directory).map_err(not_written)?;
-    let not_copied = |failure: OpenFailure| failed(failure.to_string());
-    let mut copy = Copy::to(new.reopen().map_err(not_written)?).map_err(not_copied)?;
+    let not_copied = |failure: RedbFailure| failed(failure.to_string());
+    let mut copy = StoreCopy::to(new.reopen().map_err(not_written)?).map_err(not_copied)?;
     let mut damage = Damage::default();
     read_all(&snapshot, &[], &mut damage, &mut |namespace, key, stored| {
         if open.is_closed() {

@@ -19,27 +19,27 @@ const KEPT_BYTES: usize = 8 * 1024 * 1024;
 const OVERHEAD_BYTES: usize = 128;
 
 #[derive(Default)]
-pub(super) struct Recent(Mutex<State>);
+pub(super) struct ValueCache(Mutex<CacheContents>);
 
 #[derive(Default)]
-struct State {
-    moment: Moment,
+struct CacheContents {
+    epoch: CacheEpoch,
     /// What was read since the older ones were let go, and those.
-    young: Values,
-    old: Values,
+    young: Generation,
+    old: Generation,
 }
 
 /// Between two writes, or, if it is odd, within one.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment(u64);
+pub(super) struct CacheEpoch(u64);
 
 #[derive(Default)]
-struct Values {
+struct Generation {
     by_namespace: HashMap<String, HashMap<String, Stored>>,
     bytes: usize,
 }
 
-impl Recent {
+impl ValueCache {
     /// What is there now, if it is kept.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Option<Entry> {
         let mut state = self.lock();
@@ -51,14 +51,14 @@ impl Recent {
     }
 
     /// To be taken before it is looked which database is open, and what is read is kept with it.
-    pub(super) fn moment(&self) -> Moment {
-        self.lock().moment
+    pub(super) fn epoch(&self) -> CacheEpoch {
+        self.lock().epoch
     }
 
-    /// Keeps what was read from a snapshot of this moment.
-    pub(super) fn keep(&self, moment: Moment, namespace: &str, key: &str, stored: &Stored) {
+    /// Keeps what was read from a snapshot of this epoch.
+    pub(super) fn keep(&self, epoch: CacheEpoch, namespace: &str, key: &str, stored: &Stored) {
         let mut state = self.lock();
-        if moment == state.moment && moment.0.is_multiple_of(2) && stored.entry.value.len() <= INLINE_BYTES {
+        if epoch == state.epoch && epoch.0.is_multiple_of(2) && stored.entry.value.len() <= INLINE_BYTES {
             state.put(namespace, key, stored.clone());
         }
     }
@@ -66,7 +66,7 @@ impl Recent {
     /// These are about to be committed.
     pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut state = self.lock();
-        state.moment.0 |= 1;
+        state.epoch.0 |= 1;
         for (namespace, key) in written {
             state.young.take(namespace, key);
             state.old.take(namespace, key);
@@ -76,21 +76,21 @@ impl Recent {
     /// They are.
     pub(super) fn end_write(&self) {
         let mut state = self.lock();
-        state.moment.0 = (state.moment.0 | 1) + 1;
+        state.epoch.0 = (state.epoch.0 | 1) + 1;
     }
 
     /// The database was opened anew: what it holds may be something else.
     pub(super) fn clear(&self) {
         let mut state = self.lock();
-        *state = State { moment: Moment((state.moment.0 | 1) + 1), ..State::default() };
+        *state = CacheContents { epoch: CacheEpoch((state.epoch.0 | 1) + 1), ..CacheContents::default() };
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheContents> {
         lock(&self.0)
     }
 }
 
-impl State {
+impl CacheContents {
     fn put(&mut self, namespace: &str, key: &str, stored: Stored) {
         if self.young.bytes >= KEPT_BYTES / 2 {
             self.old = std::mem::take(&mut self.young);
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-impl Values {
+impl Generation {
     fn put(&mut self, namespace: &str, key: &str, stored: Stored) {
         self.take(namespace, key);
         self.bytes += bytes(key, &stored);
@@ -132,41 +132,41 @@ mod tests {
 
     #[test]
     fn what_was_read_within_a_write_or_before_it_is_not_kept() {
-        let recent = Recent::default();
-        let before = recent.moment();
-        recent.keep(before, "space", "key", &stored(vec![1]));
-        assert!(recent.get("space", "key").is_some());
+        let cache = ValueCache::default();
+        let before = cache.epoch();
+        cache.keep(before, "space", "key", &stored(vec![1]));
+        assert!(cache.get("space", "key").is_some());
 
-        recent.begin_write([("space", "key")].into_iter());
-        assert_eq!(recent.get("space", "key"), None);
-        let within = recent.moment();
-        recent.keep(within, "space", "key", &stored(vec![2]));
-        recent.end_write();
-        recent.keep(within, "space", "key", &stored(vec![2]));
-        recent.keep(before, "space", "key", &stored(vec![2]));
-        assert_eq!(recent.get("space", "key"), None);
+        cache.begin_write([("space", "key")].into_iter());
+        assert_eq!(cache.get("space", "key"), None);
+        let within = cache.epoch();
+        cache.keep(within, "space", "key", &stored(vec![2]));
+        cache.end_write();
+        cache.keep(within, "space", "key", &stored(vec![2]));
+        cache.keep(before, "space", "key", &stored(vec![2]));
+        assert_eq!(cache.get("space", "key"), None);
 
-        let after = recent.moment();
-        recent.clear();
-        recent.keep(after, "space", "key", &stored(vec![3]));
-        assert_eq!(recent.get("space", "key"), None);
-        recent.keep(recent.moment(), "space", "key", &stored(vec![4]));
-        assert_eq!(recent.get("space", "key").unwrap().value, [4]);
+        let after = cache.epoch();
+        cache.clear();
+        cache.keep(after, "space", "key", &stored(vec![3]));
+        assert_eq!(cache.get("space", "key"), None);
+        cache.keep(cache.epoch(), "space", "key", &stored(vec![4]));
+        assert_eq!(cache.get("space", "key").unwrap().value, [4]);
     }
 
     #[test]
     fn it_holds_so_much_and_what_was_asked_for_last() {
-        let recent = Recent::default();
-        recent.keep(recent.moment(), "space", "large", &stored(vec![0; INLINE_BYTES + 1]));
-        assert_eq!(recent.get("space", "large"), None);
-        recent.keep(recent.moment(), "space", "first", &stored(vec![0]));
-        recent.keep(recent.moment(), "space", "second", &stored(vec![0]));
+        let cache = ValueCache::default();
+        cache.keep(cache.epoch(), "space", "large", &stored(vec![0; INLINE_BYTES + 1]));
+        assert_eq!(cache.get("space", "large"), None);
+        cache.keep(cache.epoch(), "space", "first", &stored(vec![0]));
+        cache.keep(cache.epoch(), "space", "second", &stored(vec![0]));
         for number in 0..3 * KEPT_BYTES / INLINE_BYTES {
-            recent.keep(recent.moment(), "space", &number.to_string(), &stored(vec![0; INLINE_BYTES]));
-            assert!(recent.get("space", "first").is_some(), "{number}");
+            cache.keep(cache.epoch(), "space", &number.to_string(), &stored(vec![0; INLINE_BYTES]));
+            assert!(cache.get("space", "first").is_some(), "{number}");
         }
-        assert_eq!(recent.get("space", "second"), None);
-        let state = recent.lock();
+        assert_eq!(cache.get("space", "second"), None);
+        let state = cache.lock();
         let kept = state.young.bytes + state.old.bytes;
         assert!((KEPT_BYTES / 2..KEPT_BYTES + 2 * INLINE_BYTES).contains(&kept), "{kept}");
     }

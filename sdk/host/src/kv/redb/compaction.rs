@@ -13,7 +13,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// … unless that does not happen within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct Shrinking {
+pub(super) struct CompactionSchedule {
     /// How many bytes the file had for each that was stored when it was compacted: it gets no smaller than that.
     reached: u64,
     waiting: Option<Waiting>,
@@ -24,13 +24,13 @@ struct Waiting {
     due: Instant,
 }
 
-impl Default for Shrinking {
+impl Default for CompactionSchedule {
     fn default() -> Self {
         Self { reached: 1, waiting: None }
     }
 }
 
-impl Shrinking {
+impl CompactionSchedule {
     /// Something was written; the file has this length now, and this much is stored.
     pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
         let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
@@ -65,34 +65,34 @@ mod tests {
 
     #[test]
     fn it_is_worth_it_when_the_file_has_more_than_twice_what_is_stored() {
-        let mut shrinking = Shrinking::default();
+        let mut compaction = CompactionSchedule::default();
         let now = Instant::now();
-        shrinking.wrote(now, 28 * MIB, 10 * MIB);
-        assert_eq!(shrinking.due(), None);
-        shrinking.wrote(now, 28 * MIB + 1, 10 * MIB);
-        assert_eq!(shrinking.due(), Some(now + QUIET));
+        compaction.wrote(now, 28 * MIB, 10 * MIB);
+        assert_eq!(compaction.due(), None);
+        compaction.wrote(now, 28 * MIB + 1, 10 * MIB);
+        assert_eq!(compaction.due(), Some(now + QUIET));
         // Each write puts it off, but not for ever.
-        shrinking.wrote(now + PATIENCE / 2, 29 * MIB, 10 * MIB);
-        assert_eq!(shrinking.due(), Some(now + PATIENCE / 2 + QUIET));
-        shrinking.wrote(now + PATIENCE, 29 * MIB, 10 * MIB);
-        assert_eq!(shrinking.due(), Some(now + PATIENCE));
-        shrinking.wrote(now + PATIENCE, 29 * MIB, 20 * MIB);
-        assert_eq!(shrinking.due(), None);
+        compaction.wrote(now + PATIENCE / 2, 29 * MIB, 10 * MIB);
+        assert_eq!(compaction.due(), Some(now + PATIENCE / 2 + QUIET));
+        compaction.wrote(now + PATIENCE, 29 * MIB, 10 * MIB);
+        assert_eq!(compaction.due(), Some(now + PATIENCE));
+        compaction.wrote(now + PATIENCE, 29 * MIB, 20 * MIB);
+        assert_eq!(compaction.due(), None);
     }
 
     #[test]
     fn what_gets_no_smaller_is_not_tried_again_and_again() {
-        let mut shrinking = Shrinking::default();
+        let mut compaction = CompactionSchedule::default();
         let now = Instant::now();
         // Small entries take more than twice their bytes.
-        shrinking.wrote(now, 100 * MIB, 20 * MIB);
-        shrinking.compacted(95 * MIB, 20 * MIB);
-        shrinking.wrote(now, 100 * MIB, 20 * MIB);
-        assert_eq!(shrinking.due(), None);
-        shrinking.wrote(now, 300 * MIB, 20 * MIB);
-        assert!(shrinking.due().is_some());
-        shrinking.compacted(100, 0);
-        shrinking.wrote(now, 9 * MIB, 0);
-        assert!(shrinking.due().is_some());
+        compaction.wrote(now, 100 * MIB, 20 * MIB);
+        compaction.compacted(95 * MIB, 20 * MIB);
+        compaction.wrote(now, 100 * MIB, 20 * MIB);
+        assert_eq!(compaction.due(), None);
+        compaction.wrote(now, 300 * MIB, 20 * MIB);
+        assert!(compaction.due().is_some());
+        compaction.compacted(100, 0);
+        compaction.wrote(now, 9 * MIB, 0);
+        assert!(compaction.due().is_some());
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::file::OpenFailure;
+use super::file::RedbFailure;
 use super::open_error::{OpenError, failed_to_open};
 
 /// The file with the keys and values.
@@ -76,9 +76,9 @@ impl DataDir {
         let in_use = || OpenError::InUse { directory: directory.to_owned() };
         let backend = FileBackend::new(file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => in_use(),
-            error => failed_to_open(&path, OpenFailure::Error(error.into())),
+            error => failed_to_open(&path, RedbFailure::Error(error.into())),
         })?;
-        // Before it was locked, another may have put another file into its place.
+        // ReplacedEntry it was locked, another may have put another file into its place.
         match fs::symlink_metadata(&path) {
             Ok(now) if (now.dev(), now.ino()) == (opened.dev(), opened.ino()) => {}
             _ => return Err(in_use()),

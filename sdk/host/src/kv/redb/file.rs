@@ -7,7 +7,7 @@ use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
 
 use super::backend::{Fence, Fenced, Overlay};
 use super::catch_panic::caught;
-use super::tables::{self, Beginning};
+use super::tables::{self, StoreState};
 use crate::lock;
 
 /// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to
@@ -21,11 +21,11 @@ pub(super) struct File {
     place: String,
     /// Whoever reads or writes holds this meanwhile, and whoever opens the file anew waits for them, and they for it: else
     /// a read could find it closed, or have it closed under its hands, as often as it is tried again.
-    current: RwLock<Current>,
+    current: RwLock<OpenDatabase>,
 }
 
 /// What is open.
-pub(super) struct Current {
+pub(super) struct OpenDatabase {
     /// `None` if nothing could be opened any more.
     pub(super) database: Option<Database>,
     /// Grows each time that it is opened.
@@ -35,16 +35,16 @@ pub(super) struct Current {
 
 impl File {
     /// Opens it for the first time.
-    pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, Beginning), OpenFailure> {
+    pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, StoreState), RedbFailure> {
         let fence = Fence::default();
         let (database, beginning) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
-        let current = RwLock::new(Current { database: Some(database), generation: 0, fence });
+        let current = RwLock::new(OpenDatabase { database: Some(database), generation: 0, fence });
         Ok((Self { backend, place, current }, beginning))
     }
 
     /// Opens it anew, when nobody uses it. If it can't be opened for writing, it is opened so that what it holds can be
     /// read, and the reason is the error.
-    pub(super) fn reopen(&self) -> (Option<Beginning>, Result<(), Arc<str>>) {
+    pub(super) fn reopen(&self) -> (Option<StoreState>, Result<(), Arc<str>>) {
         let mut current = self.lock();
         // What redb would write when it is dropped is not to be trusted after a failure.
         current.fence.shut();
@@ -62,25 +62,29 @@ impl File {
         }
     }
 
-    fn open_fenced(&self, current: &mut Current, backend: &Arc<dyn StorageBackend>) -> Result<Beginning, Arc<str>> {
+    fn open_fenced(
+        &self,
+        current: &mut OpenDatabase,
+        backend: &Arc<dyn StorageBackend>,
+    ) -> Result<StoreState, Arc<str>> {
         let fence = Fence::default();
         let opened = open(Fenced::new(Arc::clone(backend), fence.clone()));
         let (database, beginning) = opened.map_err(|failure| self.reason(&failure))?;
-        *current = Current { database: Some(database), generation: current.generation + 1, fence };
+        *current = OpenDatabase { database: Some(database), generation: current.generation + 1, fence };
         Ok(beginning)
     }
 
     /// What is open, and stays it until this is dropped.
-    pub(super) fn current(&self) -> RwLockReadGuard<'_, Current> {
+    pub(super) fn current(&self) -> RwLockReadGuard<'_, OpenDatabase> {
         lock::read(&self.current)
     }
 
     /// Does something with redb, and says why it failed.
-    pub(super) fn catch<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+    pub(super) fn catch<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, StoreFailure> {
         catch(run).map_err(|failure| {
             let of_the_disk =
-                matches!(failure, OpenFailure::Error(Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed));
-            Failure { reason: self.reason(&failure), of_the_disk }
+                matches!(failure, RedbFailure::Error(Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed));
+            StoreFailure { reason: self.reason(&failure), of_the_disk }
         })
     }
 
@@ -90,7 +94,7 @@ impl File {
 
     /// Makes the file as small as it can be, while nobody else uses it. `false` if that has to wait: there is a transaction
     /// that reads for longer, as a backup does.
-    pub(super) fn compact(&self) -> Result<bool, Failure> {
+    pub(super) fn compact(&self) -> Result<bool, StoreFailure> {
         let mut current = self.lock();
         self.catch(|| {
             let Some(database) = &mut current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
@@ -104,7 +108,7 @@ impl File {
 
     /// Writes which pages are in use, as is done when the file is closed. If the host is killed after that, the file needn't be
     /// read as a whole when it is opened; and if it is damaged too, redb still opens it, so that the rest can be saved.
-    pub(super) fn settle(&self) -> Result<(), Failure> {
+    pub(super) fn settle(&self) -> Result<(), StoreFailure> {
         let current = self.current();
         self.catch(|| {
             let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
@@ -136,13 +140,13 @@ impl File {
         });
     }
 
-    fn lock(&self) -> RwLockWriteGuard<'_, Current> {
+    fn lock(&self) -> RwLockWriteGuard<'_, OpenDatabase> {
         lock::write(&self.current)
     }
 }
 
 /// Why something that is open did not do what it was to.
-pub(super) struct Failure {
+pub(super) struct StoreFailure {
     /// For people.
     pub(super) reason: Arc<str>,
     /// Whether the disk failed, after which redb does nothing more before it is opened anew. Else the file is damaged at
@@ -151,12 +155,12 @@ pub(super) struct Failure {
 }
 
 /// Why redb did not do something.
-pub(super) enum OpenFailure {
+pub(super) enum RedbFailure {
     Error(Error),
     Panic(String),
 }
 
-impl fmt::Display for OpenFailure {
+impl fmt::Display for RedbFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(Error::Io(error)) => error.fmt(f),
@@ -169,15 +173,15 @@ impl fmt::Display for OpenFailure {
 }
 
 /// A panic is a failure too.
-pub(super) fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, OpenFailure> {
-    caught(run).map_err(OpenFailure::Panic)?.map_err(OpenFailure::Error)
+pub(super) fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, RedbFailure> {
+    caught(run).map_err(RedbFailure::Panic)?.map_err(RedbFailure::Error)
 }
 
 pub(super) fn open_database(backend: impl StorageBackend) -> Result<Database, Error> {
     Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
-pub(super) fn open(backend: impl StorageBackend) -> Result<(Database, Beginning), OpenFailure> {
+pub(super) fn open(backend: impl StorageBackend) -> Result<(Database, StoreState), RedbFailure> {
     catch(|| {
         let database = open_database(backend)?;
         let beginning = tables::begin(&database)?;

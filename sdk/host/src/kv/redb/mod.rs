@@ -37,16 +37,16 @@ use ::redb::backends::InMemoryBackend;
 use ::redb::{Error, StorageBackend};
 use tokio::sync::{Semaphore, oneshot};
 
-use self::cache::{Moment, Recent};
+use self::cache::{CacheEpoch, ValueCache};
 pub use self::catch_panic::quiet_panics;
 use self::directory::DataDir;
 use self::file::File;
 pub use self::offline::{Inspection, Repair};
 pub use self::open_error::OpenError;
 use self::open_error::failed_to_open;
-use self::reader::{Asked, Reader, Request};
+use self::reader::{ReadRequest, Reader, TypedRead};
 use self::snapshot::Snapshot;
-use self::writer::{Command, Kind, Write, Writer};
+use self::writer::{Write, WriteKind, Writer, WriterCommand};
 use super::watch::Watchers;
 use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
@@ -69,11 +69,11 @@ const WAITING_READS: usize = 4096;
 /// again writes succeed again. Each write that fails so costs reading the file once, for it is then opened anew; the first
 /// opening after a crash costs the same.
 pub struct RedbStore {
-    recent: Arc<Recent>,
+    cache: Arc<ValueCache>,
     reads: Arc<Semaphore>,
-    requests: Sender<Request>,
+    requests: Sender<ReadRequest>,
     writes: Arc<Semaphore>,
-    commands: Sender<Command>,
+    commands: Sender<WriterCommand>,
     watchers: Arc<Watchers>,
     file: Arc<File>,
     backups: Arc<Mutex<Vec<JoinHandle<()>>>>,
@@ -143,20 +143,16 @@ impl RedbStore {
         let opened = File::open(backend, path.display().to_string());
         let (file, beginning) = opened.map_err(|failure| failed_to_open(path, failure))?;
         let file = Arc::new(file);
-        let recent = Arc::new(Recent::default());
+        let cache = Arc::new(ValueCache::default());
         let watchers = Arc::new(Watchers::default());
         let (commands, to_write) = channel();
         let (requests, to_read) = channel();
         let writer =
-            Writer::new(Arc::clone(&file), Arc::clone(&recent), Arc::clone(&watchers), to_write, quotas, &beginning);
-        let reader = Reader {
-            file: Arc::clone(&file),
-            recent: Arc::clone(&recent),
-            requests: to_read,
-            writer: commands.clone(),
-        };
+            Writer::new(Arc::clone(&file), Arc::clone(&cache), Arc::clone(&watchers), to_write, quotas, &beginning);
+        let reader =
+            Reader { file: Arc::clone(&file), cache: Arc::clone(&cache), requests: to_read, writer: commands.clone() };
         let mut store = Self {
-            recent,
+            cache,
             reads: Arc::new(Semaphore::new(WAITING_READS)),
             requests,
             writes: Arc::new(Semaphore::new(WAITING_BYTES)),
@@ -176,7 +172,7 @@ impl RedbStore {
     fn read<T: Send + 'static>(
         &self,
         key: Option<&str>,
-        query: impl Fn(&Snapshot, Moment) -> Result<T, Error> + Send + 'static,
+        query: impl Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send + 'static,
     ) -> KvFuture<T> {
         let wrong_key = key.and_then(|key| check_key(key).err());
         let (reads, requests) = (Arc::clone(&self.reads), self.requests.clone());
@@ -187,30 +183,30 @@ impl RedbStore {
             let permit = reads.acquire_owned().await.map_err(|_| KvError::Closed)?;
             let (reply, answer) = oneshot::channel();
             requests
-                .send(Some(Box::new(Asked { query, reply: Some(reply), _permit: permit })))
+                .send(Some(Box::new(TypedRead { query, reply: Some(reply), _permit: permit })))
                 .map_err(|_| KvError::Closed)?;
             answer.await.map_err(|_| KvError::Closed)?
         })
     }
 
-    fn write(&self, namespace: &str, key: &str, kind: Kind) -> KvFuture<u64> {
+    fn write(&self, namespace: &str, key: &str, kind: WriteKind) -> KvFuture<u64> {
         let (namespace, key) = (namespace.to_owned(), key.to_owned());
         let (writes, commands) = (Arc::clone(&self.writes), self.commands.clone());
         Box::pin(async move {
             check_key(&key)?;
             let value_bytes = match &kind {
-                Kind::Set { value, .. } => {
+                WriteKind::Set { value, .. } => {
                     check_value(value)?;
                     value.len()
                 }
-                Kind::Delete { .. } => 0,
+                WriteKind::Delete { .. } => 0,
             };
             let bytes = (WRITE_OVERHEAD + namespace.len() + key.len() + value_bytes).min(WAITING_BYTES);
             let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
             let permit = writes.acquire_many_owned(permits).await.map_err(|_| KvError::Closed)?;
             let (reply, answer) = oneshot::channel();
             let write = Write { namespace, key, kind, reply, _permit: permit };
-            commands.send(Command::Write(write)).map_err(|_| KvError::Closed)?;
+            commands.send(WriterCommand::Write(write)).map_err(|_| KvError::Closed)?;
             answer.await.map_err(|_| KvError::Closed)?
         })
     }
@@ -219,18 +215,18 @@ impl RedbStore {
 impl KvStore for RedbStore {
     fn get(&self, namespace: &str, key: &str) -> KvFuture<Option<Entry>> {
         let at = Arc::new((namespace.to_owned(), key.to_owned()));
-        let (asked, recent) = (Arc::clone(&at), Arc::clone(&self.recent));
-        let read = self.read(Some(key), move |snapshot, moment| {
+        let (asked, cache) = (Arc::clone(&at), Arc::clone(&self.cache));
+        let read = self.read(Some(key), move |snapshot, epoch| {
             let (namespace, key) = &*asked;
             let stored = snapshot.get(namespace, key)?;
             Ok(stored.map(|stored| {
-                recent.keep(moment, namespace, key, &stored);
+                cache.keep(epoch, namespace, key, &stored);
                 stored.entry
             }))
         });
-        let recent = Arc::clone(&self.recent);
+        let cache = Arc::clone(&self.cache);
         Box::pin(async move {
-            match recent.get(&at.0, &at.1) {
+            match cache.get(&at.0, &at.1) {
                 Some(entry) => Ok(Some(entry)),
                 None => read.await,
             }
@@ -238,11 +234,11 @@ impl KvStore for RedbStore {
     }
 
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64> {
-        self.write(namespace, key, Kind::Set { value, options })
+        self.write(namespace, key, WriteKind::Set { value, options })
     }
 
     fn delete(&self, namespace: &str, key: &str, expected_revision: Option<u64>) -> KvFuture<bool> {
-        let deleted = self.write(namespace, key, Kind::Delete { expected_revision });
+        let deleted = self.write(namespace, key, WriteKind::Delete { expected_revision });
         Box::pin(async move { Ok(deleted.await? != 0) })
     }
 
@@ -292,7 +288,7 @@ impl Drop for RedbStore {
         for backup in backups {
             let _ = backup.join();
         }
-        let _ = self.commands.send(Command::Close);
+        let _ = self.commands.send(WriterCommand::Close);
         let _ = (ended, self.writer.take().map(JoinHandle::join));
     }
 }

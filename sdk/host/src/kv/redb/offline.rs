@@ -10,11 +10,11 @@ use ::redb::{Error, StorageBackend};
 
 use super::backend::Overlay;
 use super::directory::{DataDir, sync_directory};
-use super::file::{OpenFailure, catch, open_database};
+use super::file::{RedbFailure, catch, open_database};
 use super::open_error::{OpenError, failed_to_open, plain_reason};
 use super::salvage::{Damage, read_all};
 use super::snapshot::{Snapshot, Stored};
-use super::store_copy::Copy;
+use super::store_copy::StoreCopy;
 use super::tables;
 use super::usage::Usage;
 
@@ -56,7 +56,7 @@ pub(super) fn repair(directory: &Path) -> Result<Repair, OpenError> {
     let failed = |source| OpenError::Directory { directory: directory.to_owned(), source };
     let new = tempfile::Builder::new().prefix("kv.redb.").suffix(".part").tempfile_in(directory).map_err(failed)?;
     let not_written = |failure| failed_to_open(new.path(), failure);
-    let mut copy = Copy::to(new.reopen().map_err(failed)?).map_err(not_written)?;
+    let mut copy = StoreCopy::to(new.reopen().map_err(failed)?).map_err(not_written)?;
     let (Inspection { keys, damage }, revision) =
         read(&backend, &path, &mut |namespace, key, stored| copy.put(namespace, key, stored).map_err(not_written))?;
     copy.finish(revision).map_err(not_written)?;
@@ -112,7 +112,7 @@ fn read(
                     visit(namespace, key, stored)
                 })?,
                 // The host was ended before it had made them.
-                Err(OpenFailure::Error(Error::TableDoesNotExist(_))) => {}
+                Err(RedbFailure::Error(Error::TableDoesNotExist(_))) => {}
                 Err(failure) => damage.tell(format!("nothing of it can be read: {}", plain_reason(&failure))),
             }
             compare(&keys, &usages, counted.is_ok_and(|counted| counted), &mut damage);

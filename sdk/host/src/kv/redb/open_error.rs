@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::redb::Error;
 
-use super::file::OpenFailure;
+use super::file::RedbFailure;
 
 /// Why a [`RedbStore`](super::RedbStore) could not be opened.
 #[derive(Debug)]
@@ -141,10 +141,10 @@ impl std::error::Error for OpenError {
 }
 
 /// What a failure of redb means for who wants to open the file.
-pub(super) fn failed_to_open(path: &Path, failure: OpenFailure) -> OpenError {
+pub(super) fn failed_to_open(path: &Path, failure: RedbFailure) -> OpenError {
     let path = path.to_owned();
     match failure {
-        OpenFailure::Error(Error::Io(source)) if !is_damage(&source) => OpenError::File { path, source },
+        RedbFailure::Error(Error::Io(source)) if !is_damage(&source) => OpenError::File { path, source },
         failure => OpenError::Damaged { path, reason: plain_reason(&failure).to_owned() },
     }
 }
@@ -155,15 +155,15 @@ fn is_damage(error: &io::Error) -> bool {
 }
 
 /// What is wrong with a file, for people: what redb says of it, or where it has panicked, is for its authors.
-pub(super) fn plain_reason(failure: &OpenFailure) -> &'static str {
+pub(super) fn plain_reason(failure: &RedbFailure) -> &'static str {
     match failure {
-        OpenFailure::Error(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+        RedbFailure::Error(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
             "it does not begin as a store of keys and values does"
         }
-        OpenFailure::Error(Error::Io(error)) if is_damage(error) => "its end is missing",
-        OpenFailure::Error(Error::Io(_) | Error::PreviousIo) => "the disk failed while it was read",
-        OpenFailure::Error(Error::UpgradeRequired(_)) => "it is a file of a version that this program does not read",
-        OpenFailure::Error(
+        RedbFailure::Error(Error::Io(error)) if is_damage(error) => "its end is missing",
+        RedbFailure::Error(Error::Io(_) | Error::PreviousIo) => "the disk failed while it was read",
+        RedbFailure::Error(Error::UpgradeRequired(_)) => "it is a file of a version that this program does not read",
+        RedbFailure::Error(
             Error::TableTypeMismatch { .. } | Error::TableDoesNotExist(_) | Error::TypeDefinitionChanged { .. },
         ) => "it holds something else than keys and values of modules",
         _ => "parts of it are not what was written there",

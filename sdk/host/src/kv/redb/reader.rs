@@ -6,34 +6,34 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use ::redb::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::cache::{Moment, Recent};
+use super::cache::{CacheEpoch, ValueCache};
 use super::file::File;
 use super::snapshot::Snapshot;
-use super::writer::Command;
+use super::writer::WriterCommand;
 use crate::kv::KvError;
 
 /// What the reader is told; `None` to end.
-pub(super) type Request = Option<Box<dyn Read>>;
+pub(super) type ReadRequest = Option<Box<dyn Read>>;
 
 /// Something to read, and who waits for it.
 pub(super) trait Read: Send {
     /// Reads and answers; if it fails, nothing was answered.
-    fn read(&mut self, snapshot: &Snapshot, moment: Moment) -> Result<(), Error>;
+    fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error>;
     /// Answers that it failed.
     fn fail(self: Box<Self>, reason: &Arc<str>);
 }
 
 /// A [`Read`] with an answer of some type.
-pub(super) struct Asked<T, F> {
+pub(super) struct TypedRead<T, F> {
     pub(super) query: F,
     pub(super) reply: Option<oneshot::Sender<Result<T, KvError>>>,
     /// Its share of what may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-impl<T: Send, F: Fn(&Snapshot, Moment) -> Result<T, Error> + Send> Read for Asked<T, F> {
-    fn read(&mut self, snapshot: &Snapshot, moment: Moment) -> Result<(), Error> {
-        let answer = (self.query)(snapshot, moment)?;
+impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> Read for TypedRead<T, F> {
+    fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error> {
+        let answer = (self.query)(snapshot, epoch)?;
         if let Some(reply) = self.reply.take() {
             // Whoever no longer waits doesn't want to know.
             let _ = reply.send(Ok(answer));
@@ -50,10 +50,10 @@ impl<T: Send, F: Fn(&Snapshot, Moment) -> Result<T, Error> + Send> Read for Aske
 
 pub(super) struct Reader {
     pub(super) file: Arc<File>,
-    pub(super) recent: Arc<Recent>,
-    pub(super) requests: Receiver<Request>,
+    pub(super) cache: Arc<ValueCache>,
+    pub(super) requests: Receiver<ReadRequest>,
     /// To have the database opened anew when reading fails.
-    pub(super) writer: Sender<Command>,
+    pub(super) writer: Sender<WriterCommand>,
 }
 
 impl Reader {
@@ -86,7 +86,7 @@ impl Reader {
         }
         // After one failure redb reads nothing more. It may have been a write that failed; then this is done already.
         let (done, is_done) = sync_channel(1);
-        if self.writer.send(Command::Failed { generation, done }).is_ok() {
+        if self.writer.send(WriterCommand::Failed { generation, done }).is_ok() {
             // Fails if the writer has ended.
             let _ = is_done.recv();
         }
@@ -99,7 +99,7 @@ impl Reader {
 
     /// Which database it was, and what may be read when that was opened anew, with the reason.
     fn read_from_current(&self, batch: Vec<Box<dyn Read>>) -> (u64, Vec<Box<dyn Read>>, Option<Arc<str>>) {
-        let moment = self.recent.moment();
+        let epoch = self.cache.epoch();
         let current = self.file.current();
         let generation = current.generation;
         let Some(database) = &current.database else { return (generation, batch, None) };
@@ -110,7 +110,7 @@ impl Reader {
         let mut unread = Vec::new();
         let mut reason = None;
         for mut read in batch {
-            match self.file.catch(|| read.read(&snapshot, moment)) {
+            match self.file.catch(|| read.read(&snapshot, epoch)) {
                 Ok(()) => {}
                 Err(failure) if failure.of_the_disk => {
                     reason.get_or_insert(failure.reason);

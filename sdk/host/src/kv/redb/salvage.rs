@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use ::redb::Range;
 
-use super::file::{OpenFailure, catch};
+use super::file::{RedbFailure, catch};
 use super::row::{EntryValue, Row};
 use super::snapshot::{Snapshot, Stored};
 use super::tables::EntryKey;
@@ -141,18 +141,18 @@ impl<E> Walk<'_, E> {
     }
 
     /// The first key from here on, if it can be read which that is.
-    fn first_from(&mut self, at: &At) -> Result<Option<At>, OpenFailure> {
+    fn first_from(&mut self, at: &At) -> Result<Option<At>, RedbFailure> {
         let from = Bound::Included((at.0.as_str(), at.1.as_str()));
         let mut entries = self.range(from, Bound::Unbounded)?;
         Ok(self.step(&mut entries, false)?.map(|(at, _)| at))
     }
 
-    fn range(&self, from: Bound<(&str, &str)>, to: Bound<(&str, &str)>) -> Result<Entries, OpenFailure> {
+    fn range(&self, from: Bound<(&str, &str)>, to: Bound<(&str, &str)>) -> Result<Entries, RedbFailure> {
         catch(|| Ok(self.snapshot.entries.range::<(&str, &str)>((from, to))?))
     }
 
     /// The next entry; without its value if that is damaged, which is then told.
-    fn step(&mut self, entries: &mut Entries, back: bool) -> Result<Option<(At, Option<Stored>)>, OpenFailure> {
+    fn step(&mut self, entries: &mut Entries, back: bool) -> Result<Option<(At, Option<Stored>)>, RedbFailure> {
         let snapshot = self.snapshot;
         let next = catch(|| {
             let Some(next) = (if back { entries.next_back() } else { entries.next() }) else { return Ok(None) };

@@ -5,16 +5,16 @@ use std::fs;
 use ::redb::Database;
 use ::redb::backends::FileBackend;
 
-use super::file::{OpenFailure, catch, open};
+use super::file::{RedbFailure, catch, open};
 use super::snapshot::Stored;
-use super::transaction::Tables;
+use super::transaction::WriteTables;
 
 /// So much is written in one transaction.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const BATCH_KEYS: usize = 1000;
 
 /// A store that is being written.
-pub(super) struct Copy {
+pub(super) struct StoreCopy {
     database: Database,
     waiting: Vec<(String, String, Stored)>,
     bytes: usize,
@@ -22,15 +22,15 @@ pub(super) struct Copy {
     pub(super) keys: u64,
 }
 
-impl Copy {
+impl StoreCopy {
     /// To an empty file.
-    pub(super) fn to(file: fs::File) -> Result<Self, OpenFailure> {
+    pub(super) fn to(file: fs::File) -> Result<Self, RedbFailure> {
         let backend = catch(|| Ok(FileBackend::new(file)?))?;
         let (database, _) = open(backend)?;
         Ok(Self { database, waiting: Vec::new(), bytes: 0, revision: 0, keys: 0 })
     }
 
-    pub(super) fn put(&mut self, namespace: &str, key: &str, stored: Stored) -> Result<(), OpenFailure> {
+    pub(super) fn put(&mut self, namespace: &str, key: &str, stored: Stored) -> Result<(), RedbFailure> {
         self.bytes += namespace.len() + key.len() + stored.entry.value.len();
         self.waiting.push((namespace.to_owned(), key.to_owned(), stored));
         self.keys += 1;
@@ -38,7 +38,7 @@ impl Copy {
     }
 
     /// The next write to the store will have a revision after this one, and after those that were put in.
-    pub(super) fn finish(mut self, revision: u64) -> Result<(), OpenFailure> {
+    pub(super) fn finish(mut self, revision: u64) -> Result<(), RedbFailure> {
         self.revision = self.revision.max(revision);
         self.flush()?;
         catch(|| {
@@ -47,12 +47,12 @@ impl Copy {
         })
     }
 
-    fn flush(&mut self) -> Result<(), OpenFailure> {
+    fn flush(&mut self) -> Result<(), RedbFailure> {
         self.bytes = 0;
         let waiting = std::mem::take(&mut self.waiting);
         self.revision = catch(|| {
             let transaction = self.database.begin_write()?;
-            let mut tables = Tables::open(&transaction, self.revision)?;
+            let mut tables = WriteTables::open(&transaction, self.revision)?;
             for (namespace, key, stored) in &waiting {
                 tables.copy(namespace, key, stored)?;
             }

@@ -26,7 +26,7 @@ pub(super) const REVISION: &str = "revision";
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
 /// What a database that was opened begins with.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Beginning {
+pub(super) struct StoreState {
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
     /// What all namespaces are charged for.
@@ -53,7 +53,7 @@ pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usa
 }
 
 /// Creates the tables in a new file, those that an older format lacks too, and reads where an old one was.
-pub(super) fn begin(database: &Database) -> Result<Beginning, Error> {
+pub(super) fn begin(database: &Database) -> Result<StoreState, Error> {
     let mut usages = BTreeMap::new();
     if !read_usages(database, &mut usages)? {
         create(database)?;
@@ -61,7 +61,7 @@ pub(super) fn begin(database: &Database) -> Result<Beginning, Error> {
     }
     let stored = usages.values().fold(0, |stored: u64, usage| stored.saturating_add(usage.charged()));
     let expiries = database.begin_read()?.open_table(EXPIRIES)?;
-    Ok(Beginning { revision: last_revision(database)?, next_expiry: first_expiry(&expiries)?, stored })
+    Ok(StoreState { revision: last_revision(database)?, next_expiry: first_expiry(&expiries)?, stored })
 }
 
 fn create(database: &Database) -> Result<(), Error> {

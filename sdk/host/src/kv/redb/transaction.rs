@@ -20,7 +20,7 @@ const PART_BYTES: usize = 64 * 1024 - 64;
 const EXPIRED_AT_ONCE: usize = 1000;
 
 /// The tables in a transaction that writes.
-pub(super) struct Tables<'transaction> {
+pub(super) struct WriteTables<'transaction> {
     entries: Table<'transaction, EntryKey, EntryValue>,
     parts: Table<'transaction, (u64, u32), &'static [u8]>,
     expiries: Table<'transaction, ExpiryKey, ()>,
@@ -35,7 +35,7 @@ pub(super) struct Tables<'transaction> {
 
 /// What belongs to an entry that is replaced or removed.
 #[derive(Clone, Copy)]
-struct Before {
+struct ReplacedEntry {
     revision: u64,
     expiry: Option<u64>,
     parts: u32,
@@ -44,7 +44,7 @@ struct Before {
 }
 
 /// What a transaction has done.
-pub(super) struct Done {
+pub(super) struct TransactionOutcome {
     /// The revision of the last write, of this transaction or before.
     pub(super) revision: u64,
     /// The writes, with their namespaces.
@@ -54,7 +54,7 @@ pub(super) struct Done {
     pub(super) stored: [u64; 2],
 }
 
-impl<'transaction> Tables<'transaction> {
+impl<'transaction> WriteTables<'transaction> {
     /// The next write gets the revision behind the given one.
     pub(super) fn open(transaction: &'transaction WriteTransaction, revision: u64) -> Result<Self, Error> {
         Ok(Self {
@@ -194,7 +194,7 @@ impl<'transaction> Tables<'transaction> {
     }
 
     /// What is to be known when the transaction is committed; if nothing was written, it needn't be.
-    pub(super) fn finish(mut self) -> Result<Done, Error> {
+    pub(super) fn finish(mut self) -> Result<TransactionOutcome, Error> {
         let mut stored = [0; 2];
         for (namespace, [before, now]) in &self.usages {
             stored = [stored[0] + before.charged(), stored[1] + now.charged()];
@@ -207,7 +207,7 @@ impl<'transaction> Tables<'transaction> {
             self.counters.insert(REVISION, self.revision)?;
         }
         let next_expiry = first_expiry(&self.expiries)?;
-        Ok(Done { revision: self.revision, written: self.written, next_expiry, stored })
+        Ok(TransactionOutcome { revision: self.revision, written: self.written, next_expiry, stored })
     }
 
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
@@ -219,16 +219,16 @@ impl<'transaction> Tables<'transaction> {
     }
 
     /// What is there now.
-    fn before(&self, namespace: &str, key: &str) -> Result<Option<Before>, Error> {
+    fn before(&self, namespace: &str, key: &str) -> Result<Option<ReplacedEntry>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());
         let bytes = key.len() as u64 + value_bytes(&self.parts, row)?;
-        Ok(Some(Before { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
+        Ok(Some(ReplacedEntry { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
     }
 
     /// Removes what belongs to an entry that is there no more, or is about to be replaced.
-    fn forget(&mut self, namespace: &str, key: &str, before: Option<Before>) -> Result<(), Error> {
-        let Some(Before { revision, expiry, parts, bytes }) = before else { return Ok(()) };
+    fn forget(&mut self, namespace: &str, key: &str, before: Option<ReplacedEntry>) -> Result<(), Error> {
+        let Some(ReplacedEntry { revision, expiry, parts, bytes }) = before else { return Ok(()) };
         for part in 0..parts {
             // In a damaged file there may be fewer than it says.
             if self.parts.remove((revision, part))?.is_none() {

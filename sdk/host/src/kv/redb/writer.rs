@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::cache::Recent;
-use super::compaction::{QUIET, Shrinking};
+use super::cache::ValueCache;
+use super::compaction::{CompactionSchedule, QUIET};
 use super::expiry;
 use super::file::File;
-use super::tables::Beginning;
-use super::transaction::{Done, Tables};
+use super::tables::StoreState;
+use super::transaction::{TransactionOutcome, WriteTables};
 use crate::kv::watch::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};
 
@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
 /// What the writer is told.
-pub(super) enum Command {
+pub(super) enum WriterCommand {
     Write(Write),
     /// A read failed in this generation of the database. Answered, it has been opened anew.
     Failed {
@@ -38,29 +38,29 @@ pub(super) enum Command {
 pub(super) struct Write {
     pub(super) namespace: String,
     pub(super) key: String,
-    pub(super) kind: Kind,
+    pub(super) kind: WriteKind,
     /// The revision; 0 if there was nothing to remove.
     pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
     /// Its share of what may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-pub(super) enum Kind {
+pub(super) enum WriteKind {
     Set { value: Vec<u8>, options: SetOptions },
     Delete { expected_revision: Option<u64> },
 }
 
 pub(super) struct Writer {
     pub(super) file: Arc<File>,
-    pub(super) recent: Arc<Recent>,
+    pub(super) cache: Arc<ValueCache>,
     pub(super) watchers: Arc<Watchers>,
-    pub(super) commands: Receiver<Command>,
+    pub(super) commands: Receiver<WriterCommand>,
     pub(super) quotas: Quotas,
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
     /// What all modules are charged for.
     pub(super) stored: u64,
-    pub(super) shrinking: Shrinking,
+    pub(super) compaction: CompactionSchedule,
     /// When to settle the file, if something was written since that was done last.
     pub(super) settle_at: Option<Instant>,
     /// Why the database can only be read.
@@ -73,23 +73,23 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         file: Arc<File>,
-        recent: Arc<Recent>,
+        cache: Arc<ValueCache>,
         watchers: Arc<Watchers>,
-        commands: Receiver<Command>,
+        commands: Receiver<WriterCommand>,
         quotas: Quotas,
-        begin: &Beginning,
+        begin: &StoreState,
     ) -> Self {
-        let Beginning { revision, next_expiry, stored } = *begin;
+        let StoreState { revision, next_expiry, stored } = *begin;
         Self {
             file,
-            recent,
+            cache,
             watchers,
             commands,
             quotas,
             revision,
             next_expiry,
             stored,
-            shrinking: Shrinking::default(),
+            compaction: CompactionSchedule::default(),
             settle_at: None,
             broken: None,
             unsure: None,
@@ -99,7 +99,7 @@ impl Writer {
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
-        self.shrinking.wrote(Instant::now(), self.file.len(), self.stored);
+        self.compaction.wrote(Instant::now(), self.file.len(), self.stored);
         let mut open = true;
         while open {
             let mut writes = Vec::new();
@@ -108,9 +108,9 @@ impl Writer {
             // How much may wait is limited, and so is what is taken here.
             while let Some(command) = next {
                 match command {
-                    Command::Write(write) => writes.push(write),
-                    Command::Failed { generation, done } => failed.push((generation, done)),
-                    Command::Close => {
+                    WriterCommand::Write(write) => writes.push(write),
+                    WriterCommand::Failed { generation, done } => failed.push((generation, done)),
+                    WriterCommand::Close => {
                         open = false;
                         break;
                     }
@@ -126,7 +126,7 @@ impl Writer {
             }
             self.write(writes);
             let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
-            if is_due(self.shrinking.due()) {
+            if is_due(self.compaction.due()) {
                 self.shrink();
             }
             if is_due(self.settle_at) {
@@ -138,21 +138,21 @@ impl Writer {
     }
 
     /// The next command; `None` when it is time for something else.
-    fn wait(&self) -> Option<Command> {
+    fn wait(&self) -> Option<WriterCommand> {
         let now = Instant::now();
         let expiry = self.next_expiry.map(|at| {
             let until_expiry = Duration::from_millis(at.saturating_sub(expiry::now())).min(LONGEST_WAIT);
             until_expiry.max(self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
         });
-        let others = [self.shrinking.due(), self.settle_at].into_iter().flatten();
+        let others = [self.compaction.due(), self.settle_at].into_iter().flatten();
         let others = others.map(|at| at.saturating_duration_since(now));
         let Some(timeout) = others.chain(expiry).min() else {
-            return Some(self.commands.recv().unwrap_or(Command::Close));
+            return Some(self.commands.recv().unwrap_or(WriterCommand::Close));
         };
         match self.commands.recv_timeout(timeout) {
             Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+            Err(RecvTimeoutError::Disconnected) => Some(WriterCommand::Close),
         }
     }
 
@@ -160,15 +160,15 @@ impl Writer {
     fn shrink(&mut self) {
         if self.broken.is_some() {
             // What is open is a view in memory.
-            return self.shrinking.postpone(Instant::now());
+            return self.compaction.postpone(Instant::now());
         }
         match self.file.compact() {
-            Ok(false) => return self.shrinking.postpone(Instant::now()),
+            Ok(false) => return self.compaction.postpone(Instant::now()),
             Ok(true) => {}
             // Nothing is lost: it was not finished, and is not tried again before there is more to be won.
             Err(_) => self.reopen(),
         }
-        self.shrinking.compacted(self.file.len(), self.stored);
+        self.compaction.compacted(self.file.len(), self.stored);
         self.settle_at = Some(Instant::now());
     }
 
@@ -220,25 +220,25 @@ impl Writer {
             let current = file.current();
             let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
             let transaction = database.begin_write()?;
-            let mut tables = Tables::open(&transaction, self.revision)?;
+            let mut tables = WriteTables::open(&transaction, self.revision)?;
             tables.expire()?;
             let mut answers = Vec::with_capacity(writes.len());
             for Write { namespace, key, kind, .. } in writes {
                 answers.push(match kind {
-                    Kind::Set { value, options } => tables.set(namespace, key, value, *options, &self.quotas)?,
-                    Kind::Delete { expected_revision } => tables.delete(namespace, key, *expected_revision)?,
+                    WriteKind::Set { value, options } => tables.set(namespace, key, value, *options, &self.quotas)?,
+                    WriteKind::Delete { expected_revision } => tables.delete(namespace, key, *expected_revision)?,
                 });
             }
-            let Done { revision, written, next_expiry, stored } = tables.finish()?;
+            let TransactionOutcome { revision, written, next_expiry, stored } = tables.finish()?;
             if written.is_empty() {
                 transaction.abort()?;
             } else {
-                // Before it is tried: if it fails, it may yet have reached the disk, and these revisions are used up.
+                // ReplacedEntry it is tried: if it fails, it may yet have reached the disk, and these revisions are used up.
                 self.revision = revision;
-                self.recent.begin_write(written.iter().map(|(namespace, written)| (&**namespace, &*written.key)));
+                self.cache.begin_write(written.iter().map(|(namespace, written)| (&**namespace, &*written.key)));
                 self.unsure = Some((revision, written));
                 transaction.commit()?;
-                self.recent.end_write();
+                self.cache.end_write();
             }
             Ok((answers, next_expiry, stored))
         });
@@ -246,7 +246,7 @@ impl Writer {
         self.next_expiry = next_expiry;
         self.stored = (self.stored + now).saturating_sub(before);
         let now = Instant::now();
-        self.shrinking.wrote(now, self.file.len(), self.stored);
+        self.compaction.wrote(now, self.file.len(), self.stored);
         self.settle_at = Some(now + QUIET);
         self.publish();
         Ok(answers)
@@ -262,7 +262,7 @@ impl Writer {
     /// Opens the database anew, to write if that can be, else to read.
     fn reopen(&mut self) {
         let (beginning, result) = self.file.reopen();
-        self.recent.clear();
+        self.cache.clear();
         self.broken = result.err();
         let Some(beginning) = beginning else { return };
         self.next_expiry = beginning.next_expiry;

@@ -1,0 +1,190 @@
+//! Replaces the replicas of a module, one after the other, without a gap.
+
+use std::sync::Arc;
+
+use ixt_protocol::{LogLevel, code};
+use serde_json::{Value, json};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::managed::{Managed, Turn};
+use crate::release::{Release, refusal};
+use crate::replica::Replica;
+use crate::status::State;
+use crate::supervisor::replica_task::Predecessor;
+use crate::supervisor::{StartError, Supervisor};
+use crate::{CallError, ErrorReply};
+
+/// A restart that is this one's to make.
+pub(crate) struct RestartPermit {
+    guard: OwnedMutexGuard<()>,
+    turn: Turn,
+}
+
+impl RestartPermit {
+    /// Waits until no other one is under way.
+    pub(crate) async fn of(managed: &Managed) -> Self {
+        let guard = Arc::clone(&managed.restarting).lock_owned().await;
+        Self { guard, turn: managed.turn() }
+    }
+}
+
+impl Supervisor {
+    /// Replaces the replicas of a module by such of this release. Goes on even if nobody waits for it any more. The turn is one's own
+    /// until that is done.
+    pub(crate) async fn replace(
+        &self,
+        managed: &Arc<Managed>,
+        release: Arc<Release>,
+        turn: RestartPermit,
+    ) -> Result<(), CallError> {
+        let (this, managed) = (self.clone(), Arc::clone(managed));
+        let replacing = tokio::spawn(async move {
+            let RestartPermit { guard: _guard, turn } = turn;
+            let logs = &this.backends.logs;
+            let old = managed.release();
+            let what = match (old.source(), release.source()) {
+                (old, new) if old == new => String::new(),
+                (_, new) => format!(", with {new}"),
+            };
+            logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
+            let replaced = match this.connect(&managed, &release) {
+                Ok(()) => {
+                    let replaced = this.replace_all(&managed, &release, turn).await;
+                    managed.disconnect();
+                    this.set_durable();
+                    replaced
+                }
+                refused => refused,
+            };
+            if let Err(error) = &replaced {
+                logs.host(LogLevel::Warn, old.source(), format!("was not restarted: {error}"));
+            }
+            replaced
+        });
+        replacing.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+
+    fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
+        self.warn(release);
+        managed.connect(release).map_err(|topic| {
+            let other =
+                self.modules.iter().find(|other| other.name() != managed.name() && other.release().provides(&topic));
+            let other = other.map_or_else(|| "another host".to_owned(), |other| format!("`{}`", other.name()));
+            let message = format!(
+                "`{}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was",
+                managed.name(),
+            );
+            refusal(code::FAILED_PRECONDITION, message)
+        })
+    }
+
+    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>, turn: Turn) -> Result<(), CallError> {
+        let mut old = managed.replicas().into_iter();
+        for _ in 0..release.deployment().instances {
+            match old.next() {
+                // One after the other, so that most of them serve all the time.
+                Some(old) => self.replace_one(managed, release, &old, turn).await?,
+                None => {
+                    let replica = managed.add_replica(release, None, turn).ok_or_else(|| stopped(managed))?;
+                    self.set_durable();
+                    let started = self.run(managed, &replica, None, std::future::ready(()));
+                    match started.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return Err(not_ready(&replica, &error, self.what_now())),
+                        Err(_) => return Err(stopped(managed)),
+                    }
+                }
+            }
+        }
+        for old in old {
+            old.retire();
+            old.stopped().await;
+            managed.forget(&old);
+        }
+        Ok(())
+    }
+
+    /// What becomes of one that did not get ready, where there is nothing to go back to.
+    fn what_now(&self) -> &'static str {
+        if self.settings.restart.intensity == 0 { "" } else { ", and is tried again" }
+    }
+
+    async fn replace_one(
+        &self,
+        managed: &Arc<Managed>,
+        release: &Arc<Release>,
+        old: &Arc<Replica>,
+        turn: Turn,
+    ) -> Result<(), CallError> {
+        let served = old.state() == State::Ready;
+        let overlaps = served && release.overlaps();
+        let new = managed.add_replica(release, Some(old), turn).ok_or_else(|| stopped(managed))?;
+        if !served {
+            managed.adopt(release);
+        }
+        self.set_durable();
+        let predecessor = Predecessor { replica: Arc::clone(old), overlaps, served };
+        let started = self.run(managed, &new, Some(predecessor), std::future::ready(()));
+        let error = match started.await {
+            Ok(Ok(())) => {
+                old.stopped().await;
+                managed.forget(old);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                // Somebody has stopped the module meanwhile.
+                old.retire();
+                old.stopped().await;
+                managed.forget(old);
+                return Err(stopped(managed));
+            }
+        };
+        if overlaps {
+            new.retire();
+            new.stopped().await;
+            managed.forget(&new);
+            let goes_on = if old.state() == State::Ready { "goes on" } else { "is restarted" };
+            return Err(not_ready(&new, &error, &format!(", and {} {goes_on}", old.id())));
+        }
+        managed.forget(old);
+        if !served {
+            return Err(not_ready(&new, &error, self.what_now()));
+        }
+        // The old one has made room for nothing: back to what it was.
+        let back = managed.add_replica(old.release(), Some(&new), turn);
+        let Some(back) = back else {
+            new.retire();
+            return Err(not_ready(&new, &error, ", and was stopped meanwhile"));
+        };
+        let predecessor = Predecessor { replica: Arc::clone(&new), overlaps: false, served: false };
+        let started = self.run(managed, &back, Some(predecessor), std::future::ready(()));
+        let what_now = match started.await {
+            Ok(Ok(())) => format!(", and what ran before was started again, as {}", back.id()),
+            Ok(Err(again)) => format!(", nor does what ran before any more ({})", again.kind()),
+            Err(_) => ", and was stopped meanwhile".to_owned(),
+        };
+        managed.forget(&new);
+        Err(not_ready(&new, &error, &what_now))
+    }
+}
+
+fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
+    let message = format!("{} did not get ready{what_now}: {}", replica.id(), error.kind());
+    let details = match error.last_lines() {
+        [] => Value::Null,
+        lines => json!({ "last_lines": lines }),
+    };
+    CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
+}
+
+fn stopped(managed: &Managed) -> CallError {
+    if managed.is_closed() {
+        return shutting_down();
+    }
+    refusal(code::UNAVAILABLE, "the module was stopped before that was done".to_owned())
+}
+
+fn shutting_down() -> CallError {
+    refusal(code::UNAVAILABLE, "the host is shutting down".to_owned())
+}
