@@ -1,8 +1,10 @@
 //! A module on disk.
 
+use std::fs;
 use std::path::{self, Path, PathBuf};
 
-use ixt_manifest::{Manifest, Report, Source, closest};
+use ixt_manifest::text::harmless;
+use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
 
 /// That there is no module of this name, and which one was probably meant.
@@ -32,6 +34,12 @@ impl Module {
     /// If there is no manifest, or it has mistakes.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Report> {
         let mut path = dir.into().join("manifest.toml");
+        // To open a FIFO would wait until somebody writes into it.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            let shown = path.display().to_string();
+            let message = format!("can't read `{}`: it is not a regular file", harmless(&shown));
+            return Err(Report::new(&Source::new(shown, ""), vec![Diagnostic::new(Code::Unreadable, message)]));
+        }
         let source = Source::read(&path)?;
         let manifest = Manifest::parse(&source)?;
         // Its processes run there: what is relative to here would be something else. Links stay as they are.
@@ -80,5 +88,23 @@ impl Module {
     pub(crate) fn instance_id(&self, number: u32) -> String {
         let module = &self.manifest.module;
         format!("{}:{}/instance-{number:03}", module.name, module.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.toml");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let refused = Module::open(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("can't read `{}`: it is not a regular file", path.display())), "{refused}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let refused = Module::open(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("it is not a regular file"), "{refused}");
     }
 }

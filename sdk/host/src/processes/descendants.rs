@@ -118,10 +118,10 @@ mod tests {
     /// A shell that has told that it runs, in a session of its own.
     fn shell(variables: &[(&str, &str)], script: &str) -> Child {
         let mut command = Command::new("setsid");
-        command.args(["sh", "-c", &format!("{script} echo; while :; do sleep 1; done")]);
-        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = [0];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        // It starts nothing that could outlive the test.
+        command.args(["sh", "-c", &format!("{script} echo; read -r end")]).envs(variables.iter().copied());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
         child
     }
 
@@ -129,7 +129,8 @@ mod tests {
     fn what_bears_all_marks_is_found_wherever_it_has_gone_and_nothing_else_is() {
         let id = format!("{:032x}", fastrand::u128(..));
         let mark = host_mark(&id);
-        let mut marked = shell(&[(HOST_ID, &id), (MODULE_ID, "m:1.0.0/instance-001")], "trap '' TERM;");
+        let of_module = [(HOST_ID, id.as_str()), (MODULE_ID, "m:1.0.0/instance-001")];
+        let mut marked = shell(&of_module, "trap '' TERM; exec 3<&0; (read -r end) <&3 &");
         let mut of_another = shell(&[(HOST_ID, &id), (MODULE_ID, "other:1.0.0/instance-001")], "");
         let mut unmarked = shell(&[(HOST_ID, "0")], "");
         let marks = vec![mark.clone(), format!("{MODULE_ID}=m:1.0.0/instance-001")];
@@ -139,7 +140,7 @@ mod tests {
         assert!(descendants.any_left(), "it does not heed that");
         descendants.kill();
         marked.wait().unwrap();
-        // What it had started was killed too, and is not waited for here.
+        // The process that it had started was killed too, and is not waited for here.
         while descendants.any_left() {
             std::thread::yield_now();
         }
