@@ -5,6 +5,7 @@
 
 mod captured_line;
 mod format;
+mod limited;
 mod line_reader;
 mod process_output;
 mod ring;
@@ -24,6 +25,7 @@ use crate::lock::lock;
 pub(crate) use captured_line::{CapturedLine, level_named};
 pub use format::Style;
 pub(crate) use format::rfc3339;
+pub(crate) use limited::LimitedLog;
 pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
 use ring::{FollowerPosition, Ring};

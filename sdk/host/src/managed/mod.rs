@@ -18,7 +18,7 @@ use crate::bus::{Answer, Bus, Cause, Message, Pending, ReplyTo};
 use crate::call_log::{Call, CallLog, Outcome};
 use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
-use crate::logs::{Logs, Record};
+use crate::logs::{LimitedLog, Logs, Record};
 use crate::managed::events::EventQueue;
 pub(crate) use crate::managed::releases::Turn;
 use crate::managed::releases::{Replicas, Topics};
@@ -134,11 +134,14 @@ impl Managed {
 
     /// A process is ready. From this moment on the replica that it replaces gets nothing new.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
-        let (this, id) = (self.this.clone(), Arc::clone(connection.id()));
+        let (this, log) = (
+            self.this.clone(),
+            LimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls"),
+        );
         connection.when_ready(move |is_ready| {
             let Some(this) = this.upgrade() else { return };
             let what = if is_ready { "takes calls again" } else { "says that it takes no calls now" };
-            this.logs.host(LogLevel::Info, &id, what);
+            log.info(what);
             if is_ready {
                 this.release_parked();
                 this.pump();

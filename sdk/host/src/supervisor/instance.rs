@@ -5,13 +5,13 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Framing, LogLevel};
+use ixt_protocol::Framing;
 use tokio::sync::watch;
 
 use crate::CallError;
 use crate::budget::Budget;
 use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
-use crate::logs::ProcessOutput;
+use crate::logs::{LimitedLog, ProcessOutput};
 use crate::managed::Managed;
 use crate::processes::ancestry;
 use crate::program::Launch;
@@ -187,9 +187,10 @@ async fn connect(
     };
     let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans, call_log);
     // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
+    let log = LimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {
         replica.lock().starting = Some(message.to_owned());
-        logs.host(LogLevel::Info, id, format!("is starting: {message}"));
+        log.info(format!("is starting: {message}"));
     };
     match patiently(init_timeout, told, tell, opened).await {
         Ok(Ok(connection)) => Ok(connection),
