@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ixt_host::{CallError, CallOptions, Config, Deployment, Loader, Loading, Module, Notice, Program, State};
+use ixt_host::{
+    CallError, CallOptions, Config, Deployment, LoadRequest, Loader, Loading, Module, Notice, Program, State,
+};
 use ixt_tests::{Hosts, Started, block_on, build};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -17,9 +19,10 @@ const A: &str = "[provides]\nservices = [\"a\"]";
 struct Again;
 
 impl Loader for Again {
-    fn load<'a>(&'a self, running: &'a Deployment, _: bool, notify: &'a (dyn Fn(Notice) + Send + Sync)) -> Loading<'a> {
+    fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a> {
         Box::pin(async move {
-            notify(Notice::Step("reads it again".to_owned()));
+            let running = request.running;
+            (request.notify)(Notice::Step("reads it again".to_owned()));
             let module = Module::open(running.module().dir()).map_err(|report| report.to_string())?;
             let config = Config::of(module.manifest());
             Deployment::new(&module, running.program().clone(), &config).map_err(|error| error.to_string())
@@ -184,6 +187,30 @@ fn one_that_does_not_start_leaves_the_old_one_serving() {
         let error = reload(&started, "a").await.1.unwrap_err();
         assert!(error.starts_with(&format!("{says}its manifest names it `b` now")), "{error}");
         assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+    });
+}
+
+#[test]
+fn a_restart_that_fails_is_in_the_log_once_whoever_asked_for_it() {
+    block_on(async {
+        let started = started(Hosts::new().actor("a", A)).await;
+        let logged = |text: &str| {
+            let mut log = started.host.logs().follow(usize::MAX);
+            std::iter::from_fn(|| log.try_next()).filter(|record| record.message.contains(text)).count()
+        };
+        write(&started, "a", "1.0.1", &format!("{A}\n{}", on_init("exit")));
+        reload(&started, "a").await.1.unwrap_err();
+        assert_eq!(logged("a:1.0.1/instance-002 did not get ready"), 1);
+        started.host.reload_changed(false, &|_, _| ()).await[0].1.as_ref().unwrap_err();
+        assert_eq!(logged("did not get ready"), 2);
+        write(&started, "a", "one", A);
+        for times in 1..=2 {
+            match times {
+                1 => drop(reload(&started, "a").await.1.unwrap_err()),
+                _ => drop(started.host.reload_changed(false, &|_, _| ()).await[0].1.as_ref().unwrap_err().clone()),
+            }
+            assert_eq!(logged("`a` is not restarted, and goes on as it was: "), times);
+        }
     });
 }
 
@@ -452,16 +479,11 @@ fn what_is_stopped_while_it_is_built_stays_so() {
     struct Slow(std::sync::Arc<tokio::sync::Barrier>);
 
     impl Loader for Slow {
-        fn load<'a>(
-            &'a self,
-            running: &'a Deployment,
-            build: bool,
-            notify: &'a (dyn Fn(Notice) + Send + Sync),
-        ) -> Loading<'a> {
+        fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a> {
             Box::pin(async move {
                 self.0.wait().await;
                 self.0.wait().await;
-                Again.load(running, build, notify).await
+                Again.load(request).await
             })
         }
     }

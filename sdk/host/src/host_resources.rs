@@ -67,6 +67,11 @@ impl HostResources {
         self.sockets.socket(|dir| self.tell(GuardMessage::Sockets(dir.to_owned())))
     }
 
+    /// The guard, if it could be started.
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
     pub(crate) fn tell(&self, entry: GuardMessage) {
         if let Some(guard) = &self.guard {
             guard.tell(entry);

@@ -59,7 +59,7 @@ pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use module::Module;
 pub use program::{BuildError, Program, ProgramError};
-pub use release::{Deployment, Loader, Loading, Notice};
+pub use release::{Deployment, LoadRequest, Loader, Loading, Notice};
 pub use settings::{Restart, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceStatus, ModuleStatus, State};

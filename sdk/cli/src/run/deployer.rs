@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use ixt_host::{BuildError, Config, ConfigError, Deployment, Loader, Loading, Module, Notice, Program, ProgramError};
+use ixt_host::{
+    BuildError, Config, ConfigError, Deployment, LoadRequest, Loader, Loading, Module, Notice, Program, ProgramError,
+};
 use ixt_manifest::Report;
 
 use crate::args::{BuildOptions, RunArgs, Setting};
@@ -65,12 +67,8 @@ impl Deployer {
 
     /// Reads a running module anew, and builds it if `build` is set. What there is to say goes to `notify`; the error is one line. If there
     /// is no cargo, the program of the last build is taken, and that is said.
-    async fn read(
-        &self,
-        running: &Deployment,
-        build: bool,
-        notify: &(dyn Fn(Notice) + Send + Sync),
-    ) -> Result<Deployment, String> {
+    async fn read(&self, request: LoadRequest<'_>) -> Result<Deployment, String> {
+        let LoadRequest { running, build, notify, guard, .. } = request;
         let wrong = |report: Report, what: &str| {
             notify(Notice::Report(report.to_string()));
             format!("{what}; see above")
@@ -89,7 +87,7 @@ impl Deployer {
         let is_it = |dir: &PathBuf| dir == running.module().dir();
         let others = self.dirs.iter().filter(|dir| !is_it(dir)).filter_map(|dir| Module::open(dir).ok());
         let modules: Vec<_> = std::iter::once(module.clone()).chain(others).collect();
-        let builds = building::builds(&self.build, &file, &modules);
+        let builds = building::builds(&self.build, &file, &modules).guarded_by(guard);
         let output = |line: &str| notify(Notice::Build(format!("{line}\n")));
         let mut program = Err(ProgramError::Build(BuildError::NoCargo { error: std::io::ErrorKind::NotFound.into() }));
         if build {
@@ -116,12 +114,7 @@ fn settings(file: &HostFile) -> String {
 }
 
 impl Loader for Deployer {
-    fn load<'a>(
-        &'a self,
-        running: &'a Deployment,
-        build: bool,
-        notify: &'a (dyn Fn(Notice) + Send + Sync),
-    ) -> Loading<'a> {
-        Box::pin(self.read(running, build, notify))
+    fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a> {
+        Box::pin(self.read(request))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use ixt_host::{CallError, Host, LogLevel, Notice};
+use ixt_host::{Host, LogLevel, Notice};
 
 use super::service_manager::ServiceManager;
 use crate::interrupts::ReloadSignals;
@@ -38,18 +38,12 @@ async fn reload(host: &Host, build: bool) {
         logs.host(level, module, message);
     };
     let (mut replaced, mut same, mut failed) = (0, 0, 0);
-    for (module, result) in host.reload_changed(build, &notify).await {
+    for (_, result) in host.reload_changed(build, &notify).await {
         match result {
             Ok(true) => replaced += 1,
             Ok(false) => same += 1,
-            Err(error) => {
-                failed += 1;
-                let message = match error {
-                    CallError::Replied(reply) => reply.message,
-                    error => error.to_string(),
-                };
-                logs.host(LogLevel::Error, &module, message);
-            }
+            // The host has logged why.
+            Err(_) => failed += 1,
         }
     }
     let level = if failed == 0 { LogLevel::Info } else { LogLevel::Error };

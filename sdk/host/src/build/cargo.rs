@@ -5,10 +5,12 @@ use std::process::{ExitStatus, Stdio};
 use std::{env, io};
 
 use ixt_manifest::language::reserved_variable;
+use rustix::process::Pid;
 use tokio::process::{ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use crate::processes::group::ProcessGroup;
+use crate::guard::Guard;
+use crate::processes::group::{ProcessGroup, pid_of};
 use crate::processes::reaper;
 use crate::program::from_here;
 
@@ -35,35 +37,74 @@ pub(super) fn command(dir: &Path) -> Command {
     cargo
 }
 
-/// Cargo, which ends with all that it has started when this is dropped.
+/// A cargo process. When this is dropped it ends, with all that it has started in its process group.
 pub(super) struct RunningCargo {
     group: ProcessGroup,
-    /// It is waited for in any case, and never by anybody else.
+    /// Whom to tell when it has ended.
+    guard: Option<(Guard, Pid)>,
+    /// The task that waits for the process, in any case: a child that nobody waits for would stay as a zombie.
     ended: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl RunningCargo {
-    pub(super) fn start(mut command: Command) -> io::Result<(Self, ChildStdout, ChildStderr)> {
-        // Rustc and build scripts are in its group too.
+    /// Starts it in a process group of its own, which holds rustc and build scripts too, and tells the guard of that.
+    pub(super) fn start(mut command: Command, guard: Option<&Guard>) -> io::Result<(Self, ChildStdout, ChildStderr)> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;
-        let (group, pid) = (ProcessGroup::of(&child), child.id());
+        let (group, pid) = (ProcessGroup::of(&child), pid_of(&child));
+        let guard = guard.cloned().zip(pid);
+        if let Some((guard, pid)) = &guard {
+            guard.add(*pid);
+        }
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let ended = tokio::spawn(async move {
             let status = child.wait().await;
             if let Some(pid) = pid {
-                reaper::reaped(pid);
+                reaper::reaped(pid.as_raw_nonzero().get().unsigned_abs());
             }
             status
         });
-        Ok((Self { group, ended }, stdout, stderr))
+        Ok((Self { group, guard, ended }, stdout, stderr))
     }
 
-    /// Waits until cargo itself has ended, and ends what it has left behind.
+    /// Waits until cargo itself has ended, and ends what it has left behind in its group.
     pub(super) async fn ended(mut self) -> io::Result<ExitStatus> {
-        let status = (&mut self.ended).await.map_err(io::Error::other)?;
+        (&mut self.ended).await.map_err(io::Error::other)?
+    }
+}
+
+impl Drop for RunningCargo {
+    fn drop(&mut self) {
         self.group.end();
-        status
+        if let Some((guard, pid)) = &self.guard {
+            guard.remove(*pid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::GuardMessage;
+
+    #[tokio::test]
+    async fn the_guard_knows_of_cargo_as_long_as_it_runs() {
+        let (guard, mut told) = Guard::recording();
+        for is_dropped in [false, true] {
+            let mut command = Command::new("cat");
+            if is_dropped {
+                command.arg("/dev/zero");
+            }
+            let (running, ..) = RunningCargo::start(command, Some(&guard)).unwrap();
+            let Some(GuardMessage::Group(group)) = told.recv().await else { panic!("it was not told of the group") };
+            if is_dropped {
+                assert!(told.try_recv().is_err(), "it still runs");
+                drop(running);
+            } else {
+                assert!(running.ended().await.unwrap().success());
+            }
+            assert_eq!(told.recv().await, Some(GuardMessage::Ended(group)));
+        }
     }
 }

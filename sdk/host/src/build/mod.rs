@@ -13,6 +13,7 @@ pub use crate::build::output::BuildOutput;
 use crate::build::package::{Metadata, Package, configured, metadata};
 use crate::build::plan::PackagePlan;
 use crate::build::run::build;
+use crate::guard::Guard;
 use crate::program::BuildError;
 use crate::{Module, Program, ProgramError};
 
@@ -39,6 +40,7 @@ pub struct Builds {
     all: Build,
     modules: Vec<(Module, Build)>,
     finds_only: bool,
+    guard: Option<Guard>,
 }
 
 impl Builds {
@@ -64,6 +66,12 @@ impl Builds {
     #[must_use]
     pub fn without_building(self) -> Self {
         Self { finds_only: true, ..self }
+    }
+
+    /// The same, but this guard of a host knows of each cargo process while it runs, and ends it if the host is killed.
+    #[must_use]
+    pub fn guarded_by(self, guard: Option<&Guard>) -> Self {
+        Self { guard: guard.cloned(), ..self }
     }
 
     /// The programs of all modules, in their order. Dropped, it ends cargo and all that this has started.
@@ -133,7 +141,7 @@ impl Builds {
         let index = match known.iter().position(is_known) {
             Some(index) => index,
             None => {
-                let metadata = metadata(module.dir(), &path, output).await?;
+                let metadata = metadata(module.dir(), &path, self.guard.as_ref(), output).await?;
                 known.push((configured(module.dir(), &metadata.workspace_root), metadata));
                 known.len() - 1
             }
@@ -220,7 +228,13 @@ impl Builds {
             let beside: Vec<_> = group.iter().map(|index| &plans[*index]).collect();
             let now: Vec<_> = group.iter().copied().filter(|index| *index < wanted).collect();
             if !now.is_empty() {
-                let built = build(&beside, &now.iter().map(|index| &plans[*index]).collect::<Vec<_>>(), output).await?;
+                let built = build(
+                    &beside,
+                    &now.iter().map(|index| &plans[*index]).collect::<Vec<_>>(),
+                    self.guard.as_ref(),
+                    output,
+                )
+                .await?;
                 paths.extend(now.into_iter().zip(built));
             }
         }

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::build::cargo::{RunningCargo, command};
 use crate::build::output::{BuildOutput, say};
+use crate::guard::Guard;
 use crate::program::BuildError;
 
 /// The part of `cargo metadata` that is needed here.
@@ -91,11 +92,16 @@ impl Package {
     }
 }
 
-pub(super) async fn metadata(dir: &Path, path: &Path, output: &dyn BuildOutput) -> Result<Metadata, BuildError> {
+pub(super) async fn metadata(
+    dir: &Path,
+    path: &Path,
+    guard: Option<&Guard>,
+    output: &dyn BuildOutput,
+) -> Result<Metadata, BuildError> {
     let mut cargo = command(dir);
     cargo.args(["metadata", "--no-deps", "--format-version=1"]);
     let no_cargo = |error| BuildError::NoCargo { error };
-    let (running, mut stdout, stderr) = RunningCargo::start(cargo).map_err(no_cargo)?;
+    let (running, mut stdout, stderr) = RunningCargo::start(cargo, guard).map_err(no_cargo)?;
     let read = async {
         let mut json = Vec::new();
         stdout.read_to_end(&mut json).await?;

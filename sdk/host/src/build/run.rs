@@ -11,6 +11,7 @@ use crate::build::cargo::{RunningCargo, command};
 use crate::build::output::{BuildOutput, say};
 use crate::build::package::Target;
 use crate::build::plan::PackagePlan;
+use crate::guard::Guard;
 use crate::program::BuildError;
 
 /// The part of cargo's `--message-format=json` that is needed here.
@@ -25,6 +26,7 @@ struct CargoMessage {
 pub(super) async fn build(
     beside: &[&PackagePlan],
     wanted: &[&PackagePlan],
+    guard: Option<&Guard>,
     output: &dyn BuildOutput,
 ) -> Result<Vec<PathBuf>, BuildError> {
     let mut cargo = command(&beside[0].place);
@@ -48,7 +50,7 @@ pub(super) async fn build(
         }
     }
     let no_cargo = |error| BuildError::NoCargo { error };
-    let (running, stdout, stderr) = RunningCargo::start(cargo).map_err(no_cargo)?;
+    let (running, stdout, stderr) = RunningCargo::start(cargo, guard).map_err(no_cargo)?;
     let messages = async {
         let mut programs = BTreeMap::new();
         let mut lines = BufReader::new(stdout).lines();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ixt_manifest::closest;
-use ixt_protocol::{Object, code, decode_base64, encode_base64};
+use ixt_protocol::{LogLevel, Object, code, decode_base64, encode_base64};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::BufReader;
@@ -187,7 +187,12 @@ impl Session {
 
     async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
         let (sender, mut notices) = mpsc::unbounded_channel();
-        let notify = move |notice: Notice| drop(sender.send(notice));
+        let notify = move |notice: Notice| {
+            if let Notice::Report(text) = &notice {
+                self.host.logs().host(LogLevel::Error, module, text.as_str());
+            }
+            drop(sender.send(notice));
+        };
         let mut restart = pin!(self.host.reload(module, build, &notify));
         let done = loop {
             tokio::select! {

@@ -82,9 +82,9 @@ impl GuardMessage {
     }
 }
 
-/// The host's end of the pipe to the guard.
+/// The host's end of the pipe to its guard: what it is told of is ended if the host can't do that. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Guard(mpsc::UnboundedSender<GuardMessage>);
+pub struct Guard(mpsc::UnboundedSender<GuardMessage>);
 
 /// How the guard is started.
 struct GuardCommand {
@@ -152,6 +152,13 @@ impl Guard {
         let (sender, lines) = mpsc::unbounded_channel();
         tokio::spawn(keep(plan, first, entries, lines, logs));
         Ok(Self(sender))
+    }
+
+    /// A guard of which a test sees what it is told.
+    #[cfg(test)]
+    pub(crate) fn recording() -> (Self, mpsc::UnboundedReceiver<GuardMessage>) {
+        let (sender, lines) = mpsc::unbounded_channel();
+        (Self(sender), lines)
     }
 
     pub(crate) fn tell(&self, entry: GuardMessage) {

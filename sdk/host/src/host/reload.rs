@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ixt_protocol::LogLevel;
+
 use crate::managed::Managed;
 use crate::release::{self, Notice};
 use crate::supervisor::RestartPermit;
@@ -72,7 +74,16 @@ impl Host {
         }
         let running = managed.release();
         let release = match &self.0.loader {
-            Some(loader) => release::load(&**loader, &running, build, notify).await?,
+            Some(loader) => {
+                let guard = self.0.supervisor.backends.resources.guard();
+                release::load(&**loader, &running, build, notify, guard).await.inspect_err(|error| {
+                    let message = match error {
+                        CallError::Replied(reply) => reply.message.clone(),
+                        error => error.to_string(),
+                    };
+                    self.logs().host(LogLevel::Error, managed.name(), message);
+                })?
+            }
             None => Arc::clone(&running),
         };
         if only_changed && release.is_same(&running) {

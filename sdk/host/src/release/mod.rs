@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 pub use crate::release::deployment::Deployment;
 use crate::release::fingerprint::Fingerprint;
-pub use crate::release::reload::{Loader, Loading, Notice};
+pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::{Module, Program, Settings};
 

@@ -7,6 +7,7 @@ use ixt_manifest::{Severity, compare};
 use ixt_protocol::code;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Guard;
 use crate::release::Release;
 use crate::{CallError, Deployment, ErrorReply};
 
@@ -14,12 +15,21 @@ use crate::{CallError, Deployment, ErrorReply};
 pub trait Loader: Send + Sync + 'static {
     /// What is to run in the place of this: the manifest in the module's directory as it is now, its configuration, and its program,
     /// built if that is wanted. `notify` is told what is done.
-    fn load<'a>(
-        &'a self,
-        running: &'a Deployment,
-        build: bool,
-        notify: &'a (dyn Fn(Notice) + Send + Sync),
-    ) -> Loading<'a>;
+    fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a>;
+}
+
+/// What a host asks its [`Loader`] for.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct LoadRequest<'a> {
+    /// The deployment that runs, and is to be replaced.
+    pub running: &'a Deployment,
+    /// Whether the program is to be built.
+    pub build: bool,
+    /// Is told what is done, before it is done.
+    pub notify: &'a (dyn Fn(Notice) + Send + Sync),
+    /// The host's guard, for [`Builds::guarded_by`](crate::Builds::guarded_by).
+    pub guard: Option<&'a Guard>,
 }
 
 /// A [`Deployment`], or why there is none, for people. Dropped, it ends what it has begun.
@@ -50,9 +60,11 @@ pub(crate) async fn load(
     release: &Release,
     build: bool,
     notify: &(dyn Fn(Notice) + Send + Sync),
+    guard: Option<&Guard>,
 ) -> Result<Arc<Release>, CallError> {
+    let request = LoadRequest { running: release.deployment(), build, notify, guard };
     let (old, name) = (release.module(), release.deployment().name());
-    let deployment = loader.load(release.deployment(), build, notify).await.map_err(|error| {
+    let deployment = loader.load(request).await.map_err(|error| {
         refusal(code::FAILED_PRECONDITION, format!("`{name}` is not restarted, and goes on as it was: {error}"))
     })?;
     if deployment.name() != name {

@@ -57,7 +57,7 @@ impl Supervisor {
                 refused => refused,
             };
             if let Err(error) = &replaced {
-                logs.host(LogLevel::Warn, old.source(), format!("was not restarted: {error}"));
+                logs.host(LogLevel::Error, old.source(), format!("was not restarted: {error}"));
             }
             replaced
         });
