@@ -63,7 +63,7 @@ fn a_terminal_that_is_closed_ends_it_in_order() {
     // The shell tells it too, and whoever ends the session.
     running.signal(Signal::HUP);
     running.signal(Signal::TERM);
-    running.logged("is told to end with 1 requests that it has not answered within 300ms");
+    running.logged("is shut down with 1 requests that it has not replied to within 300ms");
     running.logged("has ended");
     assert_eq!(running.ends(), Some(0));
     assert!(!call.wait().unwrap().success());

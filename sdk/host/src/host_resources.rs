@@ -1,6 +1,6 @@
-//! What a host has on the machine beside its own process: a number by which all is known that it starts, its guard, the directory
-//! of its sockets, a cgroup where it can have one, and the orphans that are given to it. None of it outlives the host, but for the place
-//! to which it may have moved in its own cgroup.
+//! What a host has on the machine besides its own process: its id, the guard, the directory of its sockets, a cgroup
+//! where the system allows one, and orphans that are given to it. All of it goes with the host; only the host itself
+//! may have moved into a child of its former cgroup, which stays.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,27 +23,32 @@ use crate::settings::Settings;
 use crate::socket::{Socket, Sockets};
 use crate::standstill::{Pulse, timeout};
 
-/// How often it is looked whether something is left, at first and at most.
+/// How often to look whether processes are left: after this pause at first …
 const LOOK_AFTER: Duration = Duration::from_millis(5);
+/// … and then at growing intervals up to this one.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// See above.
+/// The resources of one host, shared by all of its processes. When dropped, everything that the host has started is
+/// killed.
 #[derive(Debug)]
 pub(crate) struct HostResources {
+    /// A random number in hexadecimal, in the environment of all that the host starts.
     id: String,
     sockets: Sockets,
     guard: Option<Guard>,
-    /// Or why there is none.
+    /// The host's cgroup, or why it has none.
     cgroup: Result<Cgroup, String>,
-    /// The modules of which it was told that a limit does not hold.
+    /// The modules for which it was logged that their `cpu` limit is not enforced.
     unlimited: Mutex<BTreeSet<String>>,
     logs: Logs,
     reaper: Option<Reaper>,
+    /// The number of the next process: the name of its part of the cgroup.
     started: AtomicU64,
     _pulse: Pulse,
 }
 
 impl HostResources {
+    /// Makes what can be made; what can't be is logged, and the host does without.
     pub(crate) fn new(settings: &Settings, logs: &Logs) -> Arc<Self> {
         let id = format!("{:032x}", fastrand::u128(..));
         let cgroup = Cgroup::create(&format!("ixt-{id}"));
@@ -62,29 +67,31 @@ impl HostResources {
         Arc::new(Self { id, sockets, guard, cgroup, unlimited, logs, reaper, started, _pulse: pulse })
     }
 
-    /// A socket for a process; an error comes with the path that it is about.
+    /// Makes a socket for a process. An error comes with the path that it is about.
     pub(crate) fn socket(&self) -> Result<Socket, (std::path::PathBuf, io::Error)> {
         self.sockets.socket(|dir| self.tell(GuardMessage::Sockets(dir.to_owned())))
     }
 
-    /// The guard, if it could be started.
+    /// The guard, unless it could not be started.
     pub(crate) fn guard(&self) -> Option<&Guard> {
         self.guard.as_ref()
     }
 
+    /// Tells the guard, if there is one.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         if let Some(guard) = &self.guard {
             guard.tell(entry);
         }
     }
 
-    /// Marks what is about to be started as a process of this module.
+    /// Marks a command that is about to be started as a process of this instance, by two environment variables.
     pub(crate) fn mark(&self, command: &mut Command, instance: &str) {
         command.env(HOST_ID, &self.id).env(MODULE_ID, instance);
     }
 
-    /// What will be left of a process that was started now, the first of its group. It, with all that it starts, may take this much of
-    /// the processors.
+    /// Takes charge of a process that was just started, the leader of its group: tells the guard, and puts it into a
+    /// part of the cgroup, with `cpu` as the limit of the processors that it and its descendants may use. Without a
+    /// cgroup they are found by group and mark alone.
     pub(crate) fn descendants(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Descendants {
         if let Some(guard) = &self.guard {
             guard.add(leader);
@@ -100,7 +107,7 @@ impl HostResources {
             part.add(leader)?;
             Ok((part, limited))
         };
-        // Without one it is found by its mark.
+        // Without a cgroup, its processes are found by their mark.
         let (cgroup, limited) =
             place().map_or_else(|reason| (None, Err(reason)), |(part, limited)| (Some(part), limited));
         if let (Some(_), Err(reason)) = (cpu, limited) {
@@ -110,7 +117,7 @@ impl HostResources {
         Descendants { groups: vec![leader], marks, cgroup }
     }
 
-    /// Tells once for each module that its limit does not hold here.
+    /// Warns, once for each module, that its `cpu` limit is not enforced here, and why.
     fn tell_unlimited(&self, instance: &str, reason: &str) {
         let module = instance.rsplit_once('/').map_or(instance, |(module, _)| module);
         if lock(&self.unlimited).insert(module.to_owned()) {
@@ -123,25 +130,27 @@ impl HostResources {
         }
     }
 
-    /// Nothing is left of it.
+    /// Tells the guard that nothing is left of this process group.
     pub(crate) fn ended(&self, leader: Pid) {
         if let Some(guard) = &self.guard {
             guard.remove(leader);
         }
     }
 
-    /// The modules have ended: what else they have started is told to end, and then killed.
+    /// To be called when all modules have ended: ends whatever else they have started, with SIGTERM and, after `grace`,
+    /// SIGKILL.
     pub(crate) async fn end(&self, grace: Duration) {
         end(&mut self.all(), grace).await;
         if self.reaper.is_none() {
             return;
         }
-        // What has lost all marks is still a child of this process, when whoever started it has ended.
+        // A process that has lost all marks is still a child of this process, if its parent has ended.
         signal_orphans(Signal::TERM);
         wait(grace, || !orphans().is_empty()).await;
         signal_orphans(Signal::KILL);
     }
 
+    /// All that bears the host's mark.
     fn all(&self) -> Descendants {
         Descendants { marks: vec![host_mark(&self.id)], ..Descendants::default() }
     }
@@ -161,12 +170,12 @@ impl Drop for HostResources {
 
 fn signal_orphans(signal: Signal) {
     for pid in orphans() {
-        // Children of this process: a number is given to no other before that has reaped it.
+        // They are children of this process: their ids are not reused before it has reaped them.
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Tells what is left to end, and kills it when this time is over.
+/// Ends what is left: SIGTERM, and after `grace` SIGKILL. Returns at once if nothing is left.
 pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
     if !descendants.any_left() {
         return;
@@ -176,7 +185,7 @@ pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
     descendants.kill();
 }
 
-/// Waits until it is not so any more, or the time is over.
+/// Waits until `is_so` is false, or `grace` is over.
 async fn wait(grace: Duration, mut is_so: impl FnMut() -> bool) {
     let ends = async {
         let mut pause = LOOK_AFTER;

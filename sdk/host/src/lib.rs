@@ -1,14 +1,18 @@
-//! The host's end of IXT: runs modules, supervises them, and connects them: a message bus, a store of keys and values, and a
-//! log.
+//! The host side of IXT: starts the processes of modules, supervises them, and connects them by a message bus, a
+//! key-value store and a log.
 //!
-//! - [`Module`] is a directory with a manifest, and either a cargo package or what `[artifacts.process]` names;
-//!   [`Module::program`] is what to start, [`Builds`] the same for several modules.
-//! - [`Config`] is what the manifest declares, with its defaults; what is set is checked against the declared types.
-//! - [`Host`] runs modules. Each process is in a process group of its own, and when the `Host` is gone, so is the group.
-//! - [`bus`] and [`kv`] are what modules share, each a trait with a backend that needs nothing to be installed; [`logs`] is
-//!   what they and the host have to say.
+//! - [`Module`] is a directory with a `manifest.toml`. [`Module::program`] builds or finds the program to start;
+//!   [`Builds`] does so for several modules at once.
+//! - [`Config`] holds a module's configuration: the manifest's defaults and the values that were set, checked against
+//!   the declared types.
+//! - [`Deployment`] combines the two: what a host runs, and in how many processes.
+//! - [`Host`] runs deployments. Each process has a process group of its own; when the last handle of the `Host` is
+//!   dropped, all of them are killed.
+//! - [`bus`] and [`kv`] are traits, each with a built-in backend that needs no server; [`logs`] is the log of the
+//!   modules and the host.
 //!
-//! The [guide] says what a host does, and how to embed one; [security], what is kept apart, and what is not.
+//! The [guide] describes how a host behaves and how to embed one; [security] describes which boundaries it keeps
+//! between modules.
 
 #[doc = include_str!("../HOST.md")]
 pub mod guide {}

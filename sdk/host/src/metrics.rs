@@ -1,5 +1,5 @@
-//! What a host counts, in the text format of Prometheus (exposition format 0.0.4). Whoever serves it over HTTP asks for
-//! [`render`] each time.
+//! The host's metrics in Prometheus' text format (exposition format 0.0.4). Whoever serves them over HTTP calls
+//! [`render`] for each request.
 
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
@@ -9,10 +9,11 @@ use ixt_manifest::text::harmless;
 use crate::trace::SpanCounts;
 use crate::{DURATION_BOUNDS, Host, InstanceStatus, ModuleStatus, State};
 
-/// The `Content-Type` of [`render`]'s text.
+/// The `Content-Type` header for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How this host and its modules are, and what they have counted since they were started.
+/// The current values of all metrics: of the host, its modules, their processes and their topics. Counters are since
+/// the start of the host.
 #[must_use]
 pub fn render(host: &Host) -> String {
     let mut text = String::new();
@@ -56,7 +57,7 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
         for (module, instance) in modules.iter().flat_map(|module| module.instances.iter().map(move |it| (module, it)))
         {
             if let Some(value) = value(instance) {
-                // `instance` is what Prometheus calls the host itself.
+                // Prometheus uses the label `instance` for the host itself.
                 line(text, name, &[("module", &module.name), ("module_id", &instance.id)], value);
             }
         }
@@ -118,7 +119,7 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Disp
     let _ = writeln!(text, " {value}");
 }
 
-/// The value of a label. The codes of errors are a module's own words.
+/// The value of a label. Error codes are chosen by modules, and may contain anything.
 fn escaped(value: &str) -> String {
     harmless(value).replace('\\', r"\\").replace('"', "\\\"")
 }

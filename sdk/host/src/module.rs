@@ -1,4 +1,4 @@
-//! A module on disk.
+//! A module on disk: its directory and its manifest.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -7,7 +7,7 @@ use ixt_manifest::text::harmless;
 use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
 
-/// That there is no module of this name, and which one was probably meant.
+/// The message for an unknown module name: names the closest known module, or lists all of them.
 pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match closest(name, known.clone()) {
         Some(near) => format!("there is no module `{name}` here; did you mean `{near}`?"),
@@ -18,7 +18,7 @@ pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + C
     }
 }
 
-/// A directory with a `manifest.toml`.
+/// A directory with a `manifest.toml`, read and checked. What changes on disk later is not seen: open it again.
 #[derive(Debug, Clone)]
 pub struct Module {
     dir: PathBuf,
@@ -27,14 +27,14 @@ pub struct Module {
 }
 
 impl Module {
-    /// Reads the manifest of the module in `dir`.
+    /// Reads and checks the manifest of the module in `dir`.
     ///
     /// # Errors
     ///
-    /// If there is no manifest, or it has mistakes.
+    /// A report of all mistakes in the manifest, or that `manifest.toml` is missing, unreadable or not a regular file.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Report> {
         let mut path = dir.into().join("manifest.toml");
-        // To open a FIFO would wait until somebody writes into it.
+        // Opening a FIFO would wait until something writes to it.
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
             let shown = path.display().to_string();
             let message = format!("can't read `{}`: it is not a regular file", harmless(&shown));
@@ -42,36 +42,38 @@ impl Module {
         }
         let source = Source::read(&path)?;
         let manifest = Manifest::parse(&source)?;
-        // Its processes run there: what is relative to here would be something else. Links stay as they are.
+        // Processes run in this directory, where a path relative to the host's own would mean something else. Symbolic
+        // links are kept.
         path = path::absolute(&path).unwrap_or(path);
         path.pop();
         Ok(Self { dir: path, source, manifest })
     }
 
-    /// The directory, as an absolute path: also the working directory of the module's processes.
+    /// The module's directory as an absolute path. It is the working directory of the module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What the manifest says.
+    /// The parsed manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The text of the manifest, for whoever shows where in it something is said.
+    /// The manifest's text and path, for messages that point into it.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Whether a payload is one for a service of the module, as far as that can be told without its code: where a request is
-    /// declared, it is a JSON object, and nothing stands for an empty one.
+    /// Checks a payload for a service of this module as far as that is possible without the module's code: if the
+    /// service declares a request type, the payload must be a JSON object. An empty payload is accepted as an empty
+    /// object. A topic that this module does not provide is accepted too.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where.
+    /// What is wrong with the payload, as a sentence that names the topic.
     pub fn check_payload(&self, topic: &str, payload: &[u8]) -> Result<(), String> {
         let service = self.manifest.services.iter().find(|service| service.topic.as_str() == topic);
         if payload.is_empty() || service.is_none_or(|service| service.request.is_none()) {
@@ -84,7 +86,7 @@ impl Module {
         }
     }
 
-    /// The id of the module's `number`th process, `name:version/instance-NNN` (seeds).
+    /// The id of the process with this number (from 1): `name:version/instance-NNN`.
     pub(crate) fn instance_id(&self, number: u32) -> String {
         let module = &self.manifest.module;
         format!("{}:{}/instance-{number:03}", module.name, module.version)

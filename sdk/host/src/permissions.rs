@@ -1,8 +1,10 @@
-//! What a module may do by its manifest, wherever it asks: over its own socket, or at the host's control socket.
+//! What a module may do according to its manifest. Checked for requests on the module's own socket, and for processes
+//! of the module that ask at the control socket.
 
 use ixt_manifest::Manifest;
 
-/// Whether the module may call this. If not, the reason.
+/// Checks that the module may call a topic: any topic if its manifest has no `[requires]`, else only those in
+/// `[requires] services`. The error is a sentence with the reason.
 pub(crate) fn may_call(manifest: &Manifest, topic: &str) -> Result<(), String> {
     let requires = &manifest.requires;
     if !requires.declared || requires.services.iter().any(|service| service.as_str() == topic) {
@@ -12,7 +14,8 @@ pub(crate) fn may_call(manifest: &Manifest, topic: &str) -> Result<(), String> {
     Err(format!("`{name}` may not call `{topic}`: it is not in the `[requires] services` of its manifest"))
 }
 
-/// Whether the module may publish this. If not, the reason.
+/// Checks that the module may publish an event: only those in `[provides] events`. The error is a sentence with the
+/// reason.
 pub(crate) fn may_publish(manifest: &Manifest, topic: &str) -> Result<(), String> {
     if manifest.events.iter().any(|event| event.topic.as_str() == topic) {
         return Ok(());

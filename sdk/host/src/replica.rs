@@ -1,26 +1,26 @@
-//! One process of a module, and those that follow it when it ends: what is wanted of it, and what it is doing.
+//! The status of a replica, and the switch by which it is told to stop. It is run by a
+//! [`ReplicaTask`](crate::supervisor), and read by the router, the status and the supervisor.
+//!
+//! A replica has one process after the other:
 //!
 //! ```text
-//!             may run beside it, or it has ended: the replica that this one replaces
+//!             the replica that this one replaces has ended, or may run beside it
 //!                  │
-//!                  v          it is ready                    it is to end
+//!                  v           replied to `init`             told to stop
 //!   ┌────────> Starting ─────────────────────> Ready ──────────────────────> Draining
 //!   │              │                             │  its calls go to another      │
-//!   │ after a      │ it did not start            │  replica from here on         │ it has answered what it had,
-//!   │ pause        v                             │                               │ and has ended, or was ended
+//!   │ after a      │ did not start               │  replica from here on         │ has finished its requests and
+//!   │ pause        v                             │                               │ exited, or was killed
 //!   └────────── Backoff <────────────────────────┘                               v
-//!                  │         it ended, hangs, or is not well                  Stopped
-//!                  │ too often, with `give_up`                                   ^
+//!                  │         ended, hung, or failed its health checks         Stopped
+//!                  │ restarted too often, with `give_up`                         ^
 //!                  v                                                             │
 //!               Failed ──────────────────────────────────────────────────────────┘
-//!                                                  it is to end (from Starting and Backoff, too)
+//!                                        told to stop (from Starting and Backoff too)
 //! ```
 //!
-//! [`Phase`](life) is this as a type. A replica that replaces another one and does not start ends, and the other goes on. Nothing comes
-//! after `Stopped`: a restart is a replica of its own.
-//!
-//! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`ReplicaTask`], which holds the [`Release`] that its
-//! processes are started from, and the [`Instance`](crate::supervisor::instance) that runs; that has the process and its connection.
+//! A replica that replaces another one and does not start is stopped, and the other one goes on. Nothing comes after
+//! `Stopped`: a restart by hand makes a new replica.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -34,49 +34,54 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::status::{InstanceStatus, State};
 
+/// The shared part of a replica.
 #[derive(Debug)]
 pub(crate) struct Replica {
     id: Arc<str>,
-    /// Of the module's replicas, from 1.
+    /// Its number within the module, from 1: the `NNN` of its id.
     number: u32,
     release: Arc<Release>,
-    /// Whether it is to end, and to stay so.
+    /// Whether it has been told to stop.
     retired: watch::Sender<bool>,
     status: Mutex<ReplicaStatus>,
-    /// Another one for each change of the status.
+    /// Incremented at each change of the status.
     changed: watch::Sender<u64>,
     task: Mutex<TaskState>,
 }
 
-/// What runs a replica.
+/// The task that runs the replica.
 #[derive(Debug, Default)]
 enum TaskState {
     #[default]
     NotYet,
     Runs(AbortHandle),
-    /// It is not to run any more.
+    /// It was aborted, and must not run any more.
     Aborted,
 }
 
+/// The fields are those of [`InstanceStatus`], except where a comment says more.
 #[derive(Debug)]
 pub(crate) struct ReplicaStatus {
     state: State,
+    /// When `state` was reached.
     since: Instant,
     pub(crate) pid: Option<u32>,
-    /// What it says that it is doing.
+    /// What the process says that it does before it is ready.
     pub(crate) starting: Option<String>,
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) restarts: u64,
-    /// It ends again and again, and is started again after the longest pause.
+    /// Whether it was restarted too often, and is only started again after the longest pause. Calls do not wait for it
+    /// then.
     pub(crate) keeps_ending: bool,
     pub(crate) health: Option<HealthReport>,
     pub(crate) reason: Option<String>,
-    /// What it had written last to stderr then.
+    /// The last lines of the process that ended for `reason`.
     pub(crate) last_lines: Vec<String>,
-    /// Why it did not end as it should, when it was told to.
+    /// Why it did not shut down as it should, when it was told to stop.
     pub(crate) end_reason: Option<String>,
 }
 
+/// The result of a health check and the module's report.
 #[derive(Debug, Clone)]
 pub(crate) struct HealthReport {
     pub(crate) healthy: bool,
@@ -120,7 +125,7 @@ impl Replica {
         self.lock().state
     }
 
-    /// Whether there is a process, or will be one soon, by itself.
+    /// Whether it has a process, or will have one soon without anybody's help.
     pub(crate) fn comes(&self) -> bool {
         let status = self.lock();
         !self.is_retired() && !status.state.is_final() && !status.keeps_ending
@@ -153,23 +158,23 @@ impl Replica {
         }
     }
 
-    /// It is to end, and to stay so.
+    /// Tells it to stop for good. Its task then drains and ends the process. Does not wait.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
     }
 
-    /// Waits until it is to end. Cancel-safe.
+    /// Waits until it is told to stop. Cancel-safe.
     pub(crate) async fn retired(&self) {
-        // Its sender is this one's.
+        // The sender belongs to `self`, so that this can't fail.
         let _ = self.retired.subscribe().wait_for(|retired| *retired).await;
     }
 
-    /// Why it did not end as it should, when it was told to.
+    /// Why it did not shut down as it should, if it did not.
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.lock().end_reason.clone()
     }
 
-    /// Waits until the state is one of these.
+    /// Waits until `goal` holds for the state.
     pub(crate) async fn reaches(&self, goal: impl Fn(State) -> bool) {
         let mut changed = self.changed.subscribe();
         while !goal(self.state()) {
@@ -179,11 +184,12 @@ impl Replica {
         }
     }
 
-    /// Waits until it has ended for good.
+    /// Waits until it has stopped for good.
     pub(crate) async fn stopped(&self) {
         self.reaches(|state| state == State::Stopped).await;
     }
 
+    /// Changes the state and other fields of the status, and wakes those who wait for a state.
     pub(crate) fn set(&self, state: State, change: impl FnOnce(&mut ReplicaStatus)) {
         {
             let mut status = self.lock();
@@ -196,20 +202,22 @@ impl Replica {
         self.changed.send_modify(|changed| *changed += 1);
     }
 
+    /// The status, for fields that nobody waits for. To change the state use [`set`](Self::set).
     pub(crate) fn lock(&self) -> MutexGuard<'_, ReplicaStatus> {
         lock(&self.status)
     }
 
-    /// What runs it, to be ended with its host.
+    /// Sets the task that runs it, so that it can be aborted. If [`abort`](Self::abort) was called before, the task is
+    /// aborted at once.
     pub(crate) fn runs_as(&self, task: AbortHandle) {
         match &mut *lock(&self.task) {
-            // The host was dropped in this moment.
+            // The host was dropped meanwhile.
             TaskState::Aborted => task.abort(),
             place => *place = TaskState::Runs(task),
         }
     }
 
-    /// Ends it at once, with its process.
+    /// Aborts its task, which kills the process at once. For the drop of the host.
     pub(crate) fn abort(&self) {
         {
             let mut task = lock(&self.task);
@@ -217,7 +225,7 @@ impl Replica {
                 task.abort();
             }
         }
-        // Nobody is to wait for it.
+        // Wakes those who wait for it to stop.
         self.set(State::Stopped, |status| status.connection = None);
     }
 }

@@ -1,4 +1,4 @@
-//! How a host runs its modules: where the defaults don't fit.
+//! Settings of a host: limits, timeouts and restarts. All have defaults.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,69 +8,82 @@ use ixt_protocol::DEFAULT_MAX_FRAME_BYTES;
 
 use crate::Program;
 
-/// How a host runs its modules.
+/// Settings of a host, for all of its modules. Start from [`Settings::default`] and change fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where keys and values are kept; `None`: in memory, and gone with the host.
+    /// The directory of the key-value store. It is created if it does not exist. `None` (the default): the store is in
+    /// memory and is lost with the host.
     pub data_dir: Option<PathBuf>,
-    /// How many bytes of keys and values a module may have, with 64 for each key; `None`: [`FILE_QUOTA`] in a data directory,
-    /// and [`MEMORY_QUOTA`] in memory.
+    /// How many bytes each module may keep in the key-value store: the bytes of its keys and values, plus 64 for each
+    /// key. `None` (the default): [`FILE_QUOTA`] with a `data_dir`, [`MEMORY_QUOTA`] without.
     ///
     /// [`FILE_QUOTA`]: crate::kv::FILE_QUOTA
     /// [`MEMORY_QUOTA`]: crate::kv::MEMORY_QUOTA
     pub kv_quota: Option<u64>,
-    /// The same of single modules, by their names.
+    /// Quotas of single modules, by module name. They take precedence over `kv_quota`.
     pub kv_quotas: BTreeMap<String, u64>,
-    /// What happens to a process that ends.
+    /// When a process that has ended is started again.
     pub restart: Restart,
-    /// How long a process has to connect once it was started.
+    /// How long a process has to connect to its socket after it was started: 10 s. A deployment or the manifest may set
+    /// another time. When it is over, the process is ended and the start has failed.
     pub connect_timeout: Duration,
-    /// How long a module has to answer `init`.
+    /// How long a module has to reply to `init` after it has connected: 60 s. A deployment or the manifest may set
+    /// another time, and the module can extend it by `starting` frames.
     pub init_timeout: Duration,
-    /// How often a module is asked how it is.
+    /// The time between two health checks of a process, and before the first: 10 s.
     pub health_interval: Duration,
-    /// How long it has to answer that.
+    /// How long a module has to reply to a health check: 5 s. A check without a reply in time has failed.
     pub health_timeout: Duration,
-    /// After so many health checks in a row that failed it is restarted.
+    /// How many health checks in a row must fail until the process is ended and restarted: 3.
     pub health_failures: u32,
-    /// How long a call waits that a module makes for a request, where neither it, nor that request, nor the manifest says; and
-    /// how long an event is handled.
+    /// The default timeout of a call that a module makes while it handles a request, for calls where neither the call,
+    /// nor that request, nor the manifest sets one; also the timeout for handling an event. 300 s.
     pub call_timeout: Duration,
-    /// Whether each call and each event that was handled has a line in the log; otherwise, only those that have failed have.
+    /// Whether every handled call and event is logged. `false` (the default): only those that failed.
     pub log_calls: bool,
-    /// How long a module has to finish what it has begun, when it is shut down.
+    /// How long a module has to finish its requests when it is shut down, and then again to reply to `shutdown`: 5 s.
+    /// What is unfinished afterwards is ended.
     pub shutdown_grace: Duration,
-    /// How long a process has to end after that, and again after SIGTERM, before SIGKILL.
+    /// How long a process has to exit after it has replied to `shutdown`, and again after SIGTERM, before it gets
+    /// SIGKILL: 2 s. The processes that it leaves behind have as long after SIGTERM.
     pub exit_grace: Duration,
-    /// The largest frame on the wire.
+    /// The largest frame on the sockets of modules, in bytes, in either direction. A larger call is refused with an
+    /// error.
     pub max_frame_bytes: usize,
-    /// A program that calls [`guard::run`](crate::guard::run) with the two times, in milliseconds, that stand behind its arguments:
-    /// `ixt guard`. With `None` a shell script does the same, in which a number may be given to another process between the look and the
-    /// signal.
+    /// The program of the guard: it must call [`guard::run`](crate::guard::run) with its last two arguments, which the
+    /// host adds: the shutdown grace and the exit grace in milliseconds. The command `ixt` uses `ixt guard`. `None`
+    /// (the default): a shell script does the same, with a small race: it looks at a process id and then signals it,
+    /// and the id may have been reused in between.
     pub guard: Option<Program>,
-    /// Whether what modules have left behind is given to this process, which then ends it with the host, and reaps it: it becomes a
-    /// "child subreaper". Only for a process whose children are all the host's, for it takes the end of any other child.
+    /// Whether the host's process becomes a "child subreaper": processes whose parent has ended become its children,
+    /// are reaped, and are ended with the host. Only for a program all of whose children are started by this crate: the
+    /// host would reap any others, and their own parent code could not wait for them. `false` by default.
     pub adopts_orphans: bool,
 }
 
-/// What happens to a process that ends, be it that it could not be started, or was ended because it hangs.
+/// When a process is started again that has ended, could not be started, or was ended because it hung. Start from
+/// [`Restart::default`] or [`Restart::never`] and change fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restart {
-    /// After so many restarts within [`Restart::window`] the process is started again only after the longest wait, each time, until
-    /// it has run well for [`Restart::stable_after`]; calls are not kept waiting for it meanwhile. With 0 it is not restarted at all.
+    /// How many restarts within [`window`](Self::window) are made with growing pauses: 5. After that the process *keeps
+    /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and calls are refused instead of
+    /// waiting, until the process has been ready for [`stable_after`](Self::stable_after). With 0 it is never
+    /// restarted.
     pub intensity: u32,
-    /// Whether it has failed then instead, and is not started again by itself.
+    /// Whether a process that keeps failing is not started again: its state becomes `failed` until the module is
+    /// restarted by hand. `false` by default.
     pub give_up: bool,
-    /// See [`Restart::intensity`].
+    /// The period over which restarts are counted for [`intensity`](Self::intensity): 60 s.
     pub window: Duration,
-    /// How long is waited before the first restart; each next one waits twice as long, give or take what keeps many
-    /// modules from starting at once.
+    /// The pause before the first restart: 100 ms, plus a random part of up to as much again, so that many modules do
+    /// not start at the same moment. Each further pause is twice as long.
     pub backoff: Duration,
-    /// The longest wait.
+    /// The longest pause before a restart: 30 s.
     pub max_backoff: Duration,
-    /// A process that has been ready for so long is one that runs well: the next restart waits as the first did.
+    /// How long a process has to be ready until it counts as stable: 30 s. Then the pauses begin at
+    /// [`backoff`](Self::backoff) again.
     pub stable_after: Duration,
 }
 
@@ -111,7 +124,7 @@ impl Default for Restart {
 }
 
 impl Restart {
-    /// Nothing is restarted.
+    /// No process is ever restarted.
     #[must_use]
     pub fn never() -> Self {
         Self { intensity: 0, ..Self::default() }

@@ -1,4 +1,4 @@
-//! How a host and its modules are, for people and programs.
+//! The status of a host's modules and processes, for people (`ixt ps`) and for programs (JSON).
 
 use std::fmt;
 
@@ -7,31 +7,33 @@ use serde_json::Value;
 
 use crate::TopicStats;
 
-/// What a process of a module is doing.
+/// The state of a process of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It is being started, or initializes.
+    /// The process is being started: it has not connected, or has not replied to `init`.
     Starting,
-    /// It takes calls.
+    /// It has replied to `init`. It gets calls, unless it says that it is not ready (see
+    /// [`InstanceStatus::takes_calls`]).
     Ready,
-    /// It has ended, and will be started again after a while.
+    /// It has ended, and is started again after a pause.
     Backoff,
-    /// It is to end, gets nothing new, and finishes what it has begun.
+    /// It is being shut down: it gets no new requests, and finishes those that it has.
     Draining,
-    /// It was stopped, and stays so until it is restarted by hand.
+    /// It has ended on request, and is not started again until the module is restarted by hand.
     Stopped,
-    /// It has ended too often, and stays so until it is restarted by hand.
+    /// It has ended too often (see [`Restart::give_up`](crate::Restart::give_up)), and is not started again until the
+    /// module is restarted by hand.
     Failed,
 }
 
 impl State {
-    /// Whether it stays so by itself.
+    /// Whether it only leaves this state when somebody restarts the module.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Stopped | Self::Failed)
     }
 
-    /// The name, in lower case.
+    /// The name in lower case, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,62 +53,65 @@ impl fmt::Display for State {
     }
 }
 
-/// How a module is.
+/// The status of a module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModuleStatus {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The version of the newest release of which a process has been ready, or of the one being started if none has.
     pub version: String,
-    /// Its processes.
+    /// Its processes, in a fixed order. During a restart the old and the new process are both listed.
     pub instances: Vec<InstanceStatus>,
-    /// Its services, and the events that it takes.
+    /// What it has counted for each service that it provides and each event that it takes.
     pub topics: Vec<TopicStats>,
-    /// How many calls wait for it: for a process that is ready, or until one that handles one request at a time is done.
+    /// How many calls wait for this module: for a process that is ready, or in the queue of a process that handles one
+    /// request at a time.
     pub calls_waiting: u64,
-    /// How many events wait for it.
+    /// How many events wait for this module.
     pub events_waiting: u64,
-    /// How many events it did not get.
+    /// How many events were dropped since the host was started, because too many waited or no process was to come.
     pub events_dropped: u64,
 }
 
 impl ModuleStatus {
-    /// Whether it takes calls: one of its processes at least does.
+    /// Whether at least one process takes calls.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.instances.iter().any(|instance| instance.takes_calls)
     }
 }
 
-/// How a process of a module is.
+/// The status of a process of a module. It stays the same entry when the process ends and is started again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InstanceStatus {
-    /// `name:version/instance-NNN`.
+    /// The id: `name:version/instance-NNN`.
     pub id: String,
-    /// What it is doing.
+    /// The state.
     pub state: State,
-    /// Whether it gets calls and events: its state is `ready`, and it does not say that it is not.
+    /// Whether it gets calls and events: its state is `ready`, and it has not said that it is not ready.
     #[serde(default)]
     pub takes_calls: bool,
-    /// What it says that it is doing before it is ready, if it says so.
+    /// What it says that it does before it is ready, from its last `starting` frame. `None` if it has sent none, or is
+    /// not starting.
     #[serde(default)]
     pub starting: Option<String>,
-    /// The process, if there is one.
+    /// The process id, or `None` if there is no process now.
     pub pid: Option<u32>,
-    /// How often it was started again.
+    /// How many times it was started again since its first start. A restart by hand begins at 0.
     pub restarts: u64,
-    /// How many requests it has not answered.
+    /// How many requests it has been sent and not replied to.
     pub in_flight: u64,
     /// For how many seconds it has been in this state.
     pub seconds: f64,
-    /// What the last health check gave; `None` before the first one.
+    /// The result of the last health check, or `None` if none has been made since it became ready.
     pub healthy: Option<bool>,
-    /// What the module has said of its health, and its SDK under `ixt`.
+    /// The module's own health report from its last health check, with the SDK's values under `ixt`. `None` before the
+    /// first check; `null` if the report could not be read or was over 64 KiB.
     pub health: Option<Value>,
-    /// Why it was ended or has ended, the last time.
+    /// Why the last process ended or did not start. Kept after the next start. `None` if none has ended yet.
     pub reason: Option<String>,
-    /// What it had written last to stderr then, and the last errors of its log.
+    /// The last lines that this process wrote to stderr, and the last errors of its log: at most 20 of up to 2 KiB.
     pub last_lines: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Runs cargo.
+//! Starts cargo: with the right environment, in a process group that ends with its owner.
 
 use std::path::{self, Path};
 use std::process::{ExitStatus, Stdio};
@@ -14,21 +14,22 @@ use crate::processes::group::{ProcessGroup, pid_of};
 use crate::processes::reaper;
 use crate::program::from_here;
 
-/// Cargo in this directory, whose `.cargo/config.toml` and `rust-toolchain.toml` count.
+/// A cargo command that is run in `dir`, so that its `.cargo/config.toml` and `rust-toolchain.toml` apply.
 pub(super) fn command(dir: &Path) -> Command {
-    // What it has set when `ixt` itself was started by cargo is about `ixt`, and would stand before the module's toolchain.
+    // If `ixt` was started by cargo, cargo has set variables that are about `ixt`, and would override the module's
+    // toolchain.
     let started_by_cargo = env::var_os("CARGO_MANIFEST_DIR").is_some();
     let program = env::var_os("CARGO").filter(|_| !started_by_cargo);
     let mut cargo = Command::new(from_here(program.unwrap_or_else(|| "cargo".into()).into()));
     if started_by_cargo {
         cargo.env_remove("RUSTUP_TOOLCHAIN");
     }
-    // What the service manager says to the host is not for build scripts.
+    // The service manager's variables are not for build scripts.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().and_then(reserved_variable).is_some()) {
         cargo.env_remove(name);
     }
     for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
-        // A relative one is from here.
+        // A relative path is relative to the current directory.
         if let Some(Ok(target)) = env::var_os(name).map(path::absolute) {
             cargo.env(name, target);
         }
@@ -37,17 +38,17 @@ pub(super) fn command(dir: &Path) -> Command {
     cargo
 }
 
-/// A cargo process. When this is dropped it ends, with all that it has started in its process group.
+/// A running cargo process. When this is dropped, cargo and everything in its process group is killed.
 pub(super) struct RunningCargo {
     group: ProcessGroup,
-    /// Whom to tell when it has ended.
+    /// The guard to tell when it has ended.
     guard: Option<(Guard, Pid)>,
-    /// The task that waits for the process, in any case: a child that nobody waits for would stay as a zombie.
+    /// The task that waits for the process in any case: a child that nobody waits for would stay as a zombie.
     ended: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl RunningCargo {
-    /// Starts it in a process group of its own, which holds rustc and build scripts too, and tells the guard of that.
+    /// Starts cargo in a process group of its own, which holds rustc and build scripts too, and tells the guard.
     pub(super) fn start(mut command: Command, guard: Option<&Guard>) -> io::Result<(Self, ChildStdout, ChildStderr)> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;
@@ -68,7 +69,7 @@ impl RunningCargo {
         Ok((Self { group, guard, ended }, stdout, stderr))
     }
 
-    /// Waits until cargo itself has ended, and ends what it has left behind in its group.
+    /// Waits until cargo itself has ended, and kills what is left of its group.
     pub(super) async fn ended(mut self) -> io::Result<ExitStatus> {
         (&mut self.ended).await.map_err(io::Error::other)?
     }

@@ -1,4 +1,7 @@
 //! Builds modules that are cargo packages, and finds the programs that come out.
+//!
+//! `package` reads what `cargo metadata` says, `plan` decides how one package is built, `run` makes one `cargo build`
+//! for several packages, `cargo` starts the process, and `output` passes on what it writes.
 
 mod cargo;
 mod output;
@@ -17,42 +20,45 @@ use crate::guard::Guard;
 use crate::program::BuildError;
 use crate::{Module, Program, ProgramError};
 
-/// How the package of a module is built.
+/// Options for building the package of a module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Build {
-    /// Cargo's profile, such as `release`; `None`: `dev`.
+    /// Cargo's profile, such as `release`. `None`: `dev`.
     pub profile: Option<String>,
-    /// Features of the package that are enabled beside its default ones: `name`, or `dependency/name`.
+    /// Features to enable in addition to the default ones: `name`, or `dependency/name`.
     pub features: Vec<String>,
-    /// Which program of the package is the module, and the only one that is built. `None`: its only one, or the `default-run` of the
-    /// package, or the one that is named as the package; its other programs are built too.
+    /// The program of the package that is the module; only this one is built. `None`: its only program, or the
+    /// `default-run` of the package, or the program with the package's name; all of its programs are built.
     pub bin: Option<String>,
 }
 
-/// The modules of a host, and how each is built.
+/// The modules of a host and how to build each of them.
 ///
-/// Those of one cargo workspace that have the same profile are built by one command: what they depend on is compiled once, with the
-/// features that all of them ask for, also when one of them is built again. Those of other workspaces follow in turn. A module that has
-/// a `.cargo/config.toml` or a `rust-toolchain.toml` of its own within the workspace is built by itself.
+/// Modules of one cargo workspace with the same profile are built by one cargo command: their common dependencies are
+/// compiled once, with the features that all of them need, also when only one of them is built again. Other workspaces
+/// are built one after the other. A module with its own `.cargo/config.toml` or `rust-toolchain.toml` within the
+/// workspace is built by itself.
 #[derive(Debug, Clone, Default)]
 pub struct Builds {
     all: Build,
     modules: Vec<(Module, Build)>,
+    /// Whether programs of earlier builds are looked up instead of building.
     finds_only: bool,
+    /// Is told of each cargo process.
     guard: Option<Guard>,
 }
 
 impl Builds {
-    /// None yet. All of them are built like this where nothing else is said; each takes of the features, and of the program's name, what
+    /// No modules yet. `all` are options for all of them: each module takes those features, and that program name, that
     /// its package has.
     #[must_use]
     pub fn new(all: Build) -> Self {
         Self { all, ..Self::default() }
     }
 
-    /// One more module, or another directory or build of one with the same name. Its profile and program come before those of all
-    /// modules, its features beside theirs.
+    /// Adds a module, or replaces the one with the same name. The module's own profile and program take precedence over
+    /// those for all modules; its features are added to theirs.
     pub fn module(&mut self, module: Module, build: Build) -> &mut Self {
         let name = &module.manifest().module.name;
         match self.modules.iter_mut().find(|(other, _)| other.manifest().module.name == *name) {
@@ -62,23 +68,26 @@ impl Builds {
         self
     }
 
-    /// The same, but nothing is built: the programs are those of the last build with the same profile.
+    /// Looks up programs instead of building: those of the last build with the same profile.
     #[must_use]
     pub fn without_building(self) -> Self {
         Self { finds_only: true, ..self }
     }
 
-    /// The same, but this guard of a host knows of each cargo process while it runs, and ends it if the host is killed.
+    /// Tells a host's guard of each cargo process, so that it is ended if the host is killed while it builds. `None`
+    /// changes nothing.
     #[must_use]
     pub fn guarded_by(self, guard: Option<&Guard>) -> Self {
         Self { guard: guard.cloned(), ..self }
     }
 
-    /// The programs of all modules, in their order. Dropped, it ends cargo and all that this has started.
+    /// Builds all modules, and returns their programs in the order in which they were added. When the future is
+    /// dropped, cargo and everything that it has started is killed.
     ///
     /// # Errors
     ///
-    /// If one can't be built, or [can't be started](Module::program). What can be told before anything is built is told then.
+    /// If a module can't be built or has [no program](ProgramError). Everything that can be known before is reported
+    /// before anything is built.
     pub async fn programs(&self, output: &dyn BuildOutput) -> Result<Vec<Program>, ProgramError> {
         let mut programs = Vec::new();
         let (mut known, mut plans, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -97,12 +106,12 @@ impl Builds {
         Ok(programs.into_iter().flatten().collect())
     }
 
-    /// The program of one module, built as it is with all of them; `None` if there is no module of this name. Dropped, it ends cargo and
-    /// all that this has started.
+    /// Builds one module, with the same features as when all are built, and returns its program; `None` if there is no
+    /// module of this name. When the future is dropped, cargo and everything that it has started is killed.
     ///
     /// # Errors
     ///
-    /// If it can't be built, or [can't be started](Module::program).
+    /// If the module can't be built or has [no program](ProgramError).
     pub async fn program(&self, name: &str, output: &dyn BuildOutput) -> Result<Option<Program>, ProgramError> {
         let named = |(module, _): &&(Module, Build)| module.manifest().module.name.as_str() == name;
         let Some(wanted @ (module, build)) = self.modules.iter().find(named) else { return Ok(None) };
@@ -112,7 +121,7 @@ impl Builds {
         let mut known = Vec::new();
         let mut plans = vec![self.plan(module, build, &mut known, output).await.map_err(ProgramError::Build)?];
         for (module, build) in self.modules.iter().filter(|other| !std::ptr::eq(*other, wanted)) {
-            // What is wrong with another one does not matter here.
+            // Mistakes in other modules do not matter here.
             let path = module.dir().join("Cargo.toml");
             let is_beside = known.iter().any(|(_, metadata): &(PathBuf, Metadata)| metadata.package(&path).is_some());
             if module.manifest().process.path.is_none()
@@ -126,7 +135,8 @@ impl Builds {
         Ok(paths.into_iter().next().map(|path| module.built_program(path)))
     }
 
-    /// How one is built. `known` is what cargo has said of others.
+    /// Plans the build of one module. `known` caches what cargo has said of workspaces, with the directory in which it
+    /// ran.
     async fn plan(
         &self,
         module: &Module,
@@ -160,7 +170,7 @@ impl Builds {
         target_directory: PathBuf,
     ) -> Result<PackagePlan, BuildError> {
         let has = |feature: &str| package.features.contains_key(feature);
-        // Those of a dependency cargo looks at.
+        // Cargo checks the features of dependencies.
         if let Some(name) = build.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
             let found = package.features.keys().cloned().collect();
             return Err(BuildError::UnknownFeature { path: Some(path), name: name.clone(), found });
@@ -184,7 +194,8 @@ impl Builds {
         Ok(PackagePlan { package, path, place, target_directory, profile, features, program, programs })
     }
 
-    /// What only all of them together tell.
+    /// Checks what only all modules together can show: an option for all that no module knows, and two programs that
+    /// would be one file.
     fn check(&self, plans: &[PackagePlan]) -> Result<(), BuildError> {
         let has = |feature: &String| plans.iter().any(|plan| plan.package.features.contains_key(feature));
         if let Some(name) = self.all.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
@@ -209,7 +220,8 @@ impl Builds {
         Ok(())
     }
 
-    /// The programs of so many of the first of these, built as they are with the others.
+    /// Builds the first `wanted` packages, together with the others that share their cargo command. Returns their
+    /// programs.
     async fn make(
         &self,
         plans: &[PackagePlan],
@@ -243,13 +255,14 @@ impl Builds {
 }
 
 impl Module {
-    /// What to start: what `[artifacts.process]` names, or else the program that cargo builds of the package. What cargo has to say goes
-    /// to the output, unless it succeeds within a second. Dropped, it ends cargo and all that this has started. [`Builds`] is for
-    /// several modules.
+    /// The program to start for this module: the one that `[artifacts.process]` names, or else the one that cargo
+    /// builds of the package in its directory. Cargo's output goes to `output`, unless it succeeds within a second.
+    /// When the future is dropped, cargo and everything that it has started is killed. For several modules use
+    /// [`Builds`].
     ///
     /// # Errors
     ///
-    /// If there is neither, it can't be built, or it is not what the manifest says it is.
+    /// If there is neither, the build fails, or the file is not the one that the manifest describes.
     pub async fn program(&self, build: &Build, output: &dyn BuildOutput) -> Result<Program, ProgramError> {
         let mut builds = Builds::default();
         builds.module(self.clone(), build.clone());

@@ -1,4 +1,4 @@
-//! What cargo says while it builds, for people.
+//! What cargo writes while it builds, passed on for people to read.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use ixt_manifest::text::harmless_lines;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
-/// Where goes what cargo says while it builds. All of it is text that can do nothing to a terminal, with colours.
+/// Receives cargo's output. All of the text is safe to print: control characters are escaped, except for colours.
 pub trait BuildOutput: Send + Sync {
-    /// A line, without its end.
+    /// A line, without its line end.
     fn line(&self, line: &str);
 
-    /// What cargo is at, in place of what it was at before; `""` when that is over. Comes only where there are
+    /// Cargo's progress, in place of what was shown before; `""` when the progress is over. Only called if there are
     /// [`columns`](Self::columns).
     fn progress(&self, text: &str) {
         let _ = text;
     }
 
-    /// How wide the terminal is that people see it on. `None`: it is none, so that there are no colours and no progress.
+    /// The width of the terminal on which the output is shown. `None` (the default): it is not a terminal, so cargo
+    /// writes no colours and no progress.
     fn columns(&self) -> Option<u16> {
         None
     }
@@ -29,10 +30,11 @@ impl<F: Fn(&str) + Send + Sync> BuildOutput for F {
     }
 }
 
-/// A build that takes no longer than this shows nothing if it succeeds.
+/// A successful build that takes no longer than this writes nothing.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Says what cargo writes, once that has taken a while. Returns the lines that were not said.
+/// Passes on cargo's stderr, beginning after a second. Returns the lines that were held back, if cargo ended before
+/// that.
 pub(super) async fn say(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOutput) -> Vec<String> {
     let mut written = Vec::new();
     let mut unsaid = Vec::new();
@@ -62,10 +64,10 @@ pub(super) async fn say(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOut
     }
 }
 
-/// With this cargo takes away what it was at before it says anything else.
+/// With this sequence cargo erases its progress before it writes something else.
 const ERASE: &[u8] = b"\x1b[K";
 
-/// Takes the lines that are complete, without what cargo was at before them.
+/// Passes on the complete lines of `written`, without the progress before them.
 fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, line: &mut dyn FnMut(&str)) {
     if has_ended && !written.is_empty() && !written.ends_with(b"\n") {
         written.push(b'\n');
@@ -82,7 +84,7 @@ fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, 
     written.drain(..end);
 }
 
-/// What the compiler quotes and what build scripts say is text from outside.
+/// Makes text safe to print: the compiler quotes source code, and build scripts write what they like.
 fn shown(text: &[u8]) -> String {
     harmless_lines(&String::from_utf8_lossy(text), "")
 }

@@ -1,4 +1,4 @@
-//! What `cargo metadata` says of packages.
+//! What `cargo metadata` says of a workspace and its packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::build::output::{BuildOutput, say};
 use crate::guard::Guard;
 use crate::program::BuildError;
 
-/// The part of `cargo metadata` that is needed here.
+/// The part of `cargo metadata`'s output that is used.
 #[derive(Deserialize)]
 pub(super) struct Metadata {
     pub(super) packages: Vec<Package>,
@@ -45,6 +45,7 @@ impl Target {
 }
 
 impl Metadata {
+    /// The package with this `Cargo.toml`.
     pub(super) fn package(&self, path: &Path) -> Option<&Package> {
         let real = fs::canonicalize(path).ok()?;
         self.packages.iter().find(|package| fs::canonicalize(&package.manifest_path).ok().as_ref() == Some(&real))
@@ -60,7 +61,8 @@ impl Package {
         self.programs().any(|program| program.name == name)
     }
 
-    /// The module among the programs, and all that can be built; or, if the module can't be told, their names.
+    /// The program that is the module, and all programs that can be built with these features; or, if the module can't
+    /// be told, the names of the programs.
     pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
         let enabled = self.enabled(features);
         let built =
@@ -79,7 +81,7 @@ impl Package {
         Err(programs)
     }
 
-    /// All that these features, and the default ones, turn on.
+    /// All features that these and the default ones enable, directly or through others.
     pub(super) fn enabled<'a>(&'a self, features: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
         let mut enabled = BTreeSet::new();
         let mut next: Vec<&str> = features.iter().map(String::as_str).chain(["default"]).collect();
@@ -92,6 +94,7 @@ impl Package {
     }
 }
 
+/// Runs `cargo metadata` in a module's directory.
 pub(super) async fn metadata(
     dir: &Path,
     path: &Path,
@@ -118,7 +121,7 @@ pub(super) async fn metadata(
     serde_json::from_slice(&json).map_err(|error| no_cargo(error.into()))
 }
 
-/// The innermost directory, of this one and those around it in the workspace, in which cargo or rustup find a configuration; or else the
+/// The innermost directory, from `dir` up to the workspace, that has a configuration of cargo or rustup; or else the
 /// workspace.
 pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
     let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
@@ -127,6 +130,6 @@ pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
     let within = dir.ancestors().take_while(|dir| dir.starts_with(&workspace));
     let mut found = within.filter(|dir| files.iter().any(|file| dir.join(file).is_file())).map(Path::to_owned);
     let inner = found.next();
-    // A package that names a workspace elsewhere has no directory in common with it.
+    // A package may name a workspace that is no parent directory.
     inner.unwrap_or_else(|| if dir.starts_with(&workspace) { workspace } else { dir.clone() })
 }

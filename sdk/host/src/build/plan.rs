@@ -1,4 +1,4 @@
-//! How one package is built.
+//! How one package is built, and where its program comes out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,24 +6,24 @@ use std::path::PathBuf;
 use crate::build::package::Package;
 use crate::program::BuildError;
 
-/// How one package is built.
+/// The plan for one package.
 pub(super) struct PackagePlan {
     pub(super) package: Package,
-    /// Its `Cargo.toml`, as the module's directory is called.
+    /// The path of its `Cargo.toml`, through the module's directory.
     pub(super) path: PathBuf,
-    /// Where cargo runs: the innermost directory whose configuration counts.
+    /// The directory in which cargo is run, for its configuration.
     pub(super) place: PathBuf,
     pub(super) target_directory: PathBuf,
     pub(super) profile: String,
     pub(super) features: Vec<String>,
-    /// The module.
+    /// The program that is the module.
     pub(super) program: String,
-    /// It, and what else is built.
+    /// All programs that are built.
     pub(super) programs: Vec<String>,
 }
 
 impl PackagePlan {
-    /// Where the program is, unless it is built for another target than that of this machine.
+    /// Where the program comes out, unless it is built for another target than this machine's.
     pub(super) fn file(&self) -> PathBuf {
         self.target_directory.join(self.profile_directory()).join(&self.program)
     }
@@ -39,7 +39,7 @@ impl PackagePlan {
     /// The program of the last build.
     pub(super) fn find(&self) -> Result<PathBuf, BuildError> {
         let expected = self.file();
-        // A `build.target` in cargo's configuration puts it into a directory of its own.
+        // With a `build.target` in cargo's configuration it is in a directory of that target.
         let targets = fs::read_dir(&self.target_directory).into_iter().flatten().flatten();
         let elsewhere = targets.map(|target| target.path().join(self.profile_directory()).join(&self.program));
         let built = [expected.clone()].into_iter().chain(elsewhere).filter(|path| path.is_file());

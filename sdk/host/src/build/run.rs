@@ -1,4 +1,4 @@
-//! One `cargo build` for several packages.
+//! Runs one `cargo build` for several packages.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::build::plan::PackagePlan;
 use crate::guard::Guard;
 use crate::program::BuildError;
 
-/// The part of cargo's `--message-format=json` that is needed here.
+/// The part of cargo's `--message-format=json` that is used.
 #[derive(Deserialize)]
 struct CargoMessage {
     package_id: Option<String>,
@@ -22,7 +22,8 @@ struct CargoMessage {
     target: Option<Target>,
 }
 
-/// Builds these, with the features that all of them ask for that are beside them. Returns their programs.
+/// Builds the packages in `wanted`, with the features of all packages in `beside`, which share the directory and
+/// profile. Returns the programs of `wanted`, in order.
 pub(super) async fn build(
     beside: &[&PackagePlan],
     wanted: &[&PackagePlan],
@@ -32,7 +33,7 @@ pub(super) async fn build(
     let mut cargo = command(&beside[0].place);
     cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", &beside[0].profile]);
     for plan in beside {
-        // By its name alone it could not be told from others of the workspace and its dependencies.
+        // By name alone, it could be confused with a dependency.
         cargo.args(["--package", &plan.package.id]);
         for feature in &plan.features {
             let is_own = !feature.contains('/');

@@ -1,15 +1,16 @@
-//! Whether a JSON value is of a manifest's type.
+//! Checks a JSON value against a type of the manifest.
 
 use ixt_manifest::{Case, Field, Kind, Manifest, Message, Scalar, Shape, Type, Value as Default};
 use ixt_protocol::decode_base64;
 use serde_json::Value;
 
-/// Whether values are of their types; if not, what was expected.
+/// Checks values against the types of a manifest.
 pub(super) struct ValueChecker<'a> {
     pub(super) manifest: &'a Manifest,
 }
 
 impl ValueChecker<'_> {
+    /// The error says what was expected and where, without the value.
     pub(super) fn check(&self, value: &Value, ty: &Type) -> Result<(), String> {
         if ty.optional && value.is_null() {
             return Ok(());
@@ -21,7 +22,7 @@ impl ValueChecker<'_> {
                 for (index, value) in items.iter().enumerate() {
                     self.check(value, item).map_err(|expected| format!("at [{index}] {expected}"))?;
                 }
-                // Their number is all that matters for the bounds.
+                // Only their number matters for the bounds.
                 Default::List(vec![Default::Boolean(true); items.len()])
             }
             Kind::Map(ty) => {
@@ -110,6 +111,7 @@ fn scalar_value(scalar: Scalar, value: &Value) -> Result<Default, String> {
     })
 }
 
+/// Checks that a text is one of these names.
 fn one_of(value: Option<&str>, names: &mut dyn Iterator<Item = &str>) -> Result<(), String> {
     let mut expected = Vec::new();
     for name in names {

@@ -1,4 +1,4 @@
-//! The configuration that a module is started with: the manifest's defaults, and what was set instead.
+//! The configuration that a module is started with: the manifest's defaults, and the values that were set.
 
 mod check;
 #[cfg(test)]
@@ -14,16 +14,15 @@ use serde_json::{Map, Value};
 
 use crate::config::check::ValueChecker;
 
-/// The configuration of one module.
-///
-/// Whatever is set is checked against the manifest, and no error shows a value: it may be secret.
+/// The configuration of one module. Values are checked against the manifest when they are set. No error message
+/// contains a value, since it may be a secret.
 #[derive(Clone)]
 pub struct Config<'a> {
     manifest: &'a Manifest,
     values: Map<String, Value>,
 }
 
-/// Why a configuration can't be used.
+/// Why a value or a configuration is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -38,10 +37,10 @@ pub enum ConfigError {
     WrongType {
         /// The key.
         key: String,
-        /// What the manifest declares, and what is wrong with the value.
+        /// What was expected, with the declared type. Does not contain the value.
         expected: String,
     },
-    /// Keys without a default were not set.
+    /// Required keys, which have no default and are not optional, are not set.
     Missing {
         /// The keys.
         keys: Vec<String>,
@@ -68,7 +67,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl<'a> Config<'a> {
-    /// The defaults of a manifest.
+    /// The manifest's defaults. Keys without a default are not set.
     #[must_use]
     pub fn of(manifest: &'a Manifest) -> Self {
         let keys = manifest.config.iter();
@@ -76,12 +75,12 @@ impl<'a> Config<'a> {
         Self { manifest, values: defaults.collect() }
     }
 
-    /// Sets a key from text, as it stands on a command line or in an environment variable: what is text in JSON as it is
-    /// (`bytes` in base64), anything else as JSON.
+    /// Sets a key from text, as on a command line or in an environment variable. For types that are text in JSON the
+    /// text is the value (`bytes` in base64); for others it is parsed as JSON.
     ///
     /// # Errors
     ///
-    /// If the manifest has no such key, or the text is not of its type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the text is not a value of the key's type.
     pub fn set_text(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         let value = match self.kind(ty) {
@@ -94,12 +93,12 @@ impl<'a> Config<'a> {
         self.set(key, ty, value)
     }
 
-    /// Sets a key from the content of a file: `bytes` as they are, anything else as text, without the line end that
-    /// editors leave at the end of a file.
+    /// Sets a key from the content of a file: for the type `bytes` the content itself, for others its text without one
+    /// trailing line end.
     ///
     /// # Errors
     ///
-    /// If the manifest has no such key, or the content is not of its type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not a value of the key's type.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         if *self.kind(ty) == Kind::Scalar(Scalar::Bytes) {
@@ -110,17 +109,17 @@ impl<'a> Config<'a> {
         self.set_text(key, text)
     }
 
-    /// Sets a key from JSON, as it stands in `init`.
+    /// Sets a key from a JSON value, as it is sent in `init`.
     ///
     /// # Errors
     ///
-    /// If the manifest has no such key, or the value is not of its type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if it is not a value of the key's type.
     pub fn set_json(&mut self, key: &str, value: Value) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         self.set(key, ty, value)
     }
 
-    /// The manifest that declares it.
+    /// The manifest that declares the keys.
     #[must_use]
     pub fn manifest(&self) -> &'a Manifest {
         self.manifest
@@ -132,7 +131,8 @@ impl<'a> Config<'a> {
         self.manifest.config.iter().any(|declared| declared.name.as_str() == key)
     }
 
-    /// Whether the manifest declares this key, or something within it, secret.
+    /// Whether the manifest declares this key, or a field within it, as secret. `false` for a key that it does not
+    /// declare.
     #[must_use]
     pub fn is_secret(&self, key: &str) -> bool {
         self.manifest.config.iter().any(|declared| declared.name.as_str() == key && has_secret(declared))
@@ -148,12 +148,12 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// What the values of a type are, behind the newtypes.
+    /// The kind of a type's values, seen through newtypes.
     fn kind(&self, ty: &'a Type) -> &'a Kind {
         let Kind::Named(name) = &ty.kind else { return &ty.kind };
         match self.manifest.find_type(name).map(|definition| &definition.shape) {
             Some(Shape::Newtype(inner)) => self.kind(inner),
-            // An enum is text, as is this.
+            // An enum's values are text, too.
             Some(Shape::Enum { .. }) => &Kind::Scalar(Scalar::String),
             _ => &ty.kind,
         }
@@ -167,22 +167,22 @@ impl<'a> Config<'a> {
         Ok(())
     }
 
-    /// Whether the configuration is complete. [`HostBuilder::module`](crate::HostBuilder::module) checks that too.
+    /// Checks that all required keys are set. [`Deployment::new`](crate::Deployment::new) does that too.
     ///
     /// # Errors
     ///
-    /// If a key that has no default was not set.
+    /// [`ConfigError::Missing`] with all required keys (no default, and not optional) that are not set.
     pub fn check(&self) -> Result<(), ConfigError> {
         let missing = |key: &&Field| key.is_required() && !self.values.contains_key(key.name.as_str());
         let missing: Vec<_> = self.manifest.config.iter().filter(missing).map(|key| key.name.to_string()).collect();
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { keys: missing }) }
     }
 
-    /// The object for `init`. Whoever prints it shows its secrets.
+    /// The configuration as the JSON object that is sent in `init`. It contains secrets: do not print it.
     ///
     /// # Errors
     ///
-    /// If a key that has no default was not set.
+    /// [`ConfigError::Missing`], as from [`check`](Self::check).
     #[expect(clippy::missing_panics_doc, reason = "a map of JSON values is JSON")]
     pub fn to_json(&self) -> Result<Box<RawValue>, ConfigError> {
         self.check()?;
@@ -190,7 +190,8 @@ impl<'a> Config<'a> {
     }
 }
 
-/// Types of one's own hold no secrets: the language has them in the configuration alone.
+/// Whether a field or something within it is secret. Types of `[types]` contain no secrets: only the configuration may
+/// declare them.
 fn has_secret(field: &Field) -> bool {
     fn within(kind: &Kind) -> bool {
         match kind {
@@ -206,6 +207,7 @@ fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {
     ConfigError::WrongType { key: key.to_owned(), expected: format!("{expected} (its type is `{ty}`)") }
 }
 
+/// A default of the manifest as a JSON value.
 fn json(default: &Default) -> Value {
     let object = |values: &BTreeMap<String, Default>| -> Map<String, Value> {
         values.iter().map(|(key, value)| (key.clone(), json(value))).collect()

@@ -1,4 +1,4 @@
-//! The place of a control socket: taken before anything is built or started.
+//! Takes the path of a control socket for this host, before anything is built or started.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::fs::{
@@ -14,35 +14,35 @@ use tokio::net::UnixListener;
 use crate::control::server::{BoundSocket, Control};
 use crate::control_lock::lock_path;
 
-/// Why there is no control socket.
+/// Why a host can't have its control socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// Another host has it.
+    /// Another host, or another program, listens there.
     InUse {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
     },
-    /// Others can put something into the directory for it, or it belongs to one of them.
+    /// The directory belongs to another user, or others may write to it.
     NotPrivate {
         /// The directory.
         dir: PathBuf,
     },
-    /// There is something in its place that is no socket of a host that has ended: it is left as it is.
+    /// There is a file that is no socket of this user. It is left as it is.
     Occupied {
-        /// The place.
+        /// The path.
         path: PathBuf,
     },
-    /// The service manager has made one, and another place is wanted, or it is at none.
+    /// The service manager has handed over a socket at another path than the one that was asked for, or at none.
     HandedOver {
-        /// Where it is, if it has a path.
+        /// The path of the socket, if it has one.
         path: Option<PathBuf>,
     },
-    /// It can't be made.
+    /// The directory, the lock or the socket could not be made.
     Failed {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         error: io::Error,
     },
 }
@@ -82,28 +82,29 @@ impl fmt::Display for ControlError {
 
 impl std::error::Error for ControlError {}
 
-/// The place of a control socket, which is this host's as long as this is there.
+/// The right to a control socket's path. As long as this exists, no other host can have it. [`listen`](Self::listen)
+/// makes the socket.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
     held: Claimed,
 }
 
-/// What makes a place this host's.
+/// How the path was claimed.
 #[derive(Debug)]
 enum Claimed {
-    /// Locked.
+    /// Its lock file is locked.
     Lock(File),
-    /// It belongs to whoever has made the socket.
+    /// A service manager has made the socket, and owns the path.
     Listener(std::os::unix::net::UnixListener),
 }
 
 impl Claim {
-    /// The place of a socket that a service manager has made. `wanted` is the one that was given.
+    /// Takes over a socket that a service manager has made. `wanted` is the path that the host was told, if it was.
     ///
     /// # Errors
     ///
-    /// If it is another one, or none.
+    /// [`ControlError::HandedOver`] if the socket is at another path, or at none.
     pub fn of(listener: std::os::unix::net::UnixListener, wanted: Option<&Path>) -> Result<Self, ControlError> {
         let path = listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
         match path {
@@ -114,11 +115,12 @@ impl Claim {
         }
     }
 
-    /// Takes the place, before anything is built or started: where another host is running there, nothing has happened yet.
+    /// Claims a path: makes its directory, if it is missing, for this user alone, and locks the lock file beside it.
     ///
     /// # Errors
     ///
-    /// If another host has it, the directory is not this user's alone, or it can't be made.
+    /// [`ControlError::InUse`] if another host has it, [`ControlError::NotPrivate`] and [`ControlError::Occupied`] if
+    /// the place is not safe, [`ControlError::Failed`] if something can't be made.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, ControlError> {
         let path = path.into();
         let failed = |error| ControlError::Failed { path: path.clone(), error };
@@ -129,7 +131,7 @@ impl Claim {
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
         let metadata = fs::metadata(&dir).map_err(failed)?;
-        // In a directory of others, such as /tmp, somebody else could put a socket in this one's place.
+        // In a directory of others, such as /tmp, somebody else could replace the socket.
         if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
             return Err(ControlError::NotPrivate { dir });
         }
@@ -143,11 +145,12 @@ impl Claim {
         Ok(Self { path, held: Claimed::Lock(lock) })
     }
 
-    /// Makes the socket, or takes the one that is there. To be called within a tokio runtime.
+    /// Makes the socket and listens, or listens on the one that was handed over. Removes the socket that a killed host
+    /// has left there. To be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// If that is not possible.
+    /// [`ControlError::InUse`], [`ControlError::Occupied`] or [`ControlError::Failed`].
     pub fn listen(self) -> Result<Control, ControlError> {
         let Self { path, held } = self;
         let failed = |error| ControlError::Failed { path: path.clone(), error };
@@ -159,7 +162,7 @@ impl Claim {
                 return Ok(Control { path, listener, made: None, stop: Arc::default(), started: Instant::now() });
             }
         };
-        // That of a host that was killed.
+        // A socket that is there belongs to a host that was killed.
         check_place(&path)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -174,14 +177,15 @@ impl Claim {
     }
 }
 
-/// Nothing is there, or a socket of this user on which nobody listens: all else was not made by a host, or is in use.
+/// Checks that there is nothing at the path, or a socket of this user on which nobody listens: anything else was not
+/// made by a host, or is in use.
 fn check_place(path: &Path) -> Result<(), ControlError> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let is_ours = metadata.file_type().is_socket() && metadata.uid() == rustix::process::geteuid().as_raw();
     if !is_ours {
         return Err(ControlError::Occupied { path: path.to_owned() });
     }
-    // A host has it locked, so that one that lives is found by that; somebody else may listen, too.
+    // A host that lives has the lock, so that it is noticed by that. Another program may listen, too.
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         _ => Err(ControlError::InUse { path: path.to_owned() }),

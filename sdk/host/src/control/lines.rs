@@ -1,4 +1,4 @@
-//! The lines on a connection of the control socket: read with a limit, and written.
+//! The lines on a connection of the control socket: the request is read with limits, replies are written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,21 @@ use crate::ErrorReply;
 use crate::budget::{Budget, Taken};
 use crate::control::Reply;
 
-/// The longest line that is taken: a frame of the default size in base64, and more than enough for the rest.
+/// The longest request, in bytes: a frame of the default size in base64, and some more.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
-/// A line up to this size takes nothing: whatever else waits, the host can be asked how it is, and be told to stop.
+/// Requests and replies up to this size do not count for the limit of all together, so that a busy host can still be
+/// asked for its status, and be stopped.
 pub(super) const FREE_LINE_BYTES: usize = 64 * 1024;
-/// How often it is looked whether somebody who sends nothing more is gone.
+/// How often to look whether a client that has closed its writing side is gone.
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A line that was read, and what it takes.
+/// A request as it was read, with its share of the limit.
 pub(super) struct RequestLine {
     pub(super) line: Vec<u8>,
     pub(super) held: Taken,
 }
 
-/// A request; nothing, if the other end is gone. What comes behind it is nobody's business.
+/// Reads the request. `None` if the client is gone. Anything after the first line is ignored.
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
@@ -52,12 +53,13 @@ pub(super) async fn read_line(
     }
 }
 
+/// The refusal of a request for which the host has no memory now. Retryable.
 pub(super) fn too_much() -> Reply {
     let message = "the host has too much to do: try again later".to_owned();
     ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
 }
 
-/// Waits until the other end is gone. That it sends nothing more is not enough: it may still read.
+/// Waits until the client is gone. That it sends no more is not enough, since it may still read.
 pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     let mut rest = [0; 64];
     while matches!(reader.read(&mut rest).await, Ok(1..)) {}
@@ -67,8 +69,9 @@ pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     }
 }
 
+/// Writes a [`Reply::Data`].
 pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), Reply> {
-    /// A [`Reply::Data`].
+    /// A [`Reply::Data`], by reference.
     #[derive(Serialize)]
     struct Line<'a, T> {
         data: &'a T,
@@ -76,10 +79,10 @@ pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + S
     write(writer, &Line { data }).await
 }
 
-/// The same of what a module has answered, without another look at it.
+/// The [`Reply::Data`] line for a module's reply, without parsing it again.
 pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     let mut line = b"{\"data\":".to_vec();
-    // There may be line ends between its values, where any space will do.
+    // Its JSON may contain line ends between values, where any white space will do.
     line.extend(answer.to_json().bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
     line.push(b'}');
     line
@@ -92,7 +95,7 @@ pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize +
 
 pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), Reply> {
     line.push(b'\n');
-    // If this fails there is nobody to whom it matters.
+    // If this fails, the client is gone, and nobody sees the error.
     writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))
 }
 

@@ -1,8 +1,14 @@
-//! The control socket of a running host: how the command talks to it. A connection is one request: a line of JSON, a
-//! [`Command`]; what comes back is lines of JSON, [`Reply`]s, the last of which says that it is done, or why not.
+//! The control socket of a running host, by which the command `ixt` and other programs talk to it.
 //!
-//! The socket is of its user alone, and nobody else can put another one into its place. A process that a module of this host has
-//! started may do what that module may over its own socket; everything else is `PERMISSION_DENIED`.
+//! A connection carries one request: one line of JSON, a [`Command`]. The host replies with lines of JSON, each a
+//! [`Reply`], of which the last is `done` or `error`. The host closes the connection after it. A client that closes its
+//! connection cancels its request.
+//!
+//! Only the user who runs the host can connect. A process that descends from a module of this host may do what that
+//! module may do over its own socket; everything else is `PERMISSION_DENIED`.
+//!
+//! `claim` takes the path of the socket, `server` accepts connections, `session` serves one, `lines` reads and writes
+//! it, `peer` tells who is at its other end.
 
 mod claim;
 mod lines;
@@ -25,119 +31,125 @@ use crate::{ErrorReply, ModuleStatus};
 pub use claim::{Claim, ControlError};
 pub use server::Control;
 
-/// What can be asked of a running host. Bytes are in base64, times in milliseconds.
+/// A request to a running host. Bytes are base64 text, times are in milliseconds. What each sends back as
+/// [`Reply::Data`] is said at each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Call a service. Its data come back.
+    /// Call a service. Sends back the reply of the module.
     Call {
         /// The topic.
         topic: String,
-        /// The payload.
+        /// The payload, in base64.
         payload: String,
-        /// How urgent it is.
+        /// The priority of the call.
         #[serde(default)]
         priority: Priority,
-        /// How long the caller waits.
+        /// How long the caller waits. `None`: as long as the service's `ttl` in the manifest, or without a limit.
         #[serde(default)]
         ttl_ms: Option<u64>,
     },
-    /// Publish an event.
+    /// Publish an event. Sends back nothing.
     Publish {
         /// The topic.
         topic: String,
-        /// The payload.
+        /// The payload, in base64.
         payload: String,
     },
-    /// How the host and its modules are: a [`HostStatus`].
+    /// The status of the host and its modules. Sends back a [`HostStatus`].
     Status,
-    /// Lines of the log.
+    /// Lines of the log. Sends back a [`Record`] for each.
     Logs(LogQuery),
-    /// Start a module's processes anew, with what it is now. [`Notice`](crate::Notice)s come back.
+    /// Reload a module and replace its processes. Sends back each [`Notice`](crate::Notice) as it comes. If the
+    /// connection is closed while the module is loaded or built, nothing has changed.
     Restart {
         /// The module.
         module: String,
-        /// Whether it is built before.
+        /// Whether to build the module before.
         build: bool,
     },
-    /// Shut a module down, or the host. The connection ends when that is done.
+    /// Shut down a module, or the host. For a module `done` comes when it has ended; for the host the connection closes
+    /// without a last line when it has.
     Stop {
-        /// The module; `None`: the host with all of them.
+        /// The module; `None`: the host with all of its modules.
         module: Option<String>,
     },
-    /// A value, with `found`, `value` and `revision`.
+    /// Read a key. Sends back `found`, and with `true` the `value` in base64 and the `revision`.
     KvGet {
         /// The module.
         module: String,
         /// The key.
         key: String,
     },
-    /// Put a value under a key. Gives the `revision`.
+    /// Write a value. Sends back its `revision`.
     KvSet {
         /// The module.
         module: String,
         /// The key.
         key: String,
-        /// The value.
+        /// The value, in base64.
         value: String,
-        /// The key is removed when this is over.
+        /// After this time the key expires. `None`: never.
         ttl_ms: Option<u64>,
-        /// See the wire's `kv_store.set`.
+        /// Write only if the key has this revision, or, with 0, if it does not exist; otherwise the error is `ABORTED`.
         expected_revision: Option<u64>,
     },
-    /// Remove a key. Gives `deleted`.
+    /// Remove a key. Sends back `deleted`: whether it existed.
     KvDelete {
         /// The module.
         module: String,
         /// The key.
         key: String,
-        /// See the wire's `kv_store.delete`.
+        /// Remove only if the key has this revision; otherwise the error is `ABORTED`.
         expected_revision: Option<u64>,
     },
-    /// The keys that begin like this, one after the other.
+    /// List keys. Sends back each key, sorted by bytes.
     KvList {
         /// The module.
         module: String,
-        /// How they begin.
+        /// Only keys with this prefix; empty: all.
         prefix: String,
     },
-    /// Changes, as they come: `key`, `revision`, and `value` or `deleted`.
+    /// Watch keys. Sends back `watching` with the prefix, from when on nothing is missed; then for each change `key`,
+    /// `revision`, and `value` in base64 or `deleted`. Ends when the client closes the connection, or with
+    /// `RESOURCE_EXHAUSTED` if it does not read fast enough.
     KvWatch {
         /// The module.
         module: String,
-        /// How the keys begin.
+        /// Only keys with this prefix; empty: all.
         prefix: String,
     },
-    /// Write the keys and values of all modules to a new file. Gives their number as `keys`.
+    /// Write the keys and values of all modules to a new file. Sends back the number of `keys`.
     KvBackup {
-        /// The file.
+        /// The file, on the host's machine; absolute, or relative to the host's working directory. It must not exist.
         path: PathBuf,
     },
 }
 
-/// Which lines of a log are wanted: those for which all of this holds.
+/// Which lines of the log are wanted: those that satisfy all of these conditions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// So many of those that are there.
+    /// At most so many of the lines that the host has kept, the latest ones.
     pub last: usize,
-    /// And those that will come.
+    /// Whether to go on with new lines, until the client closes the connection.
     pub follow: bool,
-    /// Of this module, and what the host says of it.
+    /// Only lines of this module, and of the host about it.
     #[serde(default)]
     pub module: Option<String>,
-    /// Of this level and above.
+    /// Only lines of this level and above.
     #[serde(default)]
     pub level: Option<LogLevel>,
-    /// Of a trace whose id begins like this.
+    /// Only lines whose trace id begins with this.
     #[serde(default)]
     pub trace: Option<String>,
-    /// From this time on, in RFC 3339.
+    /// Only lines from this time on, in RFC 3339.
     #[serde(default, with = "since")]
     pub since: Option<SystemTime>,
 }
 
 impl LogQuery {
+    /// Whether a line satisfies all conditions.
     pub(crate) fn takes(&self, record: &Record) -> bool {
         self.level.is_none_or(|level| record.level >= level)
             && self.since.is_none_or(|since| record.time >= since)
@@ -146,7 +158,7 @@ impl LogQuery {
     }
 }
 
-/// A time that may be missing.
+/// Serializes an optional time in RFC 3339.
 mod since {
     use std::time::SystemTime;
 
@@ -167,24 +179,24 @@ mod since {
     }
 }
 
-/// A line of what comes back.
+/// A line that the host sends back.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// What was asked for, or a part of it.
+    /// Data that was asked for, or a part of it.
     Data(Box<RawValue>),
-    /// It is done.
+    /// The last line of a request that has succeeded.
     Done,
-    /// It is not done.
+    /// The last line of a request that has failed. Data may have come before.
     Error {
-        /// What kind of failure it is.
+        /// What kind of failure it is, such as `NOT_FOUND`.
         code: String,
-        /// What went wrong.
+        /// What went wrong, for people.
         message: String,
-        /// More about it.
+        /// More about it, or null.
         #[serde(default)]
         details: Value,
-        /// Whether the same request may do better later.
+        /// Whether the same request may succeed later.
         #[serde(default)]
         retryable: bool,
     },
@@ -196,22 +208,22 @@ impl From<ErrorReply> for Reply {
     }
 }
 
-/// How a host is.
+/// The status of a host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostStatus {
-    /// Its process.
+    /// The host's process id.
     pub pid: u32,
-    /// Its version.
+    /// The version of the host.
     pub version: String,
-    /// For how many seconds it has run.
+    /// For how many seconds its control socket has been open.
     pub seconds: f64,
     /// Its modules.
     pub modules: Vec<ModuleStatus>,
 }
 
-/// Where the control socket of this user's host is, unless another place is given: in `$XDG_RUNTIME_DIR`, or, without that,
-/// in a directory of this user in the system's one for temporary files. A relative path there says nothing, as the XDG Base
-/// Directory Specification has it: from another directory it would be another place.
+/// The default path of this user's control socket: `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that,
+/// `ixt-UID/host.sock` in the directory for temporary files. A relative `XDG_RUNTIME_DIR` is ignored, as the XDG Base
+/// Directory Specification demands.
 #[must_use]
 pub fn default_path() -> PathBuf {
     let absolute = |dir: &PathBuf| dir.is_absolute();

@@ -1,5 +1,5 @@
-//! Who asks at the control socket. People may do everything; what a module has started may do what the module may over its own
-//! socket, so that nothing is won by asking here.
+//! Who is at the other end of a connection to the control socket. What descends from a module may do what that module
+//! may do over its own socket, so that nothing is gained by asking here; everybody else of this user may do everything.
 
 use std::sync::Arc;
 use std::{io, process};
@@ -11,20 +11,24 @@ use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
 use crate::release::Release;
 use crate::replica::Replica;
 
-/// So often it is looked where a process comes from.
+/// How many times to look at a process's parents until they are stable.
 const ATTEMPTS: usize = 5;
 
+/// The process at the other end.
 pub(super) enum Peer {
+    /// A process that was not started by this host: a person's, or a script's.
     Operator,
-    /// A process of a module, which was started from this, or one that it has started.
+    /// A process of a module, or one that descends from it. With the release that the module's process was started
+    /// from.
     Module(Arc<Release>),
-    /// A process that comes of this host, or may have come of it, for it is gone: of which module is not known.
+    /// A process that this host has started, or may have started since it has ended already, but that belongs to no
+    /// module that runs.
     Orphan(u32),
 }
 
 impl Peer {
-    /// Who the process with this number is, in a host with these modules. None has a number here that can't be seen from here:
-    /// of what this host has started all can.
+    /// Who the process with this id is, in a host with these modules. Without an id (a process of another pid
+    /// namespace) it is an operator: processes that this host has started can all be seen from here.
     pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Operator;
@@ -39,14 +43,14 @@ impl Peer {
         if let Some(replica) = { replicas }.find(is_of) {
             return Self::Module(Arc::clone(replica.release()));
         }
-        // This process itself is one that embeds a host, and talks to it.
+        // The host's own process may talk to itself: it embeds the host.
         let is_started_here = chain.iter().any(|process| process.parent == process::id());
-        // Where there is no `/proc` nobody can be told from anybody.
+        // Without a `/proc`, nobody can be told apart.
         let is_gone = chain.is_empty() && is_available();
         if is_started_here || is_gone { Self::Orphan(pid) } else { Self::Operator }
     }
 
-    /// What it is called as a caller; nothing, if it is the host's own that asks.
+    /// The name under which it calls and publishes: the module's. `None` for the host's own name.
     pub(super) fn source(&self) -> Option<Arc<str>> {
         match self {
             Self::Module(release) => Some(Arc::clone(release.source())),
@@ -54,7 +58,7 @@ impl Peer {
         }
     }
 
-    /// Whether it may do this. If not, the reason.
+    /// Whether it may make this request. The error is a sentence with the reason.
     pub(super) fn may(&self, command: &Command) -> Result<(), String> {
         let release = match self {
             Self::Operator => return Ok(()),
@@ -95,7 +99,7 @@ impl Peer {
     }
 }
 
-/// Where a process comes from, as it is seen twice in a row: if one in between has ended, its child has another parent then.
+/// The process and its parents, as they are seen twice in a row: when a parent ends, its child gets another one.
 fn settled(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = ancestry(pid)?;
     for _ in 1..ATTEMPTS {

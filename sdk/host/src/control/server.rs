@@ -1,4 +1,4 @@
-//! The host's end of the control socket.
+//! The control socket: accepts connections, each of which becomes a [`Session`].
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -16,40 +16,43 @@ use crate::control::peer::Peer;
 use crate::control::session::Session;
 use crate::listener::Door;
 
-/// And so much of all that are being read or worked on.
+/// How many bytes all requests and replies may take together, while they are read, worked on or written.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
-/// The control socket of a host. Unless it was handed over, it is removed when this is dropped.
+/// A control socket that is listening. It is removed when this is dropped, unless it was handed over by a service
+/// manager.
 #[derive(Debug)]
 pub struct Control {
     pub(super) path: PathBuf,
     pub(super) listener: UnixListener,
+    /// The socket, if the host has made it itself.
     pub(super) made: Option<BoundSocket>,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
 }
 
-/// What the host has made, and removes.
+/// A socket that the host has made, and removes.
 #[derive(Debug)]
 pub(super) struct BoundSocket {
-    /// That of the socket: whatever else is there is none of this host's.
+    /// Its device and inode. Another file at its path is not removed.
     pub(super) inode: (u64, u64),
     pub(super) _lock: File,
 }
 
 impl Control {
-    /// Where it is.
+    /// The path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits until somebody asks the host to stop.
+    /// Waits until a client asks the host to stop.
     pub async fn asked_to_stop(&self) {
         self.stop.wait().await;
     }
 
-    /// Answers, as long as this is awaited: also while the host shuts down, when calls are answered `UNAVAILABLE`.
+    /// Serves requests for as long as the future is polled. To be polled also while the host shuts down; calls are then
+    /// refused as `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
         if self.made.is_some() {
             host.has_control(&self.path);
@@ -65,7 +68,7 @@ impl Control {
                             format!("can't take connections to the host's socket, and goes on trying: {error}");
                         host.logs().host(LogLevel::Error, "host", message);
                     }
-                    // Out of files, most likely: others will be closed.
+                    // Most likely there are no more file descriptors; others will be closed.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -79,7 +82,7 @@ impl Control {
                 refuse(&stream);
                 continue;
             };
-            // At once: it may be gone before it is answered.
+            // At once: the process may be gone before its request is served.
             let peer = Peer::of(peer.pid(), host.managed());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
             tokio::spawn(Session { host, peer, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
@@ -87,20 +90,20 @@ impl Control {
     }
 }
 
-/// The host works for as many as it can.
+/// Refuses a connection when there are as many as the host serves.
 fn refuse(stream: &UnixStream) {
-    let reply = refusal(code::RESOURCE_EXHAUSTED, "the host works for as many connections as it can: try again later");
+    let reply = refusal(code::RESOURCE_EXHAUSTED, "the host serves as many connections as it can: try again later");
     if let Ok(mut line) = serde_json::to_vec(&reply) {
         line.push(b'\n');
-        // It is short, and the first thing in the socket.
+        // It is short, and the socket is empty, so that it fits.
         let _ = stream.try_write(&line);
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // The lock is kept to the end, so that this is nobody else's. It stays: to remove it would be to take the place of
-        // one who has just opened it.
+        // The lock is held until the end, so that no other host has the path meanwhile. The lock file stays: removing
+        // it would take away the lock of a host that has just opened it.
         let Some(BoundSocket { inode, .. }) = self.made else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == inode) {
             let _ = fs::remove_file(&self.path);

@@ -1,4 +1,4 @@
-//! One connection of the control socket: a request, and its answer.
+//! Serves one connection of the control socket: its request, and the replies to it.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -27,7 +27,7 @@ use crate::listener::{Guest, PATIENCE};
 use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
-/// One who asks.
+/// One connection.
 pub(super) struct Session {
     pub(super) host: Host,
     pub(super) peer: Peer,
@@ -38,6 +38,8 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Reads the request, serves it, and writes the last line. Ends early if the client is gone, or has to make room
+    /// for others.
     pub(super) async fn run(self, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
@@ -57,7 +59,7 @@ impl Session {
             Err(refusal) => refusal,
             Ok(request) => tokio::select! {
                 last = self.guest.waits_for(self.answer(request, &mut writer)) => last,
-                // Nobody waits for it any more.
+                // The client is gone.
                 () = hung_up(reader) => return,
                 () = self.guest.has_to_go() => return,
             },
@@ -65,15 +67,16 @@ impl Session {
         let _ = timeout(PATIENCE, write(&mut writer, &last)).await;
     }
 
-    /// A part of what has no end, or of what may be much: whoever does not take it has to make room when others come.
+    /// Writes one of many lines. A client that does not read them has to make room when others connect.
     async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), Reply> {
         self.guest.takes(data(writer, part)).await
     }
 
+    /// Parses and serves the request. Returns the last line.
     async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> Reply {
         let command = serde_json::from_slice::<Command>(&line);
         drop(line);
-        // What it carries is held as long as it is worked on.
+        // The bytes of the request count for as long as it is worked on.
         let _held = held;
         let command = match command {
             Ok(command) => command,
@@ -123,7 +126,7 @@ impl Session {
             Command::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
             Command::Stop { module: None } => {
                 let _ = self.stop.set(());
-                // The host ends, and this with it.
+                // The connection closes when the host has ended.
                 std::future::pending().await
             }
             Command::KvGet { module, key } => {
@@ -164,7 +167,7 @@ impl Session {
             Command::KvWatch { module, prefix } => {
                 check_prefix(&prefix).map_err(kv_error)?;
                 let mut watch = kv.watch(self.namespace(&module)?, &prefix);
-                // So that whoever asked knows that from here on nothing is missed.
+                // Tells the client that from here on no change is missed.
                 data(writer, &json!({ "watching": prefix })).await?;
                 while let Some(Change { key, revision, value }) = watch.next().await {
                     let change = match value {
@@ -174,7 +177,7 @@ impl Session {
                     self.part(writer, &change).await?;
                 }
                 if watch.is_overrun() {
-                    let message = "the changes were not taken as they came: some are lost, and the watch has ended";
+                    let message = "the changes were not read fast enough: some are lost, and the watch has ended";
                     return Err(refusal(code::RESOURCE_EXHAUSTED, message));
                 }
                 Ok(())
@@ -185,6 +188,7 @@ impl Session {
         }
     }
 
+    /// Reloads a module. Its notices are passed on; reports of mistakes are also logged.
     async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
         let (sender, mut notices) = mpsc::unbounded_channel();
         let notify = move |notice: Notice| {
@@ -197,7 +201,7 @@ impl Session {
         let done = loop {
             tokio::select! {
                 biased;
-                // Whoever does not read does not hold it up.
+                // A client that does not read does not hold up the restart.
                 Some(notice) = notices.recv() => self.last(data(writer, &notice)).await?,
                 done = &mut restart => break done,
             }
@@ -208,6 +212,7 @@ impl Session {
         done.map_err(call_error)
     }
 
+    /// Sends the kept lines that match, and follows the log if that is wanted.
     async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
         if let Some(module) = &query.module {
             self.namespace(module)?;
@@ -216,7 +221,7 @@ impl Session {
         let mut there = VecDeque::new();
         while let Some(record) = follower.try_next() {
             there.extend(Some(record).filter(|record| query.takes(record)));
-            // The last of those that are wanted, not those that are wanted of the last.
+            // The last of the lines that match, not the lines that match among the last.
             if there.len() > query.last {
                 there.pop_front();
             }
@@ -236,17 +241,18 @@ impl Session {
         Ok(())
     }
 
-    /// An answer takes so much until it is taken.
+    /// Counts the bytes of a reply for as long as it is not read.
     fn hold(&self, bytes: usize) -> Result<Taken, Reply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
-    /// The answer to what has one: it is taken within a time.
+    /// Writes a reply that is a single line. Fails if the client does not read it in time.
     async fn last(&self, write: impl Future<Output = Result<(), Reply>>) -> Result<(), Reply> {
-        let late = || refusal(code::CANCELLED, "the answer was not taken");
+        let late = || refusal(code::CANCELLED, "the reply was not read in time");
         self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
+    /// Calls a service for the client.
     async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, Reply> {
         let provides =
             |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
@@ -261,7 +267,7 @@ impl Session {
         })
     }
 
-    /// To people it is told which topic they have probably meant, where there is no such one.
+    /// Adds the closest known topic to `NOT_FOUND`, for people: a module must not learn which topics there are.
     fn near(&self, topic: &str, mut reply: ErrorReply) -> CallError {
         let modules: Vec<_> = self.host.modules().collect();
         let services = modules.iter().flat_map(|module| &module.manifest().services);
@@ -272,6 +278,7 @@ impl Session {
         CallError::Replied(reply)
     }
 
+    /// The key-value namespace of a module, which is its name. Refused if there is no such module.
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
         let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
         if names.contains(&module) {
@@ -281,7 +288,7 @@ impl Session {
     }
 }
 
-/// Lets the text go, which may be large.
+/// Decodes base64, and frees the text, which may be large.
 #[expect(clippy::needless_pass_by_value, reason = "it is let go")]
 fn bytes(base64: String) -> Result<Vec<u8>, Reply> {
     decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))

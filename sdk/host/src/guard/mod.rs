@@ -1,7 +1,9 @@
-//! The guard: one small process beside each host, which ends what the host has started when the host could not. It reads from a pipe
-//! what there is, and when the pipe closes, because the host has ended in whatever way, it waits for what is left, sends SIGTERM,
-//! and then SIGKILL. It is [`run`], in a program that the host is told, or else a script of the system's shell, which does
-//! the same. When it ends before its host, another one is started.
+//! The guard: a small process beside each host that ends what the host has started, if the host is killed and can't.
+//!
+//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended in whatever way,
+//! it waits for what is left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`] in a
+//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same. If it
+//! ends before its host, another one is started.
 
 mod program;
 
@@ -28,28 +30,28 @@ pub use program::run;
 
 const SCRIPT: &str = include_str!("script.sh");
 
-/// A pipe takes so much before anybody reads.
+/// How many bytes a pipe takes for certain before anybody reads it.
 const PIPE_BYTES: usize = 4096;
 
-/// How long it has to read a line.
+/// How long the guard has to read a message. Then it is replaced.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long is waited before another one is started.
+/// The pause before a guard that has ended is replaced.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A line for the guard.
+/// A message to the guard: a line of text on the pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GuardMessage {
     /// There is this process group.
     Group(i32),
-    /// It has ended.
+    /// This process group has ended.
     Ended(i32),
-    /// The host's random number, which all that it starts has in its environment.
+    /// The host's random id, which everything that it starts has in its environment.
     Host(String),
-    /// The directory of its sockets for modules.
+    /// The directory of the host's sockets for modules.
     Sockets(PathBuf),
-    /// The cgroup of all that it starts.
+    /// The cgroup of everything that the host starts.
     Cgroup(PathBuf),
-    /// Its control socket.
+    /// The path of the control socket.
     Control(PathBuf),
 }
 
@@ -67,7 +69,7 @@ impl fmt::Display for GuardMessage {
 }
 
 impl GuardMessage {
-    /// `None` if it is of another version.
+    /// Parses a line. `None` if it is a message of another version.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
         Some(match what {
@@ -82,7 +84,8 @@ impl GuardMessage {
     }
 }
 
-/// The host's end of the pipe to its guard: what it is told of is ended if the host can't do that. Cheap to clone.
+/// The host's end of the pipe to its guard. Cheap to clone. A [`Loader`](crate::Loader) gets it, so that builds are
+/// ended too if the host is killed.
 #[derive(Debug, Clone)]
 pub struct Guard(mpsc::UnboundedSender<GuardMessage>);
 
@@ -94,7 +97,7 @@ struct GuardCommand {
 }
 
 impl GuardCommand {
-    /// Starts it, with what there is: it knows that from its beginning, should the host end in this moment.
+    /// Starts a guard that already has these messages in its pipe, should the host end at this moment.
     fn start(&self, there: &[u8]) -> io::Result<(Child, Sender)> {
         let (stdin, mut pipe) = io::pipe()?;
         let (first, rest) = there.split_at(there.len().min(PIPE_BYTES));
@@ -116,15 +119,15 @@ impl GuardCommand {
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            // What is pressed in the host's terminal is not for it.
+            // Keys that are pressed in the host's terminal are not for the guard.
             .process_group(0)
             .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = reaper::spawn(&mut command)?;
-        // With its end of the pipe.
+        // Closes the guard's end of the pipe in this process.
         drop(command);
-        // It reads; if it does not any more, that is seen by its end.
+        // It reads by now. If it has ended, its exit is noticed by the caller.
         let _ = pipe.write_all(rest);
         Ok((child, Sender::from_owned_fd(pipe.into())?))
     }
@@ -139,7 +142,8 @@ fn millis(duration: Duration) -> String {
 }
 
 impl Guard {
-    /// Starts the guard, and another one whenever it ends before this does.
+    /// Starts the guard, and replaces it whenever it ends before this does. `graces` are the shutdown grace and the
+    /// exit grace, `entries` the first messages. Fails if the first guard can't be started.
     pub(crate) fn start(
         program: Option<Program>,
         graces: [Duration; 2],
@@ -154,29 +158,30 @@ impl Guard {
         Ok(Self(sender))
     }
 
-    /// A guard of which a test sees what it is told.
+    /// A guard whose messages a test receives.
     #[cfg(test)]
     pub(crate) fn recording() -> (Self, mpsc::UnboundedReceiver<GuardMessage>) {
         let (sender, lines) = mpsc::unbounded_channel();
         (Self(sender), lines)
     }
 
+    /// Tells the guard something, also each later guard. Never waits.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         let _ = self.0.send(entry);
     }
 
-    /// There is this process group.
+    /// Tells the guard of a process group.
     pub(crate) fn add(&self, group: Pid) {
         self.tell(GuardMessage::Group(group.as_raw_nonzero().get()));
     }
 
-    /// It has ended.
+    /// Tells the guard that a process group has ended.
     pub(crate) fn remove(&self, group: Pid) {
         self.tell(GuardMessage::Ended(group.as_raw_nonzero().get()));
     }
 }
 
-/// Tells the guard what there is, until nobody has anything to tell any more.
+/// Keeps a guard running and informed, until all senders are gone.
 async fn keep(
     plan: GuardCommand,
     first: (Child, Sender),
@@ -210,7 +215,7 @@ async fn keep(
                         GuardMessage::Ended(group) => drop(groups.remove(group)),
                         other => others.push(other.clone()),
                     }
-                    // If it is gone, that is seen below.
+                    // If it has ended, that is noticed below.
                     let line = entry.to_string();
                     if timeout(PATIENCE, pipe.write_all(line.as_bytes())).await.is_err() {
                         // It does not read: another one will.
@@ -222,7 +227,7 @@ async fn keep(
         };
         drop(pipe);
         let Some(status) = ended else {
-            // The host has ended what it had: the guard finds nothing left.
+            // The host has ended everything itself, so the guard finds nothing left.
             let _ = child.wait().await;
             return pid.into_iter().for_each(reaper::reaped);
         };
@@ -256,7 +261,7 @@ mod tests {
         assert_eq!(GuardMessage::read(""), None);
     }
 
-    /// A module that hangs and heeds nothing, one that has left its group, and a socket: whichever shell the system has.
+    /// A process that ignores signals, one that has left its group, and a socket, with each shell that the system has.
     #[test]
     fn the_script_ends_what_is_left_in_every_shell() {
         for shell in ["dash", "bash", "sh"] {
@@ -269,7 +274,7 @@ mod tests {
             let hang = "trap '' TERM HUP INT; echo; while :; do sleep 1; done";
             let start = |command: &mut StdCommand| {
                 let mut child = command.args(["sh", "-c", hang]).stdout(Stdio::piped()).spawn().unwrap();
-                // It has its session when it has told so.
+                // It has its own session when it has written this.
                 io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
                 child
             };

@@ -1,4 +1,4 @@
-//! What the guard does: it reads from its stdin what there is, and when that ends, because the host has, it ends what is left.
+//! What the guard does, as a function for a program to call.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,18 +15,22 @@ use crate::processes::cgroup::Cgroup;
 use crate::processes::descendants::{Descendants, host_mark};
 use crate::{control_lock, socket};
 
-/// How often it is looked whether something is left.
+/// The pause between two looks at what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What the program does that [`Settings::guard`](crate::Settings::guard) names: it waits until its host, which has started it, has
-/// ended, gives the modules these times to finish, and again after SIGTERM, and kills what is left; then it removes the sockets.
+/// Runs as the guard, which a host has started: the program that [`Settings::guard`](crate::Settings::guard) names
+/// calls this. Returns when the host has ended and nothing of it is left. It reads from stdin what the host has
+/// started. When stdin closes, it waits `shutdown_grace` for that to end by itself, sends SIGTERM, waits `exit_grace`,
+/// sends SIGKILL, and removes the host's sockets.
+///
+/// Ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE in this process, and changes its working directory to `/`.
 ///
 /// # Errors
 ///
-/// If stdin can't be read.
+/// If stdin can't be read, or no runtime for signals can be made.
 pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
-    // Whatever is mounted where the host was started can be unmounted.
+    // So that the file system of the host's working directory can be unmounted.
     let _ = std::env::set_current_dir("/");
     let mut known = Inventory::default();
     for line in io::stdin().lock().lines() {
@@ -38,20 +42,20 @@ pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What is pressed in a terminal, or sent to all, is not for the guard: it ends when the host does.
+/// Ignores the signals that a terminal or a service manager sends to everybody: the guard ends when its host does.
 fn ignore_signals() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _runtime = runtime.enter();
-    // Whoever is told of a signal is not ended by it, even after it is told no more.
+    // A signal that has had a handler once does not end the process any more.
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::pipe()] {
         drop(signal(kind)?);
     }
     Ok(())
 }
 
-/// What a host has told.
+/// What the host has told.
 #[derive(Default)]
 struct Inventory {
     groups: BTreeSet<i32>,
@@ -73,6 +77,7 @@ impl Inventory {
         }
     }
 
+    /// Ends what is left of the host.
     fn end(self, shutdown_grace: Duration, exit_grace: Duration) {
         let mut descendants = Descendants {
             groups: self.groups.into_iter().filter_map(Pid::from_raw).collect(),
@@ -83,7 +88,7 @@ impl Inventory {
         descendants.signal(Signal::TERM);
         await_end(&mut descendants, exit_grace);
         descendants.kill();
-        // A cgroup can be removed when the last one in it is gone.
+        // A cgroup can only be removed when its last process is gone.
         await_end(&mut descendants, exit_grace);
         drop(descendants);
         if let Some(dir) = self.sockets {
@@ -95,6 +100,7 @@ impl Inventory {
     }
 }
 
+/// Waits until nothing is left, for `grace` at most.
 fn await_end(descendants: &mut Descendants, grace: Duration) {
     let end = Instant::now() + grace;
     while descendants.any_left() && Instant::now() < end {
@@ -102,7 +108,7 @@ fn await_end(descendants: &mut Descendants, grace: Duration) {
     }
 }
 
-/// The control socket of a host that is gone, unless another host has taken its place.
+/// Removes the control socket of a host that is gone, unless another host has its lock.
 fn remove_control(path: &Path) {
     let Ok(lock) = File::options().write(true).open(control_lock::lock_path(path)) else { return };
     if lock.try_lock().is_ok() && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {

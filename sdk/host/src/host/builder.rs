@@ -1,4 +1,4 @@
-//! What a host is made of, and how it starts.
+//! Makes a host, and starts it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -20,26 +20,26 @@ use crate::supervisor::{Supervisor, start_order};
 use crate::trace::Spans;
 use crate::{Deployment, Settings, connection, listener};
 
-/// What waits in a host takes no more than this: requests, events, what was not read yet.
+/// How many bytes may wait in a host, over all modules: requests, events, and data that modules have not read yet.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
-/// Why a host does not start.
+/// Why a host could not be made or started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostError {
-    /// Two modules have the same name.
+    /// Two deployments are of modules with the same name.
     SameName {
         /// The name.
         name: String,
     },
-    /// Two modules provide the same service.
+    /// Two modules provide the same service, or a bus that was passed in has another provider for it.
     SameTopic {
         /// The service's topic.
         topic: String,
-        /// The modules.
+        /// The two modules; `another host` if the other provider is none of this host's.
         modules: [String; 2],
     },
-    /// The store of keys and values can't be opened.
+    /// The key-value store could not be opened.
     Kv(OpenError),
 }
 
@@ -69,7 +69,7 @@ impl std::error::Error for HostError {
     }
 }
 
-/// What a host is made of.
+/// Collects what a host is made of. From [`Host::builder`].
 pub struct HostBuilder {
     settings: Settings,
     modules: Vec<Deployment>,
@@ -86,11 +86,11 @@ impl HostBuilder {
         Self { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
     }
 
-    /// Adds a module.
+    /// Adds a module to run.
     ///
     /// # Errors
     ///
-    /// If there is one with its name.
+    /// [`HostError::SameName`] if a module of this name was added before.
     pub fn module(&mut self, module: Deployment) -> Result<&mut Self, HostError> {
         if self.modules.iter().any(|other| other.name() == module.name()) {
             return Err(HostError::SameName { name: module.name().to_owned() });
@@ -99,30 +99,33 @@ impl HostBuilder {
         Ok(self)
     }
 
-    /// Reads modules anew when they are [reloaded](Host::reload). Without one they are then started as they were.
+    /// Sets what reads modules again when they are [reloaded](Host::reload). Without a loader a reload starts the same
+    /// deployment again.
     pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
         self.loader = Some(loader);
         self
     }
 
-    /// Another message bus than the one within this process.
+    /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus).
     pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
         self.bus = bus;
         self
     }
 
-    /// Another store of keys and values than the one in the data directory. Quotas are its own matter.
+    /// Replaces the key-value store, which by default is a [`RedbStore`] in the data directory or in memory. The quotas
+    /// of [`Settings`] are then ignored.
     pub fn kv(&mut self, kv: Arc<dyn KvStore>) -> &mut Self {
         self.kv = Some(kv);
         self
     }
 
-    /// A span for each call goes here, and one for each event that is taken, within that of the call for which it was made:
-    /// a call through several modules is one trace. The exporter is called by a task, so that it should not block.
+    /// Exports OpenTelemetry spans: one for each call, and one for each event that a module takes, as a child of the
+    /// call during which it was made. A call through several modules is one trace. The exporter is called from a task
+    /// and should not block.
     ///
     /// # Panics
     ///
-    /// Outside of a runtime of tokio.
+    /// If called outside of a tokio runtime.
     #[cfg(feature = "otel")]
     pub fn spans(
         &mut self,
@@ -133,18 +136,22 @@ impl HostBuilder {
         self
     }
 
-    /// The log, which can be followed before the host starts.
+    /// The host's log. It can be followed before the host is started.
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.logs
     }
 
-    /// Starts the modules, those that others require first, and does not wait for them: see [`Host::ready`]. To be called
-    /// within a tokio runtime. Raises this process's limit of open files to the hard limit; modules get what it was before.
+    /// Starts the modules in the background, those whose services others require first, and returns without waiting for
+    /// them: see [`Host::ready`]. To be called within a tokio runtime.
+    ///
+    /// Raises this process's soft limit of open files to the hard limit. The processes of modules get the limit that
+    /// was set before.
     ///
     /// # Errors
     ///
-    /// If two modules provide the same service, or the store can't be opened.
+    /// [`HostError::SameTopic`] if two modules provide the same service, [`HostError::Kv`] if the store can't be
+    /// opened. Nothing was started then.
     pub fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
         listener::raise_file_limit();
@@ -179,7 +186,8 @@ impl fmt::Debug for HostBuilder {
     }
 }
 
-/// Brings the modules to the bus, and tells what is missing there.
+/// Connects the topics of all modules to the bus, marks the durable events, and warns of what is missing around each
+/// module. Calls wait in the host until the processes are ready.
 fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
     for managed in supervisor.modules.iter() {
         managed.connect(&managed.release()).map_err(|topic| {

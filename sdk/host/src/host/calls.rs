@@ -1,4 +1,4 @@
-//! Calls and events of the host itself, and of those who use its control socket.
+//! Calls and events that the host itself sends, and those from its control socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,27 +11,32 @@ use crate::bus::{HOST_SOURCE, Message, Pending, ReplyTo};
 use crate::services::new_trace;
 use crate::{CallError, Host};
 
-/// How to call.
+/// Options of a call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallOptions {
-    /// How urgent it is.
+    /// The priority in the queue of a module that handles one request at a time.
     pub priority: Priority,
-    /// How long the caller waits; if it does not say, as long as the service's manifest says, or for ever.
+    /// How long the caller waits. `None`: as long as the service's `ttl` in the manifest, or without a limit if it has
+    /// none.
     pub ttl: Option<Duration>,
 }
 
 impl Host {
-    /// Calls a service. A call that is dropped is cancelled. The answer is as it came, and is read with [`Object::read`].
+    /// Calls a service, and waits for the reply. Dropping the future cancels the call. The reply is kept as it came;
+    /// [`Object::read`] parses it.
     ///
     /// # Errors
     ///
-    /// The module's own error reply, `NOT_FOUND` if nobody provides the topic, `UNAVAILABLE` if the module does not run, or
-    /// that its process has ended.
+    /// - [`CallError::Replied`] with the module's own error, or with the host's: `NOT_FOUND` if no module provides the
+    ///   topic, `UNAVAILABLE` if the module does not run, `DEADLINE_EXCEEDED` after `ttl`, `RESOURCE_EXHAUSTED` if too
+    ///   much waits.
+    /// - [`CallError::TooLong`] if the call is larger than a frame may be.
+    /// - [`CallError::Gone`] if the process ended before it replied.
     pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
         self.call_as(None, topic, payload, options).await
     }
 
-    /// The same by whom this is, if it is not the host itself.
+    /// Calls a service on behalf of `source`, a module's `name:version`. `None` is the host itself.
     pub(crate) async fn call_as(
         &self,
         source: Option<Arc<str>>,
@@ -56,16 +61,16 @@ impl Host {
         answer.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
     }
 
-    /// Publishes an event.
+    /// Publishes an event. Returns when the bus has taken it, not when modules have handled it.
     ///
     /// # Errors
     ///
-    /// That of the bus; the one within this process has none.
+    /// Those of the bus. The built-in one has none.
     pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), CallError> {
         self.publish_as(None, topic, payload).await
     }
 
-    /// The same by whom this is, if it is not the host itself.
+    /// Publishes an event on behalf of `source`, a module's `name:version`. `None` is the host itself.
     pub(crate) async fn publish_as(
         &self,
         source: Option<Arc<str>>,

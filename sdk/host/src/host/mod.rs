@@ -1,4 +1,7 @@
-//! A host: its modules, what they share, and what can be done with them from outside.
+//! [`Host`]: the handle of a running host, for a program that embeds one.
+//!
+//! `builder.rs` makes a host and starts it; `calls.rs` and `reload.rs` hold what a host is asked for most. How the
+//! processes are run is in [`supervisor`](crate::supervisor).
 
 mod builder;
 mod calls;
@@ -31,11 +34,11 @@ use crate::{CallError, Module, Settings};
 
 struct RunningHost {
     supervisor: Supervisor,
-    /// In which order they are started; they are ended the other way round.
+    /// The modules by index, in the order in which they are started. They are shut down in the reverse order.
     groups: Vec<Vec<usize>>,
     loader: Option<Arc<dyn Loader>>,
     failures: watch::Sender<Option<String>>,
-    /// What became of the first attempts to start each process.
+    /// The errors of the first attempt to start each process. Taken by the first call of [`Host::ready`].
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
     started: SystemTime,
 }
@@ -44,7 +47,7 @@ impl RunningHost {
     async fn stop(&self) -> Vec<String> {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
-        // None of them is started any more, whoever asks for it.
+        // From here on nothing is started any more, whoever asks for it.
         for managed in modules.iter() {
             managed.close();
             for replica in managed.replicas() {
@@ -84,12 +87,13 @@ impl Drop for RunningHost {
     }
 }
 
-/// Modules that run. All handles are of the same host; with the last one the processes are killed.
+/// A running host. Clones are handles of the same host; dropping the last one kills all processes at once.
+/// [`Host::shutdown`] ends them in order.
 #[derive(Clone)]
 pub struct Host(Arc<RunningHost>);
 
 impl Host {
-    /// A host without modules.
+    /// Begins a host without modules.
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
@@ -99,12 +103,12 @@ impl Host {
         HostBuilder::new(settings, bus, logs, call_log, spans)
     }
 
-    /// Waits until each process is ready or has failed to be. One that has failed is started again after a while, unless
-    /// [`Restart`](crate::Restart) says otherwise.
+    /// Waits until each process has become ready or its first start has failed. A process whose start has failed is
+    /// started again after a pause, unless [`Restart`](crate::Restart) says otherwise; this does not wait for that.
     ///
     /// # Errors
     ///
-    /// The first error of a process that could not be started, once.
+    /// The error of the first process that did not start. It is returned once: a second call returns `Ok` immediately.
     pub async fn ready(&self) -> Result<(), StartError> {
         let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
@@ -114,7 +118,8 @@ impl Host {
         }
     }
 
-    /// The modules, as they run now.
+    /// The modules, each as its newest release that has been ready. A module that was reloaded has its new manifest
+    /// here.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
         self.0.supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module()))
     }
@@ -127,51 +132,53 @@ impl Host {
         &self.0.supervisor.backends.spans
     }
 
-    /// When it was started.
+    /// When the host was started, by the wall clock.
     pub(crate) fn started(&self) -> SystemTime {
         self.0.started
     }
 
-    /// How the modules are.
+    /// The status of all modules, in the order in which they were added.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
     }
 
-    /// The log.
+    /// The host's log, to read it or to add lines to it.
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.0.supervisor.backends.logs
     }
 
-    /// Whoever removes what a host has left that was killed is told of its control socket.
+    /// Tells the guard the path of the control socket, which it removes if the host is killed.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.0.supervisor.backends.resources.tell(GuardMessage::Control(path));
         }
     }
 
-    /// What waits in the host takes no more than this.
+    /// The budget for what waits in the host: 160 MiB.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.0.supervisor.backends.memory
     }
 
-    /// The store of keys and values. The namespaces are the modules' names.
+    /// The key-value store. Its namespaces are module names.
     #[must_use]
     pub fn kv(&self) -> &Arc<dyn KvStore> {
         &self.0.supervisor.backends.kv
     }
 
-    /// Waits until a process has failed, and is not started again by itself: see [`Restart::give_up`](crate::Restart::give_up). Tells
-    /// which, and why.
+    /// Waits until a process has failed for good, that is with [`Restart::give_up`](crate::Restart::give_up) or without
+    /// restarts. Returns a sentence with the module and the reason. If one has failed before, it returns immediately,
+    /// with the last failure.
     pub async fn failed(&self) -> String {
         let mut failures = self.0.failures.subscribe();
         let failure = failures.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
-        // Its sender is this host's.
+        // The sender belongs to this host, so that this can't fail.
         failure.unwrap_or_default()
     }
 
-    /// Shuts a module down; it stays so until it is [restarted](Host::restart). Returns when it has ended.
+    /// Shuts a module down: it finishes its requests within the graces of [`Settings`]. Returns when all of its
+    /// processes have ended. The module stays stopped until it is [restarted](Host::restart).
     ///
     /// # Errors
     ///
@@ -184,8 +191,10 @@ impl Host {
         Ok(())
     }
 
-    /// Shuts all modules down, those that require others first: each finishes what it has begun, and is ended if it does
-    /// not. Tells of those that did not end well. Nothing is left running.
+    /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
+    /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left.
+    ///
+    /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
         self.0.supervisor.backends.spans.shutdown().await;

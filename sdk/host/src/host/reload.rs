@@ -1,4 +1,4 @@
-//! Restarts of modules: as they are, or with what they are now on disk.
+//! Restarts of modules: as they are, or reloaded from disk.
 
 use std::sync::Arc;
 
@@ -10,26 +10,31 @@ use crate::supervisor::RestartPermit;
 use crate::{CallError, Host};
 
 impl Host {
-    /// Starts the processes of a module anew, as they are: a new one beside each that runs, which takes over when it is ready, while the
-    /// old one finishes what it has begun (see [`HOST.md`](crate::guide)). Returns when each has taken over, and the old ones have ended.
+    /// Replaces the processes of a module by new ones of the same release, one after the other. Each new process is
+    /// started beside an old one and takes over when it is ready; the old one finishes its requests (see
+    /// [`HOST.md`](crate::guide)). Returns when all have been replaced and the old ones have ended. If the future is
+    /// dropped, the restart goes on.
     ///
     /// # Errors
     ///
-    /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
+    /// `NOT_FOUND` if there is no such module; `UNAVAILABLE` if a new process did not become ready (the old one goes
+    /// on) or the module was stopped meanwhile.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let managed = self.find(module)?;
         let turn = RestartPermit::of(managed).await;
         self.0.supervisor.replace(managed, managed.release(), turn).await
     }
 
-    /// The same with what the module is now: its manifest, configuration and program are [loaded](HostBuilder::loader) anew, and built
-    /// if that is wanted. `notify` is told what is done, before it is done.
+    /// Restarts a module with what it is on disk now: its manifest, configuration and program are read again by the
+    /// [loader](crate::HostBuilder::loader), and built if `build` is set. `notify` is called with each step before it is made.
     ///
-    /// If this is dropped while it loads, nothing happens; what was begun after that goes on.
+    /// If the future is dropped while the loader works, nothing has changed. A restart that was begun after that goes
+    /// on.
     ///
     /// # Errors
     ///
-    /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if it can't be loaded, or provides what another module does.
+    /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if the module could not be loaded, has another
+    /// name now, or provides a topic of another module. Each failure is logged too.
     pub async fn reload(
         &self,
         module: &str,
@@ -39,9 +44,12 @@ impl Host {
         self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
     }
 
-    /// [Reloads](Self::reload) those modules of which something has changed: the manifest, the configuration, the program (and, where cargo
-    /// does not build it, files with its extension in the module's directory). One after the other; `notify` is told of which module it
-    /// hears. Gives for each whether it was replaced, or why not.
+    /// [Reloads](Self::reload) those modules that have changed: the manifest, the configuration, the program, or, where
+    /// the program is not built by cargo, files in the module's directory with the program's extension. One module
+    /// after the other. `notify` is called with the module's name and the step. Modules that were stopped by hand are
+    /// left out.
+    ///
+    /// Returns for each module whether it was replaced, or the error.
     pub async fn reload_changed(
         &self,
         build: bool,
@@ -56,7 +64,8 @@ impl Host {
         results
     }
 
-    /// Whether it was replaced: if `only_changed`, it is not where there is no difference.
+    /// Returns whether the module was replaced. With `only_changed` it is not if nothing has changed, or if all of its
+    /// processes were stopped by hand.
     async fn reload_one(
         &self,
         managed: &Arc<Managed>,
@@ -65,10 +74,10 @@ impl Host {
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<bool, CallError> {
         if managed.restarting.try_lock().is_err() {
-            notify(Notice::Step("another restart of it is under way, for which this one waits".to_owned()));
+            notify(Notice::Step("waits for another restart of this module".to_owned()));
         }
         let turn = RestartPermit::of(managed).await;
-        // One that was stopped by hand stays so.
+        // A module that was stopped by hand stays stopped.
         if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
             return Ok(false);
         }

@@ -1,4 +1,4 @@
-//! What every [`KvStore`] has to do, for whoever writes another backend: [`check`] runs all of it.
+//! A test of what every [`KvStore`] has to do, for authors of backends: [`check`] runs all of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tokio::time::timeout;
 
 use super::{Change, KvError, KvStore, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES, Page, SetOptions, Watch};
 
-/// What is waited for comes at once, or after the short times to live that are used here.
+/// How long to wait for what should come at once, or after the short times to live that are used here.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Long enough that nothing of it expires.
+/// A time to live after which nothing expires during the test.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Checks a store. It needn't be empty, except for namespaces the names of which begin with `conformance-`.
+/// Checks a store. It may hold data, but not in namespaces whose names begin with `conformance-`.
 ///
 /// # Panics
 ///
-/// Where the store does something else.
+/// Where the store does not do what [`KvStore`] promises.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -138,7 +138,7 @@ async fn limits(store: &Arc<dyn KvStore>) {
     let longest = "k".repeat(MAX_KEY_BYTES);
     let revision = set(store, space, &longest, &vec![1; MAX_VALUE_BYTES]).await;
     assert_eq!(get(store, space, &longest).await, Some((vec![1; MAX_VALUE_BYTES], revision)));
-    // Sizes about which a store may change how it keeps them, each in place of another.
+    // Sizes around which a store may change how it keeps values, each replacing another one.
     for bytes in [4096, 4097, 65_536, 65_537, 200_000, 1] {
         let value: Vec<u8> = (0..=250).cycle().take(bytes).collect();
         let revision = set(store, space, "sized", &value).await;
@@ -199,7 +199,7 @@ async fn expiry(store: &Arc<dyn KvStore>) {
     let revision = set(store, space, "key", b"kept").await;
     assert_eq!(next(&mut watch).await.revision, revision);
 
-    // It may expire before the change is taken, which then tells of that alone.
+    // It may expire before the change is read, which then only tells of the expiry.
     let short = Duration::from_millis(30);
     let revision = store.set(space, "key", b"short".to_vec(), ttl(short)).await.expect("a value can be set");
     let mut gone = next(&mut watch).await;
@@ -211,7 +211,7 @@ async fn expiry(store: &Arc<dyn KvStore>) {
     assert!(gone.revision > revision);
     assert_eq!(get(store, space, "key").await, None);
 
-    // What is over is not there, also before the store came by to remove it.
+    // An expired key does not exist, also before the store has removed it.
     for _ in 0..50 {
         store.set(space, "key", b"over".to_vec(), ttl(Duration::ZERO)).await.expect("a value can be set");
         assert_eq!(get(store, space, "key").await, None);
@@ -220,7 +220,7 @@ async fn expiry(store: &Arc<dyn KvStore>) {
         assert_eq!(get(store, space, "key").await, Some((b"new".to_vec(), revision)));
     }
 
-    // A write takes the time to live of the one before away, or gives another.
+    // A write removes the time to live of the one before, or replaces it.
     store.set(space, "stays", b"1".to_vec(), ttl(short)).await.expect("a value can be set");
     let stays = set(store, space, "stays", b"2").await;
     store.set(space, "longer", b"1".to_vec(), ttl(short)).await.expect("a value can be set");
@@ -263,7 +263,7 @@ async fn watching(store: &Arc<dyn KvStore>) {
     let gone = next(&mut wide).await;
     assert_eq!((gone.key.as_str(), gone.value), ("a/old", None));
 
-    // Giving up waiting loses nothing.
+    // Cancelling `next` loses nothing.
     for round in 0..20 {
         let waited = timeout(Duration::ZERO, wide.next()).await;
         assert!(waited.is_err(), "nothing has changed in round {round}: {waited:?}");
@@ -288,7 +288,7 @@ async fn conflation(store: &Arc<dyn KvStore>) {
     let busy = next(&mut watch).await;
     assert_eq!((busy.revision, busy.value.as_deref()), (last, Some(&[99][..])));
     let mut change = next(&mut watch).await;
-    // A store may leave out a key that came and went.
+    // A store may leave out a key that was created and removed.
     if change.key == "gone" {
         assert_eq!(change.value, None);
         change = next(&mut watch).await;

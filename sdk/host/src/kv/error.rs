@@ -1,53 +1,53 @@
-//! Why the store did not do what it was asked for, for a module (a code) and for people (a sentence).
+//! Why the store did not do what it was asked for: a code for modules, a sentence for people.
 
 use std::fmt;
 use std::sync::Arc;
 
 use ixt_protocol::code;
 
-/// Why a [`KvStore`](super::KvStore) did not do it.
+/// Why a [`KvStore`](super::KvStore) method failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KvError {
-    /// The key has no characters.
+    /// The key is empty.
     EmptyKey,
     /// The key is too long.
     KeyTooLong {
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
-        /// How long it may be.
+        /// The limit.
         max: usize,
     },
     /// The value is too long.
     ValueTooLong {
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
-        /// How long it may be.
+        /// The limit.
         max: usize,
     },
-    /// The key has another revision than the one that was expected. Nothing was written.
+    /// The key does not have the expected revision. Nothing was written.
     RevisionMismatch {
         /// The key.
         key: String,
-        /// The revision that was expected; 0 for no key.
+        /// The expected revision; 0 for a key that does not exist.
         expected: u64,
-        /// The revision that it has; 0 if there is no such key.
+        /// The revision that it has; 0 if it does not exist.
         actual: u64,
     },
-    /// With the value the namespace would hold more than it may. Nothing was written.
+    /// With the value, the namespace would exceed its quota. Nothing was written.
     QuotaExceeded {
-        /// What it holds: the bytes of its keys and values, and 64 more for each key.
+        /// What the namespace uses: the bytes of its keys and values, plus 64 for each key.
         used: u64,
-        /// What it may hold.
+        /// The quota.
         max: u64,
     },
-    /// The disk, or what stands in for it, failed, or is full. A write may have been done nonetheless, if only what
-    /// would have confirmed it failed.
+    /// The disk failed, or is full, or the value in it is damaged. A write may have been made nevertheless, if only its
+    /// confirmation failed.
     Storage {
         /// What failed, and where.
         reason: Arc<str>,
     },
-    /// There is no backup.
+    /// The backup could not be written.
     Backup {
         /// Where, and why not.
         reason: Arc<str>,
@@ -57,7 +57,7 @@ pub enum KvError {
 }
 
 impl KvError {
-    /// The code for the answer to the module, one of [`ixt_protocol::code`].
+    /// The error code for a module, one of [`ixt_protocol::code`].
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl KvError {
         }
     }
 
-    /// Whether the same request may succeed later, with nothing changed in it.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Storage { .. })

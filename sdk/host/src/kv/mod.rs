@@ -1,5 +1,4 @@
-//! The store of keys and values that the host keeps for its modules: what a backend has to do, and the one that comes
-//! with the host.
+//! The key-value store that the host keeps for its modules: the trait of a backend, and the built-in one.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -19,10 +18,11 @@
 //! # }
 //! ```
 //!
-//! - [`KvStore`] is what the host asks for; [`RedbStore`] keeps a file in the host's data directory, or nothing at all.
-//! - [`Watch`] tells of changes as they come.
-//! - The feature `conformance` brings `kv::conformance`, for whoever writes another backend: all that `KvStore` promises,
-//!   as a function that panics where a store does something else.
+//! - [`KvStore`] is the trait of a backend. [`RedbStore`] keeps one file in the host's data directory, or keeps
+//!   everything in memory.
+//! - [`Watch`] receives changes as they are made.
+//! - With the feature `conformance` there is `kv::conformance`, a test of all that `KvStore` promises, for authors of
+//!   backends.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -40,91 +40,97 @@ pub use quotas::{FILE_QUOTA, MEMORY_QUOTA, Quotas};
 pub use redb::{Inspection, OpenError, RedbStore, Repair, quiet_panics};
 pub use watch::{Change, Watch, WatchSender};
 
-/// The longest key, in bytes of UTF-8.
+/// The longest key, in bytes of UTF-8. The shortest has 1.
 pub const MAX_KEY_BYTES: usize = 1024;
-/// The longest value.
+/// The longest value, in bytes: 8 MiB.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
-/// How many keys one answer of [`KvStore::list`] may have.
+/// The largest number of keys in one page of [`KvStore::list`].
 pub const MAX_PAGE_KEYS: usize = 1000;
 
-/// What a [`KvStore`] answers with, some time later. Nothing is done before it is awaited; if it is dropped while it is
-/// awaited, a write may still be done.
+/// The result of a [`KvStore`] method. Nothing happens before it is polled. If it is dropped before it completes, a
+/// write may still be made.
 pub type KvFuture<T> = Pin<Box<dyn Future<Output = Result<T, KvError>> + Send>>;
 
-/// Keys and values in namespaces, one of which belongs to each module.
+/// A key-value store with namespaces, of which each module has one.
 ///
-/// Keys are text of 1 to [`MAX_KEY_BYTES`] bytes, values bytes of at most [`MAX_VALUE_BYTES`]. What is answered is so: a
-/// write that was acknowledged survives a crash of the machine, and whoever reads afterwards sees it.
+/// Keys are text of 1 to [`MAX_KEY_BYTES`] bytes, values are bytes, at most [`MAX_VALUE_BYTES`]. A write that has
+/// returned `Ok` survives a crash of the machine, unless the store is in memory, and every later read sees it.
 ///
-/// Every write, a removal too, has a revision: a number greater than that of any write before it, never used again.
+/// Each write, also a removal, has a revision: a number that is greater than those of all earlier writes in the store,
+/// and is never used again.
 ///
-/// Any method may fail with [`KvError::Storage`] or [`KvError::Closed`], and with those for a wrong key.
+/// Each method can fail with [`KvError::Storage`] and [`KvError::Closed`], and those that take a key with
+/// [`KvError::EmptyKey`] and [`KvError::KeyTooLong`].
 pub trait KvStore: Send + Sync + 'static {
-    /// The value under a key, and the revision of its last write; `None` if there is none.
+    /// Reads a key: its value and the revision of its last write, or `None` if it does not exist.
     fn get(&self, namespace: &str, key: &str) -> KvFuture<Option<Entry>>;
 
-    /// Puts a value under a key, in place of what was there, its time to live included. Answers with the revision.
+    /// Writes a key, and returns the revision of the write. Replaces the value and the time to live.
     ///
-    /// Fails with [`KvError::RevisionMismatch`] if another revision was expected, with [`KvError::ValueTooLong`], and with
-    /// [`KvError::QuotaExceeded`] where the store has quotas.
+    /// Fails with [`KvError::RevisionMismatch`] if another revision was expected, with [`KvError::ValueTooLong`], and
+    /// with [`KvError::QuotaExceeded`] in a store with quotas. Then nothing was written.
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64>;
 
-    /// Removes a key, if it has the expected revision (0: if there is none). Answers whether there was one.
+    /// Removes a key, and returns whether it existed. With an `expected_revision`, only if the key has that revision,
+    /// where 0 stands for a key that does not exist.
     ///
-    /// Fails with [`KvError::RevisionMismatch`] if another revision was expected.
+    /// Fails with [`KvError::RevisionMismatch`] if the key has another revision.
     fn delete(&self, namespace: &str, key: &str, expected_revision: Option<u64>) -> KvFuture<bool>;
 
-    /// Whether there is something under a key.
+    /// Whether a key exists.
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool>;
 
-    /// The keys that begin with a prefix, sorted by their bytes; only those behind `after`. At most `limit` of them, which
-    /// is taken as at least 1 and at most [`MAX_PAGE_KEYS`].
+    /// Lists the keys with a prefix, sorted by their bytes; with `after` only the keys that come after it. Returns at
+    /// most `limit` keys, where 0 is taken as 1 and more than [`MAX_PAGE_KEYS`] as that.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
-    /// What will change from now on among the keys that begin with a prefix. What is there now is no change: whoever wants
-    /// that too asks for it after this, and misses nothing.
+    /// Watches the keys with a prefix: each change after this call, also an expiry. Who wants the current state too
+    /// reads it after this call, and misses nothing.
     ///
-    /// A write is told of before it is answered.
+    /// A watcher is told of a write before the write returns.
     fn watch(&self, namespace: &str, prefix: &str) -> Watch;
 
-    /// Writes all that there is now to a new file, while the store is used, and answers with the number of keys. Only its user
-    /// can read the file. A store may have no such thing.
+    /// Writes everything that the store holds now to a new file, and returns the number of keys. The store can be used
+    /// meanwhile. Only the host's user may read the file.
     ///
-    /// Fails with [`KvError::Backup`] if the file can't be written, or if there is one already: nothing is replaced.
+    /// Fails with [`KvError::Backup`] if the file can't be written or exists already, and, as this default
+    /// implementation does, in a store without backups.
     fn backup(&self, path: &Path) -> KvFuture<u64> {
         let reason = format!("{}: this store has no backups in a file", path.display()).into();
         Box::pin(async move { Err(KvError::Backup { reason }) })
     }
 }
 
-/// A value, and the revision of its last write.
+/// A value with the revision of its last write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The bytes.
+    /// The value.
     pub value: Vec<u8>,
     /// The revision.
     pub revision: u64,
 }
 
-/// How to write.
+/// Options of a write. The default writes unconditionally and without expiry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SetOptions {
-    /// The key is gone when this is over; by the clock on the wall, in milliseconds, across restarts too.
+    /// The time to live: the key expires after it, by the wall clock, with a resolution of a millisecond, also if the
+    /// host is not running. `None`: never.
     pub ttl: Option<Duration>,
-    /// Write only if this is the key's revision, or, for 0, if there is no such key.
+    /// Write only if the key has this revision, where 0 stands for a key that does not exist. `None`: write in any
+    /// case.
     pub expected_revision: Option<u64>,
 }
 
-/// Some of the keys that were asked for.
+/// A part of a list of keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys, sorted.
+    /// The keys, sorted by their bytes.
     pub keys: Vec<String>,
-    /// What to give as `after` for those that follow; `None` if none do.
+    /// The `after` for the next page, or `None` if this is the last one.
     pub next: Option<String>,
 }
 
-/// Whether a key is one, for a backend to call before all else.
+/// Checks a key. For backends to call first.
 ///
 /// # Errors
 ///
@@ -137,7 +143,7 @@ pub fn check_key(key: &str) -> Result<(), KvError> {
     }
 }
 
-/// Whether a text can be the beginning of a key, or the empty text, which is that of all: for whoever lets others ask.
+/// Checks a prefix: like a key, but it may be empty.
 ///
 /// # Errors
 ///
@@ -146,7 +152,7 @@ pub fn check_prefix(prefix: &str) -> Result<(), KvError> {
     if prefix.is_empty() { Ok(()) } else { check_key(prefix) }
 }
 
-/// Whether a value is one.
+/// Checks the length of a value.
 ///
 /// # Errors
 ///

@@ -1,24 +1,24 @@
-//! How much each module may keep.
+//! How many bytes each module may keep in the store.
 
 use std::collections::BTreeMap;
 
-/// What a namespace may hold in a file, unless something else is said.
+/// The default quota of a namespace in a file: 256 MiB.
 pub const FILE_QUOTA: u64 = 256 * 1024 * 1024;
-/// What it may hold in memory.
+/// The default quota of a namespace in memory: 32 MiB.
 pub const MEMORY_QUOTA: u64 = 32 * 1024 * 1024;
 
-/// How much each namespace may hold: bytes of keys and values, and 64 for each key. A write beyond that fails with
-/// [`KvError::QuotaExceeded`](super::KvError::QuotaExceeded); one that takes no more room than what it replaces does not.
+/// The quotas of the namespaces, in bytes of keys and values, plus 64 for each key. A write beyond its quota fails with
+/// [`KvError::QuotaExceeded`](super::KvError::QuotaExceeded), unless it takes no more room than what it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// One of which nothing else is said.
+    /// The quota of a namespace that has none of its own.
     pub each: u64,
-    /// Others.
+    /// Quotas of single namespaces.
     pub namespaces: BTreeMap<String, u64>,
 }
 
 impl Quotas {
-    /// The same for all.
+    /// The same quota for all namespaces.
     #[must_use]
     pub fn each(bytes: u64) -> Self {
         Self { each: bytes, namespaces: BTreeMap::new() }

@@ -1,5 +1,5 @@
-//! Changes for whoever watches keys: what a slow watcher has not taken yet is conflated, and if that is more than may wait, the
-//! watch ends. So it neither holds up the store nor takes its memory.
+//! Delivers changes to those who watch keys. Changes that a slow watcher has not read yet are merged by key; if they
+//! take too much memory nevertheless, the watch ends. So a slow watcher neither blocks the store nor takes its memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,36 +10,37 @@ use tokio::sync::Notify;
 use crate::budget::{Budget, Taken};
 use crate::lock::lock;
 
-/// So much of what was not taken may wait, with the keys: of those who watch one module's keys, and of all.
+/// How many bytes of unread changes, with their keys, the watchers of one namespace may have together …
 const WAITING_BYTES_OF_ONE: usize = 2 * super::MAX_VALUE_BYTES;
+/// … and all watchers.
 const WAITING_BYTES: usize = 4 * super::MAX_VALUE_BYTES;
-/// What a change takes beside its key and its value.
+/// What a change takes in addition to its key and its value, in bytes.
 const OVERHEAD_BYTES: usize = 256;
 
-/// How many changes may wait before it is worth looking for ones that cancel out.
+/// How many changes have to wait before it is worth looking for those that cancel out.
 const CANCEL_OUT_FROM: usize = 1024;
 
-/// One key was written, removed, or has expired.
+/// A key was written, was removed, or has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: String,
     /// The revision of the change.
     pub revision: u64,
-    /// What was written; `None` if the key is gone.
+    /// The new value; `None` if the key does not exist any more.
     pub value: Option<Arc<[u8]>>,
 }
 
-/// The changes of keys, from [`KvStore::watch`](super::KvStore::watch). Dropped, it watches no longer.
+/// Receives the changes of keys. From [`KvStore::watch`](super::KvStore::watch). Dropping it ends the watch.
 ///
-/// Of changes of one key that wait, only the last is kept. Changes of different keys come in the order in which the keys
-/// began to wait. When very many wait, a key that has come and gone in the meantime may not be told of at all. When more than some
-/// megabytes wait, the watch ends: see [`Watch::is_overrun`].
+/// Of several unread changes of one key only the last is kept. Changes of different keys come in the order in which
+/// each key began to wait. If very many wait, a key that was created and removed meanwhile may be left out. If more
+/// than some megabytes wait, the watch ends: see [`Watch::is_overrun`].
 pub struct Watch {
     shared: Arc<WatchState>,
 }
 
-/// The other end of a [`Watch`], for backends. Dropped, it ends the watch.
+/// The sending side of a [`Watch`], for backends. Dropping it ends the watch.
 pub struct WatchSender {
     shared: Arc<WatchState>,
 }
@@ -50,23 +51,25 @@ struct WatchState {
 }
 
 struct PendingChanges {
-    /// In the order in which they are to be taken.
+    /// The unread changes, in the order in which they are to be read.
     changes: BTreeMap<u64, PendingChange>,
-    /// Where each key waits.
+    /// The place of each key in `changes`.
     places: HashMap<String, u64>,
     next_place: u64,
-    /// How many changes may wait before they are looked through again.
+    /// At how many changes to look for those that cancel out, the next time.
     look_through_at: usize,
+    /// The share of the budget that the changes take.
     held: Taken,
-    /// What they take.
+    /// How many bytes the changes take.
     bytes: usize,
     closed: bool,
     overrun: bool,
 }
 
+/// An unread change.
 struct PendingChange {
     change: Change,
-    /// Whether the watcher knows the key: it was there before the first of the changes that this stands for.
+    /// Whether the watcher knows the key: it existed before the first of the changes that were merged into this one.
     known: bool,
 }
 
@@ -76,13 +79,13 @@ impl PendingChange {
     }
 }
 
-/// What a change takes. A key stands there twice.
+/// The bytes that a change takes. Its key is stored twice.
 fn bytes(change: &Change) -> usize {
     OVERHEAD_BYTES + 2 * change.key.len() + change.value.as_ref().map_or(0, |value| value.len())
 }
 
 impl Watch {
-    /// A watch, and what fills it.
+    /// Makes a watch and its sender.
     ///
     /// ```
     /// use ixt_host::kv::{Change, Watch};
@@ -101,7 +104,7 @@ impl Watch {
         Self::within(&Budget::new(WAITING_BYTES_OF_ONE))
     }
 
-    /// The same, whose changes take what waits from this budget.
+    /// The same, with a budget for the unread changes.
     fn within(budget: &Arc<Budget>) -> (WatchSender, Self) {
         let pending = Mutex::new(PendingChanges {
             changes: BTreeMap::new(),
@@ -117,15 +120,15 @@ impl Watch {
         (WatchSender { shared: Arc::clone(&shared) }, Self { shared })
     }
 
-    /// Whether it has ended because more changes waited than may. Some of them are lost: whoever needs them watches anew, and then
-    /// reads the keys.
+    /// Whether the watch has ended because too many changes were unread. Some of them are lost: to go on, watch again,
+    /// and then read the keys.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.shared.lock().overrun
     }
 
-    /// The next change; `None` when there are none left and the store was closed, or the watch was ended. Cancel-safe: what isn't
-    /// returned is not lost.
+    /// Waits for the next change. `None` when none is left and the store was closed or the watch has ended.
+    /// Cancel-safe: a change that was not returned is not lost.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             {
@@ -147,7 +150,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The sender stays until the store comes by to look; the values needn't.
+        // The sender stays until the store looks at it again; the values need not.
         self.shared.lock().close();
     }
 }
@@ -159,7 +162,8 @@ impl fmt::Debug for Watch {
 }
 
 impl WatchSender {
-    /// Lets the watcher know; never waits. `existed` is whether there was something under the key before the change.
+    /// Delivers a change. Never waits. `existed` is whether the key existed before the change. Does nothing if the
+    /// watch has ended.
     pub fn send(&self, change: Change, existed: bool) {
         let mut pending = self.shared.lock();
         if !pending.closed {
@@ -169,7 +173,7 @@ impl WatchSender {
         }
     }
 
-    /// Whether the watch was dropped.
+    /// Whether the watch was dropped or has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
@@ -213,7 +217,7 @@ impl PendingChanges {
         self.bound();
     }
 
-    /// Ends the watch, if more waits than may.
+    /// Ends the watch if the unread changes take too much memory.
     fn bound(&mut self) {
         if self.account() {
             return;
@@ -225,19 +229,20 @@ impl PendingChanges {
         }
     }
 
+    /// Adjusts the share of the budget. `false` if there is not enough.
     fn account(&mut self) -> bool {
         self.held.resize(self.bytes)
     }
 
-    /// Forgets what waits, and takes no more.
+    /// Drops the unread changes, and takes no more.
     fn close(&mut self) {
         (self.changes, self.places, self.bytes) = (BTreeMap::new(), HashMap::new(), 0);
         self.held.resize(0);
         self.closed = true;
     }
 
-    /// Forgets keys that the watcher doesn't know and that are gone again. What remains is of keys that are there, or
-    /// were when the watcher last looked: never more than the store held, however many come and go.
+    /// Drops keys that the watcher does not know and that do not exist any more. What remains are keys that exist, or
+    /// existed when the watcher read last: never more than the store has held, however many come and go.
     fn cancel_out(&mut self) {
         let Self { changes, places, bytes, .. } = self;
         changes.retain(|_, waiting| {
@@ -248,18 +253,18 @@ impl PendingChanges {
             }
             keep
         });
-        // The next time when as many again have come, so that looking costs little for each.
+        // Look again when there are twice as many, so that each change pays little for it.
         self.look_through_at = (2 * self.changes.len()).max(CANCEL_OUT_FROM);
     }
 }
 
-/// Everyone who watches a store.
+/// All watchers of a store.
 pub(super) struct Watchers {
     by_namespace: Mutex<HashMap<String, NamespaceWatchers>>,
     waiting: Arc<Budget>,
 }
 
-/// Those who watch one namespace.
+/// The watchers of one namespace.
 struct NamespaceWatchers {
     watchers: Vec<Watcher>,
     waiting: Arc<Budget>,
@@ -271,12 +276,12 @@ impl Default for Watchers {
     }
 }
 
-/// A change that nobody may be interested in: its value is shared only if somebody is.
+/// A write, for the watchers. Its value is copied into shared memory only if somebody watches the key.
 pub(super) struct Written {
     pub(super) key: String,
     pub(super) revision: u64,
     pub(super) value: Option<Vec<u8>>,
-    /// Whether there was something under the key before.
+    /// Whether the key existed before.
     pub(super) existed: bool,
 }
 
@@ -288,7 +293,7 @@ struct Watcher {
 impl Watchers {
     pub(super) fn watch(&self, namespace: &str, prefix: &str) -> Watch {
         let mut all = self.lock();
-        // Those who left, so that watching again and again leaves nothing behind where nothing is written.
+        // Forgets dropped watchers of all namespaces: otherwise they would pile up in those where nothing is written.
         all.retain(|_, watching| {
             watching.watchers.retain(|watcher| !watcher.sender.is_closed());
             !watching.watchers.is_empty()

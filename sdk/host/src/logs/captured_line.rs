@@ -1,5 +1,5 @@
-//! What a program means by a line that it writes to its output, where that can be told: by a level at its beginning, as loggers of
-//! many languages write it, or by an object of JSON. What only happens to have such a word in it has no level.
+//! Finds the level in a line that a program has written to its output: at its beginning, as the loggers of many
+//! languages write it, or in a JSON object. A line in which such a word only occurs in the text has no level.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,22 +7,22 @@ use std::collections::BTreeMap;
 use ixt_protocol::{LogLevel, MAX_TRACE_ID_BYTES};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// So far into a line its level is looked for.
+/// How far into a line the level is looked for, in bytes.
 const HEAD_BYTES: usize = 256;
-/// So many words may stand before it: a time, a process, a thread, a logger.
+/// How many words may come before it: a time, a process, a thread, a logger.
 const HEAD_WORDS: usize = 8;
 
-/// A line of a program's output.
+/// A line of a program's output, taken apart.
 #[derive(Debug)]
 pub(crate) struct CapturedLine<'a> {
     pub(crate) level: LogLevel,
     pub(crate) message: Cow<'a, str>,
-    /// Empty, if it has none.
+    /// Empty if the line has none.
     pub(crate) trace_id: Cow<'a, str>,
     pub(crate) fields: Option<Box<RawValue>>,
 }
 
-/// The level of this name, in any case: those of Python, Node.js, log4j, Java, .NET and syslog.
+/// The level with this name, in upper or lower case: names of Python, Node.js, log4j, Java, .NET and syslog.
 pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     const NAMES: [(LogLevel, &[&str]); 5] = [
         (LogLevel::Trace, &["trace", "silly"]),
@@ -47,7 +47,7 @@ impl<'a> CapturedLine<'a> {
             return structured;
         }
         match find_level(line) {
-            // Without what is told already.
+            // The message, without the level that is shown anyway.
             Some(Found { level, rest: Some(rest) }) if !rest.is_empty() => Self::plain(level, rest),
             Some(Found { level, .. }) => Self::plain(level, line),
             None => Self::plain(LogLevel::Info, line),
@@ -59,7 +59,7 @@ impl<'a> CapturedLine<'a> {
     }
 }
 
-/// `<3>`, as in sd-daemon(3).
+/// A syslog priority such as `<3>`, as in sd-daemon(3).
 fn syslog(line: &str) -> Option<(LogLevel, &str)> {
     let (priority, message) = line.strip_prefix('<')?.split_at_checked(1)?;
     let message = message.strip_prefix('>')?;
@@ -73,7 +73,7 @@ fn syslog(line: &str) -> Option<(LogLevel, &str)> {
     Some((level, message))
 }
 
-/// An object of JSON that has a level. All that has no place of its own stays with it as fields.
+/// A JSON object that has a level. Keys without a place of their own become fields.
 fn structured(line: &str) -> Option<CapturedLine<'_>> {
     const LEVELS: [&str; 7] = ["level", "severity", "lvl", "levelname", "log.level", "loglevel", "LogLevel"];
     const MESSAGES: [&str; 4] = ["msg", "message", "event", "Message"];
@@ -101,7 +101,7 @@ fn structured(line: &str) -> Option<CapturedLine<'_>> {
     Some(CapturedLine { level, message: message.into(), trace_id: trace_id.into(), fields })
 }
 
-/// The message within `fields`, as the crate tracing-subscriber writes it, and what is left.
+/// The message within `fields`, as the crate tracing-subscriber writes it, and the remaining fields.
 fn in_fields(all: &mut BTreeMap<Cow<'_, str>, &RawValue>) -> Option<(String, Option<Box<RawValue>>)> {
     let mut inner: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(all.remove("fields")?.get()).ok()?;
     let message = serde_json::from_str(inner.remove("message")?.get()).ok()?;
@@ -109,7 +109,7 @@ fn in_fields(all: &mut BTreeMap<Cow<'_, str>, &RawValue>) -> Option<(String, Opt
     Some((message, to_raw_value(&inner).ok()))
 }
 
-/// A level by its name or number: syslog's up to 7, otherwise those of pino and bunyan.
+/// A level by name or number: up to 7 as in syslog, above that as in pino and bunyan.
 fn json_level(value: &RawValue) -> Option<LogLevel> {
     if let Ok(name) = serde_json::from_str::<String>(value.get()) {
         return level_named(&name);
@@ -123,16 +123,17 @@ fn json_level(value: &RawValue) -> Option<LogLevel> {
     })
 }
 
+/// A level that was found in a line.
 struct Found<'a> {
     level: LogLevel,
-    /// What stands behind it, if nothing stands before it.
+    /// What follows it, if nothing comes before it.
     rest: Option<&'a str>,
 }
 
-/// Goes over what loggers put before the level, word by word, as long as it is nothing else.
+/// Skips what loggers write before the level, word by word, until it finds the level or something else.
 fn find_level(line: &str) -> Option<Found<'_>> {
     let mut rest = line;
-    // A time, or something in brackets, without which a word is one of a sentence.
+    // Whether a time or brackets have come. Without them a word is part of a sentence.
     let mut is_header = false;
     for _ in 0..HEAD_WORDS {
         rest = skip_space(rest);
@@ -166,7 +167,7 @@ fn find_level(line: &str) -> Option<Found<'_>> {
     None
 }
 
-/// Also colours.
+/// Skips white space and colour codes.
 fn skip_space(text: &str) -> &str {
     let mut text = text.trim_start();
     while let Some(rest) = text.strip_prefix("\u{1b}[")
@@ -178,7 +179,8 @@ fn skip_space(text: &str) -> &str {
     text
 }
 
-/// A level that stands here, and what is behind it: `ERROR …`, `Error: …`, `[error] …`, `level=error`, `WARNING:root:…`.
+/// A level at the beginning of the text, and what follows it: `ERROR …`, `Error: …`, `[error] …`, `level=error`,
+/// `WARNING:root:…`.
 fn level_at(text: &str) -> Option<(LogLevel, &str)> {
     let (named, closing) = match text.as_bytes().first()? {
         b'[' => (&text[1..], Some(']')),
@@ -204,13 +206,13 @@ fn level_at(text: &str) -> Option<(LogLevel, &str)> {
     is_level.then(|| (level, message_of(behind)))
 }
 
-/// What is behind a level, without what stands between.
+/// The text after a level, without the separator.
 fn message_of(behind: &str) -> &str {
     let message = skip_space(behind.strip_prefix([':', '"', '|', ',']).unwrap_or(behind));
     ["- ", "| ", ": ", "-- "].iter().find_map(|mark| message.strip_prefix(mark)).unwrap_or(message).trim_start()
 }
 
-/// A date, a time, or a zone, in what may stand around it.
+/// Whether a word is a date, a time or a time zone, perhaps in brackets or quotes.
 fn is_time(word: &str) -> bool {
     let time = ["time=", "ts="].iter().find_map(|key| word.strip_prefix(key)).unwrap_or(word);
     let time = time.trim_start_matches(['[', '"']);
@@ -225,7 +227,7 @@ fn is_time(word: &str) -> bool {
     digits >= 6 && time.bytes().all(is_of_time) && (begins(b"0000-00-00") || begins(b"00:00:00"))
 }
 
-/// `[…]` or `(…)`, and what is behind it.
+/// If the text begins with `[…]` or `(…)`: what follows it.
 fn in_brackets(text: &str) -> Option<&str> {
     let closing = match text.as_bytes().first()? {
         b'[' => ']',
@@ -236,13 +238,13 @@ fn in_brackets(text: &str) -> Option<&str> {
     Some(&text[end + 1..])
 }
 
-/// A number, a zone, or a mark between two things.
+/// Whether a word is a number, a time zone, or a separator.
 fn is_filler(word: &str) -> bool {
     let word = word.trim_end_matches([']', ':', ',']);
     word.bytes().all(|byte| byte.is_ascii_digit() || b"-|:+".contains(&byte)) || word == "UTC" || word == "Z"
 }
 
-/// The name of a logger: of several parts, or with a mark behind it.
+/// Whether a word is the name of a logger: it has several parts, or a separator follows.
 fn is_logger(word: &str, behind: &str) -> bool {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "._-$:/".contains(c);
     let has_parts = word.trim_end_matches([':', '.']).contains(['.', ':']);

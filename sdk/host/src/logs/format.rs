@@ -1,4 +1,4 @@
-//! How a line of the log is shown: to people, or as JSON.
+//! Shows lines of the log: to people, or as JSON.
 
 use std::fmt::Write as _;
 
@@ -13,22 +13,22 @@ use crate::logs::{Origin, Part, Record};
 /// How a line of the log is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// To people at a terminal: time of the day (with the date, if that is not today's), level, module, message, fields, trace. In
-    /// colours, which a stream that is no terminal has to strip.
+    /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and trace, with
+    /// ANSI colours. Remove the colours if the output is not a terminal.
     Pretty,
-    /// The same for what is kept or sent on, where nobody knows the day any more: with the date and the offset from UTC.
+    /// Like `Pretty`, but with date, time and offset from UTC: for text that is kept or sent on.
     Dated,
     /// A JSON object.
     Json,
 }
 
 impl Style {
-    /// A line, with its line end.
+    /// The line as text, with its line end. Control characters of modules are escaped.
     #[must_use]
     pub fn show(self, record: &Record) -> String {
         let time = || Timestamp::try_from(record.time).unwrap_or_default().to_zoned(TimeZone::system());
         match self {
-            // A record has nothing that JSON has not.
+            // A record can always be serialized.
             Self::Json => serde_json::to_string(record).map(|json| harmless_json(&json) + "\n").unwrap_or_default(),
             Self::Pretty => pretty(record, &time_of_day(&time(), &Zoned::now())),
             Self::Dated => pretty(record, &time().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()),
@@ -36,7 +36,7 @@ impl Style {
     }
 }
 
-/// With the date, if that is not today's.
+/// The time, with the date if that is not today.
 fn time_of_day(time: &Zoned, now: &Zoned) -> String {
     let format = if time.date() == now.date() { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
     time.strftime(format).to_string()
@@ -61,7 +61,7 @@ fn pretty(record: &Record, time: &str) -> String {
         LogLevel::Warn => "WARN ",
         LogLevel::Error => "ERROR",
     };
-    // The first process is the only one, mostly.
+    // Most modules have one process.
     let module = harmless(&short(&record.module));
     let mut line = format!("{dim}{time}{dim:#} {level}{name}{level:#} {module:<14} ");
     match record.origin {
@@ -79,7 +79,7 @@ fn pretty(record: &Record, time: &str) -> String {
         let _ = write!(line, " {dim}(goes on){dim:#}");
     }
     let mut blocks = String::new();
-    // The host says all of it in words.
+    // The host's messages contain its fields in words.
     if record.origin != Origin::Host
         && let Some(fields) = &record.fields
         && let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(fields.get())
@@ -87,7 +87,7 @@ fn pretty(record: &Record, time: &str) -> String {
         for (key, value) in fields.into_iter().filter(|(key, _)| !is_left_out(key, record.origin)) {
             let key = harmless(&key);
             match value.as_str().filter(|text| text.contains('\n')) {
-                // Such as a backtrace.
+                // A text with several lines, such as a backtrace.
                 Some(text) => {
                     let text = harmless_lines(text.trim_end(), "        ");
                     let _ = write!(blocks, "\n    {dim}{key}:{dim:#}\n        {text}");
@@ -107,17 +107,17 @@ fn pretty(record: &Record, time: &str) -> String {
     line
 }
 
-/// What is more than a line holds, or what it says already; JSON has it.
+/// Whether a field is left out for people, because the line says it already or it is too much. JSON has all fields.
 fn is_left_out(key: &str, origin: Origin) -> bool {
-    // Of the crate tracing.
+    // From the crate tracing.
     let of_spans = ["spans", "target"].contains(&key);
-    // Of loggers that write JSON.
+    // From loggers that write JSON.
     let is_captured = matches!(origin, Origin::Stdout | Origin::Stderr);
     of_spans
         || is_captured && ["time", "timestamp", "@timestamp", "ts", "asctime", "pid", "hostname", "v"].contains(&key)
 }
 
-/// `orders` of `orders:1.0.0/instance-001`, and `orders/2` of the second.
+/// The short name of a process: `orders` for `orders:1.0.0/instance-001`, `orders/2` for the second.
 fn short(module: &str) -> String {
     let Some((name, rest)) = module.split_once(':') else { return module.to_owned() };
     match rest.rsplit_once("/instance-").and_then(|(_, number)| number.parse::<u32>().ok()) {
@@ -126,7 +126,7 @@ fn short(module: &str) -> String {
     }
 }
 
-/// Times in JSON: RFC 3339, in UTC, with microseconds.
+/// Serializes times as RFC 3339 in UTC, with microseconds.
 pub(crate) mod rfc3339 {
     use std::time::SystemTime;
 

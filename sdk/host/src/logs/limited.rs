@@ -56,7 +56,7 @@ impl LimitedLog {
             window.logged += 1;
             return true;
         }
-        // Without one, nobody could tell the number later.
+        // Without a runtime, nothing could log the number later.
         let Ok(runtime) = Handle::try_current() else { return true };
         window.left_out += 1;
         if window.left_out == 1 {

@@ -1,16 +1,17 @@
-//! The lines of an output. One that is too long comes in pieces, which are cut between characters.
+//! Reads the lines of a process's output. A line that is too long comes in pieces, which are cut between characters.
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Part;
 
-/// A line longer than this is passed on in pieces.
+/// The longest line that is passed on whole, in bytes.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 
+/// Reads lines with a limit.
 pub(crate) struct LineReader<R> {
     source: BufReader<R>,
     line: Vec<u8>,
-    /// What comes next continues a line.
+    /// Whether the next piece continues a line.
     continues: bool,
 }
 
@@ -19,10 +20,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { source: BufReader::new(source), line: Vec::new(), continues: false }
     }
 
-    /// The next line, or the next piece of one; `None` at the end. What is not UTF-8 is replaced.
+    /// The next line, or the next piece of a long one; `None` at the end of the output. Bytes that are not UTF-8 are
+    /// replaced.
     pub(crate) async fn next(&mut self) -> Option<(String, Option<Part>)> {
         loop {
-            // One byte more than a line may have tells that it goes on.
+            // Reads one byte more than a line may have, to see whether it goes on.
             let room = MAX_LINE_BYTES + 1 - self.line.len();
             let read = (&mut self.source).take(room as u64).read_until(b'\n', &mut self.line).await;
             if self.line.ends_with(b"\n") {
@@ -49,7 +51,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 }
 
-/// Where a line is cut: where a character begins, unless it is none of UTF-8.
+/// Where to cut a line: at the beginning of a character, if it is UTF-8.
 fn boundary(line: &[u8]) -> usize {
     let begins = |at: &usize| line[*at] & 0xC0 != 0x80;
     (MAX_LINE_BYTES - 3..=MAX_LINE_BYTES).rev().find(begins).unwrap_or(MAX_LINE_BYTES)

@@ -1,7 +1,10 @@
-//! The log of a host: lines of modules, sent as frames or captured from their output, and the host's own. The last ones are
-//! kept, for each module a share; whoever wants them follows. A follower that is too slow is told how many lines it has missed. For
-//! one that wants all of them the output of modules waits, as with any pipe, but no longer than a second: nobody who does not read
-//! stops others.
+//! The log of a host: lines that modules send as log frames, their captured output, and the host's own lines. The
+//! latest lines are kept in memory, with a share for each module; followers read them. A follower that is too slow is
+//! told how many lines it has missed. For followers that want all lines, the output of modules is held up, but for a
+//! second at most: a reader that stands still stops nobody.
+//!
+//! `line_reader` and `process_output` capture the output of processes, `captured_line` finds the level in a line,
+//! `limited` limits repetitive lines, `ring` keeps the lines, `format` shows them.
 
 mod captured_line;
 mod format;
@@ -30,37 +33,42 @@ pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
 use ring::{FollowerPosition, Ring};
 
-/// So many lines are kept, and not more than so many bytes.
+/// How many lines are kept at most …
 const KEPT_LINES: usize = 10_000;
+/// … and how many bytes.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
-/// How far one that wants all lines may be behind before the output of modules waits for it.
+/// How many lines a follower of all lines may be behind before the output of modules is held up …
 const MAX_BEHIND_LINES: u64 = KEPT_LINES as u64 / 2;
+/// … and how many bytes.
 const MAX_BEHIND_BYTES: u64 = KEPT_BYTES as u64 / 2;
-/// How long it waits. A follower that is still behind then is not waited for before it has caught up.
+/// For how long output is held up. A follower that is still behind then does not hold it up again before it has caught
+/// up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line of the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// When the host got it.
+    /// When the host received it.
     #[serde(with = "format::rfc3339")]
     pub time: SystemTime,
-    /// How much it matters.
+    /// The level.
     pub level: LogLevel,
-    /// The process that it is from or about, `name:version/instance-NNN`; `host` for the host itself.
+    /// What the line is from or about: the process `name:version/instance-NNN`, a module (`name` or `name:version`), or
+    /// `host`.
     pub module: String,
-    /// Where it comes from.
+    /// Where the line comes from.
     pub origin: Origin,
-    /// The trace of the message that was handled, or empty.
+    /// The trace id of the request during which it was logged. Empty if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// What happened.
+    /// The text.
     pub message: String,
-    /// Which piece it is of a line that was too long, and has come in several, one after the other; `None`: it is the line.
+    /// Which piece of a line over 64 KiB this is. Such a line is split into several records, in order. `None`: a whole
+    /// line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// More about it, a JSON object. In place of lines that were dropped there is one of the host whose `missed` is their number.
+    /// Structured fields, a JSON object. A record that stands for dropped lines has their number as `missed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }
@@ -69,30 +77,30 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// The host.
+    /// The host itself.
     Host,
-    /// The module's own log.
+    /// A log frame of the module.
     Module,
-    /// What the process has written to stdout.
+    /// Captured from the process's stdout.
     Stdout,
-    /// What the process has written to stderr.
+    /// Captured from the process's stderr.
     Stderr,
 }
 
-/// A piece of a line.
+/// A piece of a line that is too long for one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// The beginning.
+    /// The first piece.
     First,
-    /// It was continued, and goes on.
+    /// A piece between the first and the last.
     Middle,
-    /// The end.
+    /// The last piece.
     Last,
 }
 
 impl Record {
-    /// A line of the host about this process, at this moment.
+    /// A line of the host about `module`, with the level info and the current time.
     pub(crate) fn new(module: &str, message: impl Into<String>) -> Self {
         Self {
             time: SystemTime::now(),
@@ -106,14 +114,14 @@ impl Record {
         }
     }
 
-    /// About how much memory it takes.
+    /// About how many bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
         size_of::<Self>() + self.module.len() + self.trace_id.len() + self.message.len() + fields
     }
 }
 
-/// The beginning of a text that is too long, cut between characters, and how long it is.
+/// The text, or if it has more than `max` bytes, its beginning and its length. Cut between characters.
 pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return text.into();
@@ -122,32 +130,34 @@ pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     format!("{}… ({} bytes)", &text[..end], text.len()).into()
 }
 
-/// The log of a host.
+/// The log of a host. Clones are handles of the same log.
 #[derive(Debug, Clone, Default)]
 pub struct Logs(Arc<LogState>);
 
 #[derive(Debug, Default)]
 struct LogState {
     ring: Mutex<Ring>,
-    /// There is a new line.
+    /// Notified when a line was added.
     grown: Notify,
-    /// One who wants all lines has taken some.
+    /// Notified when a follower of all lines has read some.
     taken: Notify,
 }
 
 impl Logs {
-    /// Adds a line.
+    /// Adds a line. Never waits; the oldest lines are dropped if there is no room.
     pub(crate) fn write(&self, record: Record) {
         self.lock().write(record);
         self.0.grown.notify_waiters();
     }
 
-    /// A line of the host itself, about this process (`name:version/instance-NNN`), or module (`name`), or about `host`.
+    /// Adds a line of the host itself. `module` is what it is about: a process (`name:version/instance-NNN`), a module,
+    /// or `host`.
     pub fn host(&self, level: LogLevel, module: &str, message: impl Into<String>) {
         self.write(Record { level, ..Record::new(module, message) });
     }
 
-    /// Waits until those who want all lines have most of them, or for as long as they are waited for.
+    /// Waits until the followers of all lines are not far behind, for a second at most. To be called before captured
+    /// output is added.
     pub(crate) async fn room(&self) {
         if timeout(PATIENCE, self.caught_up()).await.is_err() {
             self.lock().give_up();
@@ -167,28 +177,29 @@ impl Logs {
         }
     }
 
-    /// Nothing is added any more: those who follow come to an end.
+    /// Ends the log: followers get what is there, and then `None`.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.0.grown.notify_waiters();
     }
 
-    /// The lines from here on, and up to `last` of those before.
+    /// Follows the log from now on, beginning with up to `last` of the kept lines. If all of those are wanted, what was
+    /// dropped before is told too.
     #[must_use]
     pub fn follow(&self, last: usize) -> Follower {
         let position = self.lock().position(last);
         Follower { logs: self.clone(), position }
     }
 
-    /// All lines that there are, and from here on. The output of modules waits for it for a second, when it is far behind; then it is
-    /// told how many lines it has missed, as others are.
+    /// Follows the log from the oldest kept line on. If this follower is far behind, the output of modules is held up
+    /// for up to a second; then it misses lines, and is told so, like any other.
     #[must_use]
     pub fn follow_all(&self) -> Follower {
         let position = self.lock().complete_position();
         Follower { logs: self.clone(), position }
     }
 
-    /// How many lines those have missed who want all of them.
+    /// How many lines the followers of all lines have missed.
     pub(crate) fn missed(&self) -> u64 {
         self.lock().missed
     }
@@ -198,7 +209,7 @@ impl Logs {
     }
 }
 
-/// One who follows a log. Where lines were dropped before it has taken them, it gets one of the host that says how many, and whose.
+/// Reads the log. In place of dropped lines it gets a record of the host that says how many were dropped, and whose.
 #[derive(Debug)]
 pub struct Follower {
     logs: Logs,
@@ -206,7 +217,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next line that is there already.
+    /// The next line, if there is one now.
     pub fn try_next(&mut self) -> Option<Arc<Record>> {
         let (record, caught_up) = self.logs.lock().take(&mut self.position)?;
         if caught_up {
@@ -215,7 +226,7 @@ impl Follower {
         Some(record)
     }
 
-    /// The next line; `None` when the host has ended. Cancel-safe.
+    /// Waits for the next line. `None` when the log has ended. Cancel-safe: no line is lost.
     pub async fn next(&mut self) -> Option<Arc<Record>> {
         let logs = self.logs.clone();
         loop {
@@ -252,7 +263,7 @@ mod tests {
         line.map_or_else(|| "end".to_owned(), |line| line.message.clone())
     }
 
-    /// What is told of lines of the host about a module.
+    /// What a follower is told about dropped lines of the host about a module.
     fn missed(lines: usize) -> String {
         format!("{lines} lines of the host about it before this were dropped: they came too fast to be kept")
     }
@@ -298,7 +309,8 @@ mod tests {
             }
         }
         says("quiet:1.0.0/instance-001", "third");
-        // As many are kept as before, four of which are not of the flood; the host's line of it is kept as well.
+        // As many lines are kept as before, of which four are not of the flood, and the host's line about the flooding
+        // module.
         let dropped = 2 * KEPT_LINES + 5;
         let expected = [
             "is ready".to_owned(),
@@ -361,7 +373,7 @@ mod tests {
             start.elapsed()
         };
         assert_eq!(write(2 * KEPT_LINES).await, PATIENCE, "once");
-        // One that takes a line now and then does not hold up the others either.
+        // A follower that reads a line now and then does not hold up the others either.
         assert_eq!(message(all.try_next()), missed(KEPT_LINES));
         assert_eq!(logs.missed(), KEPT_LINES as u64);
         for _ in 0..10 {
@@ -369,7 +381,7 @@ mod tests {
             assert_eq!(write(1).await, Duration::ZERO);
         }
         while all.try_next().is_some() {}
-        // It has caught up: it is waited for again.
+        // It has caught up, so output is held up for it again.
         assert_eq!(write(2 * KEPT_LINES).await, PATIENCE);
     }
 }

@@ -1,4 +1,4 @@
-//! Where the output of a process goes.
+//! The output of a process on its way into the log, and the last lines of it, which tell why a process has ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,17 +9,17 @@ use tokio::io::AsyncRead;
 use super::{CapturedLine, LineReader, Logs, Origin, Part, Record, shortened};
 use crate::lock::lock;
 
-/// So many of the last lines of stderr, and of the errors of its log, are told when a process has failed.
+/// How many of the last lines are kept for the case that the process fails.
 const TAIL_LINES: usize = 20;
-/// And so much of each.
+/// How many bytes of each are kept.
 const TAIL_LINE_BYTES: usize = 2 * 1024;
-/// Where the output of a process goes.
+/// The output of one process.
 #[derive(Debug)]
 pub(crate) struct ProcessOutput {
     logs: Logs,
-    /// The process, by its id.
+    /// The id of the process.
     instance: Arc<str>,
-    /// The last lines of stderr, and errors of its log.
+    /// The last lines of stderr, and errors of the module's log.
     tail: Mutex<VecDeque<String>>,
 }
 
@@ -33,12 +33,12 @@ impl ProcessOutput {
         &self.instance
     }
 
-    /// The last lines of stderr, and errors of its log.
+    /// The last lines of stderr, and errors of the module's log, oldest first.
     pub(crate) fn tail(&self) -> Vec<String> {
         lock(&self.tail).iter().cloned().collect()
     }
 
-    /// It may be what tells why the process ends.
+    /// Adds a line to the last lines: it may tell why the process ends.
     pub(crate) fn keep(&self, line: &str) {
         let mut tail = lock(&self.tail);
         if tail.len() == TAIL_LINES {
@@ -47,7 +47,8 @@ impl ProcessOutput {
         tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
 
-    /// Passes on all that comes.
+    /// Logs all lines of stdout or stderr until its end. If the log's readers are behind, this waits; the pipe then
+    /// fills up and the process waits too.
     pub(crate) async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
         let mut pieces = LineReader::new(source);
         let mut level = LogLevel::Info;
@@ -55,7 +56,7 @@ impl ProcessOutput {
             if origin == Origin::Stderr {
                 self.keep(&line);
             }
-            // A flood of output waits here; the pipe is then full, and whoever writes into it waits too.
+            // A process that floods its output is held up here by its full pipe.
             self.logs.room().await;
             let is_continued = matches!(part, Some(Part::Middle | Part::Last));
             let record = if is_continued {

@@ -1,5 +1,5 @@
-//! The lines that are kept. A module has a share of them, and what the host says of it has another one. When there is no room any
-//! more, the share that has most loses its oldest line: one that floods the log wipes nobody's lines but its own.
+//! Keeps the latest lines. Each module has a share, and the host's lines about it have another one. When there is no
+//! room, the largest share loses its oldest line, so that a module that floods the log displaces only its own lines.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,36 +10,39 @@ use serde_json::value::to_raw_value;
 
 use super::{KEPT_BYTES, KEPT_LINES, MAX_BEHIND_BYTES, MAX_BEHIND_LINES, Origin, Record};
 
+/// The kept lines, and the positions of the followers that want all lines.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// By their numbers, in the order in which they were written.
+    /// The kept lines by number, in the order in which they were written.
     lines: BTreeMap<u64, KeptRecord>,
     bytes: usize,
     shares: Vec<Share>,
-    /// Where a module's own share is; behind it there is that of the host.
+    /// The index of a module's share. The share for the host's lines about it comes after it.
     by_module: HashMap<String, usize>,
     /// The number of the next line.
     next: u64,
-    /// How many bytes there ever were.
+    /// How many bytes were ever written.
     written: u64,
-    /// Those who want all lines.
+    /// The followers that want all lines.
     complete: Vec<CompleteFollower>,
     last_follower: u64,
     pub(super) closed: bool,
-    /// How many lines those who want all have missed.
+    /// How many lines the followers of all lines have missed.
     pub(super) missed: u64,
 }
 
+/// A kept line.
 #[derive(Debug)]
 struct KeptRecord {
     record: Arc<Record>,
     share: usize,
-    /// Which line of the share it is.
+    /// Its number within its share.
     index: u64,
     /// How many bytes were written before it.
     before: u64,
 }
 
+/// The lines of a module, or of the host about a module.
 #[derive(Debug)]
 struct Share {
     module: String,
@@ -52,13 +55,13 @@ struct Share {
 }
 
 impl Share {
-    /// Which of its lines is the first with this number, or a higher one.
+    /// The index within the share of its first line with this number or a higher one.
     fn index_at(&self, number: u64) -> u64 {
         let before = self.numbers.partition_point(|other| *other < number);
         self.written - (self.numbers.len() - before) as u64
     }
 
-    /// What a follower is told instead of lines that are gone; `next` is the first one that is not.
+    /// The record that a follower gets in place of dropped lines; `next` is the line after them.
     fn missed(&self, missed: u64, next: &Record) -> Record {
         let what = if self.is_host { "lines of the host about it" } else { "lines that it wrote" };
         Record {
@@ -73,26 +76,26 @@ impl Share {
     }
 }
 
-/// One who wants all lines.
+/// The progress of a follower that wants all lines.
 #[derive(Debug)]
 struct CompleteFollower {
     id: u64,
-    /// What it gets next.
+    /// The number of its next line.
     next: u64,
-    /// How many bytes it has got, or missed.
+    /// How many bytes it has read or missed.
     taken: u64,
-    /// It was waited for long enough.
+    /// Whether output was held up for it in vain. It does not hold up anything until it has caught up.
     stands_still: bool,
 }
 
-/// How far a follower is.
+/// How far a follower has read.
 #[derive(Debug)]
 pub(super) struct FollowerPosition {
-    /// The number of the next line that it gets.
+    /// The number of its next line.
     next: u64,
-    /// Of each share, which line comes next.
+    /// For each share, the index of the next line that it expects. A gap means that lines were dropped.
     seen: Vec<u64>,
-    /// The number of one who wants all lines.
+    /// The id of a follower that wants all lines.
     complete: Option<u64>,
 }
 
@@ -132,7 +135,7 @@ impl Ring {
         own + usize::from(is_host)
     }
 
-    /// Drops the oldest line of the share that has most.
+    /// Drops the oldest line of the largest share.
     fn drop_one(&mut self) {
         let too_many = self.lines.len() > KEPT_LINES;
         let size = |share: &&mut Share| if too_many { share.numbers.len() } else { share.bytes };
@@ -143,7 +146,8 @@ impl Ring {
         }
     }
 
-    /// Where one begins who wants so many of the lines that are there. If that is all of them, it is told what was dropped before.
+    /// The position of a follower that wants `last` of the kept lines. If it wants all, it is told what was dropped
+    /// before.
     pub(super) fn position(&self, last: usize) -> FollowerPosition {
         if last >= self.lines.len() {
             return FollowerPosition { next: 0, seen: Vec::new(), complete: None };
@@ -153,7 +157,7 @@ impl Ring {
         FollowerPosition { next, seen: self.shares.iter().map(|share| share.index_at(next)).collect(), complete: None }
     }
 
-    /// The same of one who wants all lines, and for whom others wait.
+    /// The position of a follower that wants all lines, and for which output is held up.
     pub(super) fn complete_position(&mut self) -> FollowerPosition {
         self.last_follower += 1;
         let (next, first) =
@@ -162,7 +166,7 @@ impl Ring {
         FollowerPosition { complete: Some(self.last_follower), ..self.position(usize::MAX) }
     }
 
-    /// What comes next, and whether somebody was waited for who is not any more.
+    /// The next line for a follower, and whether output that was held up may go on.
     pub(super) fn take(&mut self, position: &mut FollowerPosition) -> Option<(Arc<Record>, bool)> {
         let (number, kept) = self.lines.range(position.next..).next()?;
         if position.seen.len() < self.shares.len() {
@@ -185,7 +189,7 @@ impl Ring {
         Some((record, position.complete.is_some_and(|id| self.caught_up(id, position.next, taken))))
     }
 
-    /// One who wants all lines has come so far.
+    /// Notes the progress of a follower of all lines. Returns whether output that was held up may go on.
     fn caught_up(&mut self, id: u64, next: u64, taken: u64) -> bool {
         let was_behind = self.is_behind();
         if let Some(follower) = self.complete.iter_mut().find(|follower| follower.id == id) {
@@ -202,12 +206,12 @@ impl Ring {
         self.next - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
     }
 
-    /// Whether there is one to be waited for.
+    /// Whether output is to be held up for a follower.
     pub(super) fn is_behind(&self) -> bool {
         self.complete.iter().any(|follower| !follower.stands_still && self.has_fallen_behind(follower))
     }
 
-    /// Nobody is waited for any more, until it has caught up.
+    /// Stops holding up output for the followers that are behind, until they have caught up.
     pub(super) fn give_up(&mut self) {
         let behind: Vec<_> = self.complete.iter().map(|follower| self.has_fallen_behind(follower)).collect();
         for (follower, behind) in self.complete.iter_mut().zip(behind) {
@@ -215,7 +219,7 @@ impl Ring {
         }
     }
 
-    /// One who follows is gone. Tells whether others may have waited for it.
+    /// Removes a follower. Returns whether output may have been held up for it.
     pub(super) fn leave(&mut self, position: &FollowerPosition) -> bool {
         let Some(id) = position.complete else { return false };
         self.complete.retain(|follower| follower.id != id);

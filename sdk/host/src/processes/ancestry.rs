@@ -1,25 +1,26 @@
-//! Who has started whom, by Linux's `/proc`.
+//! Which process descends from which, by Linux's `/proc/PID/stat`.
 
 use std::{fs, io};
 
 use rustix::io::Errno;
 
-/// A process, as `/proc/PID/stat` has it.
+/// A process, as far as `/proc/PID/stat` is needed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessStat {
     pub(crate) pid: u32,
     pub(crate) parent: u32,
-    /// Its process group, by the number of the process for which that was made.
+    /// The id of its process group.
     pub(crate) group: u32,
 }
 
-/// A chain that is longer was read while numbers were given anew.
+/// A longer chain of parents can only come from process ids that were reused while it was read.
 const MAX_ANCESTORS: usize = 10_000;
-/// What it means that a process can't be seen.
+/// The errors that mean that a process can't be seen: it has ended, or belongs to another user.
 const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// A process, its parent, and so on, as far as they can be seen: that which has ended can't, nor can another user's, where
-/// `/proc` is mounted so.
+/// The process with this id, its parent, and so on, as far as they can be seen. Empty if the process itself can't be
+/// seen: it has ended, or `/proc` hides other users' processes. Errors say nothing about the process, such as that no
+/// more files can be opened.
 pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = Vec::new();
     let mut next = pid;
@@ -27,7 +28,6 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
         let process = match fs::read_to_string(format!("/proc/{next}/stat")) {
             Ok(stat) => parse(next, &stat),
             Err(error) if Errno::from_io_error(&error).is_some_and(|errno| UNSEEN.contains(&errno)) => None,
-            // Such as that there are no more files: it says nothing of the process.
             Err(error) => return Err(error),
         };
         let Some(process) = process else { break };
@@ -37,20 +37,21 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     Ok(chain)
 }
 
-/// Whether a process is this one, or was started by it, or by one that was. The parent of what was left behind is another
-/// one; it is known by its group, where it has not left that too.
+/// Whether a process is `started`, or descends from it. A process whose parent has ended has another parent; it is
+/// recognized by its process group, unless it has left that too.
 pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
     let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
-    // Where there is no `/proc`, this much is known.
+    // The first comparison works without `/proc`.
     pid == started || ancestry(pid).is_ok_and(|chain| chain.iter().any(is_kin))
 }
 
-/// Whether any of this can be known here. Asked without opening a file: a host that has none left still has its `/proc`.
+/// Whether ancestry can be known here at all. Opens no file, so that it works in a host that has no file descriptors
+/// left.
 pub(crate) fn is_available() -> bool {
     fs::symlink_metadata("/proc/self/stat").is_ok()
 }
 
-/// Which process it is, for people.
+/// The process for messages: its id and, if it still runs, its name.
 pub(crate) fn describe(pid: u32) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim_end()),
@@ -58,7 +59,8 @@ pub(crate) fn describe(pid: u32) -> String {
     }
 }
 
-/// `PID (NAME) STATE PARENT GROUP …`; the name is the process's own choice, and may hold anything.
+/// Parses `PID (NAME) STATE PARENT GROUP …`. The name is chosen by the process, and may contain anything, also
+/// brackets.
 fn parse(pid: u32, stat: &str) -> Option<ProcessStat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(parse(7, ""), None);
     }
 
-    /// A shell that has started another process, which waits for its stdin, and says its number.
+    /// A shell that has started another process, which waits for its stdin, and the id of that process.
     fn shell(script: &str) -> (Child, u32) {
         use std::io::{BufRead as _, BufReader};
         use std::os::unix::process::CommandExt as _;
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn what_a_process_has_started_is_of_it_and_not_the_other_way_round() {
         let me = process::id();
-        // What runs beside a shell has no stdin of its own, unless it is given one.
+        // A background process of a shell has no stdin unless it is given one.
         let (mut shell, child) = shell("exec 3<&0; (read -r end) <&3 & echo $!; wait");
         let parent = shell.id();
         assert!(descends_from(child, parent) && descends_from(child, me) && descends_from(parent, parent));
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_left_behind_is_known_by_its_group() {
-        // The one in between ends, so that its child gets another parent.
+        // The process in between ends, so that its child gets another parent.
         let (mut shell, orphan) = shell("exec 3<&0; ((read -r end) <&3 & echo $!); read -r end");
         let parent = shell.id();
         assert!(descends_from(orphan, parent));

@@ -1,14 +1,15 @@
-//! A cgroup for what a host starts, where the system lets it make one (cgroup v2): what is in it can be found and killed whatever it
-//! does to get away, and takes no more than its limits. Found by the mounts of this process, since there are hybrid ones, and
-//! containers.
+//! A cgroup (v2) for what a host starts, where the system lets it make one. What is in a cgroup is found and killed
+//! whatever it does to escape, and keeps its limits. The cgroup is found by the mounts of this process, since there are
+//! hybrid hierarchies and containers.
 //!
-//! A cgroup shares out a controller, such as `cpu`, among its parts only if no process is in it itself. So where a limit is asked for,
-//! the host moves into a part of its own cgroup, with what it has started, but nobody else:
+//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself. So
+//! where a limit is asked for, the host moves into a child of its own cgroup, together with what it has started, and
+//! moves nobody else:
 //!
 //! ```text
-//! own                 shares out `cpu`
+//! own                 distributes `cpu`
 //! ├── ixt-host        the host and its guard; stays as long as `own` does
-//! └── ixt-ID          shares out `cpu`
+//! └── ixt-ID          distributes `cpu`
 //!     ├── 1           a process of a module, with its `cpu.max`
 //!     └── 2
 //! ```
@@ -21,40 +22,40 @@ use rustix::process::{Pid, geteuid};
 
 use crate::processes::ancestry;
 
-/// The part of its own cgroup into which a host moves.
+/// The child of its own cgroup into which a host moves.
 const HOST: &str = "ixt-host";
-/// Over so many microseconds what a process takes of the processors is counted: the system's default.
+/// The period of a `cpu` quota, in microseconds: the system's default.
 const PERIOD: u32 = 100_000;
-/// How often what is started meanwhile is looked for.
+/// How many times to look for processes that were started meanwhile.
 const ROUNDS: usize = 20;
 
-/// A cgroup of this host's. It is removed when this is dropped, if nothing is in it any more.
+/// A cgroup that this host has made. It is removed when this is dropped, if no process is in it any more.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     dir: PathBuf,
 }
 
 impl Cgroup {
-    /// A new one within that of this process.
+    /// Makes a child of this process's own cgroup.
     ///
     /// # Errors
     ///
-    /// Why that is not possible.
+    /// Why that is not possible: there is no cgroup v2, it may not be written to, or the kernel is older than 5.14.
     pub(crate) fn create(name: &str) -> Result<Self, String> {
         let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("can't read {file}: {error}"));
         let own = place(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
         let own = own.ok_or("there is no cgroup v2 with this process in it")?;
-        // Another host of this process may have moved it.
+        // Another host in this process may have moved it before.
         let moved = own.file_name().is_some_and(|name| name == HOST);
         Self::create_in(own.parent().filter(|_| moved).unwrap_or(&own), name)
     }
 
-    /// A new one within this.
+    /// Makes a child of this cgroup.
     pub(crate) fn part(&self, name: &str) -> Result<Self, String> {
         Self::create_in(&self.dir, name)
     }
 
-    /// That of a host that is gone.
+    /// A cgroup that another host has made and left behind.
     pub(crate) fn left(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -73,22 +74,22 @@ impl Cgroup {
         &self.dir
     }
 
-    /// Puts a process into it, with all that it will start.
+    /// Moves a process into it. What that process starts from now on is in it too.
     pub(crate) fn add(&self, pid: Pid) -> Result<(), String> {
         write(&self.dir.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())
     }
 
-    /// Lets what is in it take this much of the processors, counted as one each.
+    /// Limits its processes together to this many processors: 1.5 is one and a half.
     pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
         write(&self.dir.join("cpu.max"), &quota(cpu))
     }
 
-    /// Shares out a controller among its parts. If need be, this host moves out of the cgroup that this one lies in, with what it has
-    /// started; `host` is its process.
+    /// Distributes a controller to its children. If need be, this moves the host with process id `host` and what it has
+    /// started out of the parent cgroup into a child of that.
     ///
     /// # Errors
     ///
-    /// Why that is not possible. Nothing but the host's place has changed then.
+    /// Why that is not possible. Then nothing has changed, except perhaps the place of the host.
     pub(crate) fn share_out(&self, controller: &str, host: Pid) -> Result<(), String> {
         let Some(own) = self.dir.parent().filter(|_| !shares_out(&self.dir, controller)) else { return Ok(()) };
         if !shares_out(own, controller) {
@@ -99,7 +100,7 @@ impl Cgroup {
             if !is_delegated(own) {
                 return Err(format!("{} is systemd's, which has not delegated it", own.display()));
             }
-            // The root of all may share out what it likes.
+            // The root cgroup may distribute controllers although it has processes.
             if own.join("cgroup.type").exists() {
                 vacate(own, host)?;
             }
@@ -110,19 +111,19 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether there is a process in it, or in a part of it.
+    /// Whether there is a process in it or in a child of it.
     pub(crate) fn is_populated(&self) -> bool {
         fs::read_to_string(self.dir.join("cgroup.events"))
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
-    /// The processes in it and in its parts.
+    /// The processes in it and in its children.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         let dirs = self.parts().into_iter().chain([self.dir.clone()]);
         dirs.flat_map(|dir| listed(&dir).into_iter().filter_map(Pid::from_raw).collect::<Vec<_>>()).collect()
     }
 
-    /// Kills all that is in it and in its parts.
+    /// Kills all processes in it and in its children.
     pub(crate) fn kill(&self) {
         let _ = fs::write(self.dir.join("cgroup.kill"), "1");
     }
@@ -141,13 +142,13 @@ impl Drop for Cgroup {
     }
 }
 
-/// The processes of a cgroup itself. One that can't be seen from here is 0.
+/// The processes of this cgroup itself. One from another pid namespace is 0.
 fn listed(dir: &Path) -> Vec<i32> {
     let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     listed.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Whether a file of words has this one.
+/// Whether a file with words in it has this one.
 fn lists(file: &Path, word: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|words| words.split_whitespace().any(|listed| listed == word))
 }
@@ -160,7 +161,8 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
 }
 
-/// What systemd has, nobody else may change, unless it says so. A user can't write there; the superuser has to look.
+/// Whether systemd lets others manage this cgroup. An ordinary user could not write there otherwise, but the superuser
+/// has to ask.
 fn is_delegated(dir: &Path) -> bool {
     let marked = |dir: &Path| {
         ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
@@ -171,7 +173,8 @@ fn is_delegated(dir: &Path) -> bool {
     !geteuid().is_root() || !Path::new("/run/systemd/system").exists() || dir.ancestors().any(marked)
 }
 
-/// Moves a host and what it has started out of its cgroup, into a part of it, so that nobody is left there.
+/// Moves a host and what it has started out of its cgroup into a child of it, until the cgroup itself is empty. Refused
+/// if there is a process of anybody else.
 fn vacate(own: &Path, host: Pid) -> Result<(), String> {
     let is_of_host = |pid: i32| {
         let host = host.as_raw_nonzero().get();
@@ -186,7 +189,7 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
             return Ok(());
         }
         if let Some(other) = there.iter().copied().find(|pid| !is_of_host(*pid))
-            // One that has ended meanwhile is nobody's.
+            // It may have ended meanwhile.
             && listed(own).contains(&other)
         {
             let other = match u32::try_from(other) {
@@ -201,21 +204,21 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
             return Err(format!("can't make a cgroup in {}: {error}", own.display()));
         }
         for pid in there {
-            // One that has ended meanwhile can't be moved; whether somebody is left is seen in the next round.
+            // A process that has ended can't be moved. The next round sees who is left.
             let _ = fs::write(part.join("cgroup.procs"), pid.to_string());
         }
     }
     Err(format!("the host can't leave its cgroup {}", own.display()))
 }
 
-/// What `cpu.max` says for this many processors: so many microseconds of each period. Beyond what any machine has it is no limit.
+/// The content of `cpu.max` for this many processors: microseconds in each period.
 fn quota(cpu: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within what the system takes")]
     let micros = (cpu * f64::from(PERIOD)).round().clamp(1_000.0, 1e12) as u64;
     format!("{micros} {PERIOD}")
 }
 
-/// The directory of a process's own cgroup, by what `/proc/self/mountinfo` and `/proc/self/cgroup` say.
+/// The directory of this process's own cgroup, from `/proc/self/mountinfo` and `/proc/self/cgroup`.
 fn place(mounts: &str, own: &str) -> Option<PathBuf> {
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounts.lines().find_map(|line| {
@@ -262,7 +265,7 @@ mod tests {
         assert!(!dir.exists());
     }
 
-    /// A shell that has started another process and has told so; both end with its stdin.
+    /// A shell that has started another process, and has written so; both end with its stdin.
     fn shell() -> std::process::Child {
         let mut shell = std::process::Command::new("sh")
             .args(["-c", "exec 3<&0; (read -r end) <&3 & echo; wait"])
@@ -274,7 +277,7 @@ mod tests {
         shell
     }
 
-    /// With whatever controller there is: they are shared out in the same way.
+    /// With whatever controller there is: they are all distributed in the same way.
     #[test]
     fn a_host_moves_so_that_its_cgroup_shares_out_a_controller_unless_others_are_there() {
         let top = match Cgroup::create(&format!("ixt-top-{}", std::process::id())) {
@@ -282,7 +285,7 @@ mod tests {
             Err(reason) => return eprintln!("not told here: {reason}"),
         };
         let controllers = fs::read_to_string(top.dir.parent().unwrap().join("cgroup.controllers")).unwrap();
-        // No `cpuset`, which wants more than that.
+        // No `cpuset`, which needs more than that.
         let mut controllers: Vec<_> = controllers.split_whitespace().filter(|name| *name != "cpuset").collect();
         controllers.sort_by_key(|name| *name != "cpu");
         let Some(controller) = controllers.first() else { return eprintln!("not told here: there are no controllers") };
@@ -328,7 +331,7 @@ mod tests {
         assert_eq!(listed(&own.dir.join(HOST)).len(), 2);
         let part = modules.part("1").unwrap();
         assert!(lists(&part.dir.join("cgroup.controllers"), controller));
-        // What shares out is no place for a process, but its parts are.
+        // A cgroup that distributes a controller can't hold a process, but its children can.
         let (mut module, _) = start(&part);
         if *controller == "cpu" {
             part.limit_cpu(0.5).unwrap();
@@ -346,7 +349,7 @@ mod tests {
         let dir = top.dir.clone();
         drop((part, modules, own, top));
         if !was_shared_out {
-            // As it was before. Refused where somebody else needs it meanwhile.
+            // Restores the state before. Refused if somebody else needs the controller meanwhile.
             let _ = fs::write(parent.join("cgroup.subtree_control"), format!("-{controller}"));
         }
         assert!(!dir.exists());

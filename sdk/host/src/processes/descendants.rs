@@ -1,6 +1,5 @@
-//! What is left of a process of a module when it has ended, wherever that has gone: the processes of its group, those that bear its
-//! mark in their environment, and those of its cgroup, where there is one. What a module has started has all three, unless it took
-//! care to lose them.
+//! The descendants of a process, found wherever they have gone: by process group, by two marks in their environment,
+//! and by cgroup where there is one. A process has all three from its parent, unless it takes care to lose them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,44 +12,47 @@ use rustix::process::{
 
 use crate::processes::cgroup::Cgroup;
 
-/// The variable in the environment of all that a host starts: the host's random number.
+/// The environment variable of everything that a host starts: the host's random id.
 pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
-/// And this process's name.
+/// The environment variable with the id of the module's process, `name:version/instance-NNN`.
 pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
 
-/// How often those who were killed are looked for again: one may have forked meanwhile.
+/// How many times to look for processes to kill: one may have forked meanwhile.
 const ROUNDS: usize = 20;
 
-/// What is left of a process, or of all processes of a host.
+/// The descendants of one process of a module, or of a whole host. Empty by default.
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
     /// The process groups.
     pub(crate) groups: Vec<Pid>,
-    /// All of these stand in the environment.
+    /// A process is a descendant if all of these `NAME=value` entries are in its environment. Without marks, none is
+    /// found by them.
     pub(crate) marks: Vec<String>,
+    /// The cgroup, if there is one: all of its processes are descendants.
     pub(crate) cgroup: Option<Cgroup>,
 }
 
-/// The mark of all that a host has started.
+/// The mark of everything that the host with this id has started.
 pub(crate) fn host_mark(id: &str) -> String {
     format!("{HOST_ID}={id}")
 }
 
 impl Descendants {
-    /// Whether something is left.
+    /// Whether any descendant is left. A process group that is found empty is dropped, since its id may be reused.
     pub(crate) fn any_left(&mut self) -> bool {
-        // A group that has ended is not looked at again: its number may be given to another.
+        // A group that has ended is not looked at again: its id may belong to another.
         self.groups.retain(|group| test_kill_process_group(*group).is_ok());
         !self.groups.is_empty() || self.cgroup.as_ref().is_some_and(Cgroup::is_populated) || !self.marked().is_empty()
     }
 
+    /// Sends a signal to all descendants.
     pub(crate) fn signal(&self, signal: Signal) {
         for group in &self.groups {
-            // Fails if nothing is left in the group, which is what is wanted.
+            // Fails if nothing is left in the group, which is fine.
             let _ = kill_process_group(*group, signal);
         }
         if let Some(cgroup) = &self.cgroup {
-            // Found again once their numbers can't be given to others.
+            // Listed again once the pidfds are open, when their ids can't be reused any more.
             let opened: Vec<_> =
                 cgroup.pids().into_iter().map(|pid| (pid, pidfd_open(pid, PidfdFlags::empty()))).collect();
             let still: BTreeSet<_> = cgroup.pids().into_iter().map(Pid::as_raw_nonzero).collect();
@@ -63,7 +65,7 @@ impl Descendants {
         }
     }
 
-    /// Kills what is left now, and what that starts meanwhile.
+    /// Kills all descendants, and those that they start meanwhile. Later calls do nothing for the groups.
     pub(crate) fn kill(&mut self) {
         for _ in 0..ROUNDS {
             if let Some(cgroup) = &self.cgroup {
@@ -74,10 +76,12 @@ impl Descendants {
                 break;
             }
         }
-        // Nothing later, when their numbers may have been given to others.
+        // Their ids may belong to others from here on.
         self.groups.clear();
     }
 
+    /// The processes with all marks in their environment, of this user. The superuser sees those of all users, as
+    /// modules may run as another one.
     fn marked(&self) -> Vec<Pid> {
         if self.marks.is_empty() {
             return Vec::new();
@@ -85,7 +89,7 @@ impl Descendants {
         let (own, user) = (getpid(), geteuid());
         let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
         let mine = processes.flatten().filter(|process| {
-            // Root sees what its modules have become.
+            // The superuser looks at those of all users: its modules may have become one of them.
             user.is_root() || process.metadata().is_ok_and(|metadata| metadata.uid() == user.as_raw())
         });
         let pids = mine.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?));
@@ -99,8 +103,8 @@ impl Descendants {
     }
 }
 
-/// Sends a signal to this process and no other: its number may have been given to another since, so that it is looked at again when
-/// it can't be any more.
+/// Sends a signal to a process, and to no other one: `is_it` looks at it again after the pidfd is open, when its id
+/// can't be reused any more.
 fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) {
     if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
         && is_it()
@@ -115,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell that has told that it runs, in a session of its own.
+    /// A shell in a session of its own that has written that it runs. It waits for its stdin.
     fn shell(variables: &[(&str, &str)], script: &str) -> Child {
         let mut command = Command::new("setsid");
         // It starts nothing that could outlive the test.

@@ -3,20 +3,20 @@
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
-/// A process group, killed when this is dropped.
+/// A process group. What is left of it is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// The group of a process that was started with `process_group(0)`: its number is that of the process.
+    /// The group of a process that was started with `process_group(0)`: its id is that of the process.
     pub(crate) fn of(leader: &Child) -> Self {
         Self(pid_of(leader))
     }
 
-    /// Kills what is left of the group now, and nothing later, when its number may have been given to another.
+    /// Kills what is left of the group now. Later calls do nothing, since the id may belong to another group by then.
     pub(crate) fn end(&mut self) {
         if let Some(group) = self.0.take() {
-            // Fails if nothing is left in the group, which is what is wanted.
+            // Fails if nothing is left in the group, which is the aim.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }

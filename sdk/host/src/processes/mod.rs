@@ -1,4 +1,5 @@
-//! The processes that a host has started, and those that these have started: found, signalled, limited and reaped.
+//! The processes that a host has started and their descendants: who descends from whom (`ancestry`), how all of them
+//! are found and killed (`descendants`, `cgroup`, `group`), and how they are reaped (`reaper`).
 
 pub(crate) mod ancestry;
 pub(crate) mod cgroup;

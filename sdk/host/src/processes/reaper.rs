@@ -1,6 +1,7 @@
-//! The children of a host's process. Those that it has started it waits for by itself; what else is given to it, since whoever had
-//! started that has ended, is reaped here, and found here when the host ends. Nobody waits for any child: that would take away the
-//! end of one that somebody else waits for.
+//! The children of the host's process: which of them this crate waits for, and, where the host adopts orphans, how the
+//! others are reaped.
+//!
+//! Nobody waits for *any* child: that would take the exit status of one that somebody else waits for.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -13,28 +14,29 @@ use tokio::task::AbortHandle;
 
 use crate::lock::lock;
 
-/// The children that this crate has started in this process and waits for.
+/// The children that this crate has started and waits for. A static, since children belong to the process, however many
+/// hosts it has.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
     lock(&OWN)
 }
 
-/// Starts a process for which the caller waits, and [tells](reaped) when that is done.
+/// Starts a process for which the caller waits. When the caller has, it calls [`reaped`].
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
-    // Under the lock, so that one that ends at once is none of those that are given to this process.
+    // Under the lock, so that a child that ends at once is not mistaken for an orphan.
     let mut own = own();
     let child = command.spawn()?;
     own.extend(child.id());
     Ok(child)
 }
 
-/// A child that was started here has ended, and was waited for.
+/// To be called when a process from [`spawn`] has ended and was waited for.
 pub(crate) fn reaped(pid: u32) {
     own().remove(&pid);
 }
 
-/// As long as this is there, orphans of what this process has started are given to it, and reaped.
+/// Makes this process a child subreaper, and reaps the orphans that it is given, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reaper(AbortHandle);
 
@@ -61,6 +63,7 @@ impl Drop for Reaper {
     }
 }
 
+/// Reaps the orphans that have ended.
 fn reap() {
     let own = own();
     for pid in given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs())) {
@@ -70,13 +73,13 @@ fn reap() {
     }
 }
 
-/// Those that were given to this process and still run.
+/// The orphans that were given to this process and still run.
 pub(crate) fn orphans() -> Vec<Pid> {
     let own = own();
     given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs()) && !is_zombie(*pid)).collect()
 }
 
-/// The children of this process, by whichever of its threads they were started or taken.
+/// All children of this process, by whichever thread they were started or adopted.
 fn given() -> impl Iterator<Item = Pid> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     threads.flat_map(|thread| {
@@ -87,6 +90,6 @@ fn given() -> impl Iterator<Item = Pid> {
 
 fn is_zombie(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // A name may hold anything but comes to an end with the last bracket.
+    // A name may contain anything, but ends with the last bracket.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }

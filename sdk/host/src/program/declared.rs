@@ -8,8 +8,8 @@ use crate::program::pinned::PinnedFile;
 use crate::{Module, Program, ProgramError};
 
 impl Module {
-    /// The program at `path` in `[artifacts.process]`, with the arguments that stand there, if it is what the manifest says it is; or
-    /// `None`, where cargo is to build one.
+    /// The program of `[artifacts.process]`, with its arguments, checked against its hash. `None` if the manifest has
+    /// no `path` there, and cargo is to build the package in the directory.
     pub(crate) async fn declared_program(&self) -> Result<Option<Program>, ProgramError> {
         let process = &self.manifest().process;
         let Some(path) = &process.path else {
@@ -36,14 +36,14 @@ impl Module {
         let check = FileCheck { file: file.clone(), sha256, size_bytes };
         let check = Some(check).filter(|check| check.sha256.is_some() || check.size_bytes.is_some());
         if let Some(check) = check.clone() {
-            // Now too, so that what is wrong from the beginning is told before anything is started.
+            // Checked now too, so that a wrong file is reported before anything is started.
             tokio::task::spawn_blocking(move || check.open()).await.map_err(|error| unreadable(error.into()))??;
         }
         let mut outside = Vec::from_iter(is_outside.then_some(real));
         let program = match &process.interpreter {
             None => Program::new(file),
-            // One with a slash lies with the module; others are found on the PATH. Neither it nor the program is resolved where it
-            // is a link: what is linked to may do what the link's name says, as with a virtual environment of Python.
+            // An interpreter with a slash is relative to the module; others are found on the PATH. Links are not
+            // resolved: what a link points to may act by the link's name, as in a virtual environment of Python.
             Some(interpreter) => {
                 let interpreter = if interpreter.contains('/') {
                     Program::new(self.dir().join(interpreter))
@@ -57,7 +57,8 @@ impl Module {
         if let Some(interpreter) = &process.interpreter
             && interpreter.contains('/')
             && Path::new(interpreter).is_relative()
-            // A virtual environment's is a link out of it, so that it only matters where that is.
+            // The interpreter of a virtual environment is a link out of it, so that it is the link's own place that
+            // counts.
             && let Some(place) = program.path().parent().and_then(|place| fs::canonicalize(place).ok())
             && !place.starts_with(&dir)
         {
@@ -66,7 +67,7 @@ impl Module {
         Ok(Some(Program { check, outside, ..program }))
     }
 
-    /// The program that cargo has built, with the arguments of `[artifacts.process]`.
+    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
         let pinned = PinnedFile::new(&path);
         let program = Program { pinned, ..Program::new(path) };

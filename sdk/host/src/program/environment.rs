@@ -1,5 +1,5 @@
-//! The environment of a module's processes: what every program needs, what the manifest asks for, and what the host's
-//! configuration sets; and what makes Python show what it prints. Nothing else comes along: a variable may hold another module's
+//! The environment of a module's processes: a base that every program needs, what the manifest asks for, and what the
+//! host's configuration sets. Nothing else of the host's environment is passed on, since it may hold another module's
 //! secret.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use ixt_manifest::Env;
 use ixt_manifest::language::reserved_variable;
 
-/// What each module gets of the host's environment, beside `LC_*`.
+/// The variables of the host's environment that each module gets, in addition to `LC_*`.
 const BASE: [&str; 10] = [
     "PATH",
     "HOME",
@@ -16,7 +16,7 @@ const BASE: [&str; 10] = [
     "LANG",
     "TZ",
     "TMPDIR",
-    // What the PATH is for programs, these are for what Python and Node.js load.
+    // What `PATH` is for programs, these are for the libraries of Python and Node.js.
     "PYTHONPATH",
     "NODE_PATH",
     // Settings of the SDK.
@@ -24,8 +24,9 @@ const BASE: [&str; 10] = [
     "IXT_MAX_CONCURRENCY",
 ];
 
-/// The variables of a process: those of the host's that are passed on, those that its manifest sets, and those that the host's
-/// configuration does. Where one has several values, the last of these counts.
+/// The variables of a process: those of the host that are passed on, those that its manifest sets, and those of the
+/// host's configuration. Where several set the same one, the last of these three counts. Reserved variables are left
+/// out, whoever sets them.
 pub(crate) fn environment(
     host: impl Iterator<Item = (OsString, OsString)>,
     manifest: &Env,
@@ -39,9 +40,9 @@ pub(crate) fn environment(
     let set = manifest.set.iter().map(|variable| (variable.name.as_str().into(), variable.value.as_str().into()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut variables: BTreeMap<_, _> = passed.chain(set).chain(configured).collect();
-    // Whoever named them: a module that had them would speak for its host, or be taken for another one.
+    // A module that had them would speak for its host, or pass for another module.
     variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
-    // What Python prints into a pipe stays in its buffer otherwise, until that is full, and is lost when the process is killed.
+    // Otherwise Python buffers what it prints into a pipe, and the buffer is lost when the process is killed.
     variables.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     variables
 }

@@ -6,32 +6,32 @@ use std::{fmt, io};
 use ixt_manifest::closest;
 use ixt_manifest::text::harmless;
 
-/// Why there is no program to start.
+/// Why a module has no program to start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// It could not be built.
+    /// The program could not be built or found.
     Build(BuildError),
-    /// The module is no cargo package, and `[artifacts.process]` of its manifest has no `path`.
+    /// The module is no cargo package, and its manifest has no `path` in `[artifacts.process]`.
     Nothing {
         /// The module's directory.
         dir: PathBuf,
     },
-    /// What `[artifacts.process]` names is not there, or can't be read.
+    /// A file of `[artifacts.process]` does not exist or can't be read.
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The program is not the one that the manifest was written for.
+    /// The program is not the one that the manifest's `sha256` or `size_bytes` describes.
     Different {
         /// The program.
         path: PathBuf,
-        /// Which key of `[artifacts.process]` says so, what it says, and what was found.
+        /// A sentence with the key of `[artifacts.process]`, its value, and what was found.
         found: String,
     },
-    /// What a hash is declared for does not lie with the module.
+    /// The manifest has a `sha256` for a file outside of the module's directory.
     Outside {
         /// The program.
         path: PathBuf,
@@ -72,58 +72,58 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Why a module was not built.
+/// Why a module could not be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The `Cargo.toml` in it is that of a workspace alone.
+    /// The module's `Cargo.toml` has no `[package]`.
     NoPackage {
-        /// The workspace's `Cargo.toml`.
+        /// The `Cargo.toml`.
         path: PathBuf,
     },
-    /// Cargo could not be run.
+    /// Cargo could not be run, or its output not be read.
     NoCargo {
-        /// Why not.
+        /// The error.
         error: io::Error,
     },
-    /// Cargo failed; it has said why.
+    /// Cargo has failed, and has written why to the [`BuildOutput`](crate::BuildOutput).
     Failed {
         /// The `Cargo.toml` of each package that was to be built.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several of which none is the default one.
+    /// The package has no program, or several of which none is the default.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
-        /// The programs it has.
+        /// The names of its programs, sorted.
         found: Vec<String>,
     },
-    /// There is no program of the name that [`Build::bin`] has.
+    /// There is no program with the name in [`Build::bin`](crate::Build::bin).
     UnknownProgram {
-        /// The package's `Cargo.toml`; `None`: no module has such a program.
+        /// The package's `Cargo.toml`; `None` if no module has such a program.
         path: Option<PathBuf>,
         /// The name.
         name: String,
-        /// The programs there are.
+        /// The names of the programs that there are.
         found: Vec<String>,
     },
-    /// There is no feature of a name in [`Build::features`].
+    /// There is no feature with a name in [`Build::features`](crate::Build::features).
     UnknownFeature {
-        /// The package's `Cargo.toml`; `None`: no module has such a feature.
+        /// The package's `Cargo.toml`; `None` if no module has such a feature.
         path: Option<PathBuf>,
         /// The name.
         name: String,
-        /// The features there are.
+        /// The names of the features that there are.
         found: Vec<String>,
     },
-    /// The programs of two modules would be one file.
+    /// The programs of two modules have the same name and target directory, and would overwrite each other.
     SameProgram {
         /// The program's name.
         name: String,
-        /// The `Cargo.toml` of each.
+        /// The two `Cargo.toml`.
         paths: [PathBuf; 2],
     },
-    /// Nothing was to be built, and the program is not there.
+    /// With [`Builds::without_building`](crate::Builds::without_building): there is no program from an earlier build.
     NotBuilt {
         /// Where it was expected.
         path: PathBuf,

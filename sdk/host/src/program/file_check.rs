@@ -1,5 +1,5 @@
-//! Whether a program is the one that its manifest was written for. That is looked at before each start, and what was looked at
-//! is what is started: the file is open from before it is read until it runs.
+//! Checks a program against the hash and size in its manifest, before each start. What was checked is what is started:
+//! the file stays open from before it is read until the process runs.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ProgramError;
 
-/// What `[artifacts.process]` says of a file.
+/// What `[artifacts.process]` says about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileCheck {
     pub(crate) file: PathBuf,
@@ -18,16 +18,16 @@ pub(crate) struct FileCheck {
     pub(crate) size_bytes: Option<u64>,
 }
 
-/// A file that has passed.
+/// A file that has passed the check, open.
 #[derive(Debug)]
 pub(crate) struct VerifiedFile {
     file: File,
-    /// It is a program of the system's own form: what is a script to it is opened once more, by whatever runs it.
+    /// Whether it is an ELF executable. A script is opened once more, by its interpreter.
     is_elf: bool,
 }
 
 impl FileCheck {
-    /// Opens the file and reads it. It may be large: not to be called where others wait.
+    /// Opens, reads and checks the file. Blocks: not to be called from an async task.
     pub(crate) fn open(&self) -> Result<VerifiedFile, ProgramError> {
         let unreadable = |error| ProgramError::Unreadable { path: self.file.clone(), error };
         let different = |found| ProgramError::Different { path: self.file.clone(), found };
@@ -62,8 +62,8 @@ impl FileCheck {
 }
 
 impl VerifiedFile {
-    /// The path by which a process that is started from here executes this very file, whatever stands at its path by then.
-    /// Nothing for a script: its interpreter would find the file closed, and look beside it for what it belongs to.
+    /// A path by which a child process executes this very file, whatever is at its own path by then. `None` for a
+    /// script: its interpreter would find the file closed, and looks beside it for what belongs to it.
     pub(crate) fn executable(&self) -> Option<PathBuf> {
         self.is_elf.then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }

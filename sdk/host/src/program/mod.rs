@@ -1,4 +1,8 @@
-//! What is started as a process of a module: the program at `path` in `[artifacts.process]`, or the one that cargo makes of its crate.
+//! What is started as a process of a module: a program with its arguments and environment.
+//!
+//! `declared` takes it from the manifest; `build` (beside this folder) makes it with cargo; `file_check` compares it
+//! with the manifest's hash before each start; `pinned` keeps what cargo has built; `environment` makes its
+//! environment; `error` says why there is none.
 
 mod declared;
 mod environment;
@@ -19,55 +23,55 @@ pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{FileCheck, VerifiedFile};
 use crate::program::pinned::PinnedFile;
 
-/// A program with its arguments.
+/// A program with its arguments and additional environment variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
-    /// What is looked at before each start.
+    /// The file to check before each start, if the manifest has a hash or a size.
     check: Option<FileCheck>,
-    /// What cargo has built.
+    /// The file that cargo has built, kept open.
     pinned: Option<PinnedFile>,
-    /// What `[artifacts.process]` names that does not lie with the module.
+    /// Files of `[artifacts.process]` that lie outside of the module's directory.
     outside: Vec<PathBuf>,
 }
 
-/// What is started now.
+/// A command that is ready to be started.
 pub(crate) struct Launch {
     pub(crate) command: Command,
-    /// Open until the process runs, which is started from it.
+    /// To be kept until the process runs: the executable is opened through this file.
     pub(crate) verified: Option<VerifiedFile>,
 }
 
 impl Program {
-    /// This program: a path, from here if it is relative, or a name alone, which is looked for on the `PATH`.
+    /// A program by its path, relative to the current directory, or by a name alone, which is looked up on the `PATH`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
         Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, pinned: None, outside: Vec::new() }
     }
 
-    /// The program itself.
+    /// The path of the program, or its name.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its arguments.
+    /// The arguments.
     #[must_use]
     pub fn args(&self) -> &[OsString] {
         &self.args
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// One more variable of its environment, or another value of one that it has. Those that are the host's are left out: see
+    /// Sets an environment variable of its processes. Variables that are reserved for the host are ignored: see
     /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
@@ -75,12 +79,12 @@ impl Program {
         self
     }
 
-    /// What `[artifacts.process]` names that does not lie with the module.
+    /// Files of `[artifacts.process]` that lie outside of the module's directory. They are warned of at the start.
     pub(crate) fn outside(&self) -> &[PathBuf] {
         &self.outside
     }
 
-    /// The command for a process of this module, if it is the program that the manifest was written for.
+    /// The command for a process of this module, after its file was checked against the manifest.
     pub(crate) async fn launch(&self, module: &Module) -> Result<Launch, ProgramError> {
         let verified = match self.check.clone() {
             Some(check) => {
@@ -89,7 +93,7 @@ impl Program {
             }
             None => None,
         };
-        // With an interpreter it is that which is executed.
+        // With an interpreter, it is the interpreter that is executed.
         let is_verified = self.check.as_ref().is_some_and(|check| check.file == self.path);
         let executable = verified.as_ref().filter(|_| is_verified).and_then(VerifiedFile::executable);
         let executable = executable.or_else(|| self.pinned.as_ref()?.path_if_replaced(&self.path));
@@ -111,7 +115,7 @@ impl Program {
     }
 }
 
-/// A path to a program that is to run in another directory.
+/// Makes the path of a program absolute, since it will run in another directory. A name alone is left to the `PATH`.
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }

@@ -1,4 +1,5 @@
-//! A program that stays what it was: the next build puts another one in its place, while a module may have to go back to this one.
+//! Keeps the program that a release was started from, while the next build puts another one in its place: a failed
+//! restart has to go back to it.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -6,11 +7,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that is open, so that it is there as long as this is.
+/// A file that is kept open, so that its content exists as long as this. Equal if they are the same file.
 #[derive(Debug, Clone)]
 pub(crate) struct PinnedFile {
     file: Arc<File>,
-    /// Its device and number.
+    /// The device and inode of the file.
     identity: (u64, u64),
 }
 
@@ -23,14 +24,14 @@ impl PartialEq for PinnedFile {
 impl Eq for PinnedFile {}
 
 impl PinnedFile {
-    /// Nothing, if it can't be opened: then whoever starts it will see why.
+    /// `None` if the file can't be opened; the start will report why.
     pub(crate) fn new(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
         let metadata = file.metadata().ok()?;
         Some(Self { identity: (metadata.dev(), metadata.ino()), file: Arc::new(file) })
     }
 
-    /// The path by which a process that is started from here executes it, if there is another one at this path by now, or none.
+    /// If there is another file, or none, at `path` by now: a path by which a child process still executes this one.
     pub(crate) fn path_if_replaced(&self, path: &Path) -> Option<PathBuf> {
         let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
         (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
@@ -50,7 +51,7 @@ mod tests {
         fs::copy("/bin/echo", &program).unwrap();
         let kept = PinnedFile::new(&program).unwrap();
         assert_eq!(kept.path_if_replaced(&program), None, "it is there");
-        // As a build does it.
+        // As a build replaces it.
         fs::write(dir.path().join("new"), "no program").unwrap();
         fs::rename(dir.path().join("new"), &program).unwrap();
         assert!(PinnedFile::new(&program).unwrap() != kept);

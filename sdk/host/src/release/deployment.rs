@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{Config, ConfigError, Module, Program};
 
-/// A module as it is to run: what is started, how often, and with which configuration.
+/// A module as it is to be run: its program, its configuration, and in how many processes.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     pub(crate) module: Arc<Module>,
@@ -19,49 +19,52 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// One process of the module.
+    /// Runs one process of the module.
     ///
     /// # Errors
     ///
-    /// If the configuration is not complete.
+    /// [`ConfigError::Missing`] if a required key of the configuration is not set.
     pub fn new(module: &Module, program: Program, config: &Config<'_>) -> Result<Self, ConfigError> {
         let (module, config) = (Arc::new(module.clone()), config.to_json()?);
         Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
     }
 
-    /// So many processes, 1 or more, among which calls are divided.
+    /// Sets the number of processes among which calls are divided. 0 is taken as 1.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);
         self
     }
 
-    /// How long a process has to connect once it was started; otherwise the manifest says it, or [`Settings`].
+    /// Sets how long a process has to connect after it was started. Takes precedence over the manifest and
+    /// [`Settings`](crate::Settings).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// How long a process has to answer `init`; otherwise the manifest says it, or [`Settings`].
+    /// Sets how long a process has to reply to `init`. Takes precedence over the manifest and
+    /// [`Settings`](crate::Settings).
     #[must_use]
     pub fn init_timeout(mut self, timeout: Duration) -> Self {
         self.init_timeout = Some(timeout);
         self
     }
 
-    /// What is on disk.
+    /// The module.
     #[must_use]
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// What is started.
+    /// The program that is started.
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
     }
 
+    /// The module's name.
     pub(crate) fn name(&self) -> &str {
         self.module.manifest().module.name.as_str()
     }

@@ -1,4 +1,4 @@
-//! Whether what a module is started from has changed on disk.
+//! Whether the files from which a module is started have changed on disk.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 
 use crate::Deployment;
 
-/// What is seen of the files that a module is made of. Equal ones are of the same files.
+/// Inode, size and modification time of each file that belongs to a module's program. Two fingerprints are equal if
+/// they are of the same, unchanged files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Fingerprint(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 
-/// So many files of a module are looked at.
+/// How many files of a module are looked at.
 const MAX_FILES: usize = 10_000;
-/// Directories that hold what others have made.
+/// Directories whose files were made by tools, not by the module's author.
 const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv", "site-packages"];
 
 impl Fingerprint {
-    /// Its program, and its arguments that are files. Of a program that cargo does not build also the files in the module's directory with
-    /// the same extension, which it may load: `*.py` beside `main.py`.
+    /// Looks at the program, and at its arguments that are files. If cargo does not build the program, also at the
+    /// files in the module's directory with the program's extension, which it may load: `*.py` beside `main.py`.
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let mut fingerprint = Self::default();
         let program = &deployment.program;
@@ -50,7 +51,7 @@ impl Fingerprint {
                 let (path, name) = (entry.path(), entry.file_name());
                 let is_its_own =
                     !name.as_encoded_bytes().starts_with(b".") && NOT_ITS_OWN.iter().all(|other| name != *other);
-                // Of the link, not of what it leads to: so there is no circle.
+                // The type of the link itself, so that links can't lead in a circle.
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && is_its_own {
                     open.push(path);

@@ -1,4 +1,8 @@
-//! A module as it is to run, and as a process of it was started: a restart may bring another manifest, program and configuration.
+//! A release of a module: what its processes are started from. A restart may bring another manifest, program and
+//! configuration, which is another release.
+//!
+//! `deployment` is what a host is told to run; `reload` reads one again; `fingerprint` tells whether its files have
+//! changed.
 
 mod deployment;
 mod fingerprint;
@@ -18,15 +22,17 @@ pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::{Module, Program, Settings};
 
-/// What a process was started from.
+/// A deployment as of when it was read, with what is looked up in it for each call. Immutable.
 #[derive(Debug)]
 pub(crate) struct Release {
-    /// Those that came later have a higher one.
+    /// Later releases have higher numbers, over all modules.
     number: u64,
     deployment: Deployment,
-    /// `name:version`.
+    /// `name:version`: the name under which its processes call.
     source: Arc<str>,
+    /// The topics that it provides.
     services: HashSet<String>,
+    /// The events that it takes.
     events: HashSet<String>,
     fingerprint: Fingerprint,
 }
@@ -34,6 +40,7 @@ pub(crate) struct Release {
 static RELEASES: AtomicU64 = AtomicU64::new(1);
 
 impl Release {
+    /// Looks at the files of the deployment, so it blocks.
     pub(crate) fn new(deployment: Deployment) -> Arc<Self> {
         let manifest = deployment.module.manifest();
         let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
@@ -73,12 +80,13 @@ impl Release {
         &self.deployment.config
     }
 
-    /// `name:version`.
+    /// `name:version`: the name under which its processes call.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// Whether processes of it would be the same as those of another one.
+    /// Whether its processes would be the same as those of `other`: manifest, configuration, program, files and number
+    /// of processes are equal.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.deployment, &other.deployment);
         one.module.source().text() == two.module.source().text()
@@ -89,26 +97,29 @@ impl Release {
             && self.fingerprint == other.fingerprint
     }
 
-    /// Whether its processes take calls of this topic.
+    /// Whether its processes provide this service.
     pub(crate) fn provides(&self, topic: &str) -> bool {
         self.services.contains(topic)
     }
 
-    /// Whether its processes take calls, or events, of this topic.
+    /// Whether its processes provide this service or take this event.
     pub(crate) fn takes(&self, topic: &str) -> bool {
         self.services.contains(topic) || self.events.contains(topic)
     }
 
-    /// Whether a process of the module may run beside the one that it follows.
+    /// Whether a new process may run beside the one that it replaces.
     pub(crate) fn overlaps(&self) -> bool {
         self.manifest().process.overlap
     }
 
+    /// The timeout for connecting: that of the deployment, the manifest or the settings, whichever is set first.
     pub(crate) fn connect_timeout(&self, settings: &Settings) -> Duration {
         let said = self.deployment.connect_timeout.or(self.manifest().process.connect_timeout);
         said.unwrap_or(settings.connect_timeout)
     }
 
+    /// The timeout for the reply to `init`: that of the deployment, the manifest or the settings, whichever is set
+    /// first.
     pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
         self.deployment.init_timeout.or(self.manifest().process.init_timeout).unwrap_or(settings.init_timeout)
     }

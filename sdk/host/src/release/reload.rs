@@ -1,4 +1,4 @@
-//! What a module is started with anew: read again from where it came from, and compared with what runs.
+//! Reloads a module: reads it again from disk, and compares it with what runs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use crate::guard::Guard;
 use crate::release::Release;
 use crate::{CallError, Deployment, ErrorReply};
 
-/// Reads modules anew.
+/// Reads modules again when they are [reloaded](crate::Host::reload). The embedder of a host implements it, since it
+/// knows where configurations come from.
 pub trait Loader: Send + Sync + 'static {
-    /// What is to run in the place of this: the manifest in the module's directory as it is now, its configuration, and its program,
-    /// built if that is wanted. `notify` is told what is done.
+    /// Returns the deployment that is to replace `request.running`: the manifest in the module's directory as it is
+    /// now, its configuration, and its program, built if `request.build` is set.
     fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a>;
 }
 
@@ -22,39 +23,42 @@ pub trait Loader: Send + Sync + 'static {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct LoadRequest<'a> {
-    /// The deployment that runs, and is to be replaced.
+    /// The deployment that runs and is to be replaced.
     pub running: &'a Deployment,
-    /// Whether the program is to be built.
+    /// Whether to build the program.
     pub build: bool,
-    /// Is told what is done, before it is done.
+    /// To be called with each step, before it is made.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
-    /// The host's guard, for [`Builds::guarded_by`](crate::Builds::guarded_by).
+    /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by). `None` if it could not be
+    /// started.
     pub guard: Option<&'a Guard>,
 }
 
-/// A [`Deployment`], or why there is none, for people. Dropped, it ends what it has begun.
+/// The future of [`Loader::load`]: a [`Deployment`], or the reason why there is none, as a sentence for people. When it
+/// is dropped, what it has started must end.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
 
-/// What is done for a restart.
+/// A step of a restart, for whoever asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// What the build writes.
+    /// Output of the build.
     Build(String),
-    /// What is done next, or is to be known.
+    /// The next step, or a remark.
     Step(String),
-    /// What is wrong with the manifest or the configuration, in lines.
+    /// A report of what is wrong with the manifest or the configuration, in several lines.
     Report(String),
-    /// What another manifest changes for others.
+    /// A difference between the manifest that runs and the new one that concerns other modules.
     Change {
-        /// Whether that breaks those who do as they did.
+        /// Whether callers that go on as before will fail.
         breaking: bool,
-        /// What it is.
+        /// The difference, in one line.
         text: String,
     },
 }
 
-/// What is to run in the place of this release.
+/// Loads the release that is to replace `release`, and notifies of the differences. The error is one for the caller of
+/// the restart.
 pub(crate) async fn load(
     loader: &dyn Loader,
     release: &Release,
@@ -69,8 +73,8 @@ pub(crate) async fn load(
     })?;
     if deployment.name() != name {
         let message = format!(
-            "`{name}` is not restarted, and goes on as it was: its manifest names it `{}` now, which is another module, for its keys \
-             and values are kept by its name: to have it so, restart the host",
+            "`{name}` is not restarted, and goes on as it was: its manifest names it `{}` now, which is another module: keys \
+             and values belong to the name. To run it, restart the host",
             deployment.name(),
         );
         return Err(refusal(code::FAILED_PRECONDITION, message));
@@ -81,11 +85,12 @@ pub(crate) async fn load(
         let breaking = change.severity() == Severity::Breaking;
         notify(Notice::Change { breaking, text: change.to_line() });
     }
-    // It looks at files.
+    // Looks at files, so it blocks.
     let release = tokio::task::spawn_blocking(move || Release::new(deployment)).await;
     release.map_err(|_| refusal(code::UNAVAILABLE, "the host is shutting down".to_owned()))
 }
 
+/// An error reply of the host that is not retryable.
 pub(crate) fn refusal(code: &str, message: String) -> CallError {
     CallError::Replied(ErrorReply {
         code: code.to_owned(),

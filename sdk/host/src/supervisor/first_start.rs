@@ -1,4 +1,4 @@
-//! The first start of all modules, in their order.
+//! The first start of all modules, group by group, in the order of what they require.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use tokio::sync::{oneshot, watch};
 use crate::supervisor::{StartError, Supervisor};
 
 impl Supervisor {
-    /// Starts the modules, group by group. Gives what became of the first attempt to start each process.
+    /// Starts all modules in the background. A group is started when each process of the group before is ready or has
+    /// failed its first start. Returns the errors of all first starts, when all have been made.
     pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
         let turn = watch::Sender::new(0);
         let mut firsts = Vec::new();
@@ -20,7 +21,7 @@ impl Supervisor {
                     let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
                     let its_turn = async move {
                         tokio::select! {
-                            // Its sender is gone when all of them have had their turn.
+                            // An error means that the sender is gone: all groups have had their turn.
                             _ = turn.wait_for(|turn| *turn >= index) => {}
                             () = waiting.retired() => {}
                         }
@@ -36,7 +37,7 @@ impl Supervisor {
             for (index, group) in firsts.into_iter().enumerate() {
                 turn.send_replace(index);
                 for first in group {
-                    // One that was stopped meanwhile is none to wait for.
+                    // A replica that was stopped meanwhile has no result, and is not waited for.
                     if let Ok(Err(error)) = first.await {
                         failed.push(error);
                     }

@@ -1,4 +1,5 @@
-//! How a process is: the host asks, and ends it when it is not well.
+//! Health checks: the host asks each process at an interval, and the replica's task ends a process that has failed too
+//! many in a row.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,12 @@ use crate::standstill;
 use crate::supervisor::instance::OVERDUE_HEALTH_TIMEOUTS;
 use crate::supervisor::replica_task::ReplicaTask;
 
-/// So much of what a module says of its health is kept.
+/// The largest health report that is kept, in bytes. Of a larger one only the result is.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
 impl ReplicaTask {
-    /// Asks again and again how the process is. Ends when it is to be ended, with the reason.
+    /// Checks the process at each interval. Returns when it has failed `health_failures` checks in a row, with the
+    /// reason for ending it.
     pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
         let Settings { health_interval, health_failures, .. } = *self.settings;
         let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
@@ -47,7 +49,8 @@ impl ReplicaTask {
         }
     }
 
-    /// How the process is; `None` if that can't be asked now.
+    /// Makes one health check. `None` if the process can't be judged now: it handles one request at a time and is busy
+    /// with one that somebody still waits for, it has not been read from, or the host itself stood still.
     async fn examine(&self, connection: &Arc<Connection>) -> Option<Finding> {
         #[derive(Deserialize)]
         struct Data {
@@ -55,18 +58,19 @@ impl ReplicaTask {
         }
         let health_timeout = self.settings.health_timeout;
         if connection.is_busy() {
-            // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
+            // It handles one request at a time, and can't be asked meanwhile. A request may take as long as its caller
+            // waits, but not much longer.
             let late = connection.is_late()?.min(standstill::runs_for());
             if late < health_timeout {
                 return None;
             }
             let late = humantime::format_duration(Duration::from_secs(late.as_secs()));
-            return Some(Finding::unwell(format!("it still handles a request for which nobody has waited for {late}")));
+            return Some(Finding::unwell(format!("it still handles a request whose caller gave up {late} ago")));
         }
         let asked = std::time::Instant::now();
         let data = match connection.check_health(health_timeout).await {
             Checked::Replied(data) => data,
-            // So it lives. What it has said of itself is not known.
+            // It replied, so it lives, but its health report is not known.
             Checked::Unreadable(error) => {
                 let complaint = Some(format!("its reply to a health check is wrong: {error}"));
                 return Some(Finding { healthy: true, data: Value::Null, complaint });
@@ -92,14 +96,14 @@ impl ReplicaTask {
             let limit = format!("its health report has {bytes} bytes, more than the {MAX_HEALTH_BYTES} that are kept");
             (Value::Null, Some(limit))
         };
-        // What was over while the host stood still is not.
+        // What became overdue while the host itself stood still does not count.
         let is_known = standstill::runs_for() >= OVERDUE_HEALTH_TIMEOUTS * health_timeout;
         let overdue = if is_known { connection.overdue() } else { 0 };
         let complaint = if !healthy {
             let said = if shown.is_null() { String::new() } else { format!(": {shown}") };
             Some(format!("it says that it is not healthy{said}"))
         } else if overdue > 0 {
-            Some(format!("it has not answered {overdue} requests for which nobody has waited for long"))
+            Some(format!("it has not replied to {overdue} requests whose callers gave up long ago"))
         } else {
             None
         };
@@ -107,16 +111,17 @@ impl ReplicaTask {
     }
 }
 
-/// What a health check has found.
+/// The result of a health check.
 struct Finding {
     healthy: bool,
-    /// What the module has said.
+    /// The module's health report, or null.
     data: Value,
-    /// What is wrong.
+    /// What to log: why the check failed, or what was wrong with a report of a process that is well.
     complaint: Option<String>,
 }
 
 impl Finding {
+    /// A failed check without a report.
     fn unwell(complaint: String) -> Self {
         Self { healthy: false, data: Value::Null, complaint: Some(complaint) }
     }

@@ -1,4 +1,4 @@
-//! A running process of a module, from its start to its end.
+//! A running process of a module with its connection: started until it has replied to `init`, and shut down.
 
 use std::pin::pin;
 use std::process::ExitStatus;
@@ -23,7 +23,8 @@ use crate::standstill::timeout;
 use crate::supervisor::process::Process;
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
-/// A process of a module that has answered `init`. Dropped, it is killed with everything it has started.
+/// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and answers
+/// its callers.
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,
@@ -31,11 +32,12 @@ pub(crate) struct Instance {
     output: Arc<ProcessOutput>,
 }
 
-/// A request for which nobody waits any more is overdue after so many times the time that a health check has.
+/// A request that was given up by its caller counts as overdue after this many health timeouts.
 pub(crate) const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 
 impl Instance {
-    /// Starts a process of the module, and waits until it has answered `init`. `spawned` is told its number.
+    /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called with
+    /// the process id. After an error no process is left.
     pub(crate) async fn start(
         managed: &Arc<Managed>,
         replica: &Replica,
@@ -69,7 +71,7 @@ impl Instance {
         match connected {
             Ok(connection) => Ok(Self { connection, process, output }),
             Err(error) => {
-                // A module that refused `init` exits by itself, and may have more to say on stderr.
+                // A module that refused `init` exits by itself, and may still write to stderr.
                 let is_stopped = matches!(error.kind(), StartErrorKind::Stopped { .. });
                 let patience = if is_stopped { Duration::ZERO } else { settings.exit_grace };
                 let _ = process.end(patience, settings.exit_grace).await;
@@ -87,29 +89,31 @@ impl Instance {
         self.process.pid()
     }
 
-    /// See [`StartError::last_lines`].
+    /// The last lines of its stderr and of its log's errors: see [`StartError::last_lines`].
     pub(crate) fn tail(&self) -> Vec<String> {
         self.output.tail()
     }
 
-    /// Waits until the process has ended. Cancel-safe.
+    /// Waits until the process itself has ended. Cancel-safe.
     pub(crate) async fn wait(&mut self) {
         let _ = self.process.wait().await;
     }
 
-    /// Ends the process. Gives its status, if it has ended by itself.
+    /// Ends the process: waits `patience` for it to end by itself, then sends SIGTERM and, after the exit grace,
+    /// SIGKILL. Returns its status if it ended by itself.
     pub(crate) async fn end(&mut self, patience: Duration, settings: &Settings) -> Option<ExitStatus> {
         let by_itself = timeout(patience, self.process.wait()).await.is_ok();
         let status = self.process.end(Duration::ZERO, settings.exit_grace).await;
         status.ok().filter(|_| by_itself)
     }
 
-    /// Waits until the output of a process that has ended was passed on.
+    /// Waits until the output of a process that has ended is in the log.
     pub(crate) async fn output(&mut self) {
         self.process.output().await;
     }
 
-    /// Shuts the module down: asks it to, and ends it if it doesn't. It has ended in any case.
+    /// Shuts the process down: sends `shutdown`, waits for the reply and the exit within their graces, and kills it
+    /// otherwise. In any case the process has ended afterwards. The error says what was not as it should be.
     pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
         let Settings { shutdown_grace, exit_grace, .. } = *settings;
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
@@ -117,13 +121,14 @@ impl Instance {
         let reply = tokio::select! {
             reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
             () = self.connection.closed() => {
-                // What it had to say it has said; the reply may have come in this moment.
+                // It will not send more, but the reply may have just come.
                 let gone = CallError::Gone { reason: "it has hung up".to_owned() };
                 Some(timeout(Duration::ZERO, ask).await.unwrap_or(Err(gone)))
             }
         };
         let status = self.process.end(if reply.is_some() { exit_grace } else { Duration::ZERO }, exit_grace).await;
-        // What it has said before it ended is in the socket, and counts. A child may hold that open.
+        // Frames that it wrote before it ended are still in the socket, and count. A child may hold the socket open, so
+        // there is a limit.
         let _ = timeout(exit_grace, self.connection.closed()).await;
         let how = status.as_ref().ok().filter(|status| !status.success());
         self.connection.close(&how.map_or_else(|| "it was shut down".to_owned(), |status| describe(*status)));
@@ -140,14 +145,14 @@ impl Instance {
     }
 }
 
-/// A process that is dropped takes its connection with it: whoever waits is answered.
+/// The process is killed by its own drop; closing the connection answers those who wait for it.
 impl Drop for Instance {
     fn drop(&mut self) {
         self.connection.close("its host has ended");
     }
 }
 
-/// Waits for the connection and sends `init`.
+/// Waits until the process has connected, and sends `init`.
 async fn connect(
     process: &mut Process,
     socket: Socket,
@@ -186,7 +191,8 @@ async fn connect(
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
     let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans, call_log);
-    // Not raced against the process's end: a refusal is in the socket before the process exits, and has to win.
+    // Not raced against the end of the process: a refusal of `init` is in the socket before the process exits, and is
+    // the better reason.
     let log = LimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {
         replica.lock().starting = Some(message.to_owned());

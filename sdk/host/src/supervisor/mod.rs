@@ -1,4 +1,25 @@
-//! Runs the replicas of the modules, and replaces them, one after the other, without a gap.
+//! Supervision: starts the replicas of each module, watches and restarts them, replaces them on a restart, and shuts
+//! them down.
+//!
+//! Who holds whom (the folders in which each lives are in brackets):
+//!
+//! ```text
+//! Host                        the handle (host/)
+//!  └─ Supervisor              starts and replaces replicas; one per host (this file, first_start, replace)
+//!      ├─ Managed             one per module: routes its calls and events, knows its replicas (managed/)
+//!      │   └─ Replica         status of one replica, shared with everyone who asks (replica.rs)
+//!      └─ ReplicaTask         one tokio task per replica, which runs it until it has stopped (replica_task)
+//!          ├─ Replica         the status that it keeps up to date
+//!          ├─ RestartBackoff  how long to wait before the next start (restart_backoff)
+//!          └─ Instance        the process that runs now, if one does (instance; checked by health)
+//!              ├─ Process     the child process and its descendants (process)
+//!              └─ Connection  its socket: calls, events and the host's services (connection/)
+//! ```
+//!
+//! A *release* is what a replica's processes are started from; it never changes for a replica. A *replica* has one
+//! process after the other, until it is told to stop: a restart by hand makes a new replica beside it. The states of a
+//! replica are drawn in [`replica`](crate::replica). `start_order` decides which modules are started together,
+//! `start_error` says why a start failed.
 
 mod first_start;
 mod health;
@@ -24,6 +45,7 @@ pub(crate) use crate::supervisor::replace::RestartPermit;
 use crate::supervisor::replica_task::{Predecessor, ReplicaTask};
 pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 
+/// Starts and replaces the replicas of all modules of a host. Cheap to clone: each task that replaces a module has one.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     pub(crate) modules: Arc<[Arc<Managed>]>,
@@ -31,11 +53,12 @@ pub(crate) struct Supervisor {
     pub(crate) settings: Arc<Settings>,
 }
 
-/// What became of a start: nothing, if it was told to end before.
+/// The result of a replica's first start. Closed without a result if the replica was told to stop before.
 type Started = oneshot::Receiver<Result<(), StartError>>;
 
 impl Supervisor {
-    /// Runs a replica from when it is its turn.
+    /// Spawns the task of a replica, which begins when `its_turn` completes. `predecessor` is the replica that this one
+    /// replaces.
     pub(crate) fn run(
         &self,
         managed: &Arc<Managed>,
@@ -54,10 +77,11 @@ impl Supervisor {
         started
     }
 
-    /// Which events are kept until they were taken, says the module that publishes them.
+    /// Marks which events are durable. The manifest of the module that publishes an event says so, but each module that
+    /// takes it has to keep it. To be called whenever the set of releases changes.
     pub(crate) fn set_durable(&self) {
         let mut releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
-        // Also of those that are being replaced, or are about to be there.
+        // Also the releases of replicas that are being replaced, or were just added.
         let replicas = self.modules.iter().flat_map(|managed| managed.replicas());
         releases.extend(replicas.map(|replica| Arc::clone(replica.release())));
         let mut events = releases.iter().flat_map(|release| &release.manifest().events).filter(|event| event.durable);
@@ -67,7 +91,8 @@ impl Supervisor {
         }
     }
 
-    /// Tells what is missing, or strange, around a release.
+    /// Warns of what is unusual about a release: files that are run from outside of its directory, and required
+    /// services that nobody provides.
     pub(crate) fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {

@@ -1,4 +1,5 @@
-//! A module's process: in a group of its own, its output taken line by line, and gone when this is gone.
+//! A child process of the host: in a process group of its own, with its limits, its output in the log, and killed with
+//! all of its descendants when dropped.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -19,21 +20,26 @@ use crate::processes::group::pid_of;
 use crate::processes::reaper;
 use crate::standstill::timeout;
 
-/// How long to wait for the end of the output when the process has ended.
+/// How long to wait for the rest of the output after the process has ended.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
+/// A running child process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// Its process id, which is that of its process group too.
     leader: Pid,
+    /// Whether it was waited for. From then on its process id may belong to another process.
     is_reaped: bool,
-    /// What it has started, and itself.
+    /// The process itself and all that it has started.
     descendants: Descendants,
     resources: Arc<HostResources>,
+    /// The tasks that read stdout and stderr.
     output: Vec<JoinHandle<()>>,
 }
 
 impl Process {
+    /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest.
     pub(crate) fn spawn(
         mut command: Command,
         limits: &Limits,
@@ -57,22 +63,23 @@ impl Process {
         Ok(this)
     }
 
+    /// The process id, or `None` once it was waited for.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits until the process itself ends. Cancel-safe.
+    /// Waits until the process itself ends. Cancel-safe. May be called again afterwards.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
-        // Once: later its number may be that of another one.
+        // Once only: later its process id may belong to another process.
         if !std::mem::replace(&mut self.is_reaped, true) {
             reaper::reaped(self.leader.as_raw_nonzero().get().unsigned_abs());
         }
         status
     }
 
-    /// Ends the process, first asking it to, and whatever it has started. It has this long to end by itself, and then again
-    /// after SIGTERM; what it leaves behind has as long after SIGTERM.
+    /// Ends the process and everything that it has started. It has `patience` to end by itself, then `grace` after
+    /// SIGTERM, then it gets SIGKILL. What it leaves behind has another `grace` after SIGTERM.
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
         let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
@@ -92,14 +99,14 @@ impl Process {
         status
     }
 
-    /// Nothing is left of it.
+    /// Nothing of the process is left: the guard is told, and nothing is killed any more.
     fn forget(&mut self) {
         self.descendants = Descendants::default();
         self.resources.ended(self.leader);
     }
 
-    /// Waits until all of its output was passed on, when it has ended. Something that has left the group may still hold the
-    /// pipe, and the log may be slow, so that this has a limit.
+    /// Waits until the output of a process that has ended is in the log, for 2 s at most: a process that has left the
+    /// group may hold the pipe open, and the log may be slow.
     pub(crate) async fn output(&mut self) {
         let limit = Instant::now() + OUTPUT_GRACE;
         for mut pump in self.output.drain(..) {
@@ -117,18 +124,19 @@ impl Drop for Process {
     }
 }
 
-/// What the manifest allows, where the system can see to it. The process has done nothing yet but begin.
+/// Sets the resource limits of a process that has just been started.
 fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)
     };
     if let Some(memory) = limits.memory {
-        // What it writes to, not what it reserves: runtimes reserve much more than they use.
+        // The memory that it writes to, not what it reserves: runtimes reserve much more than they use.
         set(Resource::Data, memory)?;
     }
     match limits.files {
         Some(files) => set(Resource::Nofile, files)?,
-        // What the host has taken for itself is not for its modules: with a high limit, some programs are slow, or wrong.
+        // The host has raised its own limit, which its modules do not inherit: some programs are slow or wrong with a
+        // high one.
         None => {
             if let Some(before) = file_limit_before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;

@@ -1,4 +1,4 @@
-//! Replaces the replicas of a module, one after the other, without a gap.
+//! Replaces the replicas of a module by new ones, one after the other, so that calls never find nobody.
 
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
 use crate::{CallError, ErrorReply};
 
-/// A restart that is this one's to make.
+/// The permit to restart a module. There is one per module: restarts of it are made one after the other. It is void for
+/// adding replicas once the module has been stopped.
 pub(crate) struct RestartPermit {
     guard: OwnedMutexGuard<()>,
     turn: Turn,
 }
 
 impl RestartPermit {
-    /// Waits until no other one is under way.
+    /// Waits until no other restart of the module is under way.
     pub(crate) async fn of(managed: &Managed) -> Self {
         let guard = Arc::clone(&managed.restarting).lock_owned().await;
         Self { guard, turn: managed.turn() }
@@ -29,8 +30,8 @@ impl RestartPermit {
 }
 
 impl Supervisor {
-    /// Replaces the replicas of a module by such of this release. Goes on even if nobody waits for it any more. The turn is one's own
-    /// until that is done.
+    /// Replaces all replicas of a module by replicas of `release`, and logs the result. If the future is dropped the
+    /// work goes on, and the permit is held until it is done. The error says what runs now.
     pub(crate) async fn replace(
         &self,
         managed: &Arc<Managed>,
@@ -64,6 +65,8 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
+    /// Connects the topics of a new release to the bus. Refused if another module provides one of them; nothing has
+    /// changed then.
     fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
         self.warn(release);
         managed.connect(release).map_err(|topic| {
@@ -78,6 +81,8 @@ impl Supervisor {
         })
     }
 
+    /// Replaces the old replicas pairwise, then adds or ends replicas until there are as many as the release wants.
+    /// Ends with the first that does not become ready.
     async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>, turn: Turn) -> Result<(), CallError> {
         let mut old = managed.replicas().into_iter();
         for _ in 0..release.deployment().instances {
@@ -104,11 +109,14 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What becomes of one that did not get ready, where there is nothing to go back to.
+    /// What becomes of a replica that did not become ready, where there is no process to go back to: the end of a
+    /// sentence.
     fn what_now(&self) -> &'static str {
         if self.settings.restart.intensity == 0 { "" } else { ", and is tried again" }
     }
 
+    /// Replaces one replica. If the new one does not become ready, the old one goes on, or, where the two must not
+    /// overlap, is started again.
     async fn replace_one(
         &self,
         managed: &Arc<Managed>,
@@ -133,7 +141,7 @@ impl Supervisor {
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                // Somebody has stopped the module meanwhile.
+                // The module was stopped meanwhile.
                 old.retire();
                 old.stopped().await;
                 managed.forget(old);
@@ -151,7 +159,7 @@ impl Supervisor {
         if !served {
             return Err(not_ready(&new, &error, self.what_now()));
         }
-        // The old one has made room for nothing: back to what it was.
+        // The old replica has ended to make room: start what it ran again.
         let back = managed.add_replica(old.release(), Some(&new), turn);
         let Some(back) = back else {
             new.retire();
@@ -169,6 +177,8 @@ impl Supervisor {
     }
 }
 
+/// The error for a replica that did not become ready. `what_now` says what becomes of the module; the process's last
+/// lines are in the details.
 fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
     let message = format!("{} did not get ready{what_now}: {}", replica.id(), error.kind());
     let details = match error.last_lines() {
@@ -178,6 +188,7 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
     CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
+/// The error for a module that was stopped during its restart.
 fn stopped(managed: &Managed) -> CallError {
     if managed.is_closed() {
         return shutting_down();

@@ -1,4 +1,7 @@
-//! What a replica does, from one [`Phase`] to the next.
+//! The task that runs one replica, from its first start until it has stopped for good.
+//!
+//! The task is a loop over [`Phase`]s; their transitions are drawn in [`replica`](crate::replica). It writes the
+//! replica's status and tells the module's router which connection takes calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,51 +21,53 @@ use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
 use crate::{CallError, Restart};
 
-/// What runs a replica.
+/// Runs a replica. [`run`](Self::run) is spawned by the [`Supervisor`](crate::supervisor::Supervisor).
 pub(crate) struct ReplicaTask {
     pub(super) managed: Arc<Managed>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
+    /// The replica that this one replaces, until it has taken over.
     predecessor: Option<Predecessor>,
     restarts: RestartBackoff,
-    /// Who waits for the first attempt to start it.
+    /// Receives the result of the first start. Dropped unsent if the replica is stopped before.
     first: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
 /// The replica that is replaced.
 pub(crate) struct Predecessor {
     pub(crate) replica: Arc<Replica>,
-    /// Whether it goes on until the new one is ready. Otherwise it ends first.
+    /// Whether it serves until the new replica is ready. Otherwise it ends first.
     pub(crate) overlaps: bool,
-    /// Whether there is something to go back to: then the new one has one attempt to start.
+    /// Whether it was ready, so that there is something to go back to. The new replica then has one attempt to start;
+    /// otherwise it is restarted like any other.
     pub(crate) served: bool,
 }
 
-/// What a replica is doing: see the diagram of this [module](super).
+/// What a replica is doing.
 enum Phase {
-    /// A process is being started, until it has answered `init`.
+    /// A process is started, until it has replied to `init`.
     Starting,
-    /// It takes calls.
+    /// The process takes calls.
     Ready(Instance),
-    /// It is to end, and finishes what it has begun.
+    /// The process gets nothing new and finishes its requests.
     Draining(Instance),
-    /// There is no process, and one is started after this time.
+    /// There is no process; one is started after this pause.
     Backoff(Duration),
-    /// There is none, and none is started by itself.
+    /// There is no process, and none is started until the module is restarted by hand.
     Failed,
-    /// It has ended for good.
+    /// The replica has ended for good.
     Stopped,
 }
 
-/// How long a host that lacks something waits before it tries again.
+/// The pause between starts when the host itself lacks something for them.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why there is no process any more that was wanted.
+/// A process that was to run has ended or did not start.
 struct UnexpectedEnd {
     reason: String,
     last_lines: Vec<String>,
-    /// The one that has ended. Those who wait for it are told when it is known what becomes of it.
+    /// The instance, if it had been ready. Its callers are told the reason once the state of the replica is updated.
     ended: Option<Instance>,
 }
 
@@ -79,7 +84,7 @@ impl ReplicaTask {
         Self { managed, replica, backends, settings, predecessor, restarts, first: Some(first) }
     }
 
-    /// Until it has ended for good.
+    /// Runs until the replica has stopped. If it must not overlap with its predecessor, that one is stopped first.
     pub(crate) async fn run(mut self) {
         if let Some(predecessor) = &self.predecessor
             && !predecessor.overlaps
@@ -100,6 +105,8 @@ impl ReplicaTask {
         }
     }
 
+    /// Starts a process. A failed start ends in [`Phase::Backoff`] or [`Phase::Failed`], except that a replica with a
+    /// predecessor to go back to waits to be stopped.
     async fn start(&mut self) -> Phase {
         if self.replica.is_retired() {
             return Phase::Stopped;
@@ -125,7 +132,7 @@ impl ReplicaTask {
             let _ = first.send(Err(error));
         }
         if self.predecessor.as_ref().is_some_and(|predecessor| predecessor.served) {
-            // The other one goes on, or is started again; whoever asked for this one is told, and ends it.
+            // The predecessor goes on, or is started again. Whoever asked for this replica has the error, and stops it.
             self.replica.set(State::Starting, |status| {
                 status.pid = None;
                 status.reason = Some(reason);
@@ -141,7 +148,8 @@ impl ReplicaTask {
         self.ended(UnexpectedEnd { reason, last_lines, ended: None }, false).await
     }
 
-    /// One that takes over from another process does so when it takes calls, and not while it says that it does not.
+    /// Waits until a process that takes over from another one takes calls, for as long as `init` may take. Until then
+    /// the predecessor serves.
     async fn warmed_up(&self, mut instance: Instance) -> Result<Instance, StartError> {
         if !self.predecessor.as_ref().is_some_and(|predecessor| predecessor.overlaps) {
             return Ok(instance);
@@ -173,10 +181,10 @@ impl ReplicaTask {
         Err(StartError::new(kind).with_last_lines(instance.tail()))
     }
 
-    /// The time in which the process is ready.
+    /// The time in which the process is ready, until it is to stop, has ended, or has failed its health checks.
     async fn serve(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
-        // First this: whoever sees that it is ready may call it. From here on the one that it replaces gets nothing more.
+        // The router first: whoever sees the state `ready` may call. From here on the predecessor gets nothing new.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
         self.managed.add(&connection, self.replica.release(), predecessor.as_deref());
         self.replica.set(State::Ready, |status| {
@@ -195,7 +203,7 @@ impl ReplicaTask {
         let unwell = tokio::select! {
             biased;
             () = self.replica.retired() => return Phase::Draining(instance),
-            // Either of both: a process may close its connection and live on, or leave it to a child.
+            // Either of the two: a process may close its connection and run on, or leave the connection to a child.
             () = connection.closed() => None,
             () = instance.wait() => None,
             unwell = self.check_health(&connection) => Some(unwell),
@@ -211,19 +219,20 @@ impl ReplicaTask {
                 let end_reason = connection.end_reason();
                 let patience = if end_reason.is_some() { Duration::ZERO } else { settings.exit_grace };
                 let status = instance.end(patience, settings).await;
-                // What it has said before it ended is in the socket, and counts. A child may hold that open.
+                // Frames that it wrote before it ended are still in the socket, and count. A child may hold the socket
+                // open, so there is a limit.
                 let _ = timeout(settings.exit_grace, connection.closed()).await;
                 let hung_up = || "it has closed its connection, and was ended".to_owned();
                 end_reason.unwrap_or_else(|| status.map_or_else(hung_up, describe))
             }
         };
         self.restarts.was_ready_for(since.elapsed());
-        // A call that ends one process after the other is to blame, and not the module.
+        // A call that has ended one process after the other is to blame, not the module.
         let is_blameless = connection.has_tried_again();
         self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
-    /// It gets nothing new, and finishes what it has begun.
+    /// Gives the process nothing new, waits until it has finished its requests, and shuts it down.
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(State::Draining, |_| {});
@@ -238,7 +247,7 @@ impl ReplicaTask {
         };
         if !is_done {
             let (left, grace) = (connection.waited_for(), humantime::format_duration(grace));
-            let message = format!("is told to end with {left} requests that it has not answered within {grace}");
+            let message = format!("is shut down with {left} requests that it has not replied to within {grace}");
             self.log(LogLevel::Warn, message);
         }
         match instance.shutdown(&self.settings).await {
@@ -251,7 +260,7 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// A process has ended that was to run. Tells why, and what becomes of it.
+    /// Records why there is no process any more, and decides whether and when the next is started.
     async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
         let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
@@ -264,7 +273,7 @@ impl ReplicaTask {
             status.reason = Some(reason.clone());
             status.last_lines.clone_from(&last_lines);
         });
-        // Now that it is known what becomes of it, those who wait for it are told.
+        // Only now, since callers who retry look at the updated state.
         if let Some(mut ended) = ended {
             ended.connection().close(&reason);
             ended.output().await;
@@ -293,6 +302,7 @@ impl ReplicaTask {
         next.map_or(Phase::Failed, Phase::Backoff)
     }
 
+    /// Waits for the next start. Calls that wait for a process are refused if none is to come soon.
     async fn pause(&mut self, pause: Duration) -> Phase {
         self.managed.look_whether_one_comes();
         tokio::select! {
@@ -301,6 +311,7 @@ impl ReplicaTask {
         }
     }
 
+    /// Refuses what waits for the module, reports the failure to the host, and waits until the replica is stopped.
     async fn fail(&mut self) -> Phase {
         self.managed.given_up();
         let failure = self.replica.reason().unwrap_or_default();
@@ -309,20 +320,22 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
+    /// Marks the replica as stopped, and refuses what waits for the module if no other replica is to come.
     fn stop(self) {
         self.replica.set(State::Stopped, |status| {
             status.pid = None;
             status.connection = None;
         });
-        // Nobody is to wait for it.
+        // Nobody is to wait for the first start any more.
         drop(self.first);
         self.managed.given_up();
     }
 
-    /// The host lacks what it needs to start it: that is not the module's doing, and does not count.
+    /// Logs that the host itself lacks what a start needs (open files, processes, memory, a place for a socket), once
+    /// for as long as that lasts. It does not count as a restart of the module.
     fn lacks(&self, reason: &str) {
         let reason = format!("the host itself lacks what it needs: {reason}");
-        // Once, as long as it lasts.
+        // Logged once for as long as it lasts.
         if self.replica.reason().as_ref() != Some(&reason) {
             self.log(LogLevel::Error, format!("{reason}; it tries again every {} s", SHORTAGE_PAUSE.as_secs()));
         }
@@ -333,6 +346,7 @@ impl ReplicaTask {
         });
     }
 
+    /// Logs a line of the host about this replica.
     pub(super) fn log(&self, level: LogLevel, message: String) {
         self.backends.logs.host(level, self.replica.id(), message);
     }

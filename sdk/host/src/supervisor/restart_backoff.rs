@@ -1,5 +1,5 @@
-//! When a process that has ended is started again: after a pause that grows, and, if that has happened too often, after the longest
-//! one, or not at all.
+//! When a process that has ended is started again: after a pause that doubles each time, and after too many restarts
+//! only after the longest pause, or not at all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,11 +9,13 @@ use tokio::time::Instant;
 
 use crate::Restart;
 
-/// When a process is started again, and when not.
+/// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {
     policy: Restart,
+    /// When the restarts within the window were made.
     recent: VecDeque<Instant>,
     backoff: backon::ExponentialBackoff,
+    /// Whether there were too many restarts within the window, and the process has not been stable since.
     keep_failing: bool,
 }
 
@@ -32,7 +34,8 @@ impl RestartBackoff {
             .build()
     }
 
-    /// How long to wait now, or `None` if it is not to be started again. An end for which the module is not to blame does not count.
+    /// The pause before the next start, or `None` if the process is not to be started again. A blameless end (a call is
+    /// to blame, not the module) waits, but does not count for the limit.
     pub(crate) fn next(&mut self, is_blameless: bool) -> Option<Duration> {
         let pause = self.backoff.next().unwrap_or(self.policy.max_backoff);
         if is_blameless {
@@ -52,11 +55,12 @@ impl RestartBackoff {
         Some(if self.keep_failing { self.policy.max_backoff } else { pause })
     }
 
-    /// Whether that has happened too often, and not gone well since.
+    /// Whether there were too many restarts within the window, and the process has not been stable since.
     pub(crate) fn keep_failing(&self) -> bool {
         self.keep_failing
     }
 
+    /// Tells how long a process was ready. If that was long enough to be stable, pauses begin at the shortest again.
     pub(crate) fn was_ready_for(&mut self, duration: Duration) {
         if duration >= self.policy.stable_after {
             self.backoff = Self::backoff(&self.policy);
@@ -97,7 +101,7 @@ mod tests {
         for _ in 0..4 {
             restarts.next(false);
         }
-        // The window is over, and nothing has become better.
+        // The window is over, but the process has not been stable.
         tokio::time::advance(Duration::from_secs(120)).await;
         assert_eq!(restarts.next(false), Some(Duration::from_secs(30)));
         restarts.was_ready_for(Duration::from_secs(29));

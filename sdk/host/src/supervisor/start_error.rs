@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::{CallError, ErrorReply, ProgramError};
 
-/// Why a module did not start. Nothing of it is left running.
+/// Why a process of a module did not start. Nothing of it is left running.
 #[derive(Debug)]
 pub struct StartError {
     kind: StartErrorKind,
@@ -24,17 +24,19 @@ impl StartError {
         Self { kind, tail: Vec::new() }
     }
 
+    /// Adds the last lines of the process.
     pub(crate) fn with_last_lines(self, tail: Vec<String>) -> Self {
         Self { tail, ..self }
     }
 
-    /// What it was.
+    /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &StartErrorKind {
         &self.kind
     }
 
-    /// The last lines that the process wrote to stderr, and the last errors of its log.
+    /// The last lines that the process wrote to stderr, and the last errors of its log: at most 20 of up to 2 KiB.
+    /// Empty if there was no process.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -51,67 +53,69 @@ impl fmt::Display for StartError {
     }
 }
 
-/// What kept a module from starting.
+/// What kept a process from starting.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// The socket for the module could not be made.
+    /// The module's socket could not be made or accepted on. This is the host's failure, not the module's.
     Socket {
         /// Its path, or the directory for it.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The program is not the one that the manifest was written for.
+    /// The program is missing, unreadable, or not the one that the manifest declares.
     Program(ProgramError),
-    /// The program could not be started.
+    /// The system could not start the program.
     Spawn {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The process ended before it had connected, or before it had answered `init`.
+    /// The process ended before it had connected, or before it had replied to `init`.
     Exited {
-        /// The module's id.
+        /// The id of the process.
         module: String,
-        /// What it had not done yet.
+        /// What it had not done yet, as the end of a sentence: that it connected, or answered `init`.
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process runs, but did not connect or did not answer `init` in time.
+    /// The process did not connect, or did not reply to `init`, in time. It was ended.
     TimedOut {
-        /// The module's id.
+        /// The id of the process.
         module: String,
         /// What it has not done.
         step: &'static str,
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// The module answered `init` with an error.
+    /// The module replied to `init` with an error.
     Refused {
-        /// The module's id.
+        /// The id of the process.
         module: String,
-        /// The answer.
+        /// The module's error.
         reply: ErrorReply,
     },
-    /// It was told to end before it was ready.
+    /// The module was stopped before the process was ready.
     Stopped {
-        /// The module's id.
+        /// The id of the process.
         module: String,
     },
-    /// The module can't be talked to.
+    /// The connection failed before the process was ready: what it sent was no reply to `init`, or it closed the
+    /// connection and ran on.
     Connection {
-        /// The module's id.
+        /// The id of the process.
         module: String,
-        /// Why not.
+        /// How the connection failed.
         error: CallError,
     },
 }
 
 impl StartErrorKind {
-    /// Whether it was not the module's doing: the host has no more files, processes or memory, or no place for a socket.
+    /// Whether the host is to blame and not the module: it has no more open files, processes or memory, or no place for
+    /// a socket.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);
@@ -148,14 +152,14 @@ impl fmt::Display for StartErrorKind {
 
 impl std::error::Error for StartError {}
 
-/// Why a module did not end as it should. It has ended all the same.
+/// Why a process did not shut down as it should. It has ended all the same.
 #[derive(Debug)]
 pub(crate) enum ShutdownError {
-    /// It answered `shutdown` with an error, or not at all.
+    /// It replied to `shutdown` with an error, or not at all.
     Reply(CallError),
-    /// It did not exit with success.
+    /// It did not exit with status 0.
     Status(ExitStatus),
-    /// It did not answer within this time, and was killed.
+    /// It did not reply to `shutdown` within this time, and was killed.
     TimedOut(Duration),
 }
 
@@ -173,7 +177,7 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-/// How a process has ended.
+/// How a process has ended, as a sentence.
 pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

@@ -1,11 +1,11 @@
-//! In which order modules are started: those that others require first.
+//! The order in which modules are started: those whose services others require come first.
 
 use std::collections::HashMap;
 
 use ixt_manifest::Manifest;
 
-/// The modules, by their place in the list, in groups: none requires a service of a later group, unless modules require each
-/// other in a circle, who then are started together.
+/// Sorts the modules, by index, into groups that are started one after the other. No module requires a service of a
+/// later group. Modules that require each other in a circle are in one group.
 pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     let mut providers = HashMap::new();
     for (index, manifest) in manifests.iter().enumerate() {
@@ -22,9 +22,10 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     while !left.is_empty() {
         let (mut group, rest): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits[**index].is_empty());
         if group.is_empty() {
-            // A circle, and what waits for it. Those that are in one reach themselves.
+            // What is left is one or more circles and the modules that wait for them. A module in a circle reaches
+            // itself.
             group = left.iter().copied().filter(|index| reaches(*index, *index, &waits)).collect();
-            // Of several circles the one that waits for no other.
+            // Of several circles take one that waits for no other.
             let first = group.iter().copied().find(|index| {
                 group.iter().all(|other| !reaches(*index, *other, &waits) || reaches(*other, *index, &waits))
             });
@@ -42,7 +43,7 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Whether one waits for the other, be it through others.
+/// Whether `from` waits for `to`, directly or through others.
 fn reaches(from: usize, to: usize, waits: &[Vec<usize>]) -> bool {
     let mut seen = vec![false; waits.len()];
     let mut open = waits[from].clone();

@@ -1,5 +1,5 @@
-//! Where spans go: they wait in a queue of limited length, and a thread gives them to an exporter, in batches. Each module is a service
-//! of its own there, though one host sends for all.
+//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. Each module
+//! appears as a service of its own, though one host sends for all.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
@@ -19,29 +19,29 @@ use super::SpanCounts;
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// The attribute that says which process of a module has handled the call, `name:version/instance-NNN`.
+/// The attribute with the process that has handled the call, `name:version/instance-NNN`.
 pub(super) const INSTANCE: &str = "ixt.instance";
 
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_NAMESPACE: &str = "service.namespace";
 const SERVICE_VERSION: &str = "service.version";
 
-/// Which spans are made, and how they are sent on.
+/// Which spans are made, and how they are exported. Start from [`SpanOptions::default`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Which traces have spans. By default all that no caller has left out.
+    /// Decides which traces are recorded. By default all, except those whose caller has decided otherwise.
     pub sampler: Box<dyn ShouldSample>,
-    /// What is said of each module beside its name and version, which are its `service.name` and `service.version`. A `service.name`
-    /// that stands here is the `service.namespace` of all of them, if there is none.
+    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`. A `service.name`
+    /// in it is used as the `service.namespace` of all modules, unless it has one.
     pub resource: Resource,
-    /// So many spans wait to be sent at most: 2,048. More are dropped, counted and told.
+    /// How many spans may wait to be sent: 2,048. More are dropped, counted and logged.
     pub max_queue_size: usize,
-    /// So many are sent at once at most: 512.
+    /// How many spans are sent at once: 512.
     pub max_export_batch_size: usize,
-    /// A span waits no longer than this before it is sent: 5 s.
+    /// The longest time that a span waits before it is sent: 5 s.
     pub schedule_delay: Duration,
-    /// Where they go, in the words of the log: `the collector`.
+    /// What the log calls the place where spans go: `the collector`.
     pub destination: String,
 }
 
@@ -66,10 +66,10 @@ pub(super) struct Export {
     tally: Arc<Tally>,
 }
 
-/// What became of the spans.
+/// Counts what became of the spans, and logs when exporting begins or stops to fail.
 #[derive(Debug)]
 struct Tally {
-    /// Those that were taken and not sent yet.
+    /// Spans that were taken and not sent yet.
     waiting: AtomicUsize,
     sent: AtomicU64,
     drops: SyncMutex<Drops>,
@@ -80,9 +80,9 @@ struct Tally {
 #[derive(Debug, Default)]
 struct Drops {
     count: u64,
-    /// How many there were when the exporter began to fail, if it does.
+    /// While the exporter fails: the count of dropped spans when that began.
     fails_since: Option<u64>,
-    /// How many were told of those for which there was no room.
+    /// The count of dropped spans when a full queue was logged last.
     told: u64,
 }
 
@@ -106,8 +106,9 @@ impl Export {
         Self { sampler, processor, max_queue_size, tally }
     }
 
+    /// Queues a span, or drops it if the queue is full.
     pub(super) fn take(&self, span: SpanData) {
-        // The processor's queue has as many places, so that it never drops one without a word.
+        // The processor's own queue is as long, so that it never drops a span silently.
         if self.tally.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_size {
             self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.tally.no_room();
@@ -119,10 +120,10 @@ impl Export {
         SpanCounts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
     }
 
-    /// Sends what is there. Blocks, no longer than 5 s.
+    /// Sends what waits. Blocks for 5 s at most.
     pub(super) fn shutdown(&self) {
         let _ = self.processor.shutdown();
-        // What the thread has not sent by then, nobody will send.
+        // What the thread has not sent by then is lost.
         let left = self.tally.waiting.load(Ordering::Relaxed) as u64;
         if left > 0 {
             self.tally.failed(left, "the host has ended before they were sent");
@@ -134,7 +135,8 @@ impl Tally {
     fn no_room(&self) {
         let mut drops = lock(&self.drops);
         drops.count += 1;
-        // The first is told at once, and then ever fewer of them; while nothing can be sent at all, that was told.
+        // Logs the first, and then each time that there are ten times as many. While the exporter fails, that was
+        // logged already.
         if drops.fails_since.is_none() && drops.count >= (drops.told * 10).max(1) {
             drops.told = drops.count;
             let message = format!("spans come faster than they are sent: {} were dropped so far", drops.count);
@@ -167,13 +169,13 @@ impl Tally {
     }
 }
 
-/// Gives spans to an exporter, those of each module as those of a service of its own.
+/// An exporter that sends each module's spans with a resource of its own.
 #[derive(Debug)]
 struct ByModule<E> {
     exporter: Arc<Mutex<E>>,
     resource: Resource,
     tally: Arc<Tally>,
-    /// Exporters that send over a network need one, and the thread that calls them has none.
+    /// Exporters that use the network need a runtime, which the processor's thread does not have.
     runtime: Handle,
 }
 
@@ -190,7 +192,7 @@ impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
             });
             let sent = sent.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
             if let Err(error) = sent {
-                // The next ones would wait as long, and those that come meanwhile for all of them.
+                // Give up the rest of the batch: it would most likely fail too, and hold up what comes meanwhile.
                 self.tally.waiting.fetch_sub(left, Ordering::Relaxed);
                 match &error {
                     OTelSdkError::InternalFailure(reason) => self.tally.failed(left as u64, reason),
@@ -211,7 +213,7 @@ impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
 }
 
 impl<E> ByModule<E> {
-    /// What is said of a module, by its `name:version`.
+    /// The attributes of a module, by its `name:version`.
     fn resource_of(&self, id: &str) -> Resource {
         let (name, version) = id.split_once(':').unwrap_or((id, ""));
         let mut attributes: Vec<_> =
@@ -227,7 +229,7 @@ impl<E> ByModule<E> {
     }
 }
 
-/// The spans of each module, by its `name:version`.
+/// Groups spans by the `name:version` of their module.
 fn by_module(batch: Vec<SpanData>) -> Vec<(String, Vec<SpanData>)> {
     let mut modules: Vec<(String, Vec<SpanData>)> = Vec::new();
     for span in batch {

@@ -1,6 +1,6 @@
-//! Spans of what modules do for each other, with the feature `otel`: one for each call, and one for each event that a module takes,
-//! within that of the call for which it was made. The modules need not know: who calls whom the host knows anyway. One that
-//! makes spans of its own is told within which.
+//! OpenTelemetry spans, with the feature `otel`: one for each call, and one for each event that a module takes, as a
+//! child of the call during which it was made. Modules need not do anything, since the host routes all calls. A module
+//! with spans of its own gets the parent in `traceparent`.
 
 #[cfg(feature = "otel")]
 mod export;
@@ -14,7 +14,7 @@ pub(crate) use spans::Spans;
 #[cfg(not(feature = "otel"))]
 pub(crate) use without::Spans;
 
-/// How many spans were sent, and how many were not.
+/// How many spans were sent to the exporter, and how many were dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SpanCounts {
     pub(crate) sent: u64,
@@ -31,7 +31,7 @@ mod without {
     use crate::bus::{Answer, Cause};
     use crate::topic::{CallInFlight, Kind};
 
-    /// Nobody wants spans.
+    /// Without the feature: no spans.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Spans {}
 

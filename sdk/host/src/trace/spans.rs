@@ -1,4 +1,4 @@
-//! What spans there are, by the semantic conventions for RPC and for messaging.
+//! Which spans are made, and what is in them, by OpenTelemetry's semantic conventions for RPC and messaging.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::bus::{Answer, Cause};
 use crate::logs::Logs;
 use crate::topic::{CallInFlight, Kind};
 
-/// The version of the semantic conventions that the names here are of.
+/// The version of the semantic conventions.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
-/// What calls and events are made with.
+/// The value of `rpc.system.name` and `messaging.system`.
 const SYSTEM: &str = "ixt";
 
-/// Who wants spans, if anybody does.
+/// Makes spans, if an exporter was given.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spans(Option<Arc<Export>>);
 
@@ -31,7 +31,7 @@ impl Spans {
         Self(Some(Arc::new(Export::new(exporter, options, logs.clone()))))
     }
 
-    /// Whether a span of this call is wanted.
+    /// Whether the sampler wants a span for this call or event.
     pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<&Cause>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
@@ -43,7 +43,7 @@ impl Spans {
         result.decision == SamplingDecision::RecordAndSample
     }
 
-    /// For whoever handles the call: W3C Trace Context's `traceparent`, whose span is that of the call.
+    /// The `traceparent` (W3C Trace Context) for the module that handles the call: its parent is the call's span.
     pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
@@ -51,7 +51,7 @@ impl Spans {
         Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.cause.is_sampled)))
     }
 
-    /// A call has ended, or an event was taken.
+    /// Exports the span of a call or event that has ended, if it is sampled.
     pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
         let Some(export) = self.0.as_ref().filter(|_| call.cause.is_sampled) else { return };
         let end_time = SystemTime::now();
@@ -67,7 +67,7 @@ impl Spans {
                 KeyValue::new("messaging.destination.name", topic),
             ],
         };
-        // `name:version`.
+        // The source is `name:version`.
         let (caller, _) = call.source.split_once(':').unwrap_or((&call.source, ""));
         attributes.push(KeyValue::new("service.peer.name", caller.to_owned()));
         attributes.push(KeyValue::new(INSTANCE, call.cause.instance.to_string()));
@@ -81,14 +81,14 @@ impl Spans {
             }
         }
         let status = match answer {
-            // That it went well is for the author of the module to say.
+            // By the conventions, only the application sets the status to OK.
             Answer::Success(_) => Status::Unset,
             Answer::Error(error) => Status::error(error.message.to_string()),
             Answer::Unreadable(reason) | Answer::Lost { reason, .. } => Status::error((*reason).to_owned()),
         };
         export.take(SpanData {
             span_context: span_context(trace_id, call.cause.span, true),
-            // 0 is no span.
+            // 0 means that there is no parent.
             parent_span_id: span_id(call.cause.parent_span),
             parent_span_is_remote: false,
             span_kind: span_kind(call.kind),
@@ -111,7 +111,7 @@ impl Spans {
         self.0.as_ref().map(|export| export.counts())
     }
 
-    /// Sends what is there, within a limit of time.
+    /// Sends the spans that wait, for 5 s at most.
     pub(crate) async fn shutdown(&self) {
         let Some(export) = self.0.clone() else { return };
         let _ = tokio::task::spawn_blocking(move || export.shutdown()).await;
@@ -141,8 +141,8 @@ fn span_id(span: u64) -> SpanId {
     SpanId::from_bytes(span.to_be_bytes())
 }
 
-/// The trace by its name here, and whether that is one of W3C's. A module that begins a trace may name it as it likes: the same name
-/// is the same trace.
+/// The W3C trace id for a trace's name, and whether the name itself is one. A module may name a trace as it likes; the
+/// same name gives the same id.
 fn trace_id_of(name: &str) -> (TraceId, bool) {
     match TraceId::from_hex(name) {
         Ok(trace_id) if name.len() == 32 && trace_id != TraceId::INVALID => (trace_id, true),

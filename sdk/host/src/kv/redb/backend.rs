@@ -1,5 +1,6 @@
-//! What redb reads and writes, between it and the file: so that a database that is given up can't touch the file any more,
-//! and so that one can be opened to read when nothing can be written.
+//! Backends between redb and the file: one that can be shut off, so that a database that is given up can't touch the
+//! file any more; and one that keeps writes in memory, so that a file can be opened for reading when nothing can be
+//! written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +12,8 @@ use ::redb::StorageBackend;
 
 use crate::lock;
 
-/// The backend of one [`redb::Database`], which outlives it: closing the database doesn't close it (and so doesn't give up
-/// the lock of the file). After [`Fence::shut`] it fails whatever is asked of it.
+/// The backend of one [`redb::Database`]. Closing the database neither closes the inner backend nor gives up the file's
+/// lock. After [`Fence::shut`] all operations fail.
 #[derive(Debug)]
 pub(super) struct Fenced {
     inner: Arc<dyn StorageBackend>,
@@ -24,7 +25,8 @@ pub(super) struct Fenced {
 pub(super) struct Fence(Arc<AtomicBool>);
 
 impl Fence {
-    /// From now on the database can neither read nor write. A write under way on another thread may still be done.
+    /// From now on the database can neither read nor write. An operation that runs on another thread may still
+    /// complete.
     pub(super) fn shut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -67,7 +69,7 @@ impl StorageBackend for Fenced {
     }
 }
 
-/// A backend of which nothing is written: what is, is kept in memory. That is not much, for redb writes little when it
+/// A backend that never writes to its base: writes are kept in memory. They are few, since redb writes little when it
 /// opens a file.
 pub(super) struct Overlay {
     base: Arc<dyn StorageBackend>,
@@ -76,12 +78,12 @@ pub(super) struct Overlay {
 
 struct OverlayState {
     len: u64,
-    /// How much of the base still shows: less than all of it once the length was less.
+    /// How much of the base is still visible. It shrinks with the length, and does not grow again.
     base_len: u64,
     blocks: BTreeMap<u64, Box<[u8]>>,
 }
 
-/// As large as redb's pages.
+/// The size of a block of written data: that of redb's pages.
 const BLOCK_BYTES: usize = 4096;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -91,7 +93,7 @@ impl Overlay {
         Ok(Self { base, written: RwLock::new(OverlayState { len, base_len: len, blocks: BTreeMap::new() }) })
     }
 
-    /// Reads what is within the length: what was written, what the base has, else zeros.
+    /// Reads within one block: what was written, else what the base has, else zeros.
     fn read_block(&self, written: &OverlayState, block: u64, from: usize, out: &mut [u8]) -> io::Result<()> {
         if let Some(data) = written.blocks.get(&block) {
             out.copy_from_slice(&data[from..from + out.len()]);
@@ -113,7 +115,7 @@ impl Overlay {
     }
 }
 
-/// The parts of a range that lie in one block each: the block, where in it, and how many bytes.
+/// Splits a range by blocks. Yields the block, the offset in it, and the number of bytes.
 fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let mut at = offset;
     let end = offset + len as u64;
@@ -122,7 +124,7 @@ fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> 
         let part = end.min((block + 1) * BLOCK).checked_sub(at).filter(|part| *part > 0)?;
         let from = at % BLOCK;
         at += part;
-        // Both are at most a block.
+        // Both are at most the size of a block.
         Some((block, usize::try_from(from).ok()?, usize::try_from(part).ok()?))
     })
 }

@@ -1,4 +1,4 @@
-//! A copy of a store that is in use, as it was at one moment.
+//! A backup: a copy of a store that is in use, as of one moment.
 
 use std::fs;
 use std::io;
@@ -14,14 +14,15 @@ use super::store_copy::StoreCopy;
 use super::tables;
 use crate::kv::KvError;
 
-/// Writes all entries to a new file, and says how many there are. It ends early when `open` is closed.
+/// Writes all entries to a new file, and returns their number. Ends early when the store is closed, which closes the
+/// semaphore `open`.
 pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
     let failed = |what: String| KvError::Backup { reason: format!("{}: {what}", path.display()).into() };
     let not_written = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => failed("there is something by that name, and nothing is replaced".to_owned()),
         _ => failed(error.to_string()),
     };
-    // ReplacedEntry there is much work: the same is true when it is done.
+    // Checked before the work begins; renaming the finished file checks it again.
     if fs::symlink_metadata(path).is_ok() {
         return Err(not_written(io::ErrorKind::AlreadyExists.into()));
     }
@@ -31,13 +32,13 @@ pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, 
     };
     let not_read = |failure: &dyn std::fmt::Display| KvError::Storage { reason: file.reason(failure) };
     let (snapshot, revision) = {
-        // Given up at once: whoever opens the file anew is not to wait for a backup.
+        // Released at once: a reopening of the file must not wait for a backup.
         let current = file.current();
         let Some(database) = &current.database else { return Err(not_read(&"it is not open")) };
         let read = catch(|| Ok((Snapshot::of(database)?, tables::last_revision(database)?)));
         read.map_err(|failure| not_read(&failure))?
     };
-    // For this user alone.
+    // Readable for this user alone.
     let new =
         tempfile::Builder::new().prefix("kv.redb.").suffix(".part").tempfile_in(directory).map_err(not_written)?;
     let not_copied = |failure: RedbFailure| failed(failure.to_string());

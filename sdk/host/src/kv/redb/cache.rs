@@ -1,7 +1,8 @@
-//! Small values that were read not long ago: who reads one of them again waits for no thread.
+//! A cache of small values that were read recently, so that reading one again needs no thread.
 //!
-//! What is kept is what was committed last. The writer takes out what it is about to commit, so that from then on it is read
-//! from the database again; and what was read while there was a write, or from before it, is not put in.
+//! It only holds what was committed last. The writer removes the keys that it is about to commit. A value that was read
+//! during a write, or from before one, is not added: the reader takes the [`CacheEpoch`] before its snapshot and hands
+//! it in with the value.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -13,26 +14,29 @@ use super::tables::INLINE_BYTES;
 use crate::kv::Entry;
 use crate::lock::lock;
 
-/// So many bytes of keys and values are kept, by and large.
+/// How many bytes of keys and values are kept, approximately.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
-/// What an entry takes beside them.
+/// What an entry takes in addition to them, in bytes.
 const OVERHEAD_BYTES: usize = 128;
 
+/// The cache, shared by the store, the reader and the writer.
 #[derive(Default)]
 pub(super) struct ValueCache(Mutex<CacheContents>);
 
 #[derive(Default)]
 struct CacheContents {
     epoch: CacheEpoch,
-    /// What was read since the older ones were let go, and those.
+    /// Values in two generations: what is read is moved to the young one. When that is half of all, the old one is
+    /// dropped and the young one becomes the old one.
     young: Generation,
     old: Generation,
 }
 
-/// Between two writes, or, if it is odd, within one.
+/// A number that grows with each write: odd during a write, even between two.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CacheEpoch(u64);
 
+/// Values with their total size.
 #[derive(Default)]
 struct Generation {
     by_namespace: HashMap<String, HashMap<String, Stored>>,
@@ -40,7 +44,7 @@ struct Generation {
 }
 
 impl ValueCache {
-    /// What is there now, if it is kept.
+    /// A value, if it is cached and has not expired.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Option<Entry> {
         let mut state = self.lock();
         if let Some(stored) = state.old.take(namespace, key) {
@@ -50,12 +54,12 @@ impl ValueCache {
         (!is_over(stored.expiry, now())).then(|| stored.entry.clone())
     }
 
-    /// To be taken before it is looked which database is open, and what is read is kept with it.
+    /// The current epoch. To be taken before a snapshot whose values are to be cached.
     pub(super) fn epoch(&self) -> CacheEpoch {
         self.lock().epoch
     }
 
-    /// Keeps what was read from a snapshot of this epoch.
+    /// Caches a value that was read from a snapshot of this epoch, unless there has been a write since.
     pub(super) fn keep(&self, epoch: CacheEpoch, namespace: &str, key: &str, stored: &Stored) {
         let mut state = self.lock();
         if epoch == state.epoch && epoch.0.is_multiple_of(2) && stored.entry.value.len() <= INLINE_BYTES {
@@ -63,7 +67,7 @@ impl ValueCache {
         }
     }
 
-    /// These are about to be committed.
+    /// Removes the keys that are about to be committed.
     pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut state = self.lock();
         state.epoch.0 |= 1;
@@ -73,13 +77,13 @@ impl ValueCache {
         }
     }
 
-    /// They are.
+    /// The write has been committed.
     pub(super) fn end_write(&self) {
         let mut state = self.lock();
         state.epoch.0 = (state.epoch.0 | 1) + 1;
     }
 
-    /// The database was opened anew: what it holds may be something else.
+    /// Empties the cache: the database was opened again, and may hold something else.
     pub(super) fn clear(&self) {
         let mut state = self.lock();
         *state = CacheContents { epoch: CacheEpoch((state.epoch.0 | 1) + 1), ..CacheContents::default() };

@@ -1,20 +1,22 @@
-//! When to make the file small again. redb gives room back only at the end of the file, so that one key that is kept there
-//! keeps all that was deleted before it.
+//! Decides when to make the file smaller. redb only returns room at the end of the file, so that one key that is kept
+//! there keeps the room of all that were deleted before it.
 //!
-//! Nobody can read or write while the file is compacted, which takes about as long as writing what is kept. So it is done when
-//! it is worth it, and when nothing was written for a moment.
+//! Nobody can read or write while the file is compacted, which takes about as long as writing what is kept. So it is
+//! done when there is enough to gain, and when nothing was written for a second.
 
 use std::time::{Duration, Instant};
 
-/// A file of this size is small enough.
+/// A file of this size, in bytes, is not compacted.
 const SMALL_BYTES: u64 = 8 * 1024 * 1024;
-/// So long nothing is to have been written …
+/// How long nothing must have been written …
 pub(super) const QUIET: Duration = Duration::from_secs(1);
-/// … unless that does not happen within this time.
+/// … unless that does not happen for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// When to compact the file next.
 pub(super) struct CompactionSchedule {
-    /// How many bytes the file had for each that was stored when it was compacted: it gets no smaller than that.
+    /// The ratio of file size to stored bytes that the last compaction reached: the file will not get smaller than
+    /// that.
     reached: u64,
     waiting: Option<Waiting>,
 }
@@ -31,7 +33,7 @@ impl Default for CompactionSchedule {
 }
 
 impl CompactionSchedule {
-    /// Something was written; the file has this length now, and this much is stored.
+    /// To be called after each write, with the size of the file and the number of stored bytes.
     pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
         let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
         self.waiting = (file > enough).then(|| {
@@ -40,18 +42,18 @@ impl CompactionSchedule {
         });
     }
 
-    /// When to compact the file, if it is worth it.
+    /// When to compact the file; `None` if there is not enough to gain.
     pub(super) fn due(&self) -> Option<Instant> {
         self.waiting.as_ref().map(|waiting| waiting.due)
     }
 
-    /// It was tried, and this came of it.
+    /// To be called after an attempt, with the size of the file and the number of stored bytes.
     pub(super) fn compacted(&mut self, file: u64, stored: u64) {
         self.reached = file.saturating_sub(SMALL_BYTES).div_ceil(stored.max(1)).max(1);
         self.waiting = None;
     }
 
-    /// It could not be tried: somebody reads for longer.
+    /// To be called if the file could not be compacted now.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.waiting = Some(Waiting { since: now, due: now + QUIET });
     }

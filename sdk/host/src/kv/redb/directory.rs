@@ -1,4 +1,4 @@
-//! The data directory: this user's alone, in a format that is known, and one host's at a time.
+//! The data directory: it must belong to this user alone, have a known format, and is used by one host at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,14 +17,13 @@ use super::open_error::{OpenError, failed_to_open};
 
 /// The file with the keys and values.
 pub(super) const FILE_NAME: &str = "kv.redb";
-/// The file with the version of the format: a number.
+/// The file with the version of the format: a decimal number.
 const FORMAT_NAME: &str = "format";
-/// The version of what this program writes. A directory that says nothing has version 1.
-///
-/// - 2: how much each module has is counted, and entries have checksums.
+/// The version of the format that this program writes. A directory without a format file has version 1. Version 2
+/// counts what each module uses, and has a checksum for each entry.
 pub(super) const FORMAT: u32 = 2;
 
-/// A data directory that nobody else uses meanwhile.
+/// A data directory with the store's file open and locked.
 pub(super) struct DataDir {
     directory: PathBuf,
     pub(super) path: PathBuf,
@@ -32,7 +31,8 @@ pub(super) struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the store's file, or creates it, the directory too, for this user alone.
+    /// Opens the store's file; creates it and the directory, for this user alone, if they do not exist. Writes the
+    /// format version.
     pub(super) fn create(directory: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { directory: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -41,8 +41,8 @@ impl DataDir {
         Ok(opened)
     }
 
-    /// Says in the directory that it has this format; to be done before anything in it does: what an earlier version does not
-    /// know, it must not open.
+    /// Writes the version of the format into the directory, if it is older. To be done before anything in it is
+    /// changed: an earlier program must refuse the directory from then on.
     pub(super) fn mark(&self) -> Result<(), OpenError> {
         if read_format(&self.directory)?.is_some_and(|found| found >= FORMAT) {
             return Ok(());
@@ -51,14 +51,14 @@ impl DataDir {
         self.write_format().map_err(failed)
     }
 
-    /// Opens a store's file that is there, and leaves all as it is.
+    /// Opens the file of an existing store, and changes nothing.
     pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
         Self::lock(directory, false)
     }
 
     fn lock(directory: &Path, create: bool) -> Result<Self, OpenError> {
         check_private(directory)?;
-        // Also before the file is touched: a later version may have no such file.
+        // Checked before the file is touched: a later version may have no such file.
         read_format(directory)?;
         let path = directory.join(FILE_NAME);
         let file = open_file(&path, create).map_err(|source| {
@@ -78,7 +78,7 @@ impl DataDir {
             DatabaseError::DatabaseAlreadyOpen => in_use(),
             error => failed_to_open(&path, RedbFailure::Error(error.into())),
         })?;
-        // ReplacedEntry it was locked, another may have put another file into its place.
+        // Before it was locked, another host may have replaced the file.
         match fs::symlink_metadata(&path) {
             Ok(now) if (now.dev(), now.ino()) == (opened.dev(), opened.ino()) => {}
             _ => return Err(in_use()),
@@ -95,22 +95,22 @@ impl DataDir {
     }
 }
 
-/// So that a name that was given survives a crash of the machine.
+/// Syncs a directory, so that the names of new files survive a crash of the machine.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
-        // Some file systems have no such thing.
+        // Some file systems can't sync directories.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
 }
 
 fn open_file(path: &Path, create: bool) -> io::Result<File> {
-    // Not waiting, where a pipe has been put there.
+    // Without waiting, if there is a FIFO in its place.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 
-/// In a directory that others can write to, they could put another file, or a link, in the store's place.
+/// In a directory that others can write to, they could replace the store by another file or a link.
 fn check_private(directory: &Path) -> Result<(), OpenError> {
     let metadata = fs::metadata(directory).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => OpenError::NoStore { directory: directory.to_owned() },
@@ -124,20 +124,20 @@ fn check_private(directory: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// What the directory says, if it says anything; newer ones are refused.
+/// The version in the directory, if there is a readable one. A newer version than this program's is an error.
 fn read_format(directory: &Path) -> Result<Option<u32>, OpenError> {
     let path = directory.join(FORMAT_NAME);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // Text that is none.
+        // It is not text.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
         Err(source) => return Err(OpenError::File { path, source }),
     };
     match text.trim().parse::<u32>() {
         Ok(found) if found > FORMAT => Err(OpenError::Newer { directory: directory.to_owned(), found, newest: FORMAT }),
         Ok(found) => Ok(Some(found)),
-        // What it said is not known, and the store tells by itself whether it can be read.
+        // The version is unknown. Opening the store will show whether it can be read.
         Err(_) => Ok(None),
     }
 }

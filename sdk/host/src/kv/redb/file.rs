@@ -1,4 +1,5 @@
-//! The database and what it lies in: opened, and opened anew after it has failed, for redb then refuses everything.
+//! The database and the file in which it lies: opened, and opened again after a failure, since redb refuses everything
+//! after one.
 
 use std::fmt;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,31 +11,31 @@ use super::catch_panic::caught;
 use super::tables::{self, StoreState};
 use crate::lock;
 
-/// How much of the file is kept in memory; redb's own default is 1 GiB. Little in tests, so that they needn't write much to
-/// have more than that.
+/// How much of the file redb caches, in bytes; its default is 1 GiB. Little in tests, so that they need not write much
+/// to exceed it.
 const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
 
-/// The database, for the writer, who opens it anew, and the reader.
+/// The database of a store, shared by the writer, which reopens it, and all readers.
 pub(super) struct File {
     backend: Arc<dyn StorageBackend>,
-    /// For people.
+    /// The file's name for messages.
     place: String,
-    /// Whoever reads or writes holds this meanwhile, and whoever opens the file anew waits for them, and they for it: else
-    /// a read could find it closed, or have it closed under its hands, as often as it is tried again.
+    /// Readers and writers hold this for reading while they use the database. Reopening holds it for writing, so that
+    /// it waits for them: otherwise a read could have the database closed under its hands each time that it retries.
     current: RwLock<OpenDatabase>,
 }
 
-/// What is open.
+/// The database that is open.
 pub(super) struct OpenDatabase {
-    /// `None` if nothing could be opened any more.
+    /// `None` if it could not be opened again.
     pub(super) database: Option<Database>,
-    /// Grows each time that it is opened.
+    /// Incremented each time that it is opened.
     pub(super) generation: u64,
     fence: Fence,
 }
 
 impl File {
-    /// Opens it for the first time.
+    /// Opens the database for the first time, and creates its tables in a new file.
     pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, StoreState), RedbFailure> {
         let fence = Fence::default();
         let (database, beginning) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
@@ -42,11 +43,11 @@ impl File {
         Ok((Self { backend, place, current }, beginning))
     }
 
-    /// Opens it anew, when nobody uses it. If it can't be opened for writing, it is opened so that what it holds can be
-    /// read, and the reason is the error.
+    /// Opens the database again, when nobody uses it. If it can't be opened for writing, it is opened so that it can be
+    /// read, and the reason is returned as the error.
     pub(super) fn reopen(&self) -> (Option<StoreState>, Result<(), Arc<str>>) {
         let mut current = self.lock();
-        // What redb would write when it is dropped is not to be trusted after a failure.
+        // After a failure, what redb would write when it is dropped is not to be trusted.
         current.fence.shut();
         let before = current.database.take();
         self.drop_broken(before);
@@ -74,12 +75,12 @@ impl File {
         Ok(beginning)
     }
 
-    /// What is open, and stays it until this is dropped.
+    /// The open database. It stays open until the guard is dropped.
     pub(super) fn current(&self) -> RwLockReadGuard<'_, OpenDatabase> {
         lock::read(&self.current)
     }
 
-    /// Does something with redb, and says why it failed.
+    /// Runs an operation of redb, and turns an error or a panic into the reason, with the file's name.
     pub(super) fn catch<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, StoreFailure> {
         catch(run).map_err(|failure| {
             let of_the_disk =
@@ -88,12 +89,13 @@ impl File {
         })
     }
 
+    /// The text of a failure, with the file's name.
     pub(super) fn reason(&self, failure: &dyn fmt::Display) -> Arc<str> {
         format!("{}: {failure}", self.place).into()
     }
 
-    /// Makes the file as small as it can be, while nobody else uses it. `false` if that has to wait: there is a transaction
-    /// that reads for longer, as a backup does.
+    /// Makes the file as small as possible; nobody can use it meanwhile. `false` if a long read transaction, such as a
+    /// backup's, prevents that now.
     pub(super) fn compact(&self) -> Result<bool, StoreFailure> {
         let mut current = self.lock();
         self.catch(|| {
@@ -106,8 +108,8 @@ impl File {
         })
     }
 
-    /// Writes which pages are in use, as is done when the file is closed. If the host is killed after that, the file needn't be
-    /// read as a whole when it is opened; and if it is damaged too, redb still opens it, so that the rest can be saved.
+    /// Writes which pages are in use, as closing the file does. If the host is killed afterwards, opening the file need
+    /// not read all of it; and if it is damaged too, redb still opens it, so that the rest can be salvaged.
     pub(super) fn settle(&self) -> Result<(), StoreFailure> {
         let current = self.current();
         self.catch(|| {
@@ -118,21 +120,21 @@ impl File {
         })
     }
 
-    /// How long the file is.
+    /// The length of the file, in bytes.
     pub(super) fn len(&self) -> u64 {
         self.backend.len().unwrap_or_default()
     }
 
-    /// Closes the file; nobody else has the database any more.
+    /// Closes the file, when nobody uses the database any more.
     pub(super) fn close(&self) {
         let database = self.lock().database.take();
         self.drop_broken(database);
-        // Gives up the lock even if a child process is just being started that has a copy of the descriptor. If that
+        // Gives up the lock, even if a child process that is just being started has a copy of the descriptor. If this
         // fails, closing the descriptor does it.
         let _ = self.backend.close();
     }
 
-    /// A database writes when it is dropped, and may panic then too.
+    /// Drops a database, which may write and panic.
     fn drop_broken(&self, database: Option<Database>) {
         let _ = self.catch(|| {
             drop(database);
@@ -145,16 +147,16 @@ impl File {
     }
 }
 
-/// Why something that is open did not do what it was to.
+/// Why an operation on an open store failed.
 pub(super) struct StoreFailure {
-    /// For people.
+    /// The reason, for people.
     pub(super) reason: Arc<str>,
-    /// Whether the disk failed, after which redb does nothing more before it is opened anew. Else the file is damaged at
-    /// one place; it mustn't be opened anew for that, for redb would then refuse all of it.
+    /// Whether the disk failed, after which redb refuses everything until it is opened again. Otherwise one place of
+    /// the file is damaged; then it must not be reopened, for redb would refuse the whole file.
     pub(super) of_the_disk: bool,
 }
 
-/// Why redb did not do something.
+/// An error or a panic of redb.
 pub(super) enum RedbFailure {
     Error(Error),
     Panic(String),
@@ -172,7 +174,7 @@ impl fmt::Display for RedbFailure {
     }
 }
 
-/// A panic is a failure too.
+/// Runs an operation of redb. A panic is a failure too.
 pub(super) fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, RedbFailure> {
     caught(run).map_err(RedbFailure::Panic)?.map_err(RedbFailure::Error)
 }

@@ -1,9 +1,15 @@
-//! The store that comes with the host: one redb file in the host's data directory, or the same in memory.
+//! The built-in store: one redb file in the host's data directory, or the same in memory.
 //!
-//! One thread writes and one reads, each taking all that waits at once; tasks only send and wait. What was read not long ago
-//! they have at once. What may wait is limited,
-//! writes by their bytes, reads by their number; who comes when the limit is reached waits in turn. (An error instead
-//! would have every caller write the same loop; each has a deadline of its own anyway.)
+//! One thread writes and one reads, each taking all requests that wait at once, so that writes share one wait for the
+//! disk. Tasks only send requests and await the replies. Small values that were read recently come from a cache without
+//! a thread. The number of bytes that wait to be written and the number of reads that wait are limited; beyond the
+//! limit callers wait in turn. (With an error instead, every caller would write the same retry loop, and each call has
+//! a deadline anyway.)
+//!
+//! From the top down: `writer` and `reader` are the threads, `cache` the recently read values; `transaction` and
+//! `snapshot` read and write `tables`, whose entries are encoded by `row`; `file` opens the database, and opens it
+//! again after a failure, on a `backend`; `directory` checks and locks the data directory; `compaction` decides when to
+//! shrink the file. `backup`, `offline` (check and repair), `salvage` and `store_copy` read and copy whole stores.
 
 mod backend;
 mod backup;
@@ -54,20 +60,20 @@ use super::{
 };
 use crate::lock::lock;
 
-/// How many bytes of keys and values may wait to be written. Fewer in tests, so that they needn't write as many.
+/// How many bytes of keys and values may wait to be written. Less in tests, so that they need not write as much.
 const WAITING_BYTES: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 64 * 1024 * 1024 };
-/// What a write takes of that beside its text and bytes.
+/// What a write takes of that in addition to its text and value, in bytes.
 const WRITE_OVERHEAD: usize = 512;
 /// How many reads may wait.
 const WAITING_READS: usize = 4096;
 
 /// A [`KvStore`] in a file, or in memory.
 ///
-/// Dropped, it writes what was accepted, ends the watches and gives up the file; that waits for the disk.
+/// Dropping it writes what was accepted, ends the watches and closes the file, and blocks until that is done.
 ///
-/// When the disk is full, writes fail with [`KvError::Storage`], what is there can still be read, and when there is room
-/// again writes succeed again. Each write that fails so costs reading the file once, for it is then opened anew; the first
-/// opening after a crash costs the same.
+/// When the disk is full, writes fail with [`KvError::Storage`]; reads go on, and writes succeed again when there is
+/// room. After each such failure the file is opened again, which reads all of it once, as does the first opening after
+/// a crash.
 pub struct RedbStore {
     cache: Arc<ValueCache>,
     reads: Arc<Semaphore>,
@@ -82,17 +88,17 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store in a data directory, or creates it there, the directory too, for this user alone. Each namespace may
-    /// hold [`FILE_QUOTA`]. Waits for the disk: call it before the tasks begin, or where blocking is no matter.
+    /// Opens the store in a data directory, or creates both, for this user alone. Each namespace has [`FILE_QUOTA`].
+    /// Blocks on the disk: call it before tasks begin, or where blocking is allowed.
     ///
     /// # Errors
     ///
-    /// See [`OpenError`]: above all, another host may use the directory.
+    /// See [`OpenError`]; most often, another host uses the directory.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(directory, Quotas::each(FILE_QUOTA))
     }
 
-    /// The same with other quotas.
+    /// Like [`open`](Self::open), with other quotas.
     ///
     /// # Errors
     ///
@@ -102,39 +108,40 @@ impl RedbStore {
         Self::with_backend(backend, &path, quotas)
     }
 
-    /// A store in memory, gone when it is dropped. Each namespace may hold [`MEMORY_QUOTA`].
+    /// A store in memory, lost when it is dropped. Each namespace has [`MEMORY_QUOTA`].
     ///
     /// # Errors
     ///
-    /// If the system has no threads for it.
+    /// [`OpenError::Thread`] if the system has no threads for it.
     pub fn ephemeral() -> Result<Self, OpenError> {
         Self::ephemeral_with(Quotas::each(MEMORY_QUOTA))
     }
 
-    /// The same with other quotas.
+    /// Like [`ephemeral`](Self::ephemeral), with other quotas.
     ///
     /// # Errors
     ///
-    /// If the system has no threads for it.
+    /// [`OpenError::Thread`] if the system has no threads for it.
     pub fn ephemeral_with(quotas: Quotas) -> Result<Self, OpenError> {
         Self::with_backend(Arc::new(InMemoryBackend::new()), Path::new("memory"), quotas)
     }
 
-    /// Reads all that there is in a data directory that no host uses, and tells what is whole. Nothing is written.
+    /// Reads everything in a data directory that no host uses, and reports what is damaged. Changes nothing in the
+    /// store.
     ///
     /// # Errors
     ///
-    /// If it can't be read for another reason than damage; above all, if a host uses the directory.
+    /// If the store can't be read for another reason than damage; most often, a host uses the directory.
     pub fn check(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         offline::check(directory.as_ref())
     }
 
-    /// Copies what can be read in a damaged data directory to a new file, and puts the old one aside; one that is whole is
-    /// left as it is.
+    /// Copies what can be read in a damaged store to a new file, and keeps the old file under another name beside it. A
+    /// store without damage is left as it is.
     ///
     /// # Errors
     ///
-    /// If that is not possible, or if a host uses the directory. The old file is then where it was.
+    /// If that is not possible, or a host uses the directory. The old file is then where it was.
     pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, OpenError> {
         offline::repair(directory.as_ref())
     }
@@ -261,7 +268,7 @@ impl KvStore for RedbStore {
         let path = path.to_owned();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            // Of its own: it takes long, and nobody is to wait for it.
+            // A thread of its own, since a backup takes long.
             let run = move || drop(reply.send(backup::backup(&file, &path, &reads)));
             let thread = Builder::new().name("ixt-kv-backup".to_owned()).spawn(run);
             let thread = thread.map_err(|error| KvError::Backup { reason: error.to_string().into() })?;
@@ -277,13 +284,13 @@ impl KvStore for RedbStore {
 
 impl Drop for RedbStore {
     fn drop(&mut self) {
-        // Who waits to be accepted isn't any more; who was accepted comes before these commands. The reader ends first:
-        // it may need the writer.
+        // Requests that wait for their turn fail; those that were accepted come before these commands. The reader ends
+        // first, since it may need the writer.
         self.reads.close();
         self.writes.close();
         let _ = self.requests.send(None);
         let ended = self.reader.take().map(JoinHandle::join);
-        // They see that it is closed, and leave nothing behind.
+        // Backups notice that the store is closed, and leave no file behind.
         let backups = std::mem::take(&mut *lock(&self.backups));
         for backup in backups {
             let _ = backup.join();

@@ -1,4 +1,4 @@
-//! What can be done with a data directory that no host uses: tell what is whole in it, and save that.
+//! Check and repair of a store that no host uses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,25 +18,25 @@ use super::store_copy::StoreCopy;
 use super::tables;
 use super::usage::Usage;
 
-/// What there is in a store, from [`RedbStore::check`](super::RedbStore::check).
+/// The result of [`RedbStore::check`](super::RedbStore::check).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// How many keys are whole, by module.
+    /// How many readable keys each namespace has.
     pub keys: BTreeMap<String, u64>,
-    /// What is damaged, a sentence each; nothing if all is whole.
+    /// What is damaged, a sentence each. Empty if nothing is.
     pub damage: Vec<String>,
 }
 
-/// What was saved of a store, from [`RedbStore::repair`](super::RedbStore::repair).
+/// The result of [`RedbStore::repair`](super::RedbStore::repair).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Repair {
-    /// How many keys there are now, by module.
+    /// How many keys each namespace has in the new file.
     pub keys: BTreeMap<String, u64>,
-    /// What was damaged, a sentence each; nothing if all was whole, and nothing was done.
+    /// What was damaged, a sentence each. Empty if nothing was; then nothing was done.
     pub damage: Vec<String>,
-    /// Where the damaged file is now.
+    /// Where the damaged file is now. `None` if nothing was damaged.
     pub aside: Option<PathBuf>,
 }
 
@@ -62,14 +62,14 @@ pub(super) fn repair(directory: &Path) -> Result<Repair, OpenError> {
     copy.finish(revision).map_err(not_written)?;
     new.as_file().sync_all().map_err(failed)?;
     data.mark()?;
-    // The old file has its new name before it loses the other one: at no time is there none.
+    // The old file gets its second name first, so that at no time there is none.
     let aside = put_aside(&path).map_err(failed)?;
     new.persist(&path).map_err(|error| failed(error.error))?;
     sync_directory(directory).map_err(failed)?;
     Ok(Repair { keys, damage, aside: Some(aside) })
 }
 
-/// Gives a file another name too, which no file has yet.
+/// Gives a file a second name that is not in use.
 fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
@@ -83,8 +83,8 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Reads everything, and gives the whole entries to `visit`. Nothing is written to the file. Also the revision of the last
-/// write, if it can be known.
+/// Reads everything, and calls `visit` with the entries that are whole. Nothing is written to the file. Also returns
+/// the revision of the last write, or 0 if it can't be read.
 fn read(
     backend: &Arc<dyn StorageBackend>,
     path: &Path,
@@ -103,7 +103,7 @@ fn read(
         Ok(mut database) => {
             revision = catch(|| tables::last_revision(&database)).unwrap_or_default();
             let mut usages = BTreeMap::new();
-            // What it has read before it fails is of use too.
+            // What was read before a failure is useful too.
             let counted = catch(|| tables::read_usages(&database, &mut usages));
             let namespaces: Vec<String> = usages.keys().cloned().collect();
             match catch(|| Snapshot::of(&database)) {
@@ -111,7 +111,7 @@ fn read(
                     *keys.entry(namespace.to_owned()).or_insert(0) += 1;
                     visit(namespace, key, stored)
                 })?,
-                // The host was ended before it had made them.
+                // The host was killed before it had created the tables.
                 Err(RedbFailure::Error(Error::TableDoesNotExist(_))) => {}
                 Err(failure) => damage.tell(format!("nothing of it can be read: {}", plain_reason(&failure))),
             }
@@ -130,7 +130,7 @@ fn read(
     Ok((Inspection { keys, damage: damage.into_lines() }, revision))
 }
 
-/// Whether there are as many keys as there should be.
+/// Compares the number of keys that were found with those that were counted.
 fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, all_counted: bool, damage: &mut Damage) {
     for (namespace, Usage { keys, .. }) in counted {
         let whole = found.get(namespace).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why a store could not be opened: what it is, where, and what to do.
+//! Why a store could not be opened, and what to do about it.
 
 use std::fmt;
 use std::io;
@@ -8,41 +8,41 @@ use ::redb::Error;
 
 use super::file::RedbFailure;
 
-/// Why a [`RedbStore`](super::RedbStore) could not be opened.
+/// Why a [`RedbStore`](super::RedbStore) could not be opened, checked or repaired.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another host has this data directory open.
+    /// Another host uses this data directory.
     InUse {
         /// The directory.
         directory: PathBuf,
     },
-    /// The data directory could not be created, read or written to.
+    /// The data directory could not be created, read or written.
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Others can change the data directory, or it belongs to one of them.
+    /// The data directory belongs to another user, or others may write to it.
     NotPrivate {
         /// The directory.
         directory: PathBuf,
-        /// The user that it belongs to, if that is not the one who opens it.
+        /// The id of its owner, if that is another user.
         owner: Option<u32>,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
-    /// The data directory was written by a later version.
+    /// The data directory was written by a newer program.
     Newer {
         /// The directory.
         directory: PathBuf,
         /// The version of its format.
         found: u32,
-        /// The newest version that this program reads.
+        /// The newest version that this program knows.
         newest: u32,
     },
-    /// There is a link, or something else that is no file, where the store is to be.
+    /// The store's file could not be opened, created, read or written.
     NoFile {
         /// The place.
         path: PathBuf,
@@ -56,14 +56,14 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file is damaged, or is no file of this store.
+    /// The store's file is damaged, or is no store.
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in a sentence.
+        /// What is wrong, as a sentence.
         reason: String,
     },
     /// The system has no thread for the store.
@@ -140,7 +140,7 @@ impl std::error::Error for OpenError {
     }
 }
 
-/// What a failure of redb means for who wants to open the file.
+/// The error for a failure of redb while a file is opened.
 pub(super) fn failed_to_open(path: &Path, failure: RedbFailure) -> OpenError {
     let path = path.to_owned();
     match failure {
@@ -149,12 +149,12 @@ pub(super) fn failed_to_open(path: &Path, failure: RedbFailure) -> OpenError {
     }
 }
 
-/// redb says so of a file that begins with something else, or ends early.
+/// redb reports these for a file with a wrong beginning or a missing end.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// What is wrong with a file, for people: what redb says of it, or where it has panicked, is for its authors.
+/// What is wrong with a file, for people: redb's own messages and panics are for its authors.
 pub(super) fn plain_reason(failure: &RedbFailure) -> &'static str {
     match failure {
         RedbFailure::Error(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {

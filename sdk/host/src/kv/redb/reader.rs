@@ -1,4 +1,4 @@
-//! The thread that reads: what waits is read from one snapshot, and no task ever waits for the disk in its own thread.
+//! The reader thread: answers all reads that wait from one snapshot, so that no task blocks on the disk.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, sync_channel};
@@ -12,22 +12,22 @@ use super::snapshot::Snapshot;
 use super::writer::WriterCommand;
 use crate::kv::KvError;
 
-/// What the reader is told; `None` to end.
+/// A request to the reader; `None` ends it.
 pub(super) type ReadRequest = Option<Box<dyn Read>>;
 
-/// Something to read, and who waits for it.
+/// A read, and who waits for it.
 pub(super) trait Read: Send {
-    /// Reads and answers; if it fails, nothing was answered.
+    /// Reads and replies. After an error it has not replied, and can be tried again.
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error>;
-    /// Answers that it failed.
+    /// Replies that the read failed.
     fn fail(self: Box<Self>, reason: &Arc<str>);
 }
 
-/// A [`Read`] with an answer of some type.
+/// A [`Read`] with a reply of a certain type.
 pub(super) struct TypedRead<T, F> {
     pub(super) query: F,
     pub(super) reply: Option<oneshot::Sender<Result<T, KvError>>>,
-    /// Its share of what may wait.
+    /// Its share of the number of reads that may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -35,7 +35,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> Read for 
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error> {
         let answer = (self.query)(snapshot, epoch)?;
         if let Some(reply) = self.reply.take() {
-            // Whoever no longer waits doesn't want to know.
+            // An error means that nobody waits any more.
             let _ = reply.send(Ok(answer));
         }
         Ok(())
@@ -48,11 +48,12 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> Read for 
     }
 }
 
+/// The state of the reader thread.
 pub(super) struct Reader {
     pub(super) file: Arc<File>,
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
-    /// To have the database opened anew when reading fails.
+    /// Asked to reopen the database when a read fails.
     pub(super) writer: Sender<WriterCommand>,
 }
 
@@ -60,7 +61,7 @@ impl Reader {
     /// Reads until the store is closed.
     pub(super) fn run(self) {
         while let Ok(Some(first)) = self.requests.recv() {
-            // Taken before the snapshot is: what was written before one of them was sent must be in it.
+            // All are taken before the snapshot: it must contain what was written before each of them was sent.
             let mut open = true;
             let mut batch = vec![first];
             while let Ok(request) = self.requests.try_recv() {
@@ -79,15 +80,16 @@ impl Reader {
         }
     }
 
+    /// Answers the reads. Those that fail because of the disk are tried once more after the database was reopened.
     fn read(&self, batch: Vec<Box<dyn Read>>) {
         let (generation, unread, _) = self.read_from_current(batch);
         if unread.is_empty() {
             return;
         }
-        // After one failure redb reads nothing more. It may have been a write that failed; then this is done already.
+        // After one failure redb reads nothing more. If a write has failed, the database was reopened already.
         let (done, is_done) = sync_channel(1);
         if self.writer.send(WriterCommand::Failed { generation, done }).is_ok() {
-            // Fails if the writer has ended.
+            // An error means that the writer has ended.
             let _ = is_done.recv();
         }
         let (_, unread, reason) = self.read_from_current(unread);
@@ -97,7 +99,8 @@ impl Reader {
         }
     }
 
-    /// Which database it was, and what may be read when that was opened anew, with the reason.
+    /// Answers the reads from the open database. Returns its generation, the reads that can be tried again after it was
+    /// reopened, and the reason of their failure.
     fn read_from_current(&self, batch: Vec<Box<dyn Read>>) -> (u64, Vec<Box<dyn Read>>, Option<Arc<str>>) {
         let epoch = self.cache.epoch();
         let current = self.file.current();

@@ -1,17 +1,17 @@
-//! How an entry lies in the table of entries, with the checksum by which it is known whether it is what was written:
-//! redb looks at its own checksums only when it opens a file after a crash.
+//! How an entry is encoded in its table, with a checksum that shows whether it is what was written: redb verifies its
+//! own checksums only when it opens a file after a crash.
 
 use ::redb::Error;
 
-/// Revision, when it expires, how many parts the value has in the table of parts, with [`CHECKED`], and the value if it has
-/// none there, with its checksum behind it.
+/// The encoded entry: its revision, its expiry, the number of its parts in the table of parts together with
+/// [`CHECKED`], and the value followed by the checksum. A value with parts is not in here, only its checksum.
 pub(super) type EntryValue = (u64, Option<u64>, u32, &'static [u8]);
 
-/// There is a checksum. What was written in format 1 has none.
+/// The flag for an entry with a checksum. Entries of format 1 have none.
 const CHECKED: u32 = 1 << 31;
 const CHECKSUM_BYTES: usize = 8;
 
-/// An entry without what its value has in parts.
+/// A decoded entry, without the parts of its value.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) revision: u64,
@@ -31,12 +31,12 @@ impl<'a> Row<'a> {
             Some((inline, checksum)) => {
                 Self { revision, expiry, parts, inline, checksum: Some(u64::from_le_bytes(*checksum)) }
             }
-            // It can't be right.
+            // The checksum is missing: it will not match.
             None => Self { revision, expiry, parts, inline, checksum: Some(0) },
         }
     }
 
-    /// An error if the value is not what was written.
+    /// Checks an entry and its whole value against its checksum.
     pub(super) fn check(&self, namespace: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         match self.checksum {
             Some(sum) if sum != checksum(namespace, key, self.revision, self.expiry, value) => {
@@ -47,7 +47,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What to put behind the inline value, and the number of parts as it is to be written.
+/// The checksum to append to the inline value, and the number of parts as it is written.
 pub(super) fn seal(
     namespace: &str,
     key: &str,
@@ -57,8 +57,7 @@ pub(super) fn seal(
     (checksum(namespace, key, revision, expiry, value).to_le_bytes(), parts | CHECKED)
 }
 
-/// Any one byte that is another makes another sum: no step loses anything. It has to find accidents, not to keep anyone from
-/// making two that are the same.
+/// A sum that changes with any single byte. It detects accidents; it is not cryptographic.
 fn checksum(namespace: &str, key: &str, revision: u64, expiry: Option<u64>, value: &[u8]) -> u64 {
     let mut sum = Sum(0);
     sum.bytes(namespace.as_bytes());
@@ -69,11 +68,12 @@ fn checksum(namespace: &str, key: &str, revision: u64, expiry: Option<u64>, valu
     sum.0
 }
 
+/// The state of a checksum.
 struct Sum(u64);
 
 impl Sum {
     fn word(&mut self, word: u64) {
-        // As in FNV, eight bytes at a time; turned, so that the upper bits reach the lower ones too.
+        // As in FNV, but with eight bytes at a time, and rotated, so that the upper bits influence the lower ones too.
         self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 

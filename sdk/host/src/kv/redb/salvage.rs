@@ -1,7 +1,7 @@
-//! Reads all that can be read of a store, damaged or not.
+//! Reads everything that can be read of a store, whether it is damaged or not.
 //!
-//! Where redb can't go on it is tried behind that place, at keys that there may be, the next ones first, and from there back
-//! to it. What is lost then is what lay in the damaged page, if it is one at the bottom of the tree.
+//! Where redb can't go on, this probes keys that may come after that place, the nearest first, and reads backwards from
+//! there. What is lost is what lay in the damaged page, if that is a leaf of the tree.
 
 use std::ops::Bound;
 
@@ -12,15 +12,15 @@ use super::row::{EntryValue, Row};
 use super::snapshot::{Snapshot, Stored};
 use super::tables::EntryKey;
 
-/// Namespace and key.
+/// A namespace and a key.
 type At = (String, String);
 
-/// So many places are told one by one.
+/// How many kinds of damage are listed.
 const TOLD: usize = 100;
-/// So many damaged values in a row are followed, and so many places at which it does not go on, before it is given up.
+/// How many damaged values in a row are skipped, and how many gaps are crossed, before this gives up.
 const PATIENCE: usize = 10_000;
 
-/// What is wrong, a sentence each.
+/// What is damaged, a sentence each.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
     pub(super) told: Vec<String>,
@@ -48,7 +48,7 @@ impl Damage {
     }
 }
 
-/// Gives every whole entry to `visit`, once. The namespaces are those that there are said to be.
+/// Calls `visit` with every whole entry, once. `namespaces` are those that are known, as hints for where keys may be.
 pub(super) fn read_all<E>(
     snapshot: &Snapshot,
     namespaces: &[String],
@@ -71,7 +71,7 @@ pub(super) fn read_all<E>(
         let behind = walk.backward(after.as_ref(), upper)?.or(first.flatten());
         walk.damage.tell(gap(after.as_ref(), behind.as_ref()));
         let Some(next) = next else { return Ok(()) };
-        // Not this place again, should it end here at once.
+        // So that this place is not tried again.
         beyond = Some(next.clone());
         from = Bound::Included(next);
     }
@@ -79,18 +79,19 @@ pub(super) fn read_all<E>(
     Ok(())
 }
 
+/// A pass over the entries.
 struct Walk<'a, E> {
     snapshot: &'a Snapshot,
     damage: &'a mut Damage,
     visit: &'a mut dyn FnMut(&str, &str, Stored) -> Result<(), E>,
-    /// The last whole entry, from the beginning on.
+    /// The last whole entry that was read forwards.
     last: Option<At>,
 }
 
 type Entries = Range<'static, EntryKey, EntryValue>;
 
 impl<E> Walk<'_, E> {
-    /// Reads on to the end, and says whether it got there.
+    /// Reads forwards to the end. Returns whether it got there.
     fn forward(&mut self, from: &Bound<At>) -> Result<bool, E> {
         let from = from.as_ref().map(|at| (at.0.as_str(), at.1.as_str()));
         let Ok(mut entries) = self.range(from, Bound::Unbounded) else { return Ok(false) };
@@ -98,14 +99,14 @@ impl<E> Walk<'_, E> {
         while let Ok(next) = self.step(&mut entries, false) {
             match next {
                 None => return Ok(true),
-                // Or it would go round in a circle for ever.
+                // A damaged tree may lead in a circle.
                 Some((at, _)) if Some(&at) <= self.last.as_ref() => return Ok(false),
                 Some((at, Some(stored))) => {
                     (self.visit)(&at.0, &at.1, stored)?;
                     self.last = Some(at);
                     damaged = 0;
                 }
-                // Its key may be damaged too, and any.
+                // Its key may be damaged too, so it is no progress.
                 Some((_, None)) => {
                     damaged += 1;
                     if damaged > PATIENCE {
@@ -117,7 +118,7 @@ impl<E> Walk<'_, E> {
         Ok(false)
     }
 
-    /// Reads back as far as it goes, and says to which key.
+    /// Reads backwards as far as possible, and returns the first key that it got to.
     fn backward(&mut self, lower: Option<&At>, upper: Bound<(&str, &str)>) -> Result<Option<At>, E> {
         let from = lower.map_or(Bound::Unbounded, |at| Bound::Excluded((at.0.as_str(), at.1.as_str())));
         let mut lowest: Option<At> = None;
@@ -140,7 +141,7 @@ impl<E> Walk<'_, E> {
         Ok(lowest)
     }
 
-    /// The first key from here on, if it can be read which that is.
+    /// The first key from here on, if it can be read.
     fn first_from(&mut self, at: &At) -> Result<Option<At>, RedbFailure> {
         let from = Bound::Included((at.0.as_str(), at.1.as_str()));
         let mut entries = self.range(from, Bound::Unbounded)?;
@@ -151,7 +152,7 @@ impl<E> Walk<'_, E> {
         catch(|| Ok(self.snapshot.entries.range::<(&str, &str)>((from, to))?))
     }
 
-    /// The next entry; without its value if that is damaged, which is then told.
+    /// The next entry; without its value if that is damaged, which is recorded.
     fn step(&mut self, entries: &mut Entries, back: bool) -> Result<Option<(At, Option<Stored>)>, RedbFailure> {
         let snapshot = self.snapshot;
         let next = catch(|| {
@@ -169,6 +170,7 @@ impl<E> Walk<'_, E> {
     }
 }
 
+/// The sentence for a range of keys that can't be read.
 fn gap(after: Option<&At>, before: Option<&At>) -> String {
     let name = |at: &At| format!("`{}` of `{}`", at.1, at.0);
     match (after, before) {
@@ -181,7 +183,7 @@ fn gap(after: Option<&At>, before: Option<&At>) -> String {
     }
 }
 
-/// Where there may be keys behind this one, the next ones first.
+/// Keys that may exist after this one, the nearest first.
 fn probes(after: Option<&At>, namespaces: &[String]) -> Vec<At> {
     let none = At::default();
     let (namespace, key) = after.unwrap_or(&none);
@@ -197,8 +199,8 @@ fn probes(after: Option<&At>, namespaces: &[String]) -> Vec<At> {
     probes
 }
 
-/// The text without some of its end, and with the next character in place of the last one of the rest: behind all that begins
-/// like the text so far.
+/// For each prefix of the text: the prefix with its last character replaced by the next one, which comes after
+/// everything that begins with the prefix.
 fn successors(text: &str) -> impl Iterator<Item = String> {
     text.char_indices().filter_map(|(at, last)| {
         let next = (last..=char::MAX).nth(1)?;

@@ -1,4 +1,4 @@
-//! The entries as they were at one moment: what is read, is read from one of these.
+//! The entries of a store as of one moment: everything is read from a snapshot.
 
 use std::ops::Bound;
 
@@ -9,14 +9,14 @@ use super::row::{EntryValue, Row};
 use super::tables::{ENTRIES, EntryKey, PARTS};
 use crate::kv::{Entry, MAX_PAGE_KEYS, Page};
 
-/// An entry, and when it expires.
+/// An entry with its expiry.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) entry: Entry,
     pub(super) expiry: Option<u64>,
 }
 
-/// The entries as they were at one moment.
+/// A read transaction.
 pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
@@ -24,16 +24,16 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(database: &Database) -> Result<Self, Error> {
-        // The tables keep the transaction alive.
+        // The tables keep the transaction open.
         let transaction = database.begin_read()?;
         Ok(Self { entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
     }
 
-    /// An entry as a whole.
+    /// An entry with its whole value, checked against its checksum.
     pub(super) fn stored(&self, namespace: &str, key: &str, row: Row<'_>) -> Result<Stored, Error> {
         let mut value = row.inline.to_vec();
         let mut missing = row.parts;
-        // If the number of parts is damaged, it may be any.
+        // The number of parts may be damaged, and be anything.
         for part in self.parts.range((row.revision, 0)..(row.revision, row.parts))? {
             value.extend_from_slice(part?.1.value());
             missing = missing.saturating_sub(1);
@@ -45,6 +45,7 @@ impl Snapshot {
         Ok(Stored { entry: Entry { value, revision: row.revision }, expiry: row.expiry })
     }
 
+    /// Reads a key that has not expired.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());
@@ -54,11 +55,13 @@ impl Snapshot {
         self.stored(namespace, key, row).map(Some)
     }
 
+    /// Whether a key exists and has not expired.
     pub(super) fn exists(&self, namespace: &str, key: &str) -> Result<bool, Error> {
         let entry = self.entries.get((namespace, key))?;
         Ok(entry.is_some_and(|entry| !is_over(entry.value().1, now())))
     }
 
+    /// See [`KvStore::list`](crate::kv::KvStore::list).
     pub(super) fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page, Error> {
         let limit = limit.clamp(1, MAX_PAGE_KEYS);
         let from = match after {

@@ -1,4 +1,4 @@
-//! Writes entries to a new file.
+//! Writes entries to a new store file, for backups and repairs.
 
 use std::fs;
 
@@ -9,11 +9,12 @@ use super::file::{RedbFailure, catch, open};
 use super::snapshot::Stored;
 use super::transaction::WriteTables;
 
-/// So much is written in one transaction.
+/// How many bytes are written in one transaction …
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// … and how many keys.
 const BATCH_KEYS: usize = 1000;
 
-/// A store that is being written.
+/// A store file that is being written.
 pub(super) struct StoreCopy {
     database: Database,
     waiting: Vec<(String, String, Stored)>,
@@ -23,13 +24,14 @@ pub(super) struct StoreCopy {
 }
 
 impl StoreCopy {
-    /// To an empty file.
+    /// Begins with an empty file.
     pub(super) fn to(file: fs::File) -> Result<Self, RedbFailure> {
         let backend = catch(|| Ok(FileBackend::new(file)?))?;
         let (database, _) = open(backend)?;
         Ok(Self { database, waiting: Vec::new(), bytes: 0, revision: 0, keys: 0 })
     }
 
+    /// Adds an entry, with its revision and expiry.
     pub(super) fn put(&mut self, namespace: &str, key: &str, stored: Stored) -> Result<(), RedbFailure> {
         self.bytes += namespace.len() + key.len() + stored.entry.value.len();
         self.waiting.push((namespace.to_owned(), key.to_owned(), stored));
@@ -37,7 +39,8 @@ impl StoreCopy {
         if self.bytes >= BATCH_BYTES || self.waiting.len() >= BATCH_KEYS { self.flush() } else { Ok(()) }
     }
 
-    /// The next write to the store will have a revision after this one, and after those that were put in.
+    /// Writes the rest and closes the file. The next write to the store will have a revision after `revision` and those
+    /// of all entries.
     pub(super) fn finish(mut self, revision: u64) -> Result<(), RedbFailure> {
         self.revision = self.revision.max(revision);
         self.flush()?;

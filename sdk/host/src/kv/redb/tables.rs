@@ -1,4 +1,4 @@
-//! The tables of the file: their names and types, and what is read of them when the file is opened.
+//! The tables of the file: their names and types, their creation, and what is read from them when the file is opened.
 
 use std::collections::BTreeMap;
 
@@ -9,37 +9,38 @@ use super::usage::Usage;
 
 /// Namespace and key.
 pub(super) type EntryKey = (&'static str, &'static str);
-/// When it expires in Unix milliseconds, namespace and key: the first of them is the next.
+/// Expiry in Unix milliseconds, namespace and key, so that the first is the next to expire.
 pub(super) type ExpiryKey = (u64, &'static str, &'static str);
 
 pub(super) const ENTRIES: TableDefinition<EntryKey, EntryValue> = TableDefinition::new("entries");
-/// Large values, by revision and in order. Not beside the keys: redb writes anew, at each change, all that lies in one leaf.
+/// The parts of large values, by revision and index. They are not beside the keys, since redb rewrites a whole leaf at
+/// each change in it.
 pub(super) const PARTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
 pub(super) const EXPIRIES: TableDefinition<ExpiryKey, ()> = TableDefinition::new("expiries");
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
-/// How many keys each namespace has, and how many bytes they and their values have. Not in format 1.
+/// How many keys each namespace has, and how many bytes they and their values have. Format 1 does not have this table.
 pub(super) const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
-/// The revision of the last write.
+/// The counter with the revision of the last write.
 pub(super) const REVISION: &str = "revision";
 
-/// A value longer than this goes in parts.
+/// A value longer than this, in bytes, is stored in parts.
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
-/// What a database that was opened begins with.
+/// The state of a database when it is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StoreState {
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
-    /// What all namespaces are charged for.
+    /// What all namespaces together are charged for, in bytes.
     pub(super) stored: u64,
 }
 
-/// The revision of the last write.
+/// The revision of the last write; 0 if there was none.
 pub(super) fn last_revision(database: &Database) -> Result<u64, Error> {
     let counters = database.begin_read()?.open_table(COUNTERS)?;
     Ok(counters.get(REVISION)?.map_or(0, |revision| revision.value()))
 }
 
-/// Reads how much each namespace holds; whether that was counted.
+/// Reads the usage of each namespace. Returns whether there is a table of usages.
 pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usage>) -> Result<bool, Error> {
     let usage = match database.begin_read()?.open_table(USAGE) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(false),
@@ -52,7 +53,7 @@ pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usa
     Ok(true)
 }
 
-/// Creates the tables in a new file, those that an older format lacks too, and reads where an old one was.
+/// Creates missing tables (all of them in a new file, the usages in one of format 1), and reads the state of the store.
 pub(super) fn begin(database: &Database) -> Result<StoreState, Error> {
     let mut usages = BTreeMap::new();
     if !read_usages(database, &mut usages)? {
@@ -72,7 +73,7 @@ fn create(database: &Database) -> Result<(), Error> {
         transaction.open_table(EXPIRIES)?;
         transaction.open_table(COUNTERS)?;
         let mut usage = transaction.open_table(USAGE)?;
-        // Of format 1, which did not count.
+        // Counts the entries of format 1.
         let mut counted: BTreeMap<String, Usage> = BTreeMap::new();
         for entry in entries.iter()? {
             let (at, entry) = entry?;
@@ -88,7 +89,7 @@ fn create(database: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long a value is. Its parts are equally long, except for the last one.
+/// The length of a value. All of its parts are equally long, except for the last.
 pub(super) fn value_bytes(parts: &impl ReadableTable<(u64, u32), &'static [u8]>, row: Row<'_>) -> Result<u64, Error> {
     let part_bytes =
         |part| Ok::<_, Error>(parts.get((row.revision, part))?.map_or(0, |part| part.value().len() as u64));

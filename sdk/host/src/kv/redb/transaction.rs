@@ -1,4 +1,5 @@
-//! What is done to the tables within one transaction.
+//! The changes that can be made within one write transaction, and the bookkeeping of each: revision, parts, expiry and
+//! usage.
 
 use std::collections::BTreeMap;
 
@@ -14,48 +15,49 @@ use super::usage::Usage;
 use crate::kv::watch::Written;
 use crate::kv::{Entry, KvError, Quotas, SetOptions};
 
-/// How long a part is: with what redb puts beside it, it takes a page of 64 KiB, and not one of twice as much.
+/// The length of a part, in bytes: together with redb's overhead it fills a page of 64 KiB, and does not need one of
+/// twice that size.
 const PART_BYTES: usize = 64 * 1024 - 64;
-/// How many expired keys one transaction removes at most, so that writes don't wait for many more.
+/// How many expired keys one transaction removes at most, so that writes do not wait long for them.
 const EXPIRED_AT_ONCE: usize = 1000;
 
-/// The tables in a transaction that writes.
+/// The tables of a write transaction.
 pub(super) struct WriteTables<'transaction> {
     entries: Table<'transaction, EntryKey, EntryValue>,
     parts: Table<'transaction, (u64, u32), &'static [u8]>,
     expiries: Table<'transaction, ExpiryKey, ()>,
     counters: Table<'transaction, &'static str, u64>,
     usage: Table<'transaction, &'static str, (u64, u64)>,
-    /// Of the namespaces of this transaction, before and after it.
+    /// The usage of each namespace that this transaction has touched: before it, and now.
     usages: BTreeMap<String, [Usage; 2]>,
     now: u64,
     revision: u64,
     written: Vec<(String, Written)>,
 }
 
-/// What belongs to an entry that is replaced or removed.
+/// An entry that is about to be replaced or removed.
 #[derive(Clone, Copy)]
 struct ReplacedEntry {
     revision: u64,
     expiry: Option<u64>,
     parts: u32,
-    /// Of the key and the value.
+    /// The bytes of its key and value.
     bytes: u64,
 }
 
 /// What a transaction has done.
 pub(super) struct TransactionOutcome {
-    /// The revision of the last write, of this transaction or before.
+    /// The revision of the last write, in this transaction or before.
     pub(super) revision: u64,
     /// The writes, with their namespaces.
     pub(super) written: Vec<(String, Written)>,
     pub(super) next_expiry: Option<u64>,
-    /// What all namespaces were charged for, of those that were written, and are now.
+    /// What the namespaces of this transaction were charged for before it, and are now.
     pub(super) stored: [u64; 2],
 }
 
 impl<'transaction> WriteTables<'transaction> {
-    /// The next write gets the revision behind the given one.
+    /// Opens the tables. The next write gets the revision after `revision`.
     pub(super) fn open(transaction: &'transaction WriteTransaction, revision: u64) -> Result<Self, Error> {
         Ok(Self {
             entries: transaction.open_table(ENTRIES)?,
@@ -70,8 +72,8 @@ impl<'transaction> WriteTables<'transaction> {
         })
     }
 
-    /// Puts a value in; the revision, unless it has another one than expected, or there is no room for it. Takes the value
-    /// if it does.
+    /// Writes a value, which is taken out of `value`, and returns its revision. The inner error is for the caller: a
+    /// wrong revision, or no room.
     pub(super) fn set(
         &mut self,
         namespace: &str,
@@ -90,7 +92,7 @@ impl<'transaction> WriteTables<'transaction> {
         let expiry = options.ttl.map(|ttl| expiry(self.now, ttl));
         let revision = self.revision + 1;
         let before = self.before(namespace, key)?;
-        // For watchers it was there also if its time is over: they were not told so yet.
+        // For watchers the key exists even if it has expired: they were not told of that yet.
         let existed = before.is_some();
         self.forget(namespace, key, before)?;
         self.insert(namespace, key, value, revision, expiry)?;
@@ -98,7 +100,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Ok(revision))
     }
 
-    /// Puts in an entry of another store, as it is there. Nobody watches.
+    /// Inserts an entry of another store, with its revision and expiry. Watchers are not told.
     pub(super) fn copy(&mut self, namespace: &str, key: &str, stored: &Stored) -> Result<(), Error> {
         let Stored { entry: Entry { value, revision }, expiry } = stored;
         let before = self.before(namespace, key)?;
@@ -132,7 +134,8 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// Whether there is room for so many bytes of a key and its value. What takes no more than before always has it.
+    /// Checks that a key and its value of this many bytes have room. A value that takes no more room than the one that
+    /// it replaces always has.
     fn check_quota(
         &mut self,
         namespace: &str,
@@ -152,14 +155,14 @@ impl<'transaction> WriteTables<'transaction> {
             if with_it.charged() <= max || with_it.charged() <= used.charged() {
                 return Ok(Ok(()));
             }
-            // What has expired is to take no room, also if it is not its turn yet.
+            // Expired keys take no room, also if it is not their turn yet.
             if self.expire()? == 0 {
                 return Ok(Err(KvError::QuotaExceeded { used: used.charged(), max }));
             }
         }
     }
 
-    /// Removes a key; the revision of that, or 0 if there was none.
+    /// Removes a key. Returns the revision of the removal, or 0 if it did not exist.
     pub(super) fn delete(
         &mut self,
         namespace: &str,
@@ -169,7 +172,7 @@ impl<'transaction> WriteTables<'transaction> {
         if let Err(mismatch) = self.check(namespace, key, expected)? {
             return Ok(Err(mismatch));
         }
-        // What has expired is not there, and is removed when it's its turn.
+        // An expired key does not exist; it is removed when it is its turn.
         if self.revision_of(namespace, key)? == 0 {
             return Ok(Ok(0));
         }
@@ -177,7 +180,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Ok(self.revision))
     }
 
-    /// Removes keys the time of which is over, if not all then the first; how many.
+    /// Removes up to a limited number of expired keys, the earliest first. Returns how many.
     pub(super) fn expire(&mut self) -> Result<usize, Error> {
         for expired in 0..EXPIRED_AT_ONCE {
             let Some((at, _)) = self.expiries.first()? else { return Ok(expired) };
@@ -193,7 +196,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(EXPIRED_AT_ONCE)
     }
 
-    /// What is to be known when the transaction is committed; if nothing was written, it needn't be.
+    /// Writes the usages and the revision. If nothing was written, the transaction need not be committed.
     pub(super) fn finish(mut self) -> Result<TransactionOutcome, Error> {
         let mut stored = [0; 2];
         for (namespace, [before, now]) in &self.usages {
@@ -218,7 +221,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// What is there now.
+    /// The entry that is there now.
     fn before(&self, namespace: &str, key: &str) -> Result<Option<ReplacedEntry>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());
@@ -226,11 +229,11 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Some(ReplacedEntry { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
     }
 
-    /// Removes what belongs to an entry that is there no more, or is about to be replaced.
+    /// Removes what belongs to an entry that was removed or is about to be replaced.
     fn forget(&mut self, namespace: &str, key: &str, before: Option<ReplacedEntry>) -> Result<(), Error> {
         let Some(ReplacedEntry { revision, expiry, parts, bytes }) = before else { return Ok(()) };
         for part in 0..parts {
-            // In a damaged file there may be fewer than it says.
+            // A damaged file may have fewer parts than it says.
             if self.parts.remove((revision, part))?.is_none() {
                 break;
             }
@@ -242,7 +245,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// How much a namespace holds by now.
+    /// The usage of a namespace as of now.
     fn usage(&mut self, namespace: &str) -> Result<&mut Usage, Error> {
         if !self.usages.contains_key(namespace) {
             let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
@@ -265,7 +268,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(if actual == expected { Ok(()) } else { Err(mismatch()) })
     }
 
-    /// 0 if there is none.
+    /// The revision of a key; 0 if it does not exist or has expired.
     fn revision_of(&self, namespace: &str, key: &str) -> Result<u64, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(0) };
         let (revision, expiry, ..) = entry.value();

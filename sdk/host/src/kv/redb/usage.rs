@@ -1,13 +1,13 @@
 //! How much a namespace holds, and what it is charged for.
 
-/// What a key takes beside its own text and its value, about.
+/// What each key is charged for in addition to its text and its value, in bytes.
 const KEY_OVERHEAD: u64 = 64;
 
 /// How much a namespace holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) keys: u64,
-    /// Of keys and values.
+    /// The bytes of keys and values.
     pub(super) bytes: u64,
 }
 
@@ -16,12 +16,12 @@ impl Usage {
         Self { keys, bytes }
     }
 
-    /// What it is charged for: very many small keys take room too.
+    /// What counts for the quota, in bytes: very many small keys take room too.
     pub(super) fn charged(self) -> u64 {
         self.bytes.saturating_add(self.keys.saturating_mul(KEY_OVERHEAD))
     }
 
-    // A count that is wrong, in a damaged file, is no reason to panic.
+    // Saturating: a wrong count in a damaged file must not panic.
     pub(super) fn add(&mut self, bytes: u64) {
         *self = Self { keys: self.keys.saturating_add(1), bytes: self.bytes.saturating_add(bytes) };
     }

@@ -1,5 +1,5 @@
-//! The thread that writes: all that waits goes into one transaction, so that many writes share the one wait for the disk.
-//! It also removes keys when their time is over.
+//! The writer thread: makes all writes that wait in one transaction, so that they share one wait for the disk. It also
+//! removes expired keys, compacts the file, and reopens the database after a failure.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -16,21 +16,20 @@ use super::transaction::{TransactionOutcome, WriteTables};
 use crate::kv::watch::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};
 
-/// The wait for the next key that expires is cut into pieces no longer than this, for the clock on the wall may be set,
-/// and a computer may sleep.
+/// The longest time to wait for the next expiry: the wall clock may be set, and a computer may sleep.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long to let expired keys be after they could not be removed. No one sees them meanwhile.
+/// The pause after a failure to remove expired keys. Nobody sees them meanwhile.
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
-/// What the writer is told.
+/// A command to the writer.
 pub(super) enum WriterCommand {
     Write(Write),
-    /// A read failed in this generation of the database. Answered, it has been opened anew.
+    /// A read has failed in this generation of the database. `done` is told when the database was reopened.
     Failed {
         generation: u64,
         done: SyncSender<()>,
     },
-    /// Write what was asked for before, and end.
+    /// End, after all writes that came before.
     Close,
 }
 
@@ -39,9 +38,9 @@ pub(super) struct Write {
     pub(super) namespace: String,
     pub(super) key: String,
     pub(super) kind: WriteKind,
-    /// The revision; 0 if there was nothing to remove.
+    /// Receives the revision; 0 if there was nothing to remove.
     pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
-    /// Its share of what may wait.
+    /// Its share of the bytes that may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -50,6 +49,7 @@ pub(super) enum WriteKind {
     Delete { expected_revision: Option<u64> },
 }
 
+/// The state of the writer thread.
 pub(super) struct Writer {
     pub(super) file: Arc<File>,
     pub(super) cache: Arc<ValueCache>,
@@ -58,14 +58,15 @@ pub(super) struct Writer {
     pub(super) quotas: Quotas,
     pub(super) revision: u64,
     pub(super) next_expiry: Option<u64>,
-    /// What all modules are charged for.
+    /// What all namespaces are charged for.
     pub(super) stored: u64,
     pub(super) compaction: CompactionSchedule,
-    /// When to settle the file, if something was written since that was done last.
+    /// When to [settle](File::settle) the file, if something was written since it was.
     pub(super) settle_at: Option<Instant>,
-    /// Why the database can only be read.
+    /// Why the database can only be read, if so.
     pub(super) broken: Option<Arc<str>>,
-    /// Writes of the transaction that failed last. It may have been committed nonetheless: then this was its revision.
+    /// The last revision and the writes of a transaction whose commit has failed. It may have been committed
+    /// nevertheless; the reopened database shows.
     pub(super) unsure: Option<(u64, Vec<(String, Written)>)>,
     pub(super) retry_expiry: Option<Instant>,
 }
@@ -105,7 +106,7 @@ impl Writer {
             let mut writes = Vec::new();
             let mut failed = Vec::new();
             let mut next = self.wait();
-            // How much may wait is limited, and so is what is taken here.
+            // The number of bytes that may wait is limited, and so is this batch.
             while let Some(command) = next {
                 match command {
                     WriterCommand::Write(write) => writes.push(write),
@@ -121,7 +122,7 @@ impl Writer {
                 self.reopen();
             }
             for (_, done) in failed {
-                // The reader waits for it, unless it has ended.
+                // An error means that the reader has ended.
                 let _ = done.try_send(());
             }
             self.write(writes);
@@ -159,20 +160,20 @@ impl Writer {
     /// Makes the file smaller.
     fn shrink(&mut self) {
         if self.broken.is_some() {
-            // What is open is a view in memory.
+            // What is open is an overlay in memory.
             return self.compaction.postpone(Instant::now());
         }
         match self.file.compact() {
             Ok(false) => return self.compaction.postpone(Instant::now()),
             Ok(true) => {}
-            // Nothing is lost: it was not finished, and is not tried again before there is more to be won.
+            // Nothing is lost. It is not tried again before there is more to gain.
             Err(_) => self.reopen(),
         }
         self.compaction.compacted(self.file.len(), self.stored);
         self.settle_at = Some(Instant::now());
     }
 
-    /// Nothing was written for a moment.
+    /// Settles the file: nothing was written for a while.
     fn settle(&mut self) {
         self.settle_at = None;
         if self.broken.is_none() && self.file.settle().is_err() {
@@ -180,7 +181,7 @@ impl Writer {
         }
     }
 
-    /// Does all of it in one transaction, and answers when it is on the disk.
+    /// Makes the writes in one transaction, and replies when they are on the disk.
     fn write(&mut self, mut writes: Vec<Write>) {
         let expiry_is_due = self.next_expiry.is_some_and(|at| at <= expiry::now());
         if writes.is_empty() && !expiry_is_due {
@@ -197,14 +198,14 @@ impl Writer {
             Ok(answers) => {
                 self.retry_expiry = None;
                 for (write, answer) in writes.into_iter().zip(answers) {
-                    // Whoever no longer waits doesn't want to know.
+                    // An error means that nobody waits any more.
                     let _ = write.reply.send(answer);
                 }
             }
             Err(reason) => {
                 self.retry_expiry = Some(Instant::now() + RETRY_EXPIRY);
                 if self.broken.is_none() {
-                    // At once, so that what is there can be read.
+                    // At once, so that reads go on.
                     self.reopen();
                 }
                 for write in writes {
@@ -214,6 +215,7 @@ impl Writer {
         }
     }
 
+    /// Runs the transaction. Returns the reply for each write.
     fn transact(&mut self, writes: &mut [Write]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
@@ -233,7 +235,8 @@ impl Writer {
             if written.is_empty() {
                 transaction.abort()?;
             } else {
-                // ReplacedEntry it is tried: if it fails, it may yet have reached the disk, and these revisions are used up.
+                // Before the commit: if that fails, it may have reached the disk nevertheless, and these revisions are
+                // used up.
                 self.revision = revision;
                 self.cache.begin_write(written.iter().map(|(namespace, written)| (&**namespace, &*written.key)));
                 self.unsure = Some((revision, written));
@@ -259,7 +262,7 @@ impl Writer {
         }
     }
 
-    /// Opens the database anew, to write if that can be, else to read.
+    /// Reopens the database, for writing if possible, else for reading.
     fn reopen(&mut self) {
         let (beginning, result) = self.file.reopen();
         self.cache.clear();
@@ -268,7 +271,7 @@ impl Writer {
         self.next_expiry = beginning.next_expiry;
         self.revision = self.revision.max(beginning.revision);
         self.stored = beginning.stored;
-        // A transaction is there as a whole or not at all.
+        // A transaction is committed as a whole or not at all.
         match &self.unsure {
             Some((revision, _)) if beginning.revision >= *revision => self.publish(),
             _ => self.unsure = None,
