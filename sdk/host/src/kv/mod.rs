@@ -30,6 +30,7 @@ mod error;
 mod quotas;
 mod redb;
 mod watch;
+mod watchers;
 
 use std::path::Path;
 use std::pin::Pin;

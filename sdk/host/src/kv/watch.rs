@@ -10,10 +10,9 @@ use tokio::sync::Notify;
 use crate::budget::{Budget, Taken};
 use crate::lock::lock;
 
-/// How many bytes of unread changes, with their keys, the watchers of one namespace may have together …
-const WAITING_BYTES_OF_ONE: usize = 2 * super::MAX_VALUE_BYTES;
-/// … and all watchers.
-const WAITING_BYTES: usize = 4 * super::MAX_VALUE_BYTES;
+/// How many bytes of unread changes, with their keys, the watchers of one namespace may have together; also a watch from
+/// [`Watch::channel`].
+pub(super) const NAMESPACE_BYTES: usize = 2 * super::MAX_VALUE_BYTES;
 /// What a change takes in addition to its key and its value, in bytes.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -101,11 +100,11 @@ impl Watch {
     /// ```
     #[must_use]
     pub fn channel() -> (WatchSender, Self) {
-        Self::within(&Budget::new(WAITING_BYTES_OF_ONE))
+        Self::within(&Budget::new(NAMESPACE_BYTES))
     }
 
     /// The same, with a budget for the unread changes.
-    fn within(budget: &Arc<Budget>) -> (WatchSender, Self) {
+    pub(super) fn within(budget: &Arc<Budget>) -> (WatchSender, Self) {
         let pending = Mutex::new(PendingChanges {
             changes: BTreeMap::new(),
             places: HashMap::new(),
@@ -258,76 +257,6 @@ impl PendingChanges {
     }
 }
 
-/// All watchers of a store.
-pub(super) struct Watchers {
-    by_namespace: Mutex<HashMap<String, NamespaceWatchers>>,
-    waiting: Arc<Budget>,
-}
-
-/// The watchers of one namespace.
-struct NamespaceWatchers {
-    watchers: Vec<Watcher>,
-    waiting: Arc<Budget>,
-}
-
-impl Default for Watchers {
-    fn default() -> Self {
-        Self { by_namespace: Mutex::default(), waiting: Budget::new(WAITING_BYTES) }
-    }
-}
-
-/// A write, for the watchers. Its value is copied into shared memory only if somebody watches the key.
-pub(super) struct Written {
-    pub(super) key: String,
-    pub(super) revision: u64,
-    pub(super) value: Option<Vec<u8>>,
-    /// Whether the key existed before.
-    pub(super) existed: bool,
-}
-
-struct Watcher {
-    prefix: String,
-    sender: WatchSender,
-}
-
-impl Watchers {
-    pub(super) fn watch(&self, namespace: &str, prefix: &str) -> Watch {
-        let mut all = self.lock();
-        // Forgets dropped watchers of all namespaces: otherwise they would pile up in those where nothing is written.
-        all.retain(|_, watching| {
-            watching.watchers.retain(|watcher| !watcher.sender.is_closed());
-            !watching.watchers.is_empty()
-        });
-        let of_one = || NamespaceWatchers { watchers: Vec::new(), waiting: self.waiting.part(WAITING_BYTES_OF_ONE) };
-        let watching = all.entry(namespace.to_owned()).or_insert_with(of_one);
-        let (sender, watch) = Watch::within(&watching.waiting);
-        watching.watchers.push(Watcher { prefix: prefix.to_owned(), sender });
-        watch
-    }
-
-    pub(super) fn publish(&self, namespace: &str, written: Written) {
-        if let Some(NamespaceWatchers { watchers, .. }) = self.lock().get_mut(namespace) {
-            watchers.retain(|watcher| !watcher.sender.is_closed());
-            if watchers.iter().any(|watcher| written.key.starts_with(&watcher.prefix)) {
-                let Written { key, revision, value, existed } = written;
-                let change = Change { key, revision, value: value.map(Arc::from) };
-                for watcher in watchers.iter().filter(|watcher| change.key.starts_with(&watcher.prefix)) {
-                    watcher.sender.send(change.clone(), existed);
-                }
-            }
-        }
-    }
-
-    /// Ends all watches.
-    pub(super) fn close(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, NamespaceWatchers>> {
-        lock(&self.by_namespace)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,33 +288,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_of_which_too_much_waits_ends_and_holds_nothing() {
-        let watchers = Watchers::default();
-        let (mut slow, mut other) = (watchers.watch("m", ""), watchers.watch("m", "small"));
-        let write = |key: String, bytes: usize| {
-            watchers.publish("m", Written { key, revision: 1, value: Some(vec![0; bytes]), existed: false });
-        };
-        write("small".to_owned(), 1);
-        for number in 0..4 {
-            assert!(!slow.is_overrun(), "{number}");
-            write(number.to_string(), WAITING_BYTES_OF_ONE / 4);
-        }
-        assert!(slow.is_overrun());
-        assert_eq!(slow.next().await, None);
-        assert!(watchers.waiting.used() < 1000, "what waits for the other one");
-        assert!(!other.is_overrun());
-        assert_eq!(other.next().await.map(|change| change.key), Some("small".to_owned()));
-        // The same key again and again is one change.
-        let mut again = watchers.watch("m", "");
-        for _ in 0..10 {
-            write("key".to_owned(), crate::kv::MAX_VALUE_BYTES);
-        }
-        assert_eq!(again.next().await.map(|change| change.key), Some("key".to_owned()));
-        drop((slow, other, again));
-        assert_eq!(watchers.waiting.used(), 0);
-    }
-
-    #[tokio::test]
     async fn a_key_that_changes_all_the_time_keeps_its_place() {
         let (sender, mut watch) = Watch::channel();
         sender.send(change("busy", 1, Some(b"1")), false);
@@ -394,17 +296,5 @@ mod tests {
         assert_eq!(watch.next().await, Some(change("busy", 3, Some(b"3"))));
         sender.send(change("busy", 4, Some(b"4")), true);
         assert_eq!(watch.next().await, Some(change("other", 2, Some(b"2"))));
-    }
-
-    #[test]
-    fn who_left_is_forgotten_where_nothing_is_written() {
-        let watchers = Watchers::default();
-        for _ in 0..100 {
-            drop(watchers.watch("a", ""));
-            drop(watchers.watch("b", ""));
-        }
-        let _watch = watchers.watch("c", "");
-        let namespaces: Vec<String> = watchers.lock().keys().cloned().collect();
-        assert_eq!(namespaces, ["c"]);
     }
 }

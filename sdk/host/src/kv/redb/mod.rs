@@ -53,7 +53,7 @@ use self::open_error::failed_to_open;
 use self::reader::{ReadRequest, Reader, TypedRead};
 use self::snapshot::Snapshot;
 use self::writer::{Write, WriteKind, Writer, WriterCommand};
-use super::watch::Watchers;
+use super::watchers::Watchers;
 use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
     check_value,

@@ -12,7 +12,7 @@ use super::tables::{
     COUNTERS, ENTRIES, EXPIRIES, EntryKey, ExpiryKey, INLINE_BYTES, PARTS, REVISION, USAGE, first_expiry, value_bytes,
 };
 use super::usage::Usage;
-use crate::kv::watch::Written;
+use crate::kv::watchers::Written;
 use crate::kv::{Entry, KvError, Quotas, SetOptions};
 
 /// The length of a part, in bytes: together with redb's overhead it fills a page of 64 KiB, and does not need one of

@@ -13,7 +13,7 @@ use super::expiry;
 use super::file::File;
 use super::tables::StoreState;
 use super::transaction::{TransactionOutcome, WriteTables};
-use crate::kv::watch::{Watchers, Written};
+use crate::kv::watchers::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};
 
 /// The longest time to wait for the next expiry: the wall clock may be set, and a computer may sleep.
