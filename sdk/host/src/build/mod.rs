@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use crate::build::output::BuildOutput;
-use crate::build::package::{Metadata, Package, configured, metadata};
+use crate::build::package::{CargoMetadata, CargoPackage, configured, metadata};
 use crate::build::plan::PackagePlan;
 use crate::build::run::build;
 use crate::guard::Guard;
@@ -123,7 +123,8 @@ impl Builds {
         for (module, build) in self.modules.iter().filter(|other| !std::ptr::eq(*other, wanted)) {
             // Mistakes in other modules do not matter here.
             let path = module.dir().join("Cargo.toml");
-            let is_beside = known.iter().any(|(_, metadata): &(PathBuf, Metadata)| metadata.package(&path).is_some());
+            let is_beside =
+                known.iter().any(|(_, metadata): &(PathBuf, CargoMetadata)| metadata.package(&path).is_some());
             if module.manifest().process.path.is_none()
                 && is_beside
                 && let Ok(plan) = self.plan(module, build, &mut known, &|_: &str| ()).await
@@ -141,11 +142,11 @@ impl Builds {
         &self,
         module: &Module,
         build: &Build,
-        known: &mut Vec<(PathBuf, Metadata)>,
+        known: &mut Vec<(PathBuf, CargoMetadata)>,
         output: &dyn BuildOutput,
     ) -> Result<PackagePlan, BuildError> {
         let path = module.dir().join("Cargo.toml");
-        let is_known = |(place, metadata): &(PathBuf, Metadata)| {
+        let is_known = |(place, metadata): &(PathBuf, CargoMetadata)| {
             metadata.package(&path).is_some() && configured(module.dir(), &metadata.workspace_root) == *place
         };
         let index = match known.iter().position(is_known) {
@@ -163,7 +164,7 @@ impl Builds {
 
     fn plan_package(
         &self,
-        package: Package,
+        package: CargoPackage,
         path: PathBuf,
         build: &Build,
         place: PathBuf,

@@ -14,46 +14,46 @@ use crate::program::BuildError;
 
 /// The part of `cargo metadata`'s output that is used.
 #[derive(Deserialize)]
-pub(super) struct Metadata {
-    pub(super) packages: Vec<Package>,
+pub(super) struct CargoMetadata {
+    pub(super) packages: Vec<CargoPackage>,
     pub(super) workspace_root: PathBuf,
     pub(super) target_directory: PathBuf,
 }
 
 #[derive(Clone, Deserialize)]
-pub(super) struct Package {
+pub(super) struct CargoPackage {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) manifest_path: PathBuf,
     pub(super) default_run: Option<String>,
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<CargoTarget>,
     pub(super) features: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Deserialize)]
-pub(super) struct Target {
+pub(super) struct CargoTarget {
     pub(super) kind: Vec<String>,
     pub(super) name: String,
     #[serde(default, rename = "required-features")]
     pub(super) required_features: Vec<String>,
 }
 
-impl Target {
+impl CargoTarget {
     pub(super) fn is_program(&self) -> bool {
         self.kind.iter().any(|kind| kind == "bin")
     }
 }
 
-impl Metadata {
+impl CargoMetadata {
     /// The package with this `Cargo.toml`.
-    pub(super) fn package(&self, path: &Path) -> Option<&Package> {
+    pub(super) fn package(&self, path: &Path) -> Option<&CargoPackage> {
         let real = fs::canonicalize(path).ok()?;
         self.packages.iter().find(|package| fs::canonicalize(&package.manifest_path).ok().as_ref() == Some(&real))
     }
 }
 
-impl Package {
-    pub(super) fn programs(&self) -> impl Iterator<Item = &Target> {
+impl CargoPackage {
+    pub(super) fn programs(&self) -> impl Iterator<Item = &CargoTarget> {
         self.targets.iter().filter(|target| target.is_program())
     }
 
@@ -66,7 +66,7 @@ impl Package {
     pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
         let enabled = self.enabled(features);
         let built =
-            |program: &&Target| program.required_features.iter().all(|feature| enabled.contains(feature.as_str()));
+            |program: &&CargoTarget| program.required_features.iter().all(|feature| enabled.contains(feature.as_str()));
         let mut programs: Vec<_> = self.programs().filter(built).map(|program| program.name.clone()).collect();
         let chosen = match (&self.default_run, &*programs) {
             (Some(name), _) => name,
@@ -100,7 +100,7 @@ pub(super) async fn metadata(
     path: &Path,
     guard: Option<&Guard>,
     output: &dyn BuildOutput,
-) -> Result<Metadata, BuildError> {
+) -> Result<CargoMetadata, BuildError> {
     let mut cargo = command(dir);
     cargo.args(["metadata", "--no-deps", "--format-version=1"]);
     let no_cargo = |error| BuildError::NoCargo { error };

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::build::package::Package;
+use crate::build::package::CargoPackage;
 use crate::program::BuildError;
 
 /// The plan for one package.
 pub(super) struct PackagePlan {
-    pub(super) package: Package,
+    pub(super) package: CargoPackage,
     /// The path of its `Cargo.toml`, through the module's directory.
     pub(super) path: PathBuf,
     /// The directory in which cargo is run, for its configuration.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::build::cargo::{RunningCargo, command};
 use crate::build::output::{BuildOutput, say};
-use crate::build::package::Target;
+use crate::build::package::CargoTarget;
 use crate::build::plan::PackagePlan;
 use crate::guard::Guard;
 use crate::program::BuildError;
@@ -19,7 +19,7 @@ use crate::program::BuildError;
 struct CargoMessage {
     package_id: Option<String>,
     executable: Option<PathBuf>,
-    target: Option<Target>,
+    target: Option<CargoTarget>,
 }
 
 /// Builds the packages in `wanted`, with the features of all packages in `beside`, which share the directory and

@@ -15,7 +15,7 @@ use crate::replica::Replica;
 const ATTEMPTS: usize = 5;
 
 /// The process at the other end.
-pub(super) enum Peer {
+pub(super) enum ControlPeer {
     /// A process that was not started by this host: a person's, or a script's.
     Operator,
     /// A process of a module, or one that descends from it. With the release that the module's process was started
@@ -26,7 +26,7 @@ pub(super) enum Peer {
     Orphan(u32),
 }
 
-impl Peer {
+impl ControlPeer {
     /// Who the process with this id is, in a host with these modules. Without an id (a process of another pid
     /// namespace) it is an operator: processes that this host has started can all be seen from here.
     pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
@@ -118,26 +118,26 @@ mod tests {
 
     use super::*;
 
-    fn of(pid: u32) -> Peer {
-        Peer::of(pid.try_into().ok(), &[])
+    fn of(pid: u32) -> ControlPeer {
+        ControlPeer::of(pid.try_into().ok(), &[])
     }
 
     #[test]
     fn what_comes_of_the_host_and_of_no_module_may_do_nothing() {
         let mut child = process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        assert!(matches!(of(child.id()), Peer::Orphan(pid) if pid == child.id()));
+        assert!(matches!(of(child.id()), ControlPeer::Orphan(pid) if pid == child.id()));
         let refused = of(child.id()).may(&Command::Status).unwrap_err();
         assert!(refused.starts_with(&format!("process {} (", child.id())), "{refused}");
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(matches!(of(child.id()), Peer::Orphan(_)), "it is gone, and could have been anyone's");
+        assert!(matches!(of(child.id()), ControlPeer::Orphan(_)), "it is gone, and could have been anyone's");
     }
 
     #[test]
     fn who_does_not_come_of_the_host_may_do_everything() {
         // Whoever embeds a host, whoever started it, and who is seen from here without a number.
-        for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), Peer::of(None, &[])] {
-            assert!(matches!(peer, Peer::Operator));
+        for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), ControlPeer::of(None, &[])] {
+            assert!(matches!(peer, ControlPeer::Operator));
             peer.may(&Command::Stop { module: None }).unwrap();
         }
     }

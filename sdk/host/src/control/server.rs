@@ -1,4 +1,4 @@
-//! The control socket: accepts connections, each of which becomes a [`Session`].
+//! The control socket: accepts connections, each of which becomes a [`ControlSession`].
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,8 +12,8 @@ use tokio::sync::SetOnce;
 
 use crate::Host;
 use crate::control::lines::refusal;
-use crate::control::peer::Peer;
-use crate::control::session::Session;
+use crate::control::peer::ControlPeer;
+use crate::control::session::ControlSession;
 use crate::listener::Door;
 
 /// How many bytes all requests and replies may take together, while they are read, worked on or written.
@@ -83,9 +83,9 @@ impl Control {
                 continue;
             };
             // At once: the process may be gone before its request is served.
-            let peer = Peer::of(peer.pid(), host.managed());
+            let peer = ControlPeer::of(peer.pid(), host.managed());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(Session { host, peer, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
+            tokio::spawn(ControlSession { host, peer, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
         }
     }
 }

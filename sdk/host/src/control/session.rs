@@ -20,7 +20,7 @@ use crate::budget::{Budget, Taken};
 use crate::control::lines::{
     FREE_LINE_BYTES, RequestLine, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
 };
-use crate::control::peer::Peer;
+use crate::control::peer::ControlPeer;
 use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Guest, PATIENCE};
@@ -28,16 +28,16 @@ use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
 /// One connection.
-pub(super) struct Session {
+pub(super) struct ControlSession {
     pub(super) host: Host,
-    pub(super) peer: Peer,
+    pub(super) peer: ControlPeer,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
     pub(super) guest: Guest,
     pub(super) lines: Arc<Budget>,
 }
 
-impl Session {
+impl ControlSession {
     /// Reads the request, serves it, and writes the last line. Ends early if the client is gone, or has to make room
     /// for others.
     pub(super) async fn run(self, stream: UnixStream) {

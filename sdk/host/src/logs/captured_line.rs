@@ -48,8 +48,8 @@ impl<'a> CapturedLine<'a> {
         }
         match find_level(line) {
             // The message, without the level that is shown anyway.
-            Some(Found { level, rest: Some(rest) }) if !rest.is_empty() => Self::plain(level, rest),
-            Some(Found { level, .. }) => Self::plain(level, line),
+            Some(FoundLevel { level, rest: Some(rest) }) if !rest.is_empty() => Self::plain(level, rest),
+            Some(FoundLevel { level, .. }) => Self::plain(level, line),
             None => Self::plain(LogLevel::Info, line),
         }
     }
@@ -124,14 +124,14 @@ fn json_level(value: &RawValue) -> Option<LogLevel> {
 }
 
 /// A level that was found in a line.
-struct Found<'a> {
+struct FoundLevel<'a> {
     level: LogLevel,
     /// What follows it, if nothing comes before it.
     rest: Option<&'a str>,
 }
 
 /// Skips what loggers write before the level, word by word, until it finds the level or something else.
-fn find_level(line: &str) -> Option<Found<'_>> {
+fn find_level(line: &str) -> Option<FoundLevel<'_>> {
     let mut rest = line;
     // Whether a time or brackets have come. Without them a word is part of a sentence.
     let mut is_header = false;
@@ -142,7 +142,7 @@ fn find_level(line: &str) -> Option<Found<'_>> {
         }
         if let Some((level, behind)) = level_at(rest) {
             let is_first = line.len() == rest.len();
-            return Some(Found { level, rest: is_first.then_some(behind) });
+            return Some(FoundLevel { level, rest: is_first.then_some(behind) });
         }
         let word = &rest[..rest.find([' ', '\t', '\u{1b}']).unwrap_or(rest.len())];
         let behind = &rest[word.len()..];
@@ -154,7 +154,7 @@ fn find_level(line: &str) -> Option<Found<'_>> {
             rest = behind;
         } else if let Some(behind) = in_brackets(rest) {
             if rest.starts_with("(node:") && !is_header {
-                return Some(Found { level: LogLevel::Warn, rest: None });
+                return Some(FoundLevel { level: LogLevel::Warn, rest: None });
             }
             is_header = true;
             rest = behind;

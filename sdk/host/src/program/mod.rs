@@ -38,7 +38,7 @@ pub struct Program {
 }
 
 /// A command that is ready to be started.
-pub(crate) struct Launch {
+pub(crate) struct LaunchCommand {
     pub(crate) command: Command,
     /// To be kept until the process runs: the executable is opened through this file.
     pub(crate) verified: Option<VerifiedFile>,
@@ -85,7 +85,7 @@ impl Program {
     }
 
     /// The command for a process of this module, after its file was checked against the manifest.
-    pub(crate) async fn launch(&self, module: &Module) -> Result<Launch, ProgramError> {
+    pub(crate) async fn launch(&self, module: &Module) -> Result<LaunchCommand, ProgramError> {
         let verified = match self.check.clone() {
             Some(check) => {
                 let opened = tokio::task::spawn_blocking(move || check.open());
@@ -107,7 +107,7 @@ impl Program {
         };
         command.args(&self.args).current_dir(module.dir());
         command.env_clear().envs(environment(env::vars_os(), &module.manifest().env, &self.env));
-        Ok(Launch { command, verified })
+        Ok(LaunchCommand { command, verified })
     }
 
     fn unreadable(&self, error: io::Error) -> ProgramError {

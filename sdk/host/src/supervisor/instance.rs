@@ -14,13 +14,13 @@ use crate::connection::{Connection, Hello, Limits, Progress, Request, Services a
 use crate::logs::{LimitedLog, ProcessOutput};
 use crate::managed::Managed;
 use crate::processes::ancestry;
-use crate::program::Launch;
+use crate::program::LaunchCommand;
 use crate::replica::Replica;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::standstill::timeout;
-use crate::supervisor::process::Process;
+use crate::supervisor::process::ChildProcess;
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
 /// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and answers
@@ -28,7 +28,7 @@ use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, 
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,
-    process: Process,
+    process: ChildProcess,
     output: Arc<ProcessOutput>,
 }
 
@@ -47,7 +47,7 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let (release, id) = (replica.release(), replica.id());
         let launch = release.program().launch(release.module()).await;
-        let Launch { mut command, verified } =
+        let LaunchCommand { mut command, verified } =
             launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
         let socket = backends
             .resources
@@ -56,7 +56,7 @@ impl Instance {
         command.env("IXT_IPC_SOCKET", socket.path());
         let output = Arc::new(ProcessOutput::new(backends.logs.clone(), Arc::clone(id)));
         let limits = &release.manifest().limits;
-        let mut process = Process::spawn(command, limits, &output, &backends.resources)
+        let mut process = ChildProcess::spawn(command, limits, &output, &backends.resources)
             .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
             .map_err(StartError::new)?;
         drop(verified);
@@ -154,7 +154,7 @@ impl Drop for Instance {
 
 /// Waits until the process has connected, and sends `init`.
 async fn connect(
-    process: &mut Process,
+    process: &mut ChildProcess,
     socket: Socket,
     waiting: &Arc<Budget>,
     replica: &Replica,

@@ -12,7 +12,7 @@
 //!          ├─ Replica         the status that it keeps up to date
 //!          ├─ RestartBackoff  how long to wait before the next start (restart_backoff)
 //!          └─ Instance        the process that runs now, if one does (instance; checked by health)
-//!              ├─ Process     the child process and its descendants (process)
+//!              ├─ ChildProcess  the process and its descendants (process)
 //!              └─ Connection  its socket: calls, events and the host's services (connection/)
 //! ```
 //!

@@ -25,7 +25,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// A running child process.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ChildProcess {
     child: Child,
     /// Its process id, which is that of its process group too.
     leader: Pid,
@@ -38,7 +38,7 @@ pub(crate) struct Process {
     output: Vec<JoinHandle<()>>,
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest.
     pub(crate) fn spawn(
         mut command: Command,
@@ -117,7 +117,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.descendants.kill();
         self.forget();

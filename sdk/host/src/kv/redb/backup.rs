@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::sync::Semaphore;
 
 use super::directory::sync_directory;
-use super::file::{File, RedbFailure, catch};
+use super::file::{RedbFailure, StoreFile, catch};
 use super::salvage::{Damage, read_all};
 use super::snapshot::Snapshot;
 use super::store_copy::StoreCopy;
@@ -16,7 +16,7 @@ use crate::kv::KvError;
 
 /// Writes all entries to a new file, and returns their number. Ends early when the store is closed, which closes the
 /// semaphore `open`.
-pub(super) fn backup(file: &File, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
+pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
     let failed = |what: String| KvError::Backup { reason: format!("{}: {what}", path.display()).into() };
     let not_written = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => failed("there is something by that name, and nothing is replaced".to_owned()),

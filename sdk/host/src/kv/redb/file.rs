@@ -16,7 +16,7 @@ use crate::lock;
 const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
 
 /// The database of a store, shared by the writer, which reopens it, and all readers.
-pub(super) struct File {
+pub(super) struct StoreFile {
     backend: Arc<dyn StorageBackend>,
     /// The file's name for messages.
     place: String,
@@ -34,7 +34,7 @@ pub(super) struct OpenDatabase {
     fence: Fence,
 }
 
-impl File {
+impl StoreFile {
     /// Opens the database for the first time, and creates its tables in a new file.
     pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, StoreState), RedbFailure> {
         let fence = Fence::default();

@@ -46,13 +46,13 @@ use tokio::sync::{Semaphore, oneshot};
 use self::cache::{CacheEpoch, ValueCache};
 pub use self::catch_panic::quiet_panics;
 use self::directory::DataDir;
-use self::file::File;
+use self::file::StoreFile;
 pub use self::offline::{Inspection, Repair};
 pub use self::open_error::OpenError;
 use self::open_error::failed_to_open;
 use self::reader::{ReadRequest, Reader, TypedRead};
 use self::snapshot::Snapshot;
-use self::writer::{Write, WriteKind, Writer, WriterCommand};
+use self::writer::{WriteKind, WriteRequest, Writer, WriterCommand};
 use super::watchers::Watchers;
 use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
@@ -81,7 +81,7 @@ pub struct RedbStore {
     writes: Arc<Semaphore>,
     commands: Sender<WriterCommand>,
     watchers: Arc<Watchers>,
-    file: Arc<File>,
+    file: Arc<StoreFile>,
     backups: Arc<Mutex<Vec<JoinHandle<()>>>>,
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
@@ -147,7 +147,7 @@ impl RedbStore {
     }
 
     fn with_backend(backend: Arc<dyn StorageBackend>, path: &Path, quotas: Quotas) -> Result<Self, OpenError> {
-        let opened = File::open(backend, path.display().to_string());
+        let opened = StoreFile::open(backend, path.display().to_string());
         let (file, beginning) = opened.map_err(|failure| failed_to_open(path, failure))?;
         let file = Arc::new(file);
         let cache = Arc::new(ValueCache::default());
@@ -212,7 +212,7 @@ impl RedbStore {
             let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
             let permit = writes.acquire_many_owned(permits).await.map_err(|_| KvError::Closed)?;
             let (reply, answer) = oneshot::channel();
-            let write = Write { namespace, key, kind, reply, _permit: permit };
+            let write = WriteRequest { namespace, key, kind, reply, _permit: permit };
             commands.send(WriterCommand::Write(write)).map_err(|_| KvError::Closed)?;
             answer.await.map_err(|_| KvError::Closed)?
         })

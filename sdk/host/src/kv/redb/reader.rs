@@ -7,23 +7,23 @@ use ::redb::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::{CacheEpoch, ValueCache};
-use super::file::File;
+use super::file::StoreFile;
 use super::snapshot::Snapshot;
 use super::writer::WriterCommand;
 use crate::kv::KvError;
 
 /// A request to the reader; `None` ends it.
-pub(super) type ReadRequest = Option<Box<dyn Read>>;
+pub(super) type ReadRequest = Option<Box<dyn PendingRead>>;
 
 /// A read, and who waits for it.
-pub(super) trait Read: Send {
+pub(super) trait PendingRead: Send {
     /// Reads and replies. After an error it has not replied, and can be tried again.
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error>;
     /// Replies that the read failed.
     fn fail(self: Box<Self>, reason: &Arc<str>);
 }
 
-/// A [`Read`] with a reply of a certain type.
+/// A [`PendingRead`] with a reply of a certain type.
 pub(super) struct TypedRead<T, F> {
     pub(super) query: F,
     pub(super) reply: Option<oneshot::Sender<Result<T, KvError>>>,
@@ -31,7 +31,7 @@ pub(super) struct TypedRead<T, F> {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> Read for TypedRead<T, F> {
+impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> PendingRead for TypedRead<T, F> {
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error> {
         let answer = (self.query)(snapshot, epoch)?;
         if let Some(reply) = self.reply.take() {
@@ -50,7 +50,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> Read for 
 
 /// The state of the reader thread.
 pub(super) struct Reader {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<StoreFile>,
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
     /// Asked to reopen the database when a read fails.
@@ -81,7 +81,7 @@ impl Reader {
     }
 
     /// Answers the reads. Those that fail because of the disk are tried once more after the database was reopened.
-    fn read(&self, batch: Vec<Box<dyn Read>>) {
+    fn read(&self, batch: Vec<Box<dyn PendingRead>>) {
         let (generation, unread, _) = self.read_from_current(batch);
         if unread.is_empty() {
             return;
@@ -101,7 +101,10 @@ impl Reader {
 
     /// Answers the reads from the open database. Returns its generation, the reads that can be tried again after it was
     /// reopened, and the reason of their failure.
-    fn read_from_current(&self, batch: Vec<Box<dyn Read>>) -> (u64, Vec<Box<dyn Read>>, Option<Arc<str>>) {
+    fn read_from_current(
+        &self,
+        batch: Vec<Box<dyn PendingRead>>,
+    ) -> (u64, Vec<Box<dyn PendingRead>>, Option<Arc<str>>) {
         let epoch = self.cache.epoch();
         let current = self.file.current();
         let generation = current.generation;

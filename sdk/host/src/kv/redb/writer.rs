@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::cache::ValueCache;
 use super::compaction::{CompactionSchedule, QUIET};
 use super::expiry;
-use super::file::File;
+use super::file::StoreFile;
 use super::tables::StoreState;
 use super::transaction::{TransactionOutcome, WriteTables};
 use crate::kv::watchers::{Watchers, Written};
@@ -23,7 +23,7 @@ const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
 /// A command to the writer.
 pub(super) enum WriterCommand {
-    Write(Write),
+    Write(WriteRequest),
     /// A read has failed in this generation of the database. `done` is told when the database was reopened.
     Failed {
         generation: u64,
@@ -34,7 +34,7 @@ pub(super) enum WriterCommand {
 }
 
 /// A write, and who waits for it.
-pub(super) struct Write {
+pub(super) struct WriteRequest {
     pub(super) namespace: String,
     pub(super) key: String,
     pub(super) kind: WriteKind,
@@ -51,7 +51,7 @@ pub(super) enum WriteKind {
 
 /// The state of the writer thread.
 pub(super) struct Writer {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<StoreFile>,
     pub(super) cache: Arc<ValueCache>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<WriterCommand>,
@@ -61,7 +61,7 @@ pub(super) struct Writer {
     /// What all namespaces are charged for.
     pub(super) stored: u64,
     pub(super) compaction: CompactionSchedule,
-    /// When to [settle](File::settle) the file, if something was written since it was.
+    /// When to [settle](StoreFile::settle) the file, if something was written since it was.
     pub(super) settle_at: Option<Instant>,
     /// Why the database can only be read, if so.
     pub(super) broken: Option<Arc<str>>,
@@ -73,7 +73,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        file: Arc<File>,
+        file: Arc<StoreFile>,
         cache: Arc<ValueCache>,
         watchers: Arc<Watchers>,
         commands: Receiver<WriterCommand>,
@@ -182,7 +182,7 @@ impl Writer {
     }
 
     /// Makes the writes in one transaction, and replies when they are on the disk.
-    fn write(&mut self, mut writes: Vec<Write>) {
+    fn write(&mut self, mut writes: Vec<WriteRequest>) {
         let expiry_is_due = self.next_expiry.is_some_and(|at| at <= expiry::now());
         if writes.is_empty() && !expiry_is_due {
             return;
@@ -216,7 +216,7 @@ impl Writer {
     }
 
     /// Runs the transaction. Returns the reply for each write.
-    fn transact(&mut self, writes: &mut [Write]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
+    fn transact(&mut self, writes: &mut [WriteRequest]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
             let current = file.current();
@@ -225,7 +225,7 @@ impl Writer {
             let mut tables = WriteTables::open(&transaction, self.revision)?;
             tables.expire()?;
             let mut answers = Vec::with_capacity(writes.len());
-            for Write { namespace, key, kind, .. } in writes {
+            for WriteRequest { namespace, key, kind, .. } in writes {
                 answers.push(match kind {
                     WriteKind::Set { value, options } => tables.set(namespace, key, value, *options, &self.quotas)?,
                     WriteKind::Delete { expected_revision } => tables.delete(namespace, key, *expected_revision)?,
