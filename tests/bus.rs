@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use ixt_host::Program;
-use ixt_host::{CallError, CallOptions, Priority, State};
+use ixt_host::{CallError, CallOptions, InstanceState, Priority};
 use ixt_tests::{Hosts, block_on, build};
 use serde_json::{Value, json};
 
@@ -432,7 +432,7 @@ fn large_events_wait_for_one_that_comes_late() {
         let restarted = started.host.clone();
         // Being started it is not there yet, but will be.
         let start = tokio::spawn(async move { restarted.restart("late").await });
-        while started.host.status()[0].instances[0].state == State::Stopped {
+        while started.host.status()[0].instances[0].state == InstanceState::Stopped {
             tokio::task::yield_now().await;
         }
         let payload = json!({ "event": 1, "padding": "x".repeat(200_000) }).to_string();

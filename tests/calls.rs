@@ -205,7 +205,11 @@ fn a_watch_that_the_host_refuses_or_answers_wrongly_is_none() {
     let mut host = fixture();
     for (response, code, message) in [
         (r#""success":false,"code":"UNIMPLEMENTED","message":"no""#, "UNIMPLEMENTED", "no"),
-        (r#""success":true,"data":{}"#, "INTERNAL", "the host's response to `kv_store.watch` is wrong: `watch`: missing"),
+        (
+            r#""success":true,"data":{}"#,
+            "INTERNAL",
+            "the host's response to `kv_store.watch` is wrong: `watch`: missing",
+        ),
     ] {
         let id = send_watch(&mut host, 7);
         host.send(&format!(r#"{{"type":"service_response","id":{id},{response}}}"#));

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ixt_host::{
-    CallError, CallOptions, Config, Deployment, LoadRequest, Loader, Loading, Module, Notice, Program, State,
+    CallError, CallOptions, Config, Deployment, InstanceState, LoadRequest, Loader, Loading, Module, Notice, Program,
 };
 use ixt_tests::{Hosts, Started, block_on, build};
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,7 +48,7 @@ async fn reload(started: &Started, name: &str) -> (Vec<Notice>, Result<(), Strin
 }
 
 /// The processes of a module: their ids and states.
-fn instances(started: &Started, name: &str) -> Vec<(String, State)> {
+fn instances(started: &Started, name: &str) -> Vec<(String, InstanceState)> {
     let status = started.host.status().into_iter().find(|status| status.name == name).unwrap();
     status.instances.into_iter().map(|instance| (instance.id, instance.state)).collect()
 }
@@ -91,15 +91,15 @@ fn nobody_is_refused_while_a_process_is_replaced_and_what_it_has_begun_it_finish
                         done = &mut replaced => panic!("the old one has not answered yet: {done:?}"),
                         () = tokio::task::yield_now() => {}
                     }
-                    if instances(&started, "a").iter().any(|(_, state)| *state == State::Draining) {
+                    if instances(&started, "a").iter().any(|(_, state)| *state == InstanceState::Draining) {
                         break;
                     }
                 }
                 assert_eq!(
                     instances(&started, "a"),
                     [
-                        ("a:1.0.0/instance-001".to_owned(), State::Draining),
-                        ("a:1.0.0/instance-002".to_owned(), State::Ready)
+                        ("a:1.0.0/instance-001".to_owned(), InstanceState::Draining),
+                        ("a:1.0.0/instance-002".to_owned(), InstanceState::Ready)
                     ]
                 );
                 started.ask("a", json!({ "do": "tell" })).await.unwrap();
@@ -111,10 +111,10 @@ fn nobody_is_refused_while_a_process_is_replaced_and_what_it_has_begun_it_finish
             let answer: Value = slow.await.unwrap().unwrap().read().unwrap();
             assert_eq!(answer, json!({ "waited": true }));
             assert_eq!(answered.last().unwrap(), "a:1.0.0/instance-002");
-            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), State::Ready)]);
+            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), InstanceState::Ready)]);
             // The number is free again.
             started.host.restart("a").await.unwrap();
-            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+            assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Ready)]);
         }
     });
 }
@@ -170,7 +170,7 @@ fn one_that_does_not_start_leaves_the_old_one_serving() {
              ended before it answered `init`: it exited with status 7"
         );
         assert!(answered.iter().all(|id| id == "a:1.0.0/instance-001"));
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Ready)]);
         assert_eq!(started.error("more", Value::Null).await.0, "NOT_FOUND", "it was withdrawn");
         assert_eq!(started.host.status()[0].version, "1.0.0");
 
@@ -186,7 +186,7 @@ fn one_that_does_not_start_leaves_the_old_one_serving() {
         fs::write(started.files.path().join("a/manifest.toml"), manifest).unwrap();
         let error = reload(&started, "a").await.1.unwrap_err();
         assert!(error.starts_with(&format!("{says}its manifest names it `b` now")), "{error}");
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Ready)]);
     });
 }
 
@@ -225,7 +225,7 @@ fn a_topic_of_another_module_is_refused_before_anything_is_started() {
         );
         let told = started.ask("b", json!({ "do": "tell" })).await.unwrap();
         assert_eq!(id(&told), "b:1.0.0/instance-001");
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Ready)]);
     });
 }
 
@@ -243,7 +243,7 @@ fn one_that_does_not_overlap_ends_first_and_calls_wait() {
         };
         let (answered, ()) = tokio::join!(calls(&started, "a", &stop), restart);
         assert!(!answered.is_empty());
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), State::Ready)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-002".to_owned(), InstanceState::Ready)]);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
         let (module, _) = started.logged("has ended").await;
         assert_eq!(module, "a:1.0.0/instance-001");
@@ -285,9 +285,9 @@ fn only_what_has_changed_is_reloaded_and_what_was_stopped_stays_so() {
         let results = started.host.reload_changed(false, &|_, _| ()).await;
         let results: Vec<_> = results.into_iter().map(|(name, result)| (name, result.unwrap())).collect();
         assert_eq!(results, [("a".to_owned(), false), ("b".to_owned(), true), ("c".to_owned(), false)]);
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Ready)]);
-        assert_eq!(instances(&started, "b"), [("b:1.0.1/instance-002".to_owned(), State::Ready)]);
-        assert_eq!(instances(&started, "c"), [("c:1.0.0/instance-001".to_owned(), State::Stopped)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Ready)]);
+        assert_eq!(instances(&started, "b"), [("b:1.0.1/instance-002".to_owned(), InstanceState::Ready)]);
+        assert_eq!(instances(&started, "c"), [("c:1.0.0/instance-001".to_owned(), InstanceState::Stopped)]);
         let again = started.host.reload_changed(false, &|_, _| ()).await;
         assert!(again.into_iter().all(|(_, result)| !result.unwrap()), "nothing has changed since");
     });
@@ -307,7 +307,7 @@ fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
         started.host.stop("a").await.unwrap();
         let Err(CallError::Replied(error)) = restart.await.unwrap() else { panic!("it was stopped") };
         assert_eq!(error.message, "the module was stopped before that was done");
-        assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), State::Stopped)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), InstanceState::Stopped)]);
         assert_eq!(started.error("a", Value::Null).await.1, "`a` is stopped");
     });
 }
@@ -379,7 +379,7 @@ fn restarting(started: &Started, name: &'static str) -> tokio::task::JoinHandle<
 }
 
 /// Waits until the processes of a module are so.
-async fn until(started: &Started, name: &str, so: impl Fn(&[(String, State)]) -> bool) {
+async fn until(started: &Started, name: &str, so: impl Fn(&[(String, InstanceState)]) -> bool) {
     while !so(&instances(started, name)) {
         tokio::task::yield_now().await;
     }
@@ -435,7 +435,7 @@ fn events_go_to_the_new_process_while_the_old_one_has_one() {
         started.host.publish("e", br#"{"event":"one","do":"wait","for":"file","file":"go"}"#).await.unwrap();
         started.logged("waits for file").await;
         let restart = restarting(&started, "a");
-        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == InstanceState::Draining)).await;
         started.host.publish("e", br#"{"event":"two"}"#).await.unwrap();
         let events = started.ask("a", json!({ "do": "events", "least": 1 })).await.unwrap();
         assert_eq!(id(&started.ask("a", json!({ "do": "tell" })).await.unwrap()), "a:1.0.0/instance-002");
@@ -458,15 +458,15 @@ fn what_is_stopped_within_a_restart_of_several_stays_so() {
         }
         let host = started.host.clone();
         let restart = tokio::spawn(async move { host.restart("a").await });
-        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == InstanceState::Draining)).await;
         let host = started.host.clone();
         let stop = tokio::spawn(async move { host.stop("a").await });
-        until(&started, "a", |all| all.iter().all(|(_, state)| *state != State::Ready)).await;
+        until(&started, "a", |all| all.iter().all(|(_, state)| *state != InstanceState::Ready)).await;
         fs::write(started.files.path().join("a/go"), "").unwrap();
         stop.await.unwrap().unwrap();
         let error = restart.await.unwrap().unwrap_err().to_string();
         assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
-        assert!(instances(&started, "a").iter().all(|(_, state)| *state == State::Stopped));
+        assert!(instances(&started, "a").iter().all(|(_, state)| *state == InstanceState::Stopped));
         for slow in slow {
             slow.await.unwrap().unwrap();
         }
@@ -499,7 +499,7 @@ fn what_is_stopped_while_it_is_built_stays_so() {
         barrier.wait().await;
         let error = restart.await.unwrap().unwrap_err().to_string();
         assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
-        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), State::Stopped)]);
+        assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Stopped)]);
     });
 }
 
@@ -562,7 +562,7 @@ fn a_process_that_is_killed_while_it_drains_is_told_as_that() {
         started.logged("waits for ever").await;
         let old = Pid::from_raw(started.host.status()[0].instances[0].pid.unwrap().cast_signed()).unwrap();
         let restart = restarting(&started, "a");
-        until(&started, "a", |all| all.iter().any(|(_, state)| *state == State::Draining)).await;
+        until(&started, "a", |all| all.iter().any(|(_, state)| *state == InstanceState::Draining)).await;
         kill_process(old, Signal::KILL).unwrap();
         restart.await.unwrap().unwrap();
         let error = slow.await.unwrap().unwrap_err().to_string();

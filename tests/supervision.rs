@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ixt_host::{CallError, CallOptions, Program, State};
+use ixt_host::{CallError, CallOptions, InstanceState, Program};
 use ixt_tests::{Hosts, Started, block_on, build};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn pid(started: &Started, module: &str) -> Pid {
     Pid::from_raw(status.instances[0].pid.unwrap().cast_signed()).unwrap()
 }
 
-fn state(started: &Started, module: &str) -> (State, u64) {
+fn state(started: &Started, module: &str) -> (InstanceState, u64) {
     let status = started.host.status().into_iter().find(|status| status.name == module).unwrap();
     (status.instances[0].state, status.instances[0].restarts)
 }
@@ -51,8 +51,8 @@ fn a_process_that_is_killed_is_started_again_and_its_caller_told() {
         let (module, _) = started.logged("is ready").await;
         assert_eq!(module, "b:1.0.0/instance-001");
         assert_eq!(started.ask("b", json!({ "do": "tell" })).await.unwrap()["handled"], 1);
-        assert_eq!(state(&started, "b"), (State::Ready, 1));
-        assert_eq!(state(&started, "a"), (State::Ready, 0));
+        assert_eq!(state(&started, "b"), (InstanceState::Ready, 1));
+        assert_eq!(state(&started, "a"), (InstanceState::Ready, 0));
     });
 }
 
@@ -85,7 +85,7 @@ fn what_is_idempotent_is_asked_again_and_nothing_else() {
             let (code, _) = started.error("again", json!({ "do": "exit" })).await;
             assert_eq!(code, "gone");
             started.ask("once", json!({ "do": "tell" })).await.unwrap();
-            assert_eq!(state(&started, "a"), (State::Ready, restarts));
+            assert_eq!(state(&started, "a"), (InstanceState::Ready, restarts));
         }
     });
 }
@@ -105,7 +105,7 @@ fn a_process_that_ends_too_often_has_failed_and_says_why() {
         );
         let (_, message) = started.logged("it has failed, after 2 restarts within 1h").await;
         assert!(message.contains("no reason to live"), "{message}");
-        assert_eq!(state(&started, "a"), (State::Failed, 2));
+        assert_eq!(state(&started, "a"), (InstanceState::Failed, 2));
         let (code, message) = started.error("a", Value::Null).await;
         assert_eq!(code, "UNAVAILABLE");
         // What it wrote is for those who run it, not for those who call it.
@@ -268,7 +268,7 @@ fn what_is_shutting_down_is_not_started_again() {
         };
         started.logged("waiting").await;
         let stopping = tokio::spawn(started.host.clone().shutdown());
-        while state(&started, "fixture").0 == State::Ready {
+        while state(&started, "fixture").0 == InstanceState::Ready {
             tokio::task::yield_now().await;
         }
         let error = started.host.restart("fixture").await.unwrap_err();
@@ -431,7 +431,7 @@ fn what_is_stopped_finishes_what_it_has_begun_and_starts_again_when_told() {
         // It ends by its grace, and then the call too.
         stopping.await.unwrap().unwrap();
         waiting.await.unwrap().unwrap_err();
-        assert_eq!(state(&started, "fixture"), (State::Stopped, 0));
+        assert_eq!(state(&started, "fixture"), (InstanceState::Stopped, 0));
         assert_eq!(
             started.error("raw", Value::Null).await,
             ("UNAVAILABLE".to_owned(), "`fixture` is stopped".to_owned())

@@ -66,7 +66,7 @@ pub use program::{BuildError, Program, ProgramError};
 pub use release::{Deployment, LoadRequest, Loader, Loading, Notice};
 pub use settings::{Restart, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};
-pub use status::{InstanceStatus, ModuleStatus, State};
+pub use status::{InstanceState, InstanceStatus, ModuleStatus};
 pub use supervisor::{StartError, StartErrorKind};
 #[cfg(feature = "otel")]
 pub use trace::SpanOptions;

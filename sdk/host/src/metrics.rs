@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use ixt_manifest::text::harmless;
 
 use crate::trace::SpanCounts;
-use crate::{DURATION_BOUNDS, Host, InstanceStatus, ModuleStatus, State};
+use crate::{DURATION_BOUNDS, Host, InstanceState, InstanceStatus, ModuleStatus};
 
 /// The `Content-Type` header for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -65,9 +65,9 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
     let help = "Whether there is a process.";
     of_instances("ixt_instance_up", "gauge", help, &|it| Some(it.pid.is_some().into()));
     let help = "Whether a process takes calls.";
-    of_instances("ixt_instance_ready", "gauge", help, &|it| Some((it.state == State::Ready).into()));
+    of_instances("ixt_instance_ready", "gauge", help, &|it| Some((it.state == InstanceState::Ready).into()));
     let help = "Whether a process has failed and is not started again.";
-    of_instances("ixt_instance_failed", "gauge", help, &|it| Some((it.state == State::Failed).into()));
+    of_instances("ixt_instance_failed", "gauge", help, &|it| Some((it.state == InstanceState::Failed).into()));
     let help = "What the last health check of a process gave; absent before the first.";
     of_instances("ixt_instance_healthy", "gauge", help, &|it| it.healthy.map(u64::from));
     let help = "How often a process was started again.";
@@ -133,12 +133,12 @@ mod tests {
     use crate::stats::Stats;
 
     fn module(code: &str) -> ModuleStatus {
-        let instance = |number: u32, state: State, healthy: Option<bool>| InstanceStatus {
+        let instance = |number: u32, state: InstanceState, healthy: Option<bool>| InstanceStatus {
             id: format!("m:1.0.0/instance-00{number}"),
             state,
-            takes_calls: state == State::Ready,
+            takes_calls: state == InstanceState::Ready,
             starting: None,
-            pid: (state == State::Ready).then_some(7),
+            pid: (state == InstanceState::Ready).then_some(7),
             restarts: 2,
             in_flight: 3,
             seconds: 1.0,
@@ -155,7 +155,7 @@ mod tests {
         ModuleStatus {
             name: "m".to_owned(),
             version: "1.0.0".to_owned(),
-            instances: vec![instance(1, State::Ready, Some(true)), instance(2, State::Failed, None)],
+            instances: vec![instance(1, InstanceState::Ready, Some(true)), instance(2, InstanceState::Failed, None)],
             topics: vec![stats.snapshot("t")],
             calls_waiting: 4,
             events_waiting: 6,

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::lock::lock;
 use crate::release::Release;
-use crate::status::{InstanceStatus, State};
+use crate::status::{InstanceState, InstanceStatus};
 
 /// The shared part of a replica.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ enum TaskState {
 /// The fields are those of [`InstanceStatus`], except where a comment says more.
 #[derive(Debug)]
 pub(crate) struct ReplicaStatus {
-    state: State,
+    state: InstanceState,
     /// When `state` was reached.
     since: Instant,
     pub(crate) pid: Option<u32>,
@@ -91,7 +91,7 @@ pub(crate) struct HealthReport {
 impl Replica {
     pub(crate) fn new(release: Arc<Release>, number: u32) -> Self {
         let status = ReplicaStatus {
-            state: State::Starting,
+            state: InstanceState::Starting,
             since: Instant::now(),
             pid: None,
             starting: None,
@@ -121,7 +121,7 @@ impl Replica {
         &self.release
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> InstanceState {
         self.lock().state
     }
 
@@ -144,9 +144,9 @@ impl Replica {
         InstanceStatus {
             id: self.id.to_string(),
             state: status.state,
-            takes_calls: status.state == State::Ready
+            takes_calls: status.state == InstanceState::Ready
                 && status.connection.as_ref().is_some_and(|connection| connection.is_ready()),
-            starting: status.starting.clone().filter(|_| status.state == State::Starting),
+            starting: status.starting.clone().filter(|_| status.state == InstanceState::Starting),
             pid: status.pid,
             restarts: status.restarts,
             in_flight: status.connection.as_ref().map_or(0, |connection| connection.in_flight() as u64),
@@ -175,7 +175,7 @@ impl Replica {
     }
 
     /// Waits until `goal` holds for the state.
-    pub(crate) async fn reaches(&self, goal: impl Fn(State) -> bool) {
+    pub(crate) async fn reaches(&self, goal: impl Fn(InstanceState) -> bool) {
         let mut changed = self.changed.subscribe();
         while !goal(self.state()) {
             if changed.changed().await.is_err() {
@@ -186,11 +186,11 @@ impl Replica {
 
     /// Waits until it has stopped for good.
     pub(crate) async fn stopped(&self) {
-        self.reaches(|state| state == State::Stopped).await;
+        self.reaches(|state| state == InstanceState::Stopped).await;
     }
 
     /// Changes the state and other fields of the status, and wakes those who wait for a state.
-    pub(crate) fn set(&self, state: State, change: impl FnOnce(&mut ReplicaStatus)) {
+    pub(crate) fn set(&self, state: InstanceState, change: impl FnOnce(&mut ReplicaStatus)) {
         {
             let mut status = self.lock();
             if status.state != state {
@@ -226,6 +226,6 @@ impl Replica {
             }
         }
         // Wakes those who wait for it to stop.
-        self.set(State::Stopped, |status| status.connection = None);
+        self.set(InstanceState::Stopped, |status| status.connection = None);
     }
 }

@@ -10,7 +10,7 @@ use crate::TopicStats;
 /// The state of a process of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum InstanceState {
     /// The process is being started: it has not connected, or has not replied to `init`.
     Starting,
     /// It has replied to `init`. It gets calls, unless it says that it is not ready (see
@@ -27,7 +27,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl InstanceState {
     /// Whether it only leaves this state when somebody restarts the module.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Stopped | Self::Failed)
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for InstanceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -89,7 +89,7 @@ pub struct InstanceStatus {
     /// The id: `name:version/instance-NNN`.
     pub id: String,
     /// The state.
-    pub state: State,
+    pub state: InstanceState,
     /// Whether it gets calls and events: its state is `ready`, and it has not said that it is not ready.
     #[serde(default)]
     pub takes_calls: bool,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use ixt_host::control::{Command, HostStatus};
 use ixt_host::text::{harmless, harmless_lines};
-use ixt_host::{InstanceStatus, State, TopicStats};
+use ixt_host::{InstanceState, InstanceStatus, TopicStats};
 
 use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
@@ -63,7 +63,7 @@ fn instances(status: &HostStatus) -> String {
                 instance;
             let health = match healthy {
                 Some(false) => "NOT OK",
-                _ if *state == State::Ready && !instance.takes_calls => "not ready",
+                _ if *state == InstanceState::Ready && !instance.takes_calls => "not ready",
                 None => "-",
                 Some(true) => "ok",
             };
@@ -83,7 +83,7 @@ fn instances(status: &HostStatus) -> String {
                 let _ = writeln!(notes, "{}: {}", harmless(id), harmless(starting));
             }
             if let Some(reason) = reason
-                && !matches!(state, State::Ready | State::Stopped)
+                && !matches!(state, InstanceState::Ready | InstanceState::Stopped)
             {
                 let _ = writeln!(notes, "{}: {}", harmless(id), harmless(reason));
                 for line in last_lines {

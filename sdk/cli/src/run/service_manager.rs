@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ixt_host::logs::Logs;
 use ixt_host::text::harmless;
-use ixt_host::{Host, LogLevel, ModuleStatus, State};
+use ixt_host::{Host, InstanceState, LogLevel, ModuleStatus};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -164,7 +164,7 @@ fn address(path: &OsStr) -> io::Result<SocketAddr> {
 /// How many processes are ready, and the states of some that are not, as one line.
 fn summary(modules: &[ModuleStatus]) -> String {
     let instances: Vec<_> = modules.iter().flat_map(|module| &module.instances).collect();
-    let others: Vec<_> = instances.iter().filter(|instance| instance.state != State::Ready).collect();
+    let others: Vec<_> = instances.iter().filter(|instance| instance.state != InstanceState::Ready).collect();
     let mut summary = format!("{} of {} processes are ready", instances.len() - others.len(), instances.len());
     for instance in others.iter().take(NAMED_PROCESSES) {
         let _ = write!(summary, "; {}: {}", harmless(&instance.id), instance.state);

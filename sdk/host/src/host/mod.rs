@@ -27,7 +27,7 @@ use crate::logs::Logs;
 use crate::managed::Managed;
 use crate::module::no_module;
 use crate::release::{Loader, refusal};
-use crate::status::{ModuleStatus, State};
+use crate::status::{InstanceState, ModuleStatus};
 use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
 use crate::{CallError, Module, Settings};
@@ -51,11 +51,11 @@ impl RunningHost {
         for managed in modules.iter() {
             managed.close();
             for replica in managed.replicas() {
-                if replica.state() == State::Failed {
+                if replica.state() == InstanceState::Failed {
                     let reason = replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
                     complaints.push(format!("`{}` has failed{reason}", managed.name()));
                 }
-                if replica.state() != State::Ready {
+                if replica.state() != InstanceState::Ready {
                     replica.retire();
                 }
             }

@@ -25,7 +25,7 @@ use crate::managed::releases::{Replicas, Topics};
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::services::Backends;
-use crate::status::{ModuleStatus, State};
+use crate::status::{InstanceState, ModuleStatus};
 use crate::topic::Topic;
 
 /// So many calls wait for a module that is being started.
@@ -469,7 +469,7 @@ impl Managed {
     fn why_not(&self, topic: &str) -> String {
         let name = self.name();
         let replicas = self.replicas();
-        let of = |state: State| replicas.iter().find(|replica| replica.state() == state);
+        let of = |state: InstanceState| replicas.iter().find(|replica| replica.state() == state);
         let because =
             |replica: &Arc<Replica>| replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
         // If there are some that stay, it is their topics that count.
@@ -478,15 +478,15 @@ impl Managed {
             format!("`{name}` does not provide `{topic}`")
         } else if let Some(replica) = replicas.iter().find(|replica| replica.lock().keeps_ending) {
             format!("`{name}` ends again and again, and is restarted only now and then{}", because(replica))
-        } else if let Some(replica) = of(State::Backoff) {
+        } else if let Some(replica) = of(InstanceState::Backoff) {
             format!("`{name}` is about to be restarted{}", because(replica))
-        } else if let Some(replica) = of(State::Starting) {
+        } else if let Some(replica) = of(InstanceState::Starting) {
             format!("`{name}` is starting{}", because(replica))
-        } else if let Some(replica) = of(State::Failed) {
+        } else if let Some(replica) = of(InstanceState::Failed) {
             format!("`{name}` has failed and is not restarted any more{}", because(replica))
         } else if self.serving().ready.iter().any(|ready| !ready.connection.is_ready()) {
             format!("`{name}` says that it is not ready")
-        } else if of(State::Draining).is_some() || of(State::Ready).is_some() {
+        } else if of(InstanceState::Draining).is_some() || of(InstanceState::Ready).is_some() {
             format!("`{name}` is shutting down")
         } else {
             format!("`{name}` is stopped")

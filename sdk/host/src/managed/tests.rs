@@ -96,7 +96,7 @@ fn event(managed: &Managed, message: &Message<'_>) {
 async fn ready(managed: &Managed, reply: &str) -> Opened {
     let opened = open_with(reply, 1 << 20, managed.call_log.clone()).await.unwrap();
     let replica = first(managed);
-    replica.set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
+    replica.set(InstanceState::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
     managed.add(&opened.connection, replica.release(), None);
     opened
 }
@@ -104,7 +104,7 @@ async fn ready(managed: &Managed, reply: &str) -> Opened {
 /// The process has ended.
 fn end(managed: &Managed, opened: &Opened, reason: &str) {
     managed.remove(&opened.connection);
-    first(managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
+    first(managed).set(InstanceState::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
@@ -146,7 +146,7 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
 #[tokio::test(start_paused = true)]
 async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
     let managed = managed(1);
-    first(&managed).set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
+    first(&managed).set(InstanceState::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
     let waits = call(&managed, message("once", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
     let start = Instant::now();
@@ -202,11 +202,11 @@ async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is
 #[tokio::test]
 async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
     let managed = managed(1);
-    first(&managed).set(State::Draining, |_| {});
+    first(&managed).set(InstanceState::Draining, |_| {});
     let waits = call(&managed, message("once", 0));
     first(&managed).retire();
     assert_eq!(call(&managed, message("once", 0)).await.unwrap(), "UNAVAILABLE: `m` is shutting down (true)");
-    first(&managed).set(State::Stopped, |_| {});
+    first(&managed).set(InstanceState::Stopped, |_| {});
     managed.given_up();
     assert_eq!(waits.await.unwrap(), "UNAVAILABLE: `m` is stopped (true)");
 }
@@ -219,14 +219,14 @@ async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), full);
     managed.given_up();
     assert_eq!(lock(&managed.parked).len(), MAX_PARKED, "it may still start");
-    first(&managed).set(State::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
+    first(&managed).set(InstanceState::Failed, |status| status.reason = Some("it exited with status 3".to_owned()));
     managed.given_up();
     let failed = "UNAVAILABLE: `m` has failed and is not restarted any more: it exited with status 3 (true)";
     for answer in waiting {
         assert_eq!(answer.await.unwrap(), failed);
     }
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), failed);
-    first(&managed).set(State::Starting, |_| {});
+    first(&managed).set(InstanceState::Starting, |_| {});
     let _large = call(&managed, message("once", MAX_WAITING_BYTES - 1000));
     assert_eq!(call(&managed, message("once", 1000)).await.unwrap(), full);
 }
@@ -422,14 +422,14 @@ impl crate::bus::Endpoint for Nobody {
 async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
     let managed = managed(1);
     let replica = first(&managed);
-    replica.set(State::Backoff, |status| status.reason = Some("it exited with status 1".to_owned()));
+    replica.set(InstanceState::Backoff, |status| status.reason = Some("it exited with status 1".to_owned()));
     let waits = call(&managed, message("once", 0));
-    replica.set(State::Backoff, |status| status.keeps_ending = true);
+    replica.set(InstanceState::Backoff, |status| status.keeps_ending = true);
     managed.look_whether_one_comes();
     let refused =
         "UNAVAILABLE: `m` ends again and again, and is restarted only now and then: it exited with status 1 (true)";
     assert_eq!(waits.await.unwrap(), refused);
-    replica.set(State::Starting, |_| {});
+    replica.set(InstanceState::Starting, |_| {});
     assert_eq!(call(&managed, message("once", 0)).await.unwrap(), refused);
     event(&managed, &message("kept", 0));
     assert_eq!(managed.status().events_waiting, 1, "an event waits for it");
@@ -560,7 +560,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     assert_eq!((status.events_waiting, status.events_dropped), (events::MAX_EVENTS as u64, 2));
     let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
     assert_eq!(told(&managed), [slow], "and not again for each of them");
-    first(&managed).set(State::Stopped, |_| {});
+    first(&managed).set(InstanceState::Stopped, |_| {});
     managed.given_up();
     event(&managed, &message("lost", 0));
     let status = managed.status();
@@ -593,24 +593,27 @@ async fn events_wait_for_one_that_does_not_read() {
 #[tokio::test]
 async fn why_there_is_no_process_is_told_by_its_state() {
     let managed = managed(1);
-    let why = |state: State, reason: Option<&str>| {
+    let why = |state: InstanceState, reason: Option<&str>| {
         first(&managed).set(state, |status| status.reason = reason.map(ToOwned::to_owned));
         managed.why_not("once")
     };
-    assert_eq!(why(State::Starting, None), "`m` is starting");
-    assert_eq!(why(State::Starting, Some("it exited")), "`m` is starting: it exited");
-    assert_eq!(why(State::Backoff, Some("it exited")), "`m` is about to be restarted: it exited");
-    assert_eq!(why(State::Failed, Some("it exited")), "`m` has failed and is not restarted any more: it exited");
-    assert_eq!(why(State::Draining, None), "`m` is shutting down");
-    assert_eq!(why(State::Ready, None), "`m` is shutting down");
-    assert_eq!(why(State::Stopped, None), "`m` is stopped");
+    assert_eq!(why(InstanceState::Starting, None), "`m` is starting");
+    assert_eq!(why(InstanceState::Starting, Some("it exited")), "`m` is starting: it exited");
+    assert_eq!(why(InstanceState::Backoff, Some("it exited")), "`m` is about to be restarted: it exited");
+    assert_eq!(
+        why(InstanceState::Failed, Some("it exited")),
+        "`m` has failed and is not restarted any more: it exited"
+    );
+    assert_eq!(why(InstanceState::Draining, None), "`m` is shutting down");
+    assert_eq!(why(InstanceState::Ready, None), "`m` is shutting down");
+    assert_eq!(why(InstanceState::Stopped, None), "`m` is stopped");
 }
 
 #[tokio::test]
 async fn the_status_has_each_process_and_topic() {
     let managed = managed(2);
     let mut opened = ready(&managed, WITH_IDS).await;
-    first(&managed).set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
+    first(&managed).set(InstanceState::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
     let answer = call(&managed, message("once", 0));
     let _waits = call(&managed, message("once", 0));
     opened.peer.send(r#"{"type":"error","id":2,"code":"C","message":""}"#).await;

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::managed::{Managed, Turn};
 use crate::release::{Release, refusal};
 use crate::replica::Replica;
-use crate::status::State;
+use crate::status::InstanceState;
 use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
 use crate::{CallError, ErrorReply};
@@ -124,7 +124,7 @@ impl Supervisor {
         old: &Arc<Replica>,
         turn: Turn,
     ) -> Result<(), CallError> {
-        let served = old.state() == State::Ready;
+        let served = old.state() == InstanceState::Ready;
         let overlaps = served && release.overlaps();
         let new = managed.add_replica(release, Some(old), turn).ok_or_else(|| stopped(managed))?;
         if !served {
@@ -152,7 +152,7 @@ impl Supervisor {
             new.retire();
             new.stopped().await;
             managed.forget(&new);
-            let goes_on = if old.state() == State::Ready { "goes on" } else { "is restarted" };
+            let goes_on = if old.state() == InstanceState::Ready { "goes on" } else { "is restarted" };
             return Err(not_ready(&new, &error, &format!(", and {} {goes_on}", old.id())));
         }
         managed.forget(old);

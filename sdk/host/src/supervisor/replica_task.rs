@@ -15,7 +15,7 @@ use crate::replica::Replica;
 use crate::services::Backends;
 use crate::settings::Settings;
 use crate::standstill;
-use crate::status::State;
+use crate::status::InstanceState;
 use crate::supervisor::instance::Instance;
 use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
@@ -111,11 +111,11 @@ impl ReplicaTask {
         if self.replica.is_retired() {
             return Phase::Stopped;
         }
-        self.replica.set(State::Starting, |status| {
+        self.replica.set(InstanceState::Starting, |status| {
             status.pid = None;
             status.starting = None;
         });
-        let started = |pid| self.replica.set(State::Starting, |status| status.pid = pid);
+        let started = |pid| self.replica.set(InstanceState::Starting, |status| status.pid = pid);
         let started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started).await;
         let started = match started {
             Ok(instance) => self.warmed_up(instance).await,
@@ -133,7 +133,7 @@ impl ReplicaTask {
         }
         if self.predecessor.as_ref().is_some_and(|predecessor| predecessor.served) {
             // The predecessor goes on, or is started again. Whoever asked for this replica has the error, and stops it.
-            self.replica.set(State::Starting, |status| {
+            self.replica.set(InstanceState::Starting, |status| {
                 status.pid = None;
                 status.reason = Some(reason);
                 status.last_lines = last_lines;
@@ -187,7 +187,7 @@ impl ReplicaTask {
         // The router first: whoever sees the state `ready` may call. From here on the predecessor gets nothing new.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
         self.managed.add(&connection, self.replica.release(), predecessor.as_deref());
-        self.replica.set(State::Ready, |status| {
+        self.replica.set(InstanceState::Ready, |status| {
             status.connection = Some(Arc::clone(&connection));
             status.health = None;
             status.keeps_ending = false;
@@ -235,7 +235,7 @@ impl ReplicaTask {
     /// Gives the process nothing new, waits until it has finished its requests, and shuts it down.
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
-        self.replica.set(State::Draining, |_| {});
+        self.replica.set(InstanceState::Draining, |_| {});
         self.managed.remove(&connection);
         let grace = self.settings.shutdown_grace;
         connection.tell_draining(grace);
@@ -254,7 +254,7 @@ impl ReplicaTask {
             Ok(()) => self.log(LogLevel::Info, "has ended".to_owned()),
             Err(error) => {
                 self.log(LogLevel::Warn, error.to_string());
-                self.replica.set(State::Draining, |status| status.end_reason = Some(error.to_string()));
+                self.replica.set(InstanceState::Draining, |status| status.end_reason = Some(error.to_string()));
             }
         }
         Phase::Stopped
@@ -264,7 +264,7 @@ impl ReplicaTask {
     async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
         let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
-        let state = if next.is_some() { State::Backoff } else { State::Failed };
+        let state = if next.is_some() { InstanceState::Backoff } else { InstanceState::Failed };
         self.replica.set(state, |status| {
             status.pid = None;
             status.connection = None;
@@ -322,7 +322,7 @@ impl ReplicaTask {
 
     /// Marks the replica as stopped, and refuses what waits for the module if no other replica is to come.
     fn stop(self) {
-        self.replica.set(State::Stopped, |status| {
+        self.replica.set(InstanceState::Stopped, |status| {
             status.pid = None;
             status.connection = None;
         });
@@ -339,7 +339,7 @@ impl ReplicaTask {
         if self.replica.reason().as_ref() != Some(&reason) {
             self.log(LogLevel::Error, format!("{reason}; it tries again every {} s", SHORTAGE_PAUSE.as_secs()));
         }
-        self.replica.set(State::Backoff, |status| {
+        self.replica.set(InstanceState::Backoff, |status| {
             status.pid = None;
             status.reason = Some(reason);
             status.last_lines.clear();

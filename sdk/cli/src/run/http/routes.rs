@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hyper::StatusCode;
 use ixt_host::text::harmless;
-use ixt_host::{Host, ModuleStatus, State};
+use ixt_host::{Host, InstanceState, ModuleStatus};
 
 /// The content of an answer.
 pub(super) struct Page {
@@ -70,8 +70,11 @@ fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> Page {
 /// The state of each process of a module, and why it is in it.
 fn why_not(module: &ModuleStatus) -> String {
     let instances = module.instances.iter().map(|instance| {
-        // In other states the reason is why the process before has ended.
-        let reason = instance.reason.as_ref().filter(|_| matches!(instance.state, State::Backoff | State::Failed));
+        // Why a process has ended says nothing of the one that is started now.
+        let reason = instance
+            .reason
+            .as_ref()
+            .filter(|_| matches!(instance.state, InstanceState::Backoff | InstanceState::Failed));
         let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless(reason)));
         format!("{}: {}{reason}", harmless(&instance.id), instance.state)
     });
