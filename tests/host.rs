@@ -332,7 +332,7 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
         block_on(async {
             let module = open(process);
             let mut settings = Settings::default();
-            settings.restart = ixt_host::Restart::never();
+            settings.restart = ixt_host::RestartPolicy::never();
             let mut builder = Host::builder(settings);
             let program = program(&module).await.unwrap();
             builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ixt_host::logs::{Follower, Record};
 use ixt_host::{
     Build, CallError, CallOptions, Config, Deployment, Host, HostBuilder, Loader, Module, Program, ProgramError,
-    Restart, Settings,
+    RestartPolicy, Settings,
 };
 use serde_json::Value;
 
@@ -53,14 +53,14 @@ impl Hosts {
     #[must_use]
     pub fn new() -> Self {
         let mut settings = Settings::default();
-        settings.restart = Restart::never();
+        settings.restart = RestartPolicy::never();
         Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new(), loader: None }
     }
 
     /// What ends is started again, at once and so often within a long time.
     #[must_use]
     pub fn restarting(mut self, intensity: u32) -> Self {
-        let mut restart = Restart::default();
+        let mut restart = RestartPolicy::default();
         restart.give_up = true;
         restart.intensity = intensity;
         restart.window = Duration::from_secs(3600);

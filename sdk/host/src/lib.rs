@@ -64,7 +64,7 @@ pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use module::Module;
 pub use program::{BuildError, Program, ProgramError};
 pub use release::{Deployment, LoadRequest, Loader, Loading, Notice};
-pub use settings::{Restart, Settings};
+pub use settings::{RestartPolicy, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceState, InstanceStatus, ModuleStatus};
 pub use supervisor::{StartError, StartErrorKind};

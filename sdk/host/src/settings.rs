@@ -24,7 +24,7 @@ pub struct Settings {
     /// Quotas of single modules, by module name. They take precedence over `kv_quota`.
     pub kv_quotas: BTreeMap<String, u64>,
     /// When a process that has ended is started again.
-    pub restart: Restart,
+    pub restart: RestartPolicy,
     /// How long a process has to connect to its socket after it was started: 10 s. A deployment or the manifest may set
     /// another time. When it is over, the process is ended and the start has failed.
     pub connect_timeout: Duration,
@@ -63,10 +63,10 @@ pub struct Settings {
 }
 
 /// When a process is started again that has ended, could not be started, or was ended because it hung. Start from
-/// [`Restart::default`] or [`Restart::never`] and change fields.
+/// [`RestartPolicy::default`] or [`RestartPolicy::never`] and change fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Restart {
+pub struct RestartPolicy {
     /// How many restarts within [`window`](Self::window) are made with growing pauses: 5. After that the process *keeps
     /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and calls are refused instead of
     /// waiting, until the process has been ready for [`stable_after`](Self::stable_after). With 0 it is never
@@ -93,7 +93,7 @@ impl Default for Settings {
             data_dir: None,
             kv_quota: None,
             kv_quotas: BTreeMap::new(),
-            restart: Restart::default(),
+            restart: RestartPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             init_timeout: Duration::from_secs(60),
             health_interval: Duration::from_secs(10),
@@ -110,7 +110,7 @@ impl Default for Settings {
     }
 }
 
-impl Default for Restart {
+impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
             intensity: 5,
@@ -123,7 +123,7 @@ impl Default for Restart {
     }
 }
 
-impl Restart {
+impl RestartPolicy {
     /// No process is ever restarted.
     #[must_use]
     pub fn never() -> Self {

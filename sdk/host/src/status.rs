@@ -22,7 +22,7 @@ pub enum InstanceState {
     Draining,
     /// It has ended on request, and is not started again until the module is restarted by hand.
     Stopped,
-    /// It has ended too often (see [`Restart::give_up`](crate::Restart::give_up)), and is not started again until the
+    /// It has ended too often (see [`RestartPolicy::give_up`](crate::RestartPolicy::give_up)), and is not started again until the
     /// module is restarted by hand.
     Failed,
 }

@@ -2,7 +2,7 @@
 
 use ixt_host::logs::{Origin, Record};
 use ixt_host::text::{harmless, harmless_lines};
-use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, Restart};
+use ixt_host::{Build, Builds, CallError, CallOptions, Config, Deployment, Host, LogLevel, Module, RestartPolicy};
 use serde_json::{Map, Value};
 
 use crate::args::CallArgs;
@@ -23,7 +23,7 @@ pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, 
     let programs = programs.map_err(|error| building::failure(&error, &HostFile::default(), &[]))?;
     let [program] = <[_; 1]>::try_from(programs).expect("a module has a program");
     let mut settings = crate::runtime::settings();
-    settings.restart = Restart::never();
+    settings.restart = RestartPolicy::never();
     settings.data_dir.clone_from(&args.data_dir);
     let mut builder = Host::builder(settings);
     let mut follower = builder.logs().follow_all();

@@ -47,7 +47,7 @@ struct LogTable {
     files: Option<NonZeroUsize>,
 }
 
-/// `[restart]`: the fields of [`ixt_host::Restart`].
+/// `[restart]`: the fields of [`ixt_host::RestartPolicy`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {

@@ -104,7 +104,7 @@ impl Host {
     }
 
     /// Waits until each process has become ready or its first start has failed. A process whose start has failed is
-    /// started again after a pause, unless [`Restart`](crate::Restart) says otherwise; this does not wait for that.
+    /// started again after a pause, unless [`RestartPolicy`](crate::RestartPolicy) says otherwise; this does not wait for that.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Host {
         &self.0.supervisor.backends.kv
     }
 
-    /// Waits until a process has failed for good, that is with [`Restart::give_up`](crate::Restart::give_up) or without
+    /// Waits until a process has failed for good, that is with [`RestartPolicy::give_up`](crate::RestartPolicy::give_up) or without
     /// restarts. Returns a sentence with the module and the reason. If one has failed before, it returns immediately,
     /// with the last failure.
     pub async fn failed(&self) -> String {

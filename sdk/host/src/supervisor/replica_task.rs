@@ -19,7 +19,7 @@ use crate::status::InstanceState;
 use crate::supervisor::instance::Instance;
 use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
-use crate::{CallError, Restart};
+use crate::{CallError, RestartPolicy};
 
 /// Runs a replica. [`run`](Self::run) is spawned by the [`Supervisor`](crate::supervisor::Supervisor).
 pub(crate) struct ReplicaTask {
@@ -283,7 +283,7 @@ impl ReplicaTask {
             [] => String::new(),
             lines => format!("; its last lines were:\n{}", lines.join("\n")),
         };
-        let Restart { intensity, window, .. } = self.settings.restart;
+        let RestartPolicy { intensity, window, .. } = self.settings.restart;
         let (name, within) = (self.managed.name(), humantime::format_duration(window));
         let fate = match next {
             None if intensity == 0 => String::new(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
-use crate::Restart;
+use crate::RestartPolicy;
 
 /// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {
-    policy: Restart,
+    policy: RestartPolicy,
     /// When the restarts within the window were made.
     recent: VecDeque<Instant>,
     backoff: backon::ExponentialBackoff,
@@ -20,11 +20,11 @@ pub(crate) struct RestartBackoff {
 }
 
 impl RestartBackoff {
-    pub(crate) fn new(policy: Restart) -> Self {
+    pub(crate) fn new(policy: RestartPolicy) -> Self {
         Self { backoff: Self::backoff(&policy), policy, recent: VecDeque::new(), keep_failing: false }
     }
 
-    fn backoff(policy: &Restart) -> backon::ExponentialBackoff {
+    fn backoff(policy: &RestartPolicy) -> backon::ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(policy.backoff)
             .with_max_delay(policy.max_backoff)
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn restarts(give_up: bool) -> RestartBackoff {
-        RestartBackoff::new(Restart { intensity: 3, give_up, ..Restart::default() })
+        RestartBackoff::new(RestartPolicy { intensity: 3, give_up, ..RestartPolicy::default() })
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,6 +127,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_restarts_there_is_none() {
-        assert_eq!(RestartBackoff::new(Restart::never()).next(false), None);
+        assert_eq!(RestartBackoff::new(RestartPolicy::never()).next(false), None);
     }
 }
