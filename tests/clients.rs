@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ixt_host::control::{Claim, Control, ControlError, Reply};
+use ixt_host::control::{Claim, Control, ControlError, ControlReply};
 use ixt_tests::{Hosts, Started, block_on, build, needs, workspace};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -47,26 +47,26 @@ async fn connect(socket: &Path) -> BufReader<UnixStream> {
     BufReader::new(UnixStream::connect(socket).await.unwrap())
 }
 
-async fn reply(stream: &mut BufReader<UnixStream>) -> Reply {
+async fn reply(stream: &mut BufReader<UnixStream>) -> ControlReply {
     let mut line = String::new();
     stream.read_line(&mut line).await.unwrap();
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-async fn ask(socket: &Path, command: Value) -> Reply {
+async fn ask(socket: &Path, command: Value) -> ControlReply {
     let mut stream = connect(socket).await;
     stream.write_all(format!("{command}\n").as_bytes()).await.unwrap();
     reply(&mut stream).await
 }
 
 /// Code and message.
-fn error(reply: Reply) -> (String, String) {
-    let Reply::Error { code, message, .. } = reply else { panic!("{reply:?}") };
+fn error(reply: ControlReply) -> (String, String) {
+    let ControlReply::Error { code, message, .. } = reply else { panic!("{reply:?}") };
     (code, message)
 }
 
 async fn is_served(socket: &Path) -> bool {
-    matches!(ask(socket, json!({ "do": "status" })).await, Reply::Data(_))
+    matches!(ask(socket, json!({ "do": "status" })).await, ControlReply::Data(_))
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn connections_that_say_nothing_keep_nobody_out() {
         assert_eq!(idle[0].read(&mut [0]).await.unwrap_or(0), 0);
         let mut last = idle.pop().unwrap();
         last.write_all(b"{\"do\":\"status\"}\n").await.unwrap();
-        assert!(matches!(reply(&mut last).await, Reply::Data(_)));
+        assert!(matches!(reply(&mut last).await, ControlReply::Data(_)));
     });
 }
 
@@ -151,7 +151,7 @@ fn a_payload_that_is_no_json_is_refused_before_the_module_is_asked() {
             let (code, message) = error(ask(&served.socket, call(payload)).await);
             assert_eq!((code.as_str(), message.as_str()), ("INVALID_INPUT", says));
         }
-        assert!(matches!(ask(&served.socket, call(r#"{"do":"tell"}"#)).await, Reply::Data(_)));
+        assert!(matches!(ask(&served.socket, call(r#"{"do":"tell"}"#)).await, ControlReply::Data(_)));
         assert_eq!(served.started.host.status()[0].topics[0].calls, 1);
     });
 }
@@ -207,7 +207,7 @@ fn what_the_host_itself_lacks_is_told_so_and_is_no_restart_of_the_module() {
     running.logged("is ready");
     let socket = running.dir.path().join("host/h");
     let status = block_on(async { ask(&socket, json!({ "do": "status" })).await });
-    let Reply::Data(status) = status else { panic!("{status:?}") };
+    let ControlReply::Data(status) = status else { panic!("{status:?}") };
     let status: Value = serde_json::from_str(status.get()).unwrap();
     assert_eq!(status["modules"][0]["instances"][0]["restarts"], 0, "{status}");
 }
@@ -222,7 +222,9 @@ fn a_module_has_the_limit_of_files_that_there_was_and_the_host_a_higher_one() {
         let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
         line.split_whitespace().nth(3).unwrap().to_owned()
     };
-    let Reply::Data(status) = block_on(async { ask(&socket, json!({ "do": "status" })).await }) else { panic!() };
+    let ControlReply::Data(status) = block_on(async { ask(&socket, json!({ "do": "status" })).await }) else {
+        panic!()
+    };
     let status: Value = serde_json::from_str(status.get()).unwrap();
     let module = limit(&status["modules"][0]["instances"][0]["pid"].to_string());
     assert_eq!(module, limit("self"));

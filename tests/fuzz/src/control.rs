@@ -1,12 +1,12 @@
 //! A line for the control socket of a host: what is read is what is written of it.
 
-use ixt_host::control::Command;
+use ixt_host::control::ControlCommand;
 use serde_json::json;
 
 pub(crate) fn run(data: &[u8]) {
-    let Ok(command) = serde_json::from_slice::<Command>(data) else { return };
+    let Ok(command) = serde_json::from_slice::<ControlCommand>(data) else { return };
     let written = serde_json::to_value(&command).unwrap();
-    let read: Command = serde_json::from_value(written.clone()).unwrap();
+    let read: ControlCommand = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(serde_json::to_value(read).unwrap(), written);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use ixt_host::Module;
-use ixt_host::control::Command;
+use ixt_host::control::ControlCommand;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, encode_base64};
 
 use crate::args::{CallArgs, MessageArgs, PublishArgs};
@@ -36,7 +36,7 @@ fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
         ));
     }
     let payload = payload(&args.request).map_err(Failure::usage)?;
-    let command = Command::Call {
+    let command = ControlCommand::Call {
         topic: args.request.topic.clone(),
         payload: encode_base64(&payload),
         priority: args.priority.into(),
@@ -49,7 +49,7 @@ fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
 /// `ixt publish`. It returns when the host has the event, not when subscribers have handled it.
 pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     let payload = payload(&args.request).map_err(Failure::usage)?;
-    let command = Command::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
+    let command = ControlCommand::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
     ControlClient::ask(socket, &command)?.done()
 }
 

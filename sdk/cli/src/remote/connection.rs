@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use ixt_host::ErrorReply;
-use ixt_host::control::{Command, Reply, default_path};
+use ixt_host::control::{ControlCommand, ControlReply, default_path};
 use ixt_host::text::harmless;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
@@ -26,7 +26,7 @@ pub(crate) struct ControlClient {
 impl ControlClient {
     /// Sends a command to the host at this path, or at the default one. It is a usage error if no host listens there, or if the
     /// host is another user's.
-    pub(crate) fn ask(path: Option<&Path>, command: &Command) -> Result<Self> {
+    pub(crate) fn ask(path: Option<&Path>, command: &ControlCommand) -> Result<Self> {
         let path = path.map_or_else(default_path, Path::to_owned);
         let mut stream = UnixStream::connect(&path).map_err(|error| {
             let place = path.display();
@@ -69,9 +69,9 @@ impl ControlClient {
             return Err(Failure::module(format!("the host at {} has ended", self.path.display())));
         }
         match serde_json::from_str(&line) {
-            Ok(Reply::Data(data)) => Ok(Some(data)),
-            Ok(Reply::Done) => Ok(None),
-            Ok(Reply::Error { code, message, details, retryable }) => {
+            Ok(ControlReply::Data(data)) => Ok(Some(data)),
+            Ok(ControlReply::Done) => Ok(None),
+            Ok(ControlReply::Error { code, message, details, retryable }) => {
                 Err(Failure::replied(&ErrorReply::new(code, message, details, retryable)))
             }
             Err(error) => Err(unreadable(&error, &line)),
@@ -100,7 +100,7 @@ impl ControlClient {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
             Ok(1..) => Err(match serde_json::from_str(&line) {
-                Ok(Reply::Error { code, message, details, retryable }) => {
+                Ok(ControlReply::Error { code, message, details, retryable }) => {
                     Failure::replied(&ErrorReply::new(code, message, details, retryable))
                 }
                 _ => Failure::module(format!("the host did not stop: {}", harmless(line.trim_end()))),
@@ -135,7 +135,7 @@ mod tests {
                 assert_eq!(command, "{\"do\":\"status\"}\n");
                 connection.get_mut().write_all(lines.as_bytes()).unwrap();
             });
-            take(ControlClient::ask(Some(&path), &Command::Status)?)
+            take(ControlClient::ask(Some(&path), &ControlCommand::Status)?)
         })
     }
 
@@ -148,17 +148,17 @@ mod tests {
     }
 
     /// The lines of an answer.
-    fn lines(replies: &[Reply]) -> String {
+    fn lines(replies: &[ControlReply]) -> String {
         replies.iter().map(|reply| serde_json::to_string(reply).unwrap() + "\n").collect()
     }
 
-    fn data(json: &str) -> Reply {
-        Reply::Data(RawValue::from_string(json.to_owned()).unwrap())
+    fn data(json: &str) -> ControlReply {
+        ControlReply::Data(RawValue::from_string(json.to_owned()).unwrap())
     }
 
     #[test]
     fn an_answer_is_data_and_an_end() {
-        let whole = lines(&[data("1"), data("{\"a\":2}"), Reply::Done]);
+        let whole = lines(&[data("1"), data("{\"a\":2}"), ControlReply::Done]);
         assert_eq!(answered(&whole, all).unwrap(), ["1", "{\"a\":2}"]);
         assert_eq!(answered(&whole, ControlClient::one::<u32>).unwrap(), 1);
         answered(&whole, ControlClient::done).unwrap();
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_host_and_a_broken_answer_have_their_statuses() {
-        let error = lines(&[Reply::Error {
+        let error = lines(&[ControlReply::Error {
             code: "NO".to_owned(),
             message: "no\u{1b}".to_owned(),
             details: serde_json::Value::Null,
@@ -185,13 +185,13 @@ mod tests {
         }
         assert_eq!(answered(&error, ControlClient::ended).unwrap_err().status(), 1);
         assert_eq!(answered(&lines(&[data("\"x\"")]), ControlClient::one::<u32>).unwrap_err().status(), 3);
-        assert_eq!(answered(&lines(&[Reply::Done]), ControlClient::raw).unwrap_err().status(), 3);
+        assert_eq!(answered(&lines(&[ControlReply::Done]), ControlClient::raw).unwrap_err().status(), 3);
     }
 
     #[test]
     fn without_a_host_it_is_a_usage_error() {
         let dir = tempfile::tempdir().unwrap();
-        let failure = ControlClient::ask(Some(&dir.path().join("h")), &Command::Status).err().unwrap();
+        let failure = ControlClient::ask(Some(&dir.path().join("h")), &ControlCommand::Status).err().unwrap();
         assert_eq!(failure.status(), 2);
         assert!(failure.text().contains("no host is running at "), "{failure:?}");
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ixt_host::control::Command;
+use ixt_host::control::ControlCommand;
 use ixt_host::kv::{Inspection, RedbStore, Repair};
 use ixt_host::text::harmless;
 use ixt_protocol::{decode_base64, encode_base64};
@@ -52,7 +52,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
     let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
     match args {
         KvCommand::Get { module, key } => {
-            let command = Command::KvGet { module: module.clone(), key: key.clone() };
+            let command = ControlCommand::KvGet { module: module.clone(), key: key.clone() };
             let Got { found, value, revision } = ControlClient::ask(socket, &command)?.one()?;
             if !found {
                 return Err(no_key(module, key));
@@ -64,7 +64,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
         }
         KvCommand::Set { module, key, value, data, ttl, expected_revision } => {
             let value = content(value.as_deref(), data.as_ref()).map_err(Failure::usage)?;
-            let command = Command::KvSet {
+            let command = ControlCommand::KvSet {
                 module: module.clone(),
                 key: key.clone(),
                 value: encode_base64(&value),
@@ -75,8 +75,11 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
             if json { print_json(&json!({ "key": key, "revision": revision }).to_string()) } else { Ok(()) }
         }
         KvCommand::Delete { module, key, expected_revision } => {
-            let command =
-                Command::KvDelete { module: module.clone(), key: key.clone(), expected_revision: *expected_revision };
+            let command = ControlCommand::KvDelete {
+                module: module.clone(),
+                key: key.clone(),
+                expected_revision: *expected_revision,
+            };
             let Deleted { deleted } = ControlClient::ask(socket, &command)?.one()?;
             if json {
                 print_json(&json!({ "key": key, "deleted": deleted }).to_string())?;
@@ -84,7 +87,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
             if deleted { Ok(()) } else { Err(no_key(module, key)) }
         }
         KvCommand::List { module, prefix } => {
-            let command = Command::KvList { module: module.clone(), prefix: prefix.clone() };
+            let command = ControlCommand::KvList { module: module.clone(), prefix: prefix.clone() };
             let mut remote = ControlClient::ask(socket, &command)?;
             while let Some(key) = remote.next()? {
                 let name: String = serde_json::from_str(key.get()).map_err(Failure::module)?;
@@ -97,7 +100,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
             Ok(())
         }
         KvCommand::Watch { module, prefix } => {
-            let command = Command::KvWatch { module: module.clone(), prefix: prefix.clone() };
+            let command = ControlCommand::KvWatch { module: module.clone(), prefix: prefix.clone() };
             let mut remote = ControlClient::ask(socket, &command)?;
             // The first data says that changes are reported from now on.
             remote.next()?;
@@ -120,7 +123,8 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
         KvCommand::Backup { file } => {
             // A relative path would be relative to the host's current directory there.
             let path = std::path::absolute(file).map_err(Failure::usage)?;
-            let BackedUp { keys } = ControlClient::ask(socket, &Command::KvBackup { path: path.clone() })?.one()?;
+            let BackedUp { keys } =
+                ControlClient::ask(socket, &ControlCommand::KvBackup { path: path.clone() })?.one()?;
             if json {
                 return print_json(&json!({ "keys": keys }).to_string());
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ixt_host::control::{Command, LogQuery};
+use ixt_host::control::{ControlCommand, LogQuery};
 use ixt_host::logs::{Record, Style};
 
 use super::connection::ControlClient;
@@ -24,7 +24,7 @@ pub(crate) fn logs(args: &LogsArgs, socket: Option<&Path>, json: bool) -> Result
         trace: trace.clone(),
         since: *since,
     };
-    let mut remote = ControlClient::ask(socket, &Command::Logs(query))?;
+    let mut remote = ControlClient::ask(socket, &ControlCommand::Logs(query))?;
     // In a pipe too it is for people, because programs use --json. There a line has its date and offset.
     let style = if is_terminal() { Style::Pretty } else { Style::Dated };
     while let Some(line) = remote.next()? {

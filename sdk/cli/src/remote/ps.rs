@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use ixt_host::control::{Command, HostStatus};
+use ixt_host::control::{ControlCommand, HostStatus};
 use ixt_host::text::{harmless, harmless_lines};
 use ixt_host::{InstanceState, InstanceStatus, TopicStats};
 
@@ -22,7 +22,7 @@ type Before = (Instant, HashMap<(String, String), TopicStats>);
 
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
-        let status = ControlClient::ask(socket, &Command::Status)?.raw()?;
+        let status = ControlClient::ask(socket, &ControlCommand::Status)?.raw()?;
         return print_json(status.get());
     }
     print(&instances(&status(socket)?))
@@ -49,7 +49,7 @@ pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
 }
 
 fn status(socket: Option<&Path>) -> Result<HostStatus> {
-    ControlClient::ask(socket, &Command::Status)?.one()
+    ControlClient::ask(socket, &ControlCommand::Status)?.one()
 }
 
 /// The host's line, a row for each process, and below the table why processes are not ready.

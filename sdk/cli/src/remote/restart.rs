@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ixt_host::Notice;
-use ixt_host::control::Command;
+use ixt_host::control::ControlCommand;
 use ixt_host::text::harmless_lines;
 
 use super::connection::ControlClient;
@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{print_json, say};
 
 pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: bool) -> Result<()> {
-    let mut remote = ControlClient::ask(socket, &Command::Restart { module, build })?;
+    let mut remote = ControlClient::ask(socket, &ControlCommand::Restart { module, build })?;
     while let Some(notice) = remote.next()? {
         if json {
             print_json(notice.get())?;

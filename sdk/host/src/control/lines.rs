@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::ErrorReply;
 use crate::budget::{Budget, Taken};
-use crate::control::Reply;
+use crate::control::ControlReply;
 
 /// The longest request, in bytes: a frame of the default size in base64, and some more.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub(super) struct RequestLine {
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
-) -> Option<Result<RequestLine, Reply>> {
+) -> Option<Result<RequestLine, ControlReply>> {
     let (mut line, mut held) = (Vec::new(), lines.overdraw(0));
     loop {
         let there = reader.fill_buf().await.ok().filter(|there| !there.is_empty())?;
@@ -54,7 +54,7 @@ pub(super) async fn read_line(
 }
 
 /// The refusal of a request for which the host has no memory now. Retryable.
-pub(super) fn too_much() -> Reply {
+pub(super) fn too_much() -> ControlReply {
     let message = "the host has too much to do: try again later".to_owned();
     ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
 }
@@ -69,9 +69,9 @@ pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     }
 }
 
-/// Writes a [`Reply::Data`].
-pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), Reply> {
-    /// A [`Reply::Data`], by reference.
+/// Writes a [`ControlReply::Data`].
+pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
+    /// A [`ControlReply::Data`], by reference.
     #[derive(Serialize)]
     struct Line<'a, T> {
         data: &'a T,
@@ -79,7 +79,7 @@ pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + S
     write(writer, &Line { data }).await
 }
 
-/// The [`Reply::Data`] line for a module's reply, without parsing it again.
+/// The [`ControlReply::Data`] line for a module's reply, without parsing it again.
 pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     let mut line = b"{\"data\":".to_vec();
     // Its JSON may contain line ends between values, where any white space will do.
@@ -88,19 +88,19 @@ pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     line
 }
 
-pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), Reply> {
+pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
     let line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
     write_line(writer, line).await
 }
 
-pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), Reply> {
+pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), ControlReply> {
     line.push(b'\n');
     // If this fails, the client is gone, and nobody sees the error.
     writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))
 }
 
-pub(super) fn refusal(code: &str, message: &str) -> Reply {
-    Reply::Error { code: code.to_owned(), message: message.to_owned(), details: Value::Null, retryable: false }
+pub(super) fn refusal(code: &str, message: &str) -> ControlReply {
+    ControlReply::Error { code: code.to_owned(), message: message.to_owned(), details: Value::Null, retryable: false }
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
         let answer = Object::parse("{\n \"a\": \"\\n\"\n}").unwrap().attach("b", &b"hi"[..]);
         let line = answer_line(&answer);
         assert!(!line.contains(&b'\n'));
-        let Ok(Reply::Data(data)) = serde_json::from_slice(&line) else { panic!("it is a reply") };
+        let Ok(ControlReply::Data(data)) = serde_json::from_slice(&line) else { panic!("it is a reply") };
         let data: Value = serde_json::from_str(data.get()).unwrap();
         assert_eq!(data, json!({ "a": "\n", "b": "aGk=" }));
     }

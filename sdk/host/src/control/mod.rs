@@ -1,7 +1,7 @@
 //! The control socket of a running host, by which the command `ixt` and other programs talk to it.
 //!
-//! A connection carries one request: one line of JSON, a [`Command`]. The host replies with lines of JSON, each a
-//! [`Reply`], of which the last is `done` or `error`. The host closes the connection after it. A client that closes its
+//! A connection carries one request: one line of JSON, a [`ControlCommand`]. The host replies with lines of JSON, each a
+//! [`ControlReply`], of which the last is `done` or `error`. The host closes the connection after it. A client that closes its
 //! connection cancels its request.
 //!
 //! Only the user who runs the host can connect. A process that descends from a module of this host may do what that
@@ -32,10 +32,10 @@ pub use claim::{Claim, ControlError};
 pub use server::Control;
 
 /// A request to a running host. Bytes are base64 text, times are in milliseconds. What each sends back as
-/// [`Reply::Data`] is said at each.
+/// [`ControlReply::Data`] is said at each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Command {
+pub enum ControlCommand {
     /// Call a service. Sends back the reply of the module.
     Call {
         /// The topic.
@@ -182,7 +182,7 @@ mod since {
 /// A line that the host sends back.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub enum ControlReply {
     /// Data that was asked for, or a part of it.
     Data(Box<RawValue>),
     /// The last line of a request that has succeeded.
@@ -202,7 +202,7 @@ pub enum Reply {
     },
 }
 
-impl From<ErrorReply> for Reply {
+impl From<ErrorReply> for ControlReply {
     fn from(ErrorReply { code, message, details, retryable }: ErrorReply) -> Self {
         Self::Error { code, message, details, retryable }
     }

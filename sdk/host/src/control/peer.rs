@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::{io, process};
 
-use crate::control::Command;
+use crate::control::ControlCommand;
 use crate::managed::Managed;
 use crate::permissions::{may_call, may_publish};
 use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
@@ -59,7 +59,7 @@ impl ControlPeer {
     }
 
     /// Whether it may make this request. The error is a sentence with the reason.
-    pub(super) fn may(&self, command: &Command) -> Result<(), String> {
+    pub(super) fn may(&self, command: &ControlCommand) -> Result<(), String> {
         let release = match self {
             Self::Operator => return Ok(()),
             Self::Module(release) => release,
@@ -73,24 +73,24 @@ impl ControlPeer {
         };
         let (name, manifest) = (release.deployment().name(), release.manifest());
         let what = match command {
-            Command::Call { topic, .. } => return may_call(manifest, topic),
-            Command::Publish { topic, .. } => return may_publish(manifest, topic),
-            Command::KvGet { module, .. }
-            | Command::KvSet { module, .. }
-            | Command::KvDelete { module, .. }
-            | Command::KvList { module, .. }
-            | Command::KvWatch { module, .. } => {
+            ControlCommand::Call { topic, .. } => return may_call(manifest, topic),
+            ControlCommand::Publish { topic, .. } => return may_publish(manifest, topic),
+            ControlCommand::KvGet { module, .. }
+            | ControlCommand::KvSet { module, .. }
+            | ControlCommand::KvDelete { module, .. }
+            | ControlCommand::KvList { module, .. }
+            | ControlCommand::KvWatch { module, .. } => {
                 if module == name {
                     return Ok(());
                 }
                 return Err(format!("`{name}` may not use the keys and values of `{module}`: it has its own alone"));
             }
-            Command::Status => "ask how the host and its modules are",
-            Command::Logs(_) => "read the log",
-            Command::KvBackup { .. } => "copy the keys and values of all modules",
-            Command::Restart { .. } => "restart a module",
-            Command::Stop { module: Some(_) } => "stop a module",
-            Command::Stop { module: None } => "stop the host",
+            ControlCommand::Status => "ask how the host and its modules are",
+            ControlCommand::Logs(_) => "read the log",
+            ControlCommand::KvBackup { .. } => "copy the keys and values of all modules",
+            ControlCommand::Restart { .. } => "restart a module",
+            ControlCommand::Stop { module: Some(_) } => "stop a module",
+            ControlCommand::Stop { module: None } => "stop the host",
         };
         Err(format!(
             "`{name}` may not {what}: this process was started by it, and modules may do here what they may do over their own \
@@ -126,7 +126,7 @@ mod tests {
     fn what_comes_of_the_host_and_of_no_module_may_do_nothing() {
         let mut child = process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         assert!(matches!(of(child.id()), ControlPeer::Orphan(pid) if pid == child.id()));
-        let refused = of(child.id()).may(&Command::Status).unwrap_err();
+        let refused = of(child.id()).may(&ControlCommand::Status).unwrap_err();
         assert!(refused.starts_with(&format!("process {} (", child.id())), "{refused}");
         drop(child.stdin.take());
         child.wait().unwrap();
@@ -138,7 +138,7 @@ mod tests {
         // Whoever embeds a host, whoever started it, and who is seen from here without a number.
         for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), ControlPeer::of(None, &[])] {
             assert!(matches!(peer, ControlPeer::Operator));
-            peer.may(&Command::Stop { module: None }).unwrap();
+            peer.may(&ControlCommand::Stop { module: None }).unwrap();
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::control::lines::{
     FREE_LINE_BYTES, RequestLine, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
 };
 use crate::control::peer::ControlPeer;
-use crate::control::{Command, HostStatus, LogQuery, Reply};
+use crate::control::{ControlCommand, ControlReply, HostStatus, LogQuery};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
 use crate::listener::{Guest, PATIENCE};
 use crate::module::no_module;
@@ -68,13 +68,13 @@ impl ControlSession {
     }
 
     /// Writes one of many lines. A client that does not read them has to make room when others connect.
-    async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), Reply> {
+    async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
         self.guest.takes(data(writer, part)).await
     }
 
     /// Parses and serves the request. Returns the last line.
-    async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> Reply {
-        let command = serde_json::from_slice::<Command>(&line);
+    async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> ControlReply {
+        let command = serde_json::from_slice::<ControlCommand>(&line);
         drop(line);
         // The bytes of the request count for as long as it is worked on.
         let _held = held;
@@ -89,17 +89,17 @@ impl ControlSession {
             }
         };
         match self.command(command, writer).await {
-            Ok(()) => Reply::Done,
+            Ok(()) => ControlReply::Done,
             Err(reply) => reply,
         }
     }
 
-    async fn command(&self, command: Command, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+    async fn command(&self, command: ControlCommand, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let host = &self.host;
         self.peer.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
         let kv = host.kv();
         match command {
-            Command::Call { topic, payload, priority, ttl_ms } => {
+            ControlCommand::Call { topic, payload, priority, ttl_ms } => {
                 let options = CallOptions { priority, ttl: ttl_ms.map(Duration::from_millis) };
                 let data = self.call(&topic, &bytes(payload)?, options).await?;
                 let held = self.hold(2 * data.bytes())?;
@@ -109,10 +109,10 @@ impl ControlSession {
                 drop(held);
                 written
             }
-            Command::Publish { topic, payload } => {
+            ControlCommand::Publish { topic, payload } => {
                 host.publish_as(self.peer.source(), &topic, &bytes(payload)?).await.map_err(call_error)
             }
-            Command::Status => {
+            ControlCommand::Status => {
                 let status = HostStatus {
                     pid: process::id(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -121,15 +121,15 @@ impl ControlSession {
                 };
                 self.last(data(writer, &status)).await
             }
-            Command::Logs(query) => self.logs(&query, writer).await,
-            Command::Restart { module, build } => self.restart(&module, build, writer).await,
-            Command::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
-            Command::Stop { module: None } => {
+            ControlCommand::Logs(query) => self.logs(&query, writer).await,
+            ControlCommand::Restart { module, build } => self.restart(&module, build, writer).await,
+            ControlCommand::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
+            ControlCommand::Stop { module: None } => {
                 let _ = self.stop.set(());
                 // The connection closes when the host has ended.
                 std::future::pending().await
             }
-            Command::KvGet { module, key } => {
+            ControlCommand::KvGet { module, key } => {
                 let entry = kv.get(self.namespace(&module)?, &key).await.map_err(kv_error)?;
                 let _held = self.hold(3 * entry.as_ref().map_or(0, |entry| entry.value.len()))?;
                 let entry = entry.map(|Entry { value, revision }| (encode_base64(&value), revision));
@@ -140,16 +140,16 @@ impl ControlSession {
                     }
                 }
             }
-            Command::KvSet { module, key, value, ttl_ms, expected_revision } => {
+            ControlCommand::KvSet { module, key, value, ttl_ms, expected_revision } => {
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
                 let set = kv.set(self.namespace(&module)?, &key, bytes(value)?, options);
                 data(writer, &json!({ "revision": set.await.map_err(kv_error)? })).await
             }
-            Command::KvDelete { module, key, expected_revision } => {
+            ControlCommand::KvDelete { module, key, expected_revision } => {
                 let deleted = kv.delete(self.namespace(&module)?, &key, expected_revision).await.map_err(kv_error)?;
                 data(writer, &json!({ "deleted": deleted })).await
             }
-            Command::KvList { module, prefix } => {
+            ControlCommand::KvList { module, prefix } => {
                 check_prefix(&prefix).map_err(kv_error)?;
                 let namespace = self.namespace(&module)?;
                 let mut after = None;
@@ -164,7 +164,7 @@ impl ControlSession {
                     }
                 }
             }
-            Command::KvWatch { module, prefix } => {
+            ControlCommand::KvWatch { module, prefix } => {
                 check_prefix(&prefix).map_err(kv_error)?;
                 let mut watch = kv.watch(self.namespace(&module)?, &prefix);
                 // Tells the client that from here on no change is missed.
@@ -182,14 +182,14 @@ impl ControlSession {
                 }
                 Ok(())
             }
-            Command::KvBackup { path } => {
+            ControlCommand::KvBackup { path } => {
                 data(writer, &json!({ "keys": kv.backup(&path).await.map_err(kv_error)? })).await
             }
         }
     }
 
     /// Reloads a module. Its notices are passed on; reports of mistakes are also logged.
-    async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+    async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let (sender, mut notices) = mpsc::unbounded_channel();
         let notify = move |notice: Notice| {
             if let Notice::Report(text) = &notice {
@@ -213,7 +213,7 @@ impl ControlSession {
     }
 
     /// Sends the kept lines that match, and follows the log if that is wanted.
-    async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), Reply> {
+    async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         if let Some(module) = &query.module {
             self.namespace(module)?;
         }
@@ -242,18 +242,18 @@ impl ControlSession {
     }
 
     /// Counts the bytes of a reply for as long as it is not read.
-    fn hold(&self, bytes: usize) -> Result<Taken, Reply> {
+    fn hold(&self, bytes: usize) -> Result<Taken, ControlReply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
     /// Writes a reply that is a single line. Fails if the client does not read it in time.
-    async fn last(&self, write: impl Future<Output = Result<(), Reply>>) -> Result<(), Reply> {
+    async fn last(&self, write: impl Future<Output = Result<(), ControlReply>>) -> Result<(), ControlReply> {
         let late = || refusal(code::CANCELLED, "the reply was not read in time");
         self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Calls a service for the client.
-    async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, Reply> {
+    async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, ControlReply> {
         let provides =
             |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
         let module = self.host.modules().find(provides);
@@ -279,7 +279,7 @@ impl ControlSession {
     }
 
     /// The key-value namespace of a module, which is its name. Refused if there is no such module.
-    fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
+    fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, ControlReply> {
         let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
         if names.contains(&module) {
             return Ok(module);
@@ -290,11 +290,11 @@ impl ControlSession {
 
 /// Decodes base64, and frees the text, which may be large.
 #[expect(clippy::needless_pass_by_value, reason = "it is let go")]
-fn bytes(base64: String) -> Result<Vec<u8>, Reply> {
+fn bytes(base64: String) -> Result<Vec<u8>, ControlReply> {
     decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
 }
 
-fn call_error(error: CallError) -> Reply {
+fn call_error(error: CallError) -> ControlReply {
     match error {
         CallError::Replied(reply) => reply.into(),
         CallError::TooLong { .. } => refusal(code::RESOURCE_EXHAUSTED, &error.to_string()),
@@ -306,8 +306,8 @@ fn call_error(error: CallError) -> Reply {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn kv_error(error: KvError) -> Reply {
-    Reply::Error {
+fn kv_error(error: KvError) -> ControlReply {
+    ControlReply::Error {
         code: error.code().to_owned(),
         message: error.to_string(),
         details: Value::Null,
