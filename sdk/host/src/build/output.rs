@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said, in order; progress in brackets.
+    /// The output, in order; progress in brackets.
     struct Said(mpsc::UnboundedSender<String>, Option<u16>);
 
     impl BuildOutput for Said {

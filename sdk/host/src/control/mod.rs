@@ -32,7 +32,7 @@ pub use claim::{Claim, ControlError};
 pub use server::Control;
 
 /// A request to a running host. Bytes are base64 text, times are in milliseconds. What each sends back as
-/// [`ControlReply::Data`] is said at each.
+/// [`ControlReply::Data`] is documented at each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
@@ -130,7 +130,7 @@ pub enum ControlCommand {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// At most so many of the lines that the host has kept, the latest ones.
+    /// At most this many of the lines that the host has kept, the latest ones.
     pub last: usize,
     /// Whether to go on with new lines, until the client closes the connection.
     pub follow: bool,

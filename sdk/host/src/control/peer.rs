@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn who_does_not_come_of_the_host_may_do_everything() {
-        // Whoever embeds a host, whoever started it, and who is seen from here without a number.
+        // The process that embeds a host, the one that started it, and one without a process id here.
         for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), ControlPeer::of(None, &[])] {
             assert!(matches!(peer, ControlPeer::Operator));
             peer.may(&ControlCommand::Stop { module: None }).unwrap();

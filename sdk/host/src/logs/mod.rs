@@ -327,7 +327,7 @@ mod tests {
             assert_eq!((lines[4].module.as_str(), lines[4].time), ("loud", lines[5].time));
             assert_eq!(message(lines.last().cloned()), "third");
         }
-        // Whoever wants the last ones has missed nothing.
+        // A follower that wants the last lines has missed nothing.
         let mut last = logs.follow(2);
         assert_eq!(message(last.try_next()), (3 * KEPT_LINES - 1).to_string());
         // What is large counts by its size.

@@ -1,4 +1,4 @@
-//! Replaces the replicas of a module by new ones, one after the other, so that calls never find nobody.
+//! Replaces the replicas of a module by new ones, one after the other, so that calls always find a process.
 
 use std::sync::Arc;
 

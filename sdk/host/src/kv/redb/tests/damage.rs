@@ -16,7 +16,7 @@ use super::super::*;
 /// By module and key.
 type Entries = BTreeMap<(String, String), Vec<u8>>;
 
-/// What a store is filled with: so much that its trees have branches.
+/// What a store is filled with: enough that its trees have branches.
 fn entries() -> Entries {
     let mut entries = Entries::new();
     for number in 0..300_u16 {
@@ -143,7 +143,7 @@ async fn damage(path: &Path, file: &[u8], entries: &Entries) -> Option<usize> {
     Some(entries.len() - saved.len())
 }
 
-/// Whether it is said that all is whole.
+/// Whether the check finds no damage.
 fn is_whole(path: &Path) -> bool {
     RedbStore::check(path.parent().unwrap()).unwrap().damage.is_empty()
 }

@@ -84,7 +84,7 @@ async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     set(&store, "good", b"value").await;
-    // Were it opened anew, as after a failure of the disk, nothing of it could be read any more.
+    // If the database were reopened, as after a failure of the disk, nothing could be read any more.
     disk.unreadable.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let panics = store.read::<()>(None, |_, _| panic!("redb asserts much"));
@@ -134,7 +134,7 @@ async fn reads_go_on_while_writes_fail_one_after_the_other() {
         }
     });
     has_read.await.unwrap();
-    // Each of them has the file opened anew, to see whether it can be written by now.
+    // Each of them makes the writer reopen the file, to see whether it can be written again.
     for _ in 0..100 {
         store.set(SPACE, "new", vec![2], SetOptions::default()).await.unwrap_err();
     }
@@ -162,7 +162,7 @@ async fn a_damaged_value_is_an_error_and_the_others_are_there() {
     for number in (0..100).filter(|number| *number != 50) {
         assert_eq!(get(&store, &format!("{number}")).await, Some(vec![number; 5000]));
     }
-    // Written anew, it is whole.
+    // When it is written again, it is whole.
     set(&store, "50", b"new").await;
     assert_eq!(get(&store, "50").await.as_deref(), Some(&b"new"[..]));
 }
