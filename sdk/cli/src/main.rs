@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use args::{Command, CommandLine};
+use args::{CliCommand, CommandLine};
 use failure::Failure;
 use ixt_host::guard;
 
@@ -45,26 +45,26 @@ fn main() -> ExitCode {
     };
     let host = host.as_deref();
     let result = match command {
-        Command::Check(args) => manifest::check::check(&args, json),
-        Command::Generate(args) => manifest::generate::generate(&args),
-        Command::Diff(args) => manifest::diff::diff(&args, json),
-        Command::Docs { manifest } => manifest::docs::docs(&manifest),
-        Command::Schema => manifest::schema::schema(),
-        Command::Build(args) => building::build(&args, json),
-        Command::Run(args) => run::run(&args, host, json),
-        Command::Call(args) => call::call(&args, host),
-        Command::Publish(args) => call::publish(&args, host),
-        Command::Ps => remote::ps::ps(host, json),
-        Command::Top => remote::ps::top(host, json),
-        Command::Logs(args) => remote::logs::logs(&args, host, json),
-        Command::Restart { module, no_build } => remote::restart::restart(module, !no_build, host, json),
-        Command::Stop { module } => remote::stop(module, host),
-        Command::Kv(args) => remote::kv::kv(&args, host, json),
-        Command::Guard { shutdown_grace, exit_grace } => {
+        CliCommand::Check(args) => manifest::check::check(&args, json),
+        CliCommand::Generate(args) => manifest::generate::generate(&args),
+        CliCommand::Diff(args) => manifest::diff::diff(&args, json),
+        CliCommand::Docs { manifest } => manifest::docs::docs(&manifest),
+        CliCommand::Schema => manifest::schema::schema(),
+        CliCommand::Build(args) => building::build(&args, json),
+        CliCommand::Run(args) => run::run(&args, host, json),
+        CliCommand::Call(args) => call::call(&args, host),
+        CliCommand::Publish(args) => call::publish(&args, host),
+        CliCommand::Ps => remote::ps::ps(host, json),
+        CliCommand::Top => remote::ps::top(host, json),
+        CliCommand::Logs(args) => remote::logs::logs(&args, host, json),
+        CliCommand::Restart { module, no_build } => remote::restart::restart(module, !no_build, host, json),
+        CliCommand::Stop { module } => remote::stop(module, host),
+        CliCommand::Kv(args) => remote::kv::kv(&args, host, json),
+        CliCommand::Guard { shutdown_grace, exit_grace } => {
             let [shutdown_grace, exit_grace] = [shutdown_grace, exit_grace].map(Duration::from_millis);
             guard::run(shutdown_grace, exit_grace).map_err(Failure::module)
         }
-        Command::Conformance(args) => conformance::conformance(args, json),
+        CliCommand::Conformance(args) => conformance::conformance(args, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::{BuildOptions, Input, Setting, duration};
+use super::{BuildOptions, DataInput, Setting, duration};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
@@ -53,7 +53,7 @@ pub(crate) struct MessageArgs {
     pub(crate) payload: Option<String>,
     /// Read the payload from a file (`@FILE`) or from stdin (`-`).
     #[arg(long, value_name = "@FILE|-")]
-    pub(crate) data: Option<Input>,
+    pub(crate) data: Option<DataInput>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

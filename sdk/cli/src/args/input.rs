@@ -9,12 +9,12 @@ use anyhow::Context as _;
 
 /// A file, or stdin.
 #[derive(Debug, Clone)]
-pub(crate) enum Input {
+pub(crate) enum DataInput {
     File(PathBuf),
     Stdin,
 }
 
-impl Input {
+impl DataInput {
     /// Reads all of it. `what` is named in the error, such as `the value`.
     pub(crate) fn read(&self, what: &str) -> anyhow::Result<Vec<u8>> {
         match self {
@@ -28,7 +28,7 @@ impl Input {
     }
 }
 
-impl FromStr for Input {
+impl FromStr for DataInput {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

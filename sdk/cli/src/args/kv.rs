@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Input, duration};
+use super::{DataInput, duration};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
@@ -27,7 +27,7 @@ pub(crate) enum KvCommand {
         value: Option<String>,
         /// Read the value from a file (`@FILE`) or from stdin (`-`).
         #[arg(long, value_name = "@FILE|-")]
-        data: Option<Input>,
+        data: Option<DataInput>,
         /// Remove the key after this time, such as `10m`. Without it, the key stays.
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         ttl: Option<Duration>,

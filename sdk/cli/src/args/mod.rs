@@ -22,7 +22,7 @@ pub(crate) use build::{BuildArgs, BuildOptions};
 pub(crate) use call::{CallArgs, MessageArgs, PublishArgs};
 pub(crate) use conformance::ConformanceArgs;
 pub(crate) use duration::duration;
-pub(crate) use input::Input;
+pub(crate) use input::DataInput;
 pub(crate) use kv::KvCommand;
 pub(crate) use logs::LogsArgs;
 pub(crate) use manifest::{CheckArgs, DiffArgs, GenerateArgs};
@@ -45,11 +45,11 @@ pub(crate) struct CommandLine {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Report the mistakes in manifests.
     ///
     /// Exits 1 if there are errors. Warnings alone don't count.

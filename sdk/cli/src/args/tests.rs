@@ -83,15 +83,15 @@ fn other_values_are_checked() {
     assert!(["localhost", "metrics.example", "127.0.0.1", "::1"].iter().all(|name| http_host(name).is_ok()));
     assert!(["", "localhost:80", "http://x", "[::1]"].iter().all(|name| http_host(name).is_err()));
     assert_eq!(type_option("T=Eq, Ord"), Ok(("T".to_owned(), "Eq, Ord".to_owned())));
-    assert!(matches!("-".parse(), Ok(Input::Stdin)) && matches!("@f".parse(), Ok(Input::File(_))));
-    assert!(["", "@", "f"].iter().all(|text| text.parse::<Input>().is_err()));
+    assert!(matches!("-".parse(), Ok(DataInput::Stdin)) && matches!("@f".parse(), Ok(DataInput::File(_))));
+    assert!(["", "@", "f"].iter().all(|text| text.parse::<DataInput>().is_err()));
 }
 
 #[test]
 fn release_is_a_profile_and_an_empty_list_has_no_features() {
     let options =
         |args: &[&str]| match CommandLine::try_parse_from([&["ixt", "build", "."], args].concat()).unwrap().command {
-            Command::Build(build) => build.options,
+            CliCommand::Build(build) => build.options,
             other => panic!("{other:?}"),
         };
     assert!(options(&[]).is_empty() && !options(&["--bin", "b"]).is_empty());

@@ -85,9 +85,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::args::Input;
+    use crate::args::DataInput;
 
-    fn request(topic: &str, payload: Option<&str>, data: Option<Input>) -> MessageArgs {
+    fn request(topic: &str, payload: Option<&str>, data: Option<DataInput>) -> MessageArgs {
         MessageArgs { topic: topic.to_owned(), payload: payload.map(str::to_owned), data }
     }
 
@@ -95,7 +95,7 @@ mod tests {
     fn a_payload_comes_from_the_argument_or_a_file_and_has_a_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, b"\x00\xff\n").unwrap();
-        let from_file = || request("t", None, Some(Input::File(file.path().to_owned())));
+        let from_file = || request("t", None, Some(DataInput::File(file.path().to_owned())));
         assert_eq!(payload(&request("t", Some("-5"), None)).unwrap(), b"-5");
         assert_eq!(payload(&request("t", None, None)).unwrap(), b"");
         assert_eq!(payload(&from_file()).unwrap(), b"\x00\xff\n");

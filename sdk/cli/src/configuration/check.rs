@@ -5,7 +5,7 @@ use ixt_host::{Config, Module};
 use ixt_manifest::{Code, Diagnostic, Report};
 
 use super::host_file::HostFile;
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::module_config::{ConfigSources, at_key};
 use crate::args::Setting;
 use crate::suggestion::suggest;
@@ -19,7 +19,7 @@ pub(crate) fn check<'m>(
     set: &[(String, Setting)],
     instances: &[(String, u32)],
 ) -> Result<Vec<Config<'m>>, Report> {
-    let mut mistakes = Mistakes { elsewhere: unusable, ..Mistakes::default() };
+    let mut mistakes = ConfigMistakes { elsewhere: unusable, ..ConfigMistakes::default() };
     let names = modules.iter().map(|module| module.manifest().module.name.as_str());
     if mistakes.elsewhere.is_empty() {
         let unknown = |name: &str, whose: &str| {
@@ -57,7 +57,7 @@ pub(crate) fn check<'m>(
 }
 
 /// Reports modules of the same name, and services of the same topic.
-fn same_names(modules: &[Module], mistakes: &mut Mistakes) {
+fn same_names(modules: &[Module], mistakes: &mut ConfigMistakes) {
     for (index, second) in modules.iter().enumerate() {
         for first in &modules[..index] {
             let (first_is, second_is) = (&first.manifest().module.name, &second.manifest().module.name);

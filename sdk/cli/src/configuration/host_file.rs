@@ -12,7 +12,7 @@ use ixt_manifest::{Code, Diagnostic, Report};
 use serde::Deserialize;
 
 use super::document::Document;
-use super::values::{HttpName, Size, Time};
+use super::values::{DurationText, HttpName, SizeText};
 use crate::log_files;
 
 /// What the file says. Paths are relative to the file's directory once it was read.
@@ -42,7 +42,7 @@ struct LogTable {
     /// Whether each call and event is logged, and not only those that fail.
     calls: Option<bool>,
     /// The size of each log file.
-    file_size: Option<Size>,
+    file_size: Option<SizeText>,
     /// The number of log files.
     files: Option<NonZeroUsize>,
 }
@@ -52,10 +52,10 @@ struct LogTable {
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {
     intensity: Option<u32>,
-    window: Option<Time>,
-    backoff: Option<Time>,
-    max_backoff: Option<Time>,
-    stable_after: Option<Time>,
+    window: Option<DurationText>,
+    backoff: Option<DurationText>,
+    max_backoff: Option<DurationText>,
+    stable_after: Option<DurationText>,
     give_up: Option<bool>,
 }
 
@@ -63,16 +63,16 @@ struct RestartTable {
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
-    connect: Option<Time>,
-    init: Option<Time>,
+    connect: Option<DurationText>,
+    init: Option<DurationText>,
 }
 
 /// `[health]`: how often a process is asked, how long it has to answer, and after how many failures in a row it is restarted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
-    interval: Option<Time>,
-    timeout: Option<Time>,
+    interval: Option<DurationText>,
+    timeout: Option<DurationText>,
     failures: Option<u32>,
 }
 
@@ -80,22 +80,22 @@ struct HealthTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
-    grace: Option<Time>,
-    exit_grace: Option<Time>,
+    grace: Option<DurationText>,
+    exit_grace: Option<DurationText>,
 }
 
 /// `[calls]`: the default timeout of calls that modules make while they handle a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {
-    timeout: Option<Time>,
+    timeout: Option<DurationText>,
 }
 
 /// `[kv]`: how much each module may keep.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
-    quota: Option<Size>,
+    quota: Option<SizeText>,
 }
 
 /// `[build]` and `[modules.NAME.build]`: cargo's profile and features, and which program of a package is started.
@@ -131,7 +131,7 @@ pub(crate) struct HttpTable {
 pub(crate) struct ModuleTable {
     /// How many processes it has.
     pub(crate) instances: Option<NonZeroU32>,
-    kv_quota: Option<Size>,
+    kv_quota: Option<SizeText>,
     build: BuildTable,
     start: StartTable,
     /// Values of keys of its configuration.
@@ -199,8 +199,8 @@ impl HostFile {
     /// The settings of the host: those of the file, and the defaults of `ixt`.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = crate::runtime::settings();
-        let put = |setting: &mut Duration, time: Option<Time>| {
-            if let Some(Time(time)) = time {
+        let put = |setting: &mut Duration, time: Option<DurationText>| {
+            if let Some(DurationText(time)) = time {
                 *setting = time;
             }
         };
@@ -223,7 +223,7 @@ impl HostFile {
         put(&mut settings.shutdown_grace, self.shutdown.grace);
         put(&mut settings.exit_grace, self.shutdown.exit_grace);
         settings.log_calls = self.log.calls.unwrap_or(settings.log_calls);
-        settings.kv_quota = self.kv.quota.map(|Size(bytes)| bytes);
+        settings.kv_quota = self.kv.quota.map(|SizeText(bytes)| bytes);
         let quotas = self.modules.iter().filter_map(|(name, table)| Some((name.clone(), table.kv_quota?.0)));
         settings.kv_quotas = quotas.collect();
         settings
@@ -234,7 +234,7 @@ impl HostFile {
         let default = log_files::LogFileLimits::default();
         let LogTable { file_size, files, .. } = self.log;
         log_files::LogFileLimits {
-            bytes: file_size.map_or(default.bytes, |Size(bytes)| bytes),
+            bytes: file_size.map_or(default.bytes, |SizeText(bytes)| bytes),
             files: files.map_or(default.files, NonZeroUsize::get),
         }
     }
@@ -262,7 +262,7 @@ impl ModuleTable {
     /// and then to `[start]`.
     pub(crate) fn start(&self) -> [Option<Duration>; 2] {
         let StartTable { connect, init } = self.start;
-        [connect, init].map(|time| time.map(|Time(time)| time))
+        [connect, init].map(|time| time.map(|DurationText(time)| time))
     }
 
     /// The program with the variables of `[modules.NAME.env]`.

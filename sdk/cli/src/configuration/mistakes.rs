@@ -5,7 +5,7 @@ use ixt_manifest::{Diagnostic, Report, Source};
 use super::host_file::HostFile;
 
 #[derive(Default)]
-pub(super) struct Mistakes {
+pub(super) struct ConfigMistakes {
     /// In the host's file, beside the mistakes that its document has already.
     pub(super) in_file: Vec<Diagnostic>,
     /// The keys in the host's file whose values a report may show. All other values of modules are hidden, because they may be secret.
@@ -14,7 +14,7 @@ pub(super) struct Mistakes {
     pub(super) elsewhere: Report,
 }
 
-impl Mistakes {
+impl ConfigMistakes {
     /// Adds a mistake on the command line. It is reported without a line, because a secret may stand there.
     pub(super) fn on_command_line(&mut self, diagnostic: Diagnostic) {
         self.in_manifest(&Source::new("", ""), diagnostic);

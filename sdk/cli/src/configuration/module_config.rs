@@ -7,7 +7,7 @@ use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source};
 
 use super::document::KeyPosition;
 use super::host_file::{HostFile, json};
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::set_key::set_key;
 use crate::args::{Setting, ValueSource};
 use crate::failure::Failure;
@@ -46,7 +46,7 @@ impl<'a> ConfigSources<'a> {
     /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes, also those of the
     /// host's file itself.
     pub(crate) fn config<'m>(&self, manifest: &'m Manifest, source: &Source) -> Result<Config<'m>, Report> {
-        let mut mistakes = Mistakes::default();
+        let mut mistakes = ConfigMistakes::default();
         let config = self.read(manifest, source, &mut mistakes);
         mistakes.report(self.file).map(|()| config)
     }
@@ -65,7 +65,12 @@ impl<'a> ConfigSources<'a> {
     }
 
     /// Reads the configuration; what is wrong is added to the mistakes and left out.
-    pub(super) fn read<'m>(&self, manifest: &'m Manifest, source: &Source, mistakes: &mut Mistakes) -> Config<'m> {
+    pub(super) fn read<'m>(
+        &self,
+        manifest: &'m Manifest,
+        source: &Source,
+        mistakes: &mut ConfigMistakes,
+    ) -> Config<'m> {
         let name = manifest.module.name.as_str();
         let mut config = Config::of(manifest);
         // Keys with a wrong value, which are not reported as missing too.
@@ -96,7 +101,7 @@ impl<'a> ConfigSources<'a> {
     }
 
     /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say.
-    fn read_file(&self, config: &mut Config<'_>, wrong: &mut Vec<String>, mistakes: &mut Mistakes) {
+    fn read_file(&self, config: &mut Config<'_>, wrong: &mut Vec<String>, mistakes: &mut ConfigMistakes) {
         let name = config.manifest().module.name.as_str();
         let Some(table) = self.file.modules.get(name) else { return };
         let entry = |table: &str, key: &str| self.file.document.entry(&["modules", name, table, key]);
@@ -139,7 +144,7 @@ impl<'a> ConfigSources<'a> {
     }
 
     /// Reports a key that has neither a value nor a default, with the option that sets it.
-    fn missing(&self, key: &str, manifest: &Manifest, source: &Source, mistakes: &mut Mistakes) {
+    fn missing(&self, key: &str, manifest: &Manifest, source: &Source, mistakes: &mut ConfigMistakes) {
         let (name, option) = (&manifest.module.name, &self.option);
         let message = format!("the module `{name}` has no value for its config key `{key}`, which has no default");
         let mut diagnostic = Diagnostic::new(Code::MissingKey, message);

@@ -10,9 +10,9 @@ use crate::args::{duration, http_host};
 /// A duration such as `"5s"`, above 0 and up to 1000 years.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Time(pub(super) Duration);
+pub(super) struct DurationText(pub(super) Duration);
 
-impl TryFrom<String> for Time {
+impl TryFrom<String> for DurationText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -26,9 +26,9 @@ impl TryFrom<String> for Time {
 /// A number of bytes such as `"256MiB"`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Size(pub(super) u64);
+pub(super) struct SizeText(pub(super) u64);
 
-impl TryFrom<String> for Size {
+impl TryFrom<String> for SizeText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

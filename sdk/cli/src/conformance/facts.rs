@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::frame::Offer;
 use super::process::OutputTail;
-use super::reply::Reply;
+use super::reply::ModuleReply;
 use super::section::Section;
 use super::subject::Subject;
 use super::verdict::{Stop, Verdict, failed};
@@ -53,7 +53,7 @@ pub(super) fn gather(subject: &Subject, output: &OutputTail) -> Result<(Facts, S
 }
 
 /// The object `ixt` of a reply to `init`, in which the module describes itself; `None` if it has none.
-pub(super) fn about(reply: &Reply) -> Result<Option<&Map<String, Value>>, Stop> {
+pub(super) fn about(reply: &ModuleReply) -> Result<Option<&Map<String, Value>>, Stop> {
     type Test<'a> = &'a dyn Fn(&Value) -> bool;
     let about = match reply.data().and_then(|data| data.get("ixt")) {
         None => return Ok(None),

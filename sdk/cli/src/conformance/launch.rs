@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 
 /// A command with its surroundings.
 #[derive(Debug)]
-pub(super) struct Launch {
+pub(super) struct LaunchCommand {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
     /// The variables that the manifest sets. All other ones are those of `ixt`.
@@ -22,7 +22,7 @@ pub(super) struct Launch {
     pub(super) module_id: String,
 }
 
-impl Launch {
+impl LaunchCommand {
     /// It is a usage error if neither the command line nor the manifest names a program.
     pub(super) fn new(args: &ConformanceArgs, manifest: &Manifest) -> Result<Self> {
         let no_dir = |error: io::Error| Failure::module(format!("can't enter the manifest's directory: {error}"));

@@ -35,7 +35,7 @@ use crate::configuration::config_of_one;
 use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::suggestion::unknown_topic;
-use launch::Launch;
+use launch::LaunchCommand;
 use process::ProcessGroups;
 use report::VerdictPrinter;
 use subject::Subject;
@@ -57,7 +57,7 @@ pub(crate) fn conformance(args: ConformanceArgs, json: bool) -> Result<()> {
     let config = config_of_one(&args.config, &manifest, &source)?.to_json().map_err(Failure::usage)?;
     let groups = ProcessGroups::default();
     let subject = Subject {
-        launch: Launch::new(&args, &manifest)?,
+        launch: LaunchCommand::new(&args, &manifest)?,
         config: serde_json::from_str(config.get()).map_err(Failure::usage)?,
         manifest,
         timeout: args.timeout,

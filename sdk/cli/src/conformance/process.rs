@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::launch::Launch;
+use super::launch::LaunchCommand;
 use crate::lock::lock;
 
 /// The interval at which the end of a process, or its connection, is polled.
@@ -77,7 +77,7 @@ pub(super) struct ModuleProcess {
 impl ModuleProcess {
     /// Starts a process that is to connect to `socket`. Its output goes to `output`. It is an error if the groups are closed.
     pub(super) fn spawn(
-        launch: &Launch,
+        launch: &LaunchCommand,
         socket: &Path,
         groups: &ProcessGroups,
         output: &OutputTail,

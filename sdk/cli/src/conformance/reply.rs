@@ -8,13 +8,13 @@ use super::wire::shown;
 
 /// A reply that keeps to the rules.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct ModuleReply {
     /// The request that it answers; `None` if it does not say.
     pub(super) id: Option<u64>,
     frame: Map<String, Value>,
 }
 
-impl Reply {
+impl ModuleReply {
     /// Checks a frame of the type `success` or `error`.
     pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
         let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
@@ -107,8 +107,8 @@ mod tests {
 
     use super::*;
 
-    fn read(frame: &Value) -> Result<Reply, Stop> {
-        Reply::read(frame.as_object().unwrap().clone())
+    fn read(frame: &Value) -> Result<ModuleReply, Stop> {
+        ModuleReply::read(frame.as_object().unwrap().clone())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::reply::Reply;
+use super::reply::ModuleReply;
 use super::section::Section;
 use super::subject::Subject;
 use super::trial::Trial;
@@ -67,7 +67,7 @@ impl ServiceCall {
 
 /// The topic to which checks send payloads of any bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum PayloadTarget {
     /// The service of `--echo`, whose reply has the payload.
     Echo(String),
     /// A service that takes bytes and has answered; what it answers is not known.
@@ -76,7 +76,7 @@ pub(super) enum Target {
     Unknown,
 }
 
-impl Target {
+impl PayloadTarget {
     /// Chooses the echo; or of the services that take bytes the first one that has answered with success, or else the first one that
     /// has answered. `calls` has to have all services that take bytes.
     pub(super) fn choose(subject: &Subject, calls: &[ServiceCall]) -> Self {
@@ -107,7 +107,7 @@ impl Target {
     }
 
     /// Checks that the reply of an echo has the payload. Other services answer what they like.
-    pub(super) fn comes_back(&self, reply: &Reply, payload: &[u8]) -> Result<(), Stop> {
+    pub(super) fn comes_back(&self, reply: &ModuleReply, payload: &[u8]) -> Result<(), Stop> {
         let text = BASE64_STANDARD.encode(payload);
         let has_it = |data: &Map<String, Value>| data.values().any(|value| value.as_str() == Some(&text));
         if !matches!(self, Self::Echo(_)) || reply.data().is_some_and(has_it) {

@@ -10,19 +10,19 @@ use serde_json::{Map, Value, json};
 
 use super::frame::{self, Offer, message};
 use super::process::ModuleProcess;
-use super::reply::{Reply, show};
+use super::reply::{ModuleReply, show};
 use super::section::Section;
 use super::verdict::{Stop, failed};
-use super::wire::{Received, Wire};
+use super::wire::{FrameStream, Incoming};
 
 /// The longest extension that a `starting` frame can ask for, in milliseconds. It is cut to this.
 const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 /// How long a process that has closed its connection has to exit, before it is said to run still.
 const EXIT_WAIT: Duration = Duration::from_secs(2);
 
-pub(super) struct Session {
+pub(super) struct Conversation {
     pub(super) process: ModuleProcess,
-    pub(super) wire: Wire,
+    pub(super) wire: FrameStream,
     /// The time that the module has for each step.
     pub(super) timeout: Duration,
     module_id: String,
@@ -40,8 +40,8 @@ pub(super) struct Session {
     pub(super) service_requests: Vec<String>,
 }
 
-impl Session {
-    pub(super) fn new(process: ModuleProcess, wire: Wire, timeout: Duration, module_id: String) -> Self {
+impl Conversation {
+    pub(super) fn new(process: ModuleProcess, wire: FrameStream, timeout: Duration, module_id: String) -> Self {
         Self {
             process,
             wire,
@@ -57,7 +57,7 @@ impl Session {
     }
 
     /// Sends a request and waits for its reply.
-    pub(super) fn request(&mut self, kind: &str, fields: &Value) -> Result<Reply, Stop> {
+    pub(super) fn request(&mut self, kind: &str, fields: &Value) -> Result<ModuleReply, Stop> {
         let id = self.send(kind, fields)?;
         self.reply_to(id)
     }
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// Sends `init`, and waits for its reply, whatever that is.
-    pub(super) fn init(&mut self, config: &Value, offer: &Offer) -> Result<Reply, Stop> {
+    pub(super) fn init(&mut self, config: &Value, offer: &Offer) -> Result<ModuleReply, Stop> {
         let fields = self.init_fields(config, offer);
         self.request("init", &fields)
     }
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Sends `init`, and checks that the module accepts it.
-    pub(super) fn initialize(&mut self, config: &Value, offer: &Offer) -> Result<Reply, Stop> {
+    pub(super) fn initialize(&mut self, config: &Value, offer: &Offer) -> Result<ModuleReply, Stop> {
         let reply = self.init(config, offer)?;
         if reply.data().is_none() {
             let expected = "`success` to `init` with the manifest's defaults and what --config sets";
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Calls a service, and waits for its reply.
-    pub(super) fn handle(&mut self, topic: &str, payload: &[u8], ttl_ms: u64) -> Result<Reply, Stop> {
+    pub(super) fn handle(&mut self, topic: &str, payload: &[u8], ttl_ms: u64) -> Result<ModuleReply, Stop> {
         let mut fields = message(topic, payload);
         fields["message"]["ttl_ms"] = ttl_ms.into();
         self.request("handle", &fields)
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// Waits for the reply to a request. A reply without an id answers the oldest request.
-    pub(super) fn reply_to(&mut self, id: u64) -> Result<Reply, Stop> {
+    pub(super) fn reply_to(&mut self, id: u64) -> Result<ModuleReply, Stop> {
         let reply = self.next_reply()?;
         let answered = reply.id.or_else(|| self.outstanding.first().copied());
         match answered.and_then(|answered| self.outstanding.iter().position(|waits| *waits == answered)) {
@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// Waits for the next reply, whichever request it answers.
-    pub(super) fn next_reply(&mut self) -> Result<Reply, Stop> {
+    pub(super) fn next_reply(&mut self) -> Result<ModuleReply, Stop> {
         match self.reply_or_end()? {
             Some(reply) => Ok(reply),
             None => Err(self.gone(&waits_for(&self.outstanding))),
@@ -155,16 +155,16 @@ impl Session {
     }
 
     /// Waits for the next reply; `None` if the module closes its connection instead. Meanwhile the module's own requests are answered.
-    pub(super) fn reply_or_end(&mut self) -> Result<Option<Reply>, Stop> {
+    pub(super) fn reply_or_end(&mut self) -> Result<Option<ModuleReply>, Stop> {
         let mut deadline = Instant::now() + self.timeout;
         loop {
             let frame = match self.wire.receive(deadline) {
-                Received::Frame(frame) => frame,
-                Received::NoFrame(what) => {
+                Incoming::Frame(frame) => frame,
+                Incoming::NoFrame(what) => {
                     return Err(failed(Section::Framing, "nothing but frames, each a JSON object", what));
                 }
-                Received::Closed => return Ok(None),
-                Received::TimedOut => {
+                Incoming::Closed => return Ok(None),
+                Incoming::TimedOut => {
                     let came = format!("nothing within {:?}", self.timeout);
                     return Err(failed(Section::Replies, waits_for(&self.outstanding), came));
                 }
@@ -211,8 +211,8 @@ impl Session {
     }
 
     /// Checks a reply, and that all replies have ids, or none has one.
-    fn reply(&mut self, frame: Map<String, Value>) -> Result<Reply, Stop> {
-        let reply = Reply::read(frame)?;
+    fn reply(&mut self, frame: Map<String, Value>) -> Result<ModuleReply, Stop> {
+        let reply = ModuleReply::read(frame)?;
         if *self.replies_have_ids.get_or_insert(reply.id.is_some()) == reply.id.is_some() {
             return Ok(reply);
         }
@@ -250,12 +250,12 @@ impl Session {
         let deadline = Instant::now() + timeout;
         loop {
             match self.wire.receive(deadline) {
-                Received::Closed => return Ok(true),
-                Received::TimedOut => return Ok(false),
-                Received::NoFrame(what) => {
+                Incoming::Closed => return Ok(true),
+                Incoming::TimedOut => return Ok(false),
+                Incoming::NoFrame(what) => {
                     return Err(failed(Section::Framing, "nothing but frames, each a JSON object", what));
                 }
-                Received::Frame(frame) => {
+                Incoming::Frame(frame) => {
                     let kind = frame.get("type").and_then(Value::as_str);
                     if let Some("success" | "error") = kind {
                         return Err(failed(

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use ixt_manifest::Manifest;
 use serde_json::Value;
 
-use super::launch::Launch;
+use super::launch::LaunchCommand;
 use super::process::{ModuleProcess, OutputTail, POLL_INTERVAL, ProcessGroups};
 use super::section::Section;
-use super::session::{Session, ended};
+use super::session::{Conversation, ended};
 use super::verdict::{Stop, failed};
-use super::wire::{Framing, Wire};
+use super::wire::{FrameStream, Framing};
 
 pub(super) struct Subject {
-    pub(super) launch: Launch,
+    pub(super) launch: LaunchCommand,
     pub(super) manifest: Manifest,
     /// The configuration for `init`.
     pub(super) config: Value,
@@ -32,7 +32,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts a process, and waits until it has connected. Its output goes to `output`.
-    pub(super) fn start(&self, output: &OutputTail) -> Result<Session, Stop> {
+    pub(super) fn start(&self, output: &OutputTail) -> Result<Conversation, Stop> {
         let no_socket = |error: io::Error| Stop::CannotStart(format!("can't make a socket for the module: {error}"));
         let dir = tempfile::Builder::new().prefix("ixt-").permissions(Permissions::from_mode(0o700)).tempdir();
         let dir = dir.map_err(no_socket)?;
@@ -58,8 +58,8 @@ impl Subject {
             }
             std::thread::sleep(POLL_INTERVAL);
         };
-        let wire = Wire::new(stream, self.framing(), self.timeout).map_err(no_socket)?;
-        Ok(Session::new(process, wire, self.timeout, self.launch.module_id.clone()))
+        let wire = FrameStream::new(stream, self.framing(), self.timeout).map_err(no_socket)?;
+        Ok(Conversation::new(process, wire, self.timeout, self.launch.module_id.clone()))
     }
 
     /// The framing from the start of a connection, by the manifest.

@@ -1,10 +1,10 @@
 //! Makes the checks: first the two that gather the facts, then one for each service, then the others.
 
-use super::checks::{CHECKS, Check, Run};
+use super::checks::{CHECKS, CheckBody, ConformanceCheck};
 use super::facts::{Facts, connects, gather};
 use super::process::OutputTail;
 use super::report::VerdictPrinter;
-use super::services::{ServiceCall, Target};
+use super::services::{PayloadTarget, ServiceCall};
 use super::subject::Subject;
 use super::trial::Trial;
 use super::verdict::{Stop, Verdict, skipped};
@@ -35,10 +35,10 @@ impl Selection {
 
     /// Whether a service has to be called: for its own check, or for one that needs its call.
     pub(super) fn calls(&self, subject: &Subject, topic: &str) -> bool {
-        let needs_it = |check: &Check| match check.run {
-            Run::Plain(_) => false,
-            Run::WithTarget(_) => subject.echo.is_none() && subject.takes_bytes(topic),
-            Run::OfCalls(_) => true,
+        let needs_it = |check: &ConformanceCheck| match check.body {
+            CheckBody::Plain(_) => false,
+            CheckBody::WithTarget(_) => subject.echo.is_none() && subject.takes_bytes(topic),
+            CheckBody::OfCalls(_) => true,
         };
         self.has(&of_service(topic)) || CHECKS.iter().any(|check| self.has(check.name) && needs_it(check))
     }
@@ -51,12 +51,17 @@ fn of_service(topic: &str) -> String {
 
 /// Makes one check that is not about a single service. `calls` are those of the services that the selection calls. Also gives the last
 /// lines of the module's output.
-pub(super) fn verdict(check: &Check, subject: &Subject, facts: &Facts, calls: &[ServiceCall]) -> (Verdict, OutputTail) {
+pub(super) fn verdict(
+    check: &ConformanceCheck,
+    subject: &Subject,
+    facts: &Facts,
+    calls: &[ServiceCall],
+) -> (Verdict, OutputTail) {
     let trial = Trial::new(subject, facts);
-    let verdict = match check.run {
-        Run::Plain(run) => run(&trial),
-        Run::WithTarget(run) => run(&trial, &Target::choose(subject, calls)),
-        Run::OfCalls(run) => run(calls),
+    let verdict = match check.body {
+        CheckBody::Plain(run) => run(&trial),
+        CheckBody::WithTarget(run) => run(&trial, &PayloadTarget::choose(subject, calls)),
+        CheckBody::OfCalls(run) => run(calls),
     };
     (verdict, trial.output)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::checks::CHECKS;
 use super::facts::{Facts, connects, gather};
-use super::launch::Launch;
+use super::launch::LaunchCommand;
 use super::process::{OutputTail, ProcessGroups};
 use super::services::ServiceCall;
 use super::subject::Subject;
@@ -26,7 +26,7 @@ fn subject(broken: &str, timeout: Duration, echo: bool) -> Subject {
                     [provides]\nservices = [\"typed\", \"fails\", \"give\"]\n[services.typed]\nrequest = {}\n";
     let manifest = Manifest::parse(&Source::new("manifest.toml", manifest)).unwrap();
     let args = ["conformance::tests::module::serve", "--exact", "--nocapture"];
-    let launch = Launch {
+    let launch = LaunchCommand {
         program: env::current_exe().unwrap().into(),
         args: args.map(OsString::from).to_vec(),
         env: vec![(module::BROKEN_RULE.to_owned(), broken.to_owned())],

@@ -23,7 +23,7 @@ pub(super) enum Framing {
 }
 
 /// What a module has sent.
-pub(super) enum Received {
+pub(super) enum Incoming {
     /// A frame, with its attachment as base64 in the place that it names.
     Frame(Map<String, Value>),
     /// Something that is no frame; the text says why.
@@ -35,7 +35,7 @@ pub(super) enum Received {
 }
 
 /// A connection to a module.
-pub(super) struct Wire {
+pub(super) struct FrameStream {
     stream: UnixStream,
     /// The framing in both directions. A check may change it between two frames.
     pub(super) framing: Framing,
@@ -45,7 +45,7 @@ pub(super) struct Wire {
     searched: usize,
 }
 
-impl Wire {
+impl FrameStream {
     /// Writing fails if the module reads nothing for `write_timeout`.
     pub(super) fn new(stream: UnixStream, framing: Framing, write_timeout: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
@@ -90,35 +90,35 @@ impl Wire {
     }
 
     /// Waits for the next frame, until the deadline.
-    pub(super) fn receive(&mut self, deadline: Instant) -> Received {
+    pub(super) fn receive(&mut self, deadline: Instant) -> Incoming {
         loop {
             // Checked first: a module that sends without end must not keep the loop going.
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Received::TimedOut;
+                return Incoming::TimedOut;
             }
             if let Some(received) = self.take() {
                 return received;
             }
             let mut chunk = vec![0; 256 * 1024];
             match self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut chunk)) {
-                Ok(0) if self.buffer.is_empty() => return Received::Closed,
+                Ok(0) if self.buffer.is_empty() => return Incoming::Closed,
                 Ok(0) => {
                     let unfinished = std::mem::take(&mut self.buffer);
                     self.searched = 0;
-                    return Received::NoFrame(format!("a frame without an end: {}", shown(&unfinished)));
+                    return Incoming::NoFrame(format!("a frame without an end: {}", shown(&unfinished)));
                 }
                 Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A process that was killed leaves a connection that is reset.
-                Err(_) => return Received::Closed,
+                Err(_) => return Incoming::Closed,
             }
         }
     }
 
     /// The next frame in the buffer, if it is complete.
-    fn take(&mut self) -> Option<Received> {
+    fn take(&mut self) -> Option<Incoming> {
         match self.framing {
             Framing::Line => {
                 let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
@@ -148,18 +148,18 @@ impl Wire {
                     .and_then(|(json_bytes, rest)| rest.split_at_checked(u32::from_le_bytes(*json_bytes) as usize));
                 Some(match parts {
                     Some((json, attachment)) => read(json, Some(attachment)),
-                    None => Received::NoFrame(format!("a frame whose inner length is over its own: {}", shown(&frame))),
+                    None => Incoming::NoFrame(format!("a frame whose inner length is over its own: {}", shown(&frame))),
                 })
             }
         }
     }
 
     /// A frame over the limit. Where it ends is unknown, so that the buffer is dropped.
-    fn too_long(&mut self, bytes: usize) -> Received {
+    fn too_long(&mut self, bytes: usize) -> Incoming {
         let begin = shown(&self.buffer);
         self.buffer.clear();
         self.searched = 0;
-        Received::NoFrame(format!("a frame of at least {bytes} bytes, over the limit of {MAX_FRAME_BYTES}: {begin}"))
+        Incoming::NoFrame(format!("a frame of at least {bytes} bytes, over the limit of {MAX_FRAME_BYTES}: {begin}"))
     }
 }
 
@@ -169,13 +169,13 @@ fn length(bytes: usize) -> u32 {
 }
 
 /// Parses a frame, and puts its attachment in the place that it names.
-fn read(json: &[u8], attachment: Option<&[u8]>) -> Received {
+fn read(json: &[u8], attachment: Option<&[u8]>) -> Incoming {
     let mut frame = match serde_json::from_slice(json) {
         Ok(Value::Object(frame)) => frame,
-        Ok(_) => return Received::NoFrame(format!("no JSON object: {}", shown(json))),
-        Err(error) => return Received::NoFrame(format!("no JSON ({error}): {}", shown(json))),
+        Ok(_) => return Incoming::NoFrame(format!("no JSON object: {}", shown(json))),
+        Err(error) => return Incoming::NoFrame(format!("no JSON ({error}): {}", shown(json))),
     };
-    let Some(attachment) = attachment else { return Received::Frame(frame) };
+    let Some(attachment) = attachment else { return Incoming::Frame(frame) };
     let path = frame.remove("attachment");
     match path.as_ref().and_then(Value::as_str).and_then(|path| path.split_once('.')) {
         Some((outer, key)) => {
@@ -183,12 +183,12 @@ fn read(json: &[u8], attachment: Option<&[u8]>) -> Received {
             match outer.as_object_mut() {
                 Some(outer) => {
                     outer.insert(key.to_owned(), Value::from(BASE64_STANDARD.encode(attachment)));
-                    Received::Frame(frame)
+                    Incoming::Frame(frame)
                 }
-                None => Received::NoFrame(format!("an attachment for what is no object: {}", shown(json))),
+                None => Incoming::NoFrame(format!("an attachment for what is no object: {}", shown(json))),
             }
         }
-        None => Received::NoFrame(format!("an attachment whose path `attachment` does not name: {}", shown(json))),
+        None => Incoming::NoFrame(format!("an attachment whose path `attachment` does not name: {}", shown(json))),
     }
 }
 
@@ -208,9 +208,9 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// The host's end, and the module's.
-    fn pair(framing: Framing) -> (Wire, UnixStream) {
+    fn pair(framing: Framing) -> (FrameStream, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
-        (Wire::new(here, framing, LONG).unwrap(), there)
+        (FrameStream::new(here, framing, LONG).unwrap(), there)
     }
 
     /// What the host receives of these bytes and of the end of the connection behind them.
@@ -224,10 +224,10 @@ mod tests {
             });
             loop {
                 match wire.receive(Instant::now() + LONG) {
-                    Received::Frame(frame) => all.push(Value::Object(frame).to_string()),
-                    Received::NoFrame(why) => all.push(why),
-                    Received::Closed => break,
-                    Received::TimedOut => panic!("nothing came"),
+                    Incoming::Frame(frame) => all.push(Value::Object(frame).to_string()),
+                    Incoming::NoFrame(why) => all.push(why),
+                    Incoming::Closed => break,
+                    Incoming::TimedOut => panic!("nothing came"),
                 }
             }
         });
@@ -289,8 +289,8 @@ mod tests {
     fn a_module_that_sends_nothing_is_not_waited_for_longer_than_the_deadline() {
         let (mut wire, mut module) = pair(Framing::Line);
         module.write_all(b"{\"a\"").unwrap();
-        assert!(matches!(wire.receive(Instant::now() + Duration::from_millis(1)), Received::TimedOut));
+        assert!(matches!(wire.receive(Instant::now() + Duration::from_millis(1)), Incoming::TimedOut));
         module.write_all(b":1}\n").unwrap();
-        assert!(matches!(wire.receive(Instant::now() + LONG), Received::Frame(_)), "nothing is lost");
+        assert!(matches!(wire.receive(Instant::now() + LONG), Incoming::Frame(_)), "nothing is lost");
     }
 }

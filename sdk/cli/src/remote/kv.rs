@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::connection::ControlClient;
-use crate::args::{Input, KvCommand};
+use crate::args::{DataInput, KvCommand};
 use crate::data_dir::data_dir_or_default;
 use crate::failure::{Failure, Result};
 use crate::output::{print, print_bytes, print_json};
 
 #[derive(Deserialize)]
-struct Got {
+struct ValueAnswer {
     found: bool,
     #[serde(default)]
     value: String,
@@ -27,24 +27,24 @@ struct Got {
 }
 
 #[derive(Deserialize)]
-struct Written {
+struct WriteAnswer {
     revision: u64,
 }
 
 #[derive(Deserialize)]
-struct Deleted {
+struct DeleteAnswer {
     deleted: bool,
 }
 
 #[derive(Deserialize)]
-struct Changed {
+struct ChangeAnswer {
     key: String,
     revision: u64,
     value: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct BackedUp {
+struct BackupAnswer {
     keys: u64,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
     match args {
         KvCommand::Get { module, key } => {
             let command = ControlCommand::KvGet { module: module.clone(), key: key.clone() };
-            let Got { found, value, revision } = ControlClient::ask(socket, &command)?.one()?;
+            let ValueAnswer { found, value, revision } = ControlClient::ask(socket, &command)?.one()?;
             if !found {
                 return Err(no_key(module, key));
             }
@@ -71,7 +71,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
                 ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
                 expected_revision: *expected_revision,
             };
-            let Written { revision } = ControlClient::ask(socket, &command)?.one()?;
+            let WriteAnswer { revision } = ControlClient::ask(socket, &command)?.one()?;
             if json { print_json(&json!({ "key": key, "revision": revision }).to_string()) } else { Ok(()) }
         }
         KvCommand::Delete { module, key, expected_revision } => {
@@ -80,7 +80,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
                 key: key.clone(),
                 expected_revision: *expected_revision,
             };
-            let Deleted { deleted } = ControlClient::ask(socket, &command)?.one()?;
+            let DeleteAnswer { deleted } = ControlClient::ask(socket, &command)?.one()?;
             if json {
                 print_json(&json!({ "key": key, "deleted": deleted }).to_string())?;
             }
@@ -109,7 +109,8 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
                     print_json(change.get())?;
                     continue;
                 }
-                let Changed { key, revision, value } = serde_json::from_str(change.get()).map_err(Failure::module)?;
+                let ChangeAnswer { key, revision, value } =
+                    serde_json::from_str(change.get()).map_err(Failure::module)?;
                 let key = harmless(&key);
                 print(&match value {
                     None => format!("{revision} {key} deleted\n"),
@@ -123,7 +124,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
         KvCommand::Backup { file } => {
             // A relative path would be relative to the host's current directory there.
             let path = std::path::absolute(file).map_err(Failure::usage)?;
-            let BackedUp { keys } =
+            let BackupAnswer { keys } =
                 ControlClient::ask(socket, &ControlCommand::KvBackup { path: path.clone() })?.one()?;
             if json {
                 return print_json(&json!({ "keys": keys }).to_string());
@@ -190,9 +191,9 @@ fn lines(word: &str, damage: &[String]) -> String {
 }
 
 /// The value to be set: the argument, or what is read from a file or stdin.
-fn content(value: Option<&str>, data: Option<&Input>) -> anyhow::Result<Vec<u8>> {
+fn content(value: Option<&str>, data: Option<&DataInput>) -> anyhow::Result<Vec<u8>> {
     match value {
         Some(value) => Ok(value.as_bytes().to_vec()),
-        None => data.unwrap_or(&Input::Stdin).read("the value"),
+        None => data.unwrap_or(&DataInput::Stdin).read("the value"),
     }
 }

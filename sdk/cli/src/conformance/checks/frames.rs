@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::conformance::frame::{Offer, frame, message};
 use crate::conformance::section::Section;
-use crate::conformance::services::{Target, UNKNOWN_TOPIC};
+use crate::conformance::services::{PayloadTarget, UNKNOWN_TOPIC};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Stop, Verdict, failed};
 use crate::conformance::wire::{Framing, shown};
@@ -32,7 +32,7 @@ pub(super) fn pieces(trial: &Trial<'_>) -> Verdict {
 }
 
 /// A frame is JSON: escapes and white space in it change nothing.
-pub(super) fn escapes(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn escapes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let payload: Vec<u8> = (0..=255).rev().collect();
     let mut session = trial.ready()?;
@@ -57,7 +57,7 @@ pub(super) fn escapes(trial: &Trial<'_>, target: &Target) -> Verdict {
 }
 
 /// Fields that the protocol does not have are ignored, in `init` and in requests.
-pub(super) fn unknown_fields(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn unknown_fields(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let more = json!({ "a": [null, { "type": "shutdown" }] });
     let mut session = trial.start()?;
@@ -125,7 +125,7 @@ pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
 }
 
 /// A frame of 13 MiB, below the limit of 16 MiB, is handled.
-pub(super) fn large(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     // In base64 it has 13.3 MiB, so that the reply of an echo has room for more below the limit of 16 MiB.
     let payload: Vec<u8> = (0..10 * 1024 * 1024_u32).map(|n| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
     let topic = target.topic();

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::conformance::facts::about;
 use crate::conformance::frame::{Offer, frame, message};
 use crate::conformance::section::Section;
-use crate::conformance::services::Target;
-use crate::conformance::session::Session;
+use crate::conformance::services::PayloadTarget;
+use crate::conformance::session::Conversation;
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Stop, Verdict, failed, skipped};
-use crate::conformance::wire::{Framing, Received};
+use crate::conformance::wire::{Framing, Incoming};
 
 /// The host sends the first frame, and may choose its framing. A module that knows only lines may break off: this project's host chooses
 /// `length` only for modules whose manifest asks for it.
@@ -28,12 +28,12 @@ pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
     if trial.subject.framing() != Framing::Length {
         let deadline = Instant::now() + trial.subject.timeout;
         return match session.wire.receive(deadline) {
-            Received::Frame(frame) if frame.get("type").is_some_and(|kind| kind == "success") => Ok(None),
-            Received::Frame(frame) => {
+            Incoming::Frame(frame) if frame.get("type").is_some_and(|kind| kind == "success") => Ok(None),
+            Incoming::Frame(frame) => {
                 Err(failed(Section::Framing, "`success` to `init`", Value::Object(frame).to_string()))
             }
             // A module that reads lines may answer with a line, which is no frame in this framing.
-            Received::NoFrame(_) | Received::Closed | Received::TimedOut => Err(skipped("it takes only `line`")),
+            Incoming::NoFrame(_) | Incoming::Closed | Incoming::TimedOut => Err(skipped("it takes only `line`")),
         };
     }
     let reply = session.next_reply()?;
@@ -41,7 +41,7 @@ pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
 }
 
 /// A session in which the module has chosen `length` in its reply to `init`. Skips the check if it has not.
-fn chosen(trial: &Trial<'_>) -> Result<Session, Stop> {
+fn chosen(trial: &Trial<'_>) -> Result<Conversation, Stop> {
     let (mut session, reply) = trial.ready_with(&Offer { framings: &["line", "length"], ..Offer::default() })?;
     match about(&reply)?.and_then(|about| about.get("framing")).and_then(Value::as_str) {
         Some("length") => session.wire.framing = Framing::Length,
@@ -56,7 +56,7 @@ fn chosen(trial: &Trial<'_>) -> Result<Session, Stop> {
 }
 
 /// Once the module has chosen `length`, frames go both ways in it, with any bytes in payloads.
-pub(super) fn offered(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn offered(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = chosen(trial)?;
     session.lives()?;
@@ -69,7 +69,7 @@ pub(super) fn offered(trial: &Trial<'_>, target: &Target) -> Verdict {
 }
 
 /// In the framing `length` a payload may be an attachment, of any size.
-pub(super) fn attachments(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn attachments(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = chosen(trial)?;
     for size in [256, 0, 100_000] {

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::conformance::frame::{Offer, frame, message};
 use crate::conformance::section::Section;
-use crate::conformance::services::Target;
-use crate::conformance::session::{Session, ended};
+use crate::conformance::services::PayloadTarget;
+use crate::conformance::session::{Conversation, ended};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
 /// A request before `init` is answered `FAILED_PRECONDITION`, and `init` is accepted afterwards.
-pub(super) fn before_init(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn before_init(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     if !trial.facts.replies_have_ids {
         return Err(skipped("it answers without ids"));
     }
@@ -78,7 +78,7 @@ fn grace(trial: &Trial<'_>) -> Value {
 }
 
 /// A request after `shutdown` is refused, or not answered any more. Without ids the module gets it once `shutdown` is answered.
-pub(super) fn after_shutdown(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn after_shutdown(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let mut session = trial.ready()?;
     let call = message(target.topic(), b"");
     let at_once = trial.facts.replies_have_ids;
@@ -135,7 +135,7 @@ pub(super) fn terminate(trial: &Trial<'_>) -> Verdict {
 }
 
 /// Waits for the process to exit by itself. A status other than 0 is a note.
-fn exits(session: &mut Session, expected: &str) -> Verdict {
+fn exits(session: &mut Conversation, expected: &str) -> Verdict {
     match session.process.wait(session.timeout) {
         None => Err(failed(Section::Lifecycle, expected, format!("it still ran after {:?}", session.timeout))),
         Some(status) if status.success() => Ok(None),

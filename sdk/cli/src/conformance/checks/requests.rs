@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::conformance::frame::{frame, message};
 use crate::conformance::section::Section;
-use crate::conformance::services::{ServiceCall, Target, UNKNOWN_TOPIC};
+use crate::conformance::services::{PayloadTarget, ServiceCall, UNKNOWN_TOPIC};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
@@ -118,7 +118,7 @@ pub(super) fn unknown_type(trial: &Trial<'_>) -> Verdict {
 }
 
 /// A `handle` without a message, without a topic, or with a payload that is no base64 is answered with an error.
-pub(super) fn wrong_shape(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn wrong_shape(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
     let mut note = None;
@@ -149,7 +149,7 @@ pub(super) fn cancel(trial: &Trial<'_>) -> Verdict {
 }
 
 /// Any `priority` and `ttl_ms`, and a request without them, is answered alike.
-pub(super) fn urgency(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
     let expected = session.request("handle", &message(topic, b""))?;
@@ -168,7 +168,7 @@ pub(super) fn urgency(trial: &Trial<'_>, target: &Target) -> Verdict {
 }
 
 /// A payload may have any bytes and any length. An echo gives them back.
-pub(super) fn all_bytes(trial: &Trial<'_>, target: &Target) -> Verdict {
+pub(super) fn all_bytes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let payload: Vec<u8> = (0..=255).collect();
     let topic = target.topic();
     let mut session = trial.ready()?;

@@ -26,7 +26,7 @@ fn serve() {
         signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::<AtomicBool>::default()).unwrap();
     }
     let lines = BufReader::new(stream.try_clone().unwrap());
-    Module { broken, stream, lines, is_initialized: false, is_shut_down: false, limit: 16 << 20 }.run();
+    TestModule { broken, stream, lines, is_initialized: false, is_shut_down: false, limit: 16 << 20 }.run();
 }
 
 fn wait_for_ever() -> ! {
@@ -35,7 +35,7 @@ fn wait_for_ever() -> ! {
     }
 }
 
-struct Module {
+struct TestModule {
     broken: String,
     stream: UnixStream,
     lines: BufReader<UnixStream>,
@@ -44,7 +44,7 @@ struct Module {
     limit: u64,
 }
 
-impl Module {
+impl TestModule {
     fn breaks(&self, rule: &str) -> bool {
         self.broken == rule
     }

@@ -31,7 +31,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
 use names::Names;
-use routes::{Page, ROUTES, paths};
+use routes::{HttpPage, ROUTES, paths};
 
 /// The limits for the headers of a request: bytes together, and number. A request beyond them is answered 431.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -47,13 +47,13 @@ pub(crate) struct Server {
 }
 
 /// A server that is running. Dropped, it closes all connections at once.
-pub(crate) struct Serving {
-    phase: watch::Sender<Phase>,
+pub(crate) struct RunningServer {
+    phase: watch::Sender<ServerPhase>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ServerPhase {
     Open,
     /// The host shuts down: it is not ready, and each answer closes its connection.
     Draining,
@@ -82,27 +82,27 @@ impl Server {
     }
 
     /// Serves until the result is dropped or ended. Call it within a runtime.
-    pub(crate) fn start(self, host: Host) -> Serving {
-        let (phase, phases) = watch::channel(Phase::Open);
+    pub(crate) fn start(self, host: Host) -> RunningServer {
+        let (phase, phases) = watch::channel(ServerPhase::Open);
         let site = Arc::new(Site { host, names: Names::new(self.address.ip(), &self.names), phase: phases });
-        Serving { phase, task: tokio::spawn(serve(self.listener, site)) }
+        RunningServer { phase, task: tokio::spawn(serve(self.listener, site)) }
     }
 }
 
-impl Serving {
+impl RunningServer {
     /// Says that the host shuts down. From now on `/readyz` is answered 503.
     pub(crate) fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.phase.send_replace(ServerPhase::Draining);
     }
 
     /// Accepts no more connections, answers the requests that have begun, and ends, after one second at the latest.
     pub(crate) async fn end(mut self) {
-        self.phase.send_replace(Phase::Closing);
+        self.phase.send_replace(ServerPhase::Closing);
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, &mut self.task).await;
     }
 }
 
-impl Drop for Serving {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -112,14 +112,14 @@ impl Drop for Serving {
 struct Site {
     host: Host,
     names: Names,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<ServerPhase>,
 }
 
 async fn serve(listener: TcpListener, site: Arc<Site>) {
     let door = Arc::new(Door::default());
     let mut connections = JoinSet::new();
     let mut phase = site.phase.clone();
-    let mut closing = pin!(phase.wait_for(|phase| *phase == Phase::Closing));
+    let mut closing = pin!(phase.wait_for(|phase| *phase == ServerPhase::Closing));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -158,7 +158,7 @@ async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
     let mut phase = site.phase.clone();
     tokio::select! {
         _ = &mut serving => return,
-        _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
+        _ = phase.wait_for(|phase| *phase == ServerPhase::Closing) => {}
     }
     serving.as_mut().graceful_shutdown();
     let _ = serving.await;
@@ -166,8 +166,8 @@ async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
 
 impl Site {
     fn respond(&self, request: &Request<impl Body>) -> Response<Full<Bytes>> {
-        let is_open = *self.phase.borrow() == Phase::Open;
-        let Page { status, kind, text } = self.page(request, is_open);
+        let is_open = *self.phase.borrow() == ServerPhase::Open;
+        let HttpPage { status, kind, text } = self.page(request, is_open);
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
         let mut set = |header, value| response.headers_mut().insert(header, HeaderValue::from_static(value));
@@ -184,19 +184,19 @@ impl Site {
         response
     }
 
-    fn page(&self, request: &Request<impl Body>, is_open: bool) -> Page {
+    fn page(&self, request: &Request<impl Body>, is_open: bool) -> HttpPage {
         let values = |header| request.headers().get_all(header).iter().map(HeaderValue::as_bytes);
         if !self.names.allow(values(HOST), values(ORIGIN)) {
-            return Page::text(StatusCode::FORBIDDEN, self.names.refusal());
+            return HttpPage::text(StatusCode::FORBIDDEN, self.names.refusal());
         }
         let Some((_, route)) = ROUTES.iter().find(|(path, _)| *path == request.uri().path()) else {
-            return Page::text(StatusCode::NOT_FOUND, format!("there is no such page; there are {}\n", paths()));
+            return HttpPage::text(StatusCode::NOT_FOUND, format!("there is no such page; there are {}\n", paths()));
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Page::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
+            return HttpPage::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
         }
         if !request.body().is_end_stream() {
-            return Page::text(StatusCode::PAYLOAD_TOO_LARGE, "a request here has no body\n".to_owned());
+            return HttpPage::text(StatusCode::PAYLOAD_TOO_LARGE, "a request here has no body\n".to_owned());
         }
         route(&self.host, request.uri().query().unwrap_or_default(), is_open)
     }

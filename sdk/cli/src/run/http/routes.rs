@@ -7,21 +7,21 @@ use ixt_host::text::harmless;
 use ixt_host::{Host, InstanceState, ModuleStatus};
 
 /// The content of an answer.
-pub(super) struct Page {
+pub(super) struct HttpPage {
     pub(super) status: StatusCode,
     /// The content type.
     pub(super) kind: &'static str,
     pub(super) text: String,
 }
 
-impl Page {
+impl HttpPage {
     pub(super) fn text(status: StatusCode, text: String) -> Self {
         Self { status, kind: "text/plain; charset=utf-8", text }
     }
 }
 
 /// Makes the page for a request with this query. `is_open` is false once the host shuts down.
-pub(super) type Route = fn(host: &Host, query: &str, is_open: bool) -> Page;
+pub(super) type Route = fn(host: &Host, query: &str, is_open: bool) -> HttpPage;
 
 /// The pages by their paths.
 pub(super) const ROUTES: [(&str, Route); 3] = [("/healthz", healthz), ("/metrics", metrics), ("/readyz", readyz)];
@@ -32,22 +32,22 @@ pub(super) fn paths() -> String {
 }
 
 /// Always `ok`: a host that answers is alive.
-fn healthz(_: &Host, _: &str, _: bool) -> Page {
-    Page::text(StatusCode::OK, "ok\n".to_owned())
+fn healthz(_: &Host, _: &str, _: bool) -> HttpPage {
+    HttpPage::text(StatusCode::OK, "ok\n".to_owned())
 }
 
-fn metrics(host: &Host, _: &str, _: bool) -> Page {
-    Page { status: StatusCode::OK, kind: ixt_host::metrics::CONTENT_TYPE, text: ixt_host::metrics::render(host) }
+fn metrics(host: &Host, _: &str, _: bool) -> HttpPage {
+    HttpPage { status: StatusCode::OK, kind: ixt_host::metrics::CONTENT_TYPE, text: ixt_host::metrics::render(host) }
 }
 
-fn readyz(host: &Host, query: &str, is_open: bool) -> Page {
+fn readyz(host: &Host, query: &str, is_open: bool) -> HttpPage {
     let is_verbose = query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="));
     ready(&host.status(), is_verbose, is_open)
 }
 
 /// Whether all modules take calls and the host does not shut down: 200 or 503. The text is that of Kubernetes' own `/readyz`: `ok`, or a line
 /// for each check if one has failed or with the query `verbose`.
-fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> Page {
+fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage {
     let mut lines = String::new();
     let mut check = |name: &str, failure: Option<String>| {
         let _ = match &failure {
@@ -61,9 +61,9 @@ fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> Page {
         is_ready &= check(&harmless(&module.name), (!module.is_ready()).then(|| why_not(module)));
     }
     match (is_ready, is_verbose) {
-        (true, false) => Page::text(StatusCode::OK, "ok\n".to_owned()),
-        (true, true) => Page::text(StatusCode::OK, format!("{lines}readyz check passed\n")),
-        (false, _) => Page::text(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}readyz check failed\n")),
+        (true, false) => HttpPage::text(StatusCode::OK, "ok\n".to_owned()),
+        (true, true) => HttpPage::text(StatusCode::OK, format!("{lines}readyz check passed\n")),
+        (false, _) => HttpPage::text(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}readyz check failed\n")),
     }
 }
 

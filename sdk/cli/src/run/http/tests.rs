@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use super::*;
 
 /// The client's end of a connection to a host without modules, and the sender of the server's phase.
-fn connect(buffer: usize) -> (DuplexStream, watch::Sender<Phase>) {
+fn connect(buffer: usize) -> (DuplexStream, watch::Sender<ServerPhase>) {
     let host = Host::builder(Settings::default()).start().unwrap();
-    let (sender, phase) = watch::channel(Phase::Open);
+    let (sender, phase) = watch::channel(ServerPhase::Open);
     let site = Site { host, names: Names::new(IpAddr::from([127, 0, 0, 1]), &[]), phase };
     let (here, there) = duplex(buffer);
     tokio::spawn(async move { serve_one(there, &site).await });
@@ -98,7 +98,7 @@ async fn a_connection_that_stays_is_told_to_close_when_the_host_shuts_down() {
         stream.write_all(HEALTHZ).await.unwrap();
         assert!(!ok(&mut stream).await.contains("connection: close"));
     }
-    phase.send_replace(Phase::Draining);
+    phase.send_replace(ServerPhase::Draining);
     stream.write_all(HEALTHZ).await.unwrap();
     let last = rest(&mut stream).await;
     assert!(last.starts_with("HTTP/1.1 200 OK\r\n") && last.contains("connection: close\r\n"), "{last}");
@@ -110,7 +110,7 @@ async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_reques
     idle.write_all(HEALTHZ).await.unwrap();
     ok(&mut idle).await;
     let start = Instant::now();
-    phase.send_replace(Phase::Closing);
+    phase.send_replace(ServerPhase::Closing);
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(start.elapsed(), Duration::ZERO);
 
@@ -118,7 +118,7 @@ async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_reques
     begun.write_all(&HEALTHZ[..20]).await.unwrap();
     // The clock stands still until the server has read it.
     tokio::time::sleep(Duration::from_millis(1)).await;
-    phase.send_replace(Phase::Closing);
+    phase.send_replace(ServerPhase::Closing);
     begun.write_all(&HEALTHZ[20..]).await.unwrap();
     let answer = rest(&mut begun).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close\r\n"), "{answer}");
