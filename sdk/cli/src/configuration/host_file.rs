@@ -76,7 +76,8 @@ struct HealthTable {
     failures: Option<u32>,
 }
 
-/// `[shutdown]`: how long a module has to finish its requests, and then to exit.
+/// `[shutdown]`: how long a module has to finish its requests, and again for its own shutdown; and how long its processes have to exit
+/// then, and again after SIGTERM.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
@@ -84,7 +85,7 @@ struct ShutdownTable {
     exit_grace: Option<DurationText>,
 }
 
-/// `[calls]`: the default timeout of calls that modules make while they handle a request.
+/// `[calls]`: the default timeout of calls that modules make while they handle a request, and of events.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {

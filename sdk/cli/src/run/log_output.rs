@@ -1,5 +1,6 @@
 //! Where the log of `ixt run` goes: to stdout, and with `--log-dir` to files. Each has a thread of its own, because a terminal or
-//! a disk may block; the host goes on meanwhile. A follower that can't keep up loses lines, and the log says how many.
+//! a disk may block. If one is thousands of lines behind, the output of modules waits for it, but only for a second; then it loses lines, and
+//! gets a line that says how many.
 
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
