@@ -13,16 +13,17 @@ use super::process::ModuleProcess;
 use super::reply::{ModuleReply, show};
 use super::section::Section;
 use super::verdict::{Stop, failed};
-use super::wire::{FrameStream, Incoming};
+use super::wire::{HostWire, Incoming};
 
 /// The longest extension that a `starting` frame can ask for, in milliseconds. It is cut to this.
 const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 /// How long a process that has closed its connection has to exit, before it is said to run still.
 const EXIT_WAIT: Duration = Duration::from_secs(2);
 
-pub(super) struct Conversation {
+/// A connection to one process, from its start to its end.
+pub(super) struct ModuleSession {
     pub(super) process: ModuleProcess,
-    pub(super) wire: FrameStream,
+    pub(super) wire: HostWire,
     /// The time that the module has for each step.
     pub(super) timeout: Duration,
     module_id: String,
@@ -40,8 +41,8 @@ pub(super) struct Conversation {
     pub(super) service_requests: Vec<String>,
 }
 
-impl Conversation {
-    pub(super) fn new(process: ModuleProcess, wire: FrameStream, timeout: Duration, module_id: String) -> Self {
+impl ModuleSession {
+    pub(super) fn new(process: ModuleProcess, wire: HostWire, timeout: Duration, module_id: String) -> Self {
         Self {
             process,
             wire,

@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::launch::LaunchCommand;
 use super::process::{ModuleProcess, OutputTail, POLL_INTERVAL, ProcessGroups};
 use super::section::Section;
-use super::session::{Conversation, ended};
+use super::session::{ModuleSession, ended};
 use super::verdict::{Stop, failed};
-use super::wire::{FrameStream, Framing};
+use super::wire::{Framing, HostWire};
 
 pub(super) struct Subject {
     pub(super) launch: LaunchCommand,
@@ -32,7 +32,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts a process, and waits until it has connected. Its output goes to `output`.
-    pub(super) fn start(&self, output: &OutputTail) -> Result<Conversation, Stop> {
+    pub(super) fn start(&self, output: &OutputTail) -> Result<ModuleSession, Stop> {
         let no_socket = |error: io::Error| Stop::CannotStart(format!("can't make a socket for the module: {error}"));
         let dir = tempfile::Builder::new().prefix("ixt-").permissions(Permissions::from_mode(0o700)).tempdir();
         let dir = dir.map_err(no_socket)?;
@@ -58,8 +58,8 @@ impl Subject {
             }
             std::thread::sleep(POLL_INTERVAL);
         };
-        let wire = FrameStream::new(stream, self.framing(), self.timeout).map_err(no_socket)?;
-        Ok(Conversation::new(process, wire, self.timeout, self.launch.module_id.clone()))
+        let wire = HostWire::new(stream, self.framing(), self.timeout).map_err(no_socket)?;
+        Ok(ModuleSession::new(process, wire, self.timeout, self.launch.module_id.clone()))
     }
 
     /// The framing from the start of a connection, by the manifest.

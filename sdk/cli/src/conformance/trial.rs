@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::frame::Offer;
 use super::process::OutputTail;
 use super::reply::ModuleReply;
-use super::session::Conversation;
+use super::session::ModuleSession;
 use super::subject::Subject;
 use super::verdict::Stop;
 
@@ -27,7 +27,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Starts a process, and waits until it has connected.
-    pub(super) fn start(&self) -> Result<Conversation, Stop> {
+    pub(super) fn start(&self) -> Result<ModuleSession, Stop> {
         let mut session = self.subject.start(&self.output)?;
         session.replies_have_ids = Some(self.facts.replies_have_ids);
         session.answers_health_check = self.facts.answers_health_check;
@@ -35,12 +35,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Starts a process, and initializes it.
-    pub(super) fn ready(&self) -> Result<Conversation, Stop> {
+    pub(super) fn ready(&self) -> Result<ModuleSession, Stop> {
         self.ready_with(&Offer::default()).map(|(session, _)| session)
     }
 
     /// Starts a process, and initializes it with an offer other than the default. Gives its reply to `init` too.
-    pub(super) fn ready_with(&self, offer: &Offer) -> Result<(Conversation, ModuleReply), Stop> {
+    pub(super) fn ready_with(&self, offer: &Offer) -> Result<(ModuleSession, ModuleReply), Stop> {
         let mut session = self.start()?;
         let reply = session.initialize(&self.subject.config, offer)?;
         Ok((session, reply))
@@ -48,7 +48,7 @@ impl<'a> Trial<'a> {
 
     /// Checks that the module is alive and sends nothing that was not asked for, and ends it. Every check that leaves the module running
     /// ends with this.
-    pub(super) fn finish(&self, mut session: Conversation) -> Result<(), Stop> {
+    pub(super) fn finish(&self, mut session: ModuleSession) -> Result<(), Stop> {
         session.lives()?;
         // That a module does not end with its host is found by a check of its own.
         let timeout = if self.facts.closes_with_host { self.subject.timeout } else { LATE_REPLY_WAIT };

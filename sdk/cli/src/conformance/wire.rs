@@ -34,8 +34,8 @@ pub(super) enum Incoming {
     TimedOut,
 }
 
-/// A connection to a module.
-pub(super) struct FrameStream {
+/// The host's end of a connection.
+pub(super) struct HostWire {
     stream: UnixStream,
     /// The framing in both directions. A check may change it between two frames.
     pub(super) framing: Framing,
@@ -45,7 +45,7 @@ pub(super) struct FrameStream {
     searched: usize,
 }
 
-impl FrameStream {
+impl HostWire {
     /// Writing fails if the module reads nothing for `write_timeout`.
     pub(super) fn new(stream: UnixStream, framing: Framing, write_timeout: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
@@ -208,9 +208,9 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// The host's end, and the module's.
-    fn pair(framing: Framing) -> (FrameStream, UnixStream) {
+    fn pair(framing: Framing) -> (HostWire, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
-        (FrameStream::new(here, framing, LONG).unwrap(), there)
+        (HostWire::new(here, framing, LONG).unwrap(), there)
     }
 
     /// What the host receives of these bytes and of the end of the connection behind them.

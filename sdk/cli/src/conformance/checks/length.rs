@@ -8,7 +8,7 @@ use crate::conformance::facts::about;
 use crate::conformance::frame::{Offer, frame, message};
 use crate::conformance::section::Section;
 use crate::conformance::services::PayloadTarget;
-use crate::conformance::session::Conversation;
+use crate::conformance::session::ModuleSession;
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Stop, Verdict, failed, skipped};
 use crate::conformance::wire::{Framing, Incoming};
@@ -41,7 +41,7 @@ pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
 }
 
 /// A session in which the module has chosen `length` in its reply to `init`. Skips the check if it has not.
-fn chosen(trial: &Trial<'_>) -> Result<Conversation, Stop> {
+fn chosen(trial: &Trial<'_>) -> Result<ModuleSession, Stop> {
     let (mut session, reply) = trial.ready_with(&Offer { framings: &["line", "length"], ..Offer::default() })?;
     match about(&reply)?.and_then(|about| about.get("framing")).and_then(Value::as_str) {
         Some("length") => session.wire.framing = Framing::Length,

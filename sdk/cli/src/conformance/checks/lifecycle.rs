@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::conformance::frame::{Offer, frame, message};
 use crate::conformance::section::Section;
 use crate::conformance::services::PayloadTarget;
-use crate::conformance::session::{Conversation, ended};
+use crate::conformance::session::{ModuleSession, ended};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
@@ -135,7 +135,7 @@ pub(super) fn terminate(trial: &Trial<'_>) -> Verdict {
 }
 
 /// Waits for the process to exit by itself. A status other than 0 is a note.
-fn exits(session: &mut Conversation, expected: &str) -> Verdict {
+fn exits(session: &mut ModuleSession, expected: &str) -> Verdict {
     match session.process.wait(session.timeout) {
         None => Err(failed(Section::Lifecycle, expected, format!("it still ran after {:?}", session.timeout))),
         Some(status) if status.success() => Ok(None),
