@@ -51,7 +51,7 @@ struct RemovedKey {
     path: Vec<String>,
     position: KeyPosition,
     /// The kind of its value, in words.
-    found: &'static str,
+    found: String,
     /// Whether the key is wrong, and not its value.
     is_unknown: bool,
 }
@@ -156,14 +156,10 @@ fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     };
     let (key, value) =
         table.iter().find(|(key, value)| is_meant(&key.span(), &value.span(), value.get_ref().is_table()))?;
-    let found = match value.get_ref() {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a float",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "an array",
-        DeValue::Table(_) => "a table",
+    let found = match value.get_ref().type_str() {
+        "datetime" => "a date or time".to_owned(),
+        kind @ ("integer" | "array") => format!("an {kind}"),
+        kind => format!("a {kind}"),
     };
     let position = KeyPosition { key: key.span(), value: value.span(), is_table: value.get_ref().is_table() };
     let name = key.get_ref().to_string();
