@@ -68,22 +68,7 @@ pub(super) fn verdict(
 
 /// Makes the selected checks, and prints each verdict as it comes. It is a failure if a check has failed, or if the module can't be started.
 pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: VerdictPrinter) -> Result<()> {
-    let output = OutputTail::default();
-    let verdict = connects(subject, &output);
-    let can_connect = verdict.is_ok();
-    print(subject, &mut printer, "connects to its host", verdict, &output)?;
-    let output = OutputTail::default();
-    let facts = if can_connect {
-        let (verdict, facts) = match gather(subject, &output) {
-            Ok((facts, note)) => (Ok(Some(note)), Some(facts)),
-            Err(stop) => (Err(stop), None),
-        };
-        print(subject, &mut printer, "init", verdict, &output)?;
-        facts
-    } else {
-        None
-    };
-    let Some(facts) = facts else {
+    let Some(facts) = gather_facts(subject, &mut printer)? else {
         print(subject, &mut printer, "all others", Err(skipped("it has to start first")), &OutputTail::default())?;
         printer.summary()?;
         return Err(Failure::no(""));
@@ -105,6 +90,24 @@ pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: Verdict
     }
     printer.summary()?;
     if printer.failed() > 0 { Err(Failure::no("")) } else { Ok(()) }
+}
+
+/// Makes the first two checks. `None` if one of them has failed, in which case no other check can be made.
+fn gather_facts(subject: &Subject, printer: &mut VerdictPrinter) -> Result<Option<Facts>> {
+    let output = OutputTail::default();
+    let verdict = connects(subject, &output);
+    let has_connected = verdict.is_ok();
+    print(subject, printer, "connects to its host", verdict, &output)?;
+    if !has_connected {
+        return Ok(None);
+    }
+    let output = OutputTail::default();
+    let (verdict, facts) = match gather(subject, &output) {
+        Ok((facts, note)) => (Ok(Some(note)), Some(facts)),
+        Err(stop) => (Err(stop), None),
+    };
+    print(subject, printer, "init", verdict, &output)?;
+    Ok(facts)
 }
 
 /// Prints a verdict, unless it is due to an interrupt, or says that no check can be made.
