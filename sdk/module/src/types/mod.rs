@@ -5,6 +5,7 @@
 //! hold what the macros of generated code expand to, one for each way to declare a type.
 
 mod containers;
+mod duration;
 pub(crate) mod mistakes;
 pub(crate) mod newtype;
 pub(crate) mod record;

@@ -10,6 +10,7 @@ use serde::de::Visitor;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::duration::parse_duration;
 use super::rules::{Rule, Rules, check};
 use super::{Decode, Encode, Reading};
 use crate::{Bytes, Value};
@@ -120,8 +121,7 @@ impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<T, P> {
 /// `duration`.
 impl Decode for Duration {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
-        let parse = |text: &str| humantime::parse_duration(text).map_err(|error| error.to_string());
-        let visitor = Text { expected: "a duration such as \"250ms\"", parse, integer: None };
+        let visitor = Text { expected: "a duration such as \"250ms\"", parse: parse_duration, integer: None };
         checked(deserializer.deserialize_str(visitor)?, reading.rules)
     }
 
