@@ -26,7 +26,8 @@
 //! # }
 //! ```
 //!
-//! [`Pipe`] runs a module without any host: bytes in, bytes out.
+//! [`Pipe`] runs a module without any host: bytes in, bytes out. [`serve`] runs one with a host of your own at the other end of a byte
+//! stream.
 //!
 //! All this needs the feature `testing`, for your `[dev-dependencies]`.
 
@@ -36,6 +37,7 @@ mod kv;
 mod module;
 mod observed;
 mod pipe;
+mod serve;
 
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ pub use host::Host;
 pub use module::{Module, TestCall};
 pub use observed::{Log, Sent, Starting};
 pub use pipe::Pipe;
+pub use serve::serve;
 
 use crate::Result;
 

@@ -62,15 +62,15 @@ impl TaskExecutor {
     }
 }
 
-/// The way out: a channel, which is never full.
+/// The way out: a channel, which is never full. It is closed when the module's task ends, also if the author holds contexts longer.
 #[derive(Debug)]
-struct Channel(mpsc::UnboundedSender<Vec<u8>>);
+struct Channel(mpsc::WeakUnboundedSender<Vec<u8>>);
 
 impl Sink for Channel {
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
         let bytes = bytes.iter().map(|slice| &**slice).collect::<Vec<_>>().concat();
         let length = bytes.len();
-        self.0.send(bytes).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.0.upgrade().and_then(|channel| channel.send(bytes).ok()).ok_or(io::ErrorKind::BrokenPipe)?;
         Ok(length)
     }
 
@@ -100,9 +100,10 @@ pub(crate) fn connect(
     let (output, from_module) = mpsc::unbounded_channel();
     let (sender, mut steps) = mpsc::unbounded_channel();
     let executor = Arc::new(TaskExecutor { steps: sender, deadline: Mutex::default(), earlier: Notify::new() });
-    let outgoing = Arc::new(Outgoing::new(Channel(output)));
+    let outgoing = Arc::new(Outgoing::new(Channel(output.downgrade())));
     let session = Arc::new(Session::new(module, module_id, limits, Arc::clone(&executor) as _, outgoing, tokio));
     let module = async move {
+        let _output = output;
         let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
         let mut host_gone = false;
         let mut ended = std::pin::pin!(session.ended());
