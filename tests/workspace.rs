@@ -69,13 +69,53 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Files that build time and run time need alike, and share no crate for.
 #[test]
-fn the_sdk_suggests_names_as_the_manifest_does() {
-    let [manifest, sdk] = ["build-support/manifest/src/suggest.rs", "sdk/module/src/suggest.rs"].map(read);
-    assert!(
-        manifest == sdk.replace("pub(crate) fn", "pub fn"),
-        "the two copies of suggest.rs differ: copy one over the other, but for `pub` and `pub(crate)`"
-    );
+fn the_sdk_suggests_names_and_reads_durations_as_the_manifest_does() {
+    for (manifest, sdk) in [("suggest.rs", "suggest.rs"), ("duration.rs", "types/duration.rs")] {
+        let [manifest, sdk] = [format!("build-support/manifest/src/{manifest}"), format!("sdk/module/src/{sdk}")];
+        assert!(
+            read(&manifest) == read(&sdk).replace("pub(crate) fn", "pub fn"),
+            "{manifest} and {sdk} differ: copy one over the other, but for `pub` and `pub(crate)`"
+        );
+    }
+}
+
+/// The paths that a page names: those from the root, and those in `src`, of the crate in bold before.
+fn paths(page: &str) -> Vec<String> {
+    let mut crate_dir = String::new();
+    let mut paths = Vec::new();
+    for line in page.lines() {
+        if let Some((dir, _)) = line.strip_prefix("**`").and_then(|line| line.split_once("`**")) {
+            dir.clone_into(&mut crate_dir);
+        }
+        for code in line.split('`').skip(1).step_by(2) {
+            let is_path = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._*-".contains(c));
+            let root = ["build-support/", "sdk/", "tests/", "manifests/", "examples/"];
+            if is_path(code) && root.iter().any(|root| code.starts_with(root)) {
+                paths.push(code.to_owned());
+            } else if is_path(code) && code.starts_with("src/") && !crate_dir.is_empty() {
+                paths.push(format!("{crate_dir}/{code}"));
+            }
+        }
+    }
+    paths
+}
+
+#[test]
+fn pages_about_the_code_name_files_that_are_there() {
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let paths = paths(&read(page));
+        assert!(paths.len() > 20, "{page} names {} paths", paths.len());
+        for path in paths {
+            // Of what is meant for several files, the folder.
+            let path = path.split_once('*').map_or(path.as_str(), |(start, _)| start);
+            // The example of a recipe.
+            if !path.ends_with("pause.rs") {
+                assert!(workspace().join(path).exists(), "{page} names {path}, which is not there");
+            }
+        }
+    }
 }
 
 #[test]
