@@ -86,7 +86,7 @@ async fn alone(module: &Module, config: &Config<'_>, args: &Call, payload: &[u8]
     });
     let deployment = Deployment::new(module, program, config).map_err(Failure::usage)?;
     builder.module(deployment).map_err(Failure::usage)?;
-    let host = builder.start().map_err(Failure::usage)?;
+    let host = builder.start().await.map_err(Failure::usage)?;
     let host = match interrupts.or(host.ready()).await? {
         Ok(()) => host,
         Err(error) => {

@@ -11,7 +11,8 @@ use serde_json::value::to_raw_value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::bus::{Answer, Message};
+use crate::HOST_SOURCE;
+use crate::bus::{CallResult, Envelope};
 use crate::lock::lock;
 use crate::logs::{Logs, Record, shortened};
 use crate::topic::{CallInFlight, Kind, Topic};
@@ -58,12 +59,12 @@ impl<'a> Call<'a> {
     /// One that a module has.
     pub(crate) fn in_flight(call: &'a CallInFlight, started: Instant) -> Self {
         let CallInFlight { kind, topic, trace_id, source, cause, .. } = call;
-        Self { module: &cause.instance, topic: topic.name(), kind: *kind, caller: source, trace_id, started }
+        Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
     /// A call that no process has, or has any more.
-    pub(crate) fn to_module(module: &'a str, topic: &'a Topic, message: &'a Message<'_>, started: Instant) -> Self {
-        let Message { trace_id, source, .. } = message;
+    pub(crate) fn to_module(module: &'a str, topic: &'a Topic, message: &'a Envelope<'_>, started: Instant) -> Self {
+        let Envelope { trace_id, source, .. } = message;
         Self { module, topic: topic.name(), kind: Kind::Call, caller: source, trace_id, started }
     }
 }
@@ -92,18 +93,26 @@ impl CallLog {
     }
 
     /// A call was answered, or given up.
-    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>) {
+    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &CallResult<'_>) {
         let call = || Call::in_flight(call, started);
         match answer {
-            Answer::Success(_) if !self.every => {}
-            Answer::Success(_) => self.tell(&call(), outcome, None),
-            Answer::Error(error) if error.code == code::INVALID_INPUT => {
+            CallResult::Success(_) if !self.every => {}
+            CallResult::Success(_) => self.tell(&call(), outcome, None),
+            CallResult::Error(error) if error.code == code::INVALID_INPUT => {
                 self.failed(&call(), outcome, &error.code, &without_value(&error.message));
             }
-            Answer::Error(error) => self.failed(&call(), outcome, &error.code, &error.message),
-            Answer::Unreadable(error) => self.failed(&call(), Outcome::Unreadable, code::INTERNAL, error),
-            Answer::Lost { reason, .. } => self.failed(&call(), outcome, code::UNAVAILABLE, reason),
+            CallResult::Error(error) => self.failed(&call(), outcome, &error.code, &error.message),
+            CallResult::Unreadable(error) => self.failed(&call(), Outcome::Unreadable, code::INTERNAL, error),
+            CallResult::Lost { reason, .. } => self.failed(&call(), outcome, code::UNAVAILABLE, reason),
         }
+    }
+
+    /// The bus has refused a call, since nobody provides its topic. `message` is what the caller gets.
+    pub(crate) fn not_provided(&self, envelope: &Envelope<'_>, message: &str) {
+        let Envelope { topic, source, trace_id, .. } = envelope;
+        let module = if **source == *HOST_SOURCE { "host" } else { source };
+        let call = Call { module, topic, kind: Kind::Call, caller: source, trace_id, started: Instant::now() };
+        self.failed(&call, Outcome::Refused, code::NOT_FOUND, message);
     }
 
     /// A call has failed.

@@ -2,29 +2,30 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use ixt_protocol::{Object, Payload, Priority, code};
+use ixt_protocol::{Object, Priority, code};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{Bus, LocalBus, Message, Pending, ReplyTo};
+use crate::bus::{Bus, BusError, CallHandle, Envelope, LocalBus, ReplyTo};
 use crate::call_log::CallLog;
 use crate::guard::Entry;
 use crate::instance::StartError;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
+use crate::lock::lock;
 use crate::logs::Logs;
 use crate::machine::Machine;
-use crate::managed::Managed;
+use crate::managed::{Managed, Unregistered};
 use crate::module::no_module;
 use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
 use crate::status::{ModuleStatus, State};
 use crate::supervisor::{RestartTurn, Supervisor};
 use crate::trace::Spans;
-use crate::{CallError, Deployment, Module, Settings, connection, listener, order};
+use crate::{CallError, Deployment, HOST_SOURCE, Module, Settings, connection, listener, order};
 
 /// Why a host does not start.
 #[derive(Debug)]
@@ -44,6 +45,13 @@ pub enum HostError {
     },
     /// The store of keys and values can't be opened.
     Kv(OpenError),
+    /// The message bus did not take a topic, for another reason than that somebody else provides it.
+    Bus {
+        /// The topic of a service, or of an event that a module subscribes to.
+        topic: String,
+        /// Why.
+        error: BusError,
+    },
 }
 
 impl fmt::Display for HostError {
@@ -59,6 +67,7 @@ impl fmt::Display for HostError {
                 write!(f, "both `{one}` and `{other}` provide `{topic}`: a topic has one provider")
             }
             Self::Kv(error) => error.fmt(f),
+            Self::Bus { topic, error } => write!(f, "`{topic}` can't be registered: {error}"),
         }
     }
 }
@@ -67,6 +76,7 @@ impl std::error::Error for HostError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Kv(error) => std::error::Error::source(error),
+            Self::Bus { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -104,7 +114,7 @@ impl HostBuilder {
         self
     }
 
-    /// Another message bus than the one within this process.
+    /// Sets the message bus; the default is a [`LocalBus`]. The host closes it when it ends.
     pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
         self.bus = bus;
         self
@@ -138,13 +148,18 @@ impl HostBuilder {
         &self.logs
     }
 
-    /// Starts the modules, those that others require first, and does not wait for them: see [`Host::ready`]. To be called
-    /// within a tokio runtime. Raises this process's limit of open files to the hard limit; modules get what it was before.
+    /// Registers the modules' topics at the message bus, and starts the modules, those that others require first, without
+    /// waiting until they are ready: see [`Host::ready`]. Raises this process's limit of open files to the hard limit; modules get
+    /// what it was before. If the future is dropped, nothing is started, and the topics are given back.
     ///
     /// # Errors
     ///
-    /// If two modules provide the same service, or the store can't be opened.
-    pub fn start(self) -> Result<Host, HostError> {
+    /// If two modules provide the same service, the store can't be opened, or the message bus does not take a topic.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
         listener::raise_file_limit();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
@@ -162,13 +177,15 @@ impl HostBuilder {
             .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
             .collect();
         let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
-        connect(&supervisor)?;
         let manifests: Vec<_> =
             supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
         let groups = order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
-        let starts = Mutex::new(Some(start(&supervisor, &groups)));
-        let started = SystemTime::now();
-        Ok(Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started })))
+        let (starts, started) = (Mutex::default(), SystemTime::now());
+        // From here on the topics are given back, also if this is dropped or fails.
+        let host = Host(Arc::new(Shared { supervisor, groups, loader, failures, starts, started }));
+        connect(&host.0.supervisor).await?;
+        *lock(&host.0.starts) = Some(start(&host.0.supervisor, &host.0.groups));
+        Ok(host)
     }
 }
 
@@ -178,25 +195,30 @@ impl fmt::Debug for HostBuilder {
     }
 }
 
-/// Who makes a call that is no module's.
-pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
-
 /// What waits in a host takes no more than this: requests, events, what was not read yet.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
+/// How long [`Host::shutdown`] waits until other hosts know that its topics are free.
+const BUS_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Brings the modules to the bus, and tells what is missing there.
-fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
+async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
     for managed in supervisor.modules.iter() {
-        managed.connect(&managed.release()).map_err(|topic| {
-            let first = supervisor.modules.iter().find(|other| other.release().provides(&topic));
-            let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
-            HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+        managed.connect(&managed.release()).await.map_err(|Unregistered { topic, error }| match error {
+            BusError::AlreadyProvided => {
+                let is_first =
+                    |other: &&Arc<Managed>| other.name() != managed.name() && other.release().provides(&topic);
+                let first = supervisor.modules.iter().find(is_first);
+                let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
+                HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+            }
+            error => HostError::Bus { topic, error },
         })?;
     }
     supervisor.set_durable();
     for managed in supervisor.modules.iter() {
-        managed.disconnect();
-        supervisor.warn(&managed.release());
+        managed.disconnect().await;
+        supervisor.warn(&managed.release()).await;
     }
     Ok(())
 }
@@ -291,7 +313,8 @@ impl Drop for Shared {
         for managed in self.supervisor.modules.iter() {
             managed.end();
         }
-        self.supervisor.backends.bus.close();
+        // Other hosts learn of it in time: there is nobody to wait for that.
+        drop(self.supervisor.backends.bus.close());
         self.supervisor.backends.logs.close();
     }
 }
@@ -315,7 +338,8 @@ impl Host {
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
         let call_log = CallLog::new(logs.clone(), settings.log_calls);
-        let bus = Arc::new(LocalBus::new(call_log.clone()));
+        let refusals = call_log.clone();
+        let bus = Arc::new(LocalBus::reporting(move |envelope, message| refusals.not_provided(envelope, message)));
         let spans = Spans::default();
         HostBuilder { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
     }
@@ -327,7 +351,7 @@ impl Host {
     ///
     /// The first error of a process that could not be started, once.
     pub async fn ready(&self) -> Result<(), StartError> {
-        let starts = self.0.starts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
         match starts.await.unwrap_or_default().into_iter().next() {
             Some(error) => Err(error),
@@ -353,7 +377,7 @@ impl Host {
         payload: &[u8],
         options: CallOptions,
     ) -> Result<Object<'static>, CallError> {
-        struct CancelOnDrop(Option<Pending>);
+        struct CancelOnDrop(Option<CallHandle>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {
                 if let Some(pending) = self.0.take() {
@@ -542,6 +566,7 @@ impl Host {
     /// not. Tells of those that did not end well. Nothing is left running.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
+        let _ = tokio::time::timeout(BUS_CLOSE_TIMEOUT, self.0.supervisor.backends.bus.close()).await;
         self.0.supervisor.backends.spans.shutdown().await;
         self.0.supervisor.backends.logs.close();
         complaints
@@ -561,15 +586,10 @@ impl fmt::Debug for Host {
     }
 }
 
-fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
-    Message {
-        topic: topic.into(),
-        payload: Payload::from(payload),
+fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Envelope<'a> {
+    Envelope {
         priority: options.priority,
         deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
-        trace_id: new_trace(),
-        source: source.unwrap_or_else(|| HOST_SOURCE.into()),
-        cause: None,
-        attempt: 1,
+        ..Envelope::new(topic, payload, source.unwrap_or_else(|| HOST_SOURCE.into()), new_trace())
     }
 }

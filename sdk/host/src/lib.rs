@@ -16,9 +16,9 @@ pub mod guide {}
 #[doc = include_str!("../SECURITY.md")]
 pub mod security {}
 
-mod answer;
 mod budget;
 pub mod bus;
+mod call_error;
 mod call_log;
 mod cargo;
 mod cgroup;
@@ -60,7 +60,7 @@ mod supervisor;
 mod topic;
 mod trace;
 
-pub use answer::{CallError, ErrorReply};
+pub use call_error::{CallError, ErrorReply};
 pub use cargo::{Build, BuildError, BuildOutput, Builds};
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
@@ -76,3 +76,6 @@ pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceStatus, ModuleStatus, State};
 #[cfg(feature = "otel")]
 pub use trace::SpanOptions;
+
+/// The source of calls and events that the host itself sends, `name:version`.
+pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));

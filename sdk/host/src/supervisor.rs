@@ -6,8 +6,9 @@ use ixt_protocol::{LogLevel, code};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
+use crate::bus::BusError;
 use crate::instance::StartError;
-use crate::managed::{Managed, Turn};
+use crate::managed::{Managed, Turn, Unregistered};
 use crate::release::Release;
 use crate::replica::{Life, Predecessor, Replica};
 use crate::restart::refusal;
@@ -74,14 +75,16 @@ impl Supervisor {
     }
 
     /// Tells what is missing, or strange, around a release.
-    pub(crate) fn warn(&self, release: &Release) {
+    pub(crate) async fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {
             warn(format!("runs {}, which is not in its directory", path.display()));
         }
         let requires = &release.manifest().requires;
-        for topic in requires.services.iter().filter(|topic| !self.backends.bus.is_provided(topic.as_str())) {
-            warn(format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND"));
+        for topic in &requires.services {
+            if !self.backends.bus.is_provided(topic.as_str()).await {
+                warn(format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND"));
+            }
         }
     }
 
@@ -103,10 +106,10 @@ impl Supervisor {
                 (_, new) => format!(", with {new}"),
             };
             logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
-            let replaced = match this.connect(&managed, &release) {
+            let replaced = match this.connect(&managed, &release).await {
                 Ok(()) => {
                     let replaced = this.replace_all(&managed, &release, turn).await;
-                    managed.disconnect();
+                    managed.disconnect().await;
                     this.set_durable();
                     replaced
                 }
@@ -120,15 +123,18 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
-        self.warn(release);
-        managed.connect(release).map_err(|topic| {
-            let other =
-                self.modules.iter().find(|other| other.name() != managed.name() && other.release().provides(&topic));
+    async fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
+        self.warn(release).await;
+        managed.connect(release).await.map_err(|Unregistered { topic, error }| {
+            let name = managed.name();
+            if error != BusError::AlreadyProvided {
+                let message = format!("`{topic}` of `{name}` can't be registered: {error}. It goes on as it was");
+                return refusal(code::UNAVAILABLE, message);
+            }
+            let other = self.modules.iter().find(|other| other.name() != name && other.release().provides(&topic));
             let other = other.map_or_else(|| "another host".to_owned(), |other| format!("`{}`", other.name()));
             let message = format!(
-                "`{}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was",
-                managed.name(),
+                "`{name}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was"
             );
             refusal(code::FAILED_PRECONDITION, message)
         })

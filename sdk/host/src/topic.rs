@@ -7,7 +7,7 @@ use std::time::Duration;
 use ixt_protocol::Priority;
 use tokio::time::Instant;
 
-use crate::bus::Cause;
+use crate::bus::{Cause, ParentSpan};
 use crate::stats::Stats;
 
 /// A topic that a module takes: one and the same for all releases of the module, so that its counts go on.
@@ -69,6 +69,13 @@ pub(crate) struct CallInFlight {
     pub(crate) trace_id: Arc<str>,
     pub(crate) source: Arc<str>,
     pub(crate) cause: Arc<Cause>,
+    /// Its span, in its trace; not 0.
+    pub(crate) span: u64,
+    /// Whether that span is recorded.
+    pub(crate) is_sampled: bool,
+    /// The span that its span is a child of.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
+    pub(crate) parent_span: Option<ParentSpan>,
     pub(crate) deadline: Option<Instant>,
     /// Which attempt this is, from 1.
     pub(crate) attempt: u32,

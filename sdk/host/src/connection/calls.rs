@@ -7,7 +7,7 @@ use ixt_protocol::{ErrorBody, Object};
 
 use super::Connection;
 use crate::budget::Taken;
-use crate::bus::Pending;
+use crate::bus::CallHandle;
 use crate::lock::lock;
 
 /// So many requests of its own a module may have at once.
@@ -15,7 +15,7 @@ const MAX_CALLS: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    pub(super) by_id: HashMap<u64, Pending>,
+    pub(super) by_id: HashMap<u64, CallHandle>,
     /// Those that can't be taken back.
     without_id: usize,
 }
@@ -34,14 +34,14 @@ impl Connection {
         };
         match calls.by_id.entry(id) {
             Entry::Vacant(entry) => {
-                entry.insert(Pending::default());
+                entry.insert(CallHandle::default());
                 true
             }
             Entry::Occupied(_) => false,
         }
     }
 
-    pub(crate) fn waits_for(&self, id: u64, pending: Pending) {
+    pub(crate) fn waits_for(&self, id: u64, pending: CallHandle) {
         if let Some(call) = lock(&self.calls).by_id.get_mut(&id) {
             *call = pending;
         }

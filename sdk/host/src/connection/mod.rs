@@ -11,7 +11,7 @@ mod stream;
 pub(crate) mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -26,9 +26,9 @@ use tokio::sync::{Notify, Semaphore, SetOnce, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::answer::{CallError, ErrorReply};
 use crate::budget::Budget;
-use crate::bus::{Answer, Cancel, Cause, Message, Pending, ReplyTo};
+use crate::bus::{CallHandle, CallResult, Cancel, Cause, Envelope, ReplyTo};
+use crate::call_error::{CallError, ErrorReply};
 use crate::call_log::{Call, CallLog, Outcome};
 use crate::lock::lock;
 use crate::topic::{CallInFlight, Kind, Topic};
@@ -44,7 +44,7 @@ use requests::{Abandoned, Admitted, Has, InFlight, Next, Requests};
 
 /// A process of a module that has answered `init`, or is about to.
 pub(crate) struct Connection {
-    /// Of this host's connections.
+    /// Random: see [`Cause::process`].
     number: u64,
     /// `name:version/instance-NNN`.
     id: Arc<str>,
@@ -153,14 +153,12 @@ pub(crate) struct Load {
 
 /// What waited in the queue of a module that takes one request at a time: to be given to another process.
 pub(crate) enum NotAsked {
-    Call { message: Message<'static>, topic: Arc<Topic>, reply: ReplyTo },
-    Event { message: Message<'static>, reply: ReplyTo },
+    Call { message: Envelope<'static>, topic: Arc<Topic>, reply: ReplyTo },
+    Event { message: Envelope<'static>, reply: ReplyTo },
 }
 
 /// What was not sent, and to whom it is still to be answered.
 pub(crate) type Back<T> = Box<(T, ReplyTo)>;
-
-static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 impl Connection {
     /// Sends `init`, and waits for the reply.
@@ -178,7 +176,7 @@ impl Connection {
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init, initialized) = oneshot::channel();
         let connection = Arc::new(Self {
-            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
+            number: fastrand::u64(..),
             id: Arc::clone(&id),
             max_frame_bytes,
             outgoing: Arc::new(Outgoing::new(writer, hello.framing, max_frame_bytes, &limits.waiting)),
@@ -349,7 +347,7 @@ impl Connection {
                 (Request::Handle(message), Some(topic)) => Some(NotAsked::Call { message, topic, reply }),
                 (Request::Event(message), Some(_)) => Some(NotAsked::Event { message, reply }),
                 _ => {
-                    reply.send(Answer::lost("it takes nothing any more"));
+                    reply.send(CallResult::lost("it takes nothing any more"));
                     None
                 }
             }
@@ -394,14 +392,14 @@ impl Connection {
     /// Sends the module a call of a service or an event. If it takes nothing any more, both come back.
     pub(crate) fn send_message<'m>(
         self: &Arc<Self>,
-        request: fn(Message<'m>) -> Request<'m>,
-        message: Message<'m>,
+        request: fn(Envelope<'m>) -> Request<'m>,
+        message: Envelope<'m>,
         topic: &Arc<Topic>,
         reply: ReplyTo,
         now: Instant,
-    ) -> Result<Pending, Back<Message<'m>>> {
+    ) -> Result<CallHandle, Back<Envelope<'m>>> {
         let (trace_id, source) = (Arc::clone(&message.trace_id), Arc::clone(&message.source));
-        let (deadline, parent) = (message.deadline, message.cause.clone());
+        let (deadline, parent, parent_span) = (message.deadline, message.cause.clone(), message.parent_span);
         let (attempt, priority) = (message.attempt, message.priority);
         let request = request(message);
         let kind = if matches!(request, Request::Event(_)) { Kind::Event } else { Kind::Call };
@@ -412,25 +410,18 @@ impl Connection {
             deadline,
             attempt,
             priority,
-            cause: Arc::new(Cause {
-                connection: self.number,
-                instance: Arc::clone(&self.id),
-                span: fastrand::u64(1..),
-                parent_span: parent.as_ref().map_or(0, |cause| cause.span),
-                is_sampled: self.spans.is_sampled(kind, topic.name(), &trace_id, parent.as_deref()),
-                depth: parent.as_ref().map_or(0, |cause| cause.depth + 1),
-                parent,
-            }),
+            cause: Arc::new(Cause::new(self.number, Arc::clone(&self.id), parent)),
+            span: fastrand::u64(1..),
+            is_sampled: self.spans.is_sampled(kind, topic.name(), &trace_id, parent_span),
+            parent_span,
             trace_id,
         };
         match self.request(request, deadline, Some(call), reply, now) {
-            Ok(id) => {
-                Ok(id.map_or_else(Pending::default, |id| Pending::new(Arc::downgrade(self) as Weak<dyn Cancel>, id)))
-            }
+            Ok(id) => Ok(id.map_or_else(CallHandle::default, |id| CallHandle::new(self, id))),
             Err(back) => match *back {
                 (Request::Handle(message) | Request::Event(message), reply) => Err(Box::new((message, reply))),
                 // Neither is sent by this.
-                (Request::HealthCheck | Request::Shutdown { .. }, _) => Ok(Pending::default()),
+                (Request::HealthCheck | Request::Shutdown { .. }, _) => Ok(CallHandle::default()),
             },
         }
     }
@@ -477,8 +468,8 @@ impl Connection {
 
     /// Asks the module how it is.
     pub(crate) async fn check_health(self: &Arc<Self>, within: Duration) -> Checked {
-        let checked = |answer: Answer<'_>| match answer {
-            Answer::Unreadable(error) => Checked::Unreadable(error.to_owned()),
+        let checked = |answer: CallResult<'_>| match answer {
+            CallResult::Unreadable(error) => Checked::Unreadable(error.to_owned()),
             answer => CallError::of(answer).map_or_else(Checked::Failed, Checked::Replied),
         };
         let gone = || Checked::Failed(CallError::Gone { reason: "it was not answered".to_owned() });
@@ -500,13 +491,13 @@ impl Connection {
         self: &Arc<Self>,
         request: Request<'_>,
         within: Duration,
-        read: fn(Answer<'_>) -> T,
+        read: fn(CallResult<'_>) -> T,
     ) -> Option<T> {
         let (sender, answer) = oneshot::channel();
         let reply = ReplyTo::new(move |answer| drop(sender.send(read(answer))));
         let now = Instant::now();
         if let Err(back) = self.request(request, now.checked_add(within), None, reply, now) {
-            back.1.send(Answer::lost("it takes nothing any more"));
+            back.1.send(CallResult::lost("it takes nothing any more"));
         }
         answer.await.ok()
     }
@@ -556,7 +547,7 @@ impl Connection {
             }
             // The reader will know why; here it is only known that it is so.
             Refused::Closed => {
-                let answer = Answer::lost("it has closed its connection");
+                let answer = CallResult::lost("it has closed its connection");
                 if let Some(call) = call {
                     call.topic.stats().refused(code::UNAVAILABLE);
                     self.log(&call, started, Outcome::Lost, &answer, &reply);
@@ -612,7 +603,7 @@ impl Connection {
     }
 
     /// A reply has come.
-    fn complete(self: &Arc<Self>, id: Option<u64>, answer: Answer<'_>) -> bool {
+    fn complete(self: &Arc<Self>, id: Option<u64>, answer: CallResult<'_>) -> bool {
         let (done, Next { send }, is_drained) = {
             let mut requests = lock(&self.requests);
             let (done, next) = requests.complete(id);
@@ -627,8 +618,8 @@ impl Connection {
         let Some(done) = done else { return false };
         match answer {
             // It was told to end, and has not begun with this.
-            Answer::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
-                self.finish(done, Outcome::Refused, Answer::lost(&format!("{}: {}", self.id, error.message)));
+            CallResult::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
+                self.finish(done, Outcome::Refused, CallResult::lost(&format!("{}: {}", self.id, error.message)));
             }
             answer => self.finish(done, Outcome::Answered, answer),
         }
@@ -659,7 +650,7 @@ impl Connection {
                     Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
                     None => format!("{} ended: {reason}", self.id),
                 };
-                self.finish(in_flight, Outcome::Lost, Answer::Lost { reason: &reason, was_alone });
+                self.finish(in_flight, Outcome::Lost, CallResult::Lost { reason: &reason, was_alone });
             }
             for pending in calls.by_id.into_values() {
                 pending.cancel();
@@ -698,7 +689,7 @@ impl Connection {
         self.look_whether_drained();
         let why = why(call.as_ref().map_or("the request", |call| call.topic.name()));
         if let Some(call) = &call {
-            self.ended(call, started, outcome, &Answer::Error(ErrorBody::new(code, &*why, true)), &reply);
+            self.ended(call, started, outcome, &CallResult::Error(ErrorBody::new(code, &*why, true)), &reply);
         }
         match has {
             Has::Not => {}
@@ -719,7 +710,7 @@ impl Connection {
         Some((reply, why))
     }
 
-    fn finish(&self, done: InFlight, outcome: Outcome, answer: Answer<'_>) {
+    fn finish(&self, done: InFlight, outcome: Outcome, answer: CallResult<'_>) {
         // One that was given up was answered then.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
@@ -729,15 +720,15 @@ impl Connection {
     }
 
     /// The caller is answered, or has given up.
-    fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>, reply: &ReplyTo) {
+    fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &CallResult<'_>, reply: &ReplyTo) {
         call.topic.stats().finished(started.elapsed(), answer.code());
         self.spans.finished(call, started, answer);
         self.log(call, started, outcome, answer, reply);
     }
 
-    fn log(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>, reply: &ReplyTo) {
+    fn log(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &CallResult<'_>, reply: &ReplyTo) {
         // Otherwise it is asked again, and whoever does that tells.
-        if !matches!(answer, Answer::Lost { .. }) || !reply.asks_again() {
+        if !matches!(answer, CallResult::Lost { .. }) || !reply.retries() {
             self.call_log.ended(call, started, outcome, answer);
         }
     }
@@ -769,7 +760,7 @@ impl Cancel for Connection {
         let gave_up = |topic: &str| format!("the caller of `{topic}` gave up");
         if let Some((reply, _)) = self.abandon(number, Outcome::Cancelled, code::CANCELLED, gave_up) {
             // The caller is gone, so that nothing is said to it.
-            reply.forget();
+            reply.discard();
             // It is to be answered all the same, and if it is not, that is seen.
             self.sooner.notify_one();
         }
@@ -782,7 +773,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn wire<'m>(message: &'m Message<'_>, traceparent: Option<String>, now: Instant) -> Handle<'m> {
+fn wire<'m>(message: &'m Envelope<'_>, traceparent: Option<String>, now: Instant) -> Handle<'m> {
     // Rounded up, so that a moment left is not none.
     let left = |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000);
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());

@@ -16,8 +16,8 @@ use super::outgoing::{REQUESTS_LIMIT, batch};
 use super::requests::INIT_ID;
 use super::stream::Reader;
 use super::{Connection, READING_BYTES, Services, offered};
-use crate::answer::ErrorReply;
-use crate::bus::Answer;
+use crate::bus::CallResult;
+use crate::call_error::ErrorReply;
 use crate::lock::lock;
 use crate::standstill;
 
@@ -195,8 +195,8 @@ impl Connection {
             return true;
         }
         let answer = match body {
-            ModuleFrame::Success { data } => Answer::Success(data),
-            ModuleFrame::Error(error) => Answer::Error(error),
+            ModuleFrame::Success { data } => CallResult::Success(data),
+            ModuleFrame::Error(error) => CallResult::Error(error),
             _ => return false,
         };
         self.complete(id, answer)
@@ -250,7 +250,7 @@ impl Connection {
                 }
                 if id.is_none() && !self.is_sequential() {
                     self.whose(&unreadable.to_string(), services);
-                } else if !self.complete(*id, Answer::Unreadable(&error.to_string())) {
+                } else if !self.complete(*id, CallResult::Unreadable(&error.to_string())) {
                     services.complain(&format!("skipped what it sent: {unreadable}"));
                 }
                 Taken::Frame
@@ -265,7 +265,7 @@ impl Connection {
                     return Taken::Last;
                 }
                 // A reply with a mistake in its type, or a request of a type that is not known here.
-                if !self.complete(Some(*id), Answer::Unreadable(&unreadable.to_string())) {
+                if !self.complete(Some(*id), CallResult::Unreadable(&unreadable.to_string())) {
                     self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
                 }
                 services.complain(&format!("skipped what it sent: {unreadable}"));
@@ -295,7 +295,7 @@ impl Connection {
         let _ = self.end_reason.set(reason);
         // Nothing more is sent to it.
         self.refuse_more();
-        self.complete(None, Answer::Unreadable(error));
+        self.complete(None, CallResult::Unreadable(error));
         Taken::Last
     }
 
@@ -304,7 +304,7 @@ impl Connection {
         services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
         let requests: Vec<_> = lock(&self.requests).ids();
         for id in requests {
-            self.complete(Some(id), Answer::Unreadable(error));
+            self.complete(Some(id), CallResult::Unreadable(error));
         }
     }
 

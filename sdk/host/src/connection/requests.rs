@@ -10,7 +10,7 @@ use foldhash::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Taken};
-use crate::bus::{Message, ReplyTo};
+use crate::bus::{Envelope, ReplyTo};
 use crate::topic::CallInFlight;
 
 /// So many requests may wait for a module that takes one at a time.
@@ -24,8 +24,8 @@ pub(crate) const INIT_ID: u64 = 1;
 /// A request of the host.
 #[derive(Debug)]
 pub(crate) enum Request<'a> {
-    Handle(Message<'a>),
-    Event(Message<'a>),
+    Handle(Envelope<'a>),
+    Event(Envelope<'a>),
     HealthCheck,
     Shutdown { grace_ms: u64 },
 }
@@ -407,16 +407,7 @@ mod tests {
     }
 
     fn handle(priority: Priority, bytes: usize) -> Request<'static> {
-        Request::Handle(Message {
-            topic: "t".into(),
-            payload: Payload::from(vec![0; bytes]),
-            priority,
-            deadline: None,
-            trace_id: "".into(),
-            source: "".into(),
-            cause: None,
-            attempt: 1,
-        })
+        Request::Handle(Envelope { priority, ..Envelope::new("t", Payload::from(vec![0; bytes]), "", "") })
     }
 
     fn nobody() -> ReplyTo {
@@ -605,15 +596,10 @@ mod tests {
                 deadline: None,
                 attempt: 1,
                 priority: Priority::Low,
-                cause: Arc::new(crate::bus::Cause {
-                    connection: 1,
-                    instance: "".into(),
-                    span: 1,
-                    parent_span: 0,
-                    is_sampled: false,
-                    parent: None,
-                    depth: 0,
-                }),
+                cause: Arc::new(crate::bus::Cause::new(1, "", None)),
+                span: 1,
+                is_sampled: false,
+                parent_span: None,
             })
         };
         let trace = |requests: &Requests, id| requests.handled(id).map(|call| call.trace_id.to_string());
@@ -652,7 +638,7 @@ mod tests {
         static ANSWERED: AtomicUsize = AtomicUsize::new(0);
         let mut requests = concurrent();
         let reply = ReplyTo::new(|answer| {
-            assert!(matches!(answer, crate::bus::Answer::Lost { .. }));
+            assert!(matches!(answer, crate::bus::CallResult::Lost { .. }));
             ANSWERED.fetch_add(1, Ordering::Relaxed);
         });
         requests.admit(handle(Priority::Low, 0), reply, None, None, Instant::now());

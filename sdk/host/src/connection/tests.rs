@@ -80,7 +80,7 @@ pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
     let (sender, answer) = oneshot::channel();
     let reply = ReplyTo::new(move |answer| {
         let _ = sender.send(match answer {
-            Answer::Lost { reason, .. } => format!("lost: {reason}"),
+            CallResult::Lost { reason, .. } => format!("lost: {reason}"),
             answer => match answer.into_result() {
                 Ok(data) => data.to_json().into_owned(),
                 Err(error) => format!("{}: {} ({})", error.code, error.message, error.retryable),
@@ -96,7 +96,7 @@ impl Opened {
     }
 
     /// Sends the module a call, and gives what its caller will be answered.
-    fn call(&self, topic: &Arc<Topic>, message: Message<'static>) -> (Pending, oneshot::Receiver<String>) {
+    fn call(&self, topic: &Arc<Topic>, message: Envelope<'static>) -> (CallHandle, oneshot::Receiver<String>) {
         let (reply, answer) = caller();
         let sent = self.connection.send_message(Request::Handle, message, topic, reply, Instant::now());
         (sent.unwrap_or_else(|_| panic!("it takes nothing")), answer)
@@ -144,17 +144,9 @@ fn topic() -> Arc<Topic> {
     Arc::new(Topic::new("t"))
 }
 
-fn message(payload: &str) -> Message<'static> {
-    Message {
-        topic: "t".into(),
-        payload: Payload::from(payload.as_bytes().to_vec()),
-        priority: Priority::High,
-        deadline: None,
-        trace_id: "trace".into(),
-        source: "caller:1.0.0".into(),
-        cause: None,
-        attempt: 1,
-    }
+fn message(payload: &str) -> Envelope<'static> {
+    let payload = Payload::from(payload.as_bytes().to_vec());
+    Envelope { priority: Priority::High, ..Envelope::new("t", payload, "caller:1.0.0", "trace") }
 }
 
 #[tokio::test]
@@ -201,8 +193,8 @@ async fn a_call_ends_with_its_time_and_the_module_is_told() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let topic = topic();
     let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
-    let (_late, late) = opened.call(&topic, Message { deadline: at(5000), ..message("") });
-    let (_soon, soon) = opened.call(&topic, Message { deadline: at(200), ..message("") });
+    let (_late, late) = opened.call(&topic, Envelope { deadline: at(5000), ..message("") });
+    let (_soon, soon) = opened.call(&topic, Envelope { deadline: at(200), ..message("") });
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 5000);
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 200);
     let start = Instant::now();
@@ -374,7 +366,7 @@ async fn a_request_of_a_module_that_can_not_be_read_is_answered_at_once() {
 async fn a_request_that_stays_unanswered_takes_no_place_for_ever() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
-    let (_late, late) = opened.call(&topic(), Message { deadline: at(200), ..message("") });
+    let (_late, late) = opened.call(&topic(), Envelope { deadline: at(200), ..message("") });
     let (given_up, _) = opened.call(&topic(), message(""));
     late.await.unwrap();
     given_up.cancel();
@@ -648,7 +640,7 @@ async fn a_start_that_is_over_is_not_made_longer() {
 #[tokio::test]
 async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say_otherwise() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
-    let turned = Arc::new(AtomicU64::new(0));
+    let turned = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let again = Arc::clone(&turned);
     opened.connection.when_ready(move |ready| {
         again.fetch_add(u64::from(ready), Ordering::SeqCst);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Managed, Picked};
 use crate::budget::Taken;
-use crate::bus::{Answer, Cause, Message, ReplyTo};
+use crate::bus::{CallResult, Envelope, ReplyTo};
 use crate::connection::{Connection, Request};
 use crate::lock::lock;
 
@@ -34,7 +34,7 @@ pub(super) struct EventQueue {
 
 /// An event that waits, or is kept to be given once more, and what it takes.
 struct Waiting {
-    message: Message<'static>,
+    message: Envelope<'static>,
     _held: Taken,
 }
 
@@ -45,18 +45,16 @@ impl EventQueue {
 }
 
 impl Managed {
-    pub(super) fn take_event(&self, message: &Message<'_>) {
+    pub(super) fn take_event(&self, message: &Envelope<'_>) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
             let mut queue = lock(&self.queue);
             let held =
                 if is_gone || queue.waiting.len() >= MAX_EVENTS { None } else { self.waiting.take(message.bytes()) };
             if let Some(held) = held {
-                // Nobody waits for an event: it is the beginning of what comes of it.
-                let parent = message.cause.as_ref();
-                let cause = parent.map(|cause| Arc::new(Cause { parent: None, depth: 0, ..Cause::clone(cause) }));
+                // Its publisher does not wait for its handling, whatever a bus says.
                 let deadline = Instant::now().checked_add(self.call_timeout);
-                let message = Message { deadline, cause, ..message.borrowed().into_owned() };
+                let message = Envelope { deadline, cause: None, ..message.borrowed().into_owned() };
                 queue.waiting.push_back(Waiting { message, _held: held });
                 None
             } else {
@@ -78,7 +76,7 @@ impl Managed {
     }
 
     /// An event that a process was to get, and has not been asked for.
-    pub(super) fn put_back(&self, message: Message<'static>) {
+    pub(super) fn put_back(&self, message: Envelope<'static>) {
         let held = self.waiting.overdraw(message.bytes());
         let mut queue = lock(&self.queue);
         queue.waiting.push_front(Waiting { message, _held: held });
@@ -171,18 +169,18 @@ impl Managed {
         // Those of a process that is being replaced don't count for the next one.
         let events = Arc::clone(connection.events());
         events.fetch_add(1, Ordering::Relaxed);
-        let answered = move |answer: Answer<'_>| {
+        let answered = move |answer: CallResult<'_>| {
             events.fetch_sub(1, Ordering::Relaxed);
             let Some(this) = this.upgrade() else { return };
             let again = {
                 let mut queue = lock(&this.queue);
                 match (answer, kept) {
-                    (Answer::Lost { reason, .. }, Some(event)) => {
+                    (CallResult::Lost { reason, .. }, Some(event)) => {
                         // It was first, so it is again.
                         queue.waiting.push_front(event);
                         Some(format!("the event `{name}` is durable and will be sent again: {reason}"))
                     }
-                    (Answer::Lost { .. }, None) => {
+                    (CallResult::Lost { .. }, None) => {
                         queue.dropped += 1;
                         None
                     }
@@ -194,12 +192,12 @@ impl Managed {
             }
             this.pump();
         };
-        let reply = if is_kept { ReplyTo::asking_again(answered) } else { ReplyTo::new(answered) };
+        let reply = if is_kept { ReplyTo::retrying(answered) } else { ReplyTo::new(answered) };
         if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now()) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
             connection.events().fetch_sub(1, Ordering::Relaxed);
-            reply.forget();
+            reply.discard();
             self.put_back(message.into_owned());
         }
     }

@@ -14,14 +14,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Taken};
-use crate::bus::{Answer, Bus, Cause, Message, Pending, ReplyTo};
+use crate::bus::{Bus, CallHandle, CallResult, Cause, Envelope, ReplyTo};
 use crate::call_log::{Call, CallLog, Outcome};
 use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
 use crate::logs::{Logs, Record};
 use crate::managed::events::EventQueue;
-pub(crate) use crate::managed::releases::Turn;
 use crate::managed::releases::{Replicas, Topics};
+pub(crate) use crate::managed::releases::{Turn, Unregistered};
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::services::Backends;
@@ -79,7 +79,7 @@ struct Ready {
 
 /// A call that waits for a process.
 struct Parked {
-    message: Message<'static>,
+    message: Envelope<'static>,
     topic: Arc<Topic>,
     reply: ReplyTo,
     since: Instant,
@@ -184,7 +184,7 @@ impl Managed {
             match not_asked {
                 NotAsked::Call { message, topic, reply } => drop(self.dispatch(message, &topic, reply, now)),
                 NotAsked::Event { message, reply } => {
-                    reply.forget();
+                    reply.discard();
                     events.push(message);
                 }
             }
@@ -239,14 +239,14 @@ impl Managed {
     }
 
     /// Takes a call of one of its services.
-    fn call(&self, topic: &Arc<Topic>, mut message: Message<'_>, reply: ReplyTo) -> Pending {
-        let depth = message.cause.as_ref().map_or(0, |cause| cause.depth);
+    fn call(&self, topic: &Arc<Topic>, mut message: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+        let depth = message.cause.as_ref().map_or(0, |cause| cause.depth());
         let now = Instant::now();
         if depth >= MAX_DEPTH {
             let why = format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
             self.not_asked(topic, &message, now, (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
             reply.error(code::RESOURCE_EXHAUSTED, &why, false);
-            return Pending::default();
+            return CallHandle::default();
         }
         if message.deadline.is_none() {
             // A module does not wait for ever, so that two of them can't wait for each other for ever.
@@ -269,7 +269,7 @@ impl Managed {
                 continue;
             }
             let Some(load) = connection.load() else { continue };
-            let in_chain = |cause: &Arc<Cause>| cause.chain().any(|cause| cause.connection == connection.number());
+            let in_chain = |cause: &Arc<Cause>| cause.chain().any(|cause| cause.process() == connection.number());
             if let Some(cause) = cause
                 && load.is_busy
                 && in_chain(cause)
@@ -291,13 +291,13 @@ impl Managed {
     /// `started` is when the first attempt was.
     fn route(
         &self,
-        message: Message<'_>,
+        message: Envelope<'_>,
         topic: &Arc<Topic>,
         reply: ReplyTo,
         ended: u32,
         started: Instant,
         now: Instant,
-    ) -> Pending {
+    ) -> CallHandle {
         if !topic.again() {
             return self.dispatch(message, topic, reply, now);
         }
@@ -311,14 +311,14 @@ impl Managed {
         }
     }
 
-    fn dispatch(&self, mut message: Message<'_>, topic: &Arc<Topic>, mut reply: ReplyTo, now: Instant) -> Pending {
+    fn dispatch(&self, mut message: Envelope<'_>, topic: &Arc<Topic>, mut reply: ReplyTo, now: Instant) -> CallHandle {
         let name = self.name();
         loop {
             if message.deadline.is_some_and(|deadline| deadline <= now) {
                 let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
                 self.not_asked(topic, &message, now, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
                 reply.error(code::DEADLINE_EXCEEDED, &why, true);
-                return Pending::default();
+                return CallHandle::default();
             }
             match self.pick(topic.name(), message.cause.as_ref()) {
                 Picked::Ready(connection) => {
@@ -329,7 +329,7 @@ impl Managed {
                     }
                 }
                 Picked::WaitsForItself(cause) => {
-                    let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance)).collect();
+                    let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance())).collect();
                     chain.reverse();
                     let why = format!(
                         "`{name}` handles one request at a time, and `{}` is called from it: it would wait for itself \
@@ -339,11 +339,11 @@ impl Managed {
                     );
                     self.not_asked(topic, &message, now, (Outcome::Refused, code::FAILED_PRECONDITION, &why));
                     reply.error(code::FAILED_PRECONDITION, &why, false);
-                    return Pending::default();
+                    return CallHandle::default();
                 }
                 Picked::None => {
                     self.park(message, topic, reply);
-                    return Pending::default();
+                    return CallHandle::default();
                 }
             }
         }
@@ -353,7 +353,7 @@ impl Managed {
     /// gets one more.
     fn again(
         &self,
-        message: &Message<'_>,
+        message: &Envelope<'_>,
         topic: &Arc<Topic>,
         reply: ReplyTo,
         ended: u32,
@@ -361,8 +361,8 @@ impl Managed {
         held: Taken,
     ) -> ReplyTo {
         let (this, again, topic) = (self.this.clone(), message.borrowed().into_owned(), Arc::clone(topic));
-        ReplyTo::asking_again(move |answer| match (answer, this.upgrade()) {
-            (Answer::Lost { reason, was_alone }, Some(this)) => {
+        ReplyTo::retrying(move |answer| match (answer, this.upgrade()) {
+            (CallResult::Lost { reason, was_alone }, Some(this)) => {
                 let attempt = again.attempt;
                 let ended = ended + u32::from(was_alone);
                 let is_last = attempt >= MAX_ATTEMPTS || ended >= 2;
@@ -371,12 +371,12 @@ impl Managed {
                     let (release, why) = (this.release(), format!("{why}; it is not tried again"));
                     let call = Call::to_module(release.source(), &topic, &again, started);
                     this.call_log.failed(&call, Outcome::Lost, code::UNAVAILABLE, &why);
-                    return reply.send(Answer::Lost { reason, was_alone });
+                    return reply.send(CallResult::Lost { reason, was_alone });
                 }
                 let note = format!("`{}`, {why}; it is tried again, for it is idempotent", topic.name());
                 this.warn(&again.trace_id, note);
                 drop(held);
-                let again = Message { attempt: attempt + 1, ..again };
+                let again = Envelope { attempt: attempt + 1, ..again };
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
                 drop(this.route(again, &topic, reply, ended, started, Instant::now()));
             }
@@ -391,7 +391,7 @@ impl Managed {
     }
 
     /// The module was not asked, with this code and for this reason.
-    fn not_asked(&self, topic: &Topic, message: &Message<'_>, since: Instant, why: (Outcome, &str, &str)) {
+    fn not_asked(&self, topic: &Topic, message: &Envelope<'_>, since: Instant, why: (Outcome, &str, &str)) {
         let (outcome, code, reason) = why;
         topic.stats().refused(code);
         let release = self.release();
@@ -399,7 +399,7 @@ impl Managed {
     }
 
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
-    fn park(&self, message: Message<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
+    fn park(&self, message: Envelope<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
         if !self.one_comes_for(topic.name()) {
             let why = self.why_not(topic.name());
             self.not_asked(topic, &message, Instant::now(), (Outcome::Refused, code::UNAVAILABLE, &why));
@@ -434,11 +434,11 @@ impl Managed {
     }
 
     /// Too much waits for it.
-    fn refuse(&self, message: &Message<'_>, topic: &Topic, reply: ReplyTo) -> Pending {
+    fn refuse(&self, message: &Envelope<'_>, topic: &Topic, reply: ReplyTo) -> CallHandle {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
         self.not_asked(topic, message, Instant::now(), (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
         reply.error(code::RESOURCE_EXHAUSTED, &why, true);
-        Pending::default()
+        CallHandle::default()
     }
 
     fn release_parked(&self) {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use super::Managed;
-use crate::bus::{Endpoint, Message, Pending, ReplyTo};
+use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo};
 use crate::lock::lock;
 use crate::release::Release;
 use crate::replica::Replica;
-use crate::topic::Topic;
+use crate::topic::{Kind, Topic};
 
 #[derive(Default)]
 pub(super) struct Replicas {
@@ -44,16 +44,30 @@ struct TopicEndpoint {
 }
 
 impl Endpoint for TopicEndpoint {
-    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
+    fn call(&self, message: Envelope<'_>, reply: ReplyTo) -> CallHandle {
         self.managed.call(&self.topic, message, reply)
     }
 
-    fn event(&self, message: &Message<'_>) {
+    fn event(&self, message: &Envelope<'_>) {
         self.managed.take_event(message);
     }
 }
 
+/// A topic that the bus did not take, and why.
+#[derive(Debug)]
+pub(crate) struct Unregistered {
+    pub(crate) topic: String,
+    pub(crate) error: BusError,
+}
+
 impl Topics {
+    fn of_kind(&mut self, kind: Kind) -> &mut BTreeMap<String, Service> {
+        match kind {
+            Kind::Call => &mut self.services,
+            Kind::Event => &mut self.events,
+        }
+    }
+
     /// All of them, by their names.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Topic>> {
         let mut all: Vec<_> =
@@ -123,7 +137,7 @@ impl Managed {
         serving.is_mixed = serving.is_changing || replicas.iter().any(is_other);
     }
 
-    fn is_changing(&self, is_changing: bool) {
+    fn set_changing(&self, is_changing: bool) {
         self.serving.write().unwrap_or_else(PoisonError::into_inner).is_changing = is_changing;
         self.look_whether_mixed();
     }
@@ -162,76 +176,105 @@ impl Managed {
         drop(topics);
     }
 
-    /// Brings the topics of a release to the bus that are not there yet: those who call them wait for its first process.
+    /// Registers the topics of a release at the bus, unless they are already: their calls wait for the release's first process.
+    /// Until [`disconnect`](Self::disconnect), no process gets a topic that its own release lacks.
     ///
     /// # Errors
     ///
-    /// The topic that another module provides. Nothing has changed then.
-    pub(crate) fn connect(&self, release: &Release) -> Result<(), String> {
+    /// The first topic that the bus did not take. Nothing has changed then.
+    pub(crate) async fn connect(&self, release: &Release) -> Result<(), Unregistered> {
         let Some(this) = self.this.upgrade() else { return Ok(()) };
-        // First this: no process gets what its own release has not.
-        self.is_changing(true);
-        let mut topics = lock(&self.topics);
-        let new = |topic: &str| {
-            let topic = Arc::new(Topic::new(topic));
-            let endpoint = Arc::new(TopicEndpoint { managed: Arc::clone(&this), topic: Arc::clone(&topic) });
-            Service { topic, endpoint, is_connected: false }
-        };
-        let mut provided = Vec::new();
+        self.set_changing(true);
+        let mut added = Vec::new();
+        let registered = this.register(release, &mut added).await;
+        if registered.is_err() {
+            for (kind, topic) in added {
+                self.unregister(kind, &topic).await;
+            }
+            self.set_changing(false);
+        }
+        registered
+    }
+
+    /// Registers what is not registered yet; `added` gets the topics that are now.
+    async fn register(
+        self: &Arc<Self>,
+        release: &Release,
+        added: &mut Vec<(Kind, String)>,
+    ) -> Result<(), Unregistered> {
         for service in &release.manifest().services {
-            let name = service.topic.as_str();
-            let entry = topics.services.entry(name.to_owned()).or_insert_with(|| new(name));
-            if entry.is_connected {
-                continue;
+            let topic = service.topic.as_str();
+            let Some(endpoint) = self.endpoint_to_register(Kind::Call, topic) else { continue };
+            if let Some(entry) = lock(&self.topics).services.get(topic) {
+                entry.topic.set_rules(service.ttl_ms, service.idempotent);
             }
-            entry.topic.set_rules(service.ttl_ms, service.idempotent);
-            if self.bus.provide(name, Arc::clone(&entry.endpoint)).is_err() {
-                for name in provided {
-                    if let Some(service) = topics.services.get_mut(name) {
-                        self.bus.withdraw(name, &service.endpoint);
-                        service.is_connected = false;
-                    }
-                }
-                drop(topics);
-                self.is_changing(false);
-                return Err(name.to_owned());
-            }
-            entry.is_connected = true;
-            provided.push(name);
+            let provided = self.bus.provide(topic, endpoint).await;
+            provided.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
+            self.set_connected(Kind::Call, topic, true);
+            added.push((Kind::Call, topic.to_owned()));
         }
         for event in &release.manifest().requires.events {
-            let name = event.as_str();
-            let entry = topics.events.entry(name.to_owned()).or_insert_with(|| new(name));
-            if !std::mem::replace(&mut entry.is_connected, true) {
-                self.bus.subscribe(name, Arc::clone(&entry.endpoint));
-            }
+            let topic = event.as_str();
+            let Some(endpoint) = self.endpoint_to_register(Kind::Event, topic) else { continue };
+            let subscribed = self.bus.subscribe(topic, endpoint).await;
+            subscribed.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
+            self.set_connected(Kind::Event, topic, true);
+            added.push((Kind::Event, topic.to_owned()));
         }
         Ok(())
     }
 
-    /// The end of a change: what no replica takes any more is taken from the bus, and the events that wait for it are dropped.
-    pub(crate) fn disconnect(&self) {
+    /// The endpoint of a topic that is to be registered; `None` if it is registered.
+    fn endpoint_to_register(self: &Arc<Self>, kind: Kind, topic: &str) -> Option<Arc<dyn Endpoint>> {
+        let mut topics = lock(&self.topics);
+        let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
+            let topic = Arc::new(Topic::new(topic));
+            let endpoint = Arc::new(TopicEndpoint { managed: Arc::clone(self), topic: Arc::clone(&topic) });
+            Service { topic, endpoint, is_connected: false }
+        });
+        (!entry.is_connected).then(|| Arc::clone(&entry.endpoint))
+    }
+
+    fn set_connected(&self, kind: Kind, topic: &str, is_connected: bool) {
+        if let Some(entry) = lock(&self.topics).of_kind(kind).get_mut(topic) {
+            entry.is_connected = is_connected;
+        }
+    }
+
+    async fn unregister(&self, kind: Kind, topic: &str) {
+        let Some(endpoint) = lock(&self.topics).of_kind(kind).get(topic).map(|entry| Arc::clone(&entry.endpoint))
+        else {
+            return;
+        };
+        match kind {
+            Kind::Call => self.bus.withdraw(topic, &endpoint).await,
+            Kind::Event => self.bus.unsubscribe(topic, &endpoint).await,
+        }
+        self.set_connected(kind, topic, false);
+    }
+
+    /// Ends a change that [`connect`](Self::connect) has begun: topics that no replica takes are withdrawn from the bus, and
+    /// events that wait for them are dropped.
+    pub(crate) async fn disconnect(&self) {
         let (replicas, release) = (self.replicas(), self.release());
         let is_taken =
             |topic: &str| release.takes(topic) || replicas.iter().any(|replica| replica.release().takes(topic));
-        let mut topics = lock(&self.topics);
-        for (name, service) in &mut topics.services {
-            if service.is_connected && !is_taken(name) {
-                self.bus.withdraw(name, &service.endpoint);
-                service.is_connected = false;
+        let mut unused = Vec::new();
+        {
+            let mut topics = lock(&self.topics);
+            for kind in [Kind::Call, Kind::Event] {
+                let entries = topics.of_kind(kind).iter();
+                let entries = entries.filter(|(topic, entry)| entry.is_connected && !is_taken(topic));
+                unused.extend(entries.map(|(topic, _)| (kind, topic.clone())));
             }
         }
-        for (name, event) in &mut topics.events {
-            if event.is_connected && !is_taken(name) {
-                self.bus.unsubscribe(name, &event.endpoint);
-                event.is_connected = false;
-            }
+        for (kind, topic) in unused {
+            self.unregister(kind, &topic).await;
         }
-        drop(topics);
         self.drop_events("it does not take them any more", |topic| !is_taken(topic));
-        // Calls of what is gone, as long as it is looked who takes what.
+        // Calls of topics that are gone, before each process is given any topic again.
         self.release_parked();
-        self.is_changing(false);
+        self.set_changing(false);
     }
 
     /// What a release says of its services holds from here on.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::bus::LocalBus;
+use crate::bus::{BusError, LocalBus};
 use crate::call_log::CallLog;
 use crate::connection::Shared;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
@@ -31,11 +31,11 @@ ttl_ms = 50
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-fn managed(instances: u32) -> Arc<Managed> {
-    managed_with(instances, 2 * MAX_WAITING_BYTES)
+async fn managed(instances: u32) -> Arc<Managed> {
+    managed_with(instances, 2 * MAX_WAITING_BYTES).await
 }
 
-fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
+async fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
     let logs = Logs::default();
     let backends = Backends {
         bus: Arc::new(LocalBus::default()),
@@ -49,8 +49,8 @@ fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
     };
     let release = release(MANIFEST);
     let managed = Managed::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
-    managed.connect(&release).unwrap();
-    managed.disconnect();
+    managed.connect(&release).await.unwrap();
+    managed.disconnect().await;
     managed.set_durable(&|topic| topic == "kept");
     for _ in 0..instances {
         managed.add_replica(&release, None, managed.turn()).unwrap();
@@ -65,21 +65,12 @@ fn release(manifest: &str) -> Arc<Release> {
     Deployment::new(&module, Program::new("m"), &Config::of(module.manifest())).unwrap().into_release()
 }
 
-fn message(topic: &str, bytes: usize) -> Message<'static> {
-    Message {
-        topic: topic.to_owned().into(),
-        payload: Payload::from(vec![0; bytes]),
-        priority: ixt_protocol::Priority::Low,
-        deadline: None,
-        trace_id: "".into(),
-        source: "web:1.0.0".into(),
-        cause: None,
-        attempt: 1,
-    }
+fn message(topic: &str, bytes: usize) -> Envelope<'static> {
+    Envelope::new(topic.to_owned(), Payload::from(vec![0; bytes]), "web:1.0.0", "")
 }
 
 /// What becomes of a call.
-fn call(managed: &Managed, message: Message<'_>) -> oneshot::Receiver<String> {
+fn call(managed: &Managed, message: Envelope<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
     drop(managed.bus.call(message, reply));
     answer
@@ -89,7 +80,7 @@ fn first(managed: &Managed) -> Arc<Replica> {
     managed.replicas().swap_remove(0)
 }
 
-fn event(managed: &Managed, message: &Message<'_>) {
+fn event(managed: &Managed, message: &Envelope<'_>) {
     managed.take_event(message);
 }
 
@@ -121,7 +112,7 @@ fn told(managed: &Managed) -> Vec<String> {
 
 #[tokio::test]
 async fn a_call_goes_to_the_process_with_the_least_to_do() {
-    let managed = managed(2);
+    let managed = managed(2).await;
     let mut both = [ready(&managed, WITH_IDS).await, ready(&managed, WITH_IDS).await];
     let load = |both: &[Opened; 2]| both.each_ref().map(|opened| opened.connection.in_flight());
     let calls: Vec<_> = (0..10).map(|_| call(&managed, message("once", 0))).collect();
@@ -145,12 +136,12 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     first(&managed).set(State::Backoff, |status| status.reason = Some("it was killed by signal 9".to_owned()));
     let waits = call(&managed, message("once", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
     let start = Instant::now();
-    let over = call(&managed, Message { deadline, ..message("once", 0) }).await.unwrap();
+    let over = call(&managed, Envelope { deadline, ..message("once", 0) }).await.unwrap();
     assert_eq!(
         over,
         "DEADLINE_EXCEEDED: the time for `once` is over: `m` is about to be restarted: it was killed by signal 9 (true)"
@@ -171,7 +162,7 @@ async fn read(opened: &mut Opened) {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let mut opened = ready(&managed, WITH_IDS).await;
     let has = call(&managed, message("once", 0));
     opened.peer.next().await;
@@ -180,7 +171,7 @@ async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is
     let waits = call(&managed, message("often", 0));
     event(&managed, &message("kept", 0));
     let deadline = Some(Instant::now() + Duration::from_secs(1));
-    let over = call(&managed, Message { deadline, ..message("once", 0) }).await.unwrap();
+    let over = call(&managed, Envelope { deadline, ..message("once", 0) }).await.unwrap();
     assert_eq!(over, "DEADLINE_EXCEEDED: the time for `once` is over: `m` says that it is not ready (true)");
     assert_eq!((opened.connection.in_flight(), managed.status().events_waiting), (1, 1), "it has what it had");
     opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
@@ -201,7 +192,7 @@ async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is
 
 #[tokio::test]
 async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     first(&managed).set(State::Draining, |_| {});
     let waits = call(&managed, message("once", 0));
     first(&managed).retire();
@@ -213,7 +204,7 @@ async fn a_call_does_not_wait_for_a_module_that_is_told_to_end() {
 
 #[tokio::test]
 async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let waiting: Vec<_> = (0..MAX_PARKED).map(|_| call(&managed, message("often", 0))).collect();
     let full = "RESOURCE_EXHAUSTED: too many requests wait for `m`, or they carry too much (true)";
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), full);
@@ -235,7 +226,7 @@ async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
 #[tokio::test]
 async fn what_waits_for_a_module_takes_no_more_than_it_may() {
     const THIRD: usize = 100_000;
-    let managed = managed_with(1, 3 * THIRD + 2000);
+    let managed = managed_with(1, 3 * THIRD + 2000).await;
     let mut opened = ready(&managed, WITH_IDS).await;
     let mut calls: Vec<_> = (0..3).map(|_| call(&managed, message("often", THIRD))).collect();
     let full = "RESOURCE_EXHAUSTED: too many requests wait for `m`, or they carry too much (true)";
@@ -260,7 +251,7 @@ async fn what_waits_for_a_module_takes_no_more_than_it_may() {
 
 #[tokio::test]
 async fn what_is_idempotent_is_asked_three_times_in_all() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let mut often = call(&managed, message("often", 0));
     for attempt in 1..=MAX_ATTEMPTS {
         let mut opened = ready(&managed, WITH_IDS).await;
@@ -290,8 +281,8 @@ async fn what_is_idempotent_is_asked_three_times_in_all() {
 /// Beside others it may be another one that ends the process; alone, it is this one.
 #[tokio::test]
 async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
-    let managed = managed(1);
-    let mut often = call(&managed, Message { trace_id: "trace".into(), ..message("often", 0) });
+    let managed = managed(1).await;
+    let mut often = call(&managed, Envelope { trace_id: "trace".into(), ..message("often", 0) });
     for attempt in 1..=2 {
         let mut opened = ready(&managed, WITH_IDS).await;
         assert_eq!(opened.peer.next().await["message"]["topic"], "often");
@@ -315,7 +306,7 @@ async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
 /// Of a module that takes one request at a time: what it has not begun with is none of its business any more.
 #[tokio::test]
 async fn what_a_process_was_not_asked_goes_to_another_one() {
-    let managed = managed(2);
+    let managed = managed(2).await;
     let mut old = ready(&managed, WITHOUT_IDS).await;
     let begun = call(&managed, message("once", 0));
     old.peer.next().await;
@@ -362,10 +353,10 @@ ttl_ms = 60
 
 #[tokio::test]
 async fn each_process_gets_what_its_own_manifest_provides() {
-    let managed = managed(2);
+    let managed = managed(2).await;
     let mut old = ready(&managed, WITH_IDS).await;
     let next = release(NEXT);
-    managed.connect(&next).unwrap();
+    managed.connect(&next).await.unwrap();
     let replica = managed.add_replica(&next, None, managed.turn()).unwrap();
     assert_eq!(&**replica.id(), "m:1.1.0/instance-003");
     // Nobody has it yet, and somebody will.
@@ -391,36 +382,37 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     managed.remove(&old.connection);
     assert_eq!(call(&managed, message("often", 0)).await.unwrap(), "UNAVAILABLE: `m` does not provide `often` (true)");
     event(&managed, &message("lost", 0));
-    managed.disconnect();
-    assert!(!managed.bus.is_provided("often") && managed.bus.is_provided("new"));
+    managed.disconnect().await;
+    assert!(!managed.bus.is_provided("often").await && managed.bus.is_provided("new").await);
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (0, 1));
     assert_eq!(managed.status().version, "1.1.0");
-    let _quick = call(&managed, Message { priority: ixt_protocol::Priority::Low, ..message("quick", 0) });
+    let _quick = call(&managed, Envelope { priority: ixt_protocol::Priority::Low, ..message("quick", 0) });
     assert_eq!(new.peer.next().await["message"]["ttl_ms"], 60);
 }
 
 #[tokio::test]
 async fn a_release_that_provides_what_another_module_does_changes_nothing() {
-    let managed = managed(1);
-    managed.bus.provide("new", Arc::new(Nobody)).unwrap();
-    assert_eq!(managed.connect(&release(NEXT)), Err("new".to_owned()));
-    assert!(managed.bus.is_provided("once") && managed.bus.is_provided("often"));
+    let managed = managed(1).await;
+    managed.bus.provide("new", Arc::new(Nobody)).await.unwrap();
+    let refused = managed.connect(&release(NEXT)).await.unwrap_err();
+    assert_eq!((refused.topic.as_str(), refused.error), ("new", BusError::AlreadyProvided));
+    assert!(managed.bus.is_provided("once").await && managed.bus.is_provided("often").await);
 }
 
 struct Nobody;
 
 impl crate::bus::Endpoint for Nobody {
-    fn call(&self, _: Message<'_>, _: ReplyTo) -> Pending {
-        Pending::default()
+    fn call(&self, _: Envelope<'_>, _: ReplyTo) -> CallHandle {
+        CallHandle::default()
     }
 
-    fn event(&self, _: &Message<'_>) {}
+    fn event(&self, _: &Envelope<'_>) {}
 }
 
 /// One that ends again and again is not waited for.
 #[tokio::test]
 async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let replica = first(&managed);
     replica.set(State::Backoff, |status| status.reason = Some("it exited with status 1".to_owned()));
     let waits = call(&managed, message("once", 0));
@@ -437,25 +429,16 @@ async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_has_a_time_and_an_end() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let mut opened = ready(&managed, WITH_IDS).await;
     let now = Some(Instant::now());
-    let answer = call(&managed, Message { deadline: now, ..message("once", 0) }).await.unwrap();
+    let answer = call(&managed, Envelope { deadline: now, ..message("once", 0) }).await.unwrap();
     assert_eq!(answer, "DEADLINE_EXCEEDED: the time for `once` was over before `m` was asked (true)");
 
-    let cause = |depth| {
-        Some(Arc::new(Cause {
-            connection: 0,
-            instance: "other:1.0.0/instance-001".into(),
-            span: 1,
-            parent_span: 0,
-            is_sampled: false,
-            parent: None,
-            depth,
-        }))
-    };
-    let _deep = call(&managed, Message { cause: cause(MAX_DEPTH - 1), ..message("once", 0) });
-    let answer = call(&managed, Message { cause: cause(MAX_DEPTH), ..message("once", 0) }).await.unwrap();
+    let cause =
+        |depth| (0..=depth).fold(None, |parent, _| Some(Arc::new(Cause::new(0, "other:1.0.0/instance-001", parent))));
+    let _deep = call(&managed, Envelope { cause: cause(MAX_DEPTH - 1), ..message("once", 0) });
+    let answer = call(&managed, Envelope { cause: cause(MAX_DEPTH), ..message("once", 0) }).await.unwrap();
     assert_eq!(
         answer,
         "RESOURCE_EXHAUSTED: `once` is the end of a chain of 1000 calls: they go round in a circle (false)"
@@ -463,7 +446,7 @@ async fn a_call_has_a_time_and_an_end() {
 
     // One of a module has the time of the host, unless the manifest has another; one from outside may wait for ever.
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 300_000);
-    let _quick = call(&managed, Message { cause: cause(0), ..message("quick", 0) });
+    let _quick = call(&managed, Envelope { cause: cause(0), ..message("quick", 0) });
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 50);
     let _outside = call(&managed, message("once", 0));
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], Value::Null);
@@ -480,12 +463,12 @@ async fn a_call_has_a_time_and_an_end() {
 
 #[tokio::test]
 async fn a_module_that_takes_one_request_at_a_time_does_not_wait_for_itself() {
-    let managed = managed(2);
+    let managed = managed(2).await;
     let mut opened = ready(&managed, WITHOUT_IDS).await;
     let _first = call(&managed, message("once", 0));
     opened.peer.next().await;
     let cause = opened.connection.handled(None).unwrap().cause;
-    let answer = call(&managed, Message { cause: Some(Arc::clone(&cause)), ..message("quick", 0) }).await.unwrap();
+    let answer = call(&managed, Envelope { cause: Some(Arc::clone(&cause)), ..message("quick", 0) }).await.unwrap();
     assert_eq!(
         answer,
         "FAILED_PRECONDITION: `m` handles one request at a time, and `quick` is called from it: it would wait for itself \
@@ -493,15 +476,36 @@ async fn a_module_that_takes_one_request_at_a_time_does_not_wait_for_itself() {
     );
     // Another process can do it.
     let mut other = ready(&managed, WITHOUT_IDS).await;
-    let answer = call(&managed, Message { cause: Some(cause), ..message("once", 0) });
+    let answer = call(&managed, Envelope { cause: Some(cause), ..message("once", 0) });
     assert_eq!(other.peer.next().await["message"]["topic"], "once");
     other.peer.send(WITHOUT_IDS).await;
     assert_eq!(answer.await.unwrap(), "{}");
 }
 
+/// Whoever publishes an event does not wait for its handling, so that what the handler calls may be answered by it.
+#[tokio::test]
+async fn what_the_handler_of_an_event_calls_is_not_called_from_its_publisher() {
+    let managed = managed(1).await;
+    let mut opened = ready(&managed, WITHOUT_IDS).await;
+    let _publishing = call(&managed, message("once", 0));
+    opened.peer.next().await;
+    let publisher = opened.connection.handled(None).unwrap().cause;
+    let subscriber = open_with(WITH_IDS, 1 << 20, CallLog::default()).await.unwrap();
+    let (taken, replica) = (managed_with(1, 1 << 20).await, first(&managed));
+    taken.add(&subscriber.connection, replica.release(), None);
+    event(&taken, &Envelope { cause: Some(publisher), ..message("lost", 0) });
+    let handling = subscriber.connection.handled(Some(2)).unwrap().cause;
+    assert_eq!((handling.depth(), handling.chain().count()), (0, 1));
+    let answer = call(&managed, Envelope { cause: Some(handling), ..message("quick", 0) });
+    opened.peer.send(WITHOUT_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "quick", "it waits for its turn");
+    opened.peer.send(WITHOUT_IDS).await;
+    assert_eq!(answer.await.unwrap(), "{}");
+}
+
 #[tokio::test]
 async fn events_wait_for_a_process_that_takes_so_many_at_once() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     for _ in 0..events::EVENTS_AT_ONCE + 2 {
         event(&managed, &message("lost", 0));
     }
@@ -516,7 +520,7 @@ async fn events_wait_for_a_process_that_takes_so_many_at_once() {
     assert_eq!(managed.status().events_waiting, 1);
     assert_eq!(told(&managed), ["the event `lost` of web:1.0.0 failed: C: no"]);
 
-    let managed = super::tests::managed(1);
+    let managed = super::tests::managed(1).await;
     for _ in 0..3 {
         event(&managed, &message("lost", 0));
     }
@@ -526,7 +530,7 @@ async fn events_wait_for_a_process_that_takes_so_many_at_once() {
 
 #[tokio::test]
 async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     event(&managed, &message("kept", 0));
     event(&managed, &message("lost", 0));
     let opened = ready(&managed, WITH_IDS).await;
@@ -552,7 +556,7 @@ async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable(
 
 #[tokio::test]
 async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     for _ in 0..events::MAX_EVENTS + 2 {
         event(&managed, &message("lost", 0));
     }
@@ -569,7 +573,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     assert_eq!(told[1], "1024 events that waited for it are dropped: it does not run any more");
     assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
 
-    let managed = super::tests::managed(1);
+    let managed = super::tests::managed(1).await;
     event(&managed, &message("lost", MAX_WAITING_BYTES));
     event(&managed, &message("lost", 0));
     assert_eq!((managed.status().events_waiting, managed.status().events_dropped), (1, 1));
@@ -577,7 +581,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
 
 #[tokio::test]
 async fn events_wait_for_one_that_does_not_read() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let mut opened = ready(&managed, WITH_IDS).await;
     for _ in 0..20 {
         event(&managed, &message("lost", 500_000));
@@ -592,7 +596,7 @@ async fn events_wait_for_one_that_does_not_read() {
 
 #[tokio::test]
 async fn why_there_is_no_process_is_told_by_its_state() {
-    let managed = managed(1);
+    let managed = managed(1).await;
     let why = |state: State, reason: Option<&str>| {
         first(&managed).set(state, |status| status.reason = reason.map(ToOwned::to_owned));
         managed.why_not("once")
@@ -608,7 +612,7 @@ async fn why_there_is_no_process_is_told_by_its_state() {
 
 #[tokio::test]
 async fn the_status_has_each_process_and_topic() {
-    let managed = managed(2);
+    let managed = managed(2).await;
     let mut opened = ready(&managed, WITH_IDS).await;
     first(&managed).set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
     let answer = call(&managed, message("once", 0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ixt_protocol::{BusSend, CallContext, Object, Priority, code};
 use tokio::time::Instant;
 
-use crate::bus::{Message, ReplyTo};
+use crate::bus::{Envelope, ParentSpan, ReplyTo};
 use crate::call_log::{Call, Outcome};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
@@ -39,17 +39,17 @@ impl HostServices {
         params: &Object<'_>,
         context: &CallContext<'_>,
     ) -> Refusal {
-        // Nobody waits for an event, so that it is not urgent.
-        let message =
-            Message { deadline: None, priority: Priority::default(), ..self.message(connection, params, context)? };
+        // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
+        let message = self.message(connection, params, context)?;
+        let message = Envelope { deadline: None, priority: Priority::default(), cause: None, ..message };
         let right = may_publish(self.release.manifest(), &message.topic);
         right.map_err(|reason| self.denied(&message, Kind::Event, reason))?;
         self.backends.bus.publish(message, reply_to(connection, id));
         Ok(())
     }
 
-    fn denied(&self, message: &Message<'_>, kind: Kind, reason: String) -> (&'static str, String) {
-        let Message { topic, source, trace_id, .. } = message;
+    fn denied(&self, message: &Envelope<'_>, kind: Kind, reason: String) -> (&'static str, String) {
+        let Envelope { topic, source, trace_id, .. } = message;
         let started = Instant::now();
         let call = Call { module: &self.instance, topic, kind, caller: source, trace_id, started };
         self.backends.call_log.failed(&call, Outcome::Refused, code::PERMISSION_DENIED, &reason);
@@ -61,7 +61,7 @@ impl HostServices {
         connection: &Connection,
         params: &'a Object<'_>,
         context: &CallContext<'_>,
-    ) -> Refusal<Message<'a>> {
+    ) -> Refusal<Envelope<'a>> {
         let BusSend { topic, payload, priority, ttl_ms } = BusSend::of_params(params).map_err(wrong_params)?;
         let handled = connection.handled(context.parent);
         let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
@@ -71,15 +71,14 @@ impl HostServices {
             None if context.trace_id.is_empty() => new_trace(),
             None => context.trace_id.as_ref().into(),
         };
-        Ok(Message {
-            topic,
-            payload,
+        let parent_span =
+            handled.as_ref().map(|request| ParentSpan { id: request.span, is_sampled: request.is_sampled });
+        Ok(Envelope {
             priority: priority.or(handled.as_ref().map(|call| call.priority)).unwrap_or_default(),
             deadline: own.into_iter().chain(inherited).min(),
-            trace_id,
-            source: Arc::clone(self.release.source()),
+            parent_span,
             cause: handled.map(|call| call.cause),
-            attempt: 1,
+            ..Envelope::new(topic, payload, Arc::clone(self.release.source()), trace_id)
         })
     }
 }

@@ -135,7 +135,7 @@ impl HostServices {
                 if let Some(task) = self.watches.lock().tasks.remove(&watch) {
                     task.abort();
                 }
-                connection.end_call(id, Ok(crate::bus::empty()));
+                connection.end_call(id, Ok(crate::bus::empty_object()));
             }
             _ => return Err((code::UNIMPLEMENTED, format!("this host has no `kv_store.{method}`"))),
         }

@@ -112,7 +112,7 @@ impl HostServices {
             _ => trace_id.to_owned(),
         };
         self.log(&Log { level, message, fields, trace_id: trace_id.into() });
-        connection.end_call(id, Ok(crate::bus::empty()));
+        connection.end_call(id, Ok(crate::bus::empty_object()));
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ mod without {
     use tokio::time::Instant;
 
     use super::Counts;
-    use crate::bus::{Answer, Cause};
+    use crate::bus::{CallResult, ParentSpan};
     use crate::topic::{CallInFlight, Kind};
 
     /// Nobody wants spans.
@@ -36,7 +36,7 @@ mod without {
     pub(crate) struct Spans {}
 
     impl Spans {
-        pub(crate) fn is_sampled(&self, _: Kind, _: &str, _: &str, _: Option<&Cause>) -> bool {
+        pub(crate) fn is_sampled(&self, _: Kind, _: &str, _: &str, _: Option<ParentSpan>) -> bool {
             false
         }
 
@@ -44,7 +44,7 @@ mod without {
             None
         }
 
-        pub(crate) fn finished(&self, _: &CallInFlight, _: Instant, _: &Answer<'_>) {}
+        pub(crate) fn finished(&self, _: &CallInFlight, _: Instant, _: &CallResult<'_>) {}
 
         pub(crate) fn counts(&self) -> Option<Counts> {
             None

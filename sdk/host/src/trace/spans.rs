@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Counts;
 use super::export::{Export, INSTANCE, SpanOptions};
-use crate::bus::{Answer, Cause};
+use crate::bus::{CallResult, ParentSpan};
 use crate::logs::Logs;
 use crate::topic::{CallInFlight, Kind};
 
@@ -32,11 +32,11 @@ impl Spans {
     }
 
     /// Whether a span of this call is wanted.
-    pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<&Cause>) -> bool {
+    pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
         let parent = parent.map(|parent| {
-            Context::new().with_remote_span_context(span_context(trace_id, parent.span, parent.is_sampled))
+            Context::new().with_remote_span_context(span_context(trace_id, parent.id, parent.is_sampled))
         });
         let name = name(kind, topic);
         let result = export.sampler.should_sample(parent.as_ref(), trace_id, &name, &span_kind(kind), &[], &[]);
@@ -47,13 +47,13 @@ impl Spans {
     pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
-        let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.cause.span);
-        Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.cause.is_sampled)))
+        let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.span);
+        Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.is_sampled)))
     }
 
     /// A call has ended, or an event was taken.
-    pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
-        let Some(export) = self.0.as_ref().filter(|_| call.cause.is_sampled) else { return };
+    pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &CallResult<'_>) {
+        let Some(export) = self.0.as_ref().filter(|_| call.is_sampled) else { return };
         let end_time = SystemTime::now();
         let start_time = end_time.checked_sub(started.elapsed()).unwrap_or(end_time);
         let (trace_id, is_own) = trace_id_of(&call.trace_id);
@@ -70,7 +70,7 @@ impl Spans {
         // `name:version`.
         let (caller, _) = call.source.split_once(':').unwrap_or((&call.source, ""));
         attributes.push(KeyValue::new("service.peer.name", caller.to_owned()));
-        attributes.push(KeyValue::new(INSTANCE, call.cause.instance.to_string()));
+        attributes.push(KeyValue::new(INSTANCE, call.cause.instance().to_string()));
         if !is_own {
             attributes.push(KeyValue::new("ixt.trace_id", call.trace_id.to_string()));
         }
@@ -82,14 +82,14 @@ impl Spans {
         }
         let status = match answer {
             // That it went well is for the author of the module to say.
-            Answer::Success(_) => Status::Unset,
-            Answer::Error(error) => Status::error(error.message.to_string()),
-            Answer::Unreadable(reason) | Answer::Lost { reason, .. } => Status::error((*reason).to_owned()),
+            CallResult::Success(_) => Status::Unset,
+            CallResult::Error(error) => Status::error(error.message.to_string()),
+            CallResult::Unreadable(reason) | CallResult::Lost { reason, .. } => Status::error((*reason).to_owned()),
         };
         export.take(SpanData {
-            span_context: span_context(trace_id, call.cause.span, true),
+            span_context: span_context(trace_id, call.span, true),
             // 0 is no span.
-            parent_span_id: span_id(call.cause.parent_span),
+            parent_span_id: span_id(call.parent_span.map_or(0, |parent| parent.id)),
             parent_span_is_remote: false,
             span_kind: span_kind(call.kind),
             name: name(call.kind, call.topic.name()).into(),

@@ -6,7 +6,7 @@ use ixt_manifest::text::harmless;
 use ixt_protocol::{ErrorBody, Object};
 use serde_json::Value;
 
-use crate::bus::Answer;
+use crate::bus::CallResult;
 
 /// What a module answered instead of success.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,9 +68,9 @@ pub enum CallError {
 }
 
 impl CallError {
-    pub(crate) fn of(answer: Answer<'_>) -> Result<Object<'static>, Self> {
+    pub(crate) fn of(answer: CallResult<'_>) -> Result<Object<'static>, Self> {
         match answer {
-            Answer::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),
+            CallResult::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),
             answer => answer.into_result().map(Object::into_owned).map_err(|error| Self::Replied(error.into())),
         }
     }
