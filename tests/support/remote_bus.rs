@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ixt_host::bus::{
     Bus, BusError, BusFuture, CallHandle, CallResult, Cancel, Cause, Endpoint, Envelope, ErrorBody, Object, ParentSpan,
-    Payload, Priority, ReplyTo,
+    Payload, Priority, ReplyTo, WriteBatch,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -142,15 +142,15 @@ impl SentResult {
         Self::Lost { reason: reason.to_owned(), was_alone: false }
     }
 
-    fn send_to(self, reply: ReplyTo) {
+    fn send_to(self, reply: ReplyTo, batch: &mut WriteBatch) {
         match &self {
-            Self::Success(data) => reply.send(CallResult::Success(Object::from(data.clone()))),
+            Self::Success(data) => reply.send(CallResult::Success(Object::from(data.clone())), batch),
             Self::Error { code, message, details, retryable } => {
                 let error = ErrorBody::new(code, message, *retryable);
-                reply.send(CallResult::Error(ErrorBody { details: details.as_deref(), ..error }));
+                reply.send(CallResult::Error(ErrorBody { details: details.as_deref(), ..error }), batch);
             }
-            Self::Unreadable(error) => reply.send(CallResult::Unreadable(error)),
-            Self::Lost { reason, was_alone } => reply.send(CallResult::Lost { reason, was_alone: *was_alone }),
+            Self::Unreadable(error) => reply.send(CallResult::Unreadable(error), batch),
+            Self::Lost { reason, was_alone } => reply.send(CallResult::Lost { reason, was_alone: *was_alone }, batch),
         }
     }
 }
@@ -377,6 +377,7 @@ impl Connection {
     }
 
     fn receive(self: &Arc<Self>, packet: Packet) {
+        let batch = &mut WriteBatch::none();
         match packet {
             Packet::Answer { number, yes } => {
                 let (question, publication) = {
@@ -387,35 +388,39 @@ impl Connection {
                     let _ = question.send(yes);
                 }
                 if let Some(publication) = publication {
-                    publication
-                        .send(CallResult::Success(Object::from(RawValue::from_string("{}".to_owned()).unwrap())));
+                    publication.send(
+                        CallResult::Success(Object::from(RawValue::from_string("{}".to_owned()).unwrap())),
+                        batch,
+                    );
                 }
             }
-            Packet::Call { number, message } => self.take(number, message),
+            Packet::Call { number, message } => self.take(number, message, batch),
             Packet::Cancel { number } => {
                 let handle = lock(&self.state).taken.remove(&number);
-                handle.into_iter().for_each(CallHandle::cancel);
+                if let Some(handle) = handle {
+                    handle.cancel(batch);
+                }
             }
             Packet::Result { number, result } => {
                 let reply = lock(&self.state).calls.remove(&number);
                 if let Some(reply) = reply {
-                    result.send_to(reply);
+                    result.send_to(reply, batch);
                 }
             }
             Packet::Event { message } => {
                 let subscribers = lock(&self.state).subscribers.get(&message.topic).cloned();
                 let envelope = message.into_envelope();
                 for subscriber in subscribers.into_iter().flatten() {
-                    subscriber.event(&envelope);
+                    subscriber.event(&envelope, batch);
                 }
             }
             Packet::Ask { .. } => {}
         }
     }
 
-    fn take(self: &Arc<Self>, number: u64, message: Message) {
+    fn take(self: &Arc<Self>, number: u64, message: Message, batch: &mut WriteBatch) {
         let this = Arc::downgrade(self);
-        let reply = ReplyTo::new(move |result| {
+        let reply = ReplyTo::new(move |result, _| {
             if let Some(this) = this.upgrade() {
                 lock(&this.state).taken.remove(&number);
                 let _ = this.link.send(Packet::Result { number, result: SentResult::of(result) });
@@ -424,10 +429,10 @@ impl Connection {
         let provider = lock(&self.state).providers.get(&message.topic).cloned();
         // It may have been withdrawn while this was on its way.
         let Some(provider) = provider else {
-            return reply.error("NOT_FOUND", &format!("no host provides `{}`", message.topic), false);
+            return reply.error("NOT_FOUND", &format!("no host provides `{}`", message.topic), false, batch);
         };
         lock(&self.state).taken.insert(number, CallHandle::default());
-        let handle = provider.call(message.into_envelope(), reply);
+        let handle = provider.call(message.into_envelope(), reply, batch);
         // Unless it has been answered already.
         if let Some(taken) = lock(&self.state).taken.get_mut(&number) {
             *taken = handle;
@@ -441,7 +446,7 @@ impl Connection {
             std::mem::replace(&mut *state, State { is_closed: true, ..State::default() })
         };
         for reply in calls.into_values().chain(publications.into_values()) {
-            SentResult::lost("the message bus has closed its connection").send_to(reply);
+            SentResult::lost("the message bus has closed its connection").send_to(reply, &mut WriteBatch::none());
         }
         // After the lock is released.
         drop((providers, subscribers));
@@ -449,7 +454,7 @@ impl Connection {
 }
 
 impl Cancel for Connection {
-    fn cancel(&self, number: u64) {
+    fn cancel(&self, number: u64, _: &mut WriteBatch) {
         let reply = lock(&self.state).calls.remove(&number);
         if let Some(reply) = reply {
             reply.discard();
@@ -528,11 +533,11 @@ impl Bus for RemoteBus {
         })
     }
 
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
         let message = match Message::of(&envelope) {
             Ok(message) => message,
             Err(error) => {
-                reply.error("INVALID_INPUT", &format!("the payload is wrong: {error}"), false);
+                reply.error("INVALID_INPUT", &format!("the payload is wrong: {error}"), false, batch);
                 return CallHandle::default();
             }
         };
@@ -550,16 +555,16 @@ impl Bus for RemoteBus {
             (number, refused)
         };
         if let Some(reply) = refused {
-            reply.error("UNAVAILABLE", "the message bus is closed", true);
+            reply.error("UNAVAILABLE", "the message bus is closed", true, batch);
             return CallHandle::default();
         }
         CallHandle::new(&self.0, number)
     }
 
-    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo) {
+    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) {
         let message = match Message::of(&envelope) {
             Ok(message) => message,
-            Err(error) => return reply.error("INVALID_INPUT", &format!("the payload is wrong: {error}"), false),
+            Err(error) => return reply.error("INVALID_INPUT", &format!("the payload is wrong: {error}"), false, batch),
         };
         let refused = {
             let mut state = lock(&self.0.state);
@@ -574,7 +579,7 @@ impl Bus for RemoteBus {
             }
         };
         if let Some(reply) = refused {
-            reply.error("UNAVAILABLE", "the message bus is closed", true);
+            reply.error("UNAVAILABLE", "the message bus is closed", true, batch);
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{Bus, BusError, CallHandle, Envelope, LocalBus, ReplyTo};
+use crate::bus::{Bus, BusError, CallHandle, Envelope, LocalBus, ReplyTo, WriteBatch};
 use crate::call_log::CallLog;
 use crate::guard::Entry;
 use crate::instance::StartError;
@@ -381,14 +381,15 @@ impl Host {
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {
                 if let Some(pending) = self.0.take() {
-                    pending.cancel();
+                    pending.cancel(&mut WriteBatch::none());
                 }
             }
         }
         let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
+        let reply = ReplyTo::new(move |result, _| drop(sender.send(CallError::of(result))));
         let message = message(source, topic, payload, options);
-        let mut pending = CancelOnDrop(Some(self.0.supervisor.backends.bus.call(message, reply)));
+        let mut pending =
+            CancelOnDrop(Some(self.0.supervisor.backends.bus.call(message, reply, &mut WriteBatch::none())));
         let answer = answer.await;
         pending.0 = None;
         answer.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
@@ -411,8 +412,12 @@ impl Host {
         payload: &[u8],
     ) -> Result<(), CallError> {
         let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        self.0.supervisor.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
+        let reply = ReplyTo::new(move |result, _| drop(sender.send(CallError::of(result))));
+        self.0.supervisor.backends.bus.publish(
+            message(source, topic, payload, CallOptions::default()),
+            reply,
+            &mut WriteBatch::none(),
+        );
         match answer.await {
             Ok(answer) => answer.map(drop),
             Err(_) => Err(CallError::Gone { reason: "the host has ended".to_owned() }),

@@ -9,7 +9,9 @@ use serde_json::value::to_raw_value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::{Bus, BusError, CallHandle, CallResult, Cancel, Cause, Endpoint, Envelope, ParentSpan, ReplyTo};
+use super::{
+    Bus, BusError, CallHandle, CallResult, Cancel, Cause, Endpoint, Envelope, ParentSpan, ReplyTo, WriteBatch,
+};
 use crate::call_error::CallError;
 use crate::lock::lock;
 
@@ -29,13 +31,13 @@ struct Recorder {
 struct Cancelled(mpsc::UnboundedSender<u64>, Mutex<u64>);
 
 impl Cancel for Cancelled {
-    fn cancel(&self, number: u64) {
+    fn cancel(&self, number: u64, _: &mut WriteBatch) {
         let _ = self.0.send(number);
     }
 }
 
 impl Endpoint for Recorder {
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, _: &mut WriteBatch) -> CallHandle {
         let number = {
             let mut last = lock(&self.cancelled.1);
             *last += 1;
@@ -45,7 +47,7 @@ impl Endpoint for Recorder {
         CallHandle::new(&self.cancelled, number)
     }
 
-    fn event(&self, envelope: &Envelope<'_>) {
+    fn event(&self, envelope: &Envelope<'_>, _: &mut WriteBatch) {
         let _ = self.events.send(envelope.borrowed().into_owned());
     }
 }
@@ -84,7 +86,7 @@ type Results = mpsc::UnboundedReceiver<Result<Object<'static>, CallError>>;
 
 fn reply() -> (ReplyTo, Results) {
     let (sender, results) = mpsc::unbounded_channel();
-    (ReplyTo::new(move |result| drop(sender.send(CallError::of(result)))), results)
+    (ReplyTo::new(move |result, _| drop(sender.send(CallError::of(result)))), results)
 }
 
 async fn next<T>(received: &mut mpsc::UnboundedReceiver<T>, what: &str) -> T {
@@ -102,13 +104,13 @@ async fn is_over<T>(received: &mut mpsc::UnboundedReceiver<T>, what: &str) {
 
 async fn call(bus: &Arc<dyn Bus>, topic: &str) -> Result<Object<'static>, CallError> {
     let (to, mut results) = reply();
-    let _handle = bus.call(envelope(topic), to);
+    let _handle = bus.call(envelope(topic), to, &mut WriteBatch::none());
     next(&mut results, "the result of a call").await
 }
 
 async fn publish(bus: &Arc<dyn Bus>, topic: &str) {
     let (to, mut results) = reply();
-    bus.publish(envelope(topic), to);
+    bus.publish(envelope(topic), to, &mut WriteBatch::none());
     next(&mut results, "the result of publishing").await.expect("the event is accepted");
 }
 
@@ -140,7 +142,7 @@ async fn check_registration(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     provider.withdraw("a", &other.endpoint).await;
     assert!(caller.is_provided("a").await, "it is another's");
     let (to, mut results) = reply();
-    let _handle = caller.call(envelope("a"), to);
+    let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, held) = next(&mut one.calls, "the call").await;
     for _ in 0..2 {
         provider.withdraw("a", &one.endpoint).await;
@@ -148,7 +150,7 @@ async fn check_registration(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     assert!(!caller.is_provided("a").await && !provider.is_provided("a").await);
 
     // A call that it has goes on; for new ones there is nobody, and somebody else may provide the topic.
-    held.send(CallResult::Success(Object::trusted("{}")));
+    held.send(CallResult::Success(Object::trusted("{}")), &mut WriteBatch::none());
     next(&mut results, "the result of a call that was made before").await.expect("it is success");
     let Err(CallError::Replied(error)) = call(caller, "a").await else { panic!("nobody provides it") };
     assert_eq!((&*error.code, error.message.contains("`a`")), (code::NOT_FOUND, true), "{}", error.message);
@@ -162,7 +164,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
 
     // A call comes as it was made, and its result as it was given, bytes and all.
     let (to, mut results) = reply();
-    let _handle = caller.call(envelope("a"), to);
+    let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (received, back) = next(&mut one.calls, "the call").await;
     let sent = envelope("a");
     assert_eq!((&*received.topic, received.priority, received.attempt), ("a", Priority::High, 2));
@@ -176,7 +178,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     };
     assert_eq!(chain(&received), chain(&sent));
     assert_eq!(received.payload.into_bytes().as_deref(), Ok(&b"hi"[..]));
-    back.send(CallResult::Success(Object::trusted("{\"x\":1}").attach("file", vec![0, 255])));
+    back.send(CallResult::Success(Object::trusted("{\"x\":1}").attach("file", vec![0, 255])), &mut WriteBatch::none());
     let answer = next(&mut results, "the result").await.expect("it is success");
     let read: serde_json::Value = answer.read().expect("it is an object");
     assert_eq!(read, json!({ "x": 1, "file": "AP8=" }));
@@ -184,7 +186,8 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
 
     // What a call does not have is not made up.
     let (to, mut results) = reply();
-    let _handle = caller.call(Envelope::new("a", Payload::from(Vec::new()), "x:1.0.0", "t"), to);
+    let _handle =
+        caller.call(Envelope::new("a", Payload::from(Vec::new()), "x:1.0.0", "t"), to, &mut WriteBatch::none());
     let (received, back) = next(&mut one.calls, "the call").await;
     assert!(received.deadline.is_none() && received.cause.is_none() && received.parent_span.is_none());
     assert_eq!((received.priority, received.attempt), (Priority::default(), 1));
@@ -192,34 +195,37 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     // An error comes with all that it has.
     let details = to_raw_value(&json!({ "left": 0 })).expect("it is JSON");
     let error = ErrorBody { details: Some(&details), ..ErrorBody::new("OUT_OF_STOCK", "none left", true) };
-    back.send(CallResult::Error(error));
+    back.send(CallResult::Error(error), &mut WriteBatch::none());
     let Err(CallError::Replied(error)) = next(&mut results, "the error").await else { panic!("it is an error") };
     assert_eq!((&*error.code, &*error.message, error.retryable), ("OUT_OF_STOCK", "none left", true));
     assert_eq!(error.details, json!({ "left": 0 }));
 
     // A reply that can't be read is no success.
     let (to, mut results) = reply();
-    let _handle = caller.call(envelope("a"), to);
+    let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, back) = next(&mut one.calls, "the call").await;
-    back.send(CallResult::Unreadable("`data`: missing"));
+    back.send(CallResult::Unreadable("`data`: missing"), &mut WriteBatch::none());
     let Err(CallError::Replied(error)) = next(&mut results, "the error").await else { panic!("it is an error") };
     assert_eq!((&*error.code, error.message.contains("`data`: missing")), (code::INTERNAL, true));
 
     // A reply that is dropped makes the call lost.
     let (to, mut results) = reply();
-    let _handle = caller.call(envelope("a"), to);
+    let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     drop(next(&mut one.calls, "the call").await);
     assert!(matches!(next(&mut results, "that the call is lost").await, Err(CallError::Gone { .. })));
 
     // Calls wait for each other neither on their way nor back.
     let (to, mut first) = reply();
-    let _first = caller.call(envelope("a"), to);
+    let _first = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, held) = next(&mut one.calls, "the first call").await;
     let (to, mut second) = reply();
-    let _second = caller.call(envelope("a"), to);
-    next(&mut one.calls, "the second call").await.1.send(CallResult::Success(Object::trusted("{}")));
+    let _second = caller.call(envelope("a"), to, &mut WriteBatch::none());
+    next(&mut one.calls, "the second call")
+        .await
+        .1
+        .send(CallResult::Success(Object::trusted("{}")), &mut WriteBatch::none());
     next(&mut second, "the second result").await.expect("it is success");
-    held.send(CallResult::Success(Object::trusted("{}")));
+    held.send(CallResult::Success(Object::trusted("{}")), &mut WriteBatch::none());
     next(&mut first, "the first result").await.expect("it is success");
     provider.withdraw("a", &one.endpoint).await;
 }
@@ -228,9 +234,9 @@ async fn check_cancellation(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     let mut one = recorder();
     assert_eq!(provider.provide("a", Arc::clone(&one.endpoint)).await, Ok(()));
     let (to, mut results) = reply();
-    let handle = caller.call(envelope("a"), to);
+    let handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, back) = next(&mut one.calls, "the call").await;
-    handle.cancel();
+    handle.cancel(&mut WriteBatch::none());
     assert_eq!(next(&mut one.cancelled, "that the call is cancelled").await, 1);
     back.discard();
     // One result at most: what was on its way.
@@ -240,13 +246,13 @@ async fn check_cancellation(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
 
     // The handle of a call that has ended does nothing, and one that is dropped cancels nothing.
     let (to, mut results) = reply();
-    let ended = caller.call(envelope("a"), to);
-    next(&mut one.calls, "the call").await.1.send(CallResult::Success(Object::trusted("{}")));
+    let ended = caller.call(envelope("a"), to, &mut WriteBatch::none());
+    next(&mut one.calls, "the call").await.1.send(CallResult::Success(Object::trusted("{}")), &mut WriteBatch::none());
     next(&mut results, "the result").await.expect("it is success");
-    ended.cancel();
+    ended.cancel(&mut WriteBatch::none());
     let (to, mut results) = reply();
-    drop(caller.call(envelope("a"), to));
-    next(&mut one.calls, "the call").await.1.send(CallResult::Success(Object::trusted("{}")));
+    drop(caller.call(envelope("a"), to, &mut WriteBatch::none()));
+    next(&mut one.calls, "the call").await.1.send(CallResult::Success(Object::trusted("{}")), &mut WriteBatch::none());
     next(&mut results, "the result").await.expect("it is success");
     provider.withdraw("a", &one.endpoint).await;
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use foldhash::HashMap;
 use ixt_protocol::{Object, code};
 
-use super::{Bus, BusError, BusFuture, CallHandle, CallResult, Endpoint, Envelope, ReplyTo};
+use super::{Bus, BusError, BusFuture, CallHandle, CallResult, Endpoint, Envelope, ReplyTo, WriteBatch};
 
 /// A bus for the modules of one host. [`call`](Bus::call) hands a call to its endpoint before it returns, on the caller's thread;
 /// its futures complete at once.
@@ -85,25 +85,25 @@ impl Bus for LocalBus {
         Box::pin(ready(()))
     }
 
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
         let provider = self.read().providers.get(&*envelope.topic).map(Arc::clone);
         let Some(provider) = provider else {
             let message = format!("no module here provides `{}`", envelope.topic);
             if let Some(on_refused) = &self.on_refused {
                 on_refused(&envelope, &message);
             }
-            reply.error(code::NOT_FOUND, &message, false);
+            reply.error(code::NOT_FOUND, &message, false, batch);
             return CallHandle::default();
         };
-        provider.call(envelope, reply)
+        provider.call(envelope, reply, batch)
     }
 
-    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo) {
+    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) {
         let subscribers = self.read().subscribers.get(&*envelope.topic).cloned();
         for subscriber in subscribers.iter().flatten() {
-            subscriber.event(&envelope);
+            subscriber.event(&envelope, batch);
         }
-        reply.send(CallResult::Success(empty_object()));
+        reply.send(CallResult::Success(empty_object()), batch);
     }
 
     fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool> {

@@ -24,6 +24,8 @@
 //! - [`CallHandle::cancel`] reaches the [`CallHandle`] that the endpoint returned. After that the bus discards the caller's
 //!   [`ReplyTo`], or sends a late result to it.
 //! - Calls may overtake each other, and so may events; a bus need not keep an order.
+//! - The [`WriteBatch`] that methods get says when the sockets of modules are flushed. A bus passes it on, or one of its own for each
+//!   row of messages that it receives; where it has only one message, [`WriteBatch::none`].
 //! - The host does not log what a bus refuses; a bus may write to [`HostBuilder::logs`](crate::HostBuilder::logs).
 //!
 //! `bus::conformance::check` (feature `conformance`) tests all of this. Types here are `#[non_exhaustive]` where fields or variants
@@ -34,6 +36,7 @@ pub mod conformance;
 mod envelope;
 mod local;
 mod reply;
+mod write_batch;
 
 use std::fmt;
 use std::pin::Pin;
@@ -45,6 +48,7 @@ pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
 pub(crate) use local::empty_object;
 pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
+pub use write_batch::{Flush, WriteBatch};
 
 /// What asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.
 pub type BusFuture<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -74,11 +78,11 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Calls the provider of the envelope's topic. Without one, the result is the error `NOT_FOUND`, with the topic in its
     /// message.
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle;
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
     /// Publishes an event: each current subscriber gets it at most once. `reply` gets success when the bus has accepted it; that
     /// does not mean that a module has handled it. It is no error if nobody subscribes.
-    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo);
+    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch);
 
     /// Whether the topic has a provider, on any host. The host only uses it to warn of a missing one.
     fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool>;
@@ -92,10 +96,10 @@ pub trait Bus: Send + Sync + 'static {
 /// What takes calls and events of topics: for the host, a module.
 pub trait Endpoint: Send + Sync {
     /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns.
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle;
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
     /// Takes an event, without blocking. A module for which too many events wait drops it, and its host logs that.
-    fn event(&self, envelope: &Envelope<'_>);
+    fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch);
 }
 
 /// Why a topic could not be registered.

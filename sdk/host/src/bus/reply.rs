@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 
 use ixt_protocol::{ErrorBody, Object, code};
 
+use super::WriteBatch;
+
 /// How a call ended.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -72,16 +74,16 @@ pub struct ReplyTo {
     retries: bool,
 }
 
-type Callback = dyn FnOnce(CallResult<'_>) + Send;
+type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
 
 impl ReplyTo {
-    /// Calls `callback` with the result, on the thread that sends it. It must not block.
-    pub fn new(callback: impl FnOnce(CallResult<'_>) + Send + 'static) -> Self {
+    /// Calls `callback` with the result and with the batch of the one who sends it, on that thread. It must not block.
+    pub fn new(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: false }
     }
 
     /// The same for a callback that handles [`CallResult::Lost`] by another attempt, and logs it.
-    pub(crate) fn retrying(callback: impl FnOnce(CallResult<'_>) + Send + 'static) -> Self {
+    pub(crate) fn retrying(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: true }
     }
 
@@ -91,15 +93,15 @@ impl ReplyTo {
     }
 
     /// Sends the result.
-    pub fn send(mut self, result: CallResult<'_>) {
+    pub fn send(mut self, result: CallResult<'_>, batch: &mut WriteBatch) {
         if let Some(callback) = self.callback.take() {
-            callback(result);
+            callback(result, batch);
         }
     }
 
     /// Sends an error without details.
-    pub fn error(self, code: &str, message: &str, retryable: bool) {
-        self.send(CallResult::Error(ErrorBody::new(code, message, retryable)));
+    pub fn error(self, code: &str, message: &str, retryable: bool, batch: &mut WriteBatch) {
+        self.send(CallResult::Error(ErrorBody::new(code, message, retryable)), batch);
     }
 
     /// Sends nothing, for a caller that has cancelled and no longer waits.
@@ -111,7 +113,7 @@ impl ReplyTo {
 impl Drop for ReplyTo {
     fn drop(&mut self) {
         if let Some(callback) = self.callback.take() {
-            callback(CallResult::lost("it was dropped without a reply"));
+            callback(CallResult::lost("it was dropped without a reply"), &mut WriteBatch::none());
         }
     }
 }
@@ -137,11 +139,11 @@ impl CallHandle {
 
     /// Tells whoever handles the call that its caller no longer waits. The caller has to expect a result all the same, since one
     /// may be on its way, and must not rely on one, since the call's [`ReplyTo`] may be discarded.
-    pub fn cancel(self) {
+    pub fn cancel(self, batch: &mut WriteBatch) {
         if let Some((owner, number)) = self.0
             && let Some(owner) = owner.upgrade()
         {
-            owner.cancel(number);
+            owner.cancel(number, batch);
         }
     }
 }
@@ -149,5 +151,5 @@ impl CallHandle {
 /// Whoever has taken calls that can be cancelled.
 pub trait Cancel: fmt::Debug + Send + Sync {
     /// The caller of this call no longer waits. Nothing happens if the call has ended.
-    fn cancel(&self, number: u64);
+    fn cancel(&self, number: u64, batch: &mut WriteBatch);
 }

@@ -7,7 +7,7 @@ use ixt_protocol::{ErrorBody, Object};
 
 use super::Connection;
 use crate::budget::Taken;
-use crate::bus::CallHandle;
+use crate::bus::{CallHandle, WriteBatch};
 use crate::lock::lock;
 
 /// So many requests of its own a module may have at once.
@@ -48,7 +48,12 @@ impl Connection {
     }
 
     /// Answers the module's own request, unless it has taken it back.
-    pub(crate) fn end_call(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>) {
+    pub(crate) fn end_call(
+        &self,
+        id: Option<u64>,
+        response: Result<Object<'_>, ErrorBody<'_>>,
+        batch: &mut WriteBatch,
+    ) {
         let waits = {
             let mut calls = lock(&self.calls);
             match id {
@@ -60,7 +65,7 @@ impl Connection {
             }
         };
         if waits {
-            self.respond(id, response);
+            self.respond(id, response, batch);
         }
     }
 

@@ -27,7 +27,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{CallHandle, CallResult, Cancel, Cause, Envelope, ReplyTo};
+use crate::bus::{CallHandle, CallResult, Cancel, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_error::{CallError, ErrorReply};
 use crate::call_log::{Call, CallLog, Outcome};
 use crate::lock::lock;
@@ -35,8 +35,8 @@ use crate::topic::{CallInFlight, Kind, Topic};
 use crate::trace::Spans;
 
 use calls::Calls;
+pub(crate) use outgoing::Refused;
 use outgoing::{EVENTS_LIMIT, Outgoing};
-pub(crate) use outgoing::{Refused, batch};
 pub(crate) use requests::Request;
 pub(crate) use starting::{Progress, patiently};
 
@@ -88,7 +88,13 @@ pub(crate) struct Connection {
 /// What a module can ask of its host, and what becomes of what it says.
 pub(crate) trait Services: Send + Sync + 'static {
     /// The module asks for something.
-    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>);
+    fn request(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        request: ServiceRequest<'_>,
+        batch: &mut WriteBatch,
+    );
     /// A line of the module's log.
     fn log(&self, log: &Log<'_>);
     /// What is wrong with something that the module sent, and that can't be told to it.
@@ -210,7 +216,9 @@ impl Connection {
             features: ["log", "starting", "ready", "draining"].map(str::to_owned).to_vec(),
         };
         let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
-        let sent = connection.outgoing.request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) });
+        let sent = connection
+            .outgoing
+            .request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) }, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }
@@ -347,7 +355,7 @@ impl Connection {
                 (Request::Handle(message), Some(topic)) => Some(NotAsked::Call { message, topic, reply }),
                 (Request::Event(message), Some(_)) => Some(NotAsked::Event { message, reply }),
                 _ => {
-                    reply.send(CallResult::lost("it takes nothing any more"));
+                    reply.send(CallResult::lost("it takes nothing any more"), &mut WriteBatch::none());
                     None
                 }
             }
@@ -397,6 +405,7 @@ impl Connection {
         topic: &Arc<Topic>,
         reply: ReplyTo,
         now: Instant,
+        batch: &mut WriteBatch,
     ) -> Result<CallHandle, Back<Envelope<'m>>> {
         let (trace_id, source) = (Arc::clone(&message.trace_id), Arc::clone(&message.source));
         let (deadline, parent, parent_span) = (message.deadline, message.cause.clone(), message.parent_span);
@@ -416,7 +425,7 @@ impl Connection {
             parent_span,
             trace_id,
         };
-        match self.request(request, deadline, Some(call), reply, now) {
+        match self.request(request, deadline, Some(call), reply, now, batch) {
             Ok(id) => Ok(id.map_or_else(CallHandle::default, |id| CallHandle::new(self, id))),
             Err(back) => match *back {
                 (Request::Handle(message) | Request::Event(message), reply) => Err(Box::new((message, reply))),
@@ -434,11 +443,12 @@ impl Connection {
         call: Option<CallInFlight>,
         reply: ReplyTo,
         now: Instant,
+        batch: &mut WriteBatch,
     ) -> Result<Option<u64>, Back<Request<'r>>> {
         let admitted = lock(&self.requests).admit(request, reply, deadline, call, now);
         let (id, look_sooner) = match admitted {
             Admitted::Send { id, request, look_sooner, beside_others } => {
-                self.send(id, &request, now, beside_others);
+                self.send(id, &request, now, beside_others, batch);
                 (id, look_sooner)
             }
             Admitted::Queued { id, look_sooner } => (id, look_sooner),
@@ -446,7 +456,7 @@ impl Connection {
             Admitted::Refused { reply, call } => {
                 let message = format!("too many requests wait for {}", self.id);
                 self.refused(call, now, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
                 return Ok(None);
             }
         };
@@ -494,28 +504,35 @@ impl Connection {
         read: fn(CallResult<'_>) -> T,
     ) -> Option<T> {
         let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(read(answer))));
-        let now = Instant::now();
-        if let Err(back) = self.request(request, now.checked_add(within), None, reply, now) {
-            back.1.send(CallResult::lost("it takes nothing any more"));
+        let reply = ReplyTo::new(move |result, _| drop(sender.send(read(result))));
+        let (now, mut batch) = (Instant::now(), WriteBatch::none());
+        if let Err(back) = self.request(request, now.checked_add(within), None, reply, now, &mut batch) {
+            back.1.send(CallResult::lost("it takes nothing any more"), &mut batch);
         }
         answer.await.ok()
     }
 
     /// Writes a request, and, if it can't be written, answers it, and goes on to the next.
-    fn send(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool) {
-        let Some(refused) = self.write(id, request, now, beside_others) else { return };
+    fn send(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool, batch: &mut WriteBatch) {
+        let Some(refused) = self.write(id, request, now, beside_others, batch) else { return };
         let (done, mut next) = lock(&self.requests).complete(Some(id));
-        self.refuse(done, refused);
+        self.refuse(done, refused, batch);
         while let Some((id, request)) = next.send.take() {
-            let Some(refused) = self.write(id, &request, now, false) else { return };
+            let Some(refused) = self.write(id, &request, now, false, batch) else { return };
             let done;
             (done, next) = lock(&self.requests).complete(Some(id));
-            self.refuse(done, refused);
+            self.refuse(done, refused, batch);
         }
     }
 
-    fn write(&self, id: u64, request: &Request<'_>, now: Instant, beside_others: bool) -> Option<Refused> {
+    fn write(
+        &self,
+        id: u64,
+        request: &Request<'_>,
+        now: Instant,
+        beside_others: bool,
+        batch: &mut WriteBatch,
+    ) -> Option<Refused> {
         // Nothing else is known of it here, and it is asked for only if there are spans.
         let traceparent = || self.spans.traceparent(|| self.handled(Some(id)));
         let body = match request {
@@ -526,24 +543,25 @@ impl Connection {
         };
         let frame = Frame { id: Some(id), body };
         if matches!(request, Request::Event(_)) {
-            return self.outgoing.notify(&frame).err();
+            return self.outgoing.notify(&frame, batch).err();
         }
-        if beside_others { self.outgoing.request_soon(&frame) } else { self.outgoing.request(&frame) }.err()
+        if beside_others { self.outgoing.request_soon(&frame, batch) } else { self.outgoing.request(&frame, batch) }
+            .err()
     }
 
-    fn refuse(&self, done: Option<InFlight>, refused: Refused) {
+    fn refuse(&self, done: Option<InFlight>, refused: Refused, batch: &mut WriteBatch) {
         let Some(InFlight { reply: Some(reply), call, started, .. }) = done else { return };
         match refused {
             Refused::TooLong { bytes, max_frame_bytes } => {
                 let message =
                     format!("the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
                 self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, false);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, false, batch);
             }
             Refused::Full => {
                 let message = format!("{} does not read what it is sent", self.id);
                 self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, true);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
             }
             // The reader will know why; here it is only known that it is so.
             Refused::Closed => {
@@ -554,7 +572,7 @@ impl Connection {
                 }
                 // Before the answer, for whoever gets that may ask again.
                 self.refuse_more();
-                reply.send(answer);
+                reply.send(answer, batch);
             }
         }
     }
@@ -568,28 +586,31 @@ impl Connection {
     }
 
     /// A response to one of the module's own requests.
-    pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>) {
+    pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let instead = |message: String, retryable| {
             let error = ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable);
             Frame { id, body: HostFrame::ServiceResponse(Err(error)) }
         };
-        let refused = self.outgoing.respond(&Frame { id, body: HostFrame::ServiceResponse(response) });
+        let refused = self.outgoing.respond(&Frame { id, body: HostFrame::ServiceResponse(response) }, batch);
         let _ = match refused {
             Ok(()) | Err(Refused::Closed) => Ok(()),
-            Err(Refused::TooLong { bytes, max_frame_bytes }) => self.outgoing.respond(&instead(
-                format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
-                false,
-            )),
+            Err(Refused::TooLong { bytes, max_frame_bytes }) => self.outgoing.respond(
+                &instead(
+                    format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
+                    false,
+                ),
+                batch,
+            ),
             // Over the limit for anything else: an error is small.
-            Err(Refused::Full) => {
-                self.outgoing.respond_at_last(&instead("the module does not read its responses".to_owned(), true))
-            }
+            Err(Refused::Full) => self
+                .outgoing
+                .respond_at_last(&instead("the module does not read its responses".to_owned(), true), batch),
         };
     }
 
     /// Tells the module something to which it does not reply.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
-        self.outgoing.notify(&Frame { id: None, body })
+        self.outgoing.notify(&Frame { id: None, body }, &mut WriteBatch::none())
     }
 
     /// Waits until the module has read so much of what it was sent that it can take an event.
@@ -603,14 +624,14 @@ impl Connection {
     }
 
     /// A reply has come.
-    fn complete(self: &Arc<Self>, id: Option<u64>, answer: CallResult<'_>) -> bool {
+    fn complete(self: &Arc<Self>, id: Option<u64>, answer: CallResult<'_>, batch: &mut WriteBatch) -> bool {
         let (done, Next { send }, is_drained) = {
             let mut requests = lock(&self.requests);
             let (done, next) = requests.complete(id);
             (done, next, requests.is_drained())
         };
         if let Some((id, request)) = send {
-            self.send(id, &request, Instant::now(), false);
+            self.send(id, &request, Instant::now(), false, batch);
         }
         if is_drained {
             self.drained.notify_waiters();
@@ -619,9 +640,14 @@ impl Connection {
         match answer {
             // It was told to end, and has not begun with this.
             CallResult::Error(error) if error.retryable && error.code == code::UNAVAILABLE && !self.is_open() => {
-                self.finish(done, Outcome::Refused, CallResult::lost(&format!("{}: {}", self.id, error.message)));
+                self.finish(
+                    done,
+                    Outcome::Refused,
+                    CallResult::lost(&format!("{}: {}", self.id, error.message)),
+                    batch,
+                );
             }
-            answer => self.finish(done, Outcome::Answered, answer),
+            answer => self.finish(done, Outcome::Answered, answer, batch),
         }
         true
     }
@@ -644,18 +670,18 @@ impl Connection {
     pub(crate) fn close(&self, reason: &str) {
         let (requests, calls) = (lock(&self.requests).close(), std::mem::take(&mut *lock(&self.calls)));
         let was_alone = requests.len() == 1;
-        batch(|| {
-            for in_flight in requests {
-                let reason = match &in_flight.call {
-                    Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
-                    None => format!("{} ended: {reason}", self.id),
-                };
-                self.finish(in_flight, Outcome::Lost, CallResult::Lost { reason: &reason, was_alone });
-            }
-            for pending in calls.by_id.into_values() {
-                pending.cancel();
-            }
-        });
+        let mut batch = WriteBatch::new();
+        for in_flight in requests {
+            let reason = match &in_flight.call {
+                Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
+                None => format!("{} ended: {reason}", self.id),
+            };
+            self.finish(in_flight, Outcome::Lost, CallResult::Lost { reason: &reason, was_alone }, &mut batch);
+        }
+        for handle in calls.by_id.into_values() {
+            handle.cancel(&mut batch);
+        }
+        drop(batch);
         self.drained.notify_waiters();
         self.outgoing.close();
         for task in lock(&self.tasks).drain(..) {
@@ -664,12 +690,14 @@ impl Connection {
     }
 
     fn expire(self: &Arc<Self>) -> Option<Instant> {
-        let now = Instant::now();
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let (expired, next) = lock(&self.requests).expired(now);
         for id in expired {
             let over = |topic: &str| format!("the time for `{topic}` is over, and {} has not answered", self.id);
-            if let Some((reply, message)) = self.abandon(id, Outcome::Timeout, code::DEADLINE_EXCEEDED, over) {
-                reply.error(code::DEADLINE_EXCEEDED, &message, true);
+            if let Some((reply, message)) =
+                self.abandon(id, Outcome::Timeout, code::DEADLINE_EXCEEDED, over, &mut batch)
+            {
+                reply.error(code::DEADLINE_EXCEEDED, &message, true, &mut batch);
             }
         }
         let overdue = lock(&self.requests).drop_overdue(now);
@@ -684,6 +712,7 @@ impl Connection {
         outcome: Outcome,
         code: &str,
         why: impl FnOnce(&str) -> String,
+        batch: &mut WriteBatch,
     ) -> Option<(ReplyTo, String)> {
         let Abandoned { reply, started, call, has } = lock(&self.requests).abandon(id, Instant::now())?;
         self.look_whether_drained();
@@ -695,28 +724,28 @@ impl Connection {
             Has::Not => {}
             Has::AmongOthers => {
                 // One that does not read need not know.
-                let _ = self.outgoing.request(&Frame { id: Some(id), body: HostFrame::Cancel });
+                let _ = self.outgoing.request(&Frame { id: Some(id), body: HostFrame::Cancel }, batch);
             }
             // It can't be told. But what it waits for itself need not keep it any longer.
             Has::Alone => {
                 let calls = std::mem::take(&mut lock(&self.calls).by_id);
                 for (id, pending) in calls {
-                    pending.cancel();
+                    pending.cancel(batch);
                     let error = ErrorBody::new(code::CANCELLED, "nobody waits for what this call was made for", false);
-                    self.respond(Some(id), Err(error));
+                    self.respond(Some(id), Err(error), batch);
                 }
             }
         }
         Some((reply, why))
     }
 
-    fn finish(&self, done: InFlight, outcome: Outcome, answer: CallResult<'_>) {
+    fn finish(&self, done: InFlight, outcome: Outcome, answer: CallResult<'_>, batch: &mut WriteBatch) {
         // One that was given up was answered then.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
             self.ended(call, done.started, outcome, &answer, &reply);
         }
-        reply.send(answer);
+        reply.send(answer, batch);
     }
 
     /// The caller is answered, or has given up.
@@ -756,9 +785,9 @@ impl Drop for CloseOnDrop {
 }
 
 impl Cancel for Connection {
-    fn cancel(&self, number: u64) {
+    fn cancel(&self, number: u64, batch: &mut WriteBatch) {
         let gave_up = |topic: &str| format!("the caller of `{topic}` gave up");
-        if let Some((reply, _)) = self.abandon(number, Outcome::Cancelled, code::CANCELLED, gave_up) {
+        if let Some((reply, _)) = self.abandon(number, Outcome::Cancelled, code::CANCELLED, gave_up, batch) {
             // The caller is gone, so that nothing is said to it.
             reply.discard();
             // It is to be answered all the same, and if it is not, that is seen.
@@ -804,6 +833,6 @@ async fn expire(connection: Weak<Connection>) {
             }
         };
         sooner.await;
-        next = batch(|| this.expire());
+        next = this.expire();
     }
 }

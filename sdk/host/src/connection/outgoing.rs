@@ -1,7 +1,6 @@
 //! What goes to a module: frames are put into a buffer, and written when a batch of them is complete. Nobody waits for a
 //! module that reads slowly but the one who reads from that very module.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::stream::Writer;
 use crate::budget::{Budget, Taken};
+use crate::bus::{Flush, WriteBatch};
 
 /// With this much that it has not read yet, a module gets no more requests.
 pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
@@ -55,29 +55,6 @@ struct State {
     closed: bool,
 }
 
-thread_local! {
-    /// What this thread has put something into and not yet written.
-    static BATCH: RefCell<Option<Vec<Arc<Outgoing>>>> = const { RefCell::new(None) };
-}
-
-/// What is sent meanwhile, by this thread, is written at the end: many frames in one write.
-pub(crate) fn batch<T>(work: impl FnOnce() -> T) -> T {
-    struct Flush;
-    impl Drop for Flush {
-        fn drop(&mut self) {
-            for outgoing in BATCH.take().into_iter().flatten() {
-                outgoing.flush();
-            }
-        }
-    }
-    if BATCH.with_borrow(Option::is_some) {
-        return work();
-    }
-    BATCH.set(Some(Vec::new()));
-    let _flush = Flush;
-    work()
-}
-
 impl Outgoing {
     pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize, waiting: &Arc<Budget>) -> Self {
         let (buffer, held) = (Vec::new(), waiting.overdraw(0));
@@ -90,32 +67,58 @@ impl Outgoing {
     }
 
     /// A request: refused where the module has not read what was sent before.
-    pub(crate) fn request(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, REQUESTS_LIMIT, false)
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.push(frame, REQUESTS_LIMIT, false, batch)
     }
 
     /// A request beside others: it may wait a moment for more of them.
-    pub(crate) fn request_soon(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, REQUESTS_LIMIT, true)
+    pub(crate) fn request_soon(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.push(frame, REQUESTS_LIMIT, true, batch)
     }
 
     /// What waits for [room](Outgoing::room) before, so that it is little that waits here: it is not counted.
-    pub(crate) fn notify(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.put(frame, REQUESTS_LIMIT, false, false)
+    pub(crate) fn notify(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.put(frame, REQUESTS_LIMIT, false, false, batch)
     }
 
     /// A response to a request of the module, or something else that is not to be held back.
-    pub(crate) fn respond(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, RESPONSES_LIMIT, false)
+    pub(crate) fn respond(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.push(frame, RESPONSES_LIMIT, false, batch)
     }
 
     /// What has to get through: it is small.
-    pub(crate) fn respond_at_last(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>) -> Result<(), Refused> {
-        self.push(frame, usize::MAX, false)
+    pub(crate) fn respond_at_last(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.push(frame, usize::MAX, false, batch)
     }
 
-    fn push(self: &Arc<Self>, frame: &Frame<HostFrame<'_>>, limit: usize, soon: bool) -> Result<(), Refused> {
-        self.put(frame, limit, soon, limit < usize::MAX)
+    fn push(
+        self: &Arc<Self>,
+        frame: &Frame<HostFrame<'_>>,
+        limit: usize,
+        soon: bool,
+        batch: &mut WriteBatch,
+    ) -> Result<(), Refused> {
+        self.put(frame, limit, soon, limit < usize::MAX, batch)
     }
 
     fn put(
@@ -124,6 +127,7 @@ impl Outgoing {
         limit: usize,
         soon: bool,
         counts: bool,
+        batch: &mut WriteBatch,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed {
@@ -149,20 +153,15 @@ impl Outgoing {
         }
         state.scheduled = true;
         drop(state);
-        let batched = BATCH.with_borrow_mut(|batch| batch.as_mut().map(|batch| batch.push(Arc::clone(self))).is_some());
-        match (batched, soon) {
-            (true, _) => {}
-            (false, true) => self.left.notify_one(),
-            (false, false) => self.flush(),
+        if batch.defer(self) {
+            return Ok(());
+        }
+        if soon {
+            self.left.notify_one()
+        } else {
+            self.flush()
         }
         Ok(())
-    }
-
-    /// Writes what it can.
-    fn flush(&self) {
-        if self.write().is_err() {
-            self.left.notify_one();
-        }
     }
 
     /// An error if the socket takes no more now.
@@ -235,6 +234,14 @@ impl Outgoing {
     }
 }
 
+impl Flush for Outgoing {
+    fn flush(&self) {
+        if self.write().is_err() {
+            self.left.notify_one();
+        }
+    }
+}
+
 impl State {
     fn waiting(&self) -> usize {
         self.buffer.len() - self.written
@@ -296,11 +303,11 @@ mod tests {
             assert!(outgoing.lock().waiting() <= limit + (1 << 20), "by one frame at most");
             assert_eq!(send(), Err(Refused::Full));
         };
-        fill(REQUESTS_LIMIT, &|| outgoing.request(&large));
-        assert_eq!(outgoing.request_soon(&large), Err(Refused::Full));
+        fill(REQUESTS_LIMIT, &|| outgoing.request(&large, &mut WriteBatch::none()));
+        assert_eq!(outgoing.request_soon(&large, &mut WriteBatch::none()), Err(Refused::Full));
         assert!(!outgoing.has_room(EVENTS_LIMIT) && !outgoing.has_room(REQUESTS_LIMIT));
-        fill(RESPONSES_LIMIT, &|| outgoing.respond(&large));
-        assert_eq!(outgoing.respond_at_last(&HEALTH_CHECK), Ok(()));
+        fill(RESPONSES_LIMIT, &|| outgoing.respond(&large, &mut WriteBatch::none()));
+        assert_eq!(outgoing.respond_at_last(&HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
 
         // Whoever waits for room waits until there is some, or nobody reads any more.
         let waiting = tokio::spawn({
@@ -311,7 +318,7 @@ mod tests {
         assert!(!waiting.is_finished());
         outgoing.close();
         waiting.await.unwrap();
-        assert_eq!(outgoing.respond(&large), Err(Refused::Closed));
+        assert_eq!(outgoing.respond(&large, &mut WriteBatch::none()), Err(Refused::Closed));
     }
 
     #[tokio::test]
@@ -321,12 +328,16 @@ mod tests {
         let (_reader, writer) = stream::split(here).unwrap();
         let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &budget));
         let large = response(&"x".repeat(1_000_000));
-        outgoing.respond(&large).unwrap();
+        outgoing.respond(&large, &mut WriteBatch::none()).unwrap();
         assert!(budget.used() > 500_000 && budget.used() == outgoing.lock().waiting());
-        outgoing.respond(&large).unwrap();
-        assert_eq!(outgoing.respond(&large), Err(Refused::Full), "although the limit for responses is larger");
+        outgoing.respond(&large, &mut WriteBatch::none()).unwrap();
+        assert_eq!(
+            outgoing.respond(&large, &mut WriteBatch::none()),
+            Err(Refused::Full),
+            "although the limit for responses is larger"
+        );
         // What tells it so gets through, and does not count.
-        outgoing.respond_at_last(&HEALTH_CHECK).unwrap();
+        outgoing.respond_at_last(&HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         let running = tokio::spawn(Arc::clone(&outgoing).run());
         let reading = tokio::spawn(async move { tokio::io::copy(&mut there, &mut tokio::io::sink()).await });
         outgoing.room(0).await;
@@ -339,10 +350,10 @@ mod tests {
     async fn nothing_is_sent_of_a_frame_that_is_too_long() {
         let (outgoing, mut there) = module(1000);
         let bytes = response(&"x".repeat(1000)).write(Framing::Line, &mut Vec::new());
-        let refused = outgoing.respond(&response(&"x".repeat(1000)));
+        let refused = outgoing.respond(&response(&"x".repeat(1000)), &mut WriteBatch::none());
         assert_eq!(refused, Err(Refused::TooLong { bytes, max_frame_bytes: 1000 }));
         let longest = response(&"x".repeat(2000 - bytes));
-        outgoing.respond(&longest).unwrap();
+        outgoing.respond(&longest, &mut WriteBatch::none()).unwrap();
         drop(outgoing);
         let (mut read, mut expected) = (Vec::new(), Vec::new());
         there.read_to_end(&mut read).await.unwrap();
@@ -355,13 +366,14 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_written_at_its_end() {
         let (outgoing, _there) = module(1000);
-        batch(|| {
-            outgoing.respond(&response("")).unwrap();
-            batch(|| outgoing.respond(&response("")).unwrap());
-            assert!(outgoing.lock().waiting() > 0);
-        });
+        let mut batch = WriteBatch::new();
+        for _ in 0..2 {
+            outgoing.respond(&response(""), &mut batch).unwrap();
+        }
+        assert!(outgoing.lock().waiting() > 0);
+        drop(batch);
         assert_eq!(outgoing.lock().waiting(), 0);
-        outgoing.request_soon(&response("")).unwrap();
+        outgoing.request_soon(&response(""), &mut WriteBatch::none()).unwrap();
         assert!(outgoing.lock().waiting() > 0);
         let running = tokio::spawn(Arc::clone(&outgoing).run());
         outgoing.room(0).await;
@@ -380,7 +392,7 @@ mod tests {
         for id in 0..FRAMES {
             let frame = Frame { id: Some(id), ..response(&text) };
             frame.write(Framing::Line, &mut frames);
-            outgoing.respond(&frame).unwrap();
+            outgoing.respond(&frame, &mut WriteBatch::none()).unwrap();
         }
         assert!(!outgoing.has_room(EVENTS_LIMIT));
         let mut read = vec![0; frames.len()];
@@ -389,7 +401,7 @@ mod tests {
         outgoing.room(0).await;
 
         // The next one is written at once again.
-        outgoing.respond(&HEALTH_CHECK).unwrap();
+        outgoing.respond(&HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         assert!(outgoing.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
@@ -397,7 +409,7 @@ mod tests {
         assert!(outgoing.lock().buffer.capacity() <= KEPT_BYTES);
 
         drop(there);
-        let closed = || outgoing.respond(&HEALTH_CHECK);
+        let closed = || outgoing.respond(&HEALTH_CHECK, &mut WriteBatch::none());
         assert_eq!((closed(), closed()), (Ok(()), Err(Refused::Closed)));
         running.abort();
     }

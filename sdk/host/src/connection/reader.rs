@@ -12,11 +12,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::outgoing::{REQUESTS_LIMIT, batch};
+use super::outgoing::REQUESTS_LIMIT;
 use super::requests::INIT_ID;
 use super::stream::Reader;
 use super::{Connection, READING_BYTES, Services, offered};
-use crate::bus::CallResult;
+use crate::bus::{CallResult, WriteBatch};
 use crate::call_error::ErrorReply;
 use crate::lock::lock;
 use crate::standstill;
@@ -32,6 +32,7 @@ const FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
+    let mut batch = WriteBatch::new();
     // What a large frame takes that has not come whole yet, and when it has to have.
     let mut large: Option<(OwnedSemaphorePermit, Instant)> = None;
     loop {
@@ -79,7 +80,9 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
                 continue;
             }
         }
-        if !batch(|| take_frames(&mut decoder, &connection, &services)) {
+        let goes_on = take_frames(&mut decoder, &connection, &services, &mut batch);
+        batch.flush();
+        if !goes_on {
             break;
         }
     }
@@ -108,11 +111,16 @@ async fn within<T>(late: Option<Instant>, work: impl Future<Output = T>) -> Opti
 }
 
 /// Takes the frames that are there. False if there is no use in further ones.
-fn take_frames(decoder: &mut Decoder, connection: &Arc<Connection>, services: &dyn Services) -> bool {
+fn take_frames(
+    decoder: &mut Decoder,
+    connection: &Arc<Connection>,
+    services: &dyn Services,
+    batch: &mut WriteBatch,
+) -> bool {
     while let Some(frame) = decoder.next_frame() {
         let taken = match frame {
-            Ok(frame) => connection.receive(frame, services),
-            Err(error) => connection.no_frame(&error.to_string(), services),
+            Ok(frame) => connection.receive(frame, services, batch),
+            Err(error) => connection.no_frame(&error.to_string(), services, batch),
         };
         match taken {
             Taken::Frame => {}
@@ -140,27 +148,27 @@ impl Connection {
         let _ = self.end_reason.set(reason);
     }
 
-    fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services) -> Taken {
+    fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services, batch: &mut WriteBatch) -> Taken {
         let Frame { id, body } = match ModuleFrame::read(frame) {
             Ok(frame) => frame,
-            Err(unreadable) => return self.unreadable(&unreadable, services),
+            Err(unreadable) => return self.unreadable(&unreadable, services, batch),
         };
         let known = match body {
             ModuleFrame::Success { .. } | ModuleFrame::Error(_) => {
                 let init = lock(&self.init).take();
                 match init {
                     Some(init) => return self.initialized(id, body, init),
-                    None => self.reply(id, body, services),
+                    None => self.reply(id, body, services, batch),
                 }
             }
             ModuleFrame::ServiceRequest(request) => {
-                services.request(self, id, request);
+                services.request(self, id, request, batch);
                 true
             }
             ModuleFrame::Cancel => {
                 let pending = id.and_then(|id| lock(&self.calls).by_id.remove(&id));
                 if let Some(pending) = pending {
-                    pending.cancel();
+                    pending.cancel(batch);
                 }
                 true
             }
@@ -189,9 +197,15 @@ impl Connection {
     }
 
     /// False if nobody waits for it.
-    fn reply(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, services: &dyn Services) -> bool {
+    fn reply(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        body: ModuleFrame<'_>,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> bool {
         if id.is_none() && !self.is_sequential() {
-            self.whose("a reply has no `id`, although its reply to `init` had one", services);
+            self.whose("a reply has no `id`, although its reply to `init` had one", services, batch);
             return true;
         }
         let answer = match body {
@@ -199,7 +213,7 @@ impl Connection {
             ModuleFrame::Error(error) => CallResult::Error(error),
             _ => return false,
         };
-        self.complete(id, answer)
+        self.complete(id, answer, batch)
     }
 
     fn initialized(
@@ -235,11 +249,11 @@ impl Connection {
         framing.map_or(Taken::Frame, Taken::NextIn)
     }
 
-    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services) -> Taken {
+    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services, batch: &mut WriteBatch) -> Taken {
         match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
                 let message = format!("the frame is wrong: {error}");
-                self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)));
+                self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)), batch);
                 services.complain(&format!("its request was refused: {unreadable}"));
                 Taken::Frame
             }
@@ -249,8 +263,8 @@ impl Connection {
                     return Taken::Last;
                 }
                 if id.is_none() && !self.is_sequential() {
-                    self.whose(&unreadable.to_string(), services);
-                } else if !self.complete(*id, CallResult::Unreadable(&error.to_string())) {
+                    self.whose(&unreadable.to_string(), services, batch);
+                } else if !self.complete(*id, CallResult::Unreadable(&error.to_string()), batch) {
                     services.complain(&format!("skipped what it sent: {unreadable}"));
                 }
                 Taken::Frame
@@ -265,8 +279,12 @@ impl Connection {
                     return Taken::Last;
                 }
                 // A reply with a mistake in its type, or a request of a type that is not known here.
-                if !self.complete(Some(*id), CallResult::Unreadable(&unreadable.to_string())) {
-                    self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
+                if !self.complete(Some(*id), CallResult::Unreadable(&unreadable.to_string()), batch) {
+                    self.respond(
+                        Some(*id),
+                        Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)),
+                        batch,
+                    );
                 }
                 services.complain(&format!("skipped what it sent: {unreadable}"));
                 Taken::Frame
@@ -276,18 +294,18 @@ impl Connection {
                 Taken::Frame
             }
             Unreadable::UnknownType { .. } | Unreadable::NotAFrame(_) => {
-                self.no_frame(&unreadable.to_string(), services)
+                self.no_frame(&unreadable.to_string(), services, batch)
             }
         }
     }
 
     /// Something has come of which it can't be told what it was meant to be: a reply, most likely.
-    fn no_frame(self: &Arc<Self>, error: &str, services: &dyn Services) -> Taken {
+    fn no_frame(self: &Arc<Self>, error: &str, services: &dyn Services, batch: &mut WriteBatch) -> Taken {
         if self.refuse_init(error) {
             return Taken::Last;
         }
         if !self.is_sequential() {
-            self.whose(error, services);
+            self.whose(error, services, batch);
             return Taken::Frame;
         }
         // If it was no reply, the next reply would be taken for that of the next request.
@@ -295,16 +313,16 @@ impl Connection {
         let _ = self.end_reason.set(reason);
         // Nothing more is sent to it.
         self.refuse_more();
-        self.complete(None, CallResult::Unreadable(error));
+        self.complete(None, CallResult::Unreadable(error), batch);
         Taken::Last
     }
 
     /// A reply can't be brought to the one who waits for it, so that any of them could wait for ever.
-    fn whose(self: &Arc<Self>, error: &str, services: &dyn Services) {
+    fn whose(self: &Arc<Self>, error: &str, services: &dyn Services, batch: &mut WriteBatch) {
         services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
         let requests: Vec<_> = lock(&self.requests).ids();
         for id in requests {
-            self.complete(Some(id), CallResult::Unreadable(error));
+            self.complete(Some(id), CallResult::Unreadable(error), batch);
         }
     }
 

@@ -411,7 +411,7 @@ mod tests {
     }
 
     fn nobody() -> ReplyTo {
-        ReplyTo::new(|_| {})
+        ReplyTo::new(|_, _| {})
     }
 
     /// What became of a request, in a word, and its id.
@@ -637,7 +637,7 @@ mod tests {
     fn whoever_waits_is_answered_even_if_the_requests_are_dropped() {
         static ANSWERED: AtomicUsize = AtomicUsize::new(0);
         let mut requests = concurrent();
-        let reply = ReplyTo::new(|answer| {
+        let reply = ReplyTo::new(|answer, _| {
             assert!(matches!(answer, crate::bus::CallResult::Lost { .. }));
             ANSWERED.fetch_add(1, Ordering::Relaxed);
         });

@@ -34,12 +34,18 @@ impl Peer {
 struct Heard(mpsc::UnboundedSender<String>);
 
 impl Services for Heard {
-    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>) {
+    fn request(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        request: ServiceRequest<'_>,
+        batch: &mut WriteBatch,
+    ) {
         let begun = connection.begin_call(id);
         self.0.send(format!("{}.{} {id:?} {begun}", request.service, request.method)).unwrap();
         match &*request.method {
-            "echo" => connection.end_call(id, Ok(request.params)),
-            "much" => connection.end_call(id, Ok(Object::trusted("{}").attach("a", vec![0; FRAME_LIMIT]))),
+            "echo" => connection.end_call(id, Ok(request.params), batch),
+            "much" => connection.end_call(id, Ok(Object::trusted("{}").attach("a", vec![0; FRAME_LIMIT])), batch),
             _ => {}
         }
     }
@@ -78,7 +84,7 @@ impl Connection {
 /// Somebody who waits for an answer, and what it is, in words.
 pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
     let (sender, answer) = oneshot::channel();
-    let reply = ReplyTo::new(move |answer| {
+    let reply = ReplyTo::new(move |answer, _| {
         let _ = sender.send(match answer {
             CallResult::Lost { reason, .. } => format!("lost: {reason}"),
             answer => match answer.into_result() {
@@ -98,7 +104,14 @@ impl Opened {
     /// Sends the module a call, and gives what its caller will be answered.
     fn call(&self, topic: &Arc<Topic>, message: Envelope<'static>) -> (CallHandle, oneshot::Receiver<String>) {
         let (reply, answer) = caller();
-        let sent = self.connection.send_message(Request::Handle, message, topic, reply, Instant::now());
+        let sent = self.connection.send_message(
+            Request::Handle,
+            message,
+            topic,
+            reply,
+            Instant::now(),
+            &mut WriteBatch::none(),
+        );
         (sent.unwrap_or_else(|_| panic!("it takes nothing")), answer)
     }
 }
@@ -216,7 +229,7 @@ async fn a_call_that_is_taken_back_is_cancelled_in_the_module() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (pending, answer) = opened.call(&topic(), message(""));
     opened.peer.next().await;
-    pending.cancel();
+    pending.cancel(&mut WriteBatch::none());
     assert_eq!(opened.peer.next().await, json!({ "type": "cancel", "id": 2 }));
     assert!(answer.await.is_err(), "nobody is answered");
 }
@@ -369,7 +382,7 @@ async fn a_request_that_stays_unanswered_takes_no_place_for_ever() {
     let (_late, late) = opened.call(&topic(), Envelope { deadline: at(200), ..message("") });
     let (given_up, _) = opened.call(&topic(), message(""));
     late.await.unwrap();
-    given_up.cancel();
+    given_up.cancel(&mut WriteBatch::none());
     tokio::time::sleep(Duration::from_secs(14)).await;
     assert_eq!((opened.connection.in_flight(), opened.connection.overdue()), (2, 0));
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -437,8 +450,15 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
     let told = logs.follow(1).try_next().unwrap();
     assert!(told.message.contains(" was refused: UNAVAILABLE: "), "it had not begun: {}", told.message);
-    let reply = ReplyTo::new(|_| {});
-    let back = opened.connection.send_message(Request::Handle, message("4"), &topic(), reply, Instant::now());
+    let reply = ReplyTo::new(|_, _| {});
+    let back = opened.connection.send_message(
+        Request::Handle,
+        message("4"),
+        &topic(),
+        reply,
+        Instant::now(),
+        &mut WriteBatch::none(),
+    );
     assert!(back.is_err(), "another one may take it");
 }
 

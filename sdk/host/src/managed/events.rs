@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Managed, Picked};
 use crate::budget::Taken;
-use crate::bus::{CallResult, Envelope, ReplyTo};
+use crate::bus::{CallResult, Envelope, ReplyTo, WriteBatch};
 use crate::connection::{Connection, Request};
 use crate::lock::lock;
 
@@ -45,7 +45,7 @@ impl EventQueue {
 }
 
 impl Managed {
-    pub(super) fn take_event(&self, message: &Envelope<'_>) {
+    pub(super) fn take_event(&self, message: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
             let mut queue = lock(&self.queue);
@@ -72,7 +72,7 @@ impl Managed {
         if let Some(complaint) = complaint {
             self.logs.host(LogLevel::Warn, self.release().source(), complaint);
         }
-        self.pump();
+        self.pump(batch);
     }
 
     /// An event that a process was to get, and has not been asked for.
@@ -100,7 +100,7 @@ impl Managed {
 
     /// Gives out events as long as there is somebody who takes them. Whoever answers one may be within this: then the one who
     /// is at it looks again.
-    pub(super) fn pump(&self) {
+    pub(super) fn pump(&self, batch: &mut WriteBatch) {
         {
             let mut queue = lock(&self.queue);
             queue.again = true;
@@ -110,7 +110,7 @@ impl Managed {
         }
         loop {
             lock(&self.queue).again = false;
-            while self.give_one() {}
+            while self.give_one(batch) {}
             let mut queue = lock(&self.queue);
             if !queue.again {
                 queue.pumping = false;
@@ -120,7 +120,7 @@ impl Managed {
     }
 
     /// False if there is no event that somebody takes now.
-    fn give_one(&self) -> bool {
+    fn give_one(&self, batch: &mut WriteBatch) -> bool {
         let (connection, event) = {
             let mut queue = lock(&self.queue);
             // One that nobody takes now keeps its place, and does not hold up those of other topics.
@@ -149,7 +149,7 @@ impl Managed {
                         connection.room().await;
                         let Some(this) = this.upgrade() else { return };
                         lock(&this.queue).waits_for_room = false;
-                        this.pump();
+                        this.pump(&mut WriteBatch::new());
                     });
                 }
                 return false;
@@ -157,11 +157,11 @@ impl Managed {
             let Some(event) = queue.waiting.remove(index) else { return false };
             (connection, event)
         };
-        self.give(&connection, event);
+        self.give(&connection, event, batch);
         true
     }
 
-    fn give(&self, connection: &Arc<Connection>, event: Waiting) {
+    fn give(&self, connection: &Arc<Connection>, event: Waiting, batch: &mut WriteBatch) {
         let Some(topic) = lock(&self.topics).event(&event.message.topic).map(Arc::clone) else { return };
         let (message, kept) = if topic.again() { (event.message.clone(), Some(event)) } else { (event.message, None) };
         let (this, is_kept) = (self.this.clone(), kept.is_some());
@@ -169,7 +169,7 @@ impl Managed {
         // Those of a process that is being replaced don't count for the next one.
         let events = Arc::clone(connection.events());
         events.fetch_add(1, Ordering::Relaxed);
-        let answered = move |answer: CallResult<'_>| {
+        let answered = move |answer: CallResult<'_>, batch: &mut WriteBatch| {
             events.fetch_sub(1, Ordering::Relaxed);
             let Some(this) = this.upgrade() else { return };
             let again = {
@@ -190,10 +190,10 @@ impl Managed {
             if let Some(again) = again {
                 this.warn(&trace_id, again);
             }
-            this.pump();
+            this.pump(batch);
         };
         let reply = if is_kept { ReplyTo::retrying(answered) } else { ReplyTo::new(answered) };
-        if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now()) {
+        if let Err(back) = connection.send_message(Request::Event, message, &topic, reply, Instant::now(), batch) {
             let (message, reply) = *back;
             // In this moment it was told to end: another one, or the next, will get it.
             connection.events().fetch_sub(1, Ordering::Relaxed);

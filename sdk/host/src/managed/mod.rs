@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Taken};
-use crate::bus::{Bus, CallHandle, CallResult, Cause, Envelope, ReplyTo};
+use crate::bus::{Bus, CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_log::{Call, CallLog, Outcome};
 use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
@@ -141,7 +141,7 @@ impl Managed {
             this.logs.host(LogLevel::Info, &id, what);
             if is_ready {
                 this.release_parked();
-                this.pump();
+                this.pump(&mut WriteBatch::new());
             }
         });
         let replaced = old.and_then(|replica| replica.lock().connection.clone());
@@ -165,7 +165,7 @@ impl Managed {
             self.take_back(replaced.stop());
         }
         self.release_parked();
-        self.pump();
+        self.pump(&mut WriteBatch::new());
     }
 
     /// A process gets nothing new, and what it was not asked yet goes to another one.
@@ -178,11 +178,13 @@ impl Managed {
     }
 
     fn take_back(&self, not_asked: Vec<NotAsked>) {
-        let now = Instant::now();
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let mut events = Vec::new();
         for not_asked in not_asked {
             match not_asked {
-                NotAsked::Call { message, topic, reply } => drop(self.dispatch(message, &topic, reply, now)),
+                NotAsked::Call { message, topic, reply } => {
+                    drop(self.dispatch(message, &topic, reply, now, &mut batch))
+                }
                 NotAsked::Event { message, reply } => {
                     reply.discard();
                     events.push(message);
@@ -193,7 +195,7 @@ impl Managed {
         for event in events.into_iter().rev() {
             self.put_back(event);
         }
-        self.pump();
+        self.pump(&mut batch);
     }
 
     /// Whether there is, or soon will be, a process that takes this topic.
@@ -239,13 +241,19 @@ impl Managed {
     }
 
     /// Takes a call of one of its services.
-    fn call(&self, topic: &Arc<Topic>, mut message: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+    fn call(
+        &self,
+        topic: &Arc<Topic>,
+        mut message: Envelope<'_>,
+        reply: ReplyTo,
+        batch: &mut WriteBatch,
+    ) -> CallHandle {
         let depth = message.cause.as_ref().map_or(0, |cause| cause.depth());
         let now = Instant::now();
         if depth >= MAX_DEPTH {
             let why = format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
             self.not_asked(topic, &message, now, (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
-            reply.error(code::RESOURCE_EXHAUSTED, &why, false);
+            reply.error(code::RESOURCE_EXHAUSTED, &why, false, batch);
             return CallHandle::default();
         }
         if message.deadline.is_none() {
@@ -253,7 +261,7 @@ impl Managed {
             let by_default = message.cause.is_some().then_some(self.call_timeout);
             message.deadline = topic.ttl().or(by_default).and_then(|ttl| now.checked_add(ttl));
         }
-        self.route(message, topic, reply, 0, now, now)
+        self.route(message, topic, reply, 0, now, now, batch)
     }
 
     /// The process for a call, or an event, of this topic: the one with the least to do.
@@ -297,32 +305,40 @@ impl Managed {
         ended: u32,
         started: Instant,
         now: Instant,
+        batch: &mut WriteBatch,
     ) -> CallHandle {
         if !topic.again() {
-            return self.dispatch(message, topic, reply, now);
+            return self.dispatch(message, topic, reply, now, batch);
         }
         // The copy that is kept to ask again.
         match self.waiting.take(message.bytes()) {
             Some(held) => {
                 let reply = self.again(&message, topic, reply, ended, started, held);
-                self.dispatch(message, topic, reply, now)
+                self.dispatch(message, topic, reply, now, batch)
             }
-            None => self.refuse(&message, topic, reply),
+            None => self.refuse(&message, topic, reply, batch),
         }
     }
 
-    fn dispatch(&self, mut message: Envelope<'_>, topic: &Arc<Topic>, mut reply: ReplyTo, now: Instant) -> CallHandle {
+    fn dispatch(
+        &self,
+        mut message: Envelope<'_>,
+        topic: &Arc<Topic>,
+        mut reply: ReplyTo,
+        now: Instant,
+        batch: &mut WriteBatch,
+    ) -> CallHandle {
         let name = self.name();
         loop {
             if message.deadline.is_some_and(|deadline| deadline <= now) {
                 let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
                 self.not_asked(topic, &message, now, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
-                reply.error(code::DEADLINE_EXCEEDED, &why, true);
+                reply.error(code::DEADLINE_EXCEEDED, &why, true, batch);
                 return CallHandle::default();
             }
             match self.pick(topic.name(), message.cause.as_ref()) {
                 Picked::Ready(connection) => {
-                    match connection.send_message(Request::Handle, message, topic, reply, now) {
+                    match connection.send_message(Request::Handle, message, topic, reply, now, batch) {
                         Ok(pending) => return pending,
                         // In this moment it was told to end: it was not asked, and is not among the others any more.
                         Err(back) => (message, reply) = *back,
@@ -338,11 +354,11 @@ impl Managed {
                         chain.join(", then "),
                     );
                     self.not_asked(topic, &message, now, (Outcome::Refused, code::FAILED_PRECONDITION, &why));
-                    reply.error(code::FAILED_PRECONDITION, &why, false);
+                    reply.error(code::FAILED_PRECONDITION, &why, false, batch);
                     return CallHandle::default();
                 }
                 Picked::None => {
-                    self.park(message, topic, reply);
+                    self.park(message, topic, reply, batch);
                     return CallHandle::default();
                 }
             }
@@ -361,7 +377,7 @@ impl Managed {
         held: Taken,
     ) -> ReplyTo {
         let (this, again, topic) = (self.this.clone(), message.borrowed().into_owned(), Arc::clone(topic));
-        ReplyTo::retrying(move |answer| match (answer, this.upgrade()) {
+        ReplyTo::retrying(move |answer, batch| match (answer, this.upgrade()) {
             (CallResult::Lost { reason, was_alone }, Some(this)) => {
                 let attempt = again.attempt;
                 let ended = ended + u32::from(was_alone);
@@ -371,16 +387,16 @@ impl Managed {
                     let (release, why) = (this.release(), format!("{why}; it is not tried again"));
                     let call = Call::to_module(release.source(), &topic, &again, started);
                     this.call_log.failed(&call, Outcome::Lost, code::UNAVAILABLE, &why);
-                    return reply.send(CallResult::Lost { reason, was_alone });
+                    return reply.send(CallResult::Lost { reason, was_alone }, batch);
                 }
                 let note = format!("`{}`, {why}; it is tried again, for it is idempotent", topic.name());
                 this.warn(&again.trace_id, note);
                 drop(held);
                 let again = Envelope { attempt: attempt + 1, ..again };
                 // Whoever takes it back now is not heard any more; the answer is then nobody's.
-                drop(this.route(again, &topic, reply, ended, started, Instant::now()));
+                drop(this.route(again, &topic, reply, ended, started, Instant::now(), batch));
             }
-            (answer, _) => reply.send(answer),
+            (answer, _) => reply.send(answer, batch),
         })
     }
 
@@ -399,18 +415,18 @@ impl Managed {
     }
 
     /// There is no process for the call. If there will be one, it waits: nobody has been asked yet, so that it does no harm.
-    fn park(&self, message: Envelope<'_>, topic: &Arc<Topic>, reply: ReplyTo) {
+    fn park(&self, message: Envelope<'_>, topic: &Arc<Topic>, reply: ReplyTo, batch: &mut WriteBatch) {
         if !self.one_comes_for(topic.name()) {
             let why = self.why_not(topic.name());
             self.not_asked(topic, &message, Instant::now(), (Outcome::Refused, code::UNAVAILABLE, &why));
-            reply.error(code::UNAVAILABLE, &why, true);
+            reply.error(code::UNAVAILABLE, &why, true, batch);
             return;
         }
         let mut parked = lock(&self.parked);
         let held = if parked.len() < MAX_PARKED { self.waiting.take(message.bytes()) } else { None };
         let Some(held) = held else {
             drop(parked);
-            drop(self.refuse(&message, topic, reply));
+            drop(self.refuse(&message, topic, reply, batch));
             return;
         };
         let deadline = message.deadline;
@@ -434,31 +450,31 @@ impl Managed {
     }
 
     /// Too much waits for it.
-    fn refuse(&self, message: &Envelope<'_>, topic: &Topic, reply: ReplyTo) -> CallHandle {
+    fn refuse(&self, message: &Envelope<'_>, topic: &Topic, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
         self.not_asked(topic, message, Instant::now(), (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
-        reply.error(code::RESOURCE_EXHAUSTED, &why, true);
+        reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
         CallHandle::default()
     }
 
     fn release_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
-        let now = Instant::now();
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
         for Parked { message, topic, reply, held, .. } in parked {
             // What it takes, it may take again.
             drop(held);
-            drop(self.dispatch(message, &topic, reply, now));
+            drop(self.dispatch(message, &topic, reply, now, &mut batch));
         }
     }
 
     fn expire_parked(&self) {
-        let now = Instant::now();
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let over = |parked: &Parked| parked.message.deadline.is_some_and(|deadline| deadline <= now);
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| over(parked)).collect();
         for Parked { message, topic, reply, since, .. } in expired {
             let why = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
             self.not_asked(&topic, &message, since, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
-            reply.error(code::DEADLINE_EXCEEDED, &why, true);
+            reply.error(code::DEADLINE_EXCEEDED, &why, true, &mut batch);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use super::Managed;
-use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo};
+use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo, WriteBatch};
 use crate::lock::lock;
 use crate::release::Release;
 use crate::replica::Replica;
@@ -44,12 +44,12 @@ struct TopicEndpoint {
 }
 
 impl Endpoint for TopicEndpoint {
-    fn call(&self, message: Envelope<'_>, reply: ReplyTo) -> CallHandle {
-        self.managed.call(&self.topic, message, reply)
+    fn call(&self, message: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
+        self.managed.call(&self.topic, message, reply, batch)
     }
 
-    fn event(&self, message: &Envelope<'_>) {
-        self.managed.take_event(message);
+    fn event(&self, message: &Envelope<'_>, batch: &mut WriteBatch) {
+        self.managed.take_event(message, batch);
     }
 }
 

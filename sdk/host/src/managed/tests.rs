@@ -72,7 +72,7 @@ fn message(topic: &str, bytes: usize) -> Envelope<'static> {
 /// What becomes of a call.
 fn call(managed: &Managed, message: Envelope<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
-    drop(managed.bus.call(message, reply));
+    drop(managed.bus.call(message, reply, &mut WriteBatch::none()));
     answer
 }
 
@@ -81,7 +81,7 @@ fn first(managed: &Managed) -> Arc<Replica> {
 }
 
 fn event(managed: &Managed, message: &Envelope<'_>) {
-    managed.take_event(message);
+    managed.take_event(message, &mut WriteBatch::none());
 }
 
 async fn ready(managed: &Managed, reply: &str) -> Opened {
@@ -402,11 +402,11 @@ async fn a_release_that_provides_what_another_module_does_changes_nothing() {
 struct Nobody;
 
 impl crate::bus::Endpoint for Nobody {
-    fn call(&self, _: Envelope<'_>, _: ReplyTo) -> CallHandle {
+    fn call(&self, _: Envelope<'_>, _: ReplyTo, _: &mut WriteBatch) -> CallHandle {
         CallHandle::default()
     }
 
-    fn event(&self, _: &Envelope<'_>) {}
+    fn event(&self, _: &Envelope<'_>, _: &mut WriteBatch) {}
 }
 
 /// One that ends again and again is not waited for.

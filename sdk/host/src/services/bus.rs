@@ -7,7 +7,7 @@ use std::time::Duration;
 use ixt_protocol::{BusSend, CallContext, Object, Priority, code};
 use tokio::time::Instant;
 
-use crate::bus::{Envelope, ParentSpan, ReplyTo};
+use crate::bus::{Envelope, ParentSpan, ReplyTo, WriteBatch};
 use crate::call_log::{Call, Outcome};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
@@ -21,11 +21,12 @@ impl HostServices {
         id: Option<u64>,
         params: &Object<'_>,
         context: &CallContext<'_>,
+        batch: &mut WriteBatch,
     ) -> Refusal {
         let message = self.message(connection, params, context)?;
         let right = may_call(self.release.manifest(), &message.topic);
         right.map_err(|reason| self.denied(&message, Kind::Call, reason))?;
-        let pending = self.backends.bus.call(message, reply_to(connection, id));
+        let pending = self.backends.bus.call(message, reply_to(connection, id), batch);
         if let Some(id) = id {
             connection.waits_for(id, pending);
         }
@@ -38,13 +39,14 @@ impl HostServices {
         id: Option<u64>,
         params: &Object<'_>,
         context: &CallContext<'_>,
+        batch: &mut WriteBatch,
     ) -> Refusal {
         // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
         let message = self.message(connection, params, context)?;
         let message = Envelope { deadline: None, priority: Priority::default(), cause: None, ..message };
         let right = may_publish(self.release.manifest(), &message.topic);
         right.map_err(|reason| self.denied(&message, Kind::Event, reason))?;
-        self.backends.bus.publish(message, reply_to(connection, id));
+        self.backends.bus.publish(message, reply_to(connection, id), batch);
         Ok(())
     }
 
@@ -95,9 +97,9 @@ pub(crate) fn new_trace() -> Arc<str> {
 /// To the module that asks, unless it is gone.
 fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
     let connection = Arc::downgrade(connection);
-    ReplyTo::new(move |answer| {
+    ReplyTo::new(move |result, batch| {
         if let Some(connection) = connection.upgrade() {
-            connection.end_call(id, answer.into_result());
+            connection.end_call(id, result.into_result(), batch);
         }
     })
 }

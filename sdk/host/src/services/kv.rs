@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use tokio::task::AbortHandle;
 
+use crate::bus::WriteBatch;
 use crate::connection::{Connection, Refused};
 use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions, Watch};
 use crate::logs::Logs;
@@ -77,32 +78,33 @@ impl HostServices {
         id: Option<u64>,
         method: &str,
         mut params: Object<'_>,
+        batch: &mut WriteBatch,
     ) -> Refusal {
         let (store, namespace) = (&self.backends.kv, self.release.deployment().name());
         match method {
             "get" => {
                 let Key { key, .. } = Key::of(&params)?;
-                answer(connection, id, store.get(namespace, &key), got);
+                answer(connection, id, store.get(namespace, &key), batch, got);
             }
             "set" => {
                 let set = KvSet::of_params(&mut params).map_err(wrong_params)?;
                 let KvSet { key, value, ttl_ms, expected_revision } = set;
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
                 let holds = connection.hold(value.len());
-                answer(connection, id, store.set(namespace, &key, value, options), move |revision| {
+                answer(connection, id, store.set(namespace, &key, value, options), batch, move |revision| {
                     drop(holds);
                     Object::trusted(format!("{{\"revision\":{revision}}}"))
                 });
             }
             "delete" => {
                 let Key { key, expected_revision } = Key::of(&params)?;
-                answer(connection, id, store.delete(namespace, &key, expected_revision), |deleted| {
+                answer(connection, id, store.delete(namespace, &key, expected_revision), batch, |deleted| {
                     Object::trusted(if deleted { "{\"deleted\":true}" } else { "{\"deleted\":false}" })
                 });
             }
             "exists" => {
                 let Key { key, .. } = Key::of(&params)?;
-                answer(connection, id, store.exists(namespace, &key), |exists| {
+                answer(connection, id, store.exists(namespace, &key), batch, |exists| {
                     Object::trusted(if exists { "{\"exists\":true}" } else { "{\"exists\":false}" })
                 });
             }
@@ -111,7 +113,7 @@ impl HostServices {
                 check_prefix(&prefix)?;
                 check_prefix(after.as_deref().unwrap_or_default())?;
                 let limit = limit.unwrap_or(MAX_PAGE_KEYS);
-                answer(connection, id, store.list(namespace, &prefix, after.as_deref(), limit), |page| {
+                answer(connection, id, store.list(namespace, &prefix, after.as_deref(), limit), batch, |page| {
                     let data = to_raw_value(&Listed::from(page)).expect("texts are JSON");
                     data.into()
                 });
@@ -124,7 +126,7 @@ impl HostServices {
                 }
                 let Params { prefix } = read_params(&params)?;
                 check_prefix(&prefix)?;
-                self.watch(connection, id, store.watch(namespace, &prefix))?;
+                self.watch(connection, id, store.watch(namespace, &prefix), batch)?;
             }
             "unwatch" => {
                 #[derive(Deserialize)]
@@ -135,14 +137,14 @@ impl HostServices {
                 if let Some(task) = self.watches.lock().tasks.remove(&watch) {
                     task.abort();
                 }
-                connection.end_call(id, Ok(crate::bus::empty_object()));
+                connection.end_call(id, Ok(crate::bus::empty_object()), batch);
             }
             _ => return Err((code::UNIMPLEMENTED, format!("this host has no `kv_store.{method}`"))),
         }
         Ok(())
     }
 
-    fn watch(&self, connection: &Arc<Connection>, id: Option<u64>, changes: Watch) -> Refusal {
+    fn watch(&self, connection: &Arc<Connection>, id: Option<u64>, changes: Watch, batch: &mut WriteBatch) -> Refusal {
         let mut open = self.watches.lock();
         if open.tasks.len() >= MAX_WATCHES {
             let message = format!("this process has {MAX_WATCHES} watches already: end some with `kv_store.unwatch`");
@@ -151,7 +153,7 @@ impl HostServices {
         open.last += 1;
         let number = open.last;
         // The response is in the socket before the first change, and no change after the response to `unwatch`.
-        connection.end_call(id, Ok(Object::trusted(format!("{{\"watch\":{number}}}"))));
+        connection.end_call(id, Ok(Object::trusted(format!("{{\"watch\":{number}}}"))), batch);
         let task = tokio::spawn(tell(
             Arc::downgrade(connection),
             number,
@@ -219,24 +221,31 @@ fn answer<T: Send + 'static>(
     connection: &Arc<Connection>,
     id: Option<u64>,
     mut work: KvFuture<T>,
+    batch: &mut WriteBatch,
     data: impl FnOnce(T) -> Object<'static> + Send + 'static,
 ) {
     if let Poll::Ready(done) = work.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
-        return end(connection, id, done, data);
+        return end(connection, id, done, batch, data);
     }
     let connection = Arc::downgrade(connection);
     tokio::spawn(async move {
         let done = work.await;
         // Nobody to answer: the module is gone.
         if let Some(connection) = connection.upgrade() {
-            end(&connection, id, done, data);
+            end(&connection, id, done, &mut WriteBatch::none(), data);
         }
     });
 }
 
-fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, data: impl FnOnce(T) -> Object<'static>) {
+fn end<T>(
+    connection: &Connection,
+    id: Option<u64>,
+    done: Result<T, KvError>,
+    batch: &mut WriteBatch,
+    data: impl FnOnce(T) -> Object<'static>,
+) {
     match done {
-        Ok(done) => connection.end_call(id, Ok(data(done))),
+        Ok(done) => connection.end_call(id, Ok(data(done)), batch),
         Err(failed) => {
             let details = match failed {
                 KvError::RevisionMismatch { actual, .. } => {
@@ -246,7 +255,7 @@ fn end<T>(connection: &Connection, id: Option<u64>, done: Result<T, KvError>, da
             };
             let mut body = ErrorBody::new(failed.code(), failed.to_string(), failed.retryable());
             body.details = details.as_deref();
-            connection.end_call(id, Err(body));
+            connection.end_call(id, Err(body), batch);
         }
     }
 }

@@ -11,7 +11,7 @@ use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest
 use serde::Deserialize;
 
 use crate::budget::Budget;
-use crate::bus::Bus;
+use crate::bus::{Bus, WriteBatch};
 use crate::call_log::CallLog;
 use crate::connection::{Connection, Services, Shared};
 use crate::kv::KvStore;
@@ -54,22 +54,28 @@ impl HostServices {
 }
 
 impl Services for HostServices {
-    fn request(&self, connection: &Arc<Connection>, id: Option<u64>, request: ServiceRequest<'_>) {
+    fn request(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        request: ServiceRequest<'_>,
+        batch: &mut WriteBatch,
+    ) {
         if !connection.begin_call(id) {
             let message = "too many requests of this module wait, or one with this id does";
-            connection.respond(id, Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, true)));
+            connection.respond(id, Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, true)), batch);
             return;
         }
         let ServiceRequest { service, method, params, context } = request;
         let done = match (&*service, &*method) {
-            ("message_bus", "send") => self.send(connection, id, &params, &context),
-            ("event_bus", "publish") => self.publish(connection, id, &params, &context),
-            ("kv_store", method) => self.kv(connection, id, method, params),
-            ("logging", "log") => self.logging(connection, id, &params, &context.trace_id),
+            ("message_bus", "send") => self.send(connection, id, &params, &context, batch),
+            ("event_bus", "publish") => self.publish(connection, id, &params, &context, batch),
+            ("kv_store", method) => self.kv(connection, id, method, params, batch),
+            ("logging", "log") => self.logging(connection, id, &params, &context.trace_id, batch),
             _ => Err((code::UNIMPLEMENTED, format!("this host has no `{service}.{method}`"))),
         };
         if let Err((code, message)) = done {
-            connection.end_call(id, Err(ErrorBody::new(code, &message, false)));
+            connection.end_call(id, Err(ErrorBody::new(code, &message, false)), batch);
         }
     }
 
@@ -97,7 +103,14 @@ impl Services for HostServices {
 
 impl HostServices {
     /// `logging.log`, for those who want to hear that it was taken (seeds).
-    fn logging(&self, connection: &Arc<Connection>, id: Option<u64>, params: &Object<'_>, trace_id: &str) -> Refusal {
+    fn logging(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        params: &Object<'_>,
+        trace_id: &str,
+        batch: &mut WriteBatch,
+    ) -> Refusal {
         #[derive(Deserialize)]
         struct Params<'a> {
             level: Level,
@@ -112,7 +125,7 @@ impl HostServices {
             _ => trace_id.to_owned(),
         };
         self.log(&Log { level, message, fields, trace_id: trace_id.into() });
-        connection.end_call(id, Ok(crate::bus::empty_object()));
+        connection.end_call(id, Ok(crate::bus::empty_object()), batch);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use ixt_bench_host::{Told, manifest};
 use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell};
 use ixt_bench_wire::program;
-use ixt_host::bus::{Bus as _, CallHandle, CallResult, Endpoint, Envelope, LocalBus, ReplyTo};
+use ixt_host::bus::{Bus as _, CallHandle, CallResult, Endpoint, Envelope, LocalBus, ReplyTo, WriteBatch};
 use ixt_host::{CallOptions, Config, Deployment, Host, Module, Object, Program, Settings};
 use ixt_protocol::Payload as Sent;
 
@@ -16,16 +16,16 @@ use ixt_protocol::Payload as Sent;
 struct Here;
 
 impl Endpoint for Here {
-    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo) -> CallHandle {
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
         let data = match envelope.payload {
             Sent::Bytes(bytes) => Object::trusted("{}").attach("result", bytes),
             Sent::Base64(text) => Object::trusted(format!("{{\"result\":\"{}\"}}", text.as_str())),
         };
-        reply.send(CallResult::Success(data));
+        reply.send(CallResult::Success(data), batch);
         CallHandle::default()
     }
 
-    fn event(&self, _: &Envelope<'_>) {}
+    fn event(&self, _: &Envelope<'_>, _: &mut WriteBatch) {}
 }
 
 fn main() -> Result<()> {
