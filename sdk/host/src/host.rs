@@ -18,8 +18,8 @@ use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore}
 use crate::lock::lock;
 use crate::logs::Logs;
 use crate::machine::Machine;
-use crate::managed::{Managed, Unregistered};
 use crate::module::no_module;
+use crate::module_router::{Managed, Unregistered};
 use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace};
 use crate::status::{ModuleStatus, State};

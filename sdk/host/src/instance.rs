@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::budget::Budget;
 use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
 use crate::descent;
-use crate::managed::Managed;
+use crate::module_router::Managed;
 use crate::process::{Output, Process};
 use crate::program::Launch;
 use crate::replica::Replica;

@@ -37,9 +37,10 @@ pub mod listener;
 mod lock;
 pub mod logs;
 mod machine;
-mod managed;
+
 pub mod metrics;
 mod module;
+mod module_router;
 mod order;
 mod process;
 mod program;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::bus::BusError;
 use crate::instance::StartError;
-use crate::managed::{Managed, Turn, Unregistered};
+use crate::module_router::{Managed, Turn, Unregistered};
 use crate::release::Release;
 use crate::replica::{Life, Predecessor, Replica};
 use crate::restart::refusal;

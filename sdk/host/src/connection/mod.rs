@@ -1,12 +1,12 @@
 //! The host's end of the connection with one process of a module: numbers requests, brings each reply to the one who waits
 //! for it, and the module's own requests to the [services](crate::services) of the host.
 
-mod calls;
-mod outgoing;
+mod init_timeout;
+mod own_calls;
 mod reader;
-mod requests;
-mod starting;
-mod stream;
+mod request_table;
+mod send_buffer;
+mod socket_halves;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -34,13 +34,13 @@ use crate::lock::lock;
 use crate::topic::{CallInFlight, Kind, Topic};
 use crate::trace::Spans;
 
-use calls::Calls;
-pub(crate) use outgoing::Refused;
-use outgoing::{EVENTS_LIMIT, Outgoing};
-pub(crate) use requests::Request;
-pub(crate) use starting::{Progress, patiently};
+pub(crate) use init_timeout::{Progress, patiently};
+use own_calls::Calls;
+pub(crate) use request_table::Request;
+pub(crate) use send_buffer::Refused;
+use send_buffer::{EVENTS_LIMIT, Outgoing};
 
-use requests::{Abandoned, Admitted, Has, InFlight, Next, Requests};
+use request_table::{Abandoned, Admitted, Has, InFlight, Next, Requests};
 
 /// A process of a module that has answered `init`, or is about to.
 pub(crate) struct Connection {
@@ -178,7 +178,7 @@ impl Connection {
         call_log: CallLog,
     ) -> Result<Arc<Self>, CallError> {
         let Limits { max_frame_bytes, .. } = limits;
-        let (reader, writer) = stream::split(stream)
+        let (reader, writer) = socket_halves::split(stream)
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init, initialized) = oneshot::channel();
         let connection = Arc::new(Self {
@@ -218,7 +218,7 @@ impl Connection {
         let init = Init { config: hello.config, module_id: (&*id).into(), protocol: Some(offer) };
         let sent = connection
             .outgoing
-            .request(&Frame { id: Some(requests::INIT_ID), body: HostFrame::Init(init) }, &mut WriteBatch::none());
+            .request(&Frame { id: Some(request_table::INIT_ID), body: HostFrame::Init(init) }, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }

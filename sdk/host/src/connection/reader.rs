@@ -12,9 +12,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::outgoing::REQUESTS_LIMIT;
-use super::requests::INIT_ID;
-use super::stream::Reader;
+use super::request_table::INIT_ID;
+use super::send_buffer::REQUESTS_LIMIT;
+use super::socket_halves::Reader;
 use super::{Connection, READING_BYTES, Services, offered};
 use crate::bus::{CallResult, WriteBatch};
 use crate::call_error::ErrorReply;

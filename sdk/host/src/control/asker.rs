@@ -6,7 +6,7 @@ use std::{io, process};
 
 use crate::control::Command;
 use crate::descent::{Kin, ancestry, describe, is_known};
-use crate::managed::Managed;
+use crate::module_router::Managed;
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::rights::{may_call, may_publish};

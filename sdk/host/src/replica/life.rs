@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::instance::{Instance, StartError, StartErrorKind, describe};
-use crate::managed::Managed;
+use crate::module_router::Managed;
 use crate::replica::Replica;
 use crate::replica::restarts::Restarts;
 use crate::services::Backends;

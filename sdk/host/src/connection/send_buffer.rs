@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ixt_protocol::{Frame, Framing, HostFrame};
 use tokio::sync::Notify;
 
-use super::stream::Writer;
+use super::socket_halves::Writer;
 use crate::budget::{Budget, Taken};
 use crate::bus::{Flush, WriteBatch};
 
@@ -275,7 +275,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
-    use crate::connection::stream;
+    use crate::connection::socket_halves;
 
     const WAITING_BYTES: usize = 100 * 1024 * 1024;
 
@@ -288,7 +288,7 @@ mod tests {
     /// A module that reads nothing for now, and what it is sent.
     fn module(max_frame_bytes: usize) -> (Arc<Outgoing>, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
-        let (_, writer) = stream::split(here).unwrap();
+        let (_, writer) = socket_halves::split(here).unwrap();
         (Arc::new(Outgoing::new(writer, Framing::Line, max_frame_bytes, &Budget::new(WAITING_BYTES))), there)
     }
 
@@ -325,7 +325,7 @@ mod tests {
     async fn what_waits_is_taken_from_a_budget_until_it_is_read() {
         let budget = Budget::new(2 * 1024 * 1024);
         let (here, mut there) = UnixStream::pair().unwrap();
-        let (_reader, writer) = stream::split(here).unwrap();
+        let (_reader, writer) = socket_halves::split(here).unwrap();
         let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &budget));
         let large = response(&"x".repeat(1_000_000));
         outgoing.respond(&large, &mut WriteBatch::none()).unwrap();
@@ -385,7 +385,7 @@ mod tests {
         const FRAMES: u64 = 100;
         let text = "x".repeat(100_000);
         let (here, mut there) = UnixStream::pair().unwrap();
-        let (_reader, writer) = stream::split(here).unwrap();
+        let (_reader, writer) = socket_halves::split(here).unwrap();
         let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &Budget::new(WAITING_BYTES)));
         let running = tokio::spawn(Arc::clone(&outgoing).run());
         let mut frames = Vec::new();

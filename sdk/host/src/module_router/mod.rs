@@ -1,7 +1,7 @@
 //! A module in its host: the replicas that run it, which of them gets a call, and its counts.
 
-mod events;
-mod releases;
+mod event_queue;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +19,9 @@ use crate::call_log::{Call, CallLog, Outcome};
 use crate::connection::{Connection, NotAsked, Request};
 use crate::lock::lock;
 use crate::logs::{Logs, Record};
-use crate::managed::events::EventQueue;
-use crate::managed::releases::{Replicas, Topics};
-pub(crate) use crate::managed::releases::{Turn, Unregistered};
+use crate::module_router::event_queue::EventQueue;
+use crate::module_router::replicas::{Replicas, Topics};
+pub(crate) use crate::module_router::replicas::{Turn, Unregistered};
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::services::Backends;

@@ -506,10 +506,10 @@ async fn what_the_handler_of_an_event_calls_is_not_called_from_its_publisher() {
 #[tokio::test]
 async fn events_wait_for_a_process_that_takes_so_many_at_once() {
     let managed = managed(1).await;
-    for _ in 0..events::EVENTS_AT_ONCE + 2 {
+    for _ in 0..event_queue::EVENTS_AT_ONCE + 2 {
         event(&managed, &message("lost", 0));
     }
-    assert_eq!(managed.status().events_waiting, events::EVENTS_AT_ONCE as u64 + 2);
+    assert_eq!(managed.status().events_waiting, event_queue::EVENTS_AT_ONCE as u64 + 2);
     let mut opened = ready(&managed, WITH_IDS).await;
     assert_eq!(managed.status().events_waiting, 2);
     assert_eq!(opened.peer.next().await["type"], "event");
@@ -557,18 +557,18 @@ async fn an_event_that_a_process_had_when_it_ended_comes_again_if_it_is_durable(
 #[tokio::test]
 async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come() {
     let managed = managed(1).await;
-    for _ in 0..events::MAX_EVENTS + 2 {
+    for _ in 0..event_queue::MAX_EVENTS + 2 {
         event(&managed, &message("lost", 0));
     }
     let status = managed.status();
-    assert_eq!((status.events_waiting, status.events_dropped), (events::MAX_EVENTS as u64, 2));
+    assert_eq!((status.events_waiting, status.events_dropped), (event_queue::MAX_EVENTS as u64, 2));
     let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
     assert_eq!(told(&managed), [slow], "and not again for each of them");
     first(&managed).set(State::Stopped, |_| {});
     managed.given_up();
     event(&managed, &message("lost", 0));
     let status = managed.status();
-    assert_eq!((status.events_waiting, status.events_dropped), (0, events::MAX_EVENTS as u64 + 3));
+    assert_eq!((status.events_waiting, status.events_dropped), (0, event_queue::MAX_EVENTS as u64 + 3));
     let told = told(&managed);
     assert_eq!(told[1], "1024 events that waited for it are dropped: it does not run any more");
     assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
