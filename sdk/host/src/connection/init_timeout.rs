@@ -1,4 +1,4 @@
-//! The time that a module has for its answer to `init`, and for which it may ask.
+//! How long the host waits for a module's reply to `init`: its timeout, which the module can extend with `starting` frames.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,18 +9,17 @@ use tokio::time::Instant;
 
 use crate::standstill::{self, timeout};
 
-/// What a module that has not answered `init` has said of its start.
+/// What a module has said of its start in its `starting` frames.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    /// What it does, as it has said last.
+    /// The last message that was not empty; empty if there was none.
     pub(crate) message: String,
-    /// It asks to be waited for until then, however long it had.
+    /// The latest time until which it has asked to be waited for; `None` if it has not.
     pub(crate) until: Option<Instant>,
 }
 
 impl Progress {
-    /// It has said so.
-    pub(super) fn told(&mut self, starting: Starting<'_>) {
+    pub(super) fn update(&mut self, starting: Starting<'_>) {
         let until = Instant::now().checked_add(Duration::from_millis(starting.extend_ms));
         self.until = self.until.into_iter().chain(until).max();
         if !starting.message.is_empty() {
@@ -29,16 +28,20 @@ impl Progress {
     }
 }
 
-/// Waits for what comes of `init` for so long, or longer if the module asks for that. The error is how long it was. `tell` gets
-/// what the module says meanwhile, whenever that is something new.
+/// Waits for `opening` until `timeout` has passed, or until the time that the module has asked for, whichever is later. `on_message`
+/// gets each message of the module that differs from the one before. Time in which this process stood still does not count.
+///
+/// # Errors
+///
+/// How long the module had in all.
 pub(crate) async fn patiently<T>(
-    patience: Duration,
+    init_timeout: Duration,
     mut progress: watch::Receiver<Progress>,
-    tell: impl Fn(&str),
+    on_message: impl Fn(&str),
     opening: impl Future<Output = T>,
 ) -> Result<T, Duration> {
     let mut start = Instant::now();
-    let (mut patience, mut told) = (patience, String::new());
+    let (mut limit, mut last_message) = (init_timeout, String::new());
     let mut opening = pin!(opening);
     loop {
         if let Some(runs) = standstill::runs_since(start.into_std()) {
@@ -46,21 +49,21 @@ pub(crate) async fn patiently<T>(
         }
         tokio::select! {
             biased;
-            // First, for it may have come in time and be seen late.
+            // First, since it may have come in time and be seen late.
             Ok(()) = progress.changed() => {
                 let Progress { message, until } = progress.borrow_and_update().clone();
-                patience = until.map_or(patience, |until| patience.max(until - start));
-                if message != told {
-                    tell(&message);
-                    told = message;
+                limit = until.map_or(limit, |until| limit.max(until - start));
+                if message != last_message {
+                    on_message(&message);
+                    last_message = message;
                 }
-                // One that says something all the time does not get more for that.
-                if start.elapsed() >= patience {
-                    return Err(patience);
+                // A module that sends such frames all the time gets no more for it.
+                if start.elapsed() >= limit {
+                    return Err(limit);
                 }
             }
-            opened = timeout(patience.saturating_sub(start.elapsed()), &mut opening) => {
-                return opened.map_err(|_| patience);
+            opened = timeout(limit.saturating_sub(start.elapsed()), &mut opening) => {
+                return opened.map_err(|_| limit);
             }
         }
     }

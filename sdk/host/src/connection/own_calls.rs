@@ -1,31 +1,41 @@
-//! The module's own requests: those that wait for an answer of the host, which can be taken back, and what they carry.
+//! The module's own calls of the host's services (`service_request` frames): which of them wait for a response, and how they can
+//! be cancelled.
 
 use std::collections::hash_map::Entry;
 
 use foldhash::HashMap;
-use ixt_protocol::{ErrorBody, Object};
+use ixt_protocol::{ErrorBody, Frame, HostFrame, Object, code};
 
 use super::Connection;
+use super::send_buffer::{Class, Refused};
 use crate::budget::Taken;
 use crate::bus::{CallHandle, WriteBatch};
 use crate::lock::lock;
 
-/// So many requests of its own a module may have at once.
-const MAX_CALLS: usize = 16 * 1024;
+/// How many own calls a module may have at once. More are refused with `RESOURCE_EXHAUSTED`.
+const MAX_OWN_CALLS: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Calls {
-    pub(super) by_id: HashMap<u64, CallHandle>,
-    /// Those that can't be taken back.
+pub(super) struct OwnCalls {
+    /// Those with an id. The handle is of the bus; that of a call that can't be cancelled does nothing.
+    by_id: HashMap<u64, CallHandle>,
+    /// How many have no id, and so can't be cancelled.
     without_id: usize,
 }
 
+impl OwnCalls {
+    /// Removes the calls that can be cancelled.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = (u64, CallHandle)> {
+        std::mem::take(&mut self.by_id).into_iter()
+    }
+}
+
 impl Connection {
-    /// The module has made a request of its own; what it waits for is told with [`Connection::waits_for`]. False if it has
-    /// too many, or uses the id again.
+    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call). False if the module has too many, or one
+    /// with this id: then it is not registered.
     pub(crate) fn begin_call(&self, id: Option<u64>) -> bool {
-        let mut calls = lock(&self.calls);
-        if calls.by_id.len() + calls.without_id >= MAX_CALLS {
+        let mut calls = lock(&self.own_calls);
+        if calls.by_id.len() + calls.without_id >= MAX_OWN_CALLS {
             return false;
         }
         let Some(id) = id else {
@@ -41,21 +51,22 @@ impl Connection {
         }
     }
 
-    pub(crate) fn waits_for(&self, id: u64, pending: CallHandle) {
-        if let Some(call) = lock(&self.calls).by_id.get_mut(&id) {
-            *call = pending;
+    /// Sets how a registered call is cancelled. Nothing happens if it has ended already.
+    pub(crate) fn set_call_handle(&self, id: u64, handle: CallHandle) {
+        if let Some(call) = lock(&self.own_calls).by_id.get_mut(&id) {
+            *call = handle;
         }
     }
 
-    /// Answers the module's own request, unless it has taken it back.
+    /// Ends a registered call with this response. Nothing is sent if the module has cancelled it.
     pub(crate) fn end_call(
         &self,
         id: Option<u64>,
         response: Result<Object<'_>, ErrorBody<'_>>,
         batch: &mut WriteBatch,
     ) {
-        let waits = {
-            let mut calls = lock(&self.calls);
+        let is_waiting = {
+            let mut calls = lock(&self.own_calls);
             match id {
                 Some(id) => calls.by_id.remove(&id).is_some(),
                 None => {
@@ -64,14 +75,40 @@ impl Connection {
                 }
             }
         };
-        if waits {
+        if is_waiting {
             self.respond(id, response, batch);
         }
     }
 
-    /// A request of the module is worked on that carries so much. One that asks faster than it is answered is not read from when
-    /// that is too much.
+    /// The module cancels one of its calls. Nothing happens if it has ended.
+    pub(super) fn cancel_call(&self, id: u64, batch: &mut WriteBatch) {
+        let handle = lock(&self.own_calls).by_id.remove(&id);
+        if let Some(handle) = handle {
+            handle.cancel(batch);
+        }
+    }
+
+    /// Counts the bytes that an own call carries while the host works on it. Above the limit, the module is not read from until
+    /// enough of them are dropped.
     pub(crate) fn hold(&self, bytes: usize) -> Taken {
         self.work.overdraw(bytes)
+    }
+
+    /// Sends a response to an own call. One that is too long, or that the module leaves no room for, is replaced by an error.
+    pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
+        let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
+        let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));
+        let _ = match self.send_buffer.put(Class::Response, &frame(response), batch) {
+            Ok(()) | Err(Refused::Closed) => Ok(()),
+            Err(Refused::TooLong { bytes, max_frame_bytes }) => {
+                let message =
+                    format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
+                self.send_buffer.put(Class::Response, &error(message, false), batch)
+            }
+            Err(Refused::Full) => {
+                let message = "the module does not read its responses".to_owned();
+                self.send_buffer.put(Class::Essential, &error(message, true), batch)
+            }
+        };
     }
 }

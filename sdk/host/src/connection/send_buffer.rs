@@ -1,8 +1,8 @@
-//! What goes to a module: frames are put into a buffer, and written when a batch of them is complete. Nobody waits for a
-//! module that reads slowly but the one who reads from that very module.
+//! What goes to a module: frames are put into a buffer, which is written to the socket at once, at the end of a batch, or by a task
+//! when the socket takes more. Putting a frame never waits; how much may pile up depends on what the frame is.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ixt_protocol::{Frame, Framing, HostFrame};
 use tokio::sync::Notify;
@@ -10,153 +10,106 @@ use tokio::sync::Notify;
 use super::socket_halves::Writer;
 use crate::budget::{Budget, Taken};
 use crate::bus::{Flush, WriteBatch};
+use crate::lock::lock;
 
-/// With this much that it has not read yet, a module gets no more requests.
-pub(crate) const REQUESTS_LIMIT: usize = 8 * 1024 * 1024;
-/// With this much, no more events and changes: those can wait, and leave room for requests.
-pub(crate) const EVENTS_LIMIT: usize = 1024 * 1024;
-/// And with this much, not even responses to its own: they are replaced by an error.
-const RESPONSES_LIMIT: usize = 64 * 1024 * 1024;
-/// A buffer that has grown to more than this is given back when it is empty.
+/// The capacity of the buffer that is kept when it is empty, in bytes. Also, only what is unread beyond it is taken from the budget.
 const KEPT_BYTES: usize = 256 * 1024;
+
+/// What a frame is for, and with it, how much unread data it may be put behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Events and changes, which can wait elsewhere: their sender waits for [room](SendBuffer::room) before. Refused only as requests
+    /// are.
+    Event,
+    /// Requests.
+    Request,
+    /// A request beside others that the module has: it may wait a moment, to be written together with more of them.
+    RequestBesideOthers,
+    /// Responses to the module's own calls.
+    Response,
+    /// Small frames that have to get through.
+    Essential,
+}
+
+impl Class {
+    /// A frame is refused if the module has more unread bytes than this.
+    pub(crate) const fn limit(self) -> usize {
+        match self {
+            Self::Event | Self::Request | Self::RequestBesideOthers => 8 * 1024 * 1024,
+            Self::Response => 64 * 1024 * 1024,
+            Self::Essential => usize::MAX,
+        }
+    }
+
+    /// Whether a frame is refused if the memory that it takes is over the budget.
+    fn needs_memory(self) -> bool {
+        !matches!(self, Self::Event | Self::Essential)
+    }
+}
+
+/// With more unread bytes than this, no events and changes are put: they leave room for requests.
+pub(super) const EVENT_ROOM: usize = 1024 * 1024;
 
 /// Why a frame is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It is longer than a frame may be.
+    /// The frame is longer than the connection's frames may be.
     TooLong { bytes: usize, max_frame_bytes: usize },
     /// The module does not read what it is sent.
     Full,
-    /// The module is gone.
+    /// The connection is closed.
     Closed,
 }
 
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    stream: Writer,
-    state: Mutex<State>,
-    /// There is something that was not written at once.
+pub(crate) struct SendBuffer {
+    socket: Writer,
+    buffer: Mutex<Buffer>,
+    /// Wakes the task that writes what is left.
     left: Notify,
-    /// There is room again.
-    room: Notify,
+    /// Wakes those that wait for room.
+    emptied: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct Buffer {
     framing: Framing,
     max_frame_bytes: usize,
-    buffer: Vec<u8>,
-    /// What was written of it.
+    bytes: Vec<u8>,
+    /// How many of the bytes the socket has taken.
     written: usize,
-    /// For what waits in it, if that is much.
-    held: Taken,
-    /// It is in the batch of a thread, or is left to the task that waits for the socket.
-    scheduled: bool,
-    closed: bool,
+    /// The memory of the unread bytes, if they are more than [`KEPT_BYTES`].
+    memory: Taken,
+    /// Somebody will write it: a batch, or the task.
+    is_scheduled: bool,
+    is_closed: bool,
 }
 
-impl Outgoing {
-    pub(crate) fn new(stream: Writer, framing: Framing, max_frame_bytes: usize, waiting: &Arc<Budget>) -> Self {
-        let (buffer, held) = (Vec::new(), waiting.overdraw(0));
-        let state = State { framing, max_frame_bytes, buffer, written: 0, held, scheduled: false, closed: false };
-        Self { stream, state: Mutex::new(state), left: Notify::new(), room: Notify::new() }
+impl SendBuffer {
+    pub(crate) fn new(socket: Writer, framing: Framing, max_frame_bytes: usize, memory: &Arc<Budget>) -> Self {
+        let memory = memory.overdraw(0);
+        let bytes = Vec::new();
+        let buffer =
+            Buffer { framing, max_frame_bytes, bytes, written: 0, memory, is_scheduled: false, is_closed: false };
+        Self { socket, buffer: Mutex::new(buffer), left: Notify::new(), emptied: Notify::new() }
     }
 
+    /// The framing of the frames that are put from now on.
     pub(crate) fn set_framing(&self, framing: Framing) {
-        self.lock().framing = framing;
+        lock(&self.buffer).framing = framing;
     }
 
-    /// A request: refused where the module has not read what was sent before.
-    pub(crate) fn request(
+    /// Puts a frame. An error means that nothing of it is sent.
+    pub(crate) fn put(
         self: &Arc<Self>,
+        class: Class,
         frame: &Frame<HostFrame<'_>>,
         batch: &mut WriteBatch,
     ) -> Result<(), Refused> {
-        self.push(frame, REQUESTS_LIMIT, false, batch)
-    }
-
-    /// A request beside others: it may wait a moment for more of them.
-    pub(crate) fn request_soon(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        self.push(frame, REQUESTS_LIMIT, true, batch)
-    }
-
-    /// What waits for [room](Outgoing::room) before, so that it is little that waits here: it is not counted.
-    pub(crate) fn notify(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        self.put(frame, REQUESTS_LIMIT, false, false, batch)
-    }
-
-    /// A response to a request of the module, or something else that is not to be held back.
-    pub(crate) fn respond(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        self.push(frame, RESPONSES_LIMIT, false, batch)
-    }
-
-    /// What has to get through: it is small.
-    pub(crate) fn respond_at_last(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        self.push(frame, usize::MAX, false, batch)
-    }
-
-    fn push(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        limit: usize,
-        soon: bool,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        self.put(frame, limit, soon, limit < usize::MAX, batch)
-    }
-
-    fn put(
-        self: &Arc<Self>,
-        frame: &Frame<HostFrame<'_>>,
-        limit: usize,
-        soon: bool,
-        counts: bool,
-        batch: &mut WriteBatch,
-    ) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Refused::Closed);
-        }
-        if state.waiting() > limit {
-            return Err(Refused::Full);
-        }
-        state.make_room();
-        let start = state.buffer.len();
-        let framing = state.framing;
-        let bytes = frame.write(framing, &mut state.buffer);
-        if bytes > state.max_frame_bytes {
-            state.buffer.truncate(start);
-            return Err(Refused::TooLong { bytes, max_frame_bytes: state.max_frame_bytes });
-        }
-        if !state.account() && counts {
-            state.buffer.truncate(start);
-            return Err(Refused::Full);
-        }
-        if state.scheduled {
+        if !lock(&self.buffer).put(class, frame)? || batch.defer(self) {
             return Ok(());
         }
-        state.scheduled = true;
-        drop(state);
-        if batch.defer(self) {
-            return Ok(());
-        }
-        if soon {
+        if class == Class::RequestBesideOthers {
             self.left.notify_one()
         } else {
             self.flush()
@@ -164,77 +117,72 @@ impl Outgoing {
         Ok(())
     }
 
-    /// An error if the socket takes no more now.
+    /// Writes what the socket takes now. `WouldBlock` if something is left; the task has to be woken then.
     fn write(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.waiting() > 0 && !state.closed {
-            match self.stream.write(&state.buffer[state.written..]) {
+        let mut buffer = lock(&self.buffer);
+        if buffer.unread() > 0 && !buffer.is_closed {
+            match self.socket.write(&buffer.bytes[buffer.written..]) {
                 Ok(written) => {
-                    state.written += written;
-                    state.account();
+                    buffer.written += written;
+                    buffer.account();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The module is gone; whoever reads from it sees that too, and ends all that waits.
-                Err(_) => state.closed = true,
+                // The module is gone. The reader sees that too, and ends what waits.
+                Err(_) => buffer.is_closed = true,
             }
         }
-        // A part is all that the socket takes: no need to write once more to learn it.
-        if state.waiting() > 0 && !state.closed {
+        // A part is all that the socket takes: there is no need to write once more to learn it.
+        if buffer.unread() > 0 && !buffer.is_closed {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        state.clear();
-        drop(state);
-        self.room.notify_waiters();
+        buffer.clear();
+        drop(buffer);
+        self.emptied.notify_waiters();
         Ok(())
     }
 
-    /// Writes what was not written at once. Never ends: it is to be aborted.
+    /// The task that writes what is left. It never ends: it has to be aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
             self.left.notified().await;
-            // The other tasks that can go on now may have something to send, too.
+            // Other tasks that can run now may have something to send, too.
             tokio::task::yield_now().await;
             if self.write().is_err() {
-                self.stream.finish(|| self.write()).await;
+                self.socket.finish(|| self.write()).await;
             }
         }
     }
 
-    /// Whether the module has read all but so much of what it was sent.
+    /// Whether the module has at most this many unread bytes, or the connection is closed.
     pub(crate) fn has_room(&self, limit: usize) -> bool {
-        let state = self.lock();
-        state.closed || state.waiting() <= limit
+        let buffer = lock(&self.buffer);
+        buffer.is_closed || buffer.unread() <= limit
     }
 
-    /// Waits until it has, or is gone.
+    /// Waits until [there is room](Self::has_room). Cancel-safe.
     pub(crate) async fn room(&self, limit: usize) {
         while !self.has_room(limit) {
-            let room = self.room.notified();
-            tokio::pin!(room);
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
             // From here on no notification is missed.
-            room.as_mut().enable();
+            emptied.as_mut().enable();
             if !self.has_room(limit) {
-                room.await;
+                emptied.await;
             }
         }
     }
 
-    /// Nothing is written any more.
+    /// Drops what is unread, and refuses every further frame.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.clear();
-        drop(state);
-        self.room.notify_waiters();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic happens under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut buffer = lock(&self.buffer);
+        buffer.is_closed = true;
+        buffer.clear();
+        drop(buffer);
+        self.emptied.notify_waiters();
     }
 }
 
-impl Flush for Outgoing {
+impl Flush for SendBuffer {
     fn flush(&self) {
         if self.write().is_err() {
             self.left.notify_one();
@@ -242,29 +190,52 @@ impl Flush for Outgoing {
     }
 }
 
-impl State {
-    fn waiting(&self) -> usize {
-        self.buffer.len() - self.written
+impl Buffer {
+    /// True if nobody has been told yet to write it; the caller has to.
+    fn put(&mut self, class: Class, frame: &Frame<HostFrame<'_>>) -> Result<bool, Refused> {
+        if self.is_closed {
+            return Err(Refused::Closed);
+        }
+        if self.unread() > class.limit() {
+            return Err(Refused::Full);
+        }
+        self.compact();
+        let start = self.bytes.len();
+        let bytes = frame.write(self.framing, &mut self.bytes);
+        if bytes > self.max_frame_bytes {
+            self.bytes.truncate(start);
+            return Err(Refused::TooLong { bytes, max_frame_bytes: self.max_frame_bytes });
+        }
+        if !self.account() && class.needs_memory() {
+            self.bytes.truncate(start);
+            return Err(Refused::Full);
+        }
+        Ok(!std::mem::replace(&mut self.is_scheduled, true))
     }
 
-    /// Lets go what was written, before the buffer grows for what is to be.
-    fn make_room(&mut self) {
-        if self.written > self.buffer.len() / 2 && self.buffer.capacity() - self.buffer.len() < KEPT_BYTES {
-            self.buffer.drain(..std::mem::take(&mut self.written));
+    fn unread(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Removes what was written, before the buffer grows for what is to be.
+    fn compact(&mut self) {
+        if self.written > self.bytes.len() / 2 && self.bytes.capacity() - self.bytes.len() < KEPT_BYTES {
+            self.bytes.drain(..std::mem::take(&mut self.written));
         }
     }
 
-    /// What waits is taken from the budget, if it is more than little. False if that has not so much left.
+    /// Takes the memory of the unread bytes from the budget, or gives it back. False if the budget has not so much left; nothing has
+    /// changed then.
     fn account(&mut self) -> bool {
-        let waiting = self.waiting();
-        self.held.resize(if waiting > KEPT_BYTES { waiting } else { 0 })
+        let unread = self.unread();
+        self.memory.resize(if unread > KEPT_BYTES { unread } else { 0 })
     }
 
     fn clear(&mut self) {
         self.written = 0;
-        self.scheduled = false;
-        self.held.resize(0);
-        if self.buffer.capacity() > KEPT_BYTES { self.buffer = Vec::new() } else { self.buffer.clear() }
+        self.is_scheduled = false;
+        self.memory.resize(0);
+        if self.bytes.capacity() > KEPT_BYTES { self.bytes = Vec::new() } else { self.bytes.clear() }
     }
 }
 
@@ -286,39 +257,39 @@ mod tests {
     const HEALTH_CHECK: Frame<HostFrame<'_>> = Frame { id: None, body: HostFrame::HealthCheck };
 
     /// A module that reads nothing for now, and what it is sent.
-    fn module(max_frame_bytes: usize) -> (Arc<Outgoing>, UnixStream) {
+    fn module(max_frame_bytes: usize) -> (Arc<SendBuffer>, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
         let (_, writer) = socket_halves::split(here).unwrap();
-        (Arc::new(Outgoing::new(writer, Framing::Line, max_frame_bytes, &Budget::new(WAITING_BYTES))), there)
+        (Arc::new(SendBuffer::new(writer, Framing::Line, max_frame_bytes, &Budget::new(WAITING_BYTES))), there)
     }
 
     #[tokio::test]
     async fn a_module_that_does_not_read_is_sent_no_events_then_no_requests_and_at_last_no_responses() {
-        let (outgoing, _there) = module(1 << 20);
+        let (buffer, _there) = module(1 << 20);
         let large = response(&"x".repeat(1_000_000));
         let fill = |limit: usize, send: &dyn Fn() -> Result<(), Refused>| {
-            while outgoing.lock().waiting() <= limit {
+            while lock(&buffer.buffer).unread() <= limit {
                 send().unwrap();
             }
-            assert!(outgoing.lock().waiting() <= limit + (1 << 20), "by one frame at most");
+            assert!(lock(&buffer.buffer).unread() <= limit + (1 << 20), "by one frame at most");
             assert_eq!(send(), Err(Refused::Full));
         };
-        fill(REQUESTS_LIMIT, &|| outgoing.request(&large, &mut WriteBatch::none()));
-        assert_eq!(outgoing.request_soon(&large, &mut WriteBatch::none()), Err(Refused::Full));
-        assert!(!outgoing.has_room(EVENTS_LIMIT) && !outgoing.has_room(REQUESTS_LIMIT));
-        fill(RESPONSES_LIMIT, &|| outgoing.respond(&large, &mut WriteBatch::none()));
-        assert_eq!(outgoing.respond_at_last(&HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
+        fill(Class::Request.limit(), &|| buffer.put(Class::Request, &large, &mut WriteBatch::none()));
+        assert_eq!(buffer.put(Class::RequestBesideOthers, &large, &mut WriteBatch::none()), Err(Refused::Full));
+        assert!(!buffer.has_room(EVENT_ROOM) && !buffer.has_room(Class::Request.limit()));
+        fill(Class::Response.limit(), &|| buffer.put(Class::Response, &large, &mut WriteBatch::none()));
+        assert_eq!(buffer.put(Class::Essential, &HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
 
         // Whoever waits for room waits until there is some, or nobody reads any more.
         let waiting = tokio::spawn({
-            let outgoing = Arc::clone(&outgoing);
-            async move { outgoing.room(0).await }
+            let buffer = Arc::clone(&buffer);
+            async move { buffer.room(0).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        outgoing.close();
+        buffer.close();
         waiting.await.unwrap();
-        assert_eq!(outgoing.respond(&large, &mut WriteBatch::none()), Err(Refused::Closed));
+        assert_eq!(buffer.put(Class::Response, &large, &mut WriteBatch::none()), Err(Refused::Closed));
     }
 
     #[tokio::test]
@@ -326,21 +297,21 @@ mod tests {
         let budget = Budget::new(2 * 1024 * 1024);
         let (here, mut there) = UnixStream::pair().unwrap();
         let (_reader, writer) = socket_halves::split(here).unwrap();
-        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &budget));
+        let buffer = Arc::new(SendBuffer::new(writer, Framing::Line, 1 << 20, &budget));
         let large = response(&"x".repeat(1_000_000));
-        outgoing.respond(&large, &mut WriteBatch::none()).unwrap();
-        assert!(budget.used() > 500_000 && budget.used() == outgoing.lock().waiting());
-        outgoing.respond(&large, &mut WriteBatch::none()).unwrap();
+        buffer.put(Class::Response, &large, &mut WriteBatch::none()).unwrap();
+        assert!(budget.used() > 500_000 && budget.used() == lock(&buffer.buffer).unread());
+        buffer.put(Class::Response, &large, &mut WriteBatch::none()).unwrap();
         assert_eq!(
-            outgoing.respond(&large, &mut WriteBatch::none()),
+            buffer.put(Class::Response, &large, &mut WriteBatch::none()),
             Err(Refused::Full),
             "although the limit for responses is larger"
         );
         // What tells it so gets through, and does not count.
-        outgoing.respond_at_last(&HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
-        let running = tokio::spawn(Arc::clone(&outgoing).run());
+        buffer.put(Class::Essential, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
+        let running = tokio::spawn(Arc::clone(&buffer).run());
         let reading = tokio::spawn(async move { tokio::io::copy(&mut there, &mut tokio::io::sink()).await });
-        outgoing.room(0).await;
+        buffer.room(0).await;
         assert_eq!(budget.used(), 0);
         running.abort();
         reading.abort();
@@ -348,13 +319,13 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_of_a_frame_that_is_too_long() {
-        let (outgoing, mut there) = module(1000);
+        let (buffer, mut there) = module(1000);
         let bytes = response(&"x".repeat(1000)).write(Framing::Line, &mut Vec::new());
-        let refused = outgoing.respond(&response(&"x".repeat(1000)), &mut WriteBatch::none());
+        let refused = buffer.put(Class::Response, &response(&"x".repeat(1000)), &mut WriteBatch::none());
         assert_eq!(refused, Err(Refused::TooLong { bytes, max_frame_bytes: 1000 }));
         let longest = response(&"x".repeat(2000 - bytes));
-        outgoing.respond(&longest, &mut WriteBatch::none()).unwrap();
-        drop(outgoing);
+        buffer.put(Class::Response, &longest, &mut WriteBatch::none()).unwrap();
+        drop(buffer);
         let (mut read, mut expected) = (Vec::new(), Vec::new());
         there.read_to_end(&mut read).await.unwrap();
         assert_eq!(longest.write(Framing::Line, &mut expected), 1000);
@@ -365,18 +336,18 @@ mod tests {
     /// to them.
     #[tokio::test]
     async fn a_batch_is_written_at_its_end() {
-        let (outgoing, _there) = module(1000);
+        let (buffer, _there) = module(1000);
         let mut batch = WriteBatch::new();
         for _ in 0..2 {
-            outgoing.respond(&response(""), &mut batch).unwrap();
+            buffer.put(Class::Response, &response(""), &mut batch).unwrap();
         }
-        assert!(outgoing.lock().waiting() > 0);
+        assert!(lock(&buffer.buffer).unread() > 0);
         drop(batch);
-        assert_eq!(outgoing.lock().waiting(), 0);
-        outgoing.request_soon(&response(""), &mut WriteBatch::none()).unwrap();
-        assert!(outgoing.lock().waiting() > 0);
-        let running = tokio::spawn(Arc::clone(&outgoing).run());
-        outgoing.room(0).await;
+        assert_eq!(lock(&buffer.buffer).unread(), 0);
+        buffer.put(Class::RequestBesideOthers, &response(""), &mut WriteBatch::none()).unwrap();
+        assert!(lock(&buffer.buffer).unread() > 0);
+        let running = tokio::spawn(Arc::clone(&buffer).run());
+        buffer.room(0).await;
         running.abort();
     }
 
@@ -386,30 +357,30 @@ mod tests {
         let text = "x".repeat(100_000);
         let (here, mut there) = UnixStream::pair().unwrap();
         let (_reader, writer) = socket_halves::split(here).unwrap();
-        let outgoing = Arc::new(Outgoing::new(writer, Framing::Line, 1 << 20, &Budget::new(WAITING_BYTES)));
-        let running = tokio::spawn(Arc::clone(&outgoing).run());
+        let buffer = Arc::new(SendBuffer::new(writer, Framing::Line, 1 << 20, &Budget::new(WAITING_BYTES)));
+        let running = tokio::spawn(Arc::clone(&buffer).run());
         let mut frames = Vec::new();
         for id in 0..FRAMES {
             let frame = Frame { id: Some(id), ..response(&text) };
             frame.write(Framing::Line, &mut frames);
-            outgoing.respond(&frame, &mut WriteBatch::none()).unwrap();
+            buffer.put(Class::Response, &frame, &mut WriteBatch::none()).unwrap();
         }
-        assert!(!outgoing.has_room(EVENTS_LIMIT));
+        assert!(!buffer.has_room(EVENT_ROOM));
         let mut read = vec![0; frames.len()];
         there.read_exact(&mut read).await.unwrap();
         assert!(read == frames);
-        outgoing.room(0).await;
+        buffer.room(0).await;
 
         // The next one is written at once again.
-        outgoing.respond(&HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
-        assert!(outgoing.has_room(0));
+        buffer.put(Class::Response, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
+        assert!(buffer.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
         // What all that has needed is given back.
-        assert!(outgoing.lock().buffer.capacity() <= KEPT_BYTES);
+        assert!(lock(&buffer.buffer).bytes.capacity() <= KEPT_BYTES);
 
         drop(there);
-        let closed = || outgoing.respond(&HEALTH_CHECK, &mut WriteBatch::none());
+        let closed = || buffer.put(Class::Response, &HEALTH_CHECK, &mut WriteBatch::none());
         assert_eq!((closed(), closed()), (Ok(()), Err(Refused::Closed)));
         running.abort();
     }

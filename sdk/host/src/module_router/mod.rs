@@ -182,10 +182,10 @@ impl Managed {
         let mut events = Vec::new();
         for not_asked in not_asked {
             match not_asked {
-                NotAsked::Call { message, topic, reply } => {
+                NotAsked::Call { envelope: message, topic, reply } => {
                     drop(self.dispatch(message, &topic, reply, now, &mut batch))
                 }
-                NotAsked::Event { message, reply } => {
+                NotAsked::Event { envelope: message, reply } => {
                     reply.discard();
                     events.push(message);
                 }

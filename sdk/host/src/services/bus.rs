@@ -28,7 +28,7 @@ impl HostServices {
         right.map_err(|reason| self.denied(&message, Kind::Call, reason))?;
         let pending = self.backends.bus.call(message, reply_to(connection, id), batch);
         if let Some(id) = id {
-            connection.waits_for(id, pending);
+            connection.set_call_handle(id, pending);
         }
         Ok(())
     }
