@@ -1,98 +1,75 @@
-//! The replicas of a module, the releases that they are of, and the topics that these have on the bus.
+//! The replicas of a module: which there are, and which take calls and events.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use super::Managed;
-use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo, WriteBatch};
+use ixt_protocol::LogLevel;
+use tokio::time::Instant;
+
+use super::{Managed, Ready};
+use crate::bus::WriteBatch;
+use crate::connection::{Connection, NotAsked};
 use crate::lock::lock;
 use crate::release::Release;
 use crate::replica::Replica;
-use crate::topic::{Kind, Topic};
 
 #[derive(Default)]
 pub(super) struct Replicas {
+    /// In the order in which they are shown; a new one stands behind the one that it replaces.
     list: Vec<Arc<Replica>>,
-    /// The host ends: there are no new ones.
-    closed: bool,
+    /// The host ends: no replica is added.
+    is_closed: bool,
     /// How often the module was stopped.
     stops: u64,
 }
 
-/// Who may add replicas: whoever has begun before the module was stopped may not.
+/// The right to add replicas. It ends when the module is stopped.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn(u64);
-
-/// What the module ever had on the bus. What no release has any more stays, for its counts.
-#[derive(Default)]
-pub(super) struct Topics {
-    services: BTreeMap<String, Service>,
-    events: BTreeMap<String, Service>,
-}
-
-struct Service {
-    topic: Arc<Topic>,
-    endpoint: Arc<dyn Endpoint>,
-    /// Whether the bus knows it.
-    is_connected: bool,
-}
-
-/// Takes the calls, or the events, of one topic.
-struct TopicEndpoint {
-    managed: Arc<Managed>,
-    topic: Arc<Topic>,
-}
-
-impl Endpoint for TopicEndpoint {
-    fn call(&self, message: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
-        self.managed.call(&self.topic, message, reply, batch)
-    }
-
-    fn event(&self, message: &Envelope<'_>, batch: &mut WriteBatch) {
-        self.managed.take_event(message, batch);
-    }
-}
-
-/// A topic that the bus did not take, and why.
-#[derive(Debug)]
-pub(crate) struct Unregistered {
-    pub(crate) topic: String,
-    pub(crate) error: BusError,
-}
-
-impl Topics {
-    fn of_kind(&mut self, kind: Kind) -> &mut BTreeMap<String, Service> {
-        match kind {
-            Kind::Call => &mut self.services,
-            Kind::Event => &mut self.events,
-        }
-    }
-
-    /// All of them, by their names.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Topic>> {
-        let mut all: Vec<_> =
-            self.services.values().chain(self.events.values()).map(|service| &service.topic).collect();
-        all.sort_by_key(|topic| topic.name());
-        all.into_iter()
-    }
-
-    pub(super) fn event(&self, topic: &str) -> Option<&Arc<Topic>> {
-        self.events.get(topic).map(|event| &event.topic)
-    }
+pub(crate) struct Turn {
+    /// How often the module had been stopped when this was given out.
+    stops: u64,
 }
 
 impl Managed {
-    /// The replicas, in the order of their places.
+    /// All replicas, in the order in which they are shown.
     pub(crate) fn replicas(&self) -> Vec<Arc<Replica>> {
         lock(&self.replicas).list.clone()
     }
 
-    /// From here on replicas may be added, until the module is stopped.
+    /// The right to add replicas from here on, until the module is stopped.
     pub(crate) fn turn(&self) -> Turn {
-        Turn(lock(&self.replicas).stops)
+        Turn { stops: lock(&self.replicas).stops }
     }
 
-    /// It is to end, and to stay so until it is restarted. Gives the replicas that have to end.
+    /// Adds a replica with the lowest number that is free, behind this one. `None` if the host ends, or the module was stopped
+    /// since the right was given out.
+    pub(crate) fn add_replica(
+        &self,
+        release: &Arc<Release>,
+        behind: Option<&Arc<Replica>>,
+        turn: Turn,
+    ) -> Option<Arc<Replica>> {
+        let mut replicas = lock(&self.replicas);
+        if replicas.is_closed || replicas.stops != turn.stops {
+            return None;
+        }
+        let is_free = |number: &u32| replicas.list.iter().all(|replica| replica.number() != *number);
+        let number = (1..=u32::MAX).find(is_free)?;
+        let replica = Arc::new(Replica::new(Arc::clone(release), number));
+        let is_it = |replica: &Arc<Replica>| behind.is_some_and(|behind| Arc::ptr_eq(replica, behind));
+        let index = replicas.list.iter().position(is_it).map_or(replicas.list.len(), |index| index + 1);
+        replicas.list.insert(index, Arc::clone(&replica));
+        drop(replicas);
+        self.update_mixed();
+        Some(replica)
+    }
+
+    /// Removes a replica that has ended and was replaced.
+    pub(crate) fn forget(&self, replica: &Arc<Replica>) {
+        lock(&self.replicas).list.retain(|other| !Arc::ptr_eq(other, replica));
+        self.update_mixed();
+    }
+
+    /// Stops the module until it is restarted. Gives the replicas, which have been told to end.
     pub(crate) fn stop(&self) -> Vec<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
         replicas.stops += 1;
@@ -102,57 +79,113 @@ impl Managed {
         replicas.list.clone()
     }
 
-    /// A new replica, in the place behind that one. `None` if the host ends, or the module was stopped since the turn began.
-    pub(crate) fn add_replica(
-        &self,
-        release: &Arc<Release>,
-        behind: Option<&Arc<Replica>>,
-        turn: Turn,
-    ) -> Option<Arc<Replica>> {
-        let mut replicas = lock(&self.replicas);
-        if replicas.closed || replicas.stops != turn.0 {
-            return None;
-        }
-        let is_free = |number: &u32| replicas.list.iter().all(|replica| replica.number() != *number);
-        let number = (1..=u32::MAX).find(is_free)?;
-        let replica = Arc::new(Replica::new(Arc::clone(release), number));
-        let is_it = |replica: &Arc<Replica>| behind.is_some_and(|behind| Arc::ptr_eq(replica, behind));
-        let place = replicas.list.iter().position(is_it).map_or(replicas.list.len(), |place| place + 1);
-        replicas.list.insert(place, Arc::clone(&replica));
-        drop(replicas);
-        self.look_whether_mixed();
-        Some(replica)
-    }
-
-    /// A replica that has ended, and in whose place there is another.
-    pub(crate) fn forget(&self, replica: &Arc<Replica>) {
-        lock(&self.replicas).list.retain(|other| !Arc::ptr_eq(other, replica));
-        self.look_whether_mixed();
-    }
-
-    pub(super) fn look_whether_mixed(&self) {
-        let replicas = self.replicas();
-        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-        let is_other = |replica: &Arc<Replica>| !Arc::ptr_eq(replica.release(), &serving.release);
-        serving.is_mixed = serving.is_changing || replicas.iter().any(is_other);
-    }
-
-    fn set_changing(&self, is_changing: bool) {
-        self.serving.write().unwrap_or_else(PoisonError::into_inner).is_changing = is_changing;
-        self.look_whether_mixed();
-    }
-
-    /// Whether there are no new replicas any more, for the host ends.
+    /// Whether the host ends, so that no replica is added.
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.replicas).closed
+        lock(&self.replicas).is_closed
     }
 
-    /// There are no new replicas from here on.
+    /// The host ends: no replica is added from here on.
     pub(crate) fn close(&self) {
-        lock(&self.replicas).closed = true;
+        lock(&self.replicas).is_closed = true;
     }
 
-    /// Where there is nothing to go back to, it is this from here on, be it ready or not.
+    /// Ends all processes at once, and lets go of the topics.
+    pub(crate) fn end(&self) {
+        self.close();
+        for replica in self.replicas() {
+            replica.abort();
+        }
+        let topics = std::mem::take(&mut *lock(&self.topics));
+        // After the lock is released: their endpoints may hold the last reference to this.
+        drop(topics);
+    }
+
+    /// Gives calls and events to a process from here on, and no new ones to that of the replica which it replaces.
+    pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
+        let (this, id) = (self.this.clone(), Arc::clone(connection.id()));
+        connection.when_ready(move |is_ready| {
+            let Some(this) = this.upgrade() else { return };
+            let what = if is_ready { "takes calls again" } else { "says that it takes no calls now" };
+            this.logs.host(LogLevel::Info, &id, what);
+            if is_ready {
+                this.release_parked();
+                this.pump(&mut WriteBatch::new());
+            }
+        });
+        let replaced = old.and_then(|replica| replica.lock().connection.clone());
+        let is_new_release = {
+            let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            serving.ready.push(Ready { connection: Arc::clone(connection), release: Arc::clone(release) });
+            if let Some(replaced) = &replaced {
+                serving.ready.retain(|ready| ready.connection.number() != replaced.number());
+            }
+            let is_new_release = serving.release.number() < release.number();
+            if is_new_release {
+                serving.release = Arc::clone(release);
+            }
+            is_new_release
+        };
+        if is_new_release {
+            self.update_mixed();
+            self.apply_rules(release);
+        }
+        if let Some(replaced) = replaced {
+            self.take_back(replaced.stop());
+        }
+        self.release_parked();
+        self.pump(&mut WriteBatch::new());
+    }
+
+    /// Gives no calls and events to a process from here on. What is queued for it goes to another one.
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) {
+        {
+            let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            serving.ready.retain(|ready| ready.connection.number() != connection.number());
+        }
+        self.take_back(connection.stop());
+    }
+
+    fn take_back(&self, not_asked: Vec<NotAsked>) {
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
+        let mut events = Vec::new();
+        for not_asked in not_asked {
+            match not_asked {
+                NotAsked::Call { envelope, topic, reply } => {
+                    drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
+                }
+                NotAsked::Event { envelope, reply } => {
+                    reply.discard();
+                    events.push(envelope);
+                }
+            }
+        }
+        // In their order, before those that wait already.
+        for event in events.into_iter().rev() {
+            self.put_back(event);
+        }
+        self.pump(&mut batch);
+    }
+
+    /// Refuses parked calls for which no replica comes any more.
+    pub(crate) fn look_whether_one_comes(&self) {
+        // Those for which one comes are parked again.
+        self.release_parked();
+    }
+
+    /// A replica does not start by itself any more: refuses what waits in vain.
+    pub(crate) fn given_up(&self) {
+        self.look_whether_one_comes();
+        if self.replicas().iter().all(|replica| replica.state().is_final()) {
+            self.drop_events("it does not run any more", |_| true);
+        }
+    }
+
+    /// A replica has failed, and is not started again by itself: tells who waits for [`Host::failed`](crate::Host::failed).
+    pub(crate) fn has_failed(&self, failure: &str) {
+        self.failures.send_replace(Some(failure.to_owned()));
+    }
+
+    /// Makes a release the current one although none of its processes is ready, unless a process of another one is.
     pub(crate) fn adopt(&self, release: &Arc<Release>) {
         {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
@@ -161,136 +194,20 @@ impl Managed {
             }
             serving.release = Arc::clone(release);
         }
-        self.look_whether_mixed();
+        self.update_mixed();
         self.apply_rules(release);
     }
 
-    /// Ends its processes at once, and lets go of what holds it.
-    pub(crate) fn end(&self) {
-        self.close();
-        for replica in self.replicas() {
-            replica.abort();
-        }
-        let topics = std::mem::take(&mut *lock(&self.topics));
-        // Without the lock: this may be the last of it.
-        drop(topics);
+    /// Whether topics are being registered for another release, so that processes of several releases may run.
+    pub(super) fn set_changing(&self, is_changing: bool) {
+        self.serving.write().unwrap_or_else(PoisonError::into_inner).is_changing = is_changing;
+        self.update_mixed();
     }
 
-    /// Registers the topics of a release at the bus, unless they are already: their calls wait for the release's first process.
-    /// Until [`disconnect`](Self::disconnect), no process gets a topic that its own release lacks.
-    ///
-    /// # Errors
-    ///
-    /// The first topic that the bus did not take. Nothing has changed then.
-    pub(crate) async fn connect(&self, release: &Release) -> Result<(), Unregistered> {
-        let Some(this) = self.this.upgrade() else { return Ok(()) };
-        self.set_changing(true);
-        let mut added = Vec::new();
-        let registered = this.register(release, &mut added).await;
-        if registered.is_err() {
-            for (kind, topic) in added {
-                self.unregister(kind, &topic).await;
-            }
-            self.set_changing(false);
-        }
-        registered
-    }
-
-    /// Registers what is not registered yet; `added` gets the topics that are now.
-    async fn register(
-        self: &Arc<Self>,
-        release: &Release,
-        added: &mut Vec<(Kind, String)>,
-    ) -> Result<(), Unregistered> {
-        for service in &release.manifest().services {
-            let topic = service.topic.as_str();
-            let Some(endpoint) = self.endpoint_to_register(Kind::Call, topic) else { continue };
-            if let Some(entry) = lock(&self.topics).services.get(topic) {
-                entry.topic.set_rules(service.ttl_ms, service.idempotent);
-            }
-            let provided = self.bus.provide(topic, endpoint).await;
-            provided.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
-            self.set_connected(Kind::Call, topic, true);
-            added.push((Kind::Call, topic.to_owned()));
-        }
-        for event in &release.manifest().requires.events {
-            let topic = event.as_str();
-            let Some(endpoint) = self.endpoint_to_register(Kind::Event, topic) else { continue };
-            let subscribed = self.bus.subscribe(topic, endpoint).await;
-            subscribed.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
-            self.set_connected(Kind::Event, topic, true);
-            added.push((Kind::Event, topic.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// The endpoint of a topic that is to be registered; `None` if it is registered.
-    fn endpoint_to_register(self: &Arc<Self>, kind: Kind, topic: &str) -> Option<Arc<dyn Endpoint>> {
-        let mut topics = lock(&self.topics);
-        let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
-            let topic = Arc::new(Topic::new(topic));
-            let endpoint = Arc::new(TopicEndpoint { managed: Arc::clone(self), topic: Arc::clone(&topic) });
-            Service { topic, endpoint, is_connected: false }
-        });
-        (!entry.is_connected).then(|| Arc::clone(&entry.endpoint))
-    }
-
-    fn set_connected(&self, kind: Kind, topic: &str, is_connected: bool) {
-        if let Some(entry) = lock(&self.topics).of_kind(kind).get_mut(topic) {
-            entry.is_connected = is_connected;
-        }
-    }
-
-    async fn unregister(&self, kind: Kind, topic: &str) {
-        let Some(endpoint) = lock(&self.topics).of_kind(kind).get(topic).map(|entry| Arc::clone(&entry.endpoint))
-        else {
-            return;
-        };
-        match kind {
-            Kind::Call => self.bus.withdraw(topic, &endpoint).await,
-            Kind::Event => self.bus.unsubscribe(topic, &endpoint).await,
-        }
-        self.set_connected(kind, topic, false);
-    }
-
-    /// Ends a change that [`connect`](Self::connect) has begun: topics that no replica takes are withdrawn from the bus, and
-    /// events that wait for them are dropped.
-    pub(crate) async fn disconnect(&self) {
-        let (replicas, release) = (self.replicas(), self.release());
-        let is_taken =
-            |topic: &str| release.takes(topic) || replicas.iter().any(|replica| replica.release().takes(topic));
-        let mut unused = Vec::new();
-        {
-            let mut topics = lock(&self.topics);
-            for kind in [Kind::Call, Kind::Event] {
-                let entries = topics.of_kind(kind).iter();
-                let entries = entries.filter(|(topic, entry)| entry.is_connected && !is_taken(topic));
-                unused.extend(entries.map(|(topic, _)| (kind, topic.clone())));
-            }
-        }
-        for (kind, topic) in unused {
-            self.unregister(kind, &topic).await;
-        }
-        self.drop_events("it does not take them any more", |topic| !is_taken(topic));
-        // Calls of topics that are gone, before each process is given any topic again.
-        self.release_parked();
-        self.set_changing(false);
-    }
-
-    /// What a release says of its services holds from here on.
-    pub(super) fn apply_rules(&self, release: &Release) {
-        let topics = lock(&self.topics);
-        for service in &release.manifest().services {
-            if let Some(entry) = topics.services.get(service.topic.as_str()) {
-                entry.topic.set_rules(service.ttl_ms, service.idempotent);
-            }
-        }
-    }
-
-    /// Which of the events that it takes are kept until they were taken: that says the one who publishes them.
-    pub(crate) fn set_durable(&self, is_durable: &dyn Fn(&str) -> bool) {
-        for (name, event) in &lock(&self.topics).events {
-            event.topic.set_rules(None, is_durable(name));
-        }
+    fn update_mixed(&self) {
+        let replicas = self.replicas();
+        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |replica: &Arc<Replica>| !Arc::ptr_eq(replica.release(), &serving.release);
+        serving.is_mixed = serving.is_changing || replicas.iter().any(is_other);
     }
 }
