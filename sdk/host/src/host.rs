@@ -21,7 +21,7 @@ use crate::machine::Machine;
 use crate::module::no_module;
 use crate::module_router::{Managed, Unregistered};
 use crate::restart::{self, Loader, Notice, refusal};
-use crate::services::{Backends, new_trace};
+use crate::services::{Backends, new_trace_id};
 use crate::status::{ModuleStatus, State};
 use crate::supervisor::{RestartTurn, Supervisor};
 use crate::trace::Spans;
@@ -595,6 +595,6 @@ fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], opti
     Envelope {
         priority: options.priority,
         deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
-        ..Envelope::new(topic, payload, source.unwrap_or_else(|| HOST_SOURCE.into()), new_trace())
+        ..Envelope::new(topic, payload, source.unwrap_or_else(|| HOST_SOURCE.into()), new_trace_id())
     }
 }
