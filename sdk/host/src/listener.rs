@@ -1,31 +1,33 @@
-//! The policy for whoever connects to a host, at its control socket or over HTTP: so many at once, and if there are more, the
-//! one goes that has kept the host waiting longest. So nobody who connects and does nothing keeps others out, or takes the files
-//! that the host needs for its modules.
+//! How many clients may be connected to a host at once, at its control socket or over HTTP. When one more connects, the oldest connection
+//! that is idle, or slow to send or to read, is closed. So clients that do nothing neither keep others out nor use up the files that the
+//! host needs for its modules.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::SetOnce;
 
-/// How long somebody has to send a request, and to take the answer to one that has an end.
+use crate::lock::lock;
+
+/// The timeout for a client to send a request, and to read the response to one that has an end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No more at once at any place, even if there are files for more.
+/// The most connections at one place, however many files the host may have open.
 const MOST_CONNECTIONS: u64 = 128;
 
-/// So large a part of the files that the host may have open is for the connections at one place; the rest is for its modules.
+/// The connections at one place may be as many as this fraction (one eighth) of the files that the host may have open.
 const PART_OF_FILES: u64 = 8;
 
-/// Those who are connected at one place.
+/// The connections at one place, such as the control socket.
 #[derive(Debug, Default)]
 pub struct Door {
-    /// In the order in which they came.
+    /// The oldest first.
     guests: Mutex<Vec<Arc<State>>>,
 }
 
-/// One who is connected. Dropped, it makes room for another one.
+/// The right to one connection. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Guest {
     door: Arc<Door>,
@@ -34,20 +36,21 @@ pub struct Guest {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The host works for it, so that it is not the one who keeps anybody waiting.
+    /// Whether the host works on a request of the client. If not, the connection can be closed for another one.
     waits: AtomicBool,
+    /// Set when the connection has to be closed.
     has_to_go: SetOnce<()>,
 }
 
 impl Door {
-    /// Lets one in. If there are as many as there may be, the first of those goes for whom the host does not work; if it works
-    /// for all of them, there is no room: `None`.
+    /// Registers a connection. If there are as many as there may be, the oldest for which the host does not work is told to
+    /// [close](Guest::has_to_go). `None` if the host works for all of them: then the new one has to be refused.
     pub fn enter(self: &Arc<Self>) -> Option<Guest> {
         self.enter_among(most_connections())
     }
 
     fn enter_among(self: &Arc<Self>, most: usize) -> Option<Guest> {
-        let mut guests = self.lock();
+        let mut guests = lock(&self.guests);
         if guests.len() >= most {
             let first = guests.iter().position(|guest| !guest.waits.load(Ordering::Relaxed))?;
             let _ = guests.remove(first).has_to_go.set(());
@@ -56,15 +59,10 @@ impl Door {
         guests.push(Arc::clone(&state));
         Some(Guest { door: Arc::clone(self), state })
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<State>>> {
-        // Nothing that can panic happens under this lock.
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Guest {
-    /// The host works for it, until `work` is done.
+    /// Marks the client as one that the host works for until `work` is done, so that the connection is not closed for another one.
     pub async fn waits_for<T>(&self, work: impl Future<Output = T>) -> T {
         self.state.waits.store(true, Ordering::Relaxed);
         let done = work.await;
@@ -72,7 +70,8 @@ impl Guest {
         done
     }
 
-    /// The host waits for it again, until `step` is done: for what it is to take.
+    /// Marks the client, within [`waits_for`](Self::waits_for), as one that the host waits for until `step` is done: such as to read a
+    /// part of the response.
     pub async fn takes<T>(&self, step: impl Future<Output = T>) -> T {
         self.state.waits.store(false, Ordering::Relaxed);
         let done = step.await;
@@ -80,7 +79,7 @@ impl Guest {
         done
     }
 
-    /// Waits until it has to make room for another one.
+    /// Waits until the connection has to be closed for another one. Cancel-safe.
     pub async fn has_to_go(&self) {
         self.state.has_to_go.wait().await;
     }
@@ -88,7 +87,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.door.lock().retain(|guest| !Arc::ptr_eq(guest, &self.state));
+        lock(&self.door.guests).retain(|guest| !Arc::ptr_eq(guest, &self.state));
     }
 }
 
@@ -97,18 +96,17 @@ fn most_connections() -> usize {
     usize::try_from((files / PART_OF_FILES).clamp(1, MOST_CONNECTIONS)).unwrap_or(usize::MAX)
 }
 
-/// What the limit of open files was.
+/// The limit of open files before it was raised.
 static FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
-/// Raises the limit of open files to what the system allows: a host has several for each process. Whatever is started by it has the
-/// limit that was there before.
+/// Raises this process's limit of open files to the hard limit: a host has several for each process. Does nothing where that is not
+/// allowed.
 pub(crate) fn raise_file_limit() {
     let before = FILES_BEFORE.get_or_init(|| getrlimit(Resource::Nofile));
-    // Where that is not allowed it stays as it is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
 }
 
-/// The limit of open files for a process that is started.
+/// The limit of open files for processes that the host starts: the one before it was raised. `None` if it was not.
 pub(crate) fn file_limit_before() -> Option<Rlimit> {
     FILES_BEFORE.get().copied()
 }
@@ -130,7 +128,7 @@ mod tests {
             let four = enter().unwrap();
             assert!(!has_gone(&one) && has_gone(&two) && !has_gone(&three));
             two.has_to_go().await;
-            // One that takes what it is given keeps the host waiting.
+            // While it reads its response, the host waits for it.
             let five = one.takes(async { enter().unwrap() }).await;
             assert!(has_gone(&one) && !has_gone(&three));
             three
