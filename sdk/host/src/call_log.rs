@@ -28,7 +28,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// How a call or an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     /// The module replied, with success or an error.
     Answered,
     /// The module did not reply before the deadline.
@@ -45,7 +45,7 @@ pub(crate) enum Outcome {
 
 /// What a line says of a call or an event, beside how it ended.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
+pub(crate) struct CallRecord<'a> {
     /// The process that had it (`name:version/instance-NNN`), or the module that should have (`name:version`).
     pub(crate) module: &'a str,
     pub(crate) topic: &'a str,
@@ -56,7 +56,7 @@ pub(crate) struct Call<'a> {
     pub(crate) started: Instant,
 }
 
-impl<'a> Call<'a> {
+impl<'a> CallRecord<'a> {
     /// A call or an event that a process has.
     pub(crate) fn in_flight(call: &'a CallInFlight, started: Instant) -> Self {
         let CallInFlight { kind, topic, trace_id, source, cause, .. } = call;
@@ -95,8 +95,8 @@ impl CallLog {
     }
 
     /// Logs the end of a call or an event that a process had. The message of `INVALID_INPUT` goes without the value that it quotes.
-    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &CallResult<'_>) {
-        let call = || Call::in_flight(call, started);
+    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: CallOutcome, answer: &CallResult<'_>) {
+        let call = || CallRecord::in_flight(call, started);
         match answer {
             CallResult::Success(_) if !self.every => {}
             CallResult::Success(_) => self.write(&call(), outcome, None),
@@ -104,7 +104,7 @@ impl CallLog {
                 self.failed(&call(), outcome, &error.code, &without_value(&error.message));
             }
             CallResult::Error(error) => self.failed(&call(), outcome, &error.code, &error.message),
-            CallResult::Unreadable(error) => self.failed(&call(), Outcome::Unreadable, code::INTERNAL, error),
+            CallResult::Unreadable(error) => self.failed(&call(), CallOutcome::Unreadable, code::INTERNAL, error),
             CallResult::Lost { reason, .. } => self.failed(&call(), outcome, code::UNAVAILABLE, reason),
         }
     }
@@ -113,19 +113,19 @@ impl CallLog {
     pub(crate) fn not_provided(&self, envelope: &Envelope<'_>, message: &str) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let module = if **source == *HOST_SOURCE { "host" } else { source };
-        let call = Call { module, topic, kind: Kind::Call, caller: source, trace_id, started: Instant::now() };
-        self.failed(&call, Outcome::Refused, code::NOT_FOUND, message);
+        let call = CallRecord { module, topic, kind: Kind::Call, caller: source, trace_id, started: Instant::now() };
+        self.failed(&call, CallOutcome::Refused, code::NOT_FOUND, message);
     }
 
     /// Logs a failure, or counts it if there are too many.
     #[cold]
-    pub(crate) fn failed(&self, call: &Call<'_>, outcome: Outcome, code: &str, message: &str) {
+    pub(crate) fn failed(&self, call: &CallRecord<'_>, outcome: CallOutcome, code: &str, message: &str) {
         if self.every || self.is_logged(call.module) {
             self.write(call, outcome, Some((code, message)));
         }
     }
 
-    fn write(&self, call: &Call<'_>, outcome: Outcome, error: Option<(&str, &str)>) {
+    fn write(&self, call: &CallRecord<'_>, outcome: CallOutcome, error: Option<(&str, &str)>) {
         #[derive(Serialize)]
         struct Fields<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,12 +133,12 @@ impl CallLog {
             #[serde(skip_serializing_if = "Option::is_none")]
             event: Option<&'a str>,
             caller: &'a str,
-            outcome: Outcome,
+            outcome: CallOutcome,
             #[serde(skip_serializing_if = "Option::is_none")]
             code: Option<&'a str>,
             ms: f64,
         }
-        let Call { module, topic, kind, caller, trace_id, started } = call;
+        let CallRecord { module, topic, kind, caller, trace_id, started } = call;
         // That of `ixt call` may be of any length.
         let (topic, elapsed) = (&*shortened(topic, MAX_NAME_BYTES), started.elapsed());
         let (word, call, event) = match kind {
@@ -153,12 +153,12 @@ impl CallLog {
         let elapsed = show(elapsed);
         let how = match (outcome, error) {
             (_, None) => format!("succeeded in {elapsed}"),
-            (Outcome::Answered, _) => format!("failed after {elapsed}"),
-            (Outcome::Timeout, _) => format!("timed out after {elapsed}"),
-            (Outcome::Cancelled, _) => format!("was given up by its caller after {elapsed}"),
-            (Outcome::Refused, _) => "was refused".to_owned(),
-            (Outcome::Lost, _) => format!("was lost after {elapsed}"),
-            (Outcome::Unreadable, _) => format!("was answered after {elapsed} with what can't be read"),
+            (CallOutcome::Answered, _) => format!("failed after {elapsed}"),
+            (CallOutcome::Timeout, _) => format!("timed out after {elapsed}"),
+            (CallOutcome::Cancelled, _) => format!("was given up by its caller after {elapsed}"),
+            (CallOutcome::Refused, _) => "was refused".to_owned(),
+            (CallOutcome::Lost, _) => format!("was lost after {elapsed}"),
+            (CallOutcome::Unreadable, _) => format!("was answered after {elapsed} with what can't be read"),
         };
         let why = error
             .map_or_else(String::new, |(code, message)| format!(": {code}: {}", shortened(message, MAX_MESSAGE_BYTES)));
@@ -219,12 +219,12 @@ fn without_value(message: &str) -> String {
 
 /// The level of a line: error for a fault of the module, warning for what its operator may want to act on, info for what concerns the
 /// caller alone.
-fn level(outcome: Outcome, code: Option<&str>, kind: Kind) -> LogLevel {
+fn level(outcome: CallOutcome, code: Option<&str>, kind: Kind) -> LogLevel {
     let Some(code) = code else { return LogLevel::Info };
     match (outcome, code) {
-        (Outcome::Lost | Outcome::Unreadable, _) | (_, code::INTERNAL | code::UNIMPLEMENTED) => LogLevel::Error,
-        (Outcome::Cancelled, _) => LogLevel::Info,
-        (Outcome::Timeout | Outcome::Refused, _)
+        (CallOutcome::Lost | CallOutcome::Unreadable, _) | (_, code::INTERNAL | code::UNIMPLEMENTED) => LogLevel::Error,
+        (CallOutcome::Cancelled, _) => LogLevel::Info,
+        (CallOutcome::Timeout | CallOutcome::Refused, _)
         | (
             _,
             code::DEADLINE_EXCEEDED
@@ -258,8 +258,8 @@ fn show(duration: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn call<'a>(module: &'a str, trace_id: &'a str) -> Call<'a> {
-        Call { module, topic: "m.do", kind: Kind::Call, caller: "web:1.0.0", trace_id, started: Instant::now() }
+    fn call<'a>(module: &'a str, trace_id: &'a str) -> CallRecord<'a> {
+        CallRecord { module, topic: "m.do", kind: Kind::Call, caller: "web:1.0.0", trace_id, started: Instant::now() }
     }
 
     fn logged(logs: &Logs) -> Vec<(&'static str, String)> {
@@ -273,7 +273,7 @@ mod tests {
         let log = CallLog::new(logs.clone(), false);
         let call = call("m:1.0.0/instance-001", "t1");
         tokio::time::advance(Duration::from_micros(1500)).await;
-        log.failed(&call, Outcome::Answered, "INTERNAL", "no disk");
+        log.failed(&call, CallOutcome::Answered, "INTERNAL", "no disk");
         let mut lines = logs.follow(usize::MAX);
         let line = lines.try_next().unwrap();
         assert_eq!((line.module.as_str(), line.trace_id.as_str()), ("m:1.0.0/instance-001", "t1"));
@@ -281,9 +281,9 @@ mod tests {
         let fields = r#"{"call":"m.do","caller":"web:1.0.0","outcome":"answered","code":"INTERNAL","ms":1.5}"#;
         assert_eq!(line.fields.as_ref().unwrap().get(), fields);
 
-        let event = Call { kind: Kind::Event, ..call };
+        let event = CallRecord { kind: Kind::Event, ..call };
         tokio::time::advance(Duration::from_secs(4)).await;
-        log.failed(&event, Outcome::Lost, "UNAVAILABLE", &"x".repeat(MAX_MESSAGE_BYTES + 1));
+        log.failed(&event, CallOutcome::Lost, "UNAVAILABLE", &"x".repeat(MAX_MESSAGE_BYTES + 1));
         let line = lines.try_next().unwrap();
         let message = "the event `m.do` of web:1.0.0 was lost after 4s 1ms: UNAVAILABLE: xxx";
         assert!(line.message.starts_with(message) && line.message.ends_with("x… (1025 bytes)"), "{}", line.message);
@@ -300,17 +300,17 @@ mod tests {
     #[test]
     fn what_is_wrong_matters_more_than_what_is_only_an_answer() {
         let level = |outcome, code| level(outcome, Some(code), Kind::Call).as_str();
-        assert_eq!(level(Outcome::Answered, "INTERNAL"), "error");
-        assert_eq!(level(Outcome::Lost, "UNAVAILABLE"), "error");
-        assert_eq!(level(Outcome::Answered, "UNAVAILABLE"), "warn");
-        assert_eq!(level(Outcome::Timeout, "DEADLINE_EXCEEDED"), "warn");
-        assert_eq!(level(Outcome::Refused, "NOT_FOUND"), "warn");
-        assert_eq!(level(Outcome::Answered, "NOT_FOUND"), "info");
-        assert_eq!(level(Outcome::Answered, "INVALID_INPUT"), "info");
-        assert_eq!(level(Outcome::Answered, "OUT_OF_STOCK"), "info");
-        assert_eq!(level(Outcome::Cancelled, "CANCELLED"), "info");
-        assert_eq!(super::level(Outcome::Answered, Some("OUT_OF_STOCK"), Kind::Event).as_str(), "warn");
-        assert_eq!(super::level(Outcome::Answered, None, Kind::Call).as_str(), "info");
+        assert_eq!(level(CallOutcome::Answered, "INTERNAL"), "error");
+        assert_eq!(level(CallOutcome::Lost, "UNAVAILABLE"), "error");
+        assert_eq!(level(CallOutcome::Answered, "UNAVAILABLE"), "warn");
+        assert_eq!(level(CallOutcome::Timeout, "DEADLINE_EXCEEDED"), "warn");
+        assert_eq!(level(CallOutcome::Refused, "NOT_FOUND"), "warn");
+        assert_eq!(level(CallOutcome::Answered, "NOT_FOUND"), "info");
+        assert_eq!(level(CallOutcome::Answered, "INVALID_INPUT"), "info");
+        assert_eq!(level(CallOutcome::Answered, "OUT_OF_STOCK"), "info");
+        assert_eq!(level(CallOutcome::Cancelled, "CANCELLED"), "info");
+        assert_eq!(super::level(CallOutcome::Answered, Some("OUT_OF_STOCK"), Kind::Event).as_str(), "warn");
+        assert_eq!(super::level(CallOutcome::Answered, None, Kind::Call).as_str(), "info");
     }
 
     #[tokio::test(start_paused = true)]
@@ -318,22 +318,22 @@ mod tests {
         let logs = Logs::default();
         let log = CallLog::new(logs.clone(), false);
         for _ in 0..MAX_FAILURES + 50 {
-            log.failed(&call("m:1.0.0/instance-001", ""), Outcome::Answered, "INTERNAL", "no disk");
+            log.failed(&call("m:1.0.0/instance-001", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         }
-        log.failed(&call("other:1.0.0", ""), Outcome::Answered, "INTERNAL", "no disk");
+        log.failed(&call("other:1.0.0", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         assert_eq!(logged(&logs).len(), MAX_FAILURES as usize + 1, "each module has a limit of its own");
         sleep(2 * WINDOW).await;
         let more = "50 more calls or events have failed within 1s, beside the 100 a second that are told one by one; \
                     `ixt top` shows which";
         assert_eq!(logged(&logs).pop(), Some(("warn", more.to_owned())));
-        log.failed(&call("m:1.0.0/instance-002", ""), Outcome::Answered, "INTERNAL", "no disk");
+        log.failed(&call("m:1.0.0/instance-002", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         assert_eq!(logged(&logs).len(), MAX_FAILURES as usize + 3);
 
         // There is no limit where each call is logged.
         let logs = Logs::default();
         let log = CallLog::new(logs.clone(), true);
         for _ in 0..2 * MAX_FAILURES {
-            log.failed(&call("m:1.0.0", ""), Outcome::Answered, "INTERNAL", "no disk");
+            log.failed(&call("m:1.0.0", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         }
         assert_eq!(logged(&logs).len(), 2 * MAX_FAILURES as usize);
     }

@@ -6,10 +6,10 @@ use ixt_protocol::{ErrorBody, Frame, HostFrame, code};
 use tokio::time::Instant;
 
 use super::request_table::{Abandoned, Delivery, InFlight};
-use super::send_buffer::Class;
-use super::{Connection, NotAsked, Request};
+use super::send_buffer::FrameClass;
+use super::{Connection, Request, Undelivered};
 use crate::bus::{CallResult, Cancel, ReplyTo, WriteBatch};
-use crate::call_log::Outcome;
+use crate::call_log::CallOutcome;
 use crate::lock::lock;
 use crate::topic::CallInFlight;
 
@@ -34,9 +34,9 @@ impl Connection {
                 if error.retryable && error.code == code::UNAVAILABLE && lock(&self.requests).is_closed() =>
             {
                 let reason = format!("{}: {}", self.id, error.message);
-                self.finish(done, Outcome::Refused, CallResult::lost(&reason), batch);
+                self.finish(done, CallOutcome::Refused, CallResult::lost(&reason), batch);
             }
-            result => self.finish(done, Outcome::Answered, result, batch),
+            result => self.finish(done, CallOutcome::Answered, result, batch),
         }
         true
     }
@@ -51,7 +51,7 @@ impl Connection {
                 Some(call) => format!("{} ended while it handled `{}`: {reason}", self.id, call.topic.name()),
                 None => format!("{} ended: {reason}", self.id),
             };
-            self.finish(in_flight, Outcome::Lost, CallResult::Lost { reason: &reason, was_alone }, &mut batch);
+            self.finish(in_flight, CallOutcome::Lost, CallResult::Lost { reason: &reason, was_alone }, &mut batch);
         }
         let own_calls: Vec<_> = lock(&self.own_calls).take_all().collect();
         for (_, handle) in own_calls {
@@ -67,14 +67,14 @@ impl Connection {
 
     /// Takes no call and no event any more. Gives those back that are queued here, for another process.
     #[must_use]
-    pub(crate) fn stop(&self) -> Vec<NotAsked> {
+    pub(crate) fn stop(&self) -> Vec<Undelivered> {
         let queued = lock(&self.requests).stop();
         self.notify_if_drained();
         let not_asked = queued.into_iter().filter_map(|(request, InFlight { reply, call, .. })| {
             let (reply, call) = (reply?, call.map(|call| call.topic));
             match (request, call) {
-                (Request::Handle(envelope), Some(topic)) => Some(NotAsked::Call { envelope, topic, reply }),
-                (Request::Event(envelope), Some(_)) => Some(NotAsked::Event { envelope, reply }),
+                (Request::Handle(envelope), Some(topic)) => Some(Undelivered::Call { envelope, topic, reply }),
+                (Request::Event(envelope), Some(_)) => Some(Undelivered::Event { envelope, reply }),
                 _ => {
                     reply.send(CallResult::lost("it takes nothing any more"), &mut WriteBatch::none());
                     None
@@ -110,7 +110,7 @@ impl Connection {
         let (expired, next_deadline) = lock(&self.requests).expired(now);
         for id in expired {
             let why = |topic: &str| format!("the time for `{topic}` is over, and {} has not answered", self.id);
-            let abandoned = self.abandon(id, Outcome::Timeout, code::DEADLINE_EXCEEDED, why, &mut batch);
+            let abandoned = self.abandon(id, CallOutcome::Timeout, code::DEADLINE_EXCEEDED, why, &mut batch);
             if let Some((reply, message)) = abandoned {
                 reply.error(code::DEADLINE_EXCEEDED, &message, true, &mut batch);
             }
@@ -124,7 +124,7 @@ impl Connection {
     fn abandon(
         &self,
         id: u64,
-        outcome: Outcome,
+        outcome: CallOutcome,
         code: &str,
         why: impl FnOnce(&str) -> String,
         batch: &mut WriteBatch,
@@ -140,7 +140,7 @@ impl Connection {
             Delivery::Concurrent => {
                 // A module that does not read what it is sent need not know.
                 let cancel = Frame { id: Some(id), body: HostFrame::Cancel };
-                let _ = self.send_buffer.put(Class::Request, &cancel, batch);
+                let _ = self.send_buffer.put(FrameClass::Request, &cancel, batch);
             }
             // The module can't be told. What it waits for itself need not hold it up any longer.
             Delivery::Sequential => {
@@ -155,7 +155,7 @@ impl Connection {
         Some((reply, why))
     }
 
-    fn finish(&self, done: InFlight, outcome: Outcome, result: CallResult<'_>, batch: &mut WriteBatch) {
+    fn finish(&self, done: InFlight, outcome: CallOutcome, result: CallResult<'_>, batch: &mut WriteBatch) {
         // The caller of an abandoned request had its result then.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
@@ -165,7 +165,14 @@ impl Connection {
     }
 
     /// Counts, traces and logs a call whose caller gets its result, or has cancelled.
-    fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, result: &CallResult<'_>, reply: &ReplyTo) {
+    fn ended(
+        &self,
+        call: &CallInFlight,
+        started: Instant,
+        outcome: CallOutcome,
+        result: &CallResult<'_>,
+        reply: &ReplyTo,
+    ) {
         call.topic.stats().finished(started.elapsed(), result.code());
         self.spans.finished(call, started, result);
         self.log(call, started, outcome, result, reply);
@@ -176,7 +183,7 @@ impl Connection {
         &self,
         call: &CallInFlight,
         started: Instant,
-        outcome: Outcome,
+        outcome: CallOutcome,
         result: &CallResult<'_>,
         reply: &ReplyTo,
     ) {
@@ -189,7 +196,7 @@ impl Connection {
 impl Cancel for Connection {
     fn cancel(&self, number: u64, batch: &mut WriteBatch) {
         let why = |topic: &str| format!("the caller of `{topic}` gave up");
-        if let Some((reply, _)) = self.abandon(number, Outcome::Cancelled, code::CANCELLED, why, batch) {
+        if let Some((reply, _)) = self.abandon(number, CallOutcome::Cancelled, code::CANCELLED, why, batch) {
             reply.discard();
             // The module has to answer all the same: the timer sees it if it does not.
             self.sooner_deadline.notify_one();

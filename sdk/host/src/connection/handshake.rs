@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 
 use super::Connection;
-use super::incoming::Then;
+use super::incoming::NextStep;
 use super::init_timeout::Progress;
 use super::request_table::INIT_ID;
 use crate::call_error::ErrorReply;
@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// The module's reply to `init` has come.
-    pub(super) fn initialized(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, reply: InitReply) -> Then {
+    pub(super) fn initialized(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, reply: InitReply) -> NextStep {
         let agreed = match body {
             _ if id.is_some_and(|id| id != INIT_ID) => {
                 let message = format!("its reply to `init` has another `id` than {INIT_ID}");
@@ -73,13 +73,13 @@ impl Connection {
             }
             ModuleFrame::Error(error) => Err(ErrorReply::from(error)),
             ModuleFrame::Success { data } => agree(&data, self.max_frame_bytes),
-            _ => return Then::GoOn,
+            _ => return NextStep::GoOn,
         };
         let Agreed { framing, is_told_draining } = match agreed {
             Ok(agreed) => agreed,
             Err(refusal) => {
                 let _ = reply.send(Err(refusal));
-                return Then::Stop;
+                return NextStep::Stop;
             }
         };
         if id.is_none() {
@@ -90,7 +90,7 @@ impl Connection {
         }
         self.is_told_draining.store(is_told_draining, Ordering::Relaxed);
         let _ = reply.send(Ok(()));
-        framing.map_or(Then::GoOn, Then::SwitchTo)
+        framing.map_or(NextStep::GoOn, NextStep::SwitchTo)
     }
 
     /// Something unreadable has come. True if the module has not replied to `init` yet: then this was its reply, and the handshake

@@ -10,7 +10,7 @@ use crate::bus::{CallResult, WriteBatch};
 use crate::lock::lock;
 
 /// What the reader does next.
-pub(super) enum Then {
+pub(super) enum NextStep {
     GoOn,
     /// Reads the next frame in this framing.
     SwitchTo(Framing),
@@ -24,7 +24,7 @@ impl Connection {
         frame: RawFrame<'_>,
         services: &dyn Services,
         batch: &mut WriteBatch,
-    ) -> Then {
+    ) -> NextStep {
         let Frame { id, body } = match ModuleFrame::read(frame) {
             Ok(frame) => frame,
             Err(unreadable) => return self.unreadable(&unreadable, services, batch),
@@ -53,7 +53,7 @@ impl Connection {
             }
             ModuleFrame::Ready { ready } => self.readiness.set_by_frame(ready),
         }
-        Then::GoOn
+        NextStep::GoOn
     }
 
     fn reply(
@@ -78,7 +78,12 @@ impl Connection {
         }
     }
 
-    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services, batch: &mut WriteBatch) -> Then {
+    fn unreadable(
+        self: &Arc<Self>,
+        unreadable: &Unreadable,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> NextStep {
         let skipped = || services.complain(&format!("skipped what it sent: {unreadable}"));
         match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
@@ -89,7 +94,7 @@ impl Connection {
             // A reply of the wrong shape ends its request.
             Unreadable::Invalid { id, kind, error } if kind == "success" || kind == "error" => {
                 if self.refuse_init(&error.to_string()) {
-                    return Then::Stop;
+                    return NextStep::Stop;
                 }
                 if id.is_none() && !self.is_sequential() {
                     self.fail_all(&unreadable.to_string(), services, batch);
@@ -102,7 +107,7 @@ impl Connection {
             // A reply with a typing error in its type, or a request of a type that is not known here.
             Unreadable::UnknownType { id: Some(id), .. } => {
                 if self.refuse_init(&unreadable.to_string()) {
-                    return Then::Stop;
+                    return NextStep::Stop;
                 }
                 if !self.complete(Some(*id), CallResult::Unreadable(&unreadable.to_string()), batch) {
                     let error = ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false);
@@ -115,24 +120,29 @@ impl Connection {
                 return self.not_a_frame(&unreadable.to_string(), services, batch);
             }
         }
-        Then::GoOn
+        NextStep::GoOn
     }
 
     /// Handles something that is no frame, so that it can't be known which request it was to reply to. A sequential module has to
     /// be ended: if this was no reply, its next reply would be taken for that of the next request.
-    pub(super) fn not_a_frame(self: &Arc<Self>, error: &str, services: &dyn Services, batch: &mut WriteBatch) -> Then {
+    pub(super) fn not_a_frame(
+        self: &Arc<Self>,
+        error: &str,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> NextStep {
         if self.refuse_init(error) {
-            return Then::Stop;
+            return NextStep::Stop;
         }
         if !self.is_sequential() {
             self.fail_all(error, services, batch);
-            return Then::GoOn;
+            return NextStep::GoOn;
         }
         self.set_end_reason(format!("it was ended: {error}; without ids its replies can't be told apart any more"));
         // Before the request ends: the next one must not be sent.
         self.take_only_shutdown();
         self.complete(None, CallResult::Unreadable(error), batch);
-        Then::Stop
+        NextStep::Stop
     }
 
     /// Ends all requests of a concurrent module: one of them was replied to by something unreadable, and would wait for ever.

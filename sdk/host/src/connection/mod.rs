@@ -18,7 +18,7 @@
 //!    └─────────────────────────────────────────────────── close() ─────────^ every own call is cancelled
 //! ```
 //!
-//! Where the state is: `init_reply` is there while initializing, [`Requests`] knows what is still taken, `hung_up` is set by the
+//! Where the state is: `init_reply` is there while initializing, [`RequestTable`] knows what is still taken, `hung_up` is set by the
 //! reader. One file for each concern:
 //!
 //! - reading: `reader` (bytes, limits), `incoming` (frames), `handshake` and `init_timeout` (`init`), `readiness` (`ready`)
@@ -67,9 +67,9 @@ pub(crate) use limits::{Limits, Shared};
 use own_calls::OwnCalls;
 use readiness::Readiness;
 pub(crate) use request_table::Request;
-use request_table::{INIT_ID, Requests};
+use request_table::{INIT_ID, RequestTable};
 pub(crate) use send_buffer::Refused;
-use send_buffer::{Class, EVENT_ROOM, SendBuffer};
+use send_buffer::{EVENT_ROOM, FrameClass, SendBuffer};
 pub(crate) use sending::Checked;
 
 pub(crate) struct Connection {
@@ -79,7 +79,7 @@ pub(crate) struct Connection {
     id: Arc<str>,
     max_frame_bytes: usize,
     send_buffer: Arc<SendBuffer>,
-    requests: Mutex<Requests>,
+    requests: Mutex<RequestTable>,
     /// Wakes the timer: a deadline is sooner than those it knows of.
     sooner_deadline: Notify,
     /// Wakes those that wait until no caller waits.
@@ -127,7 +127,7 @@ pub(crate) trait Services: Send + Sync + 'static {
 }
 
 /// How much a process has to do.
-pub(crate) struct Load {
+pub(crate) struct ProcessLoad {
     /// How many requests it has not answered.
     pub(crate) in_flight: usize,
     /// Whether it is sequential and has a request.
@@ -135,7 +135,7 @@ pub(crate) struct Load {
 }
 
 /// A call or an event that was queued for a sequential module, and that another process is to get.
-pub(crate) enum NotAsked {
+pub(crate) enum Undelivered {
     Call { envelope: Envelope<'static>, topic: Arc<Topic>, reply: ReplyTo },
     Event { envelope: Envelope<'static>, reply: ReplyTo },
 }
@@ -160,7 +160,7 @@ impl Connection {
             id: Arc::clone(&id),
             max_frame_bytes,
             send_buffer: Arc::new(SendBuffer::new(writer, hello.framing, max_frame_bytes, &waiting)),
-            requests: Mutex::new(Requests::new(overdue_after, waiting)),
+            requests: Mutex::new(RequestTable::new(overdue_after, waiting)),
             sooner_deadline: Notify::new(),
             drained: Notify::new(),
             own_calls: Mutex::default(),
@@ -181,7 +181,7 @@ impl Connection {
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
         let init = HostFrame::Init(handshake::init(hello.config, &id, max_frame_bytes));
         let init = Frame { id: Some(INIT_ID), body: init };
-        let sent = connection.send_buffer.put(Class::Request, &init, &mut WriteBatch::none());
+        let sent = connection.send_buffer.put(FrameClass::Request, &init, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }
@@ -209,10 +209,10 @@ impl Connection {
     }
 
     /// How much the process has to do; `None` if it takes no calls and events now.
-    pub(crate) fn load(&self) -> Option<Load> {
+    pub(crate) fn load(&self) -> Option<ProcessLoad> {
         let requests = lock(&self.requests);
         let (in_flight, is_busy) = (requests.len(), requests.is_busy());
-        (!requests.is_closed() && self.is_ready()).then_some(Load { in_flight, is_busy })
+        (!requests.is_closed() && self.is_ready()).then_some(ProcessLoad { in_flight, is_busy })
     }
 
     /// Whether the module says that it takes calls and events.

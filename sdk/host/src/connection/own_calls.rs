@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use ixt_protocol::{ErrorBody, Frame, HostFrame, Object, code};
 
 use super::Connection;
-use super::send_buffer::{Class, Refused};
+use super::send_buffer::{FrameClass, Refused};
 use crate::budget::Taken;
 use crate::bus::{CallHandle, WriteBatch};
 use crate::lock::lock;
@@ -98,16 +98,16 @@ impl Connection {
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));
-        let _ = match self.send_buffer.put(Class::Response, &frame(response), batch) {
+        let _ = match self.send_buffer.put(FrameClass::Response, &frame(response), batch) {
             Ok(()) | Err(Refused::Closed) => Ok(()),
             Err(Refused::TooLong { bytes, max_frame_bytes }) => {
                 let message =
                     format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
-                self.send_buffer.put(Class::Response, &error(message, false), batch)
+                self.send_buffer.put(FrameClass::Response, &error(message, false), batch)
             }
             Err(Refused::Full) => {
                 let message = "the module does not read its responses".to_owned();
-                self.send_buffer.put(Class::Essential, &error(message, true), batch)
+                self.send_buffer.put(FrameClass::Essential, &error(message, true), batch)
             }
         };
     }

@@ -10,9 +10,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::incoming::Then;
+use super::incoming::NextStep;
 use super::limits::READING_BYTES;
-use super::send_buffer::Class;
+use super::send_buffer::FrameClass;
 use super::socket_halves::Reader;
 use super::{Connection, Services};
 use crate::bus::WriteBatch;
@@ -49,7 +49,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         }
         // A module that does not read its responses can make no more calls.
         let deadline = large.as_ref().map(|large| large.deadline);
-        if before(deadline, connection.send_buffer.room(Class::Request.limit())).await.is_none() {
+        if before(deadline, connection.send_buffer.room(FrameClass::Request.limit())).await.is_none() {
             if is_extended(&mut large) {
                 continue;
             }
@@ -134,9 +134,9 @@ fn take_frames(
             Err(error) => connection.not_a_frame(&error.to_string(), services, batch),
         };
         match then {
-            Then::GoOn => {}
-            Then::SwitchTo(framing) => decoder.set_framing(framing),
-            Then::Stop => return false,
+            NextStep::GoOn => {}
+            NextStep::SwitchTo(framing) => decoder.set_framing(framing),
+            NextStep::Stop => return false,
         }
     }
     true

@@ -17,7 +17,7 @@ const KEPT_BYTES: usize = 256 * 1024;
 
 /// What a frame is for, and with it, how much unread data it may be put behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum FrameClass {
     /// Events and changes, which can wait elsewhere: their sender waits for [room](SendBuffer::room) before. Refused only as requests
     /// are.
     Event,
@@ -31,7 +31,7 @@ pub(crate) enum Class {
     Essential,
 }
 
-impl Class {
+impl FrameClass {
     /// A frame is refused if the module has more unread bytes than this.
     pub(crate) const fn limit(self) -> usize {
         match self {
@@ -102,14 +102,14 @@ impl SendBuffer {
     /// Puts a frame. An error means that nothing of it is sent.
     pub(crate) fn put(
         self: &Arc<Self>,
-        class: Class,
+        class: FrameClass,
         frame: &Frame<HostFrame<'_>>,
         batch: &mut WriteBatch,
     ) -> Result<(), Refused> {
         if !lock(&self.buffer).put(class, frame)? || batch.defer(self) {
             return Ok(());
         }
-        if class == Class::RequestBesideOthers {
+        if class == FrameClass::RequestBesideOthers {
             self.left.notify_one()
         } else {
             self.flush()
@@ -192,7 +192,7 @@ impl Flush for SendBuffer {
 
 impl Buffer {
     /// True if nobody has been told yet to write it; the caller has to.
-    fn put(&mut self, class: Class, frame: &Frame<HostFrame<'_>>) -> Result<bool, Refused> {
+    fn put(&mut self, class: FrameClass, frame: &Frame<HostFrame<'_>>) -> Result<bool, Refused> {
         if self.is_closed {
             return Err(Refused::Closed);
         }
@@ -274,11 +274,11 @@ mod tests {
             assert!(lock(&buffer.buffer).unread() <= limit + (1 << 20), "by one frame at most");
             assert_eq!(send(), Err(Refused::Full));
         };
-        fill(Class::Request.limit(), &|| buffer.put(Class::Request, &large, &mut WriteBatch::none()));
-        assert_eq!(buffer.put(Class::RequestBesideOthers, &large, &mut WriteBatch::none()), Err(Refused::Full));
-        assert!(!buffer.has_room(EVENT_ROOM) && !buffer.has_room(Class::Request.limit()));
-        fill(Class::Response.limit(), &|| buffer.put(Class::Response, &large, &mut WriteBatch::none()));
-        assert_eq!(buffer.put(Class::Essential, &HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
+        fill(FrameClass::Request.limit(), &|| buffer.put(FrameClass::Request, &large, &mut WriteBatch::none()));
+        assert_eq!(buffer.put(FrameClass::RequestBesideOthers, &large, &mut WriteBatch::none()), Err(Refused::Full));
+        assert!(!buffer.has_room(EVENT_ROOM) && !buffer.has_room(FrameClass::Request.limit()));
+        fill(FrameClass::Response.limit(), &|| buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()));
+        assert_eq!(buffer.put(FrameClass::Essential, &HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
 
         // Whoever waits for room waits until there is some, or nobody reads any more.
         let waiting = tokio::spawn({
@@ -289,7 +289,7 @@ mod tests {
         assert!(!waiting.is_finished());
         buffer.close();
         waiting.await.unwrap();
-        assert_eq!(buffer.put(Class::Response, &large, &mut WriteBatch::none()), Err(Refused::Closed));
+        assert_eq!(buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()), Err(Refused::Closed));
     }
 
     #[tokio::test]
@@ -299,16 +299,16 @@ mod tests {
         let (_reader, writer) = socket_halves::split(here).unwrap();
         let buffer = Arc::new(SendBuffer::new(writer, Framing::Line, 1 << 20, &budget));
         let large = response(&"x".repeat(1_000_000));
-        buffer.put(Class::Response, &large, &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()).unwrap();
         assert!(budget.used() > 500_000 && budget.used() == lock(&buffer.buffer).unread());
-        buffer.put(Class::Response, &large, &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()).unwrap();
         assert_eq!(
-            buffer.put(Class::Response, &large, &mut WriteBatch::none()),
+            buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()),
             Err(Refused::Full),
             "although the limit for responses is larger"
         );
         // What tells it so gets through, and does not count.
-        buffer.put(Class::Essential, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::Essential, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         let running = tokio::spawn(Arc::clone(&buffer).run());
         let reading = tokio::spawn(async move { tokio::io::copy(&mut there, &mut tokio::io::sink()).await });
         buffer.room(0).await;
@@ -321,10 +321,10 @@ mod tests {
     async fn nothing_is_sent_of_a_frame_that_is_too_long() {
         let (buffer, mut there) = module(1000);
         let bytes = response(&"x".repeat(1000)).write(Framing::Line, &mut Vec::new());
-        let refused = buffer.put(Class::Response, &response(&"x".repeat(1000)), &mut WriteBatch::none());
+        let refused = buffer.put(FrameClass::Response, &response(&"x".repeat(1000)), &mut WriteBatch::none());
         assert_eq!(refused, Err(Refused::TooLong { bytes, max_frame_bytes: 1000 }));
         let longest = response(&"x".repeat(2000 - bytes));
-        buffer.put(Class::Response, &longest, &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::Response, &longest, &mut WriteBatch::none()).unwrap();
         drop(buffer);
         let (mut read, mut expected) = (Vec::new(), Vec::new());
         there.read_to_end(&mut read).await.unwrap();
@@ -339,12 +339,12 @@ mod tests {
         let (buffer, _there) = module(1000);
         let mut batch = WriteBatch::new();
         for _ in 0..2 {
-            buffer.put(Class::Response, &response(""), &mut batch).unwrap();
+            buffer.put(FrameClass::Response, &response(""), &mut batch).unwrap();
         }
         assert!(lock(&buffer.buffer).unread() > 0);
         drop(batch);
         assert_eq!(lock(&buffer.buffer).unread(), 0);
-        buffer.put(Class::RequestBesideOthers, &response(""), &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::RequestBesideOthers, &response(""), &mut WriteBatch::none()).unwrap();
         assert!(lock(&buffer.buffer).unread() > 0);
         let running = tokio::spawn(Arc::clone(&buffer).run());
         buffer.room(0).await;
@@ -363,7 +363,7 @@ mod tests {
         for id in 0..FRAMES {
             let frame = Frame { id: Some(id), ..response(&text) };
             frame.write(Framing::Line, &mut frames);
-            buffer.put(Class::Response, &frame, &mut WriteBatch::none()).unwrap();
+            buffer.put(FrameClass::Response, &frame, &mut WriteBatch::none()).unwrap();
         }
         assert!(!buffer.has_room(EVENT_ROOM));
         let mut read = vec![0; frames.len()];
@@ -372,7 +372,7 @@ mod tests {
         buffer.room(0).await;
 
         // The next one is written at once again.
-        buffer.put(Class::Response, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
+        buffer.put(FrameClass::Response, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         assert!(buffer.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
@@ -380,7 +380,7 @@ mod tests {
         assert!(lock(&buffer.buffer).bytes.capacity() <= KEPT_BYTES);
 
         drop(there);
-        let closed = || buffer.put(Class::Response, &HEALTH_CHECK, &mut WriteBatch::none());
+        let closed = || buffer.put(FrameClass::Response, &HEALTH_CHECK, &mut WriteBatch::none());
         assert_eq!((closed(), closed()), (Ok(()), Err(Refused::Closed)));
         running.abort();
     }

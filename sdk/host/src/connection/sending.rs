@@ -10,15 +10,15 @@ use tokio::time::Instant;
 
 use super::Connection;
 use super::request_table::{Admitted, InFlight, Request};
-use super::send_buffer::{Class, Refused};
+use super::send_buffer::{FrameClass, Refused};
 use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_error::CallError;
-use crate::call_log::{Call, Outcome};
+use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
 use crate::topic::{CallInFlight, Kind, Topic};
 
 /// What the module takes no more of, and where its result is to go: for another process.
-pub(crate) type Back<T> = Box<(T, ReplyTo)>;
+pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
 pub(crate) enum Checked {
@@ -43,7 +43,7 @@ impl Connection {
         reply: ReplyTo,
         now: Instant,
         batch: &mut WriteBatch,
-    ) -> Result<CallHandle, Back<Envelope<'m>>> {
+    ) -> Result<CallHandle, NotAccepted<Envelope<'m>>> {
         let (trace_id, source) = (Arc::clone(&envelope.trace_id), Arc::clone(&envelope.source));
         let (deadline, cause, parent_span) = (envelope.deadline, envelope.cause.clone(), envelope.parent_span);
         let (attempt, priority) = (envelope.attempt, envelope.priority);
@@ -127,7 +127,7 @@ impl Connection {
         reply: ReplyTo,
         now: Instant,
         batch: &mut WriteBatch,
-    ) -> Result<Option<u64>, Back<Request<'r>>> {
+    ) -> Result<Option<u64>, NotAccepted<Request<'r>>> {
         let admitted = lock(&self.requests).admit(request, reply, deadline, call, now);
         let (id, is_sooner) = match admitted {
             Admitted::Send { id, request, is_sooner, beside_others } => {
@@ -180,14 +180,14 @@ impl Connection {
         // Looked up only if there are spans.
         let traceparent = || self.spans.traceparent(|| self.handled(Some(id)));
         let (class, body) = match request {
-            Request::Event(envelope) => (Class::Event, HostFrame::Event(handle(envelope, traceparent(), now))),
+            Request::Event(envelope) => (FrameClass::Event, HostFrame::Event(handle(envelope, traceparent(), now))),
             Request::Handle(envelope) if beside_others => {
-                (Class::RequestBesideOthers, HostFrame::Handle(handle(envelope, traceparent(), now)))
+                (FrameClass::RequestBesideOthers, HostFrame::Handle(handle(envelope, traceparent(), now)))
             }
-            Request::Handle(envelope) => (Class::Request, HostFrame::Handle(handle(envelope, traceparent(), now))),
-            Request::HealthCheck => (Class::Request, HostFrame::HealthCheck),
+            Request::Handle(envelope) => (FrameClass::Request, HostFrame::Handle(handle(envelope, traceparent(), now))),
+            Request::HealthCheck => (FrameClass::Request, HostFrame::HealthCheck),
             Request::Shutdown { grace_ms } => {
-                (Class::Request, HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }))
+                (FrameClass::Request, HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }))
             }
         };
         self.send_buffer.put(class, &Frame { id: Some(id), body }, batch)
@@ -213,7 +213,7 @@ impl Connection {
                 let result = CallResult::lost("it has closed its connection");
                 if let Some(call) = call {
                     call.topic.stats().refused(code::UNAVAILABLE);
-                    self.log(&call, started, Outcome::Lost, &result, &reply);
+                    self.log(&call, started, CallOutcome::Lost, &result, &reply);
                 }
                 // Before the result, whose receiver may try again.
                 self.take_only_shutdown();
@@ -226,13 +226,13 @@ impl Connection {
     fn refused(&self, call: Option<CallInFlight>, started: Instant, code: &str, message: &str) {
         if let Some(call) = call {
             call.topic.stats().refused(code);
-            self.call_log.failed(&Call::in_flight(&call, started), Outcome::Refused, code, message);
+            self.call_log.failed(&CallRecord::in_flight(&call, started), CallOutcome::Refused, code, message);
         }
     }
 
     /// Sends the module a frame that has no reply.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
-        self.send_buffer.put(Class::Event, &Frame { id: None, body }, &mut WriteBatch::none())
+        self.send_buffer.put(FrameClass::Event, &Frame { id: None, body }, &mut WriteBatch::none())
     }
 
     /// Tells a module that wants to know that it gets no more calls and events, and how long it has for those that it has.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Managed, Ready, Serving};
 use crate::budget::Taken;
 use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
-use crate::call_log::{Call, Outcome};
+use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::{Connection, Request};
 use crate::topic::Topic;
 
@@ -52,7 +52,7 @@ impl Managed {
         let now = Instant::now();
         if depth >= MAX_DEPTH {
             let why = format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
-            self.not_asked(topic, &envelope, now, (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+            self.not_asked(topic, &envelope, now, (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
             reply.error(code::RESOURCE_EXHAUSTED, &why, false, batch);
             return CallHandle::default();
         }
@@ -102,8 +102,8 @@ impl Managed {
                 let why = format!("attempt {attempt} of {MAX_ATTEMPTS}: {reason}");
                 if attempt >= MAX_ATTEMPTS || ended_alone >= MAX_ENDED_ALONE {
                     let (release, why) = (this.release(), format!("{why}; it is not tried again"));
-                    let call = Call::to_module(release.source(), &topic, &copy, started);
-                    this.call_log.failed(&call, Outcome::Lost, code::UNAVAILABLE, &why);
+                    let call = CallRecord::to_module(release.source(), &topic, &copy, started);
+                    this.call_log.failed(&call, CallOutcome::Lost, code::UNAVAILABLE, &why);
                     return reply.send(CallResult::Lost { reason, was_alone }, batch);
                 }
                 let note = format!("`{}`, {why}; it is tried again, for it is idempotent", topic.name());
@@ -131,7 +131,7 @@ impl Managed {
         loop {
             if envelope.deadline.is_some_and(|deadline| deadline <= now) {
                 let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
-                self.not_asked(topic, &envelope, now, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+                self.not_asked(topic, &envelope, now, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
                 reply.error(code::DEADLINE_EXCEEDED, &why, true, batch);
                 return CallHandle::default();
             }
@@ -152,7 +152,7 @@ impl Managed {
                         topic.name(),
                         chain.join(", then "),
                     );
-                    self.not_asked(topic, &envelope, now, (Outcome::Refused, code::FAILED_PRECONDITION, &why));
+                    self.not_asked(topic, &envelope, now, (CallOutcome::Refused, code::FAILED_PRECONDITION, &why));
                     reply.error(code::FAILED_PRECONDITION, &why, false, batch);
                     return CallHandle::default();
                 }
@@ -200,7 +200,7 @@ impl Managed {
     /// Refuses a call for which there is no memory or no place to wait.
     pub(super) fn refuse(&self, envelope: &Envelope<'_>, topic: &Topic, reply: ReplyTo, batch: &mut WriteBatch) {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
-        self.not_asked(topic, envelope, Instant::now(), (Outcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+        self.not_asked(topic, envelope, Instant::now(), (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
         reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
     }
 
@@ -210,10 +210,10 @@ impl Managed {
         topic: &Topic,
         envelope: &Envelope<'_>,
         since: Instant,
-        (outcome, code, why): (Outcome, &str, &str),
+        (outcome, code, why): (CallOutcome, &str, &str),
     ) {
         topic.stats().refused(code);
         let release = self.release();
-        self.call_log.failed(&Call::to_module(release.source(), topic, envelope, since), outcome, code, why);
+        self.call_log.failed(&CallRecord::to_module(release.source(), topic, envelope, since), outcome, code, why);
     }
 }

@@ -9,7 +9,7 @@ use super::Managed;
 use super::calls::Picked;
 use crate::budget::Taken;
 use crate::bus::{Envelope, ReplyTo, WriteBatch};
-use crate::call_log::Outcome;
+use crate::call_log::CallOutcome;
 use crate::lock::lock;
 use crate::replica::Replica;
 use crate::status::State;
@@ -31,7 +31,7 @@ impl Managed {
     pub(super) fn park(&self, envelope: Envelope<'_>, topic: &Arc<Topic>, reply: ReplyTo, batch: &mut WriteBatch) {
         if !self.one_comes_for(topic.name()) {
             let why = self.why_not(topic.name());
-            self.not_asked(topic, &envelope, Instant::now(), (Outcome::Refused, code::UNAVAILABLE, &why));
+            self.not_asked(topic, &envelope, Instant::now(), (CallOutcome::Refused, code::UNAVAILABLE, &why));
             return reply.error(code::UNAVAILABLE, &why, true, batch);
         }
         let mut parked = lock(&self.parked);
@@ -77,7 +77,7 @@ impl Managed {
         let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| is_over(parked)).collect();
         for Parked { envelope, topic, reply, since, .. } in expired {
             let why = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
-            self.not_asked(&topic, &envelope, since, (Outcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+            self.not_asked(&topic, &envelope, since, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
             reply.error(code::DEADLINE_EXCEEDED, &why, true, &mut batch);
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Managed, Ready};
 use crate::bus::WriteBatch;
-use crate::connection::{Connection, NotAsked};
+use crate::connection::{Connection, Undelivered};
 use crate::lock::lock;
 use crate::release::Release;
 use crate::replica::Replica;
@@ -145,15 +145,15 @@ impl Managed {
         self.take_back(connection.stop());
     }
 
-    fn take_back(&self, not_asked: Vec<NotAsked>) {
+    fn take_back(&self, not_asked: Vec<Undelivered>) {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let mut events = Vec::new();
         for not_asked in not_asked {
             match not_asked {
-                NotAsked::Call { envelope, topic, reply } => {
+                Undelivered::Call { envelope, topic, reply } => {
                     drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
                 }
-                NotAsked::Event { envelope, reply } => {
+                Undelivered::Event { envelope, reply } => {
                     reply.discard();
                     events.push(envelope);
                 }

@@ -12,11 +12,11 @@ use crate::topic::{Kind, Topic};
 /// Every topic that a release of the module has had. Those that no release has any more stay, for their counts.
 #[derive(Default)]
 pub(super) struct Topics {
-    services: BTreeMap<String, Entry>,
-    events: BTreeMap<String, Entry>,
+    services: BTreeMap<String, TopicEntry>,
+    events: BTreeMap<String, TopicEntry>,
 }
 
-struct Entry {
+struct TopicEntry {
     topic: Arc<Topic>,
     endpoint: Arc<dyn Endpoint>,
     /// Whether it is registered at the bus.
@@ -58,7 +58,7 @@ impl Topics {
         self.events.get(topic).map(|entry| &entry.topic)
     }
 
-    fn of_kind(&mut self, kind: Kind) -> &mut BTreeMap<String, Entry> {
+    fn of_kind(&mut self, kind: Kind) -> &mut BTreeMap<String, TopicEntry> {
         match kind {
             Kind::Call => &mut self.services,
             Kind::Event => &mut self.events,
@@ -121,7 +121,7 @@ impl Managed {
         let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
             let topic = Arc::new(Topic::new(topic));
             let endpoint = Arc::new(TopicEndpoint { router: Arc::clone(self), topic: Arc::clone(&topic) });
-            Entry { topic, endpoint, is_registered: false }
+            TopicEntry { topic, endpoint, is_registered: false }
         });
         (!entry.is_registered).then(|| Arc::clone(&entry.endpoint))
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{HostServices, Refusal, wrong_params};
 use crate::bus::{Envelope, ParentSpan, ReplyTo, WriteBatch};
-use crate::call_log::{Call, Outcome};
+use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
 use crate::topic::Kind;
@@ -54,8 +54,8 @@ impl HostServices {
     fn denied(&self, envelope: &Envelope<'_>, kind: Kind, reason: String) -> (&'static str, String) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let started = Instant::now();
-        let call = Call { module: &self.instance, topic, kind, caller: source, trace_id, started };
-        self.backends.call_log.failed(&call, Outcome::Refused, code::PERMISSION_DENIED, &reason);
+        let call = CallRecord { module: &self.instance, topic, kind, caller: source, trace_id, started };
+        self.backends.call_log.failed(&call, CallOutcome::Refused, code::PERMISSION_DENIED, &reason);
         (code::PERMISSION_DENIED, reason)
     }
 

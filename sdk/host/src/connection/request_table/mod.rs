@@ -53,7 +53,7 @@ const MAX_IN_FLIGHT: usize = 16 * 1024;
 pub(crate) const INIT_ID: u64 = 1;
 
 #[derive(Debug)]
-pub(crate) struct Requests {
+pub(crate) struct RequestTable {
     last_id: u64,
     in_flight: HashMap<u64, InFlight>,
     /// `None` for a concurrent module.
@@ -116,7 +116,7 @@ pub(crate) enum Delivery {
     Sequential,
 }
 
-impl Requests {
+impl RequestTable {
     pub(crate) fn new(overdue_after: Duration, memory: Arc<Budget>) -> Self {
         Self {
             last_id: INIT_ID,

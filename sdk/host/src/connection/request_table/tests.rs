@@ -11,8 +11,8 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
 const WAITING_BYTES: usize = 1 << 20;
 
-fn concurrent() -> Requests {
-    Requests::new(OVERDUE_AFTER, Budget::new(WAITING_BYTES))
+fn concurrent() -> RequestTable {
+    RequestTable::new(OVERDUE_AFTER, Budget::new(WAITING_BYTES))
 }
 
 fn handle(priority: Priority, bytes: usize) -> Request<'static> {
@@ -24,7 +24,7 @@ fn nobody() -> ReplyTo {
 }
 
 /// What became of a request, in a word, and its id.
-fn admit(requests: &mut Requests, request: Request<'static>) -> (&'static str, u64) {
+fn admit(requests: &mut RequestTable, request: Request<'static>) -> (&'static str, u64) {
     match requests.admit(request, nobody(), None, None, Instant::now()) {
         Admitted::Send { id, beside_others: false, .. } => ("sent alone", id),
         Admitted::Send { id, beside_others: true, .. } => ("sent", id),
@@ -34,7 +34,7 @@ fn admit(requests: &mut Requests, request: Request<'static>) -> (&'static str, u
     }
 }
 
-fn sequential() -> Requests {
+fn sequential() -> RequestTable {
     let mut requests = concurrent();
     requests.make_sequential();
     requests
@@ -202,7 +202,7 @@ fn who_makes_a_call_for_which_request_is_known_by_its_id_or_by_there_being_one()
             parent_span: None,
         })
     };
-    let trace = |requests: &Requests, id| requests.handled(id).map(|call| call.trace_id.to_string());
+    let trace = |requests: &RequestTable, id| requests.handled(id).map(|call| call.trace_id.to_string());
     for (mut requests, without_id) in [(concurrent(), None), (sequential(), Some("one".to_owned()))] {
         requests.admit(handle(Priority::Low, 0), nobody(), None, call("one"), Instant::now());
         assert_eq!(trace(&requests, Some(2)).as_deref(), Some("one"));

@@ -144,7 +144,7 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     let (_second, second) = opened.call(&topic(), message("2"));
     let (_waiting, _) = opened.call(&topic(), message("3"));
     let not_asked = opened.connection.stop();
-    let [NotAsked::Call { envelope: given_back, .. }] = &not_asked[..] else { panic!("one was not asked") };
+    let [Undelivered::Call { envelope: given_back, .. }] = &not_asked[..] else { panic!("one was not asked") };
     assert_eq!(given_back.payload.borrowed().into_bytes().as_deref(), Ok(&b"3"[..]));
     opened.peer.send(refuses).await;
     assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
