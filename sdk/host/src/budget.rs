@@ -19,7 +19,7 @@ pub(crate) struct Budget {
 
 /// Reserved bytes. Dropped, they are given back.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -36,17 +36,17 @@ impl Budget {
     }
 
     /// Reserves these bytes, or nothing if this budget or one that it is a part of has not so much left.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
-        self.add(bytes).then(|| Taken { budget: Arc::clone(self), bytes })
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+        self.add(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 
     /// Reserves these bytes even over the limit: for what is there already. The caller waits for [`room`](Self::room) before it takes
     /// in more.
-    pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Taken {
+    pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Reservation {
         for budget in self.and_wholes() {
             budget.used.fetch_add(bytes, Ordering::Relaxed);
         }
-        Taken { budget: Arc::clone(self), bytes }
+        Reservation { budget: Arc::clone(self), bytes }
     }
 
     /// Waits until neither this budget nor one that it is a part of is over its limit. All that wait are woken together.
@@ -102,7 +102,7 @@ impl Budget {
     }
 }
 
-impl Taken {
+impl Reservation {
     /// Changes how many bytes are reserved. False if there are not so many left: then nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
@@ -117,7 +117,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
     }

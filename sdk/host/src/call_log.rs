@@ -16,7 +16,7 @@ use crate::HOST_SOURCE;
 use crate::bus::{CallResult, Envelope};
 use crate::lock::lock;
 use crate::logs::{Logs, Record, shortened};
-use crate::topic::{CallInFlight, Kind, Topic};
+use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
 /// How many bytes of an error's message are logged; the rest is cut off.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -49,7 +49,7 @@ pub(crate) struct CallRecord<'a> {
     /// The process that had it (`name:version/instance-NNN`), or the module that should have (`name:version`).
     pub(crate) module: &'a str,
     pub(crate) topic: &'a str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TopicKind,
     /// The caller or publisher, `name:version`.
     pub(crate) caller: &'a str,
     pub(crate) trace_id: &'a str,
@@ -58,15 +58,20 @@ pub(crate) struct CallRecord<'a> {
 
 impl<'a> CallRecord<'a> {
     /// A call or an event that a process has.
-    pub(crate) fn in_flight(call: &'a CallInFlight, started: Instant) -> Self {
-        let CallInFlight { kind, topic, trace_id, source, cause, .. } = call;
+    pub(crate) fn in_flight(call: &'a RequestInfo, started: Instant) -> Self {
+        let RequestInfo { kind, topic, trace_id, source, cause, .. } = call;
         Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
     /// A call that no process has.
-    pub(crate) fn to_module(module: &'a str, topic: &'a Topic, message: &'a Envelope<'_>, started: Instant) -> Self {
+    pub(crate) fn to_module(
+        module: &'a str,
+        topic: &'a ModuleTopic,
+        message: &'a Envelope<'_>,
+        started: Instant,
+    ) -> Self {
         let Envelope { trace_id, source, .. } = message;
-        Self { module, topic: topic.name(), kind: Kind::Call, caller: source, trace_id, started }
+        Self { module, topic: topic.name(), kind: TopicKind::Service, caller: source, trace_id, started }
     }
 }
 
@@ -95,7 +100,7 @@ impl CallLog {
     }
 
     /// Logs the end of a call or an event that a process had. The message of `INVALID_INPUT` goes without the value that it quotes.
-    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: CallOutcome, answer: &CallResult<'_>) {
+    pub(crate) fn ended(&self, call: &RequestInfo, started: Instant, outcome: CallOutcome, answer: &CallResult<'_>) {
         let call = || CallRecord::in_flight(call, started);
         match answer {
             CallResult::Success(_) if !self.every => {}
@@ -113,7 +118,8 @@ impl CallLog {
     pub(crate) fn not_provided(&self, envelope: &Envelope<'_>, message: &str) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let module = if **source == *HOST_SOURCE { "host" } else { source };
-        let call = CallRecord { module, topic, kind: Kind::Call, caller: source, trace_id, started: Instant::now() };
+        let call =
+            CallRecord { module, topic, kind: TopicKind::Service, caller: source, trace_id, started: Instant::now() };
         self.failed(&call, CallOutcome::Refused, code::NOT_FOUND, message);
     }
 
@@ -142,8 +148,8 @@ impl CallLog {
         // That of `ixt call` may be of any length.
         let (topic, elapsed) = (&*shortened(topic, MAX_NAME_BYTES), started.elapsed());
         let (word, call, event) = match kind {
-            Kind::Call => ("call", Some(topic), None),
-            Kind::Event => ("event", None, Some(topic)),
+            TopicKind::Service => ("call", Some(topic), None),
+            TopicKind::Event => ("event", None, Some(topic)),
         };
         let code = error.map(|(code, _)| code);
         #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
@@ -219,7 +225,7 @@ fn without_value(message: &str) -> String {
 
 /// The level of a line: error for a fault of the module, warning for what its operator may want to act on, info for what concerns the
 /// caller alone.
-fn level(outcome: CallOutcome, code: Option<&str>, kind: Kind) -> LogLevel {
+fn level(outcome: CallOutcome, code: Option<&str>, kind: TopicKind) -> LogLevel {
     let Some(code) = code else { return LogLevel::Info };
     match (outcome, code) {
         (CallOutcome::Lost | CallOutcome::Unreadable, _) | (_, code::INTERNAL | code::UNIMPLEMENTED) => LogLevel::Error,
@@ -235,7 +241,7 @@ fn level(outcome: CallOutcome, code: Option<&str>, kind: Kind) -> LogLevel {
             | code::UNKNOWN_TOPIC,
         ) => LogLevel::Warn,
         // Nobody else learns of it.
-        _ if kind == Kind::Event => LogLevel::Warn,
+        _ if kind == TopicKind::Event => LogLevel::Warn,
         // The caller gets the error, and can act on it.
         _ => LogLevel::Info,
     }
@@ -259,7 +265,14 @@ mod tests {
     use super::*;
 
     fn call<'a>(module: &'a str, trace_id: &'a str) -> CallRecord<'a> {
-        CallRecord { module, topic: "m.do", kind: Kind::Call, caller: "web:1.0.0", trace_id, started: Instant::now() }
+        CallRecord {
+            module,
+            topic: "m.do",
+            kind: TopicKind::Service,
+            caller: "web:1.0.0",
+            trace_id,
+            started: Instant::now(),
+        }
     }
 
     fn logged(logs: &Logs) -> Vec<(&'static str, String)> {
@@ -281,7 +294,7 @@ mod tests {
         let fields = r#"{"call":"m.do","caller":"web:1.0.0","outcome":"answered","code":"INTERNAL","ms":1.5}"#;
         assert_eq!(line.fields.as_ref().unwrap().get(), fields);
 
-        let event = CallRecord { kind: Kind::Event, ..call };
+        let event = CallRecord { kind: TopicKind::Event, ..call };
         tokio::time::advance(Duration::from_secs(4)).await;
         log.failed(&event, CallOutcome::Lost, "UNAVAILABLE", &"x".repeat(MAX_MESSAGE_BYTES + 1));
         let line = lines.try_next().unwrap();
@@ -299,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_matters_more_than_what_is_only_an_answer() {
-        let level = |outcome, code| level(outcome, Some(code), Kind::Call).as_str();
+        let level = |outcome, code| level(outcome, Some(code), TopicKind::Service).as_str();
         assert_eq!(level(CallOutcome::Answered, "INTERNAL"), "error");
         assert_eq!(level(CallOutcome::Lost, "UNAVAILABLE"), "error");
         assert_eq!(level(CallOutcome::Answered, "UNAVAILABLE"), "warn");
@@ -309,8 +322,8 @@ mod tests {
         assert_eq!(level(CallOutcome::Answered, "INVALID_INPUT"), "info");
         assert_eq!(level(CallOutcome::Answered, "OUT_OF_STOCK"), "info");
         assert_eq!(level(CallOutcome::Cancelled, "CANCELLED"), "info");
-        assert_eq!(super::level(CallOutcome::Answered, Some("OUT_OF_STOCK"), Kind::Event).as_str(), "warn");
-        assert_eq!(super::level(CallOutcome::Answered, None, Kind::Call).as_str(), "info");
+        assert_eq!(super::level(CallOutcome::Answered, Some("OUT_OF_STOCK"), TopicKind::Event).as_str(), "warn");
+        assert_eq!(super::level(CallOutcome::Answered, None, TopicKind::Service).as_str(), "info");
     }
 
     #[tokio::test(start_paused = true)]

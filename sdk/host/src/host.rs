@@ -19,7 +19,7 @@ use crate::lock::lock;
 use crate::logs::Logs;
 use crate::machine::Machine;
 use crate::module::no_module;
-use crate::module_router::{Managed, Unregistered};
+use crate::module_router::{ModuleRouter, Unregistered};
 use crate::restart::{self, Loader, Notice, refusal};
 use crate::services::{Backends, new_trace_id};
 use crate::status::{ModuleStatus, State};
@@ -168,13 +168,13 @@ impl HostBuilder {
             (None, Some(dir)) => Arc::new(RedbStore::open_with(dir, quotas(FILE_QUOTA)).map_err(HostError::Kv)?),
             (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
         };
-        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
+        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::SharedLimits::default());
         let machine = Machine::new(&settings, &logs);
         let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, machine };
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules
             .into_iter()
-            .map(|module| Managed::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
+            .map(|module| ModuleRouter::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
             .collect();
         let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
         let manifests: Vec<_> =
@@ -207,7 +207,7 @@ async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
         managed.connect(&managed.release()).await.map_err(|Unregistered { topic, error }| match error {
             BusError::AlreadyProvided => {
                 let is_first =
-                    |other: &&Arc<Managed>| other.name() != managed.name() && other.release().provides(&topic);
+                    |other: &&Arc<ModuleRouter>| other.name() != managed.name() && other.release().provides(&topic);
                 let first = supervisor.modules.iter().find(is_first);
                 let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
                 HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
@@ -232,7 +232,7 @@ fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Ve
         for managed in group.iter().map(|index| &supervisor.modules[*index]) {
             let release = managed.release();
             for _ in 0..release.deployment().instances {
-                let Some(replica) = managed.add_replica(&release, None, managed.turn()) else { continue };
+                let Some(replica) = managed.add_replica(&release, None, managed.start_permit()) else { continue };
                 let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
                 let its_turn = async move {
                     tokio::select! {
@@ -429,7 +429,7 @@ impl Host {
         self.0.supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module()))
     }
 
-    pub(crate) fn managed(&self) -> &[Arc<Managed>] {
+    pub(crate) fn managed(&self) -> &[Arc<ModuleRouter>] {
         &self.0.supervisor.modules
     }
 
@@ -521,7 +521,7 @@ impl Host {
     /// Whether it was replaced: if `only_changed`, it is not where there is no difference.
     async fn reload_one(
         &self,
-        managed: &Arc<Managed>,
+        managed: &Arc<ModuleRouter>,
         build: bool,
         only_changed: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
@@ -577,7 +577,7 @@ impl Host {
         complaints
     }
 
-    fn find(&self, module: &str) -> Result<&Arc<Managed>, CallError> {
+    fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|managed| managed.name() == module);
         let names = modules.iter().map(|managed| managed.name());

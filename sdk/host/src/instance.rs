@@ -14,9 +14,11 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use crate::budget::Budget;
-use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
+use crate::connection::{
+    Connection, ConnectionLimits, HostRequest, InitOptions, Services as _, StartProgress, with_extensible_timeout,
+};
 use crate::descent;
-use crate::module_router::Managed;
+use crate::module_router::ModuleRouter;
 use crate::process::{Output, Process};
 use crate::program::Launch;
 use crate::replica::Replica;
@@ -212,7 +214,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 impl Instance {
     /// Starts a process of the module, and waits until it has answered `init`. `spawned` is told its number.
     pub(crate) async fn start(
-        managed: &Arc<Managed>,
+        managed: &Arc<ModuleRouter>,
         replica: &Replica,
         backends: &Backends,
         settings: &Settings,
@@ -289,7 +291,7 @@ impl Instance {
     pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
         let Settings { shutdown_grace, exit_grace, .. } = *settings;
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
-        let mut ask = pin!(self.connection.ask(Request::Shutdown { grace_ms }, Duration::MAX));
+        let mut ask = pin!(self.connection.ask(HostRequest::Shutdown { grace_ms }, Duration::MAX));
         let reply = tokio::select! {
             reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
             () = self.connection.closed() => {
@@ -353,9 +355,9 @@ async fn connect(
     };
     drop(socket);
     let framing = release.manifest().process.framing.as_ref().and_then(|framing| framing.parse().ok());
-    let (progress, told) = watch::channel(Progress::default());
-    let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
-    let limits = Limits {
+    let (progress, told) = watch::channel(StartProgress::default());
+    let hello = InitOptions { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
+    let limits = ConnectionLimits {
         max_frame_bytes,
         waiting: Arc::clone(waiting),
         shared: connections,
@@ -367,7 +369,7 @@ async fn connect(
         replica.lock().starting = Some(message.to_owned());
         logs.host(LogLevel::Info, id, format!("is starting: {message}"));
     };
-    match patiently(init_timeout, told, tell, opened).await {
+    match with_extensible_timeout(init_timeout, told, tell, opened).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(CallError::Replied(reply))) => Err(StartError::new(StartErrorKind::Refused { module: module(), reply })),
         Ok(Err(error)) => Err(match timeout(exit_grace, process.wait()).await {

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::bus::BusError;
 use crate::instance::StartError;
-use crate::module_router::{Managed, Turn, Unregistered};
+use crate::module_router::{ModuleRouter, StartPermit, Unregistered};
 use crate::release::Release;
 use crate::replica::{Life, Predecessor, Replica};
 use crate::restart::refusal;
@@ -19,7 +19,7 @@ use crate::{CallError, ErrorReply};
 
 #[derive(Clone)]
 pub(crate) struct Supervisor {
-    pub(crate) modules: Arc<[Arc<Managed>]>,
+    pub(crate) modules: Arc<[Arc<ModuleRouter>]>,
     pub(crate) backends: Backends,
     pub(crate) settings: Arc<Settings>,
 }
@@ -27,14 +27,14 @@ pub(crate) struct Supervisor {
 /// A restart that is this one's to make.
 pub(crate) struct RestartTurn {
     guard: OwnedMutexGuard<()>,
-    turn: Turn,
+    turn: StartPermit,
 }
 
 impl RestartTurn {
     /// Waits until no other one is under way.
-    pub(crate) async fn of(managed: &Managed) -> Self {
+    pub(crate) async fn of(managed: &ModuleRouter) -> Self {
         let guard = Arc::clone(&managed.restarting).lock_owned().await;
-        Self { guard, turn: managed.turn() }
+        Self { guard, turn: managed.start_permit() }
     }
 }
 
@@ -45,7 +45,7 @@ impl Supervisor {
     /// Runs a replica from when it is its turn.
     pub(crate) fn run(
         &self,
-        managed: &Arc<Managed>,
+        managed: &Arc<ModuleRouter>,
         replica: &Arc<Replica>,
         predecessor: Option<Predecessor>,
         its_turn: impl Future<Output = ()> + Send + 'static,
@@ -92,7 +92,7 @@ impl Supervisor {
     /// until that is done.
     pub(crate) async fn replace(
         &self,
-        managed: &Arc<Managed>,
+        managed: &Arc<ModuleRouter>,
         release: Arc<Release>,
         turn: RestartTurn,
     ) -> Result<(), CallError> {
@@ -123,7 +123,7 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    async fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
+    async fn connect(&self, managed: &ModuleRouter, release: &Release) -> Result<(), CallError> {
         self.warn(release).await;
         managed.connect(release).await.map_err(|Unregistered { topic, error }| {
             let name = managed.name();
@@ -140,7 +140,12 @@ impl Supervisor {
         })
     }
 
-    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>, turn: Turn) -> Result<(), CallError> {
+    async fn replace_all(
+        &self,
+        managed: &Arc<ModuleRouter>,
+        release: &Arc<Release>,
+        turn: StartPermit,
+    ) -> Result<(), CallError> {
         let mut old = managed.replicas().into_iter();
         for _ in 0..release.deployment().instances {
             match old.next() {
@@ -173,10 +178,10 @@ impl Supervisor {
 
     async fn replace_one(
         &self,
-        managed: &Arc<Managed>,
+        managed: &Arc<ModuleRouter>,
         release: &Arc<Release>,
         old: &Arc<Replica>,
-        turn: Turn,
+        turn: StartPermit,
     ) -> Result<(), CallError> {
         let served = old.state() == State::Ready;
         let overlaps = served && release.overlaps();
@@ -240,7 +245,7 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
     CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
-fn stopped(managed: &Managed) -> CallError {
+fn stopped(managed: &ModuleRouter) -> CallError {
     if managed.is_closed() {
         return shutting_down();
     }

@@ -12,15 +12,15 @@ use crate::stats::Stats;
 
 /// What a topic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TopicKind {
     /// A service, which is called.
-    Call,
+    Service,
     Event,
 }
 
 /// A topic of a module: the same for all releases of the module, so that its counts go on.
 #[derive(Debug)]
-pub(crate) struct Topic {
+pub(crate) struct ModuleTopic {
     name: String,
     /// The timeout in milliseconds; [`NO_TIMEOUT`] if there is none.
     timeout_ms: AtomicU64,
@@ -30,7 +30,7 @@ pub(crate) struct Topic {
 
 const NO_TIMEOUT: u64 = u64::MAX;
 
-impl Topic {
+impl ModuleTopic {
     /// A topic without a timeout, that is neither idempotent nor durable.
     pub(crate) fn new(name: &str) -> Self {
         let (timeout_ms, again) = (AtomicU64::new(NO_TIMEOUT), AtomicBool::new(false));
@@ -65,9 +65,9 @@ impl Topic {
 
 /// A call or an event that a module handles, without its payload.
 #[derive(Debug, Clone)]
-pub(crate) struct CallInFlight {
-    pub(crate) kind: Kind,
-    pub(crate) topic: Arc<Topic>,
+pub(crate) struct RequestInfo {
+    pub(crate) kind: TopicKind,
+    pub(crate) topic: Arc<ModuleTopic>,
     pub(crate) trace_id: Arc<str>,
     /// The caller or publisher, `name:version`.
     pub(crate) source: Arc<str>,

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::request_table::{Abandoned, Delivery, InFlight};
 use super::send_buffer::FrameClass;
-use super::{Connection, Request, Undelivered};
+use super::{Connection, HostRequest, Undelivered};
 use crate::bus::{CallResult, Cancel, ReplyTo, WriteBatch};
 use crate::call_log::CallOutcome;
 use crate::lock::lock;
-use crate::topic::CallInFlight;
+use crate::topic::RequestInfo;
 
 impl Connection {
     /// Ends the request to which a reply has come, and sends the next one of the queue. False if there is no such request.
@@ -73,8 +73,8 @@ impl Connection {
         let not_asked = queued.into_iter().filter_map(|(request, InFlight { reply, call, .. })| {
             let (reply, call) = (reply?, call.map(|call| call.topic));
             match (request, call) {
-                (Request::Handle(envelope), Some(topic)) => Some(Undelivered::Call { envelope, topic, reply }),
-                (Request::Event(envelope), Some(_)) => Some(Undelivered::Event { envelope, reply }),
+                (HostRequest::Handle(envelope), Some(topic)) => Some(Undelivered::Call { envelope, topic, reply }),
+                (HostRequest::Event(envelope), Some(_)) => Some(Undelivered::Event { envelope, reply }),
                 _ => {
                     reply.send(CallResult::lost("it takes nothing any more"), &mut WriteBatch::none());
                     None
@@ -140,7 +140,7 @@ impl Connection {
             Delivery::Concurrent => {
                 // A module that does not read what it is sent need not know.
                 let cancel = Frame { id: Some(id), body: HostFrame::Cancel };
-                let _ = self.send_buffer.put(FrameClass::Request, &cancel, batch);
+                let _ = self.send_buffer.put(FrameClass::HostRequest, &cancel, batch);
             }
             // The module can't be told. What it waits for itself need not hold it up any longer.
             Delivery::Sequential => {
@@ -167,7 +167,7 @@ impl Connection {
     /// Counts, traces and logs a call whose caller gets its result, or has cancelled.
     fn ended(
         &self,
-        call: &CallInFlight,
+        call: &RequestInfo,
         started: Instant,
         outcome: CallOutcome,
         result: &CallResult<'_>,
@@ -181,7 +181,7 @@ impl Connection {
     /// Logs the end of a call, unless `reply` does so because it tries again.
     pub(super) fn log(
         &self,
-        call: &CallInFlight,
+        call: &RequestInfo,
         started: Instant,
         outcome: CallOutcome,
         result: &CallResult<'_>,

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::Connection;
 use super::incoming::NextStep;
-use super::init_timeout::Progress;
+use super::init_timeout::StartProgress;
 use super::request_table::INIT_ID;
 use crate::call_error::ErrorReply;
 use crate::lock::lock;
@@ -22,13 +22,13 @@ use crate::lock::lock;
 const FEATURES: [&str; 4] = ["log", "starting", "ready", "draining"];
 
 /// What is needed to greet a module.
-pub(crate) struct Hello<'a> {
+pub(crate) struct InitOptions<'a> {
     /// The module's configuration, as `init` carries it.
     pub(crate) config: &'a RawValue,
     /// The framing in which the host begins; the module may pick another one in its reply.
     pub(crate) framing: Framing,
     /// Gets what the module says of its start, until it replies.
-    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) progress: watch::Sender<StartProgress>,
 }
 
 /// Where the outcome of the handshake goes.

@@ -11,14 +11,14 @@ use crate::standstill::{self, timeout};
 
 /// What a module has said of its start in its `starting` frames.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
+pub(crate) struct StartProgress {
     /// The last message that was not empty; empty if there was none.
     pub(crate) message: String,
     /// The latest time until which it has asked to be waited for; `None` if it has not.
     pub(crate) until: Option<Instant>,
 }
 
-impl Progress {
+impl StartProgress {
     pub(super) fn update(&mut self, starting: Starting<'_>) {
         let until = Instant::now().checked_add(Duration::from_millis(starting.extend_ms));
         self.until = self.until.into_iter().chain(until).max();
@@ -34,9 +34,9 @@ impl Progress {
 /// # Errors
 ///
 /// How long the module had in all.
-pub(crate) async fn patiently<T>(
+pub(crate) async fn with_extensible_timeout<T>(
     init_timeout: Duration,
-    mut progress: watch::Receiver<Progress>,
+    mut progress: watch::Receiver<StartProgress>,
     on_message: impl Fn(&str),
     opening: impl Future<Output = T>,
 ) -> Result<T, Duration> {
@@ -51,7 +51,7 @@ pub(crate) async fn patiently<T>(
             biased;
             // First, since it may have come in time and be seen late.
             Ok(()) = progress.changed() => {
-                let Progress { message, until } = progress.borrow_and_update().clone();
+                let StartProgress { message, until } = progress.borrow_and_update().clone();
                 limit = until.map_or(limit, |until| limit.max(until - start));
                 if message != last_message {
                     on_message(&message);

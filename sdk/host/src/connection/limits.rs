@@ -17,34 +17,34 @@ const WORK_BYTES_PER_CONNECTION: usize = WORK_BYTES / 2;
 
 /// What one connection may do.
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// The longest frame, in either direction, in bytes.
     pub(crate) max_frame_bytes: usize,
     /// The memory of what waits for the module: queued requests, and bytes that it has not read.
     pub(crate) waiting: Arc<Budget>,
     /// What all connections of the host share.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SharedLimits,
     /// How long after its caller stopped waiting a request may stay unanswered. Then it is overdue, and takes no place any more.
     pub(crate) overdue_after: Duration,
 }
 
 /// The limits that all connections of a host have together.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared {
+pub(crate) struct SharedLimits {
     /// See [`READING_BYTES`].
     pub(super) reading: Arc<Semaphore>,
     /// See [`WORK_BYTES`].
     work: Arc<Budget>,
 }
 
-impl Shared {
+impl SharedLimits {
     /// The part of one connection.
     pub(super) fn work_of_one(&self) -> Arc<Budget> {
         self.work.part(WORK_BYTES_PER_CONNECTION)
     }
 }
 
-impl Default for Shared {
+impl Default for SharedLimits {
     fn default() -> Self {
         Self { reading: Arc::new(Semaphore::new(READING_BYTES)), work: Budget::new(WORK_BYTES) }
     }

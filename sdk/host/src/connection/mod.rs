@@ -57,20 +57,20 @@ use crate::bus::{Envelope, ReplyTo, WriteBatch};
 use crate::call_error::CallError;
 use crate::call_log::CallLog;
 use crate::lock::lock;
-use crate::topic::{CallInFlight, Topic};
+use crate::topic::{ModuleTopic, RequestInfo};
 use crate::trace::Spans;
 
-pub(crate) use handshake::Hello;
+pub(crate) use handshake::InitOptions;
 use handshake::InitReply;
-pub(crate) use init_timeout::{Progress, patiently};
-pub(crate) use limits::{Limits, Shared};
+pub(crate) use init_timeout::{StartProgress, with_extensible_timeout};
+pub(crate) use limits::{ConnectionLimits, SharedLimits};
 use own_calls::OwnCalls;
 use readiness::Readiness;
-pub(crate) use request_table::Request;
+pub(crate) use request_table::HostRequest;
 use request_table::{INIT_ID, RequestTable};
 pub(crate) use send_buffer::Refused;
 use send_buffer::{EVENT_ROOM, FrameClass, SendBuffer};
-pub(crate) use sending::Checked;
+pub(crate) use sending::HealthCheckResult;
 
 pub(crate) struct Connection {
     /// The process, for [causes](crate::bus::Cause::process): a random number.
@@ -100,7 +100,7 @@ pub(crate) struct Connection {
     /// For large frames of all connections.
     reading: Arc<Semaphore>,
     /// Gets what the module says of its start.
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<StartProgress>,
     /// False while the host has too much to do to read what the module sends.
     is_read: AtomicBool,
     /// The module has picked the feature `draining`.
@@ -136,7 +136,7 @@ pub(crate) struct ProcessLoad {
 
 /// A call or an event that was queued for a sequential module, and that another process is to get.
 pub(crate) enum Undelivered {
-    Call { envelope: Envelope<'static>, topic: Arc<Topic>, reply: ReplyTo },
+    Call { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
     Event { envelope: Envelope<'static>, reply: ReplyTo },
 }
 
@@ -145,13 +145,13 @@ impl Connection {
     pub(crate) async fn open(
         stream: UnixStream,
         id: Arc<str>,
-        hello: Hello<'_>,
-        limits: Limits,
+        hello: InitOptions<'_>,
+        limits: ConnectionLimits,
         services: impl Services,
         spans: Spans,
         call_log: CallLog,
     ) -> Result<Arc<Self>, CallError> {
-        let Limits { max_frame_bytes, waiting, shared, overdue_after } = limits;
+        let ConnectionLimits { max_frame_bytes, waiting, shared, overdue_after } = limits;
         let (reader, writer) = socket_halves::split(stream)
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init_reply, initialized) = oneshot::channel();
@@ -181,7 +181,7 @@ impl Connection {
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
         let init = HostFrame::Init(handshake::init(hello.config, &id, max_frame_bytes));
         let init = Frame { id: Some(INIT_ID), body: init };
-        let sent = connection.send_buffer.put(FrameClass::Request, &init, &mut WriteBatch::none());
+        let sent = connection.send_buffer.put(FrameClass::HostRequest, &init, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }
@@ -261,7 +261,7 @@ impl Connection {
     }
 
     /// For a sequential module: how long ago the caller of its current request stopped waiting; `None` if it waits.
-    pub(crate) fn is_late(&self) -> Option<Duration> {
+    pub(crate) fn abandoned_for(&self) -> Option<Duration> {
         lock(&self.requests).abandoned_for(Instant::now())
     }
 
@@ -271,18 +271,18 @@ impl Connection {
     }
 
     /// How many requests a concurrent module has not answered although their callers stopped waiting long ago:
-    /// [`Limits::overdue_after`].
+    /// [`ConnectionLimits::overdue_after`].
     pub(crate) fn overdue(&self) -> usize {
         lock(&self.requests).overdue()
     }
 
     /// Whether the module has a call that was lost with an earlier process. If this one ends too, the call may be to blame.
-    pub(crate) fn has_tried_again(&self) -> bool {
+    pub(crate) fn has_retried_call(&self) -> bool {
         lock(&self.requests).has_retried_call()
     }
 
     /// What the module handles under this id; without one, the current request of a sequential module.
-    pub(crate) fn handled(&self, id: Option<u64>) -> Option<CallInFlight> {
+    pub(crate) fn handled(&self, id: Option<u64>) -> Option<RequestInfo> {
         lock(&self.requests).handled(id).cloned()
     }
 

@@ -8,7 +8,7 @@ use ixt_protocol::{ErrorBody, Frame, HostFrame, Object, code};
 
 use super::Connection;
 use super::send_buffer::{FrameClass, Refused};
-use crate::budget::Taken;
+use crate::budget::Reservation;
 use crate::bus::{CallHandle, WriteBatch};
 use crate::lock::lock;
 
@@ -90,7 +90,7 @@ impl Connection {
 
     /// Counts the bytes that an own call carries while the host works on it. Above the limit, the module is not read from until
     /// enough of them are dropped.
-    pub(crate) fn hold(&self, bytes: usize) -> Taken {
+    pub(crate) fn hold(&self, bytes: usize) -> Reservation {
         self.work.overdraw(bytes)
     }
 

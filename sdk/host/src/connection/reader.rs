@@ -49,7 +49,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         }
         // A module that does not read its responses can make no more calls.
         let deadline = large.as_ref().map(|large| large.deadline);
-        if before(deadline, connection.send_buffer.room(FrameClass::Request.limit())).await.is_none() {
+        if before(deadline, connection.send_buffer.room(FrameClass::HostRequest.limit())).await.is_none() {
             if is_extended(&mut large) {
                 continue;
             }

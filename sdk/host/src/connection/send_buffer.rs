@@ -8,7 +8,7 @@ use ixt_protocol::{Frame, Framing, HostFrame};
 use tokio::sync::Notify;
 
 use super::socket_halves::Writer;
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
 use crate::bus::{Flush, WriteBatch};
 use crate::lock::lock;
 
@@ -22,7 +22,7 @@ pub(crate) enum FrameClass {
     /// are.
     Event,
     /// Requests.
-    Request,
+    HostRequest,
     /// A request beside others that the module has: it may wait a moment, to be written together with more of them.
     RequestBesideOthers,
     /// Responses to the module's own calls.
@@ -35,7 +35,7 @@ impl FrameClass {
     /// A frame is refused if the module has more unread bytes than this.
     pub(crate) const fn limit(self) -> usize {
         match self {
-            Self::Event | Self::Request | Self::RequestBesideOthers => 8 * 1024 * 1024,
+            Self::Event | Self::HostRequest | Self::RequestBesideOthers => 8 * 1024 * 1024,
             Self::Response => 64 * 1024 * 1024,
             Self::Essential => usize::MAX,
         }
@@ -79,7 +79,7 @@ struct Buffer {
     /// How many of the bytes the socket has taken.
     written: usize,
     /// The memory of the unread bytes, if they are more than [`KEPT_BYTES`].
-    memory: Taken,
+    memory: Reservation,
     /// Somebody will write it: a batch, or the task.
     is_scheduled: bool,
     is_closed: bool,
@@ -274,9 +274,9 @@ mod tests {
             assert!(lock(&buffer.buffer).unread() <= limit + (1 << 20), "by one frame at most");
             assert_eq!(send(), Err(Refused::Full));
         };
-        fill(FrameClass::Request.limit(), &|| buffer.put(FrameClass::Request, &large, &mut WriteBatch::none()));
+        fill(FrameClass::HostRequest.limit(), &|| buffer.put(FrameClass::HostRequest, &large, &mut WriteBatch::none()));
         assert_eq!(buffer.put(FrameClass::RequestBesideOthers, &large, &mut WriteBatch::none()), Err(Refused::Full));
-        assert!(!buffer.has_room(EVENT_ROOM) && !buffer.has_room(FrameClass::Request.limit()));
+        assert!(!buffer.has_room(EVENT_ROOM) && !buffer.has_room(FrameClass::HostRequest.limit()));
         fill(FrameClass::Response.limit(), &|| buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()));
         assert_eq!(buffer.put(FrameClass::Essential, &HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
 

@@ -9,19 +9,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Connection;
-use super::request_table::{Admitted, InFlight, Request};
+use super::request_table::{Admitted, HostRequest, InFlight};
 use super::send_buffer::{FrameClass, Refused};
 use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_error::CallError;
 use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
-use crate::topic::{CallInFlight, Kind, Topic};
+use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
 /// What the module takes no more of, and where its result is to go: for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
-pub(crate) enum Checked {
+pub(crate) enum HealthCheckResult {
     Replied(Object<'static>),
     /// The module has replied with something that can't be read: why not.
     Unreadable(String),
@@ -30,16 +30,16 @@ pub(crate) enum Checked {
 
 impl Connection {
     /// Sends the module a call or an event, or queues it. Its result goes to `reply`, perhaps before this returns. `request` is
-    /// [`Request::Handle`] or [`Request::Event`].
+    /// [`HostRequest::Handle`] or [`HostRequest::Event`].
     ///
     /// # Errors
     ///
     /// If the module takes nothing any more: both come back, for another process.
     pub(crate) fn send_message<'m>(
         self: &Arc<Self>,
-        request: fn(Envelope<'m>) -> Request<'m>,
+        request: fn(Envelope<'m>) -> HostRequest<'m>,
         envelope: Envelope<'m>,
-        topic: &Arc<Topic>,
+        topic: &Arc<ModuleTopic>,
         reply: ReplyTo,
         now: Instant,
         batch: &mut WriteBatch,
@@ -48,8 +48,8 @@ impl Connection {
         let (deadline, cause, parent_span) = (envelope.deadline, envelope.cause.clone(), envelope.parent_span);
         let (attempt, priority) = (envelope.attempt, envelope.priority);
         let request = request(envelope);
-        let kind = if matches!(request, Request::Event(_)) { Kind::Event } else { Kind::Call };
-        let call = CallInFlight {
+        let kind = if matches!(request, HostRequest::Event(_)) { TopicKind::Event } else { TopicKind::Service };
+        let call = RequestInfo {
             kind,
             topic: Arc::clone(topic),
             source,
@@ -65,8 +65,12 @@ impl Connection {
         match self.request(request, deadline, Some(call), reply, now, batch) {
             Ok(id) => Ok(id.map_or_else(CallHandle::default, |id| CallHandle::new(self, id))),
             Err(back) => match *back {
-                (Request::Handle(envelope) | Request::Event(envelope), reply) => Err(Box::new((envelope, reply))),
-                (Request::HealthCheck | Request::Shutdown { .. }, _) => unreachable!("it was made of an envelope"),
+                (HostRequest::Handle(envelope) | HostRequest::Event(envelope), reply) => {
+                    Err(Box::new((envelope, reply)))
+                }
+                (HostRequest::HealthCheck | HostRequest::Shutdown { .. }, _) => {
+                    unreachable!("it was made of an envelope")
+                }
             },
         }
     }
@@ -74,7 +78,7 @@ impl Connection {
     /// Sends a request of the host itself, and waits for its result; after the timeout, that is `DEADLINE_EXCEEDED`.
     pub(crate) async fn ask(
         self: &Arc<Self>,
-        request: Request<'_>,
+        request: HostRequest<'_>,
         timeout: Duration,
     ) -> Result<Object<'static>, CallError> {
         let gone = || Err(CallError::Gone { reason: "it was not answered".to_owned() });
@@ -82,21 +86,21 @@ impl Connection {
     }
 
     /// Asks the module how it is, and takes note of whether it is ready.
-    pub(crate) async fn check_health(self: &Arc<Self>, timeout: Duration) -> Checked {
+    pub(crate) async fn check_health(self: &Arc<Self>, timeout: Duration) -> HealthCheckResult {
         let checked = |result: CallResult<'_>| match result {
-            CallResult::Unreadable(error) => Checked::Unreadable(error.to_owned()),
-            result => CallError::of(result).map_or_else(Checked::Failed, Checked::Replied),
+            CallResult::Unreadable(error) => HealthCheckResult::Unreadable(error.to_owned()),
+            result => CallError::of(result).map_or_else(HealthCheckResult::Failed, HealthCheckResult::Replied),
         };
-        let gone = || Checked::Failed(CallError::Gone { reason: "it was not answered".to_owned() });
-        let checked = self.ask_for(Request::HealthCheck, timeout, checked).await.unwrap_or_else(gone);
-        if let Checked::Replied(data) = &checked {
+        let gone = || HealthCheckResult::Failed(CallError::Gone { reason: "it was not answered".to_owned() });
+        let checked = self.ask_for(HostRequest::HealthCheck, timeout, checked).await.unwrap_or_else(gone);
+        if let HealthCheckResult::Replied(data) = &checked {
             #[derive(Deserialize)]
             struct Data {
                 ready: Option<bool>,
             }
             match data.clone().read() {
                 Ok(Data { ready }) => self.readiness.set_by_report(ready.unwrap_or(true)),
-                Err(error) => return Checked::Unreadable(error.to_string()),
+                Err(error) => return HealthCheckResult::Unreadable(error.to_string()),
             }
         }
         checked
@@ -105,7 +109,7 @@ impl Connection {
     /// `None` if the result was discarded.
     async fn ask_for<T: Send + 'static>(
         self: &Arc<Self>,
-        request: Request<'_>,
+        request: HostRequest<'_>,
         timeout: Duration,
         read: fn(CallResult<'_>) -> T,
     ) -> Option<T> {
@@ -121,13 +125,13 @@ impl Connection {
     /// Admits a request, and sends or queues it. Gives its id, or `None` if it was refused.
     fn request<'r>(
         self: &Arc<Self>,
-        request: Request<'r>,
+        request: HostRequest<'r>,
         deadline: Option<Instant>,
-        call: Option<CallInFlight>,
+        call: Option<RequestInfo>,
         reply: ReplyTo,
         now: Instant,
         batch: &mut WriteBatch,
-    ) -> Result<Option<u64>, NotAccepted<Request<'r>>> {
+    ) -> Result<Option<u64>, NotAccepted<HostRequest<'r>>> {
         let admitted = lock(&self.requests).admit(request, reply, deadline, call, now);
         let (id, is_sooner) = match admitted {
             Admitted::Send { id, request, is_sooner, beside_others } => {
@@ -153,7 +157,7 @@ impl Connection {
     pub(super) fn send(
         &self,
         id: u64,
-        request: &Request<'_>,
+        request: &HostRequest<'_>,
         now: Instant,
         beside_others: bool,
         batch: &mut WriteBatch,
@@ -172,7 +176,7 @@ impl Connection {
     fn put(
         &self,
         id: u64,
-        request: &Request<'_>,
+        request: &HostRequest<'_>,
         now: Instant,
         beside_others: bool,
         batch: &mut WriteBatch,
@@ -180,14 +184,16 @@ impl Connection {
         // Looked up only if there are spans.
         let traceparent = || self.spans.traceparent(|| self.handled(Some(id)));
         let (class, body) = match request {
-            Request::Event(envelope) => (FrameClass::Event, HostFrame::Event(handle(envelope, traceparent(), now))),
-            Request::Handle(envelope) if beside_others => {
+            HostRequest::Event(envelope) => (FrameClass::Event, HostFrame::Event(handle(envelope, traceparent(), now))),
+            HostRequest::Handle(envelope) if beside_others => {
                 (FrameClass::RequestBesideOthers, HostFrame::Handle(handle(envelope, traceparent(), now)))
             }
-            Request::Handle(envelope) => (FrameClass::Request, HostFrame::Handle(handle(envelope, traceparent(), now))),
-            Request::HealthCheck => (FrameClass::Request, HostFrame::HealthCheck),
-            Request::Shutdown { grace_ms } => {
-                (FrameClass::Request, HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }))
+            HostRequest::Handle(envelope) => {
+                (FrameClass::HostRequest, HostFrame::Handle(handle(envelope, traceparent(), now)))
+            }
+            HostRequest::HealthCheck => (FrameClass::HostRequest, HostFrame::HealthCheck),
+            HostRequest::Shutdown { grace_ms } => {
+                (FrameClass::HostRequest, HostFrame::Shutdown(Shutdown { grace_ms: Some(*grace_ms) }))
             }
         };
         self.send_buffer.put(class, &Frame { id: Some(id), body }, batch)
@@ -223,7 +229,7 @@ impl Connection {
     }
 
     /// Counts and logs a call that was not sent.
-    fn refused(&self, call: Option<CallInFlight>, started: Instant, code: &str, message: &str) {
+    fn refused(&self, call: Option<RequestInfo>, started: Instant, code: &str, message: &str) {
         if let Some(call) = call {
             call.topic.stats().refused(code);
             self.call_log.failed(&CallRecord::in_flight(&call, started), CallOutcome::Refused, code, message);

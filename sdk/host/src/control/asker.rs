@@ -6,7 +6,7 @@ use std::{io, process};
 
 use crate::control::Command;
 use crate::descent::{Kin, ancestry, describe, is_known};
-use crate::module_router::Managed;
+use crate::module_router::ModuleRouter;
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::rights::{may_call, may_publish};
@@ -25,7 +25,7 @@ pub(super) enum Asker {
 impl Asker {
     /// Who the process with this number is, in a host with these modules. None has a number here that can't be seen from here:
     /// of what this host has started all can.
-    pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
+    pub(super) fn of(pid: Option<i32>, modules: &[Arc<ModuleRouter>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Person;
         };

@@ -22,7 +22,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
 use crate::control::asker::Asker;
 use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
@@ -323,7 +323,7 @@ struct Session {
 /// A line that was read, and what it takes.
 struct Request {
     line: Vec<u8>,
-    held: Taken,
+    held: Reservation,
 }
 
 impl Session {
@@ -521,7 +521,7 @@ impl Session {
     }
 
     /// An answer takes so much until it is taken.
-    fn hold(&self, bytes: usize) -> Result<Taken, Reply> {
+    fn hold(&self, bytes: usize) -> Result<Reservation, Reply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 

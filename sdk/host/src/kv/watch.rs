@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
 
 /// So much of what was not taken may wait, with the keys: of those who watch one module's keys, and of all.
 const WAITING_BYTES_OF_ONE: usize = 2 * super::MAX_VALUE_BYTES;
@@ -56,7 +56,7 @@ struct Pending {
     next_place: u64,
     /// How many changes may wait before they are looked through again.
     look_through_at: usize,
-    held: Taken,
+    held: Reservation,
     /// What they take.
     bytes: usize,
     closed: bool,

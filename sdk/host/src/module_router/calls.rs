@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use ixt_protocol::code;
 use tokio::time::Instant;
 
-use super::{Managed, Ready, Serving};
-use crate::budget::Taken;
+use super::{ModuleRouter, Ready, Serving};
+use crate::budget::Reservation;
 use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_log::{CallOutcome, CallRecord};
-use crate::connection::{Connection, Request};
-use crate::topic::Topic;
+use crate::connection::{Connection, HostRequest};
+use crate::topic::ModuleTopic;
 
 /// How many requests of modules may wait for a call. A call behind so many is refused with `RESOURCE_EXHAUSTED`: modules call each
 /// other in a circle.
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 3;
 /// How many processes a call may end while it is their only request. It is not tried again then.
 const MAX_ENDED_ALONE: u32 = 2;
 
-/// What [`Managed::pick`] finds.
+/// What [`ModuleRouter::pick`] finds.
 pub(super) enum Picked {
     Ready(Arc<Connection>),
     /// All processes that could take the call are sequential, and busy with a request that waits for it.
@@ -39,11 +39,11 @@ struct Attempts {
     ended_alone: u32,
 }
 
-impl Managed {
+impl ModuleRouter {
     /// Takes a call from the bus.
     pub(super) fn call(
         &self,
-        topic: &Arc<Topic>,
+        topic: &Arc<ModuleTopic>,
         mut envelope: Envelope<'_>,
         reply: ReplyTo,
         batch: &mut WriteBatch,
@@ -68,7 +68,7 @@ impl Managed {
     fn route(
         &self,
         envelope: Envelope<'_>,
-        topic: &Arc<Topic>,
+        topic: &Arc<ModuleTopic>,
         reply: ReplyTo,
         attempts: Attempts,
         now: Instant,
@@ -89,10 +89,10 @@ impl Managed {
     fn retrying(
         &self,
         envelope: &Envelope<'_>,
-        topic: &Arc<Topic>,
+        topic: &Arc<ModuleTopic>,
         reply: ReplyTo,
         Attempts { started, ended_alone }: Attempts,
-        memory: Taken,
+        memory: Reservation,
     ) -> ReplyTo {
         let (this, copy, topic) = (self.this.clone(), envelope.borrowed().into_owned(), Arc::clone(topic));
         ReplyTo::retrying(move |result, batch| match (result, this.upgrade()) {
@@ -122,7 +122,7 @@ impl Managed {
     pub(super) fn dispatch(
         &self,
         mut envelope: Envelope<'_>,
-        topic: &Arc<Topic>,
+        topic: &Arc<ModuleTopic>,
         mut reply: ReplyTo,
         now: Instant,
         batch: &mut WriteBatch,
@@ -137,7 +137,7 @@ impl Managed {
             }
             match self.pick(topic.name(), envelope.cause.as_ref()) {
                 Picked::Ready(connection) => {
-                    match connection.send_message(Request::Handle, envelope, topic, reply, now, batch) {
+                    match connection.send_message(HostRequest::Handle, envelope, topic, reply, now, batch) {
                         Ok(handle) => return handle,
                         // It was stopped in this moment. It is not picked again.
                         Err(back) => (envelope, reply) = *back,
@@ -198,7 +198,7 @@ impl Managed {
     }
 
     /// Refuses a call for which there is no memory or no place to wait.
-    pub(super) fn refuse(&self, envelope: &Envelope<'_>, topic: &Topic, reply: ReplyTo, batch: &mut WriteBatch) {
+    pub(super) fn refuse(&self, envelope: &Envelope<'_>, topic: &ModuleTopic, reply: ReplyTo, batch: &mut WriteBatch) {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
         self.not_asked(topic, envelope, Instant::now(), (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
         reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
@@ -207,7 +207,7 @@ impl Managed {
     /// Counts and logs a call that no process was asked: how it ended, with which code, and why.
     pub(super) fn not_asked(
         &self,
-        topic: &Topic,
+        topic: &ModuleTopic,
         envelope: &Envelope<'_>,
         since: Instant,
         (outcome, code, why): (CallOutcome, &str, &str),

@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
 
-use super::Managed;
+use super::ModuleRouter;
 use super::calls::Picked;
-use crate::budget::Taken;
+use crate::budget::Reservation;
 use crate::bus::{CallResult, Envelope, ReplyTo, WriteBatch};
-use crate::connection::{Connection, Request};
+use crate::connection::{Connection, HostRequest};
 use crate::lock::lock;
-use crate::topic::Topic;
+use crate::topic::ModuleTopic;
 
 /// How many events may wait for a module. More are dropped.
 pub(super) const MAX_EVENTS: usize = 1024;
@@ -38,7 +38,7 @@ pub(super) struct EventQueue {
 
 struct QueuedEvent {
     envelope: Envelope<'static>,
-    _memory: Taken,
+    _memory: Reservation,
 }
 
 /// What to do next about the queue.
@@ -54,7 +54,7 @@ impl EventQueue {
     }
 }
 
-impl Managed {
+impl ModuleRouter {
     /// Takes an event from the bus: queues it, or drops it if too many wait or the module does not run.
     pub(super) fn take_event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
@@ -177,7 +177,7 @@ impl Managed {
         let events = Arc::clone(connection.events());
         events.fetch_add(1, Ordering::Relaxed);
         let reply = self.event_reply(Arc::clone(&topic), Arc::clone(&envelope.trace_id), kept, events);
-        if let Err(back) = connection.send_message(Request::Event, envelope, &topic, reply, Instant::now(), batch) {
+        if let Err(back) = connection.send_message(HostRequest::Event, envelope, &topic, reply, Instant::now(), batch) {
             let (envelope, reply) = *back;
             // It was stopped in this moment: another process, or the next one, gets the event.
             connection.events().fetch_sub(1, Ordering::Relaxed);
@@ -189,7 +189,7 @@ impl Managed {
     /// What happens when an event was handled or is lost. A lost one that was kept goes back to the front of the queue.
     fn event_reply(
         &self,
-        topic: Arc<Topic>,
+        topic: Arc<ModuleTopic>,
         trace_id: Arc<str>,
         kept: Option<QueuedEvent>,
         events: Arc<std::sync::atomic::AtomicUsize>,

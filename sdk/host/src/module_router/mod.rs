@@ -55,7 +55,7 @@ use crate::status::ModuleStatus;
 use event_queue::EventQueue;
 use parked::Parked;
 use replicas::Replicas;
-pub(crate) use replicas::Turn;
+pub(crate) use replicas::StartPermit;
 use topics::Topics;
 pub(crate) use topics::Unregistered;
 
@@ -63,7 +63,7 @@ pub(crate) use topics::Unregistered;
 /// and what its processes have not read. Calls beyond it are refused with `RESOURCE_EXHAUSTED`, events are dropped.
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
-pub(crate) struct Managed {
+pub(crate) struct ModuleRouter {
     this: Weak<Self>,
     name: Arc<str>,
     /// The timeout of a call by a module that has none, and of an event.
@@ -91,7 +91,7 @@ struct Serving {
     /// The newest release of which a process has been ready; before there is one, the release that is being started.
     release: Arc<Release>,
     ready: Vec<Ready>,
-    /// Between [`Managed::connect`] and [`Managed::disconnect`].
+    /// Between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
     is_changing: bool,
     /// Whether processes may be of different releases, so that not each takes each topic.
     is_mixed: bool,
@@ -103,7 +103,7 @@ struct Ready {
     release: Arc<Release>,
 }
 
-impl Managed {
+impl ModuleRouter {
     /// A module without replicas, whose topics are not registered.
     pub(crate) fn new(
         release: Arc<Release>,

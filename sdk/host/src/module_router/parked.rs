@@ -5,30 +5,36 @@ use std::sync::Arc;
 use ixt_protocol::code;
 use tokio::time::Instant;
 
-use super::Managed;
+use super::ModuleRouter;
 use super::calls::Picked;
-use crate::budget::Taken;
+use crate::budget::Reservation;
 use crate::bus::{Envelope, ReplyTo, WriteBatch};
 use crate::call_log::CallOutcome;
 use crate::lock::lock;
 use crate::replica::Replica;
 use crate::status::State;
-use crate::topic::Topic;
+use crate::topic::ModuleTopic;
 
 /// How many calls may be parked. More are refused with `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_PARKED: usize = 1024;
 
 pub(super) struct Parked {
     envelope: Envelope<'static>,
-    topic: Arc<Topic>,
+    topic: Arc<ModuleTopic>,
     reply: ReplyTo,
     since: Instant,
-    memory: Taken,
+    memory: Reservation,
 }
 
-impl Managed {
+impl ModuleRouter {
     /// Parks a call if a replica that takes its topic is ready soon, or refuses it with `UNAVAILABLE`.
-    pub(super) fn park(&self, envelope: Envelope<'_>, topic: &Arc<Topic>, reply: ReplyTo, batch: &mut WriteBatch) {
+    pub(super) fn park(
+        &self,
+        envelope: Envelope<'_>,
+        topic: &Arc<ModuleTopic>,
+        reply: ReplyTo,
+        batch: &mut WriteBatch,
+    ) {
         if !self.one_comes_for(topic.name()) {
             let why = self.why_not(topic.name());
             self.not_asked(topic, &envelope, Instant::now(), (CallOutcome::Refused, code::UNAVAILABLE, &why));

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use ixt_protocol::LogLevel;
 use tokio::time::Instant;
 
-use super::{Managed, Ready};
+use super::{ModuleRouter, Ready};
 use crate::bus::WriteBatch;
 use crate::connection::{Connection, Undelivered};
 use crate::lock::lock;
@@ -24,20 +24,20 @@ pub(super) struct Replicas {
 
 /// The right to add replicas. It ends when the module is stopped.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn {
+pub(crate) struct StartPermit {
     /// How often the module had been stopped when this was given out.
     stops: u64,
 }
 
-impl Managed {
+impl ModuleRouter {
     /// All replicas, in the order in which they are shown.
     pub(crate) fn replicas(&self) -> Vec<Arc<Replica>> {
         lock(&self.replicas).list.clone()
     }
 
     /// The right to add replicas from here on, until the module is stopped.
-    pub(crate) fn turn(&self) -> Turn {
-        Turn { stops: lock(&self.replicas).stops }
+    pub(crate) fn start_permit(&self) -> StartPermit {
+        StartPermit { stops: lock(&self.replicas).stops }
     }
 
     /// Adds a replica with the lowest number that is free, behind this one. `None` if the host ends, or the module was stopped
@@ -46,7 +46,7 @@ impl Managed {
         &self,
         release: &Arc<Release>,
         behind: Option<&Arc<Replica>>,
-        turn: Turn,
+        turn: StartPermit,
     ) -> Option<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
         if replicas.is_closed || replicas.stops != turn.stops {
@@ -167,14 +167,14 @@ impl Managed {
     }
 
     /// Refuses parked calls for which no replica comes any more.
-    pub(crate) fn look_whether_one_comes(&self) {
+    pub(crate) fn refuse_parked_in_vain(&self) {
         // Those for which one comes are parked again.
         self.release_parked();
     }
 
     /// A replica does not start by itself any more: refuses what waits in vain.
     pub(crate) fn given_up(&self) {
-        self.look_whether_one_comes();
+        self.refuse_parked_in_vain();
         if self.replicas().iter().all(|replica| replica.state().is_final()) {
             self.drop_events("it does not run any more", |_| true);
         }

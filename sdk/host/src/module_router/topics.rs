@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Managed;
+use super::ModuleRouter;
 use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo, WriteBatch};
 use crate::lock::lock;
 use crate::release::Release;
-use crate::topic::{Kind, Topic};
+use crate::topic::{ModuleTopic, TopicKind};
 
 /// Every topic that a release of the module has had. Those that no release has any more stay, for their counts.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Topics {
 }
 
 struct TopicEntry {
-    topic: Arc<Topic>,
+    topic: Arc<ModuleTopic>,
     endpoint: Arc<dyn Endpoint>,
     /// Whether it is registered at the bus.
     is_registered: bool,
@@ -25,8 +25,8 @@ struct TopicEntry {
 
 /// What the bus calls for one topic of the module.
 struct TopicEndpoint {
-    router: Arc<Managed>,
-    topic: Arc<Topic>,
+    router: Arc<ModuleRouter>,
+    topic: Arc<ModuleTopic>,
 }
 
 impl Endpoint for TopicEndpoint {
@@ -48,25 +48,25 @@ pub(crate) struct Unregistered {
 
 impl Topics {
     /// All topics, by name.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Topic>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ModuleTopic>> {
         let mut all: Vec<_> = self.services.values().chain(self.events.values()).map(|entry| &entry.topic).collect();
         all.sort_by_key(|topic| topic.name());
         all.into_iter()
     }
 
-    pub(super) fn event(&self, topic: &str) -> Option<&Arc<Topic>> {
+    pub(super) fn event(&self, topic: &str) -> Option<&Arc<ModuleTopic>> {
         self.events.get(topic).map(|entry| &entry.topic)
     }
 
-    fn of_kind(&mut self, kind: Kind) -> &mut BTreeMap<String, TopicEntry> {
+    fn of_kind(&mut self, kind: TopicKind) -> &mut BTreeMap<String, TopicEntry> {
         match kind {
-            Kind::Call => &mut self.services,
-            Kind::Event => &mut self.events,
+            TopicKind::Service => &mut self.services,
+            TopicKind::Event => &mut self.events,
         }
     }
 }
 
-impl Managed {
+impl ModuleRouter {
     /// Registers the topics of a release at the bus, unless they are already: their calls wait for the release's first process.
     /// Until [`disconnect`](Self::disconnect), no process gets a topic that its own release lacks.
     ///
@@ -91,55 +91,55 @@ impl Managed {
     async fn register(
         self: &Arc<Self>,
         release: &Release,
-        added: &mut Vec<(Kind, String)>,
+        added: &mut Vec<(TopicKind, String)>,
     ) -> Result<(), Unregistered> {
         for service in &release.manifest().services {
             let topic = service.topic.as_str();
-            let Some(endpoint) = self.endpoint_to_register(Kind::Call, topic) else { continue };
+            let Some(endpoint) = self.endpoint_to_register(TopicKind::Service, topic) else { continue };
             if let Some(entry) = lock(&self.topics).services.get(topic) {
                 entry.topic.set_rules(service.ttl_ms, service.idempotent);
             }
             let provided = self.bus.provide(topic, endpoint).await;
             provided.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
-            self.set_registered(Kind::Call, topic, true);
-            added.push((Kind::Call, topic.to_owned()));
+            self.set_registered(TopicKind::Service, topic, true);
+            added.push((TopicKind::Service, topic.to_owned()));
         }
         for event in &release.manifest().requires.events {
             let topic = event.as_str();
-            let Some(endpoint) = self.endpoint_to_register(Kind::Event, topic) else { continue };
+            let Some(endpoint) = self.endpoint_to_register(TopicKind::Event, topic) else { continue };
             let subscribed = self.bus.subscribe(topic, endpoint).await;
             subscribed.map_err(|error| Unregistered { topic: topic.to_owned(), error })?;
-            self.set_registered(Kind::Event, topic, true);
-            added.push((Kind::Event, topic.to_owned()));
+            self.set_registered(TopicKind::Event, topic, true);
+            added.push((TopicKind::Event, topic.to_owned()));
         }
         Ok(())
     }
 
     /// The endpoint of a topic that is to be registered; `None` if it is registered.
-    fn endpoint_to_register(self: &Arc<Self>, kind: Kind, topic: &str) -> Option<Arc<dyn Endpoint>> {
+    fn endpoint_to_register(self: &Arc<Self>, kind: TopicKind, topic: &str) -> Option<Arc<dyn Endpoint>> {
         let mut topics = lock(&self.topics);
         let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
-            let topic = Arc::new(Topic::new(topic));
+            let topic = Arc::new(ModuleTopic::new(topic));
             let endpoint = Arc::new(TopicEndpoint { router: Arc::clone(self), topic: Arc::clone(&topic) });
             TopicEntry { topic, endpoint, is_registered: false }
         });
         (!entry.is_registered).then(|| Arc::clone(&entry.endpoint))
     }
 
-    fn set_registered(&self, kind: Kind, topic: &str, is_registered: bool) {
+    fn set_registered(&self, kind: TopicKind, topic: &str, is_registered: bool) {
         if let Some(entry) = lock(&self.topics).of_kind(kind).get_mut(topic) {
             entry.is_registered = is_registered;
         }
     }
 
-    async fn unregister(&self, kind: Kind, topic: &str) {
+    async fn unregister(&self, kind: TopicKind, topic: &str) {
         let Some(endpoint) = lock(&self.topics).of_kind(kind).get(topic).map(|entry| Arc::clone(&entry.endpoint))
         else {
             return;
         };
         match kind {
-            Kind::Call => self.bus.withdraw(topic, &endpoint).await,
-            Kind::Event => self.bus.unsubscribe(topic, &endpoint).await,
+            TopicKind::Service => self.bus.withdraw(topic, &endpoint).await,
+            TopicKind::Event => self.bus.unsubscribe(topic, &endpoint).await,
         }
         self.set_registered(kind, topic, false);
     }
@@ -153,7 +153,7 @@ impl Managed {
         let mut unused = Vec::new();
         {
             let mut topics = lock(&self.topics);
-            for kind in [Kind::Call, Kind::Event] {
+            for kind in [TopicKind::Service, TopicKind::Event] {
                 let entries = topics.of_kind(kind).iter();
                 let entries = entries.filter(|(topic, entry)| entry.is_registered && !is_taken(topic));
                 unused.extend(entries.map(|(topic, _)| (kind, topic.clone())));

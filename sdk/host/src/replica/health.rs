@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::CallError;
-use crate::connection::{Checked, Connection};
+use crate::connection::{Connection, HealthCheckResult};
 use crate::instance::OVERDUE_HEALTH_TIMEOUTS;
 use crate::replica::{Health, Life};
 use crate::settings::Settings;
@@ -55,7 +55,7 @@ impl Life {
         let health_timeout = self.settings.health_timeout;
         if connection.is_busy() {
             // It takes one request at a time: what it does now may take as long as the caller waits, but no longer.
-            let late = connection.is_late()?.min(standstill::runs_for());
+            let late = connection.abandoned_for()?.min(standstill::runs_for());
             if late < health_timeout {
                 return None;
             }
@@ -64,21 +64,23 @@ impl Life {
         }
         let asked = std::time::Instant::now();
         let data = match connection.check_health(health_timeout).await {
-            Checked::Replied(data) => data,
+            HealthCheckResult::Replied(data) => data,
             // So it lives. What it has said of itself is not known.
-            Checked::Unreadable(error) => {
+            HealthCheckResult::Unreadable(error) => {
                 let complaint = Some(format!("its reply to a health check is wrong: {error}"));
                 return Some(Finding { healthy: true, data: Value::Null, complaint });
             }
-            Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
-            Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+            HealthCheckResult::Failed(CallError::Gone { .. }) => std::future::pending().await,
+            HealthCheckResult::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
                 if !connection.is_read() || standstill::runs_since(asked).is_some() {
                     return None;
                 }
                 let after = humantime::format_duration(health_timeout);
                 return Some(Finding::unwell(format!("it has not answered a health check within {after}")));
             }
-            Checked::Failed(error) => return Some(Finding::unwell(format!("its health check failed: {error}"))),
+            HealthCheckResult::Failed(error) => {
+                return Some(Finding::unwell(format!("its health check failed: {error}")));
+            }
         };
         let healthy = match data.clone().read() {
             Ok(Data { healthy }) => healthy,

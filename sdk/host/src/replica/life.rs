@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::instance::{Instance, StartError, StartErrorKind, describe};
-use crate::module_router::Managed;
+use crate::module_router::ModuleRouter;
 use crate::replica::Replica;
 use crate::replica::restarts::Restarts;
 use crate::services::Backends;
@@ -19,7 +19,7 @@ use crate::{CallError, Restart};
 
 /// What runs a replica.
 pub(crate) struct Life {
-    pub(super) managed: Arc<Managed>,
+    pub(super) managed: Arc<ModuleRouter>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
@@ -67,7 +67,7 @@ struct End {
 
 impl Life {
     pub(crate) fn new(
-        managed: Arc<Managed>,
+        managed: Arc<ModuleRouter>,
         replica: Arc<Replica>,
         backends: Backends,
         settings: Arc<Settings>,
@@ -218,7 +218,7 @@ impl Life {
         };
         self.restarts.was_ready_for(since.elapsed());
         // A call that ends one process after the other is to blame, and not the module.
-        let is_blameless = connection.has_tried_again();
+        let is_blameless = connection.has_retried_call();
         self.ended(End { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
@@ -293,7 +293,7 @@ impl Life {
     }
 
     async fn pause(&mut self, pause: Duration) -> Phase {
-        self.managed.look_whether_one_comes();
+        self.managed.refuse_parked_in_vain();
         tokio::select! {
             () = sleep(pause) => Phase::Starting,
             () = self.replica.retired() => Phase::Stopped,

@@ -19,7 +19,7 @@
 //! [`Phase`](life) is this as a type. A replica that replaces another one and does not start ends, and the other goes on. Nothing comes
 //! after `Stopped`: a restart is a replica of its own.
 //!
-//! Who holds whom: a [`Managed`](crate::managed) has its replicas; each has a task, a [`Life`], which holds the [`Release`] that its
+//! Who holds whom: a [`ModuleRouter`](crate::module_router) has its replicas; each has a task, a [`Life`], which holds the [`Release`] that its
 //! processes are started from, and the [`Instance`](crate::instance) that runs; that has the process and its connection.
 
 mod health;

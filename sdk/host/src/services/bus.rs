@@ -12,7 +12,7 @@ use crate::bus::{Envelope, ParentSpan, ReplyTo, WriteBatch};
 use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::Connection;
 use crate::rights::{may_call, may_publish};
-use crate::topic::Kind;
+use crate::topic::TopicKind;
 
 impl HostServices {
     pub(super) fn send(
@@ -25,7 +25,7 @@ impl HostServices {
     ) -> Refusal {
         let envelope = self.envelope(connection, params, context)?;
         let right = may_call(self.release.manifest(), &envelope.topic);
-        right.map_err(|reason| self.denied(&envelope, Kind::Call, reason))?;
+        right.map_err(|reason| self.denied(&envelope, TopicKind::Service, reason))?;
         let handle = self.backends.bus.call(envelope, reply_to(connection, id), batch);
         if let Some(id) = id {
             connection.set_call_handle(id, handle);
@@ -45,13 +45,13 @@ impl HostServices {
         let envelope = self.envelope(connection, params, context)?;
         let envelope = Envelope { deadline: None, priority: Priority::default(), cause: None, ..envelope };
         let right = may_publish(self.release.manifest(), &envelope.topic);
-        right.map_err(|reason| self.denied(&envelope, Kind::Event, reason))?;
+        right.map_err(|reason| self.denied(&envelope, TopicKind::Event, reason))?;
         self.backends.bus.publish(envelope, reply_to(connection, id), batch);
         Ok(())
     }
 
     /// Logs what the manifest does not allow.
-    fn denied(&self, envelope: &Envelope<'_>, kind: Kind, reason: String) -> (&'static str, String) {
+    fn denied(&self, envelope: &Envelope<'_>, kind: TopicKind, reason: String) -> (&'static str, String) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let started = Instant::now();
         let call = CallRecord { module: &self.instance, topic, kind, caller: source, trace_id, started };

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::budget::Budget;
 use crate::bus::{Bus, WriteBatch};
 use crate::call_log::CallLog;
-use crate::connection::{Connection, Services, Shared};
+use crate::connection::{Connection, Services, SharedLimits};
 use crate::kv::KvStore;
 use crate::logs::Logs;
 use crate::machine::Machine;
@@ -36,7 +36,7 @@ pub(crate) struct Backends {
     pub(crate) call_log: CallLog,
     /// The memory that everything which waits in the host may take.
     pub(crate) memory: Arc<Budget>,
-    pub(crate) connections: Shared,
+    pub(crate) connections: SharedLimits,
     pub(crate) machine: Arc<Machine>,
 }
 

@@ -29,22 +29,22 @@ mod without {
 
     use super::Counts;
     use crate::bus::{CallResult, ParentSpan};
-    use crate::topic::{CallInFlight, Kind};
+    use crate::topic::{RequestInfo, TopicKind};
 
     /// Nobody wants spans.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Spans {}
 
     impl Spans {
-        pub(crate) fn is_sampled(&self, _: Kind, _: &str, _: &str, _: Option<ParentSpan>) -> bool {
+        pub(crate) fn is_sampled(&self, _: TopicKind, _: &str, _: &str, _: Option<ParentSpan>) -> bool {
             false
         }
 
-        pub(crate) fn traceparent(&self, _: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
+        pub(crate) fn traceparent(&self, _: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
             None
         }
 
-        pub(crate) fn finished(&self, _: &CallInFlight, _: Instant, _: &CallResult<'_>) {}
+        pub(crate) fn finished(&self, _: &RequestInfo, _: Instant, _: &CallResult<'_>) {}
 
         pub(crate) fn counts(&self) -> Option<Counts> {
             None

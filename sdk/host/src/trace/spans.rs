@@ -15,7 +15,7 @@ use super::Counts;
 use super::export::{Export, INSTANCE, SpanOptions};
 use crate::bus::{CallResult, ParentSpan};
 use crate::logs::Logs;
-use crate::topic::{CallInFlight, Kind};
+use crate::topic::{RequestInfo, TopicKind};
 
 /// The version of the semantic conventions that the names here are of.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
@@ -32,7 +32,7 @@ impl Spans {
     }
 
     /// Whether a span of this call is wanted.
-    pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
+    pub(crate) fn is_sampled(&self, kind: TopicKind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
         let parent = parent.map(|parent| {
@@ -44,7 +44,7 @@ impl Spans {
     }
 
     /// For whoever handles the call: W3C Trace Context's `traceparent`, whose span is that of the call.
-    pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
+    pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
         let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.span);
@@ -52,15 +52,15 @@ impl Spans {
     }
 
     /// A call has ended, or an event was taken.
-    pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &CallResult<'_>) {
+    pub(crate) fn finished(&self, call: &RequestInfo, started: Instant, answer: &CallResult<'_>) {
         let Some(export) = self.0.as_ref().filter(|_| call.is_sampled) else { return };
         let end_time = SystemTime::now();
         let start_time = end_time.checked_sub(started.elapsed()).unwrap_or(end_time);
         let (trace_id, is_own) = trace_id_of(&call.trace_id);
         let topic = call.topic.name().to_owned();
         let mut attributes = match call.kind {
-            Kind::Call => vec![KeyValue::new("rpc.system.name", SYSTEM), KeyValue::new("rpc.method", topic)],
-            Kind::Event => vec![
+            TopicKind::Service => vec![KeyValue::new("rpc.system.name", SYSTEM), KeyValue::new("rpc.method", topic)],
+            TopicKind::Event => vec![
                 KeyValue::new("messaging.system", SYSTEM),
                 KeyValue::new("messaging.operation.name", "process"),
                 KeyValue::new("messaging.operation.type", "process"),
@@ -76,7 +76,7 @@ impl Spans {
         }
         if let Some(code) = answer.code() {
             attributes.push(KeyValue::new("error.type", code.to_owned()));
-            if call.kind == Kind::Call {
+            if call.kind == TopicKind::Service {
                 attributes.push(KeyValue::new("rpc.response.status_code", code.to_owned()));
             }
         }
@@ -118,17 +118,17 @@ impl Spans {
     }
 }
 
-fn name(kind: Kind, topic: &str) -> String {
+fn name(kind: TopicKind, topic: &str) -> String {
     match kind {
-        Kind::Call => topic.to_owned(),
-        Kind::Event => format!("process {topic}"),
+        TopicKind::Service => topic.to_owned(),
+        TopicKind::Event => format!("process {topic}"),
     }
 }
 
-fn span_kind(kind: Kind) -> SpanKind {
+fn span_kind(kind: TopicKind) -> SpanKind {
     match kind {
-        Kind::Call => SpanKind::Server,
-        Kind::Event => SpanKind::Consumer,
+        TopicKind::Service => SpanKind::Server,
+        TopicKind::Event => SpanKind::Consumer,
     }
 }
 

@@ -38,10 +38,10 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::bus::ReplyTo;
-use crate::topic::CallInFlight;
+use crate::topic::RequestInfo;
 
 use queue::SequentialQueue;
-pub(crate) use request::{InFlight, Request};
+pub(crate) use request::{HostRequest, InFlight};
 
 /// How many calls and events may wait in the queue of a sequential module. More are refused with `RESOURCE_EXHAUSTED`.
 const MAX_QUEUED: usize = 1024;
@@ -84,7 +84,7 @@ pub(crate) enum Admitted<'a> {
     /// Send it now. If `is_sooner`, the timer has to be reset to an earlier deadline.
     Send {
         id: u64,
-        request: Request<'a>,
+        request: HostRequest<'a>,
         is_sooner: bool,
         /// Whether the module has other requests, so that this frame may wait a moment for more of them.
         beside_others: bool,
@@ -92,16 +92,16 @@ pub(crate) enum Admitted<'a> {
     /// Nothing: it is in the queue.
     Queued { id: u64, is_sooner: bool },
     /// Refuse it: too many requests wait, or they take too much memory.
-    Refused { reply: ReplyTo, call: Option<CallInFlight> },
+    Refused { reply: ReplyTo, call: Option<RequestInfo> },
     /// Give it to another process: this one takes no such request any more.
-    Closed { request: Request<'a>, reply: ReplyTo },
+    Closed { request: HostRequest<'a>, reply: ReplyTo },
 }
 
 /// A request whose caller has stopped waiting, while the request has not been answered.
 pub(crate) struct Abandoned {
     pub(crate) reply: ReplyTo,
     pub(crate) started: Instant,
-    pub(crate) call: Option<CallInFlight>,
+    pub(crate) call: Option<RequestInfo>,
     pub(crate) delivery: Delivery,
 }
 
@@ -181,7 +181,7 @@ impl RequestTable {
     }
 
     /// The call or event that the module handles under this id. Without an id: the current one of a sequential module.
-    pub(crate) fn handled(&self, id: Option<u64>) -> Option<&CallInFlight> {
+    pub(crate) fn handled(&self, id: Option<u64>) -> Option<&RequestInfo> {
         let id = id.or_else(|| self.queue.as_ref()?.current)?;
         self.in_flight.get(&id)?.call.as_ref()
     }
@@ -189,13 +189,13 @@ impl RequestTable {
     /// Takes a new request. `call` is `None` for one of the host itself, which no limit of number holds back.
     pub(crate) fn admit<'a>(
         &mut self,
-        request: Request<'a>,
+        request: HostRequest<'a>,
         reply: ReplyTo,
         deadline: Option<Instant>,
-        call: Option<CallInFlight>,
+        call: Option<RequestInfo>,
         now: Instant,
     ) -> Admitted<'a> {
-        let needs = if matches!(request, Request::Shutdown { .. }) { Intake::OnlyShutdown } else { Intake::All };
+        let needs = if matches!(request, HostRequest::Shutdown { .. }) { Intake::OnlyShutdown } else { Intake::All };
         if self.intake > needs {
             return Admitted::Closed { request, reply };
         }
@@ -230,7 +230,7 @@ impl RequestTable {
     /// Removes a request to which a reply has come; without an id, the current one of a sequential module. Gives it, `None` if there
     /// is none, and the next request that a sequential module is to get.
     #[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
-    pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Option<(u64, Request<'static>)>) {
+    pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Option<(u64, HostRequest<'static>)>) {
         let Some(id) = id.or_else(|| self.queue.as_ref()?.current) else { return (None, None) };
         let done = self.in_flight.remove(&id).or_else(|| self.overdue.remove(&id).then(InFlight::overdue));
         let next = match &mut self.queue {
@@ -291,7 +291,7 @@ impl RequestTable {
     }
 
     /// The same, and gives out the queued requests.
-    pub(crate) fn stop(&mut self) -> Vec<(Request<'static>, InFlight)> {
+    pub(crate) fn stop(&mut self) -> Vec<(HostRequest<'static>, InFlight)> {
         self.take_only_shutdown();
         let Some(queue) = &mut self.queue else { return Vec::new() };
         queue.drain().filter_map(|(id, request)| Some((request, self.in_flight.remove(&id)?))).collect()

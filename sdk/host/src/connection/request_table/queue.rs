@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::Request;
-use crate::budget::Taken;
+use super::HostRequest;
+use crate::budget::Reservation;
 
 #[derive(Debug, Default)]
 pub(super) struct SequentialQueue {
@@ -16,9 +16,9 @@ pub(super) struct SequentialQueue {
 
 #[derive(Debug)]
 struct Queued {
-    request: Request<'static>,
+    request: HostRequest<'static>,
     /// The memory that the request takes while it waits.
-    _memory: Taken,
+    _memory: Reservation,
 }
 
 impl SequentialQueue {
@@ -26,26 +26,26 @@ impl SequentialQueue {
         self.waiting.len()
     }
 
-    pub(super) fn push(&mut self, id: u64, request: Request<'static>, memory: Taken) {
+    pub(super) fn push(&mut self, id: u64, request: HostRequest<'static>, memory: Reservation) {
         self.waiting.insert((Reverse(request.urgency()), id), Queued { request, _memory: memory });
     }
 
     /// Removes a request that waits; `None` if it does not.
-    pub(super) fn remove(&mut self, id: u64) -> Option<Request<'static>> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<HostRequest<'static>> {
         let key = *self.waiting.keys().find(|(_, waiting)| *waiting == id)?;
         self.waiting.remove(&key).map(|queued| queued.request)
     }
 
     /// Removes the next request, which becomes the current one.
-    pub(super) fn next(&mut self) -> Option<(u64, Request<'static>)> {
+    pub(super) fn next(&mut self) -> Option<(u64, HostRequest<'static>)> {
         let next = self.waiting.pop_first().map(|((_, id), queued)| (id, queued.request));
         self.current = next.as_ref().map(|(id, _)| *id);
         next
     }
 
     /// The same, if the next request is `shutdown`, which no other precedes.
-    pub(super) fn next_if_shutdown(&mut self) -> Option<(u64, Request<'static>)> {
-        let is_shutdown = |queued: &Queued| matches!(queued.request, Request::Shutdown { .. });
+    pub(super) fn next_if_shutdown(&mut self) -> Option<(u64, HostRequest<'static>)> {
+        let is_shutdown = |queued: &Queued| matches!(queued.request, HostRequest::Shutdown { .. });
         if self.waiting.first_key_value().is_some_and(|(_, queued)| is_shutdown(queued)) {
             return self.next();
         }
@@ -54,7 +54,7 @@ impl SequentialQueue {
     }
 
     /// Removes all requests that wait, with their ids.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, Request<'static>)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, HostRequest<'static>)> {
         std::mem::take(&mut self.waiting).into_iter().map(|((_, id), queued)| (id, queued.request))
     }
 }

@@ -4,11 +4,11 @@ use ixt_protocol::Priority;
 use tokio::time::Instant;
 
 use crate::bus::{Envelope, ReplyTo};
-use crate::topic::CallInFlight;
+use crate::topic::RequestInfo;
 
 /// What the host asks of a module.
 #[derive(Debug)]
-pub(crate) enum Request<'a> {
+pub(crate) enum HostRequest<'a> {
     /// To handle a call of a service.
     Handle(Envelope<'a>),
     /// To handle an event.
@@ -19,13 +19,13 @@ pub(crate) enum Request<'a> {
     Shutdown { grace_ms: u64 },
 }
 
-impl Request<'_> {
-    pub(super) fn into_owned(self) -> Request<'static> {
+impl HostRequest<'_> {
+    pub(super) fn into_owned(self) -> HostRequest<'static> {
         match self {
-            Self::Handle(envelope) => Request::Handle(envelope.into_owned()),
-            Self::Event(envelope) => Request::Event(envelope.into_owned()),
-            Self::HealthCheck => Request::HealthCheck,
-            Self::Shutdown { grace_ms } => Request::Shutdown { grace_ms },
+            Self::Handle(envelope) => HostRequest::Handle(envelope.into_owned()),
+            Self::Event(envelope) => HostRequest::Event(envelope.into_owned()),
+            Self::HealthCheck => HostRequest::HealthCheck,
+            Self::Shutdown { grace_ms } => HostRequest::Shutdown { grace_ms },
         }
     }
 
@@ -63,7 +63,7 @@ pub(crate) struct InFlight {
     /// When the caller stopped waiting; `None` while it waits.
     pub(super) abandoned: Option<Instant>,
     /// `None` for a request of the host itself.
-    pub(crate) call: Option<CallInFlight>,
+    pub(crate) call: Option<RequestInfo>,
 }
 
 impl InFlight {

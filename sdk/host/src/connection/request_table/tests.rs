@@ -5,7 +5,7 @@ use ixt_protocol::{Payload, Priority};
 
 use super::*;
 use crate::bus::Envelope;
-use crate::topic::{Kind, Topic};
+use crate::topic::{ModuleTopic, TopicKind};
 
 const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
@@ -15,8 +15,8 @@ fn concurrent() -> RequestTable {
     RequestTable::new(OVERDUE_AFTER, Budget::new(WAITING_BYTES))
 }
 
-fn handle(priority: Priority, bytes: usize) -> Request<'static> {
-    Request::Handle(Envelope { priority, ..Envelope::new("t", Payload::from(vec![0; bytes]), "", "") })
+fn handle(priority: Priority, bytes: usize) -> HostRequest<'static> {
+    HostRequest::Handle(Envelope { priority, ..Envelope::new("t", Payload::from(vec![0; bytes]), "", "") })
 }
 
 fn nobody() -> ReplyTo {
@@ -24,7 +24,7 @@ fn nobody() -> ReplyTo {
 }
 
 /// What became of a request, in a word, and its id.
-fn admit(requests: &mut RequestTable, request: Request<'static>) -> (&'static str, u64) {
+fn admit(requests: &mut RequestTable, request: HostRequest<'static>) -> (&'static str, u64) {
     match requests.admit(request, nobody(), None, None, Instant::now()) {
         Admitted::Send { id, beside_others: false, .. } => ("sent alone", id),
         Admitted::Send { id, beside_others: true, .. } => ("sent", id),
@@ -45,7 +45,7 @@ fn a_module_with_ids_has_many_requests_and_answers_each_by_its_id() {
     let mut requests = concurrent();
     assert!(!requests.is_sequential() && !requests.is_busy());
     assert_eq!(admit(&mut requests, handle(Priority::Low, 0)), ("sent alone", 2));
-    assert_eq!(admit(&mut requests, Request::HealthCheck), ("sent", 3));
+    assert_eq!(admit(&mut requests, HostRequest::HealthCheck), ("sent", 3));
     assert_eq!((requests.len(), requests.is_busy()), (2, false));
     let mut ids = requests.ids();
     ids.sort_unstable();
@@ -68,8 +68,8 @@ fn a_module_without_ids_gets_one_request_at_a_time_the_most_urgent_first() {
     for (id, priority) in [(3, Priority::Low), (4, Priority::Critical), (5, Priority::High), (6, Priority::Critical)] {
         assert_eq!(admit(&mut requests, handle(priority, 0)), ("queued", id));
     }
-    assert_eq!(admit(&mut requests, Request::HealthCheck), ("queued", 7));
-    assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }), ("queued", 8));
+    assert_eq!(admit(&mut requests, HostRequest::HealthCheck), ("queued", 7));
+    assert_eq!(admit(&mut requests, HostRequest::Shutdown { grace_ms: 1 }), ("queued", 8));
     assert_eq!((requests.len(), requests.waiting()), (7, 6));
     let mut order = Vec::new();
     while let (Some(_), next) = requests.complete(None) {
@@ -92,7 +92,7 @@ fn no_more_wait_than_may_in_number_and_bytes_but_for_the_hosts_own() {
         assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "queued");
     }
     assert_eq!(admit(&mut requests, handle(Priority::Critical, 0)).0, "refused");
-    assert_eq!(admit(&mut requests, Request::HealthCheck).0, "queued");
+    assert_eq!(admit(&mut requests, HostRequest::HealthCheck).0, "queued");
     // What was given out makes room.
     requests.complete(None);
     requests.complete(None);
@@ -111,7 +111,7 @@ fn no_more_wait_than_may_in_number_and_bytes_but_for_the_hosts_own() {
         assert_ne!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
     }
     assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "refused");
-    assert_eq!(admit(&mut requests, Request::HealthCheck).0, "sent");
+    assert_eq!(admit(&mut requests, HostRequest::HealthCheck).0, "sent");
 }
 
 #[test]
@@ -186,10 +186,10 @@ fn the_time_of_each_request_is_over_at_its_deadline() {
 
 #[test]
 fn who_makes_a_call_for_which_request_is_known_by_its_id_or_by_there_being_one() {
-    let topic = Arc::new(Topic::new("t"));
+    let topic = Arc::new(ModuleTopic::new("t"));
     let call = |trace: &str| {
-        Some(CallInFlight {
-            kind: Kind::Call,
+        Some(RequestInfo {
+            kind: TopicKind::Service,
             topic: Arc::clone(&topic),
             trace_id: trace.into(),
             source: "".into(),
@@ -221,10 +221,10 @@ fn one_that_is_stopped_takes_nothing_but_shutdown_and_one_that_is_closed_nothing
     assert_eq!(requests.stop().len(), 2, "those that it does not have");
     assert!(requests.is_closed() && requests.is_busy());
     assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "closed");
-    assert_eq!(admit(&mut requests, Request::HealthCheck).0, "closed");
-    assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }).0, "queued");
+    assert_eq!(admit(&mut requests, HostRequest::HealthCheck).0, "closed");
+    assert_eq!(admit(&mut requests, HostRequest::Shutdown { grace_ms: 1 }).0, "queued");
     assert_eq!(requests.close().len(), 2);
-    assert_eq!(admit(&mut requests, Request::Shutdown { grace_ms: 1 }).0, "closed");
+    assert_eq!(admit(&mut requests, HostRequest::Shutdown { grace_ms: 1 }).0, "closed");
     assert_eq!(requests.len(), 0);
 
     let mut requests = concurrent();

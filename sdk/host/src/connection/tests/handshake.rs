@@ -105,8 +105,8 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
     for (says, replies, waited) in cases {
         let (here, there) = UnixStream::pair().unwrap();
         let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
-        let (sender, progress) = watch::channel(Progress::default());
-        let hello = Hello { progress: sender, ..hello(&config) };
+        let (sender, progress) = watch::channel(StartProgress::default());
+        let hello = InitOptions { progress: sender, ..hello(&config) };
         let (heard, _heard) = mpsc::unbounded_channel();
         let opening = Connection::open(
             here,
@@ -120,7 +120,7 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         let told = Mutex::new(Vec::new());
         let tell = |message: &str| lock(&told).push(message.to_owned());
         let start = Instant::now();
-        let opened = patiently(seconds(10), progress, tell, opening);
+        let opened = with_extensible_timeout(seconds(10), progress, tell, opening);
         let speaking = async {
             assert_eq!(peer.next().await["protocol"]["features"], json!(["log", "starting", "ready", "draining"]));
             for (at, message, extend_ms) in says {
@@ -194,11 +194,11 @@ async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say
                 let asking = tokio::spawn(async move { connection.check_health(Duration::from_secs(60)).await });
                 opened.peer.next().await;
                 opened.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{data}}}"#)).await;
-                assert!(matches!(asking.await.unwrap(), Checked::Replied(_)));
+                assert!(matches!(asking.await.unwrap(), HealthCheckResult::Replied(_)));
             }
             None => {
                 // Also one that is not ready is asked, and answers what it has.
-                let asked = connection.ask(Request::Shutdown { grace_ms: 1 }, Duration::from_secs(60));
+                let asked = connection.ask(HostRequest::Shutdown { grace_ms: 1 }, Duration::from_secs(60));
                 let answering = async {
                     opened.peer.next().await;
                     opened.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
@@ -213,6 +213,6 @@ async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say
     let asking = tokio::spawn(async move { connection.check_health(Duration::from_secs(60)).await });
     opened.peer.next().await;
     opened.peer.send(&format!(r#"{{"type":"success","id":{},"data":{{"healthy":true,"ready":"no"}}}}"#, id + 1)).await;
-    let Checked::Unreadable(error) = asking.await.unwrap() else { panic!("it is no boolean") };
+    let HealthCheckResult::Unreadable(error) = asking.await.unwrap() else { panic!("it is no boolean") };
     assert_eq!(error, "`ready`: invalid type: string \"no\", expected a boolean");
 }

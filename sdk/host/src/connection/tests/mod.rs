@@ -67,9 +67,9 @@ impl Services for Heard {
 
 const FRAME_LIMIT: usize = 1000;
 
-fn limits(max_frame_bytes: usize) -> Limits {
-    let (waiting, shared) = (Budget::new(64 << 20), Shared::default());
-    Limits { max_frame_bytes, waiting, shared, overdue_after: Duration::from_secs(15) }
+fn limits(max_frame_bytes: usize) -> ConnectionLimits {
+    let (waiting, shared) = (Budget::new(64 << 20), SharedLimits::default());
+    ConnectionLimits { max_frame_bytes, waiting, shared, overdue_after: Duration::from_secs(15) }
 }
 
 pub(crate) struct Opened {
@@ -108,10 +108,10 @@ impl Opened {
     }
 
     /// Sends the module a call, and gives what its caller will be answered.
-    fn call(&self, topic: &Arc<Topic>, message: Envelope<'static>) -> (CallHandle, oneshot::Receiver<String>) {
+    fn call(&self, topic: &Arc<ModuleTopic>, message: Envelope<'static>) -> (CallHandle, oneshot::Receiver<String>) {
         let (reply, answer) = caller();
         let sent = self.connection.send_message(
-            Request::Handle,
+            HostRequest::Handle,
             message,
             topic,
             reply,
@@ -122,8 +122,8 @@ impl Opened {
     }
 }
 
-fn hello(config: &RawValue) -> Hello<'_> {
-    Hello { config, framing: Framing::Line, progress: watch::Sender::default() }
+fn hello(config: &RawValue) -> InitOptions<'_> {
+    InitOptions { config, framing: Framing::Line, progress: watch::Sender::default() }
 }
 
 /// Opens a connection whose module answers `init` with this.
@@ -159,8 +159,8 @@ pub(crate) async fn open_with(reply: &str, max_frame_bytes: usize, calls: CallLo
 pub(crate) const WITH_IDS: &str = r#"{"type":"success","id":1,"data":{}}"#;
 pub(crate) const WITHOUT_IDS: &str = r#"{"type":"success","data":{}}"#;
 
-fn topic() -> Arc<Topic> {
-    Arc::new(Topic::new("t"))
+fn topic() -> Arc<ModuleTopic> {
+    Arc::new(ModuleTopic::new("t"))
 }
 
 fn message(payload: &str) -> Envelope<'static> {

@@ -152,7 +152,7 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     assert!(told.message.contains(" was refused: UNAVAILABLE: "), "it had not begun: {}", told.message);
     let reply = ReplyTo::new(|_, _| {});
     let back = opened.connection.send_message(
-        Request::Handle,
+        HostRequest::Handle,
         message("4"),
         &topic(),
         reply,
@@ -166,16 +166,16 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
 async fn the_host_asks_within_a_time() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let connection = Arc::clone(&opened.connection);
-    let asking = tokio::spawn(async move { connection.ask(Request::HealthCheck, Duration::from_secs(5)).await });
+    let asking = tokio::spawn(async move { connection.ask(HostRequest::HealthCheck, Duration::from_secs(5)).await });
     assert_eq!(opened.peer.next().await["type"], "health_check");
     opened.peer.send(r#"{"type":"success","id":2,"data":{"healthy":true}}"#).await;
     assert_eq!(asking.await.unwrap().unwrap().json(), r#"{"healthy":true}"#);
-    let late = opened.connection.ask(Request::Shutdown { grace_ms: 9 }, Duration::from_secs(5)).await;
+    let late = opened.connection.ask(HostRequest::Shutdown { grace_ms: 9 }, Duration::from_secs(5)).await;
     assert!(matches!(late, Err(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED));
     assert_eq!(opened.peer.next().await, json!({ "type": "shutdown", "id": 3, "grace_ms": 9 }));
     opened.connection.close("it is over");
     assert!(matches!(
-        opened.connection.ask(Request::HealthCheck, Duration::from_secs(5)).await,
+        opened.connection.ask(HostRequest::HealthCheck, Duration::from_secs(5)).await,
         Err(CallError::Gone { .. })
     ));
 }

@@ -69,7 +69,7 @@ async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
         let mut opened = ready(&managed, WITH_IDS).await;
         assert_eq!(opened.peer.next().await["message"]["topic"], "often");
         assert!(often.try_recv().is_err(), "attempt {attempt}");
-        assert_eq!(opened.connection.has_tried_again(), attempt > 1, "then it is to blame");
+        assert_eq!(opened.connection.has_retried_call(), attempt > 1, "then it is to blame");
         end(&managed, &opened, "it crashed");
     }
     assert_eq!(often.await.unwrap(), "lost: m:1.0.0/instance-001 ended while it handled `often`: it crashed");

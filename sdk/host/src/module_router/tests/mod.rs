@@ -16,7 +16,7 @@ use super::parked::MAX_PARKED;
 use super::*;
 use crate::bus::{BusError, CallHandle, Cause, Envelope, LocalBus, ReplyTo, WriteBatch};
 use crate::call_log::CallLog;
-use crate::connection::Shared;
+use crate::connection::SharedLimits;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
 use crate::kv::RedbStore;
 use crate::machine::Machine;
@@ -42,11 +42,11 @@ ttl_ms = 50
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-async fn managed(instances: u32) -> Arc<Managed> {
+async fn managed(instances: u32) -> Arc<ModuleRouter> {
     managed_with(instances, 2 * MAX_WAITING_BYTES).await
 }
 
-async fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
+async fn managed_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
     let logs = Logs::default();
     let backends = Backends {
         bus: Arc::new(LocalBus::default()),
@@ -55,16 +55,16 @@ async fn managed_with(instances: u32, memory: usize) -> Arc<Managed> {
         spans: Spans::default(),
         call_log: CallLog::new(logs.clone(), false),
         memory: Budget::new(memory),
-        connections: Shared::default(),
+        connections: SharedLimits::default(),
         machine: Machine::new(&Settings::default(), &Logs::default()),
     };
     let release = release(MANIFEST);
-    let managed = Managed::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
+    let managed = ModuleRouter::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
     managed.connect(&release).await.unwrap();
     managed.disconnect().await;
     managed.set_durable(&|topic| topic == "kept");
     for _ in 0..instances {
-        managed.add_replica(&release, None, managed.turn()).unwrap();
+        managed.add_replica(&release, None, managed.start_permit()).unwrap();
     }
     managed
 }
@@ -81,21 +81,21 @@ fn message(topic: &str, bytes: usize) -> Envelope<'static> {
 }
 
 /// What becomes of a call.
-fn call(managed: &Managed, message: Envelope<'_>) -> oneshot::Receiver<String> {
+fn call(managed: &ModuleRouter, message: Envelope<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
     drop(managed.bus.call(message, reply, &mut WriteBatch::none()));
     answer
 }
 
-fn first(managed: &Managed) -> Arc<Replica> {
+fn first(managed: &ModuleRouter) -> Arc<Replica> {
     managed.replicas().swap_remove(0)
 }
 
-fn event(managed: &Managed, message: &Envelope<'_>) {
+fn event(managed: &ModuleRouter, message: &Envelope<'_>) {
     managed.take_event(message, &mut WriteBatch::none());
 }
 
-async fn ready(managed: &Managed, reply: &str) -> Opened {
+async fn ready(managed: &ModuleRouter, reply: &str) -> Opened {
     let opened = open_with(reply, 1 << 20, managed.call_log.clone()).await.unwrap();
     let replica = first(managed);
     replica.set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
@@ -104,14 +104,14 @@ async fn ready(managed: &Managed, reply: &str) -> Opened {
 }
 
 /// The process has ended.
-fn end(managed: &Managed, opened: &Opened, reason: &str) {
+fn end(managed: &ModuleRouter, opened: &Opened, reason: &str) {
     managed.remove(&opened.connection);
     first(managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
 /// What is told, without how long it took.
-fn told(managed: &Managed) -> Vec<String> {
+fn told(managed: &ModuleRouter) -> Vec<String> {
     let mut lines = managed.logs.follow(usize::MAX);
     let without_time =
         |message: &str| match message.split_once(" after ").map(|(what, rest)| (what, rest.split_once(": "))) {

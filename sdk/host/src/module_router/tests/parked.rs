@@ -125,7 +125,7 @@ async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
     replica.set(State::Backoff, |status| status.reason = Some("it exited with status 1".to_owned()));
     let waits = call(&managed, message("once", 0));
     replica.set(State::Backoff, |status| status.keeps_ending = true);
-    managed.look_whether_one_comes();
+    managed.refuse_parked_in_vain();
     let refused =
         "UNAVAILABLE: `m` ends again and again, and is restarted only now and then: it exited with status 1 (true)";
     assert_eq!(waits.await.unwrap(), refused);

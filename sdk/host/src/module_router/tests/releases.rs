@@ -22,7 +22,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     let mut old = ready(&managed, WITH_IDS).await;
     let next = release(NEXT);
     managed.connect(&next).await.unwrap();
-    let replica = managed.add_replica(&next, None, managed.turn()).unwrap();
+    let replica = managed.add_replica(&next, None, managed.start_permit()).unwrap();
     assert_eq!(&**replica.id(), "m:1.1.0/instance-003");
     // Nobody has it yet, and somebody will.
     let mut new_topic = call(&managed, message("new", 0));
