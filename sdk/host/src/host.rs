@@ -177,8 +177,7 @@ impl HostBuilder {
             .map(|module| ModuleRouter::new(module.into_release(), settings.call_timeout, &backends, failures.clone()))
             .collect();
         let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
-        let manifests: Vec<_> =
-            supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
+        let manifests: Vec<_> = supervisor.modules.iter().map(|router| Arc::clone(router.release().module())).collect();
         let groups = order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
         let (starts, started) = (Mutex::default(), SystemTime::now());
         // From here on the topics are given back, also if this is dropped or fails.
@@ -203,22 +202,22 @@ const BUS_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Brings the modules to the bus, and tells what is missing there.
 async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
-    for managed in supervisor.modules.iter() {
-        managed.connect(&managed.release()).await.map_err(|Unregistered { topic, error }| match error {
+    for router in supervisor.modules.iter() {
+        router.connect(&router.release()).await.map_err(|Unregistered { topic, error }| match error {
             BusError::AlreadyProvided => {
                 let is_first =
-                    |other: &&Arc<ModuleRouter>| other.name() != managed.name() && other.release().provides(&topic);
+                    |other: &&Arc<ModuleRouter>| other.name() != router.name() && other.release().provides(&topic);
                 let first = supervisor.modules.iter().find(is_first);
                 let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
-                HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+                HostError::SameTopic { topic, modules: [first, router.name().to_owned()] }
             }
             error => HostError::Bus { topic, error },
         })?;
     }
     supervisor.set_durable();
-    for managed in supervisor.modules.iter() {
-        managed.disconnect().await;
-        supervisor.warn(&managed.release()).await;
+    for router in supervisor.modules.iter() {
+        router.disconnect().await;
+        supervisor.warn(&router.release()).await;
     }
     Ok(())
 }
@@ -229,10 +228,10 @@ fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Ve
     let mut firsts = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let mut of_group = Vec::new();
-        for managed in group.iter().map(|index| &supervisor.modules[*index]) {
-            let release = managed.release();
+        for router in group.iter().map(|index| &supervisor.modules[*index]) {
+            let release = router.release();
             for _ in 0..release.deployment().instances {
-                let Some(replica) = managed.add_replica(&release, None, managed.start_permit()) else { continue };
+                let Some(replica) = router.add_replica(&release, None, router.start_permit()) else { continue };
                 let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
                 let its_turn = async move {
                     tokio::select! {
@@ -241,7 +240,7 @@ fn start(supervisor: &Supervisor, groups: &[Vec<usize>]) -> oneshot::Receiver<Ve
                         () = waiting.retired() => {}
                     }
                 };
-                of_group.push(supervisor.run(managed, &replica, None, its_turn));
+                of_group.push(supervisor.run(router, &replica, None, its_turn));
             }
         }
         firsts.push(of_group);
@@ -279,12 +278,12 @@ impl Shared {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
         // None of them is started any more, whoever asks for it.
-        for managed in modules.iter() {
-            managed.close();
-            for replica in managed.replicas() {
+        for router in modules.iter() {
+            router.close();
+            for replica in router.replicas() {
                 if replica.state() == State::Failed {
                     let reason = replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-                    complaints.push(format!("`{}` has failed{reason}", managed.name()));
+                    complaints.push(format!("`{}` has failed{reason}", router.name()));
                 }
                 if replica.state() != State::Ready {
                     replica.retire();
@@ -310,8 +309,8 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for managed in self.supervisor.modules.iter() {
-            managed.end();
+        for router in self.supervisor.modules.iter() {
+            router.end();
         }
         // Other hosts learn of it in time: there is nobody to wait for that.
         drop(self.supervisor.backends.bus.close());
@@ -426,10 +425,10 @@ impl Host {
 
     /// The modules, as they run now.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
-        self.0.supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module()))
+        self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }
 
-    pub(crate) fn managed(&self) -> &[Arc<ModuleRouter>] {
+    pub(crate) fn routers(&self) -> &[Arc<ModuleRouter>] {
         &self.0.supervisor.modules
     }
 
@@ -479,9 +478,9 @@ impl Host {
     ///
     /// `NOT_FOUND` if there is no such module, `UNAVAILABLE` if a process does not get ready; then the old one goes on.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
-        let managed = self.find(module)?;
-        let turn = RestartTurn::of(managed).await;
-        self.0.supervisor.replace(managed, managed.release(), turn).await
+        let router = self.find(module)?;
+        let turn = RestartTurn::of(router).await;
+        self.0.supervisor.replace(router, router.release(), turn).await
     }
 
     /// The same with what the module is now: its manifest, configuration and program are [loaded](HostBuilder::loader) anew, and built
@@ -510,10 +509,10 @@ impl Host {
         notify: &(dyn Fn(&str, Notice) + Send + Sync),
     ) -> Vec<(String, Result<bool, CallError>)> {
         let mut results = Vec::new();
-        for managed in self.0.supervisor.modules.iter() {
-            let name = managed.name();
+        for router in self.0.supervisor.modules.iter() {
+            let name = router.name();
             let notify = |notice: Notice| notify(name, notice);
-            results.push((name.to_owned(), self.reload_one(managed, build, true, &notify).await));
+            results.push((name.to_owned(), self.reload_one(router, build, true, &notify).await));
         }
         results
     }
@@ -521,20 +520,20 @@ impl Host {
     /// Whether it was replaced: if `only_changed`, it is not where there is no difference.
     async fn reload_one(
         &self,
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         build: bool,
         only_changed: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<bool, CallError> {
-        if managed.restarting.try_lock().is_err() {
+        if router.restarting.try_lock().is_err() {
             notify(Notice::Step("another restart of it is under way, for which this one waits".to_owned()));
         }
-        let turn = RestartTurn::of(managed).await;
+        let turn = RestartTurn::of(router).await;
         // One that was stopped by hand stays so.
-        if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
+        if only_changed && router.replicas().iter().all(|replica| replica.is_retired()) {
             return Ok(false);
         }
-        let running = managed.release();
+        let running = router.release();
         let release = match &self.0.loader {
             Some(loader) => restart::load(&**loader, &running, build, notify).await?,
             None => Arc::clone(&running),
@@ -542,7 +541,7 @@ impl Host {
         if only_changed && release.is_same(&running) {
             return Ok(false);
         }
-        self.0.supervisor.replace(managed, release, turn).await.map(|()| true)
+        self.0.supervisor.replace(router, release, turn).await.map(|()| true)
     }
 
     /// Waits until a process has failed, and is not started again by itself: see [`Restart::give_up`](crate::Restart::give_up). Tells
@@ -579,15 +578,15 @@ impl Host {
 
     fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
-        let found = modules.iter().find(|managed| managed.name() == module);
-        let names = modules.iter().map(|managed| managed.name());
+        let found = modules.iter().find(|router| router.name() == module);
+        let names = modules.iter().map(|router| router.name());
         found.ok_or_else(|| refusal(code::NOT_FOUND, no_module(module, names)))
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.supervisor.modules.iter().map(|managed| managed.name())).finish()
+        f.debug_list().entries(self.0.supervisor.modules.iter().map(|router| router.name())).finish()
     }
 }
 

@@ -214,7 +214,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 impl Instance {
     /// Starts a process of the module, and waits until it has answered `init`. `spawned` is told its number.
     pub(crate) async fn start(
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         replica: &Replica,
         backends: &Backends,
         settings: &Settings,
@@ -238,7 +238,7 @@ impl Instance {
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         let connected = tokio::select! {
-            connected = connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings) => {
+            connected = connect(&mut process, socket, router.waiting(), replica, services, backends.clone(), settings) => {
                 connected
             }
             () = replica.retired() => Err(StartError::new(StartErrorKind::Stopped { module: id.to_string() })),

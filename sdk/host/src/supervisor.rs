@@ -32,9 +32,9 @@ pub(crate) struct RestartTurn {
 
 impl RestartTurn {
     /// Waits until no other one is under way.
-    pub(crate) async fn of(managed: &ModuleRouter) -> Self {
-        let guard = Arc::clone(&managed.restarting).lock_owned().await;
-        Self { guard, turn: managed.start_permit() }
+    pub(crate) async fn of(router: &ModuleRouter) -> Self {
+        let guard = Arc::clone(&router.restarting).lock_owned().await;
+        Self { guard, turn: router.start_permit() }
     }
 }
 
@@ -45,14 +45,14 @@ impl Supervisor {
     /// Runs a replica from when it is its turn.
     pub(crate) fn run(
         &self,
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         replica: &Arc<Replica>,
         predecessor: Option<Predecessor>,
         its_turn: impl Future<Output = ()> + Send + 'static,
     ) -> Started {
         let (first, started) = oneshot::channel();
-        let (managed, backends, settings) = (Arc::clone(managed), self.backends.clone(), Arc::clone(&self.settings));
-        let life = Life::new(managed, Arc::clone(replica), backends, settings, predecessor, first);
+        let (router, backends, settings) = (Arc::clone(router), self.backends.clone(), Arc::clone(&self.settings));
+        let life = Life::new(router, Arc::clone(replica), backends, settings, predecessor, first);
         let task = tokio::spawn(async move {
             its_turn.await;
             life.run().await;
@@ -63,14 +63,14 @@ impl Supervisor {
 
     /// Which events are kept until they were taken, says the module that publishes them.
     pub(crate) fn set_durable(&self) {
-        let mut releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
+        let mut releases: Vec<_> = self.modules.iter().map(|router| router.release()).collect();
         // Also of those that are being replaced, or are about to be there.
-        let replicas = self.modules.iter().flat_map(|managed| managed.replicas());
+        let replicas = self.modules.iter().flat_map(|router| router.replicas());
         releases.extend(replicas.map(|replica| Arc::clone(replica.release())));
         let mut events = releases.iter().flat_map(|release| &release.manifest().events).filter(|event| event.durable);
         let durable: Vec<_> = events.by_ref().map(|event| event.topic.as_str()).collect();
-        for managed in self.modules.iter() {
-            managed.set_durable(&|topic| durable.contains(&topic));
+        for router in self.modules.iter() {
+            router.set_durable(&|topic| durable.contains(&topic));
         }
     }
 
@@ -92,24 +92,24 @@ impl Supervisor {
     /// until that is done.
     pub(crate) async fn replace(
         &self,
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         release: Arc<Release>,
         turn: RestartTurn,
     ) -> Result<(), CallError> {
-        let (this, managed) = (self.clone(), Arc::clone(managed));
+        let (this, router) = (self.clone(), Arc::clone(router));
         let replacing = tokio::spawn(async move {
             let RestartTurn { guard: _guard, turn } = turn;
             let logs = &this.backends.logs;
-            let old = managed.release();
+            let old = router.release();
             let what = match (old.source(), release.source()) {
                 (old, new) if old == new => String::new(),
                 (_, new) => format!(", with {new}"),
             };
             logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
-            let replaced = match this.connect(&managed, &release).await {
+            let replaced = match this.connect(&router, &release).await {
                 Ok(()) => {
-                    let replaced = this.replace_all(&managed, &release, turn).await;
-                    managed.disconnect().await;
+                    let replaced = this.replace_all(&router, &release, turn).await;
+                    router.disconnect().await;
                     this.set_durable();
                     replaced
                 }
@@ -123,10 +123,10 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    async fn connect(&self, managed: &ModuleRouter, release: &Release) -> Result<(), CallError> {
+    async fn connect(&self, router: &ModuleRouter, release: &Release) -> Result<(), CallError> {
         self.warn(release).await;
-        managed.connect(release).await.map_err(|Unregistered { topic, error }| {
-            let name = managed.name();
+        router.connect(release).await.map_err(|Unregistered { topic, error }| {
+            let name = router.name();
             if error != BusError::AlreadyProvided {
                 let message = format!("`{topic}` of `{name}` can't be registered: {error}. It goes on as it was");
                 return refusal(code::UNAVAILABLE, message);
@@ -142,23 +142,23 @@ impl Supervisor {
 
     async fn replace_all(
         &self,
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         release: &Arc<Release>,
         turn: StartPermit,
     ) -> Result<(), CallError> {
-        let mut old = managed.replicas().into_iter();
+        let mut old = router.replicas().into_iter();
         for _ in 0..release.deployment().instances {
             match old.next() {
                 // One after the other, so that most of them serve all the time.
-                Some(old) => self.replace_one(managed, release, &old, turn).await?,
+                Some(old) => self.replace_one(router, release, &old, turn).await?,
                 None => {
-                    let replica = managed.add_replica(release, None, turn).ok_or_else(|| stopped(managed))?;
+                    let replica = router.add_replica(release, None, turn).ok_or_else(|| stopped(router))?;
                     self.set_durable();
-                    let started = self.run(managed, &replica, None, std::future::ready(()));
+                    let started = self.run(router, &replica, None, std::future::ready(()));
                     match started.await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => return Err(not_ready(&replica, &error, self.what_now())),
-                        Err(_) => return Err(stopped(managed)),
+                        Err(_) => return Err(stopped(router)),
                     }
                 }
             }
@@ -166,7 +166,7 @@ impl Supervisor {
         for old in old {
             old.retire();
             old.stopped().await;
-            managed.forget(&old);
+            router.forget(&old);
         }
         Ok(())
     }
@@ -178,24 +178,24 @@ impl Supervisor {
 
     async fn replace_one(
         &self,
-        managed: &Arc<ModuleRouter>,
+        router: &Arc<ModuleRouter>,
         release: &Arc<Release>,
         old: &Arc<Replica>,
         turn: StartPermit,
     ) -> Result<(), CallError> {
         let served = old.state() == State::Ready;
         let overlaps = served && release.overlaps();
-        let new = managed.add_replica(release, Some(old), turn).ok_or_else(|| stopped(managed))?;
+        let new = router.add_replica(release, Some(old), turn).ok_or_else(|| stopped(router))?;
         if !served {
-            managed.adopt(release);
+            router.adopt(release);
         }
         self.set_durable();
         let predecessor = Predecessor { replica: Arc::clone(old), overlaps, served };
-        let started = self.run(managed, &new, Some(predecessor), std::future::ready(()));
+        let started = self.run(router, &new, Some(predecessor), std::future::ready(()));
         let error = match started.await {
             Ok(Ok(())) => {
                 old.stopped().await;
-                managed.forget(old);
+                router.forget(old);
                 return Ok(());
             }
             Ok(Err(error)) => error,
@@ -203,35 +203,35 @@ impl Supervisor {
                 // Somebody has stopped the module meanwhile.
                 old.retire();
                 old.stopped().await;
-                managed.forget(old);
-                return Err(stopped(managed));
+                router.forget(old);
+                return Err(stopped(router));
             }
         };
         if overlaps {
             new.retire();
             new.stopped().await;
-            managed.forget(&new);
+            router.forget(&new);
             let goes_on = if old.state() == State::Ready { "goes on" } else { "is restarted" };
             return Err(not_ready(&new, &error, &format!(", and {} {goes_on}", old.id())));
         }
-        managed.forget(old);
+        router.forget(old);
         if !served {
             return Err(not_ready(&new, &error, self.what_now()));
         }
         // The old one has made room for nothing: back to what it was.
-        let back = managed.add_replica(old.release(), Some(&new), turn);
+        let back = router.add_replica(old.release(), Some(&new), turn);
         let Some(back) = back else {
             new.retire();
             return Err(not_ready(&new, &error, ", and was stopped meanwhile"));
         };
         let predecessor = Predecessor { replica: Arc::clone(&new), overlaps: false, served: false };
-        let started = self.run(managed, &back, Some(predecessor), std::future::ready(()));
+        let started = self.run(router, &back, Some(predecessor), std::future::ready(()));
         let what_now = match started.await {
             Ok(Ok(())) => format!(", and what ran before was started again, as {}", back.id()),
             Ok(Err(again)) => format!(", nor does what ran before any more ({})", again.kind()),
             Err(_) => ", and was stopped meanwhile".to_owned(),
         };
-        managed.forget(&new);
+        router.forget(&new);
         Err(not_ready(&new, &error, &what_now))
     }
 }
@@ -245,8 +245,8 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
     CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
-fn stopped(managed: &ModuleRouter) -> CallError {
-    if managed.is_closed() {
+fn stopped(router: &ModuleRouter) -> CallError {
+    if router.is_closed() {
         return shutting_down();
     }
     refusal(code::UNAVAILABLE, "the module was stopped before that was done".to_owned())

@@ -30,7 +30,7 @@ impl Asker {
             return Self::Person;
         };
         let Ok(chain) = settled(pid) else { return Self::Stray(pid) };
-        let replicas = modules.iter().flat_map(|managed| managed.replicas());
+        let replicas = modules.iter().flat_map(|router| router.replicas());
         let is_of = |replica: &Arc<Replica>| {
             let started = replica.lock().pid;
             started.is_some_and(|started| chain.iter().any(|kin| kin.pid == started || kin.group == started))

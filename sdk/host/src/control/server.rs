@@ -275,7 +275,7 @@ impl Control {
                 continue;
             };
             // At once: it may be gone before it is answered.
-            let asker = Asker::of(peer.pid(), host.managed());
+            let asker = Asker::of(peer.pid(), host.routers());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
             tokio::spawn(Session { host, asker, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
         }
@@ -557,7 +557,7 @@ impl Session {
     }
 
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, Reply> {
-        let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
+        let names: Vec<_> = self.host.routers().iter().map(|router| router.name()).collect();
         if names.contains(&module) {
             return Ok(module);
         }

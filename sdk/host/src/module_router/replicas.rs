@@ -46,10 +46,10 @@ impl ModuleRouter {
         &self,
         release: &Arc<Release>,
         behind: Option<&Arc<Replica>>,
-        turn: StartPermit,
+        permit: StartPermit,
     ) -> Option<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
-        if replicas.is_closed || replicas.stops != turn.stops {
+        if replicas.is_closed || replicas.stops != permit.stops {
             return None;
         }
         let is_free = |number: &u32| replicas.list.iter().all(|replica| replica.number() != *number);

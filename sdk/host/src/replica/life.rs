@@ -19,7 +19,7 @@ use crate::{CallError, Restart};
 
 /// What runs a replica.
 pub(crate) struct Life {
-    pub(super) managed: Arc<ModuleRouter>,
+    pub(super) router: Arc<ModuleRouter>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
@@ -67,7 +67,7 @@ struct End {
 
 impl Life {
     pub(crate) fn new(
-        managed: Arc<ModuleRouter>,
+        router: Arc<ModuleRouter>,
         replica: Arc<Replica>,
         backends: Backends,
         settings: Arc<Settings>,
@@ -75,7 +75,7 @@ impl Life {
         first: oneshot::Sender<Result<(), StartError>>,
     ) -> Self {
         let restarts = Restarts::new(settings.restart.clone());
-        Self { managed, replica, backends, settings, predecessor, restarts, first: Some(first) }
+        Self { router, replica, backends, settings, predecessor, restarts, first: Some(first) }
     }
 
     /// Until it has ended for good.
@@ -108,7 +108,7 @@ impl Life {
             status.starting = None;
         });
         let started = |pid| self.replica.set(State::Starting, |status| status.pid = pid);
-        let started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started).await;
+        let started = Instance::start(&self.router, &self.replica, &self.backends, &self.settings, started).await;
         let started = match started {
             Ok(instance) => self.warmed_up(instance).await,
             error => error,
@@ -177,7 +177,7 @@ impl Life {
         let connection = Arc::clone(instance.connection());
         // First this: whoever sees that it is ready may call it. From here on the one that it replaces gets nothing more.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
-        self.managed.add(&connection, self.replica.release(), predecessor.as_deref());
+        self.router.add(&connection, self.replica.release(), predecessor.as_deref());
         self.replica.set(State::Ready, |status| {
             status.connection = Some(Arc::clone(&connection));
             status.health = None;
@@ -199,7 +199,7 @@ impl Life {
             () = instance.wait() => None,
             unwell = self.check_health(&connection) => Some(unwell),
         };
-        self.managed.remove(&connection);
+        self.router.remove(&connection);
         let settings = &self.settings;
         let reason = match unwell {
             Some(unwell) => {
@@ -226,7 +226,7 @@ impl Life {
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(State::Draining, |_| {});
-        self.managed.remove(&connection);
+        self.router.remove(&connection);
         let grace = self.settings.shutdown_grace;
         connection.tell_draining(grace);
         let is_done = tokio::select! {
@@ -274,7 +274,7 @@ impl Life {
             lines => format!("; its last lines were:\n{}", lines.join("\n")),
         };
         let Restart { intensity, window, .. } = self.settings.restart;
-        let (name, within) = (self.managed.name(), humantime::format_duration(window));
+        let (name, within) = (self.router.name(), humantime::format_duration(window));
         let fate = match next {
             None if intensity == 0 => String::new(),
             None => format!(
@@ -293,7 +293,7 @@ impl Life {
     }
 
     async fn pause(&mut self, pause: Duration) -> Phase {
-        self.managed.refuse_parked_in_vain();
+        self.router.refuse_parked_in_vain();
         tokio::select! {
             () = sleep(pause) => Phase::Starting,
             () = self.replica.retired() => Phase::Stopped,
@@ -301,9 +301,9 @@ impl Life {
     }
 
     async fn fail(&mut self) -> Phase {
-        self.managed.given_up();
+        self.router.given_up();
         let failure = self.replica.reason().unwrap_or_default();
-        self.managed.has_failed(&format!("`{}` has failed: {failure}", self.managed.name()));
+        self.router.has_failed(&format!("`{}` has failed: {failure}", self.router.name()));
         self.replica.retired().await;
         Phase::Stopped
     }
@@ -315,7 +315,7 @@ impl Life {
         });
         // Nobody is to wait for it.
         drop(self.first);
-        self.managed.given_up();
+        self.router.given_up();
     }
 
     /// The host lacks what it needs to start it: that is not the module's doing, and does not count.

@@ -42,11 +42,11 @@ ttl_ms = 50
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-async fn managed(instances: u32) -> Arc<ModuleRouter> {
-    managed_with(instances, 2 * MAX_WAITING_BYTES).await
+async fn router(instances: u32) -> Arc<ModuleRouter> {
+    router_with(instances, 2 * MAX_WAITING_BYTES).await
 }
 
-async fn managed_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
+async fn router_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
     let logs = Logs::default();
     let backends = Backends {
         bus: Arc::new(LocalBus::default()),
@@ -59,14 +59,14 @@ async fn managed_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
         machine: Machine::new(&Settings::default(), &Logs::default()),
     };
     let release = release(MANIFEST);
-    let managed = ModuleRouter::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
-    managed.connect(&release).await.unwrap();
-    managed.disconnect().await;
-    managed.set_durable(&|topic| topic == "kept");
+    let router = ModuleRouter::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
+    router.connect(&release).await.unwrap();
+    router.disconnect().await;
+    router.set_durable(&|topic| topic == "kept");
     for _ in 0..instances {
-        managed.add_replica(&release, None, managed.start_permit()).unwrap();
+        router.add_replica(&release, None, router.start_permit()).unwrap();
     }
-    managed
+    router
 }
 
 fn release(manifest: &str) -> Arc<Release> {
@@ -81,38 +81,38 @@ fn message(topic: &str, bytes: usize) -> Envelope<'static> {
 }
 
 /// What becomes of a call.
-fn call(managed: &ModuleRouter, message: Envelope<'_>) -> oneshot::Receiver<String> {
+fn call(router: &ModuleRouter, message: Envelope<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
-    drop(managed.bus.call(message, reply, &mut WriteBatch::none()));
+    drop(router.bus.call(message, reply, &mut WriteBatch::none()));
     answer
 }
 
-fn first(managed: &ModuleRouter) -> Arc<Replica> {
-    managed.replicas().swap_remove(0)
+fn first(router: &ModuleRouter) -> Arc<Replica> {
+    router.replicas().swap_remove(0)
 }
 
-fn event(managed: &ModuleRouter, message: &Envelope<'_>) {
-    managed.take_event(message, &mut WriteBatch::none());
+fn event(router: &ModuleRouter, message: &Envelope<'_>) {
+    router.take_event(message, &mut WriteBatch::none());
 }
 
-async fn ready(managed: &ModuleRouter, reply: &str) -> Opened {
-    let opened = open_with(reply, 1 << 20, managed.call_log.clone()).await.unwrap();
-    let replica = first(managed);
+async fn ready(router: &ModuleRouter, reply: &str) -> Opened {
+    let opened = open_with(reply, 1 << 20, router.call_log.clone()).await.unwrap();
+    let replica = first(router);
     replica.set(State::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
-    managed.add(&opened.connection, replica.release(), None);
+    router.add(&opened.connection, replica.release(), None);
     opened
 }
 
 /// The process has ended.
-fn end(managed: &ModuleRouter, opened: &Opened, reason: &str) {
-    managed.remove(&opened.connection);
-    first(managed).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
+fn end(router: &ModuleRouter, opened: &Opened, reason: &str) {
+    router.remove(&opened.connection);
+    first(router).set(State::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
 /// What is told, without how long it took.
-fn told(managed: &ModuleRouter) -> Vec<String> {
-    let mut lines = managed.logs.follow(usize::MAX);
+fn told(router: &ModuleRouter) -> Vec<String> {
+    let mut lines = router.logs.follow(usize::MAX);
     let without_time =
         |message: &str| match message.split_once(" after ").map(|(what, rest)| (what, rest.split_once(": "))) {
             Some((what, Some((_, why)))) => format!("{what}: {why}"),
