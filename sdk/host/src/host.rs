@@ -25,7 +25,7 @@ use crate::services::{Backends, new_trace_id};
 use crate::status::{ModuleStatus, State};
 use crate::supervisor::{RestartTurn, Supervisor};
 use crate::trace::Spans;
-use crate::{CallError, Deployment, HOST_SOURCE, Module, Settings, connection, listener, order};
+use crate::{CallError, Deployment, HOST_SOURCE, Module, Settings, connection, file_limit, order};
 
 /// Why a host does not start.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ impl HostBuilder {
     /// Outside of a tokio runtime.
     pub async fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
-        listener::raise_file_limit();
+        file_limit::raise();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
         let kv = match (kv, &settings.data_dir) {
             (Some(kv), _) => kv,

@@ -28,6 +28,7 @@ mod connection;
 pub mod control;
 mod descent;
 mod environment;
+mod file_limit;
 pub mod guard;
 mod host;
 mod instance;

@@ -3,10 +3,10 @@
 //! host needs for its modules.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::SetOnce;
 
 use crate::lock::lock;
@@ -94,21 +94,6 @@ impl Drop for Guest {
 fn most_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from((files / PART_OF_FILES).clamp(1, MOST_CONNECTIONS)).unwrap_or(usize::MAX)
-}
-
-/// The limit of open files before it was raised.
-static FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
-
-/// Raises this process's limit of open files to the hard limit: a host has several for each process. Does nothing where that is not
-/// allowed.
-pub(crate) fn raise_file_limit() {
-    let before = FILES_BEFORE.get_or_init(|| getrlimit(Resource::Nofile));
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
-}
-
-/// The limit of open files for processes that the host starts: the one before it was raised. `None` if it was not.
-pub(crate) fn file_limit_before() -> Option<Rlimit> {
-    FILES_BEFORE.get().copied()
 }
 
 #[cfg(test)]

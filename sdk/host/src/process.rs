@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::listener::file_limit_before;
+use crate::file_limit;
 use crate::logs::{Captured, Logs, Origin, Part, Pieces, Record, shortened};
 use crate::machine::{self, Machine};
 use crate::reaper;
@@ -220,7 +220,7 @@ fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
         Some(files) => set(Resource::Nofile, files)?,
         // What the host has taken for itself is not for its modules: with a high limit, some programs are slow, or wrong.
         None => {
-            if let Some(before) = file_limit_before() {
+            if let Some(before) = file_limit::before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;
             }
         }
