@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ixt_host::Host;
-use ixt_host::listener::{Door, PATIENCE};
+use ixt_host::connection_limit::{CLIENT_TIMEOUT, ConnectionLimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ struct Site {
 }
 
 async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let door = Arc::new(Door::default());
+    let limit = Arc::new(ConnectionLimit::default());
     let mut connections = JoinSet::new();
     let mut phase = site.phase.clone();
     let mut closing = pin!(phase.wait_for(|phase| *phase == Phase::Closing));
@@ -128,13 +128,13 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
             continue;
         };
         // There is always one that makes room: what the host does for them takes no time.
-        let Some(guest) = door.enter() else { continue };
+        let Some(permit) = limit.admit() else { continue };
         let site = Arc::clone(&site);
         connections.spawn(async move {
             // A client that breaks off harms nobody but itself.
             tokio::select! {
                 () = serve_one(stream, &site) => {}
-                () = guest.has_to_go() => {}
+                () = permit.must_close() => {}
             }
         });
     }
@@ -145,10 +145,10 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
 /// Serves whoever is at the other end, until one of both has enough.
 async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(PATIENCE));
+    stream.set_write_timeout(Some(CLIENT_TIMEOUT));
     let respond = service_fn(|request| std::future::ready(Ok::<_, Infallible>(site.respond(&request))));
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT);
     http.max_header_size(MAX_HEADER_BYTES).max_headers(MAX_HEADERS);
     let stream = pin!(stream);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), respond));

@@ -23,10 +23,10 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Reservation};
+use crate::connection_limit::{CLIENT_TIMEOUT, ConnectionLimit, ConnectionPermit};
 use crate::control::asker::Asker;
 use crate::control::{Command, HostStatus, LogQuery, Reply};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
-use crate::listener::{Door, Guest, PATIENCE};
 use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
@@ -249,7 +249,7 @@ impl Control {
         if self.made.is_some() {
             host.has_control(&self.path);
         }
-        let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
+        let (limit, lines) = (Arc::new(ConnectionLimit::default()), host.memory().part(LINES_BYTES));
         let mut is_told = false;
         loop {
             let stream = match self.listener.accept().await {
@@ -270,14 +270,14 @@ impl Control {
             if peer.uid() != rustix::process::geteuid().as_raw() {
                 continue;
             }
-            let Some(guest) = door.enter() else {
+            let Some(permit) = limit.admit() else {
                 refuse(&stream);
                 continue;
             };
             // At once: it may be gone before it is answered.
             let asker = Asker::of(peer.pid(), host.routers());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(Session { host, asker, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
+            tokio::spawn(Session { host, asker, stop, started, permit, lines: Arc::clone(&lines) }.run(stream));
         }
     }
 }
@@ -316,7 +316,7 @@ struct Session {
     asker: Asker,
     stop: Arc<SetOnce<()>>,
     started: Instant,
-    guest: Guest,
+    permit: ConnectionPermit,
     lines: Arc<Budget>,
 }
 
@@ -331,32 +331,32 @@ impl Session {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         let request = tokio::select! {
-            request = timeout(PATIENCE, read_line(&mut reader, &self.lines)) => request,
-            () = self.guest.has_to_go() => return,
+            request = timeout(CLIENT_TIMEOUT, read_line(&mut reader, &self.lines)) => request,
+            () = self.permit.must_close() => return,
         };
         let request = match request {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(_) => {
-                let message = format!("the request has not come within {} s", PATIENCE.as_secs());
+                let message = format!("the request has not come within {} s", CLIENT_TIMEOUT.as_secs());
                 Err(refusal(code::DEADLINE_EXCEEDED, &message))
             }
         };
         let last = match request {
             Err(refusal) => refusal,
             Ok(request) => tokio::select! {
-                last = self.guest.waits_for(self.answer(request, &mut writer)) => last,
+                last = self.permit.while_working(self.answer(request, &mut writer)) => last,
                 // Nobody waits for it any more.
                 () = hung_up(reader) => return,
-                () = self.guest.has_to_go() => return,
+                () = self.permit.must_close() => return,
             },
         };
-        let _ = timeout(PATIENCE, write(&mut writer, &last)).await;
+        let _ = timeout(CLIENT_TIMEOUT, write(&mut writer, &last)).await;
     }
 
     /// A part of what has no end, or of what may be much: whoever does not take it has to make room when others come.
     async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), Reply> {
-        self.guest.takes(data(writer, part)).await
+        self.permit.while_sending(data(writer, part)).await
     }
 
     async fn answer(&self, Request { line, held }: Request, writer: &mut OwnedWriteHalf) -> Reply {
@@ -528,7 +528,7 @@ impl Session {
     /// The answer to what has one: it is taken within a time.
     async fn last(&self, write: impl Future<Output = Result<(), Reply>>) -> Result<(), Reply> {
         let late = || refusal(code::CANCELLED, "the answer was not taken");
-        self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
+        self.permit.while_sending(timeout(CLIENT_TIMEOUT, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, Reply> {

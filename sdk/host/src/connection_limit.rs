@@ -12,7 +12,7 @@ use tokio::sync::SetOnce;
 use crate::lock::lock;
 
 /// The timeout for a client to send a request, and to read the response to one that has an end.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most connections at one place, however many files the host may have open.
 const MOST_CONNECTIONS: u64 = 128;
@@ -22,15 +22,15 @@ const PART_OF_FILES: u64 = 8;
 
 /// The connections at one place, such as the control socket.
 #[derive(Debug, Default)]
-pub struct Door {
+pub struct ConnectionLimit {
     /// The oldest first.
-    guests: Mutex<Vec<Arc<State>>>,
+    permits: Mutex<Vec<Arc<State>>>,
 }
 
 /// The right to one connection. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Guest {
-    door: Arc<Door>,
+pub struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
     state: Arc<State>,
 }
 
@@ -39,40 +39,40 @@ struct State {
     /// Whether the host works on a request of the client. If not, the connection can be closed for another one.
     waits: AtomicBool,
     /// Set when the connection has to be closed.
-    has_to_go: SetOnce<()>,
+    must_close: SetOnce<()>,
 }
 
-impl Door {
+impl ConnectionLimit {
     /// Registers a connection. If there are as many as there may be, the oldest for which the host does not work is told to
-    /// [close](Guest::has_to_go). `None` if the host works for all of them: then the new one has to be refused.
-    pub fn enter(self: &Arc<Self>) -> Option<Guest> {
-        self.enter_among(most_connections())
+    /// [close](ConnectionPermit::must_close). `None` if the host works for all of them: then the new one has to be refused.
+    pub fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
+        self.admit_among(most_connections())
     }
 
-    fn enter_among(self: &Arc<Self>, most: usize) -> Option<Guest> {
-        let mut guests = lock(&self.guests);
-        if guests.len() >= most {
-            let first = guests.iter().position(|guest| !guest.waits.load(Ordering::Relaxed))?;
-            let _ = guests.remove(first).has_to_go.set(());
+    fn admit_among(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
+        let mut permits = lock(&self.permits);
+        if permits.len() >= most {
+            let first = permits.iter().position(|permit| !permit.waits.load(Ordering::Relaxed))?;
+            let _ = permits.remove(first).must_close.set(());
         }
         let state = Arc::new(State::default());
-        guests.push(Arc::clone(&state));
-        Some(Guest { door: Arc::clone(self), state })
+        permits.push(Arc::clone(&state));
+        Some(ConnectionPermit { limit: Arc::clone(self), state })
     }
 }
 
-impl Guest {
+impl ConnectionPermit {
     /// Marks the client as one that the host works for until `work` is done, so that the connection is not closed for another one.
-    pub async fn waits_for<T>(&self, work: impl Future<Output = T>) -> T {
+    pub async fn while_working<T>(&self, work: impl Future<Output = T>) -> T {
         self.state.waits.store(true, Ordering::Relaxed);
         let done = work.await;
         self.state.waits.store(false, Ordering::Relaxed);
         done
     }
 
-    /// Marks the client, within [`waits_for`](Self::waits_for), as one that the host waits for until `step` is done: such as to read a
+    /// Marks the client, within [`while_working`](Self::while_working), as one that the host waits for until `step` is done: such as to read a
     /// part of the response.
-    pub async fn takes<T>(&self, step: impl Future<Output = T>) -> T {
+    pub async fn while_sending<T>(&self, step: impl Future<Output = T>) -> T {
         self.state.waits.store(false, Ordering::Relaxed);
         let done = step.await;
         self.state.waits.store(true, Ordering::Relaxed);
@@ -80,14 +80,14 @@ impl Guest {
     }
 
     /// Waits until the connection has to be closed for another one. Cancel-safe.
-    pub async fn has_to_go(&self) {
-        self.state.has_to_go.wait().await;
+    pub async fn must_close(&self) {
+        self.state.must_close.wait().await;
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        lock(&self.door.guests).retain(|guest| !Arc::ptr_eq(guest, &self.state));
+        lock(&self.limit.permits).retain(|permit| !Arc::ptr_eq(permit, &self.state));
     }
 }
 
@@ -100,29 +100,29 @@ fn most_connections() -> usize {
 mod tests {
     use super::*;
 
-    fn has_gone(guest: &Guest) -> bool {
-        guest.state.has_to_go.initialized()
+    fn has_gone(permit: &ConnectionPermit) -> bool {
+        permit.state.must_close.initialized()
     }
 
     #[tokio::test]
     async fn the_first_one_that_keeps_the_host_waiting_makes_room() {
-        let door = Arc::new(Door::default());
-        let enter = || door.enter_among(3);
-        let (one, two, three) = (enter().unwrap(), enter().unwrap(), enter().unwrap());
-        one.waits_for(async {
-            let four = enter().unwrap();
+        let limit = Arc::new(ConnectionLimit::default());
+        let admit = || limit.admit_among(3);
+        let (one, two, three) = (admit().unwrap(), admit().unwrap(), admit().unwrap());
+        one.while_working(async {
+            let four = admit().unwrap();
             assert!(!has_gone(&one) && has_gone(&two) && !has_gone(&three));
-            two.has_to_go().await;
+            two.must_close().await;
             // While it reads its response, the host waits for it.
-            let five = one.takes(async { enter().unwrap() }).await;
+            let five = one.while_sending(async { admit().unwrap() }).await;
             assert!(has_gone(&one) && !has_gone(&three));
             three
-                .waits_for(four.waits_for(five.waits_for(async {
-                    assert!(enter().is_none(), "the host works for all of them");
+                .while_working(four.while_working(five.while_working(async {
+                    assert!(admit().is_none(), "the host works for all of them");
                 })))
                 .await;
             drop(four);
-            assert!(enter().is_some());
+            assert!(admit().is_some());
         })
         .await;
     }
