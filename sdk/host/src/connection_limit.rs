@@ -24,20 +24,20 @@ const PART_OF_FILES: u64 = 8;
 #[derive(Debug, Default)]
 pub struct ConnectionLimit {
     /// The oldest first.
-    permits: Mutex<Vec<Arc<State>>>,
+    clients: Mutex<Vec<Arc<Client>>>,
 }
 
 /// The right to one connection. It ends when this is dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
-    state: Arc<State>,
+    client: Arc<Client>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Client {
     /// Whether the host works on a request of the client. If not, the connection can be closed for another one.
-    waits: AtomicBool,
+    is_served: AtomicBool,
     /// Set when the connection has to be closed.
     must_close: SetOnce<()>,
 }
@@ -50,44 +50,44 @@ impl ConnectionLimit {
     }
 
     fn admit_among(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
-        let mut permits = lock(&self.permits);
-        if permits.len() >= most {
-            let first = permits.iter().position(|permit| !permit.waits.load(Ordering::Relaxed))?;
-            let _ = permits.remove(first).must_close.set(());
+        let mut clients = lock(&self.clients);
+        if clients.len() >= most {
+            let first = clients.iter().position(|client| !client.is_served.load(Ordering::Relaxed))?;
+            let _ = clients.remove(first).must_close.set(());
         }
-        let state = Arc::new(State::default());
-        permits.push(Arc::clone(&state));
-        Some(ConnectionPermit { limit: Arc::clone(self), state })
+        let client = Arc::new(Client::default());
+        clients.push(Arc::clone(&client));
+        Some(ConnectionPermit { limit: Arc::clone(self), client })
     }
 }
 
 impl ConnectionPermit {
     /// Marks the client as one that the host works for until `work` is done, so that the connection is not closed for another one.
     pub async fn while_working<T>(&self, work: impl Future<Output = T>) -> T {
-        self.state.waits.store(true, Ordering::Relaxed);
+        self.client.is_served.store(true, Ordering::Relaxed);
         let done = work.await;
-        self.state.waits.store(false, Ordering::Relaxed);
+        self.client.is_served.store(false, Ordering::Relaxed);
         done
     }
 
     /// Marks the client, within [`while_working`](Self::while_working), as one that the host waits for until `step` is done: such as to read a
     /// part of the response.
     pub async fn while_sending<T>(&self, step: impl Future<Output = T>) -> T {
-        self.state.waits.store(false, Ordering::Relaxed);
+        self.client.is_served.store(false, Ordering::Relaxed);
         let done = step.await;
-        self.state.waits.store(true, Ordering::Relaxed);
+        self.client.is_served.store(true, Ordering::Relaxed);
         done
     }
 
     /// Waits until the connection has to be closed for another one. Cancel-safe.
     pub async fn must_close(&self) {
-        self.state.must_close.wait().await;
+        self.client.must_close.wait().await;
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        lock(&self.limit.permits).retain(|permit| !Arc::ptr_eq(permit, &self.state));
+        lock(&self.limit.clients).retain(|client| !Arc::ptr_eq(client, &self.client));
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn has_gone(permit: &ConnectionPermit) -> bool {
-        permit.state.must_close.initialized()
+        permit.client.must_close.initialized()
     }
 
     #[tokio::test]
