@@ -90,11 +90,9 @@ fn reply() -> (ReplyTo, Results) {
 }
 
 async fn next<T>(received: &mut mpsc::UnboundedReceiver<T>, what: &str) -> T {
-    match timeout(PATIENCE, received.recv()).await {
-        Ok(Some(value)) => value,
-        Ok(None) => panic!("{what} does not come, and never will"),
-        Err(_) => panic!("{what} does not come within {} s", PATIENCE.as_secs()),
-    }
+    let received = timeout(PATIENCE, received.recv()).await;
+    let value = received.unwrap_or_else(|_| panic!("{what} does not come within {} s", PATIENCE.as_secs()));
+    value.unwrap_or_else(|| panic!("{what} does not come, and never will"))
 }
 
 async fn is_over<T>(received: &mut mpsc::UnboundedReceiver<T>, what: &str) {

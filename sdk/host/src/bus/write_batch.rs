@@ -47,6 +47,12 @@ impl WriteBatch {
     }
 }
 
+impl Default for WriteBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for WriteBatch {
     fn drop(&mut self) {
         self.flush();

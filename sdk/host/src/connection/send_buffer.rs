@@ -110,9 +110,9 @@ impl SendBuffer {
             return Ok(());
         }
         if class == FrameClass::RequestBesideOthers {
-            self.left.notify_one()
+            self.left.notify_one();
         } else {
-            self.flush()
+            self.flush();
         }
         Ok(())
     }

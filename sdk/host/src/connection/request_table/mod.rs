@@ -229,7 +229,6 @@ impl RequestTable {
 
     /// Removes a request to which a reply has come; without an id, the current one of a sequential module. Gives it, `None` if there
     /// is none, and the next request that a sequential module is to get.
-    #[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
     pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Option<(u64, HostRequest<'static>)>) {
         let Some(id) = id.or_else(|| self.queue.as_ref()?.current) else { return (None, None) };
         let done = self.in_flight.remove(&id).or_else(|| self.overdue.remove(&id).then(InFlight::overdue));
