@@ -9,6 +9,39 @@
 //!  module <───────────── ReplyTo::send <──────────────…─── ReplyTo::send <─── module
 //! ```
 //!
+//! # A service of the program itself
+//!
+//! A program that embeds a host can provide topics too, and call those of modules without a [`Host`](crate::Host):
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use ixt_host::bus::{Bus, CallHandle, Endpoint, Envelope, LocalBus, ReplyTo, WriteBatch};
+//!
+//! struct Stock;
+//!
+//! impl Endpoint for Stock {
+//!     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
+//!         reply.error("OUT_OF_STOCK", &format!("{} asks in vain", envelope.source), true, batch);
+//!         // The call has ended: there is nothing to cancel.
+//!         CallHandle::default()
+//!     }
+//!
+//!     fn event(&self, _: &Envelope<'_>, _: &mut WriteBatch) {}
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = LocalBus::default();
+//! bus.provide("stock.get", Arc::new(Stock)).await?;
+//!
+//! let envelope = Envelope::new("stock.get", b"{}".as_slice(), "shop:1.0.0", "trace-1");
+//! let reply = ReplyTo::new(|result, _| assert_eq!(result.code(), Some("OUT_OF_STOCK")));
+//! let _handle = bus.call(envelope, reply, &mut WriteBatch::none());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # How to implement a bus
 //!
 //! - Registrations ([`provide`](Bus::provide), [`withdraw`](Bus::withdraw), [`subscribe`](Bus::subscribe),
