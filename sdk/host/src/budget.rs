@@ -1,4 +1,4 @@
-//! The memory that what waits in a host may take. Whatever is kept for longer than it is worked on reserves its bytes in a [`Budget`]; a
+//! Limits of the memory that waiting messages take in a host. What is kept while nothing works on it reserves its bytes in a [`Budget`]. A
 //! budget may be a part of a larger one, whose limit holds as well.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Budget {
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole, given_back: Notify::new() })
     }
 
-    /// Reserves these bytes, or nothing if this budget or one that it is a part of has not so much left.
+    /// Reserves these bytes. `None` if this budget, or one that it is a part of, has fewer left: then nothing is reserved.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         self.add(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
@@ -103,7 +103,7 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Changes how many bytes are reserved. False if there are not so many left: then nothing has changed.
+    /// Changes how many bytes are reserved. False if fewer are left: then nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
             if !self.budget.add(bytes - self.bytes) {

@@ -1,4 +1,4 @@
-//! What every [`Bus`] has to do: a test for whoever writes one, with the feature `conformance`.
+//! A test of what every [`Bus`] has to do, for authors of a bus (feature `conformance`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

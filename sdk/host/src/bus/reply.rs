@@ -67,8 +67,8 @@ impl<'a> CallResult<'a> {
 
 /// Where the result of one call goes: a callback that is called at most once.
 ///
-/// Whoever holds it ends it in one of three ways: it [sends](Self::send) the result; it drops it, which sends
-/// [`CallResult::Lost`]; or, once the caller has cancelled, it [discards](Self::discard) it, which sends nothing.
+/// There are three ways to end it: [send](Self::send) the result; drop it, which sends [`CallResult::Lost`]; or, once the caller has
+/// cancelled, [discard](Self::discard) it, which sends nothing.
 pub struct ReplyTo {
     callback: Option<Box<Callback>>,
     retries: bool,
@@ -137,8 +137,8 @@ impl CallHandle {
         Self(Some((owner, number)))
     }
 
-    /// Tells whoever handles the call that its caller no longer waits. The caller has to expect a result all the same, since one
-    /// may be on its way, and must not rely on one, since the call's [`ReplyTo`] may be discarded.
+    /// Tells the endpoint that the caller no longer waits. The [`ReplyTo`] may still get a result, which was on its way, or it may be
+    /// discarded.
     pub fn cancel(self, batch: &mut WriteBatch) {
         if let Some((owner, number)) = self.0
             && let Some(owner) = owner.upgrade()
@@ -148,7 +148,7 @@ impl CallHandle {
     }
 }
 
-/// Whoever has taken calls that can be cancelled.
+/// The side that has taken calls, and can cancel them.
 pub trait Cancel: fmt::Debug + Send + Sync {
     /// The caller of this call no longer waits. Nothing happens if the call has ended.
     fn cancel(&self, number: u64, batch: &mut WriteBatch);

@@ -1,12 +1,12 @@
-//! Writing what several messages have put into sockets' buffers at once.
+//! Batching of socket writes.
 
 use std::sync::Arc;
 
-/// The sockets into which frames were put since it began, to be written together: one system call for many small frames.
+/// Collects the sockets into whose buffers frames were put, to flush each of them once: one system call for many small frames.
 ///
-/// Whoever takes several messages in a row, such as all that one read has brought, makes a batch, passes it to each call and reply, and
-/// drops or [flushes](Self::flush) it at the end of the row, before waiting for anything. Where there is only one message,
-/// [`WriteBatch::none`] is passed, and each frame is written at once.
+/// Code that handles several messages in a row, such as all that one read has brought, makes one batch, passes it to each call and
+/// reply, and [flushes](Self::flush) or drops it at the end, before it waits for anything. For a single message, pass
+/// [`WriteBatch::none`]: then each frame is written at once.
 pub struct WriteBatch {
     /// `None` if nothing is collected.
     sockets: Option<Vec<Arc<dyn Flush>>>,
@@ -31,8 +31,8 @@ impl WriteBatch {
         Self { sockets: None }
     }
 
-    /// Leaves the flush of this socket to the batch. False if it does not collect: then the caller has to flush. A socket that is
-    /// deferred twice is flushed twice.
+    /// Leaves the flush of this socket to the batch. False if the batch collects nothing: then the caller has to flush. A socket that
+    /// is deferred twice is flushed twice.
     pub fn defer(&mut self, socket: &Arc<impl Flush + 'static>) -> bool {
         let Some(sockets) = &mut self.sockets else { return false };
         sockets.push(Arc::clone(socket) as _);

@@ -41,7 +41,7 @@ impl Connection {
         true
     }
 
-    /// Ends every request as lost, for this reason, and cancels the module's own calls. Nothing is sent or read any more.
+    /// Ends every request as lost, for this reason, and cancels the module's own calls. Nothing is sent or read after that.
     pub(crate) fn close(&self, reason: &str) {
         let requests = lock(&self.requests).close();
         let was_alone = requests.len() == 1;
@@ -65,7 +65,7 @@ impl Connection {
         }
     }
 
-    /// Takes no call and no event any more. Gives those back that are queued here, for another process.
+    /// Takes no more calls and events. Gives back those that are queued here, for another process.
     #[must_use]
     pub(crate) fn stop(&self) -> Vec<Undelivered> {
         let queued = lock(&self.requests).stop();

@@ -24,7 +24,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) waiting: Arc<Budget>,
     /// What all connections of the host share.
     pub(crate) shared: SharedLimits,
-    /// How long after its caller stopped waiting a request may stay unanswered. Then it is overdue, and takes no place any more.
+    /// How long after its caller stopped waiting a request may stay unanswered. Then it is overdue, and no longer counts as in flight.
     pub(crate) overdue_after: Duration,
 }
 

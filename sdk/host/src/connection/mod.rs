@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     /// Wakes those that wait until no caller waits.
     drained: Notify,
     own_calls: Mutex<OwnCalls>,
-    /// Set once nothing is read any more.
+    /// Set once the reader has ended.
     hung_up: SetOnce<()>,
     /// Why the process is to be ended, if the host found a reason in what it has sent.
     end_reason: OnceLock<String>,
@@ -230,7 +230,7 @@ impl Connection {
         self.readiness.on_change(callback);
     }
 
-    /// How many events the module has. Counted by whoever sends them.
+    /// How many events the module has. Counted by the code that sends them.
     pub(crate) fn events(&self) -> &Arc<AtomicUsize> {
         &self.events
     }
@@ -295,17 +295,17 @@ impl Connection {
         let _ = self.end_reason.set(reason);
     }
 
-    /// Waits until nothing is read from the module any more. Cancel-safe.
+    /// Waits until the module has hung up, or the reader has ended for another reason: see `end_reason`. Cancel-safe.
     pub(crate) async fn closed(&self) {
         self.hung_up.wait().await;
     }
 
-    /// Takes no call and no event any more; what is queued stays.
+    /// Takes no more calls and events; queued ones stay.
     fn take_only_shutdown(&self) {
         lock(&self.requests).take_only_shutdown();
     }
 
-    /// Waits until the module has read so much of what it was sent that it can be sent an event. Cancel-safe.
+    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that it can be sent an event. Cancel-safe.
     pub(crate) async fn room(&self) {
         self.send_buffer.room(EVENT_ROOM).await;
     }

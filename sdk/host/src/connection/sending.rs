@@ -17,7 +17,7 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
 use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
-/// What the module takes no more of, and where its result is to go: for another process.
+/// A request that the connection takes no more, and where its result goes: both for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
@@ -34,7 +34,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If the module takes nothing any more: both come back, for another process.
+    /// If the module takes no more requests: both come back, for another process.
     pub(crate) fn send_message<'m>(
         self: &Arc<Self>,
         request: fn(Envelope<'m>) -> HostRequest<'m>,

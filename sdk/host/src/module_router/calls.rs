@@ -13,8 +13,8 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::{Connection, HostRequest};
 use crate::topic::ModuleTopic;
 
-/// How many requests of modules may wait for a call. A call behind so many is refused with `RESOURCE_EXHAUSTED`: modules call each
-/// other in a circle.
+/// The longest chain of requests that wait for each other. A call beyond it is refused with `RESOURCE_EXHAUSTED`: the modules call
+/// each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
 /// How many attempts an idempotent call gets in all.
 const MAX_ATTEMPTS: u32 = 3;

@@ -28,9 +28,9 @@ pub(super) struct EventQueue {
     pub(super) dropped: u64,
     /// The value of `dropped` that was logged last.
     logged: u64,
-    /// Whether somebody gives out events.
+    /// Whether a thread gives out events.
     is_pumping: bool,
-    /// Whether whoever gives out events has to look once more.
+    /// Whether that thread has to look once more.
     look_again: bool,
     /// Whether a task waits until the next process has room.
     waits_for_room: bool,

@@ -71,7 +71,7 @@ impl ModuleRouter {
         let parked = std::mem::take(&mut *lock(&self.parked));
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         for Parked { envelope, topic, reply, memory, .. } in parked {
-            // Whatever the call needs next, it takes anew.
+            // The call reserves anew what it needs next.
             drop(memory);
             drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
         }

@@ -166,13 +166,13 @@ impl ModuleRouter {
         self.pump(&mut batch);
     }
 
-    /// Refuses parked calls for which no replica comes any more.
+    /// Refuses the parked calls that no replica will take.
     pub(crate) fn refuse_parked_in_vain(&self) {
-        // Those for which one comes are parked again.
+        // The others are parked again.
         self.release_parked();
     }
 
-    /// A replica does not start by itself any more: refuses what waits in vain.
+    /// A replica will not start again by itself: refuses the calls, and drops the events, that wait in vain.
     pub(crate) fn given_up(&self) {
         self.refuse_parked_in_vain();
         if self.replicas().iter().all(|replica| replica.state().is_final()) {

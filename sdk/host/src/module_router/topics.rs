@@ -9,7 +9,7 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::topic::{ModuleTopic, TopicKind};
 
-/// Every topic that a release of the module has had. Those that no release has any more stay, for their counts.
+/// Every topic that a release of the module has had. Those that no release has now stay, for their counts.
 #[derive(Default)]
 pub(super) struct Topics {
     services: BTreeMap<String, TopicEntry>,

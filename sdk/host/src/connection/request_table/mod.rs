@@ -20,7 +20,7 @@
 //!      │
 //!      │ concurrent, `overdue_after` later
 //!      v
-//!   Overdue: only the id is kept, to recognize a late reply; the request takes no place any more
+//!   Overdue: only the id is kept, to recognize a late reply; the request no longer counts as in flight
 //! ```
 //!
 //! The table only decides; [`Connection`](super::Connection) acts on it after it has released the lock.
@@ -93,7 +93,7 @@ pub(crate) enum Admitted<'a> {
     Queued { id: u64, is_sooner: bool },
     /// Refuse it: too many requests wait, or they take too much memory.
     Refused { reply: ReplyTo, call: Option<RequestInfo> },
-    /// Give it to another process: this one takes no such request any more.
+    /// Give it to another process: this one takes no more of them.
     Closed { request: HostRequest<'a>, reply: ReplyTo },
 }
 
