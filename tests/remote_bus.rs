@@ -71,10 +71,29 @@ fn modules_of_two_hosts_call_each_other_and_hear_of_each_others_events() {
         let events = ask(&there, "b", json!({ "do": "events", "least": 1 })).await.unwrap();
         assert_eq!(events["events"], json!([1]));
 
-        // With its host its topics are gone, and its calls do not wait for it for ever.
+        // With its host its topics are gone.
         there.shutdown().await;
         let Err(CallError::Replied(gone)) = ask(&here, "b", Value::Null).await else { panic!("nobody provides it") };
         assert_eq!(gone.code, "NOT_FOUND");
+        here.shutdown().await;
+    });
+}
+
+#[test]
+fn a_call_that_another_host_has_when_it_is_dropped_is_lost() {
+    block_on(async {
+        let broker = Broker::default();
+        let here = start(&Hosts::new(), &broker).await.unwrap();
+        let modules = Hosts::new().actor("b", B);
+        let there = start(&modules, &broker).await.unwrap();
+        let mut logs = there.logs().follow_all();
+        let waiting = {
+            let here = here.clone();
+            tokio::spawn(async move { ask(&here, "b", json!({ "do": "wait", "for": "nothing" })).await })
+        };
+        while !logs.next().await.unwrap().message.contains("waits for nothing") {}
+        drop(there);
+        assert!(matches!(waiting.await.unwrap(), Err(CallError::Gone { .. })));
         here.shutdown().await;
     });
 }

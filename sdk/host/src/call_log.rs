@@ -12,8 +12,7 @@ use serde_json::value::to_raw_value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::HOST_SOURCE;
-use crate::bus::{CallResult, Envelope};
+use crate::bus::{CallResult, Envelope, HOST_SOURCE};
 use crate::lock::lock;
 use crate::logs::{Logs, Record, shortened};
 use crate::topic::{ModuleTopic, RequestInfo, TopicKind};

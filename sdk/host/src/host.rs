@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::bus::{Bus, BusError, CallHandle, Envelope, LocalBus, ReplyTo, WriteBatch};
+use crate::bus::{Bus, BusError, CallHandle, Envelope, HOST_SOURCE, LocalBus, ReplyTo, WriteBatch};
 use crate::call_log::CallLog;
 use crate::guard::Entry;
 use crate::instance::StartError;
@@ -25,7 +25,7 @@ use crate::services::{Backends, new_trace_id};
 use crate::status::{ModuleStatus, State};
 use crate::supervisor::{RestartTurn, Supervisor};
 use crate::trace::Spans;
-use crate::{CallError, Deployment, HOST_SOURCE, Module, Settings, connection, file_limit, order};
+use crate::{CallError, Deployment, Module, Settings, connection, file_limit, order};
 
 /// Why a host does not start.
 #[derive(Debug)]

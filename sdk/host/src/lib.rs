@@ -78,6 +78,3 @@ pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceStatus, ModuleStatus, State};
 #[cfg(feature = "otel")]
 pub use trace::SpanOptions;
-
-/// The source of calls and events that the host itself sends, `name:version`.
-pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));

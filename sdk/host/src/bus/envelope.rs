@@ -7,6 +7,9 @@ use std::time::Duration;
 use ixt_protocol::{Payload, Priority};
 use tokio::time::Instant;
 
+/// The source of calls and events that the host itself sends, `name:version`.
+pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
+
 /// A call of a service, or an event, on its way from its sender to an [`Endpoint`](super::Endpoint).
 ///
 /// All fields are public. A bus that leaves the process has to carry each of them; only [`deadline`](Self::deadline) is sent as

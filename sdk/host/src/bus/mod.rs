@@ -77,6 +77,7 @@ use std::sync::Arc;
 
 pub use ixt_protocol::{ErrorBody, Object, Payload, Priority};
 
+pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
 pub(crate) use local::empty_object;
