@@ -27,7 +27,7 @@ pub struct Envelope<'a> {
     /// When the caller stops waiting. `None`: the callee's host sets the service's timeout, if it has one. Always `None` for an
     /// event.
     pub deadline: Option<Instant>,
-    /// Which attempt this is, from 1. Above 1, an earlier process was lost while it handled the same call.
+    /// Which attempt this is, from 1. The callee's host counts up when a process was lost with the call, and it tries again.
     pub attempt: u32,
     /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may name it otherwise.
     pub trace_id: Arc<str>,

@@ -61,7 +61,7 @@
 //!   row of messages that it receives; where it has only one message, [`WriteBatch::none`].
 //! - The host does not log what a bus refuses; a bus may write to [`HostBuilder::logs`](crate::HostBuilder::logs).
 //!
-//! `bus::conformance::check` (feature `conformance`) tests all of this. Types here are `#[non_exhaustive]` where fields or variants
+//! `bus::conformance::check` (feature `conformance`) tests this, but for deadlines, blocking, and lost connections. Types here are `#[non_exhaustive]` where fields or variants
 //! will be added, such as those of streams; what will be added to the traits will have a default that refuses.
 
 #[cfg(any(test, feature = "conformance"))]
