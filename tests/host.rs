@@ -25,7 +25,7 @@ async fn fake() -> Started {
 }
 
 async fn start_error(hosts: Hosts) -> ixt_host::StartError {
-    let started = hosts.begin();
+    let started = hosts.begin().await;
     started.host.ready().await.unwrap_err()
 }
 
@@ -275,7 +275,7 @@ fn a_program_with_a_hash_is_looked_at_before_each_start() {
         let mut builder = Host::builder(Settings::default());
         let program = program(&module).await.unwrap();
         builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
-        let host = builder.start().unwrap();
+        let host = builder.start().await.unwrap();
         host.ready().await.unwrap();
         let pid = host.status()[0].instances[0].pid.unwrap();
         let proc = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
@@ -310,7 +310,7 @@ fn a_script_with_a_hash_is_started_by_its_path() {
         let mut builder = Host::builder(Settings::default());
         let program = program(&module).await.unwrap();
         builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
-        let host = builder.start().unwrap();
+        let host = builder.start().await.unwrap();
         host.ready().await.unwrap();
         host.shutdown().await;
     });
@@ -337,7 +337,7 @@ fn a_program_outside_of_its_module_is_told_and_refused_with_a_hash() {
             let program = program(&module).await.unwrap();
             builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
             let mut logs = builder.logs().follow_all();
-            drop(builder.start().unwrap());
+            drop(builder.start().await.unwrap());
             let mut told = Vec::new();
             while let Some(record) = logs.next().await {
                 if record.message.contains("which is not in its directory") {
@@ -391,7 +391,7 @@ fn a_modules_socket_is_for_its_own_process_and_what_that_has_started() {
         // The actor is started by what was started, and is not the process that the host knows.
         let script = "mkfifo go && echo waiting && read now < go; \"$0\" & wait";
         let program = Program::new("/bin/sh").arg("-c").arg(script).arg(build("actor"));
-        let mut started = Hosts::new().program("m", "[provides]\nservices = [\"a\"]", 1, program).begin();
+        let mut started = Hosts::new().program("m", "[provides]\nservices = [\"a\"]", 1, program).begin().await;
         started.logged("waiting").await;
         // What it writes may be there before its number is.
         let pid = loop {
@@ -446,7 +446,7 @@ fn a_limit_of_processors_holds_for_each_process_or_it_is_told_once_that_it_does_
         let hosts = hosts.actors("m", "[provides]\nservices = [\"a\"]\n[limits]\ncpu = 1.5", 2);
         let builder = hosts.builder();
         let mut logs = builder.logs().follow_all();
-        let host = builder.start().unwrap();
+        let host = builder.start().await.unwrap();
         host.ready().await.unwrap();
         host.restart("m").await.unwrap();
         let pids: Vec<_> = host.status()[0].instances.iter().map(|instance| u64::from(instance.pid.unwrap())).collect();

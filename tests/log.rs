@@ -173,7 +173,7 @@ while f.readline(): pass
         let mut builder = Host::builder(Settings::default());
         builder.module(Deployment::new(&module, program, &Config::of(module.manifest())).unwrap()).unwrap();
         let mut logs = builder.logs().follow_all();
-        let host = builder.start().unwrap();
+        let host = builder.start().await.unwrap();
         // It runs on, and would keep them in its buffer.
         let mut seen = Vec::new();
         while seen.len() < 4 {

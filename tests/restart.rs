@@ -589,7 +589,7 @@ fn a_host_that_is_dropped_within_a_restart_lets_go_of_all() {
         // The store is one host's at a time.
         let second = hosts();
         let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while second.builder().start().is_err() {
+        while second.builder().start().await.is_err() {
             assert!(std::time::Instant::now() < patience, "the store is still in use");
             tokio::task::yield_now().await;
         }

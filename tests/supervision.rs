@@ -96,7 +96,8 @@ fn a_process_that_ends_too_often_has_failed_and_says_why() {
         let mut started = Hosts::new()
             .restarting(2)
             .actor("a", &format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"exit\" }}"))
-            .begin();
+            .begin()
+            .await;
         let error = started.host.ready().await.unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -130,7 +131,7 @@ fn a_process_that_ends_too_often_has_failed_and_says_why() {
 fn a_process_that_fails_at_first_is_started_again() {
     block_on(async {
         let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"die once\" }}");
-        let mut started = Hosts::new().restarting(2).actor("a", &rest).begin();
+        let mut started = Hosts::new().restarting(2).actor("a", &rest).begin().await;
         started.host.ready().await.unwrap_err();
         started.logged("is ready").await;
         started.ask("a", Value::Null).await.unwrap();
@@ -145,11 +146,11 @@ fn a_module_has_the_time_to_start_that_its_manifest_says_or_that_it_asks_for() {
         )
     };
     block_on(async {
-        let started = Hosts::new().actor("a", &rest("hang")).begin();
+        let started = Hosts::new().actor("a", &rest("hang")).begin().await;
         let error = started.host.ready().await.unwrap_err();
         assert_eq!(error.to_string(), "a:1.0.0/instance-001 was ended: after 50ms it had not answered `init`");
 
-        let mut started = Hosts::new().actor("a", &rest("migrate")).begin();
+        let mut started = Hosts::new().actor("a", &rest("migrate")).begin().await;
         started.logged("is starting: migrates").await;
         let status = started.host.status().remove(0);
         assert_eq!(status.instances[0].starting.as_deref(), Some("migrates"));
@@ -173,7 +174,7 @@ fn what_a_process_needs_may_come_late() {
         let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"needs database\" }}");
         let mut hosts = Hosts::new().restarting(2).actor("a", &rest);
         hosts.settings.restart.give_up = false;
-        let mut started = hosts.begin();
+        let mut started = hosts.begin().await;
         let (_, message) = started.logged("it was restarted 2 times within 1h").await;
         assert!(
             message.contains("so that it is started again only after 10ms, and its calls are refused until then")
@@ -195,7 +196,7 @@ fn what_a_process_needs_may_come_late() {
 fn a_host_tells_when_one_of_its_modules_has_failed() {
     block_on(async {
         let rest = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"exit\" }}");
-        let started = Hosts::new().restarting(1).actor("a", &rest).begin();
+        let started = Hosts::new().restarting(1).actor("a", &rest).begin().await;
         let failure = started.host.failed().await;
         assert_eq!(
             failure,
@@ -481,7 +482,7 @@ fn a_host_that_is_stopped_while_it_starts_leaves_nothing() {
     block_on(async {
         let first = format!("{A}\n[config]\non_init = {{ type = \"string\", default = \"hang\" }}");
         let second = "[provides]\nservices = [\"b\"]\n[requires]\nservices = [\"a\"]";
-        let started = Hosts::new().actor("a", &first).actor("b", second).begin();
+        let started = Hosts::new().actor("a", &first).actor("b", second).begin().await;
         let process = loop {
             let status = started.host.status().into_iter().find(|status| status.name == "a").unwrap();
             match status.instances[0].pid {

@@ -67,7 +67,7 @@ fn of(resource: &Resource, keys: &[&'static str]) -> Vec<String> {
 async fn started(hosts: &Hosts, collector: &Collector, options: SpanOptions) -> Host {
     let mut builder = hosts.builder();
     builder.spans(collector.clone(), options);
-    let host = builder.start().unwrap();
+    let host = builder.start().await.unwrap();
     host.ready().await.unwrap();
     host
 }

@@ -165,7 +165,7 @@ impl Hosts {
     ///
     /// If that fails.
     pub async fn start(self) -> Started {
-        let host = self.builder().start().unwrap();
+        let host = self.builder().start().await.unwrap();
         let logs = host.logs().follow_all();
         host.ready().await.unwrap();
         Started { host, logs, files: self.dir }
@@ -176,9 +176,8 @@ impl Hosts {
     /// # Panics
     ///
     /// If the host itself does not start.
-    #[must_use]
-    pub fn begin(self) -> Started {
-        let host = self.builder().start().unwrap();
+    pub async fn begin(self) -> Started {
+        let host = self.builder().start().await.unwrap();
         let logs = host.logs().follow_all();
         Started { host, logs, files: self.dir }
     }

@@ -5,6 +5,7 @@ mod fixture;
 mod hosts;
 mod program;
 mod raw_host;
+mod remote_bus;
 mod running;
 mod scratch;
 
@@ -12,5 +13,6 @@ pub use fixture::{base64, built_fixture, entered, fixture, handle, parse};
 pub use hosts::{Hosts, Started, block_on, program};
 pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;
+pub use remote_bus::{Broker, RemoteBus};
 pub use running::{Running, actor, actors, ixt, ixt_run};
 pub use scratch::Scratch;

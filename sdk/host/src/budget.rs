@@ -1,67 +1,71 @@
-//! The memory that what waits in a host may take: one limit for the whole, and one for each part of it. Whatever is kept for longer
-//! than it is worked on is taken from a budget, with all that belongs to it, and given back when it is dropped.
+//! Limits of the memory that waiting messages take in a host. What is kept while nothing works on it reserves its bytes in a [`Budget`]. A
+//! budget may be a part of a larger one, whose limit holds as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A limit, and how much of it is used.
+/// A limit in bytes, and how much of it is reserved.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
     used: AtomicUsize,
+    /// The budget that this one is a part of.
     whole: Option<Arc<Budget>>,
-    less: Notify,
+    /// Notified when something is given back while the budget is overdrawn.
+    given_back: Notify,
 }
 
-/// Bytes of a budget. Dropped, they are given back.
+/// Reserved bytes. Dropped, they are given back.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), whole: None, less: Notify::new() })
+        Arc::new(Self { limit, used: AtomicUsize::new(0), whole: None, given_back: Notify::new() })
     }
 
-    /// A part of this one: what is taken from it is taken from both.
+    /// A part of this budget, with a limit of its own: what is reserved in it is reserved in both.
     pub(crate) fn part(self: &Arc<Self>, limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), whole: Some(Arc::clone(self)), less: Notify::new() })
+        let whole = Some(Arc::clone(self));
+        Arc::new(Self { limit, used: AtomicUsize::new(0), whole, given_back: Notify::new() })
     }
 
-    /// Takes so much, if there is so much left of it and of the whole.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
-        self.add(bytes).then(|| Taken { budget: Arc::clone(self), bytes })
+    /// Reserves these bytes. `None` if this budget, or one that it is a part of, has fewer left: then nothing is reserved.
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+        self.add(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 
-    /// Takes it even if there is not so much left. Whoever does so waits for [room](Budget::room) first.
-    pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Taken {
+    /// Reserves these bytes even over the limit: for what is there already. The caller waits for [`room`](Self::room) before it takes
+    /// in more.
+    pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Reservation {
         for budget in self.and_wholes() {
             budget.used.fetch_add(bytes, Ordering::Relaxed);
         }
-        Taken { budget: Arc::clone(self), bytes }
+        Reservation { budget: Arc::clone(self), bytes }
     }
 
-    /// Waits until no more is used of it, and of the whole, than may be. Of those who wait for the same budget, all are woken.
+    /// Waits until neither this budget nor one that it is a part of is over its limit. All that wait are woken together.
     pub(crate) async fn room(&self) {
         for budget in self.and_wholes() {
             loop {
-                let less = budget.less.notified();
-                tokio::pin!(less);
+                let given_back = budget.given_back.notified();
+                tokio::pin!(given_back);
                 // From here on no notification is missed.
-                less.as_mut().enable();
+                given_back.as_mut().enable();
                 if budget.used.load(Ordering::Relaxed) <= budget.limit {
                     break;
                 }
-                less.await;
+                given_back.await;
             }
         }
     }
 
-    /// How much is used.
+    /// How many bytes are reserved.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -92,14 +96,14 @@ impl Budget {
         for budget in self.and_wholes() {
             let before = budget.used.fetch_sub(bytes, Ordering::Relaxed);
             if before > budget.limit {
-                budget.less.notify_waiters();
+                budget.given_back.notify_waiters();
             }
         }
     }
 }
 
-impl Taken {
-    /// Takes more, or gives some of it back. False if there is not so much left; then it is as it was.
+impl Reservation {
+    /// Changes how many bytes are reserved. False if fewer are left: then nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
             if !self.budget.add(bytes - self.bytes) {
@@ -113,7 +117,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
     }

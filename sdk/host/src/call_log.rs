@@ -1,5 +1,6 @@
-//! A line of the log for each call and each event that has failed, and for each at all if that is wanted: what, for whom, how it
-//! ended, how long it took, and its trace. What was sent, and what was answered, is nobody's business here.
+//! The lines of the host's log about calls and events: one for each that failed, or for each at all with
+//! [`Settings::log_calls`](crate::Settings::log_calls). A line has the topic, the caller, how it ended, how long it took, and the trace;
+//! it never has payloads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,79 +12,85 @@ use serde_json::value::to_raw_value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::bus::{Answer, Message};
+use crate::bus::{CallResult, Envelope, HOST_SOURCE};
 use crate::lock::lock;
 use crate::logs::{Logs, Record, shortened};
-use crate::topic::{CallInFlight, Kind, Topic};
+use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
-/// So much is told of the message of an error.
+/// How many bytes of an error's message are logged; the rest is cut off.
 const MAX_MESSAGE_BYTES: usize = 1024;
-/// So many failures of one module are told in a second; of more than these, only how many there were. To write them would take
-/// more of the host's time than to answer them.
+/// How many failures of one module are logged in a [`WINDOW`]. Of more, only the number is: to write them would take the host longer than to
+/// refuse them.
 const MAX_FAILURES: u32 = 100;
-const SECOND: Duration = Duration::from_secs(1);
+const WINDOW: Duration = Duration::from_secs(1);
 
-/// How a call has ended.
+/// How a call or an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Outcome {
-    /// The module has answered, with data or with an error.
+pub(crate) enum CallOutcome {
+    /// The module replied, with success or an error.
     Answered,
-    /// The module has not answered in its time.
+    /// The module did not reply before the deadline.
     Timeout,
-    /// Nobody waits for it any more.
+    /// The caller cancelled.
     Cancelled,
-    /// The host has not asked the module, or has not found one.
+    /// The module was not asked: the host or the bus refused the call, or the module did while it shut down.
     Refused,
-    /// The process has ended before it has answered.
+    /// The process ended, or closed its connection, before it replied.
     Lost,
-    /// The module has answered with something that can't be read.
+    /// The module replied with something that can't be read.
     Unreadable,
 }
 
-/// A call, or an event.
+/// What a line says of a call or an event, beside how it ended.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
-    /// The process that has handled it, or the module that should have.
+pub(crate) struct CallRecord<'a> {
+    /// The process that had it (`name:version/instance-NNN`), or the module that should have (`name:version`).
     pub(crate) module: &'a str,
     pub(crate) topic: &'a str,
-    pub(crate) kind: Kind,
-    /// Who has made it.
+    pub(crate) kind: TopicKind,
+    /// The caller or publisher, `name:version`.
     pub(crate) caller: &'a str,
     pub(crate) trace_id: &'a str,
     pub(crate) started: Instant,
 }
 
-impl<'a> Call<'a> {
-    /// One that a module has.
-    pub(crate) fn in_flight(call: &'a CallInFlight, started: Instant) -> Self {
-        let CallInFlight { kind, topic, trace_id, source, cause, .. } = call;
-        Self { module: &cause.instance, topic: topic.name(), kind: *kind, caller: source, trace_id, started }
+impl<'a> CallRecord<'a> {
+    /// A call or an event that a process has.
+    pub(crate) fn in_flight(call: &'a RequestInfo, started: Instant) -> Self {
+        let RequestInfo { kind, topic, trace_id, source, cause, .. } = call;
+        Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
-    /// A call that no process has, or has any more.
-    pub(crate) fn to_module(module: &'a str, topic: &'a Topic, message: &'a Message<'_>, started: Instant) -> Self {
-        let Message { trace_id, source, .. } = message;
-        Self { module, topic: topic.name(), kind: Kind::Call, caller: source, trace_id, started }
+    /// A call that no process has.
+    pub(crate) fn to_module(
+        module: &'a str,
+        topic: &'a ModuleTopic,
+        message: &'a Envelope<'_>,
+        started: Instant,
+    ) -> Self {
+        let Envelope { trace_id, source, .. } = message;
+        Self { module, topic: topic.name(), kind: TopicKind::Service, caller: source, trace_id, started }
     }
 }
 
-/// Where such lines go.
+/// Writes the lines. Clones share the limit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallLog {
     logs: Logs,
-    /// Also of those that have succeeded.
+    /// Whether each call and event is logged, without a limit.
     every: bool,
+    /// By module name.
     failures: Arc<Mutex<HashMap<String, Failures>>>,
 }
 
-/// The failures of a module within a second.
+/// The failures of a module in the current window.
 #[derive(Debug)]
 struct Failures {
     since: Instant,
-    told: u32,
-    /// Those that were not told.
-    more: u64,
+    logged: u32,
+    /// How many were not logged, and are not counted in a line yet.
+    unlogged: u64,
 }
 
 impl CallLog {
@@ -91,30 +98,39 @@ impl CallLog {
         Self { logs, every, failures: Arc::default() }
     }
 
-    /// A call was answered, or given up.
-    pub(crate) fn ended(&self, call: &CallInFlight, started: Instant, outcome: Outcome, answer: &Answer<'_>) {
-        let call = || Call::in_flight(call, started);
+    /// Logs the end of a call or an event that a process had. The message of `INVALID_INPUT` goes without the value that it quotes.
+    pub(crate) fn ended(&self, call: &RequestInfo, started: Instant, outcome: CallOutcome, answer: &CallResult<'_>) {
+        let call = || CallRecord::in_flight(call, started);
         match answer {
-            Answer::Success(_) if !self.every => {}
-            Answer::Success(_) => self.tell(&call(), outcome, None),
-            Answer::Error(error) if error.code == code::INVALID_INPUT => {
+            CallResult::Success(_) if !self.every => {}
+            CallResult::Success(_) => self.write(&call(), outcome, None),
+            CallResult::Error(error) if error.code == code::INVALID_INPUT => {
                 self.failed(&call(), outcome, &error.code, &without_value(&error.message));
             }
-            Answer::Error(error) => self.failed(&call(), outcome, &error.code, &error.message),
-            Answer::Unreadable(error) => self.failed(&call(), Outcome::Unreadable, code::INTERNAL, error),
-            Answer::Lost { reason, .. } => self.failed(&call(), outcome, code::UNAVAILABLE, reason),
+            CallResult::Error(error) => self.failed(&call(), outcome, &error.code, &error.message),
+            CallResult::Unreadable(error) => self.failed(&call(), CallOutcome::Unreadable, code::INTERNAL, error),
+            CallResult::Lost { reason, .. } => self.failed(&call(), outcome, code::UNAVAILABLE, reason),
         }
     }
 
-    /// A call has failed.
+    /// The bus has refused a call, since nobody provides its topic. `message` is what the caller gets.
+    pub(crate) fn not_provided(&self, envelope: &Envelope<'_>, message: &str) {
+        let Envelope { topic, source, trace_id, .. } = envelope;
+        let module = if **source == *HOST_SOURCE { "host" } else { source };
+        let call =
+            CallRecord { module, topic, kind: TopicKind::Service, caller: source, trace_id, started: Instant::now() };
+        self.failed(&call, CallOutcome::Refused, code::NOT_FOUND, message);
+    }
+
+    /// Logs a failure, or counts it if there are too many.
     #[cold]
-    pub(crate) fn failed(&self, call: &Call<'_>, outcome: Outcome, code: &str, message: &str) {
-        if self.every || self.has_room(call.module) {
-            self.tell(call, outcome, Some((code, message)));
+    pub(crate) fn failed(&self, call: &CallRecord<'_>, outcome: CallOutcome, code: &str, message: &str) {
+        if self.every || self.is_logged(call.module) {
+            self.write(call, outcome, Some((code, message)));
         }
     }
 
-    fn tell(&self, call: &Call<'_>, outcome: Outcome, error: Option<(&str, &str)>) {
+    fn write(&self, call: &CallRecord<'_>, outcome: CallOutcome, error: Option<(&str, &str)>) {
         #[derive(Serialize)]
         struct Fields<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,17 +138,17 @@ impl CallLog {
             #[serde(skip_serializing_if = "Option::is_none")]
             event: Option<&'a str>,
             caller: &'a str,
-            outcome: Outcome,
+            outcome: CallOutcome,
             #[serde(skip_serializing_if = "Option::is_none")]
             code: Option<&'a str>,
             ms: f64,
         }
-        let Call { module, topic, kind, caller, trace_id, started } = call;
-        // One from the command may be of any length.
+        let CallRecord { module, topic, kind, caller, trace_id, started } = call;
+        // That of `ixt call` may be of any length.
         let (topic, elapsed) = (&*shortened(topic, MAX_NAME_BYTES), started.elapsed());
         let (word, call, event) = match kind {
-            Kind::Call => ("call", Some(topic), None),
-            Kind::Event => ("event", None, Some(topic)),
+            TopicKind::Service => ("call", Some(topic), None),
+            TopicKind::Event => ("event", None, Some(topic)),
         };
         let code = error.map(|(code, _)| code);
         #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
@@ -142,12 +158,12 @@ impl CallLog {
         let elapsed = show(elapsed);
         let how = match (outcome, error) {
             (_, None) => format!("succeeded in {elapsed}"),
-            (Outcome::Answered, _) => format!("failed after {elapsed}"),
-            (Outcome::Timeout, _) => format!("timed out after {elapsed}"),
-            (Outcome::Cancelled, _) => format!("was given up by its caller after {elapsed}"),
-            (Outcome::Refused, _) => "was refused".to_owned(),
-            (Outcome::Lost, _) => format!("was lost after {elapsed}"),
-            (Outcome::Unreadable, _) => format!("was answered after {elapsed} with what can't be read"),
+            (CallOutcome::Answered, _) => format!("failed after {elapsed}"),
+            (CallOutcome::Timeout, _) => format!("timed out after {elapsed}"),
+            (CallOutcome::Cancelled, _) => format!("was given up by its caller after {elapsed}"),
+            (CallOutcome::Refused, _) => "was refused".to_owned(),
+            (CallOutcome::Lost, _) => format!("was lost after {elapsed}"),
+            (CallOutcome::Unreadable, _) => format!("was answered after {elapsed} with what can't be read"),
         };
         let why = error
             .map_or_else(String::new, |(code, message)| format!(": {code}: {}", shortened(message, MAX_MESSAGE_BYTES)));
@@ -159,60 +175,61 @@ impl CallLog {
         });
     }
 
-    /// Whether a failure of this module is told; otherwise it is counted, and the number is told.
-    fn has_room(&self, module: &str) -> bool {
+    /// Whether a failure of this module is logged. Otherwise it is counted, and the number is logged at the end of the window.
+    fn is_logged(&self, module: &str) -> bool {
         let name = module.split(':').next().unwrap_or_default();
         let now = Instant::now();
         let mut failures = lock(&self.failures);
         let Some(of) = failures.get_mut(name) else {
-            failures.insert(name.to_owned(), Failures { since: now, told: 1, more: 0 });
+            failures.insert(name.to_owned(), Failures { since: now, logged: 1, unlogged: 0 });
             return true;
         };
-        if now.duration_since(of.since) >= SECOND {
-            (of.since, of.told) = (now, 0);
+        if now.duration_since(of.since) >= WINDOW {
+            (of.since, of.logged) = (now, 0);
         }
-        if of.told < MAX_FAILURES {
-            of.told += 1;
+        if of.logged < MAX_FAILURES {
+            of.logged += 1;
             return true;
         }
-        // Without one, nobody could tell of it later.
+        // Without a runtime nothing could log the number later.
         let Ok(runtime) = Handle::try_current() else { return true };
-        of.more += 1;
-        if of.more == 1 {
+        of.unlogged += 1;
+        if of.unlogged == 1 {
             let (this, name) = (self.clone(), name.to_owned());
             runtime.spawn(async move {
-                sleep(SECOND).await;
-                this.tell_more(&name);
+                sleep(WINDOW).await;
+                this.log_number(&name);
             });
         }
         false
     }
 
-    fn tell_more(&self, name: &str) {
-        let more = lock(&self.failures).get_mut(name).map_or(0, |of| std::mem::take(&mut of.more));
+    fn log_number(&self, name: &str) {
+        let more = lock(&self.failures).get_mut(name).map_or(0, |of| std::mem::take(&mut of.unlogged));
         let message = format!(
             "{more} more calls or events have failed within {}, beside the {MAX_FAILURES} a second that are told one by one; \
              `ixt top` shows which",
-            show(SECOND)
+            show(WINDOW)
         );
         self.logs.host(LogLevel::Warn, name, message);
     }
 }
 
-/// What is wrong with a value, without the value, which the caller knows and the log need not.
+/// The message of `INVALID_INPUT` without the value that it quotes: that may be a secret, and the caller knows it.
 fn without_value(message: &str) -> String {
     let in_path = message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
     let (path, message) = in_path.unwrap_or(("", message));
     InvalidJson { path: path.to_owned(), message: message.to_owned() }.without_value().to_string()
 }
 
-/// How much it matters to whoever runs the host: what is wrong with the module or with the host, and what is only an answer.
-fn level(outcome: Outcome, code: Option<&str>, kind: Kind) -> LogLevel {
+/// The level of a line: error for a fault of the module, warning for what its operator may want to act on, info for what concerns the
+/// caller alone.
+fn level(outcome: CallOutcome, code: Option<&str>, kind: TopicKind) -> LogLevel {
     let Some(code) = code else { return LogLevel::Info };
     match (outcome, code) {
-        (Outcome::Lost | Outcome::Unreadable, _) | (_, code::INTERNAL | code::UNIMPLEMENTED) => LogLevel::Error,
-        (Outcome::Cancelled, _) => LogLevel::Info,
-        (Outcome::Timeout | Outcome::Refused, _)
+        (CallOutcome::Lost | CallOutcome::Unreadable, _) | (_, code::INTERNAL | code::UNIMPLEMENTED) => LogLevel::Error,
+        (CallOutcome::Cancelled, _) => LogLevel::Info,
+        (CallOutcome::Timeout | CallOutcome::Refused, _)
         | (
             _,
             code::DEADLINE_EXCEEDED
@@ -222,14 +239,14 @@ fn level(outcome: Outcome, code: Option<&str>, kind: Kind) -> LogLevel {
             | code::UNAVAILABLE
             | code::UNKNOWN_TOPIC,
         ) => LogLevel::Warn,
-        // Nobody else gets to know of it.
-        _ if kind == Kind::Event => LogLevel::Warn,
-        // The caller is told what it has asked wrongly, or what is not so.
+        // Nobody else learns of it.
+        _ if kind == TopicKind::Event => LogLevel::Warn,
+        // The caller gets the error, and can act on it.
         _ => LogLevel::Info,
     }
 }
 
-/// A duration to about three digits.
+/// A duration, to about three digits.
 fn show(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs_f64(), duration.as_secs_f64() * 1e3);
     match () {
@@ -246,11 +263,18 @@ fn show(duration: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn call<'a>(module: &'a str, trace_id: &'a str) -> Call<'a> {
-        Call { module, topic: "m.do", kind: Kind::Call, caller: "web:1.0.0", trace_id, started: Instant::now() }
+    fn call<'a>(module: &'a str, trace_id: &'a str) -> CallRecord<'a> {
+        CallRecord {
+            module,
+            topic: "m.do",
+            kind: TopicKind::Service,
+            caller: "web:1.0.0",
+            trace_id,
+            started: Instant::now(),
+        }
     }
 
-    fn told(logs: &Logs) -> Vec<(&'static str, String)> {
+    fn logged(logs: &Logs) -> Vec<(&'static str, String)> {
         let mut lines = logs.follow(usize::MAX);
         std::iter::from_fn(|| lines.try_next()).map(|line| (line.level.as_str(), line.message.clone())).collect()
     }
@@ -261,7 +285,7 @@ mod tests {
         let log = CallLog::new(logs.clone(), false);
         let call = call("m:1.0.0/instance-001", "t1");
         tokio::time::advance(Duration::from_micros(1500)).await;
-        log.failed(&call, Outcome::Answered, "INTERNAL", "no disk");
+        log.failed(&call, CallOutcome::Answered, "INTERNAL", "no disk");
         let mut lines = logs.follow(usize::MAX);
         let line = lines.try_next().unwrap();
         assert_eq!((line.module.as_str(), line.trace_id.as_str()), ("m:1.0.0/instance-001", "t1"));
@@ -269,9 +293,9 @@ mod tests {
         let fields = r#"{"call":"m.do","caller":"web:1.0.0","outcome":"answered","code":"INTERNAL","ms":1.5}"#;
         assert_eq!(line.fields.as_ref().unwrap().get(), fields);
 
-        let event = Call { kind: Kind::Event, ..call };
+        let event = CallRecord { kind: TopicKind::Event, ..call };
         tokio::time::advance(Duration::from_secs(4)).await;
-        log.failed(&event, Outcome::Lost, "UNAVAILABLE", &"x".repeat(MAX_MESSAGE_BYTES + 1));
+        log.failed(&event, CallOutcome::Lost, "UNAVAILABLE", &"x".repeat(MAX_MESSAGE_BYTES + 1));
         let line = lines.try_next().unwrap();
         let message = "the event `m.do` of web:1.0.0 was lost after 4s 1ms: UNAVAILABLE: xxx";
         assert!(line.message.starts_with(message) && line.message.ends_with("x… (1025 bytes)"), "{}", line.message);
@@ -287,18 +311,18 @@ mod tests {
 
     #[test]
     fn what_is_wrong_matters_more_than_what_is_only_an_answer() {
-        let level = |outcome, code| level(outcome, Some(code), Kind::Call).as_str();
-        assert_eq!(level(Outcome::Answered, "INTERNAL"), "error");
-        assert_eq!(level(Outcome::Lost, "UNAVAILABLE"), "error");
-        assert_eq!(level(Outcome::Answered, "UNAVAILABLE"), "warn");
-        assert_eq!(level(Outcome::Timeout, "DEADLINE_EXCEEDED"), "warn");
-        assert_eq!(level(Outcome::Refused, "NOT_FOUND"), "warn");
-        assert_eq!(level(Outcome::Answered, "NOT_FOUND"), "info");
-        assert_eq!(level(Outcome::Answered, "INVALID_INPUT"), "info");
-        assert_eq!(level(Outcome::Answered, "OUT_OF_STOCK"), "info");
-        assert_eq!(level(Outcome::Cancelled, "CANCELLED"), "info");
-        assert_eq!(super::level(Outcome::Answered, Some("OUT_OF_STOCK"), Kind::Event).as_str(), "warn");
-        assert_eq!(super::level(Outcome::Answered, None, Kind::Call).as_str(), "info");
+        let level = |outcome, code| level(outcome, Some(code), TopicKind::Service).as_str();
+        assert_eq!(level(CallOutcome::Answered, "INTERNAL"), "error");
+        assert_eq!(level(CallOutcome::Lost, "UNAVAILABLE"), "error");
+        assert_eq!(level(CallOutcome::Answered, "UNAVAILABLE"), "warn");
+        assert_eq!(level(CallOutcome::Timeout, "DEADLINE_EXCEEDED"), "warn");
+        assert_eq!(level(CallOutcome::Refused, "NOT_FOUND"), "warn");
+        assert_eq!(level(CallOutcome::Answered, "NOT_FOUND"), "info");
+        assert_eq!(level(CallOutcome::Answered, "INVALID_INPUT"), "info");
+        assert_eq!(level(CallOutcome::Answered, "OUT_OF_STOCK"), "info");
+        assert_eq!(level(CallOutcome::Cancelled, "CANCELLED"), "info");
+        assert_eq!(super::level(CallOutcome::Answered, Some("OUT_OF_STOCK"), TopicKind::Event).as_str(), "warn");
+        assert_eq!(super::level(CallOutcome::Answered, None, TopicKind::Service).as_str(), "info");
     }
 
     #[tokio::test(start_paused = true)]
@@ -306,23 +330,23 @@ mod tests {
         let logs = Logs::default();
         let log = CallLog::new(logs.clone(), false);
         for _ in 0..MAX_FAILURES + 50 {
-            log.failed(&call("m:1.0.0/instance-001", ""), Outcome::Answered, "INTERNAL", "no disk");
+            log.failed(&call("m:1.0.0/instance-001", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         }
-        log.failed(&call("other:1.0.0", ""), Outcome::Answered, "INTERNAL", "no disk");
-        assert_eq!(told(&logs).len(), MAX_FAILURES as usize + 1, "each module has a limit of its own");
-        sleep(2 * SECOND).await;
+        log.failed(&call("other:1.0.0", ""), CallOutcome::Answered, "INTERNAL", "no disk");
+        assert_eq!(logged(&logs).len(), MAX_FAILURES as usize + 1, "each module has a limit of its own");
+        sleep(2 * WINDOW).await;
         let more = "50 more calls or events have failed within 1s, beside the 100 a second that are told one by one; \
                     `ixt top` shows which";
-        assert_eq!(told(&logs).pop(), Some(("warn", more.to_owned())));
-        log.failed(&call("m:1.0.0/instance-002", ""), Outcome::Answered, "INTERNAL", "no disk");
-        assert_eq!(told(&logs).len(), MAX_FAILURES as usize + 3);
+        assert_eq!(logged(&logs).pop(), Some(("warn", more.to_owned())));
+        log.failed(&call("m:1.0.0/instance-002", ""), CallOutcome::Answered, "INTERNAL", "no disk");
+        assert_eq!(logged(&logs).len(), MAX_FAILURES as usize + 3);
 
-        // Whoever wants every call gets every call.
+        // There is no limit where each call is logged.
         let logs = Logs::default();
         let log = CallLog::new(logs.clone(), true);
         for _ in 0..2 * MAX_FAILURES {
-            log.failed(&call("m:1.0.0", ""), Outcome::Answered, "INTERNAL", "no disk");
+            log.failed(&call("m:1.0.0", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         }
-        assert_eq!(told(&logs).len(), 2 * MAX_FAILURES as usize);
+        assert_eq!(logged(&logs).len(), 2 * MAX_FAILURES as usize);
     }
 }

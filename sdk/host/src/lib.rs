@@ -20,25 +20,26 @@ pub mod guide {}
 #[doc = include_str!("../SECURITY.md")]
 pub mod security {}
 
-mod answer;
 mod budget;
 mod build;
 pub mod bus;
+mod call_error;
 mod call_log;
 mod config;
 mod connection;
+pub mod connection_limit;
 pub mod control;
 mod control_lock;
+mod file_limit;
 pub mod guard;
 mod host;
 mod host_resources;
 pub mod kv;
-pub mod listener;
 mod lock;
 pub mod logs;
-mod managed;
 pub mod metrics;
 mod module;
+mod module_router;
 mod permissions;
 mod processes;
 mod program;
@@ -57,8 +58,8 @@ mod trace;
 pub use ixt_manifest::text;
 pub use ixt_protocol::{LogLevel, Object, Priority};
 
-pub use answer::{CallError, ErrorReply};
 pub use build::{Build, BuildOutput, Builds};
+pub use call_error::{CallError, ErrorReply};
 pub use config::{Config, ConfigError};
 pub use host::{CallOptions, Host, HostBuilder, HostError};
 pub use module::Module;

@@ -1,23 +1,26 @@
-//! The socket that one module connects to.
+//! The socket that one process of a module connects to, and the directory that holds the sockets of a host.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::{env, io};
 
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::lock::lock;
 use crate::processes::ancestry::descends_from;
 
-/// So many processes that are turned away are told.
+/// How many processes that are turned away from one socket are reported. Further ones are turned away in silence.
 const MAX_TOLD: usize = 16;
 
-/// The file whose lock says that the host of a directory lives.
+/// The file that a host keeps locked in its directory as long as it lives.
 const LOCK: &str = "lock";
+/// What the name of the directory begins with.
 const PREFIX: &str = "ixt-";
 
-/// Where the sockets of a host are: in a directory that only this user can enter, which is made when it is needed.
+/// The sockets of a host: in a directory below the system's one for temporary files, that only this user can enter. It is made with the
+/// first socket, and removed when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
@@ -25,6 +28,7 @@ pub(crate) struct Sockets(Mutex<Option<Dir>>);
 struct Dir {
     path: PathBuf,
     _lock: File,
+    /// The number of the last socket.
     last: u64,
 }
 
@@ -35,10 +39,14 @@ impl Drop for Dir {
 }
 
 impl Sockets {
-    /// A listening socket. An error comes with the path that it is about. If the directory was made for it, `made` is told.
+    /// Makes a listening socket. `made` gets the directory if that was made for it.
+    ///
+    /// # Errors
+    ///
+    /// The path that could not be made, and why.
     pub(crate) fn socket(&self, made: impl FnOnce(&Path)) -> Result<Socket, (PathBuf, io::Error)> {
-        let mut dir = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may tidy up in the system's directory for temporary files.
+        let mut dir = lock(&self.0);
+        // Somebody may have tidied up in the directory for temporary files.
         if !dir.as_ref().is_some_and(|dir| dir.path.is_dir()) {
             remove_left();
             let new = make().map_err(|error| (env::temp_dir(), error))?;
@@ -56,10 +64,11 @@ impl Sockets {
     }
 }
 
+/// Makes a directory.
 fn make() -> io::Result<Dir> {
     let mut builder = tempfile::Builder::new();
     let dir = builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
-    // Whoever tidies up finds it locked, or not at all.
+    // Under another name until it is locked: `remove_left` of another host would take the directory for one that is left.
     let begun = dir.path().join("begun");
     let lock = File::options().create_new(true).write(true).mode(0o600).open(&begun)?;
     lock.lock()?;
@@ -67,7 +76,7 @@ fn make() -> io::Result<Dir> {
     Ok(Dir { path: dir.keep(), _lock: lock, last: 0 })
 }
 
-/// Removes the directories of this user's hosts that were killed with their guards.
+/// Removes the directories of this user's hosts that were killed together with their guards.
 fn remove_left() {
     let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
@@ -83,13 +92,13 @@ fn remove_left() {
     }
 }
 
-/// Whatever lies there, by whomever: no link is followed, and nobody is waited for at the other end of a pipe.
+/// Opens a lock file, whoever has put it there: no link is followed, and a pipe is not waited for.
 fn open_left(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     File::options().write(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Removes such a directory: the sockets and the lock, and itself, if there is nothing else in it.
+/// Removes the sockets and the lock of a directory, and the directory if it is empty then.
 pub(crate) fn remove(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let is_numbered = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
@@ -101,7 +110,7 @@ pub(crate) fn remove(dir: &Path) {
     let _ = fs::remove_dir(dir);
 }
 
-/// A socket on which one process is awaited. Removed when this is dropped.
+/// A listening socket for one process. Its file is removed when this is dropped.
 pub(crate) struct Socket {
     path: PathBuf,
     listener: UnixListener,
@@ -118,9 +127,9 @@ impl Socket {
         self.path.clone()
     }
 
-    /// The first connection from the process that was started for it, or from one that this has started: it gets the module's
-    /// configuration, and its answers are taken for the module's. Others are turned away, and told to `refused`, each process
-    /// once. The directory's mode keeps other users out; where that does not hold, such as for root, this does.
+    /// Waits for the first connection of the process `started`, or of one that it has started: whoever connects gets the module's
+    /// configuration, and speaks for the module. Connections of other processes are closed; `refused` gets the number of each such
+    /// process once. Other users are kept out by the directory's mode already, but for root.
     pub(crate) async fn accept(&self, started: Option<u32>, refused: impl Fn(u32)) -> io::Result<UnixStream> {
         let mut told = Vec::new();
         loop {

@@ -1,71 +1,75 @@
-//! Whether this process stood still: stopped (SIGSTOP, Ctrl-Z), frozen with its container, or without a processor. The clock goes on then,
-//! and the modules may have stood still with it: what they had a time for, they have it again.
+//! Whether this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got no processor. The clock
+//! goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules start anew afterwards.
 //!
-//! It is seen by a pulse that is missing. What is timed here waits anew when it finds that its time was over without this process.
+//! A task, the [`Pulse`], notes the time every half second. A gap between two notes is a standstill. [`sleep`] and [`timeout`] of this
+//! module start anew when a standstill ended during them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ixt_protocol::LogLevel;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::lock::lock;
 use crate::logs::Logs;
 
-/// How often the pulse is.
+/// The time between two notes.
 const PULSE: Duration = Duration::from_millis(500);
-/// Whoever has none for so long stood still.
+/// A longer time without a note is a standstill.
 const MISSING: Duration = Duration::from_secs(1);
 
 static SEEN: Mutex<Seen> = Mutex::new(Seen { pulse: None, last: None });
 
 fn seen() -> MutexGuard<'static, Seen> {
-    // Nothing that can panic happens under this lock.
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&SEEN)
 }
 
-/// What is known of this process.
+/// What is known of this process. It is one for all hosts in it, and for [`sleep`] and [`timeout`], as a process stands still as a
+/// whole.
 #[derive(Debug)]
 struct Seen {
-    /// The last pulse; `None` if no host runs.
+    /// When the pulse was last noted; `None` if no host runs.
     pulse: Option<Instant>,
+    /// The last standstill; `None` if there was none.
     last: Option<Standstill>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standstill {
-    /// When it was over.
+    /// When it was noticed that it was over.
     end: Instant,
-    /// How long it was, give or take a pulse.
+    /// How long it was, to half a second.
     length: Duration,
 }
 
 impl Seen {
-    /// The last standstill, with the one that is over in this moment.
+    /// The last standstill. One that has just ended is noticed here.
     fn look(&mut self, now: Instant) -> Option<Standstill> {
         let length = self.pulse.map_or(Duration::ZERO, |pulse| now.saturating_duration_since(pulse));
         if length > MISSING {
             self.last = Some(Standstill { end: now, length });
-            // It is seen once.
+            // It is noticed once.
             self.pulse = Some(now);
         }
         self.last
     }
 
+    /// Notes the pulse. Gives the last standstill.
     fn pulse(&mut self, now: Instant) -> Option<Standstill> {
         let last = self.look(now);
         self.pulse = Some(now);
         last
     }
 
-    /// For how long it has run again, if it stood still since then.
+    /// How long ago the last standstill ended, if it ended after `then`.
     fn runs_since(&mut self, then: Instant, now: Instant) -> Option<Duration> {
         let last = self.look(now)?;
         (last.end > then).then(|| now.saturating_duration_since(last.end))
     }
 }
 
-/// The pulse of a host. Its log says when the host stood still.
+/// The task that notes the time, and writes to the log when the host stood still. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Pulse(AbortHandle);
 
@@ -78,7 +82,7 @@ impl Pulse {
 impl Drop for Pulse {
     fn drop(&mut self) {
         self.0.abort();
-        // If there is another host, its next one is soon.
+        // If there is another host in this process, its next note is soon.
         seen().pulse = None;
     }
 }
@@ -102,21 +106,21 @@ async fn beat(logs: Logs) {
     }
 }
 
-/// For how long this process has run again, if it stood still since then.
+/// How long ago this process's last standstill ended, if it ended after `then`; otherwise `None`.
 pub(crate) fn runs_since(then: Instant) -> Option<Duration> {
     seen().runs_since(then, Instant::now())
 }
 
-/// For how long this process has run without standing still, as far as anything here may matter.
+/// How long ago this process's last standstill ended; `Duration::MAX` if there was none.
 pub(crate) fn runs_for() -> Duration {
     seen().look(Instant::now()).map_or(Duration::MAX, |last| last.end.elapsed())
 }
 
-/// The time is over.
+/// The timeout is over.
 #[derive(Debug)]
 pub(crate) struct Elapsed;
 
-/// Waits for so long, in which this process does not stand still.
+/// Sleeps for `duration` without a standstill: after one, it starts anew.
 pub(crate) async fn sleep(duration: Duration) {
     let mut left = duration;
     loop {
@@ -130,7 +134,7 @@ pub(crate) async fn sleep(duration: Duration) {
     }
 }
 
-/// Waits until it is done, but no longer than so long, in which this process does not stand still.
+/// Waits for `work`, but no longer than `duration` without a standstill: after one, the time starts anew.
 pub(crate) async fn timeout<T>(duration: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
     tokio::select! {
         biased;
@@ -150,10 +154,10 @@ mod tests {
         let mut seen = Seen { pulse: None, last: None };
         assert_eq!(seen.look(at(60_000)), None, "no host runs yet");
         seen.pulse(start);
-        // A little late is nothing.
+        // A late note is no standstill.
         assert_eq!(seen.pulse(at(900)), None);
         assert_eq!(seen.runs_since(start, at(1_000)), None);
-        // Whoever looks first sees it, and only once.
+        // Whoever looks first notices it, and only once.
         assert_eq!(seen.runs_since(at(950), at(61_000)), Some(Duration::ZERO));
         let standstill = Standstill { end: at(61_000), length: Duration::from_millis(60_100) };
         assert_eq!(seen.pulse(at(61_010)), Some(standstill));

@@ -1,30 +1,32 @@
-//! How often a topic was called, how each call ended, and how long it took.
+//! Counts of one topic: how often it was called, how the calls ended, and how long they took.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::code;
 use serde::{Deserialize, Serialize};
 
-/// The boundaries of the durations that are counted, in seconds: from 100 µs to 100 s, and with few enough of them that each topic
-/// can have its own counts. They are the same for every topic, so that counts of several can be added.
+use crate::lock::lock;
+
+/// The upper bounds of the histogram of [`TopicStats::durations`], in seconds. They are the same for every topic, so that histograms can
+/// be added up.
 pub const DURATION_BOUNDS: [f64; 19] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
     100.0,
 ];
 
-/// The boundaries by which durations are sorted here, in microseconds: ten in each power of ten (the preferred numbers of ISO 3),
-/// so that a quantile among them is at most a quarter off, and mostly by far less. [`DURATION_BOUNDS`] are some of them.
+/// The upper bounds of the histogram that is kept, in microseconds: ten for each power of ten (the preferred numbers of ISO 3), so that
+/// a quantile is at most a quarter off. [`DURATION_BOUNDS`] are some of them.
 const FINE: [u64; 71] = fine();
 
-/// So many codes that a module has made up are counted apart, beside those of [`code`].
+/// How many error codes of the module's own are counted one by one, beside those of [`code`].
 const OWN_CODES: usize = 16;
-/// What stands for the others.
+/// The code under which further ones are counted together.
 const OTHER: &str = "OTHER";
 
-/// Those that the host itself answers with are always counted apart.
+/// The codes that are always counted one by one: the host itself uses them.
 const KNOWN_CODES: [&str; 12] = [
     code::UNKNOWN_TOPIC,
     code::INVALID_INPUT,
@@ -40,39 +42,40 @@ const KNOWN_CODES: [&str; 12] = [
     code::PERMISSION_DENIED,
 ];
 
-/// Counts of one topic of a module.
+/// The counts, which any thread may add to.
 #[derive(Debug)]
 pub(crate) struct Stats {
     successes: AtomicU64,
     errors: Mutex<BTreeMap<Box<str>, u64>>,
-    /// How many took no longer than each of [`FINE`], and longer than the one before; in the last, how many took longer still.
+    /// For each of [`FINE`], how many calls took no longer than that and longer than the bound before. The last one has those that took
+    /// longer than any bound.
     durations: [AtomicU64; FINE.len() + 1],
-    /// In microseconds.
+    /// How long all calls took together, in microseconds.
     sum: AtomicU64,
 }
 
-/// How often a topic was called, and how that went.
+/// Counts of a topic since the host started: of the calls of a service, or of an event that a module handles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicStats {
     /// The topic.
     pub topic: String,
-    /// How many calls have ended.
+    /// How many calls have ended, in any way.
     pub calls: u64,
-    /// How many of them without success.
+    /// How many of them ended with an error.
     pub errors: u64,
-    /// The same by the code of the error. Of the codes that the module has made up 16 are counted apart, the others as `OTHER`.
+    /// The number of errors by code. The first 16 codes of the module's own have counts of their own; further ones are counted together as
+    /// `OTHER`.
     pub codes: BTreeMap<String, u64>,
-    /// How many of the calls that a process was given took no longer than each of [`DURATION_BOUNDS`]. They are not all calls: some are
-    /// answered without asking the module.
+    /// For each of [`DURATION_BOUNDS`], how many of the [`taken`](Self::taken) calls took no longer (cumulative, as in Prometheus).
     pub durations: Vec<u64>,
-    /// How many calls a process was given, however long they took.
+    /// How many of the calls a process was given; the others were refused before.
     pub taken: u64,
-    /// How long those took together, in seconds.
+    /// How long the taken calls took together, in seconds, until their callers had a result or cancelled.
     pub seconds: f64,
-    /// In how many seconds half of those were answered.
+    /// The median of these durations, in seconds, estimated to a quarter; 0 without calls.
     pub p50: f64,
-    /// In how many seconds 99 % of those were answered.
+    /// Their 99th percentile, in the same way.
     pub p99: f64,
 }
 
@@ -86,9 +89,9 @@ impl Stats {
         }
     }
 
-    /// A caller was answered by the module, or has given up; `error` is the code of an error.
+    /// Counts a call that a process had, and how long it took; `error` is its code if it did not succeed.
     pub(crate) fn finished(&self, elapsed: Duration, error: Option<&str>) {
-        // To the nearest, so that many short calls together are right.
+        // Rounded, so that the sum of many short calls is right.
         let micros = u64::from(elapsed.subsec_nanos() + 500) / 1000;
         let micros = elapsed.as_secs().saturating_mul(1_000_000).saturating_add(micros);
         self.durations[FINE.partition_point(|bound| *bound < micros)].fetch_add(1, Ordering::Relaxed);
@@ -99,10 +102,9 @@ impl Stats {
         }
     }
 
-    /// A call was answered with this error without asking the module.
+    /// Counts a call that ended with this code without a process having it.
     pub(crate) fn refused(&self, code: &str) {
-        // Nothing that can panic happens under this lock.
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = lock(&self.errors);
         if let Some(count) = errors.get_mut(code) {
             *count += 1;
             return;
@@ -113,7 +115,7 @@ impl Stats {
     }
 
     pub(crate) fn snapshot(&self, topic: &str) -> TopicStats {
-        let codes = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let codes = lock(&self.errors);
         let codes: BTreeMap<_, _> = codes.iter().map(|(code, count)| (code.to_string(), *count)).collect();
         let errors = codes.values().sum();
         let fine = self.durations.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -136,7 +138,7 @@ const fn fine() -> [u64; 71] {
     let mut bounds = [0; 71];
     let (mut at, mut scale) = (0, 1);
     while at < bounds.len() {
-        // From 10 µs on.
+        // The first bound is 10 µs.
         bounds[at] = TEN[at % 10] * scale / 10;
         at += 1;
         if at % 10 == 0 {
@@ -146,7 +148,7 @@ const fn fine() -> [u64; 71] {
     bounds
 }
 
-/// How many took no longer than each of [`DURATION_BOUNDS`].
+/// [`TopicStats::durations`].
 fn coarse(fine: &[u64; FINE.len() + 1]) -> Vec<u64> {
     let mut durations = Vec::with_capacity(DURATION_BOUNDS.len());
     let mut count = 0;
@@ -160,8 +162,7 @@ fn coarse(fine: &[u64; FINE.len() + 1]) -> Vec<u64> {
     durations
 }
 
-/// The duration, in seconds, that this part of them did not exceed. Within the two boundaries between which it lies, they are taken
-/// to be spread evenly.
+/// The duration, in seconds, that this part of the calls did not exceed. Calls between two bounds are taken to be spread evenly.
 fn quantile(fine: &[u64; FINE.len() + 1], part: f64) -> f64 {
     let wanted = part * f64_of(fine.iter().sum());
     let (mut below, mut start) = (0.0, 0);
@@ -174,7 +175,7 @@ fn quantile(fine: &[u64; FINE.len() + 1], part: f64) -> f64 {
         below += count;
         start = *end;
     }
-    // Nothing was counted, or it is longer than can be told.
+    // Nothing was counted, or the duration is above the last bound.
     if wanted > 0.0 { seconds(start) } else { 0.0 }
 }
 

@@ -45,7 +45,7 @@ impl System {
             }
             builder.module(Deployment::new(&module, Program::new(program), &config)?.instances(instances))?;
         }
-        let host = builder.start()?;
+        let host = builder.start().await?;
         host.ready().await?;
         Ok(Self { host, dir })
     }

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Host::builder(settings);
     builder.module(Deployment::new(&module, program, &config)?)?;
     let mut log = builder.logs().follow_all();
-    let _host = builder.start()?;
+    let _host = builder.start().await?;
     while let Some(line) = log.next().await {
         io::Write::write_all(&mut io::stdout(), Style::Json.show(&line).as_bytes())?;
     }

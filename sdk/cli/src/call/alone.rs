@@ -36,7 +36,7 @@ pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, 
     });
     let deployment = Deployment::new(module, program, config).map_err(Failure::usage)?;
     builder.module(deployment).map_err(Failure::usage)?;
-    let host = builder.start().map_err(Failure::usage)?;
+    let host = builder.start().await.map_err(Failure::usage)?;
     let host = match interrupts.or(host.ready()).await? {
         Ok(()) => host,
         Err(error) => {

@@ -88,7 +88,7 @@ async fn serve(
     interrupts.or(add_modules(&mut builder, args, file, modules, configs)).await??;
     let http = http(args, file, activation.http).map_err(Failure::usage)?;
     let control = control.listen().map_err(Failure::usage)?;
-    let host = builder.start().map_err(Failure::usage)?;
+    let host = builder.start().await.map_err(Failure::usage)?;
     say_beside(format!("* the host listens at {}; Ctrl-C ends it\n", control.path().display()));
     let http = http.map(|server| {
         say_beside(format!("* {}\n", server.description()));

@@ -1,21 +1,24 @@
-//! The bus within a host: a table from topics to modules.
+//! The bus within one host: a table from topics to endpoints.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::future::ready;
+use std::sync::{Arc, RwLock};
 
 use foldhash::HashMap;
 use ixt_protocol::{Object, code};
-use tokio::time::Instant;
 
-use crate::bus::{AlreadyProvided, Answer, Bus, Endpoint, HOST_SOURCE, Message, Pending, ReplyTo};
-use crate::call_log::{Call, CallLog, Outcome};
-use crate::topic::Kind;
+use super::{Bus, BusError, BusFuture, CallHandle, CallResult, Endpoint, Envelope, ReplyTo, WriteBatch};
+use crate::lock::{read, write};
 
-/// A bus for the modules of one host: a call is in its module's socket when [`call`](Bus::call) returns.
+/// A bus for the modules of one host. [`call`](Bus::call) hands a call to its endpoint before it returns, on the caller's thread;
+/// its futures complete at once.
 #[derive(Default)]
 pub struct LocalBus {
     topics: RwLock<Topics>,
-    call_log: CallLog,
+    on_refused: Option<Box<OnRefused>>,
 }
+
+/// Gets a call that nobody provides, and the message that its caller gets.
+type OnRefused = dyn Fn(&Envelope<'_>, &str) + Send + Sync;
 
 #[derive(Default)]
 struct Topics {
@@ -24,89 +27,91 @@ struct Topics {
 }
 
 impl LocalBus {
-    /// One that tells of calls that nobody takes.
-    pub(crate) fn new(call_log: CallLog) -> Self {
-        Self { topics: RwLock::default(), call_log }
+    /// A bus that passes each call that nobody provides to `on_refused`, with the message that its caller gets: for a log.
+    pub fn reporting(on_refused: impl Fn(&Envelope<'_>, &str) + Send + Sync + 'static) -> Self {
+        Self { topics: RwLock::default(), on_refused: Some(Box::new(on_refused)) }
+    }
+}
+
+impl Topics {
+    fn provide(&mut self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), BusError> {
+        if self.providers.contains_key(topic) {
+            return Err(BusError::AlreadyProvided);
+        }
+        self.providers.insert(topic.to_owned(), endpoint);
+        Ok(())
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Topics> {
-        // Nothing that can panic happens under this lock.
-        self.topics.read().unwrap_or_else(PoisonError::into_inner)
+    fn withdraw(&mut self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
+        if self.providers.get(topic).is_some_and(|provider| Arc::ptr_eq(provider, endpoint)) {
+            self.providers.remove(topic);
+        }
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Topics> {
-        self.topics.write().unwrap_or_else(PoisonError::into_inner)
+    fn unsubscribe(&mut self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
+        let Some(subscribers) = self.subscribers.get_mut(topic) else { return };
+        subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, endpoint));
+        if subscribers.is_empty() {
+            self.subscribers.remove(topic);
+        }
     }
 }
 
 impl Bus for LocalBus {
-    fn provide(&self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), AlreadyProvided> {
-        let mut topics = self.write();
-        if topics.providers.contains_key(topic) {
-            return Err(AlreadyProvided);
-        }
-        topics.providers.insert(topic.to_owned(), endpoint);
-        Ok(())
+    fn provide<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>> {
+        Box::pin(ready(write(&self.topics).provide(topic, endpoint)))
     }
 
-    fn withdraw(&self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
-        let mut topics = self.write();
-        if topics.providers.get(topic).is_some_and(|provider| Arc::ptr_eq(provider, endpoint)) {
-            topics.providers.remove(topic);
-        }
+    fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a> {
+        write(&self.topics).withdraw(topic, endpoint);
+        Box::pin(ready(()))
     }
 
-    fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>) {
-        self.write().subscribers.entry(topic.to_owned()).or_default().push(endpoint);
+    fn subscribe<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>> {
+        write(&self.topics).subscribers.entry(topic.to_owned()).or_default().push(endpoint);
+        Box::pin(ready(Ok(())))
     }
 
-    fn unsubscribe(&self, topic: &str, endpoint: &Arc<dyn Endpoint>) {
-        let mut topics = self.write();
-        let Some(subscribers) = topics.subscribers.get_mut(topic) else { return };
-        subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, endpoint));
-        if subscribers.is_empty() {
-            topics.subscribers.remove(topic);
-        }
+    fn unsubscribe<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a> {
+        write(&self.topics).unsubscribe(topic, endpoint);
+        Box::pin(ready(()))
     }
 
-    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
-        let provider = self.read().providers.get(&*message.topic).map(Arc::clone);
-        match provider {
-            Some(provider) => provider.call(message, reply),
-            None => {
-                let Message { topic, source, trace_id, .. } = &message;
-                let why = format!("no module here provides `{topic}`");
-                let module = if **source == *HOST_SOURCE { "host" } else { source };
-                let started = Instant::now();
-                let call = Call { module, topic, kind: Kind::Call, caller: source, trace_id, started };
-                self.call_log.failed(&call, Outcome::Refused, code::NOT_FOUND, &why);
-                reply.error(code::NOT_FOUND, &why, false);
-                Pending::default()
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
+        let provider = read(&self.topics).providers.get(&*envelope.topic).map(Arc::clone);
+        let Some(provider) = provider else {
+            let message = format!("no module here provides `{}`", envelope.topic);
+            if let Some(on_refused) = &self.on_refused {
+                on_refused(&envelope, &message);
             }
-        }
+            reply.error(code::NOT_FOUND, &message, false, batch);
+            return CallHandle::default();
+        };
+        provider.call(envelope, reply, batch)
     }
 
-    fn publish(&self, message: Message<'_>, reply: ReplyTo) {
-        let subscribers = self.read().subscribers.get(&*message.topic).cloned();
+    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) {
+        let subscribers = read(&self.topics).subscribers.get(&*envelope.topic).cloned();
         for subscriber in subscribers.iter().flatten() {
-            subscriber.event(&message);
+            subscriber.event(&envelope, batch);
         }
-        reply.send(Answer::Success(empty()));
+        reply.send(CallResult::Success(empty_object()), batch);
     }
 
-    fn is_provided(&self, topic: &str) -> bool {
-        self.read().providers.contains_key(topic)
+    fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool> {
+        Box::pin(ready(read(&self.topics).providers.contains_key(topic)))
     }
 
-    fn close(&self) {
-        let topics = std::mem::take(&mut *self.write());
-        // Without the lock.
+    fn close(&self) -> BusFuture<'static> {
+        let topics = std::mem::take(&mut *write(&self.topics));
+        // After the lock is released: an endpoint may use the bus when it is dropped.
         drop(topics);
+        Box::pin(ready(()))
     }
 }
 
 /// `{}`.
-pub(crate) fn empty() -> Object<'static> {
+pub(crate) fn empty_object() -> Object<'static> {
     Object::empty()
 }
 
@@ -115,7 +120,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_is_a_bus() {
-        crate::bus::conformance::check(Arc::new(LocalBus::default())).await;
+    async fn it_conforms() {
+        let bus: Arc<dyn Bus> = Arc::new(LocalBus::default());
+        crate::bus::conformance::check(Arc::clone(&bus), bus).await;
     }
 }

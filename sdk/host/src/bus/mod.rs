@@ -1,274 +1,159 @@
-//! The message bus: brings a call to the module that provides its topic, and an event to those that want it. [`Bus`] is what
-//! the host needs of one, [`LocalBus`] is the one within a host.
+//! The message bus: it brings calls to the module that provides their topic, and events to the modules that subscribe to them.
 //!
-//! Nothing here waits: what answers a call is given to its [`ReplyTo`], whenever that is, and exactly once.
+//! [`Bus`] is what a host needs of a bus. [`LocalBus`], the default, connects the modules of one host;
+//! [`HostBuilder::bus`](crate::HostBuilder::bus) takes another one.
+//!
+//! ```text
+//!  caller's host                                          callee's host
+//!  module ──> rights, trace, deadline ──> Bus::call ──…──> Endpoint::call ──> module
+//!  module <───────────── ReplyTo::send <──────────────…─── ReplyTo::send <─── module
+//! ```
+//!
+//! # A service of the program itself
+//!
+//! A program that embeds a host can provide topics too, and call those of modules without a [`Host`](crate::Host):
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use ixt_host::bus::{Bus, CallHandle, Endpoint, Envelope, LocalBus, ReplyTo, WriteBatch};
+//!
+//! struct Stock;
+//!
+//! impl Endpoint for Stock {
+//!     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
+//!         reply.error("OUT_OF_STOCK", &format!("{} asks in vain", envelope.source), true, batch);
+//!         // The call has ended: there is nothing to cancel.
+//!         CallHandle::default()
+//!     }
+//!
+//!     fn event(&self, _: &Envelope<'_>, _: &mut WriteBatch) {}
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = LocalBus::default();
+//! bus.provide("stock.get", Arc::new(Stock)).await?;
+//!
+//! let envelope = Envelope::new("stock.get", b"{}".as_slice(), "shop:1.0.0", "trace-1");
+//! let reply = ReplyTo::new(|result, _| assert_eq!(result.code(), Some("OUT_OF_STOCK")));
+//! let _handle = bus.call(envelope, reply, &mut WriteBatch::none());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How to implement a bus
+//!
+//! - Registrations ([`provide`](Bus::provide), [`withdraw`](Bus::withdraw), [`subscribe`](Bus::subscribe),
+//!   [`unsubscribe`](Bus::unsubscribe)) are futures, since a bus across hosts asks others. When one completes, it is in force for
+//!   every host of the bus.
+//! - [`call`](Bus::call) and [`publish`](Bus::publish) return at once and never block; a bus that has to wait copies the
+//!   [`Envelope`] ([`into_owned`](Envelope::into_owned), or serialized) and goes on in a task of its own. So does
+//!   [`Endpoint::call`], and a [`ReplyTo`] may be used from any thread.
+//! - Every call ends exactly once, unless its caller cancels it: with what the endpoint sends to the [`ReplyTo`] that the bus gives
+//!   it, or with an error of the bus. The endpoint observes [`Envelope::deadline`] while it holds a call. A bus that may lose messages
+//!   has to observe it too, and send `DEADLINE_EXCEEDED`; when it loses its connection, it sends [`CallResult::Lost`] to the calls
+//!   that it has sent, and `UNAVAILABLE` to the others.
+//! - [`CallHandle::cancel`] reaches the [`CallHandle`] that the endpoint returned. After that the bus discards the caller's
+//!   [`ReplyTo`], or sends a late result to it.
+//! - Calls may overtake each other, and so may events; a bus need not keep an order.
+//! - The [`WriteBatch`] that methods get says when the sockets of modules are flushed. A bus passes it on, or one of its own for each
+//!   row of messages that it receives; where it has only one message, [`WriteBatch::none`].
+//! - The host does not log what a bus refuses; a bus may write to [`HostBuilder::logs`](crate::HostBuilder::logs).
+//!
+//! `bus::conformance::check` (feature `conformance`) tests this, but for deadlines, blocking, and lost connections. Types here are
+//! `#[non_exhaustive]` where fields or variants will be added, such as those of streams; what will be added to the traits will have a
+//! default that refuses.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod envelope;
 mod local;
+mod reply;
+mod write_batch;
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::pin::Pin;
+use std::sync::Arc;
 
-use ixt_protocol::{ErrorBody, Object, Payload, Priority, code};
-use tokio::time::Instant;
+pub use ixt_protocol::{ErrorBody, Object, Payload, Priority};
 
+pub(crate) use envelope::HOST_SOURCE;
+pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
-pub(crate) use local::empty;
+pub(crate) use local::empty_object;
+pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
+pub use write_batch::{Flush, WriteBatch};
 
-/// Who makes a call that is no module's.
-pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
+/// What asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.
+pub type BusFuture<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A call of a service, or an event, on its way.
-#[derive(Debug, Clone)]
-pub struct Message<'a> {
-    /// The topic.
-    pub topic: Cow<'a, str>,
-    /// What it carries, in the form in which it came.
-    pub payload: Payload<'a>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// When nobody waits for it any more.
-    pub deadline: Option<Instant>,
-    /// The same for all messages that one cause sets off.
-    pub trace_id: Arc<str>,
-    /// Who sends it, `name:version`.
-    pub source: Arc<str>,
-    /// The request that is handled by the one who sends it.
-    pub cause: Option<Arc<Cause>>,
-    /// Which attempt this is, from 1: a call that was lost is tried again, if that does no harm.
-    pub attempt: u32,
-}
-
-impl Message<'_> {
-    /// The same, which borrows nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Message<'static> {
-        Message { topic: Cow::Owned(self.topic.into_owned()), payload: self.payload.into_owned(), ..self }
-    }
-
-    /// About how much memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        let payload = match &self.payload {
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Base64(text) => text.as_str().len(),
-        };
-        size_of::<Self>() + payload + self.topic.len() + self.trace_id.len() + self.source.len()
-    }
-
-    /// The same, borrowed.
-    #[must_use]
-    pub fn borrowed(&self) -> Message<'_> {
-        Message {
-            topic: Cow::Borrowed(&self.topic),
-            payload: self.payload.borrowed(),
-            trace_id: Arc::clone(&self.trace_id),
-            source: Arc::clone(&self.source),
-            cause: self.cause.clone(),
-            ..*self
-        }
-    }
-}
-
-/// A request that is being handled, and the one that waits for it: the way back to where a chain of calls began. Nobody waits
-/// for an event, so that it begins a chain of its own.
-#[derive(Debug, Clone)]
-pub struct Cause {
-    /// The process that handles it, by its number in this host.
-    pub(crate) connection: u64,
-    /// Its id, `name:version/instance-NNN`.
-    pub(crate) instance: Arc<str>,
-    /// The request's span, in the trace of the call.
-    pub(crate) span: u64,
-    /// That of the request whose handling made this one; 0 if there was none.
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
-    pub(crate) parent_span: u64,
-    /// There is a span of the request, or will be.
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
-    pub(crate) is_sampled: bool,
-    /// The request that waits for this one.
-    pub(crate) parent: Option<Arc<Cause>>,
-    /// How many requests there are from the first one to this.
-    pub(crate) depth: usize,
-}
-
-impl Cause {
-    /// This one, the one that it is part of, and so on.
-    pub(crate) fn chain(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
-        std::iter::successors(Some(self), |cause| cause.parent.as_ref())
-    }
-}
-
-/// What becomes of a call.
-#[derive(Debug)]
-pub enum Answer<'a> {
-    /// The service's data.
-    Success(Object<'a>),
-    /// The service's error, or one of the bus.
-    Error(ErrorBody<'a>),
-    /// The module's reply could not be read: what is wrong with it.
-    Unreadable(&'a str),
-    /// The process that had taken it ended before it answered.
-    Lost {
-        /// Why it ended.
-        reason: &'a str,
-        /// Whether the process had nothing else to do: then this call has ended it, most likely.
-        was_alone: bool,
-    },
-}
-
-impl<'a> Answer<'a> {
-    /// One of a process that had other requests too, or had not begun with this one.
-    pub(crate) fn lost(reason: &'a str) -> Self {
-        Self::Lost { reason, was_alone: false }
-    }
-
-    /// The code with which it goes back, if it is an error.
-    pub(crate) fn code(&self) -> Option<&str> {
-        match self {
-            Self::Success(_) => None,
-            Self::Error(error) => Some(&error.code),
-            Self::Unreadable(_) => Some(code::INTERNAL),
-            Self::Lost { .. } => Some(code::UNAVAILABLE),
-        }
-    }
-
-    /// The same as it goes back over the wire: what could not be read is `INTERNAL`, and what was lost `UNAVAILABLE`.
-    pub(crate) fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
-        match self {
-            Self::Success(data) => Ok(data),
-            Self::Error(error) => Err(error),
-            Self::Unreadable(error) => {
-                Err(ErrorBody::new(code::INTERNAL, format!("the module's reply is wrong: {error}"), false))
-            }
-            Self::Lost { reason, .. } => Err(ErrorBody::new(code::UNAVAILABLE, reason, true)),
-        }
-    }
-}
-
-/// To whom a call is answered. Dropped, it says that the call was lost: there is no way not to answer.
-pub struct ReplyTo {
-    answer: Option<Box<Reply>>,
-    asks_again: bool,
-}
-
-type Reply = dyn FnOnce(Answer<'_>) + Send;
-
-impl ReplyTo {
-    /// What to do with the answer.
-    pub fn new(answer: impl FnOnce(Answer<'_>) + Send + 'static) -> Self {
-        Self { answer: Some(Box::new(answer)), asks_again: false }
-    }
-
-    /// The same of one who asks again if the answer is lost, and tells of it.
-    pub(crate) fn asking_again(answer: impl FnOnce(Answer<'_>) + Send + 'static) -> Self {
-        Self { answer: Some(Box::new(answer)), asks_again: true }
-    }
-
-    /// Whether it asks again if the answer is lost.
-    pub(crate) fn asks_again(&self) -> bool {
-        self.asks_again
-    }
-
-    /// Answers.
-    pub fn send(mut self, answer: Answer<'_>) {
-        if let Some(reply) = self.answer.take() {
-            reply(answer);
-        }
-    }
-
-    /// Nobody waits for the answer any more.
-    pub(crate) fn forget(mut self) {
-        self.answer = None;
-    }
-
-    /// Answers with an error.
-    pub(crate) fn error(self, code: &str, message: &str, retryable: bool) {
-        self.send(Answer::Error(ErrorBody::new(code, message, retryable)));
-    }
-}
-
-impl Drop for ReplyTo {
-    fn drop(&mut self) {
-        if let Some(reply) = self.answer.take() {
-            reply(Answer::lost("it was not answered"));
-        }
-    }
-}
-
-impl fmt::Debug for ReplyTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ReplyTo").finish_non_exhaustive()
-    }
-}
-
-/// A call that was made, by which it can be taken back.
-#[derive(Debug, Default)]
-#[must_use = "without it the call can't be taken back"]
-pub struct Pending(Option<(Weak<dyn Cancel>, u64)>);
-
-impl Pending {
-    /// Of a call that `of` knows by this number.
-    pub fn new(of: Weak<dyn Cancel>, number: u64) -> Self {
-        Self(Some((of, number)))
-    }
-
-    /// Nobody waits for the answer any more. There may be one all the same.
-    pub fn cancel(self) {
-        if let Some((of, number)) = self.0
-            && let Some(of) = of.upgrade()
-        {
-            of.cancel(number);
-        }
-    }
-}
-
-/// Something that has taken calls.
-pub trait Cancel: fmt::Debug + Send + Sync {
-    /// Nobody waits for this call any more.
-    fn cancel(&self, number: u64);
-}
-
-/// One who takes calls and events: a module.
-pub trait Endpoint: Send + Sync {
-    /// Takes a call.
-    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending;
-    /// Takes an event. It must not wait: what it can't take it drops, and tells.
-    fn event(&self, message: &Message<'_>);
-}
-
-/// Why a module can't have a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlreadyProvided;
-
-/// A message bus.
+/// A message bus, or one host's connection to it. The host that it is given to is its only user, and closes it.
 pub trait Bus: Send + Sync + 'static {
-    /// From now on `endpoint` takes the calls of this topic.
+    /// Makes `endpoint` the one that gets the calls of this topic.
     ///
     /// # Errors
     ///
-    /// If another one does.
-    fn provide(&self, topic: &str, endpoint: Arc<dyn Endpoint>) -> Result<(), AlreadyProvided>;
+    /// [`BusError::AlreadyProvided`] if the topic has a provider, even if that is the same endpoint. Nothing has changed then.
+    fn provide<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// `endpoint` takes no more calls of this topic. Nothing happens if it is not the one that does.
-    fn withdraw(&self, topic: &str, endpoint: &Arc<dyn Endpoint>);
+    /// Takes the topic back from `endpoint`, which gets no more calls of it; calls that it has go on. Nothing happens if it does
+    /// not provide the topic. A bus that can't reach other hosts keeps trying.
+    fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// From now on `endpoint` gets the events of this topic.
-    fn subscribe(&self, topic: &str, endpoint: Arc<dyn Endpoint>);
+    /// Gives `endpoint` every event of this topic from now on. The host subscribes an endpoint once.
+    ///
+    /// # Errors
+    ///
+    /// If the bus can't be reached.
+    fn subscribe<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// `endpoint` gets no more events of this topic.
-    fn unsubscribe(&self, topic: &str, endpoint: &Arc<dyn Endpoint>);
+    /// Gives `endpoint` no more events of this topic. Nothing happens if it is not subscribed.
+    fn unsubscribe<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Calls a service. Where nobody provides the topic, the answer is `NOT_FOUND`.
-    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending;
+    /// Calls the provider of the envelope's topic. Without one, the result is the error `NOT_FOUND`, with the topic in its
+    /// message.
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Publishes an event to every subscriber, and answers when all of them have it, or have told that they drop it.
-    fn publish(&self, message: Message<'_>, reply: ReplyTo);
+    /// Publishes an event: each current subscriber gets it at most once. `reply` gets success when the bus has accepted it; that
+    /// does not mean that a module has handled it. It is no error if nobody subscribes.
+    fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch);
 
-    /// Whether somebody provides the topic.
-    fn is_provided(&self, topic: &str) -> bool;
+    /// Whether the topic has a provider, on any host. The host only uses it to warn of a missing one.
+    fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool>;
 
-    /// Ends it: the endpoints are let go.
-    fn close(&self);
+    /// Ends this host's part of the bus. When the method returns, the bus has let go of all endpoints; when the future completes,
+    /// other hosts know that the topics are free. A host that is shut down waits up to 5 s for that; one that is dropped drops the
+    /// future unpolled.
+    fn close(&self) -> BusFuture<'static>;
 }
+
+/// What takes calls and events of topics: for the host, a module.
+pub trait Endpoint: Send + Sync {
+    /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns.
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
+
+    /// Takes an event, without blocking. A module for which too many events wait drops it, and its host logs that.
+    fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch);
+}
+
+/// Why a topic could not be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusError {
+    /// Another endpoint provides the topic, on this host or on another.
+    AlreadyProvided,
+    /// The bus did not answer: why, for people.
+    Unavailable(String),
+}
+
+impl fmt::Display for BusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyProvided => f.write_str("the topic has a provider already"),
+            Self::Unavailable(reason) => write!(f, "the message bus can't be reached: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for BusError {}

@@ -1,78 +1,81 @@
-//! What comes from a module: replies, requests, lines of its log, and what is none of those.
+//! Reads a module's socket, as fast as the host can take it: what is limited is what waits for the module, what the host works on for
+//! it, and the large frames that all modules send.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ixt_protocol::{
-    Decoder, ErrorBody, Frame, Framing, ModuleFrame, Object, PROTOCOL_VERSION, RawFrame, Readiness, SdkInfo,
-    Unreadable, code,
-};
-use serde::Deserialize;
+use ixt_protocol::Decoder;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::outgoing::{REQUESTS_LIMIT, batch};
-use super::requests::INIT_ID;
-use super::stream::Reader;
-use super::{Connection, READING_BYTES, Services, offered};
-use crate::answer::ErrorReply;
-use crate::bus::Answer;
+use super::incoming::NextStep;
+use super::limits::READING_BYTES;
+use super::send_buffer::FrameClass;
+use super::socket_halves::Reader;
+use super::{Connection, Services};
+use crate::bus::WriteBatch;
 use crate::lock::lock;
 use crate::standstill;
 
-/// When a module has sent nothing for so long, what its large frames were in is given back.
-const SPARE_FOR: Duration = Duration::from_millis(200);
+/// How long after the last read the memory of large frames is given back.
+const SPARE_MEMORY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A frame up to this size is read whatever others are sending.
-const READ_FREELY_BYTES: usize = 256 * 1024;
-/// So long a module has to send a larger one, which takes room from those of others, and so much longer for its bytes.
-const FRAME_FOR: Duration = Duration::from_secs(30);
-const FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
+/// A frame up to this size, in bytes, is read without taking [room](READING_BYTES) for it.
+const SMALL_FRAME_BYTES: usize = 256 * 1024;
+/// How long a module has to send a larger frame, beside the time for its bytes. Then it is ended, since others may wait for the
+/// room.
+const LARGE_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes of a larger frame a module has to send in a second.
+const LARGE_FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
+/// A large frame that is not complete.
+struct LargeFrame {
+    _room: OwnedSemaphorePermit,
+    /// When it has to be.
+    deadline: Instant,
+}
+
+/// Reads until the module hangs up, or there is no use in reading on.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = Decoder::new(connection.max_frame_bytes);
-    // What a large frame takes that has not come whole yet, and when it has to have.
-    let mut large: Option<(OwnedSemaphorePermit, Instant)> = None;
+    let mut batch = WriteBatch::new();
+    let mut large: Option<LargeFrame> = None;
     loop {
         let unfinished = decoder.unfinished().min(READING_BYTES);
-        if unfinished <= READ_FREELY_BYTES {
+        if unfinished <= SMALL_FRAME_BYTES {
             large = None;
         }
-        let late = large.as_ref().map(|(_, late)| *late);
-        // One that does not read its responses is not asked for more requests.
-        if within(late, connection.outgoing.room(REQUESTS_LIMIT)).await.is_none() {
-            if has_time_again(&mut large) {
+        // A module that does not read its responses can make no more calls.
+        let deadline = large.as_ref().map(|large| large.deadline);
+        if before(deadline, connection.send_buffer.room(FrameClass::HostRequest.limit())).await.is_none() {
+            if is_extended(&mut large) {
                 continue;
             }
-            connection.is_late_with_a_frame();
+            connection.end_for_unfinished_frame();
             break;
         }
-        if connection.work.used() > 0 || unfinished > READ_FREELY_BYTES && large.is_none() {
-            // It is the host that does not read now.
+        let needs_room = unfinished > SMALL_FRAME_BYTES && large.is_none();
+        if connection.work.used() > 0 || needs_room {
             connection.is_read.store(false, Ordering::Relaxed);
             if connection.work.used() > 0 {
                 connection.work.room().await;
             }
-            if unfinished > READ_FREELY_BYTES && large.is_none() {
-                let permits = u32::try_from(unfinished).unwrap_or(u32::MAX);
-                let permit = Arc::clone(&connection.reading).acquire_many_owned(permits).await;
-                let patience = FRAME_FOR + Duration::from_secs((unfinished / FRAME_BYTES_PER_SECOND) as u64);
-                large = permit.ok().map(|permit| (permit, Instant::now() + patience));
+            if needs_room {
+                large = take_room(&connection, unfinished).await;
             }
             connection.is_read.store(true, Ordering::Relaxed);
         }
+        let deadline = large.as_ref().map(|large| large.deadline);
+        let spare = decoder.is_oversized().then(|| Instant::now() + SPARE_MEMORY_TIMEOUT);
         // Not with `try_read`, which reads once more to learn that there is no more.
-        let late = large.as_ref().map(|(_, late)| *late);
-        let spare = decoder.is_oversized().then(|| Instant::now() + SPARE_FOR);
-        let read = within(late.or(spare), reader.read_buf(decoder.input())).await;
-        match read {
+        match before(deadline.or(spare), reader.read_buf(decoder.input())).await {
             Some(Ok(1..)) => {}
             Some(Ok(0) | Err(_)) => break,
-            None if has_time_again(&mut large) => continue,
+            None if is_extended(&mut large) => continue,
             None if large.is_some() => {
-                connection.is_late_with_a_frame();
+                connection.end_for_unfinished_frame();
                 break;
             }
             None => {
@@ -80,278 +83,70 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
                 continue;
             }
         }
-        if !batch(|| take_frames(&mut decoder, &connection, &services)) {
+        let goes_on = take_frames(&mut decoder, &connection, &services, &mut batch);
+        batch.flush();
+        if !goes_on {
             break;
         }
     }
-    connection.refuse_more();
-    lock(&connection.init).take();
-    let _ = connection.closed.set(());
+    connection.take_only_shutdown();
+    lock(&connection.init_reply).take();
+    let _ = connection.hung_up.set(());
 }
 
-/// The time for a large frame is over. It has it again if the host itself stood still meanwhile.
-fn has_time_again(large: &mut Option<(OwnedSemaphorePermit, Instant)>) -> bool {
+/// Waits until there is room for a large frame.
+async fn take_room(connection: &Connection, bytes: usize) -> Option<LargeFrame> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let room = Arc::clone(&connection.reading).acquire_many_owned(permits).await.ok()?;
+    let time = LARGE_FRAME_TIMEOUT + Duration::from_secs((bytes / LARGE_FRAME_BYTES_PER_SECOND) as u64);
+    Some(LargeFrame { _room: room, deadline: Instant::now() + time })
+}
+
+/// Gives a large frame its time again if this process stood still meanwhile. False if it did not, or there is no such frame.
+fn is_extended(large: &mut Option<LargeFrame>) -> bool {
     match large {
-        Some((_, late)) if standstill::runs_for() < FRAME_FOR => {
-            *late = Instant::now() + FRAME_FOR;
+        Some(large) if standstill::runs_for() < LARGE_FRAME_TIMEOUT => {
+            large.deadline = Instant::now() + LARGE_FRAME_TIMEOUT;
             true
         }
         _ => false,
     }
 }
 
-/// Waits for it, but not beyond this time, if there is one.
-async fn within<T>(late: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match late {
-        Some(late) => timeout_at(late, work).await.ok(),
+/// What `work` gives, or `None` once the deadline has passed.
+async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
     }
 }
 
-/// Takes the frames that are there. False if there is no use in further ones.
-fn take_frames(decoder: &mut Decoder, connection: &Arc<Connection>, services: &dyn Services) -> bool {
+/// Takes the frames that have come. False if no more are to be read.
+fn take_frames(
+    decoder: &mut Decoder,
+    connection: &Arc<Connection>,
+    services: &dyn Services,
+    batch: &mut WriteBatch,
+) -> bool {
     while let Some(frame) = decoder.next_frame() {
-        let taken = match frame {
-            Ok(frame) => connection.receive(frame, services),
-            Err(error) => connection.no_frame(&error.to_string(), services),
+        let then = match frame {
+            Ok(frame) => connection.receive(frame, services, batch),
+            Err(error) => connection.not_a_frame(&error.to_string(), services, batch),
         };
-        match taken {
-            Taken::Frame => {}
-            Taken::NextIn(framing) => decoder.set_framing(framing),
-            Taken::Last => return false,
+        match then {
+            NextStep::GoOn => {}
+            NextStep::SwitchTo(framing) => decoder.set_framing(framing),
+            NextStep::Stop => return false,
         }
     }
     true
 }
 
-/// What follows from a frame.
-enum Taken {
-    Frame,
-    /// The next one is in this framing.
-    NextIn(Framing),
-    /// There is no use in further ones.
-    Last,
-}
-
 impl Connection {
-    fn is_late_with_a_frame(&self) {
-        let seconds = FRAME_FOR.as_secs();
-        let reason =
-            format!("it was ended: it has sent a part of a large frame, and not the rest within some {seconds} s");
-        let _ = self.end_reason.set(reason);
-    }
-
-    fn receive(self: &Arc<Self>, frame: RawFrame<'_>, services: &dyn Services) -> Taken {
-        let Frame { id, body } = match ModuleFrame::read(frame) {
-            Ok(frame) => frame,
-            Err(unreadable) => return self.unreadable(&unreadable, services),
-        };
-        let known = match body {
-            ModuleFrame::Success { .. } | ModuleFrame::Error(_) => {
-                let init = lock(&self.init).take();
-                match init {
-                    Some(init) => return self.initialized(id, body, init),
-                    None => self.reply(id, body, services),
-                }
-            }
-            ModuleFrame::ServiceRequest(request) => {
-                services.request(self, id, request);
-                true
-            }
-            ModuleFrame::Cancel => {
-                let pending = id.and_then(|id| lock(&self.calls).by_id.remove(&id));
-                if let Some(pending) = pending {
-                    pending.cancel();
-                }
-                true
-            }
-            ModuleFrame::Log(log) => {
-                services.log(&log);
-                true
-            }
-            ModuleFrame::Starting(starting) => {
-                if lock(&self.init).is_some() {
-                    self.progress.send_modify(|progress| progress.told(starting));
-                } else {
-                    services.complain("skipped what it sent: a `starting` frame has no use after the reply to `init`");
-                }
-                true
-            }
-            ModuleFrame::Ready(Readiness { ready }) => {
-                self.set_ready(&self.says_ready, ready);
-                true
-            }
-            unknown => {
-                let kind = unknown.frame_type().to_owned();
-                return self.unreadable(&Unreadable::UnknownType { id, kind }, services);
-            }
-        };
-        if !known {
-            let which = id.map_or_else(String::new, |id| format!(" to the request {id}"));
-            services.complain(&format!("skipped a reply{which} that nobody waits for"));
-        }
-        Taken::Frame
-    }
-
-    /// False if nobody waits for it.
-    fn reply(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, services: &dyn Services) -> bool {
-        if id.is_none() && !self.is_sequential() {
-            self.whose("a reply has no `id`, although its reply to `init` had one", services);
-            return true;
-        }
-        let answer = match body {
-            ModuleFrame::Success { data } => Answer::Success(data),
-            ModuleFrame::Error(error) => Answer::Error(error),
-            _ => return false,
-        };
-        self.complete(id, answer)
-    }
-
-    fn initialized(
-        self: &Arc<Self>,
-        id: Option<u64>,
-        body: ModuleFrame<'_>,
-        init: oneshot::Sender<Result<(), ErrorReply>>,
-    ) -> Taken {
-        let agreed = match body {
-            _ if id.is_some_and(|id| id != INIT_ID) => {
-                let message = format!("its reply to `init` has another `id` than {INIT_ID}");
-                Err(ErrorReply::from(ErrorBody::new(code::INTERNAL, message, false)))
-            }
-            ModuleFrame::Error(error) => Err(ErrorReply::from(error)),
-            ModuleFrame::Success { data } => agree(&data, self.max_frame_bytes),
-            _ => return Taken::Frame,
-        };
-        let Agreed { framing, is_told_draining } = match agreed {
-            Ok(agreed) => agreed,
-            Err(refusal) => {
-                let _ = init.send(Err(refusal));
-                return Taken::Last;
-            }
-        };
-        if id.is_none() {
-            lock(&self.requests).make_sequential();
-        }
-        if let Some(framing) = framing {
-            self.outgoing.set_framing(framing);
-        }
-        self.is_told_draining.store(is_told_draining, Ordering::Relaxed);
-        let _ = init.send(Ok(()));
-        framing.map_or(Taken::Frame, Taken::NextIn)
-    }
-
-    fn unreadable(self: &Arc<Self>, unreadable: &Unreadable, services: &dyn Services) -> Taken {
-        match unreadable {
-            Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
-                let message = format!("the frame is wrong: {error}");
-                self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)));
-                services.complain(&format!("its request was refused: {unreadable}"));
-                Taken::Frame
-            }
-            // A reply of the wrong shape ends its request (protocol).
-            Unreadable::Invalid { id, kind, error } if kind == "success" || kind == "error" => {
-                if self.refuse_init(&error.to_string()) {
-                    return Taken::Last;
-                }
-                if id.is_none() && !self.is_sequential() {
-                    self.whose(&unreadable.to_string(), services);
-                } else if !self.complete(*id, Answer::Unreadable(&error.to_string())) {
-                    services.complain(&format!("skipped what it sent: {unreadable}"));
-                }
-                Taken::Frame
-            }
-            // Neither has a reply.
-            Unreadable::Invalid { .. } => {
-                services.complain(&format!("skipped what it sent: {unreadable}"));
-                Taken::Frame
-            }
-            Unreadable::UnknownType { id: Some(id), .. } => {
-                if self.refuse_init(&unreadable.to_string()) {
-                    return Taken::Last;
-                }
-                // A reply with a mistake in its type, or a request of a type that is not known here.
-                if !self.complete(Some(*id), Answer::Unreadable(&unreadable.to_string())) {
-                    self.respond(Some(*id), Err(ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false)));
-                }
-                services.complain(&format!("skipped what it sent: {unreadable}"));
-                Taken::Frame
-            }
-            Unreadable::UnknownType { id: None, .. } if !self.is_sequential() && lock(&self.init).is_none() => {
-                services.complain(&format!("skipped what it sent: {unreadable}"));
-                Taken::Frame
-            }
-            Unreadable::UnknownType { .. } | Unreadable::NotAFrame(_) => {
-                self.no_frame(&unreadable.to_string(), services)
-            }
-        }
-    }
-
-    /// Something has come of which it can't be told what it was meant to be: a reply, most likely.
-    fn no_frame(self: &Arc<Self>, error: &str, services: &dyn Services) -> Taken {
-        if self.refuse_init(error) {
-            return Taken::Last;
-        }
-        if !self.is_sequential() {
-            self.whose(error, services);
-            return Taken::Frame;
-        }
-        // If it was no reply, the next reply would be taken for that of the next request.
-        let reason = format!("it was ended: {error}; without ids its replies can't be told apart any more");
-        let _ = self.end_reason.set(reason);
-        // Nothing more is sent to it.
-        self.refuse_more();
-        self.complete(None, Answer::Unreadable(error));
-        Taken::Last
-    }
-
-    /// A reply can't be brought to the one who waits for it, so that any of them could wait for ever.
-    fn whose(self: &Arc<Self>, error: &str, services: &dyn Services) {
-        services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
-        let requests: Vec<_> = lock(&self.requests).ids();
-        for id in requests {
-            self.complete(Some(id), Answer::Unreadable(error));
-        }
-    }
-
-    /// Whether the module has not answered `init` yet: then this was its answer.
-    fn refuse_init(&self, error: &str) -> bool {
-        let init = lock(&self.init).take();
-        let message = format!("the module's reply to `init` is wrong: {error}");
-        let refusal = || ErrorReply::from(ErrorBody::new(code::INTERNAL, message, false));
-        init.map(|init| init.send(Err(refusal()))).is_some()
-    }
-}
-
-/// What follows from a module's reply to `init`.
-#[derive(Default)]
-struct Agreed {
-    framing: Option<Framing>,
-    is_told_draining: bool,
-}
-
-/// What a module that has answered `init` with `success` says of itself there: the framing and the features that it has picked.
-fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Agreed, ErrorReply> {
-    #[derive(Deserialize)]
-    struct Data {
-        ixt: Option<SdkInfo>,
-    }
-    let refusal = |message: String| ErrorReply::from(ErrorBody::new(code::FAILED_PRECONDITION, message, false));
-    let data: Data = data
-        .clone()
-        .read()
-        .map_err(|error| refusal(format!("what the module says of itself in its reply to `init` is wrong: {error}")))?;
-    let Some(SdkInfo { protocol, framing, features, .. }) = data.ixt else { return Ok(Agreed::default()) };
-    if protocol != PROTOCOL_VERSION {
-        return Err(refusal(format!(
-            "the module speaks version {protocol} of the protocol, and this host version {PROTOCOL_VERSION}"
-        )));
-    }
-    let is_told_draining = features.iter().any(|feature| feature == "draining");
-    let Some(framing) = framing else { return Ok(Agreed { framing: None, is_told_draining }) };
-    match framing.parse() {
-        Ok(framing) if offered(max_frame_bytes).contains(&framing) => {
-            Ok(Agreed { framing: Some(framing), is_told_draining })
-        }
-        _ => Err(refusal(format!("the module has picked the framing `{framing}`, which was not offered"))),
+    fn end_for_unfinished_frame(&self) {
+        let seconds = LARGE_FRAME_TIMEOUT.as_secs();
+        self.set_end_reason(format!(
+            "it was ended: it has sent a part of a large frame, and not the rest within some {seconds} s"
+        ));
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::ErrorReply;
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
 use crate::control::ControlReply;
 
 /// The longest request, in bytes: a frame of the default size in base64, and some more.
@@ -24,7 +24,7 @@ const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 /// A request as it was read, with its share of the limit.
 pub(super) struct RequestLine {
     pub(super) line: Vec<u8>,
-    pub(super) held: Taken,
+    pub(super) held: Reservation,
 }
 
 /// Reads the request. `None` if the client is gone. Anything after the first line is ignored.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{io, process};
 
 use crate::control::ControlCommand;
-use crate::managed::Managed;
+use crate::module_router::ModuleRouter;
 use crate::permissions::{may_call, may_publish};
 use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
 use crate::release::Release;
@@ -29,12 +29,12 @@ pub(super) enum ControlPeer {
 impl ControlPeer {
     /// Who the process with this id is, in a host with these modules. Without an id (a process of another pid
     /// namespace) it is an operator: processes that this host has started can all be seen from here.
-    pub(super) fn of(pid: Option<i32>, modules: &[Arc<Managed>]) -> Self {
+    pub(super) fn of(pid: Option<i32>, modules: &[Arc<ModuleRouter>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Operator;
         };
         let Ok(chain) = settled(pid) else { return Self::Orphan(pid) };
-        let replicas = modules.iter().flat_map(|managed| managed.replicas());
+        let replicas = modules.iter().flat_map(|router| router.replicas());
         let is_of = |replica: &Arc<Replica>| {
             let started = replica.lock().pid;
             started

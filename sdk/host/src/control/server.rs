@@ -11,10 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::SetOnce;
 
 use crate::Host;
+use crate::connection_limit::ConnectionLimit;
 use crate::control::lines::refusal;
 use crate::control::peer::ControlPeer;
 use crate::control::session::ControlSession;
-use crate::listener::Door;
 
 /// How many bytes all requests and replies may take together, while they are read, worked on or written.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
@@ -57,7 +57,7 @@ impl Control {
         if self.made.is_some() {
             host.has_control(&self.path);
         }
-        let (door, lines) = (Arc::new(Door::default()), host.memory().part(LINES_BYTES));
+        let (limit, lines) = (Arc::new(ConnectionLimit::default()), host.memory().part(LINES_BYTES));
         let mut is_told = false;
         loop {
             let stream = match self.listener.accept().await {
@@ -78,14 +78,14 @@ impl Control {
             if peer.uid() != rustix::process::geteuid().as_raw() {
                 continue;
             }
-            let Some(guest) = door.enter() else {
+            let Some(permit) = limit.admit() else {
                 refuse(&stream);
                 continue;
             };
             // At once: the process may be gone before its request is served.
-            let peer = ControlPeer::of(peer.pid(), host.managed());
+            let peer = ControlPeer::of(peer.pid(), host.routers());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
-            tokio::spawn(ControlSession { host, peer, stop, started, guest, lines: Arc::clone(&lines) }.run(stream));
+            tokio::spawn(ControlSession { host, peer, stop, started, permit, lines: Arc::clone(&lines) }.run(stream));
         }
     }
 }

@@ -16,14 +16,14 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
+use crate::connection_limit::{CLIENT_TIMEOUT, ConnectionPermit};
 use crate::control::lines::{
     FREE_LINE_BYTES, RequestLine, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
 };
 use crate::control::peer::ControlPeer;
 use crate::control::{ControlCommand, ControlReply, HostStatus, LogQuery};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
-use crate::listener::{Guest, PATIENCE};
 use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
@@ -33,7 +33,7 @@ pub(super) struct ControlSession {
     pub(super) peer: ControlPeer,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
-    pub(super) guest: Guest,
+    pub(super) permit: ConnectionPermit,
     pub(super) lines: Arc<Budget>,
 }
 
@@ -44,32 +44,32 @@ impl ControlSession {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         let request = tokio::select! {
-            request = timeout(PATIENCE, read_line(&mut reader, &self.lines)) => request,
-            () = self.guest.has_to_go() => return,
+            request = timeout(CLIENT_TIMEOUT, read_line(&mut reader, &self.lines)) => request,
+            () = self.permit.must_close() => return,
         };
         let request = match request {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(_) => {
-                let message = format!("the request has not come within {} s", PATIENCE.as_secs());
+                let message = format!("the request has not come within {} s", CLIENT_TIMEOUT.as_secs());
                 Err(refusal(code::DEADLINE_EXCEEDED, &message))
             }
         };
         let last = match request {
             Err(refusal) => refusal,
             Ok(request) => tokio::select! {
-                last = self.guest.waits_for(self.answer(request, &mut writer)) => last,
+                last = self.permit.while_working(self.answer(request, &mut writer)) => last,
                 // The client is gone.
                 () = hung_up(reader) => return,
-                () = self.guest.has_to_go() => return,
+                () = self.permit.must_close() => return,
             },
         };
-        let _ = timeout(PATIENCE, write(&mut writer, &last)).await;
+        let _ = timeout(CLIENT_TIMEOUT, write(&mut writer, &last)).await;
     }
 
     /// Writes one of many lines. A client that does not read them has to make room when others connect.
     async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
-        self.guest.takes(data(writer, part)).await
+        self.permit.while_sending(data(writer, part)).await
     }
 
     /// Parses and serves the request. Returns the last line.
@@ -242,14 +242,14 @@ impl ControlSession {
     }
 
     /// Counts the bytes of a reply for as long as it is not read.
-    fn hold(&self, bytes: usize) -> Result<Taken, ControlReply> {
+    fn hold(&self, bytes: usize) -> Result<Reservation, ControlReply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
     /// Writes a reply that is a single line. Fails if the client does not read it in time.
     async fn last(&self, write: impl Future<Output = Result<(), ControlReply>>) -> Result<(), ControlReply> {
         let late = || refusal(code::CANCELLED, "the reply was not read in time");
-        self.guest.takes(timeout(PATIENCE, write)).await.unwrap_or_else(|_| Err(late()))
+        self.permit.while_sending(timeout(CLIENT_TIMEOUT, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Calls a service for the client.
@@ -280,7 +280,7 @@ impl ControlSession {
 
     /// The key-value namespace of a module, which is its name. Refused if there is no such module.
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, ControlReply> {
-        let names: Vec<_> = self.host.managed().iter().map(|managed| managed.name()).collect();
+        let names: Vec<_> = self.host.routers().iter().map(|router| router.name()).collect();
         if names.contains(&module) {
             return Ok(module);
         }

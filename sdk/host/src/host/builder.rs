@@ -7,18 +7,19 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use crate::budget::Budget;
-use crate::bus::Bus;
+use crate::bus::{Bus, BusError};
 use crate::call_log::CallLog;
 use crate::host::{Host, RunningHost};
 use crate::host_resources::HostResources;
 use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore};
+use crate::lock::lock;
 use crate::logs::Logs;
-use crate::managed::Managed;
+use crate::module_router::{ModuleRouter, Unregistered};
 use crate::release::{Loader, Release};
 use crate::services::Backends;
 use crate::supervisor::{Supervisor, start_order};
 use crate::trace::Spans;
-use crate::{Deployment, Settings, connection, listener};
+use crate::{Deployment, Settings, connection, file_limit};
 
 /// How many bytes may wait in a host, over all modules: requests, events, and data that modules have not read yet.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
@@ -41,6 +42,13 @@ pub enum HostError {
     },
     /// The key-value store could not be opened.
     Kv(OpenError),
+    /// The message bus did not take a topic, for another reason than that somebody else provides it.
+    Bus {
+        /// The topic of a service, or of an event that a module subscribes to.
+        topic: String,
+        /// Why.
+        error: BusError,
+    },
 }
 
 impl fmt::Display for HostError {
@@ -56,6 +64,7 @@ impl fmt::Display for HostError {
                 write!(f, "both `{one}` and `{other}` provide `{topic}`: a topic has one provider")
             }
             Self::Kv(error) => error.fmt(f),
+            Self::Bus { topic, error } => write!(f, "`{topic}` can't be registered: {error}"),
         }
     }
 }
@@ -64,6 +73,7 @@ impl std::error::Error for HostError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Kv(error) => std::error::Error::source(error),
+            Self::Bus { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -106,7 +116,8 @@ impl HostBuilder {
         self
     }
 
-    /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus).
+    /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus). The host closes the bus when
+    /// it ends.
     pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
         self.bus = bus;
         self
@@ -142,41 +153,47 @@ impl HostBuilder {
         &self.logs
     }
 
-    /// Starts the modules in the background, those whose services others require first, and returns without waiting for
-    /// them: see [`Host::ready`]. To be called within a tokio runtime.
+    /// Registers the topics of all modules at the message bus. Then starts the modules in the background, those whose
+    /// services others require first, and returns without waiting for them: see [`Host::ready`].
     ///
     /// Raises this process's soft limit of open files to the hard limit. The processes of modules get the limit that
-    /// was set before.
+    /// was set before. If the future is dropped, no process was started, and the topics are withdrawn.
     ///
     /// # Errors
     ///
     /// [`HostError::SameTopic`] if two modules provide the same service, [`HostError::Kv`] if the store can't be
-    /// opened. Nothing was started then.
-    pub fn start(self) -> Result<Host, HostError> {
+    /// opened, [`HostError::Bus`] if the message bus does not take a topic. No process was started then, and the topics
+    /// are withdrawn.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn start(self) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
-        listener::raise_file_limit();
+        file_limit::raise();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
         let kv = match (kv, &settings.data_dir) {
             (Some(kv), _) => kv,
             (None, Some(dir)) => Arc::new(RedbStore::open_with(dir, quotas(FILE_QUOTA)).map_err(HostError::Kv)?),
             (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
         };
-        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::Shared::default());
+        let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::SharedLimits::default());
         let resources = HostResources::new(&settings, &logs);
         let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, resources };
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules
             .into_iter()
-            .map(|module| Managed::new(Release::new(module), settings.call_timeout, &backends, failures.clone()))
+            .map(|module| ModuleRouter::new(Release::new(module), settings.call_timeout, &backends, failures.clone()))
             .collect();
         let supervisor = Supervisor { modules, backends, settings: Arc::new(settings) };
-        connect(&supervisor)?;
-        let manifests: Vec<_> =
-            supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module())).collect();
+        let manifests: Vec<_> = supervisor.modules.iter().map(|router| Arc::clone(router.release().module())).collect();
         let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
-        let starts = Mutex::new(Some(supervisor.start_all(&groups)));
-        let started = SystemTime::now();
-        Ok(Host(Arc::new(RunningHost { supervisor, groups, loader, failures, starts, started })))
+        let (starts, started) = (Mutex::default(), SystemTime::now());
+        // From here on the topics are withdrawn if this fails or is dropped: `RunningHost` does so when it is dropped.
+        let host = Host(Arc::new(RunningHost { supervisor, groups, loader, failures, starts, started }));
+        connect(&host.0.supervisor).await?;
+        *lock(&host.0.starts) = Some(host.0.supervisor.start_all(&host.0.groups));
+        Ok(host)
     }
 }
 
@@ -188,18 +205,23 @@ impl fmt::Debug for HostBuilder {
 
 /// Connects the topics of all modules to the bus, marks the durable events, and warns of what is missing around each
 /// module. Calls wait in the host until the processes are ready.
-fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
-    for managed in supervisor.modules.iter() {
-        managed.connect(&managed.release()).map_err(|topic| {
-            let first = supervisor.modules.iter().find(|other| other.release().provides(&topic));
-            let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
-            HostError::SameTopic { topic, modules: [first, managed.name().to_owned()] }
+async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
+    for router in supervisor.modules.iter() {
+        router.connect(&router.release()).await.map_err(|Unregistered { topic, error }| match error {
+            BusError::AlreadyProvided => {
+                let is_first =
+                    |other: &&Arc<ModuleRouter>| other.name() != router.name() && other.release().provides(&topic);
+                let first = supervisor.modules.iter().find(is_first);
+                let first = first.map_or_else(|| "another host".to_owned(), |first| first.name().to_owned());
+                HostError::SameTopic { topic, modules: [first, router.name().to_owned()] }
+            }
+            error => HostError::Bus { topic, error },
         })?;
     }
     supervisor.set_durable();
-    for managed in supervisor.modules.iter() {
-        managed.disconnect();
-        supervisor.warn(&managed.release());
+    for router in supervisor.modules.iter() {
+        router.disconnect().await;
+        supervisor.warn(&router.release()).await;
     }
     Ok(())
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Object, Payload, Priority};
+use ixt_protocol::{Object, Priority};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::bus::{HOST_SOURCE, Message, Pending, ReplyTo};
-use crate::services::new_trace;
+use crate::bus::{CallHandle, Envelope, HOST_SOURCE, ReplyTo, WriteBatch};
+use crate::services::new_trace_id;
 use crate::{CallError, Host};
 
 /// Options of a call.
@@ -44,21 +44,22 @@ impl Host {
         payload: &[u8],
         options: CallOptions,
     ) -> Result<Object<'static>, CallError> {
-        struct CancelOnDrop(Option<Pending>);
+        struct CancelOnDrop(Option<CallHandle>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {
-                if let Some(pending) = self.0.take() {
-                    pending.cancel();
+                if let Some(call) = self.0.take() {
+                    call.cancel(&mut WriteBatch::none());
                 }
             }
         }
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        let message = message(source, topic, payload, options);
-        let mut pending = CancelOnDrop(Some(self.0.supervisor.backends.bus.call(message, reply)));
-        let answer = answer.await;
-        pending.0 = None;
-        answer.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
+        let (sender, result) = oneshot::channel();
+        let reply = ReplyTo::new(move |result, _| drop(sender.send(CallError::of(result))));
+        let envelope = envelope(source, topic, payload, options);
+        let bus = &self.0.supervisor.backends.bus;
+        let mut call = CancelOnDrop(Some(bus.call(envelope, reply, &mut WriteBatch::none())));
+        let result = result.await;
+        call.0 = None;
+        result.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
     }
 
     /// Publishes an event. Returns when the bus has taken it, not when modules have handled it.
@@ -77,25 +78,21 @@ impl Host {
         topic: &str,
         payload: &[u8],
     ) -> Result<(), CallError> {
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(move |answer| drop(sender.send(CallError::of(answer))));
-        self.0.supervisor.backends.bus.publish(message(source, topic, payload, CallOptions::default()), reply);
-        match answer.await {
-            Ok(answer) => answer.map(drop),
+        let (sender, result) = oneshot::channel();
+        let reply = ReplyTo::new(move |result, _| drop(sender.send(CallError::of(result))));
+        let envelope = envelope(source, topic, payload, CallOptions::default());
+        self.0.supervisor.backends.bus.publish(envelope, reply, &mut WriteBatch::none());
+        match result.await {
+            Ok(result) => result.map(drop),
             Err(_) => Err(CallError::Gone { reason: "the host has ended".to_owned() }),
         }
     }
 }
 
-fn message<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Message<'a> {
-    Message {
-        topic: topic.into(),
-        payload: Payload::from(payload),
+fn envelope<'a>(source: Option<Arc<str>>, topic: &'a str, payload: &'a [u8], options: CallOptions) -> Envelope<'a> {
+    Envelope {
         priority: options.priority,
         deadline: options.ttl.and_then(|ttl| Instant::now().checked_add(ttl)),
-        trace_id: new_trace(),
-        source: source.unwrap_or_else(|| HOST_SOURCE.into()),
-        cause: None,
-        attempt: 1,
+        ..Envelope::new(topic, payload, source.unwrap_or_else(|| HOST_SOURCE.into()), new_trace_id())
     }
 }

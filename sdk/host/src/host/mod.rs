@@ -10,7 +10,7 @@ mod reload;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ixt_protocol::code;
 use tokio::sync::{oneshot, watch};
@@ -24,13 +24,16 @@ pub use crate::host::calls::CallOptions;
 use crate::kv::KvStore;
 use crate::lock::lock;
 use crate::logs::Logs;
-use crate::managed::Managed;
 use crate::module::no_module;
+use crate::module_router::ModuleRouter;
 use crate::release::{Loader, refusal};
 use crate::status::{InstanceState, ModuleStatus};
 use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
 use crate::{CallError, Module, Settings};
+
+/// How long [`Host::shutdown`] waits until other hosts know that its topics are free.
+const BUS_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct RunningHost {
     supervisor: Supervisor,
@@ -38,7 +41,7 @@ struct RunningHost {
     groups: Vec<Vec<usize>>,
     loader: Option<Arc<dyn Loader>>,
     failures: watch::Sender<Option<String>>,
-    /// The errors of the first attempt to start each process. Taken by the first call of [`Host::ready`].
+    /// The errors of the first attempt to start each process. Reservation by the first call of [`Host::ready`].
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
     started: SystemTime,
 }
@@ -48,12 +51,12 @@ impl RunningHost {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
         // From here on nothing is started any more, whoever asks for it.
-        for managed in modules.iter() {
-            managed.close();
-            for replica in managed.replicas() {
+        for router in modules.iter() {
+            router.close();
+            for replica in router.replicas() {
                 if replica.state() == InstanceState::Failed {
                     let reason = replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-                    complaints.push(format!("`{}` has failed{reason}", managed.name()));
+                    complaints.push(format!("`{}` has failed{reason}", router.name()));
                 }
                 if replica.state() != InstanceState::Ready {
                     replica.retire();
@@ -79,10 +82,11 @@ impl RunningHost {
 
 impl Drop for RunningHost {
     fn drop(&mut self) {
-        for managed in self.supervisor.modules.iter() {
-            managed.end();
+        for router in self.supervisor.modules.iter() {
+            router.end();
         }
-        self.supervisor.backends.bus.close();
+        // Begins to withdraw the topics. Nobody is there to wait until other hosts have learned of it.
+        drop(self.supervisor.backends.bus.close());
         self.supervisor.backends.logs.close();
     }
 }
@@ -98,7 +102,8 @@ impl Host {
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
         let call_log = CallLog::new(logs.clone(), settings.log_calls);
-        let bus = Arc::new(LocalBus::new(call_log.clone()));
+        let refusals = call_log.clone();
+        let bus = Arc::new(LocalBus::reporting(move |envelope, message| refusals.not_provided(envelope, message)));
         let spans = Spans::default();
         HostBuilder::new(settings, bus, logs, call_log, spans)
     }
@@ -121,10 +126,10 @@ impl Host {
     /// The modules, each as its newest release that has been ready. A module that was reloaded has its new manifest
     /// here.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
-        self.0.supervisor.modules.iter().map(|managed| Arc::clone(managed.release().module()))
+        self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }
 
-    pub(crate) fn managed(&self) -> &[Arc<Managed>] {
+    pub(crate) fn routers(&self) -> &[Arc<ModuleRouter>] {
         &self.0.supervisor.modules
     }
 
@@ -197,21 +202,22 @@ impl Host {
     /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
+        let _ = tokio::time::timeout(BUS_CLOSE_TIMEOUT, self.0.supervisor.backends.bus.close()).await;
         self.0.supervisor.backends.spans.shutdown().await;
         self.0.supervisor.backends.logs.close();
         complaints
     }
 
-    fn find(&self, module: &str) -> Result<&Arc<Managed>, CallError> {
+    fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
-        let found = modules.iter().find(|managed| managed.name() == module);
-        let names = modules.iter().map(|managed| managed.name());
+        let found = modules.iter().find(|router| router.name() == module);
+        let names = modules.iter().map(|router| router.name());
         found.ok_or_else(|| refusal(code::NOT_FOUND, no_module(module, names)))
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.supervisor.modules.iter().map(|managed| managed.name())).finish()
+        f.debug_list().entries(self.0.supervisor.modules.iter().map(|router| router.name())).finish()
     }
 }

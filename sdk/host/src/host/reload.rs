@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ixt_protocol::LogLevel;
 
-use crate::managed::Managed;
+use crate::module_router::ModuleRouter;
 use crate::release::{self, Notice};
 use crate::supervisor::RestartPermit;
 use crate::{CallError, Host};
@@ -20,9 +20,9 @@ impl Host {
     /// `NOT_FOUND` if there is no such module; `UNAVAILABLE` if a new process did not become ready (the old one goes
     /// on) or the module was stopped meanwhile.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
-        let managed = self.find(module)?;
-        let turn = RestartPermit::of(managed).await;
-        self.0.supervisor.replace(managed, managed.release(), turn).await
+        let router = self.find(module)?;
+        let permit = RestartPermit::of(router).await;
+        self.0.supervisor.replace(router, router.release(), permit).await
     }
 
     /// Restarts a module with what it is on disk now: its manifest, configuration and program are read again by the
@@ -56,10 +56,10 @@ impl Host {
         notify: &(dyn Fn(&str, Notice) + Send + Sync),
     ) -> Vec<(String, Result<bool, CallError>)> {
         let mut results = Vec::new();
-        for managed in self.0.supervisor.modules.iter() {
-            let name = managed.name();
+        for router in self.0.supervisor.modules.iter() {
+            let name = router.name();
             let notify = |notice: Notice| notify(name, notice);
-            results.push((name.to_owned(), self.reload_one(managed, build, true, &notify).await));
+            results.push((name.to_owned(), self.reload_one(router, build, true, &notify).await));
         }
         results
     }
@@ -68,20 +68,20 @@ impl Host {
     /// processes were stopped by hand.
     async fn reload_one(
         &self,
-        managed: &Arc<Managed>,
+        router: &Arc<ModuleRouter>,
         build: bool,
         only_changed: bool,
         notify: &(dyn Fn(Notice) + Send + Sync),
     ) -> Result<bool, CallError> {
-        if managed.restarting.try_lock().is_err() {
+        if router.restarting.try_lock().is_err() {
             notify(Notice::Step("waits for another restart of this module".to_owned()));
         }
-        let turn = RestartPermit::of(managed).await;
+        let permit = RestartPermit::of(router).await;
         // A module that was stopped by hand stays stopped.
-        if only_changed && managed.replicas().iter().all(|replica| replica.is_retired()) {
+        if only_changed && router.replicas().iter().all(|replica| replica.is_retired()) {
             return Ok(false);
         }
-        let running = managed.release();
+        let running = router.release();
         let release = match &self.0.loader {
             Some(loader) => {
                 let guard = self.0.supervisor.backends.resources.guard();
@@ -90,7 +90,7 @@ impl Host {
                         CallError::Replied(reply) => reply.message.clone(),
                         error => error.to_string(),
                     };
-                    self.logs().host(LogLevel::Error, managed.name(), message);
+                    self.logs().host(LogLevel::Error, router.name(), message);
                 })?
             }
             None => Arc::clone(&running),
@@ -98,6 +98,6 @@ impl Host {
         if only_changed && release.is_same(&running) {
             return Ok(false);
         }
-        self.0.supervisor.replace(managed, release, turn).await.map(|()| true)
+        self.0.supervisor.replace(router, release, permit).await.map(|()| true)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use crate::budget::{Budget, Taken};
+use crate::budget::{Budget, Reservation};
 use crate::lock::lock;
 
 /// How many bytes of unread changes, with their keys, the watchers of one namespace may have together; also a watch from
@@ -58,7 +58,7 @@ struct PendingChanges {
     /// At how many changes to look for those that cancel out, the next time.
     look_through_at: usize,
     /// The share of the budget that the changes take.
-    held: Taken,
+    held: Reservation,
     /// How many bytes the changes take.
     bytes: usize,
     closed: bool,

@@ -1,5 +1,5 @@
-//! `message_bus` and `event_bus`: what a module sends to others. The host says who it comes from, and passes on what is left
-//! of the time, the trace and the priority of what is being handled.
+//! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds who sends them, and
+//! what they inherit from the request that the module handles: its trace, its priority and its deadline.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,74 +9,78 @@ use ixt_protocol::{CallContext, InvalidJson, Object, Payload, Priority, code};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::bus::{Message, ReplyTo};
-use crate::call_log::{Call, Outcome};
+use super::{HostServices, Refusal, read_params, wrong_params};
+use crate::bus::{Envelope, ParentSpan, ReplyTo, WriteBatch};
+use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::Connection;
 use crate::permissions::{may_call, may_publish};
-use crate::services::{HostServices, Refusal, read_params, wrong_params};
-use crate::topic::Kind;
+use crate::topic::TopicKind;
 
 /// The parameters of `message_bus.send` and `event_bus.publish`.
 #[derive(Deserialize)]
 struct SendParams<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
-    /// Base64, which is passed on without being decoded. Absent if it is attached.
+    /// Base64, which is passed on without being decoded. `None` if the payload is attached.
     #[serde(borrow)]
     payload: Option<Cow<'a, str>>,
-    /// Absent, it is that of the request that the module is handling.
+    /// `None`: that of the request that the module handles.
     priority: Option<Priority>,
     ttl_ms: Option<u64>,
 }
 
 impl HostServices {
-    pub(crate) fn send(
+    pub(super) fn send(
         &self,
         connection: &Arc<Connection>,
         id: Option<u64>,
         params: &Object<'_>,
         context: &CallContext<'_>,
+        batch: &mut WriteBatch,
     ) -> Refusal {
-        let message = self.message(connection, params, context)?;
-        let right = may_call(self.release.manifest(), &message.topic);
-        right.map_err(|reason| self.denied(&message, Kind::Call, reason))?;
-        let pending = self.backends.bus.call(message, reply_to(connection, id));
+        let envelope = self.envelope(connection, params, context)?;
+        let right = may_call(self.release.manifest(), &envelope.topic);
+        right.map_err(|reason| self.denied(&envelope, TopicKind::Service, reason))?;
+        let handle = self.backends.bus.call(envelope, reply_to(connection, id), batch);
         if let Some(id) = id {
-            connection.waits_for(id, pending);
+            connection.set_call_handle(id, handle);
         }
         Ok(())
     }
 
-    pub(crate) fn publish(
+    pub(super) fn publish(
         &self,
         connection: &Arc<Connection>,
         id: Option<u64>,
         params: &Object<'_>,
         context: &CallContext<'_>,
+        batch: &mut WriteBatch,
     ) -> Refusal {
-        // Nobody waits for an event, so that it is not urgent.
-        let message =
-            Message { deadline: None, priority: Priority::default(), ..self.message(connection, params, context)? };
-        let right = may_publish(self.release.manifest(), &message.topic);
-        right.map_err(|reason| self.denied(&message, Kind::Event, reason))?;
-        self.backends.bus.publish(message, reply_to(connection, id));
+        // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
+        let envelope = self.envelope(connection, params, context)?;
+        let envelope = Envelope { deadline: None, priority: Priority::default(), cause: None, ..envelope };
+        let right = may_publish(self.release.manifest(), &envelope.topic);
+        right.map_err(|reason| self.denied(&envelope, TopicKind::Event, reason))?;
+        self.backends.bus.publish(envelope, reply_to(connection, id), batch);
         Ok(())
     }
 
-    fn denied(&self, message: &Message<'_>, kind: Kind, reason: String) -> (&'static str, String) {
-        let Message { topic, source, trace_id, .. } = message;
+    /// Logs what the manifest does not allow.
+    fn denied(&self, envelope: &Envelope<'_>, kind: TopicKind, reason: String) -> (&'static str, String) {
+        let Envelope { topic, source, trace_id, .. } = envelope;
         let started = Instant::now();
-        let call = Call { module: &self.instance, topic, kind, caller: source, trace_id, started };
-        self.backends.call_log.failed(&call, Outcome::Refused, code::PERMISSION_DENIED, &reason);
+        let call = CallRecord { module: &self.instance, topic, kind, caller: source, trace_id, started };
+        self.backends.call_log.failed(&call, CallOutcome::Refused, code::PERMISSION_DENIED, &reason);
         (code::PERMISSION_DENIED, reason)
     }
 
-    fn message<'a>(
+    /// Reads the parameters. A deadline of the module's own can only be sooner than that of the request that it handles.
+    fn envelope<'a>(
         &self,
         connection: &Connection,
         params: &'a Object<'_>,
         context: &CallContext<'_>,
-    ) -> Refusal<Message<'a>> {
+    ) -> Refusal<Envelope<'a>> {
         let SendParams { topic, payload, priority, ttl_ms } = read_params(params)?;
         let payload = match (params.attached("payload"), payload) {
             (Some(attached), _) => Payload::from(attached),
@@ -85,40 +89,39 @@ impl HostServices {
         };
         let handled = connection.handled(context.parent);
         let own = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
-        let inherited = handled.as_ref().and_then(|call| call.deadline);
+        let inherited = handled.as_ref().and_then(|request| request.deadline);
         let trace_id = match &handled {
-            Some(call) => Arc::clone(&call.trace_id),
-            None if context.trace_id.is_empty() => new_trace(),
+            Some(request) => Arc::clone(&request.trace_id),
+            None if context.trace_id.is_empty() => new_trace_id(),
             None => context.trace_id.as_ref().into(),
         };
-        Ok(Message {
-            topic,
-            payload,
-            priority: priority.or(handled.as_ref().map(|call| call.priority)).unwrap_or_default(),
+        let parent_span =
+            handled.as_ref().map(|request| ParentSpan { id: request.span, is_sampled: request.is_sampled });
+        Ok(Envelope {
+            priority: priority.or(handled.as_ref().map(|request| request.priority)).unwrap_or_default(),
             deadline: own.into_iter().chain(inherited).min(),
-            trace_id,
-            source: Arc::clone(self.release.source()),
-            cause: handled.map(|call| call.cause),
-            attempt: 1,
+            parent_span,
+            cause: handled.map(|request| request.cause),
+            ..Envelope::new(topic, payload, Arc::clone(self.release.source()), trace_id)
         })
     }
 }
 
-/// The id of a trace that begins here: 16 bytes, as W3C's trace context has it.
-pub(crate) fn new_trace() -> Arc<str> {
+/// A new trace id: 32 hexadecimal digits, as in W3C Trace Context.
+pub(crate) fn new_trace_id() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // By hand, for each call of the host has one, and `format!` takes as long as a tenth of the rest.
+    // By hand: each call of the host makes one, and `format!` takes as long as a tenth of the rest.
     let bytes = fastrand::u128(..).max(1).to_be_bytes();
     let digits: [u8; 32] = std::array::from_fn(|at| DIGITS[usize::from(bytes[at / 2] >> (4 - at % 2 * 4) & 0xF)]);
     std::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
-/// To the module that asks, unless it is gone.
+/// Ends the module's call with the result, unless the module is gone.
 fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
     let connection = Arc::downgrade(connection);
-    ReplyTo::new(move |answer| {
+    ReplyTo::new(move |result, batch| {
         if let Some(connection) = connection.upgrade() {
-            connection.end_call(id, answer.into_result());
+            connection.end_call(id, result.into_result(), batch);
         }
     })
 }

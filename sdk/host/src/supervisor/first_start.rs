@@ -14,10 +14,10 @@ impl Supervisor {
         let mut firsts = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let mut of_group = Vec::new();
-            for managed in group.iter().map(|index| &self.modules[*index]) {
-                let release = managed.release();
+            for router in group.iter().map(|index| &self.modules[*index]) {
+                let release = router.release();
                 for _ in 0..release.deployment().instances {
-                    let Some(replica) = managed.add_replica(&release, None, managed.turn()) else { continue };
+                    let Some(replica) = router.add_replica(&release, None, router.start_permit()) else { continue };
                     let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
                     let its_turn = async move {
                         tokio::select! {
@@ -26,7 +26,7 @@ impl Supervisor {
                             () = waiting.retired() => {}
                         }
                     };
-                    of_group.push(self.run(managed, &replica, None, its_turn));
+                    of_group.push(self.run(router, &replica, None, its_turn));
                 }
             }
             firsts.push(of_group);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::CallError;
-use crate::connection::{Checked, Connection};
+use crate::connection::{Connection, HealthCheckResult};
 use crate::replica::HealthReport;
 use crate::settings::Settings;
 use crate::standstill;
@@ -60,7 +60,7 @@ impl ReplicaTask {
         if connection.is_busy() {
             // It handles one request at a time, and can't be asked meanwhile. A request may take as long as its caller
             // waits, but not much longer.
-            let late = connection.is_late()?.min(standstill::runs_for());
+            let late = connection.abandoned_for()?.min(standstill::runs_for());
             if late < health_timeout {
                 return None;
             }
@@ -69,21 +69,23 @@ impl ReplicaTask {
         }
         let asked = std::time::Instant::now();
         let data = match connection.check_health(health_timeout).await {
-            Checked::Replied(data) => data,
+            HealthCheckResult::Replied(data) => data,
             // It replied, so it lives, but its health report is not known.
-            Checked::Unreadable(error) => {
+            HealthCheckResult::Unreadable(error) => {
                 let complaint = Some(format!("its reply to a health check is wrong: {error}"));
                 return Some(Finding { healthy: true, data: Value::Null, complaint });
             }
-            Checked::Failed(CallError::Gone { .. }) => std::future::pending().await,
-            Checked::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
+            HealthCheckResult::Failed(CallError::Gone { .. }) => std::future::pending().await,
+            HealthCheckResult::Failed(CallError::Replied(reply)) if reply.code == code::DEADLINE_EXCEEDED => {
                 if !connection.is_read() || standstill::runs_since(asked).is_some() {
                     return None;
                 }
                 let after = humantime::format_duration(health_timeout);
                 return Some(Finding::unwell(format!("it has not answered a health check within {after}")));
             }
-            Checked::Failed(error) => return Some(Finding::unwell(format!("its health check failed: {error}"))),
+            HealthCheckResult::Failed(error) => {
+                return Some(Finding::unwell(format!("its health check failed: {error}")));
+            }
         };
         let healthy = match data.clone().read() {
             Ok(Data { healthy }) => healthy,

@@ -10,9 +10,11 @@ use tokio::sync::watch;
 
 use crate::CallError;
 use crate::budget::Budget;
-use crate::connection::{Connection, Hello, Limits, Progress, Request, Services as _, patiently};
+use crate::connection::{
+    Connection, ConnectionLimits, HostRequest, InitOptions, Services as _, StartProgress, with_extensible_timeout,
+};
 use crate::logs::{LimitedLog, ProcessOutput};
-use crate::managed::Managed;
+use crate::module_router::ModuleRouter;
 use crate::processes::ancestry;
 use crate::program::LaunchCommand;
 use crate::replica::Replica;
@@ -39,7 +41,7 @@ impl Instance {
     /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called with
     /// the process id. After an error no process is left.
     pub(crate) async fn start(
-        managed: &Arc<Managed>,
+        router: &Arc<ModuleRouter>,
         replica: &Replica,
         backends: &Backends,
         settings: &Settings,
@@ -63,7 +65,7 @@ impl Instance {
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         let connected = tokio::select! {
-            connected = connect(&mut process, socket, managed.waiting(), replica, services, backends.clone(), settings) => {
+            connected = connect(&mut process, socket, router.waiting(), replica, services, backends.clone(), settings) => {
                 connected
             }
             () = replica.retired() => Err(StartError::new(StartErrorKind::Stopped { module: id.to_string() })),
@@ -117,7 +119,7 @@ impl Instance {
     pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
         let Settings { shutdown_grace, exit_grace, .. } = *settings;
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
-        let mut ask = pin!(self.connection.ask(Request::Shutdown { grace_ms }, Duration::MAX));
+        let mut ask = pin!(self.connection.ask(HostRequest::Shutdown { grace_ms }, Duration::MAX));
         let reply = tokio::select! {
             reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
             () = self.connection.closed() => {
@@ -182,9 +184,9 @@ async fn connect(
     };
     drop(socket);
     let framing = release.manifest().process.framing.as_ref().and_then(|framing| framing.parse().ok());
-    let (progress, told) = watch::channel(Progress::default());
-    let hello = Hello { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
-    let limits = Limits {
+    let (progress, told) = watch::channel(StartProgress::default());
+    let hello = InitOptions { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
+    let limits = ConnectionLimits {
         max_frame_bytes,
         waiting: Arc::clone(waiting),
         shared: connections,
@@ -198,7 +200,7 @@ async fn connect(
         replica.lock().starting = Some(message.to_owned());
         log.info(format!("is starting: {message}"));
     };
-    match patiently(init_timeout, told, tell, opened).await {
+    match with_extensible_timeout(init_timeout, told, tell, opened).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(CallError::Replied(reply))) => Err(StartError::new(StartErrorKind::Refused { module: module(), reply })),
         Ok(Err(error)) => Err(match timeout(exit_grace, process.wait()).await {

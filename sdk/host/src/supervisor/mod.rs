@@ -6,7 +6,7 @@
 //! ```text
 //! Host                        the handle (host/)
 //!  └─ Supervisor              starts and replaces replicas; one per host (this file, first_start, replace)
-//!      ├─ Managed             one per module: routes its calls and events, knows its replicas (managed/)
+//!      ├─ ModuleRouter        one per module: routes its calls and events, knows its replicas (module_router/)
 //!      │   └─ Replica         status of one replica, shared with everyone who asks (replica.rs)
 //!      └─ ReplicaTask         one tokio task per replica, which runs it until it has stopped (replica_task)
 //!          ├─ Replica         the status that it keeps up to date
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use ixt_protocol::LogLevel;
 use tokio::sync::oneshot;
 
-use crate::managed::Managed;
+use crate::module_router::ModuleRouter;
 use crate::release::Release;
 use crate::replica::Replica;
 use crate::services::Backends;
@@ -48,7 +48,7 @@ pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 /// Starts and replaces the replicas of all modules of a host. Cheap to clone: each task that replaces a module has one.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
-    pub(crate) modules: Arc<[Arc<Managed>]>,
+    pub(crate) modules: Arc<[Arc<ModuleRouter>]>,
     pub(crate) backends: Backends,
     pub(crate) settings: Arc<Settings>,
 }
@@ -61,14 +61,14 @@ impl Supervisor {
     /// replaces.
     pub(crate) fn run(
         &self,
-        managed: &Arc<Managed>,
+        router: &Arc<ModuleRouter>,
         replica: &Arc<Replica>,
         predecessor: Option<Predecessor>,
         its_turn: impl Future<Output = ()> + Send + 'static,
     ) -> Started {
         let (first, started) = oneshot::channel();
-        let (managed, backends, settings) = (Arc::clone(managed), self.backends.clone(), Arc::clone(&self.settings));
-        let task = ReplicaTask::new(managed, Arc::clone(replica), backends, settings, predecessor, first);
+        let (router, backends, settings) = (Arc::clone(router), self.backends.clone(), Arc::clone(&self.settings));
+        let task = ReplicaTask::new(router, Arc::clone(replica), backends, settings, predecessor, first);
         let running = tokio::spawn(async move {
             its_turn.await;
             task.run().await;
@@ -80,27 +80,29 @@ impl Supervisor {
     /// Marks which events are durable. The manifest of the module that publishes an event says so, but each module that
     /// takes it has to keep it. To be called whenever the set of releases changes.
     pub(crate) fn set_durable(&self) {
-        let mut releases: Vec<_> = self.modules.iter().map(|managed| managed.release()).collect();
+        let mut releases: Vec<_> = self.modules.iter().map(|router| router.release()).collect();
         // Also the releases of replicas that are being replaced, or were just added.
-        let replicas = self.modules.iter().flat_map(|managed| managed.replicas());
+        let replicas = self.modules.iter().flat_map(|router| router.replicas());
         releases.extend(replicas.map(|replica| Arc::clone(replica.release())));
         let mut events = releases.iter().flat_map(|release| &release.manifest().events).filter(|event| event.durable);
         let durable: Vec<_> = events.by_ref().map(|event| event.topic.as_str()).collect();
-        for managed in self.modules.iter() {
-            managed.set_durable(&|topic| durable.contains(&topic));
+        for router in self.modules.iter() {
+            router.set_durable(&|topic| durable.contains(&topic));
         }
     }
 
     /// Warns of what is unusual about a release: files that are run from outside of its directory, and required
     /// services that nobody provides.
-    pub(crate) fn warn(&self, release: &Release) {
+    pub(crate) async fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {
             warn(format!("runs {}, which is not in its directory", path.display()));
         }
         let requires = &release.manifest().requires;
-        for topic in requires.services.iter().filter(|topic| !self.backends.bus.is_provided(topic.as_str())) {
-            warn(format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND"));
+        for topic in &requires.services {
+            if !self.backends.bus.is_provided(topic.as_str()).await {
+                warn(format!("requires `{topic}`, which no module here provides: its calls will fail with NOT_FOUND"));
+            }
         }
     }
 }

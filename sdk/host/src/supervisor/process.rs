@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::file_limit;
 use crate::host_resources::{self, HostResources};
-use crate::listener::file_limit_before;
 use crate::logs::{Origin, ProcessOutput};
 use crate::processes::descendants::Descendants;
 use crate::processes::group::pid_of;
@@ -138,7 +138,7 @@ fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
         // The host has raised its own limit, which its modules do not inherit: some programs are slow or wrong with a
         // high one.
         None => {
-            if let Some(before) = file_limit_before() {
+            if let Some(before) = file_limit::before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;
             }
         }

@@ -6,7 +6,8 @@ use ixt_protocol::{LogLevel, code};
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::managed::{Managed, Turn};
+use crate::bus::BusError;
+use crate::module_router::{ModuleRouter, StartPermit, Unregistered};
 use crate::release::{Release, refusal};
 use crate::replica::Replica;
 use crate::status::InstanceState;
@@ -18,14 +19,14 @@ use crate::{CallError, ErrorReply};
 /// adding replicas once the module has been stopped.
 pub(crate) struct RestartPermit {
     guard: OwnedMutexGuard<()>,
-    turn: Turn,
+    start: StartPermit,
 }
 
 impl RestartPermit {
     /// Waits until no other restart of the module is under way.
-    pub(crate) async fn of(managed: &Managed) -> Self {
-        let guard = Arc::clone(&managed.restarting).lock_owned().await;
-        Self { guard, turn: managed.turn() }
+    pub(crate) async fn of(router: &ModuleRouter) -> Self {
+        let guard = Arc::clone(&router.restarting).lock_owned().await;
+        Self { guard, start: router.start_permit() }
     }
 }
 
@@ -34,24 +35,24 @@ impl Supervisor {
     /// work goes on, and the permit is held until it is done. The error says what runs now.
     pub(crate) async fn replace(
         &self,
-        managed: &Arc<Managed>,
+        router: &Arc<ModuleRouter>,
         release: Arc<Release>,
-        turn: RestartPermit,
+        permit: RestartPermit,
     ) -> Result<(), CallError> {
-        let (this, managed) = (self.clone(), Arc::clone(managed));
+        let (this, router) = (self.clone(), Arc::clone(router));
         let replacing = tokio::spawn(async move {
-            let RestartPermit { guard: _guard, turn } = turn;
+            let RestartPermit { guard: _guard, start } = permit;
             let logs = &this.backends.logs;
-            let old = managed.release();
+            let old = router.release();
             let what = match (old.source(), release.source()) {
                 (old, new) if old == new => String::new(),
                 (_, new) => format!(", with {new}"),
             };
             logs.host(LogLevel::Info, old.source(), format!("is restarted{what}"));
-            let replaced = match this.connect(&managed, &release) {
+            let replaced = match this.connect(&router, &release).await {
                 Ok(()) => {
-                    let replaced = this.replace_all(&managed, &release, turn).await;
-                    managed.disconnect();
+                    let replaced = this.replace_all(&router, &release, start).await;
+                    router.disconnect().await;
                     this.set_durable();
                     replaced
                 }
@@ -65,17 +66,20 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    /// Connects the topics of a new release to the bus. Refused if another module provides one of them; nothing has
-    /// changed then.
-    fn connect(&self, managed: &Managed, release: &Release) -> Result<(), CallError> {
-        self.warn(release);
-        managed.connect(release).map_err(|topic| {
-            let other =
-                self.modules.iter().find(|other| other.name() != managed.name() && other.release().provides(&topic));
+    /// Connects the topics of a new release to the bus. Refused if another module provides one of them, or the bus does
+    /// not take one; nothing has changed then.
+    async fn connect(&self, router: &ModuleRouter, release: &Release) -> Result<(), CallError> {
+        self.warn(release).await;
+        router.connect(release).await.map_err(|Unregistered { topic, error }| {
+            let name = router.name();
+            if error != BusError::AlreadyProvided {
+                let message = format!("`{topic}` of `{name}` can't be registered: {error}. It goes on as it was");
+                return refusal(code::UNAVAILABLE, message);
+            }
+            let other = self.modules.iter().find(|other| other.name() != name && other.release().provides(&topic));
             let other = other.map_or_else(|| "another host".to_owned(), |other| format!("`{}`", other.name()));
             let message = format!(
-                "`{}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was",
-                managed.name(),
+                "`{name}` can't provide `{topic}`, for {other} does: a topic has one provider. It goes on as it was"
             );
             refusal(code::FAILED_PRECONDITION, message)
         })
@@ -83,20 +87,25 @@ impl Supervisor {
 
     /// Replaces the old replicas pairwise, then adds or ends replicas until there are as many as the release wants.
     /// Ends with the first that does not become ready.
-    async fn replace_all(&self, managed: &Arc<Managed>, release: &Arc<Release>, turn: Turn) -> Result<(), CallError> {
-        let mut old = managed.replicas().into_iter();
+    async fn replace_all(
+        &self,
+        router: &Arc<ModuleRouter>,
+        release: &Arc<Release>,
+        permit: StartPermit,
+    ) -> Result<(), CallError> {
+        let mut old = router.replicas().into_iter();
         for _ in 0..release.deployment().instances {
             match old.next() {
                 // One after the other, so that most of them serve all the time.
-                Some(old) => self.replace_one(managed, release, &old, turn).await?,
+                Some(old) => self.replace_one(router, release, &old, permit).await?,
                 None => {
-                    let replica = managed.add_replica(release, None, turn).ok_or_else(|| stopped(managed))?;
+                    let replica = router.add_replica(release, None, permit).ok_or_else(|| stopped(router))?;
                     self.set_durable();
-                    let started = self.run(managed, &replica, None, std::future::ready(()));
+                    let started = self.run(router, &replica, None, std::future::ready(()));
                     match started.await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => return Err(not_ready(&replica, &error, self.what_now())),
-                        Err(_) => return Err(stopped(managed)),
+                        Err(_) => return Err(stopped(router)),
                     }
                 }
             }
@@ -104,7 +113,7 @@ impl Supervisor {
         for old in old {
             old.retire();
             old.stopped().await;
-            managed.forget(&old);
+            router.forget(&old);
         }
         Ok(())
     }
@@ -119,24 +128,24 @@ impl Supervisor {
     /// overlap, is started again.
     async fn replace_one(
         &self,
-        managed: &Arc<Managed>,
+        router: &Arc<ModuleRouter>,
         release: &Arc<Release>,
         old: &Arc<Replica>,
-        turn: Turn,
+        permit: StartPermit,
     ) -> Result<(), CallError> {
         let served = old.state() == InstanceState::Ready;
         let overlaps = served && release.overlaps();
-        let new = managed.add_replica(release, Some(old), turn).ok_or_else(|| stopped(managed))?;
+        let new = router.add_replica(release, Some(old), permit).ok_or_else(|| stopped(router))?;
         if !served {
-            managed.adopt(release);
+            router.adopt(release);
         }
         self.set_durable();
         let predecessor = Predecessor { replica: Arc::clone(old), overlaps, served };
-        let started = self.run(managed, &new, Some(predecessor), std::future::ready(()));
+        let started = self.run(router, &new, Some(predecessor), std::future::ready(()));
         let error = match started.await {
             Ok(Ok(())) => {
                 old.stopped().await;
-                managed.forget(old);
+                router.forget(old);
                 return Ok(());
             }
             Ok(Err(error)) => error,
@@ -144,35 +153,35 @@ impl Supervisor {
                 // The module was stopped meanwhile.
                 old.retire();
                 old.stopped().await;
-                managed.forget(old);
-                return Err(stopped(managed));
+                router.forget(old);
+                return Err(stopped(router));
             }
         };
         if overlaps {
             new.retire();
             new.stopped().await;
-            managed.forget(&new);
+            router.forget(&new);
             let goes_on = if old.state() == InstanceState::Ready { "goes on" } else { "is restarted" };
             return Err(not_ready(&new, &error, &format!(", and {} {goes_on}", old.id())));
         }
-        managed.forget(old);
+        router.forget(old);
         if !served {
             return Err(not_ready(&new, &error, self.what_now()));
         }
         // The old replica has ended to make room: start what it ran again.
-        let back = managed.add_replica(old.release(), Some(&new), turn);
+        let back = router.add_replica(old.release(), Some(&new), permit);
         let Some(back) = back else {
             new.retire();
             return Err(not_ready(&new, &error, ", and was stopped meanwhile"));
         };
         let predecessor = Predecessor { replica: Arc::clone(&new), overlaps: false, served: false };
-        let started = self.run(managed, &back, Some(predecessor), std::future::ready(()));
+        let started = self.run(router, &back, Some(predecessor), std::future::ready(()));
         let what_now = match started.await {
             Ok(Ok(())) => format!(", and what ran before was started again, as {}", back.id()),
             Ok(Err(again)) => format!(", nor does what ran before any more ({})", again.kind()),
             Err(_) => ", and was stopped meanwhile".to_owned(),
         };
-        managed.forget(&new);
+        router.forget(&new);
         Err(not_ready(&new, &error, &what_now))
     }
 }
@@ -189,8 +198,8 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
 }
 
 /// The error for a module that was stopped during its restart.
-fn stopped(managed: &Managed) -> CallError {
-    if managed.is_closed() {
+fn stopped(router: &ModuleRouter) -> CallError {
+    if router.is_closed() {
         return shutting_down();
     }
     refusal(code::UNAVAILABLE, "the module was stopped before that was done".to_owned())

@@ -10,7 +10,7 @@ use ixt_protocol::LogLevel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::managed::Managed;
+use crate::module_router::ModuleRouter;
 use crate::replica::Replica;
 use crate::services::Backends;
 use crate::settings::Settings;
@@ -23,7 +23,7 @@ use crate::{CallError, RestartPolicy};
 
 /// Runs a replica. [`run`](Self::run) is spawned by the [`Supervisor`](crate::supervisor::Supervisor).
 pub(crate) struct ReplicaTask {
-    pub(super) managed: Arc<Managed>,
+    pub(super) router: Arc<ModuleRouter>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
@@ -73,7 +73,7 @@ struct UnexpectedEnd {
 
 impl ReplicaTask {
     pub(crate) fn new(
-        managed: Arc<Managed>,
+        router: Arc<ModuleRouter>,
         replica: Arc<Replica>,
         backends: Backends,
         settings: Arc<Settings>,
@@ -81,7 +81,7 @@ impl ReplicaTask {
         first: oneshot::Sender<Result<(), StartError>>,
     ) -> Self {
         let restarts = RestartBackoff::new(settings.restart.clone());
-        Self { managed, replica, backends, settings, predecessor, restarts, first: Some(first) }
+        Self { router, replica, backends, settings, predecessor, restarts, first: Some(first) }
     }
 
     /// Runs until the replica has stopped. If it must not overlap with its predecessor, that one is stopped first.
@@ -116,7 +116,7 @@ impl ReplicaTask {
             status.starting = None;
         });
         let started = |pid| self.replica.set(InstanceState::Starting, |status| status.pid = pid);
-        let started = Instance::start(&self.managed, &self.replica, &self.backends, &self.settings, started).await;
+        let started = Instance::start(&self.router, &self.replica, &self.backends, &self.settings, started).await;
         let started = match started {
             Ok(instance) => self.warmed_up(instance).await,
             error => error,
@@ -186,7 +186,7 @@ impl ReplicaTask {
         let connection = Arc::clone(instance.connection());
         // The router first: whoever sees the state `ready` may call. From here on the predecessor gets nothing new.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
-        self.managed.add(&connection, self.replica.release(), predecessor.as_deref());
+        self.router.add(&connection, self.replica.release(), predecessor.as_deref());
         self.replica.set(InstanceState::Ready, |status| {
             status.connection = Some(Arc::clone(&connection));
             status.health = None;
@@ -208,7 +208,7 @@ impl ReplicaTask {
             () = instance.wait() => None,
             unwell = self.check_health(&connection) => Some(unwell),
         };
-        self.managed.remove(&connection);
+        self.router.remove(&connection);
         let settings = &self.settings;
         let reason = match unwell {
             Some(unwell) => {
@@ -228,7 +228,7 @@ impl ReplicaTask {
         };
         self.restarts.was_ready_for(since.elapsed());
         // A call that has ended one process after the other is to blame, not the module.
-        let is_blameless = connection.has_tried_again();
+        let is_blameless = connection.has_retried_call();
         self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
@@ -236,7 +236,7 @@ impl ReplicaTask {
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(InstanceState::Draining, |_| {});
-        self.managed.remove(&connection);
+        self.router.remove(&connection);
         let grace = self.settings.shutdown_grace;
         connection.tell_draining(grace);
         let is_done = tokio::select! {
@@ -284,7 +284,7 @@ impl ReplicaTask {
             lines => format!("; its last lines were:\n{}", lines.join("\n")),
         };
         let RestartPolicy { intensity, window, .. } = self.settings.restart;
-        let (name, within) = (self.managed.name(), humantime::format_duration(window));
+        let (name, within) = (self.router.name(), humantime::format_duration(window));
         let fate = match next {
             None if intensity == 0 => String::new(),
             None => format!(
@@ -304,7 +304,7 @@ impl ReplicaTask {
 
     /// Waits for the next start. Calls that wait for a process are refused if none is to come soon.
     async fn pause(&mut self, pause: Duration) -> Phase {
-        self.managed.look_whether_one_comes();
+        self.router.refuse_parked_in_vain();
         tokio::select! {
             () = sleep(pause) => Phase::Starting,
             () = self.replica.retired() => Phase::Stopped,
@@ -313,9 +313,9 @@ impl ReplicaTask {
 
     /// Refuses what waits for the module, reports the failure to the host, and waits until the replica is stopped.
     async fn fail(&mut self) -> Phase {
-        self.managed.given_up();
+        self.router.given_up();
         let failure = self.replica.reason().unwrap_or_default();
-        self.managed.has_failed(&format!("`{}` has failed: {failure}", self.managed.name()));
+        self.router.has_failed(&format!("`{}` has failed: {failure}", self.router.name()));
         self.replica.retired().await;
         Phase::Stopped
     }
@@ -328,7 +328,7 @@ impl ReplicaTask {
         });
         // Nobody is to wait for the first start any more.
         drop(self.first);
-        self.managed.given_up();
+        self.router.given_up();
     }
 
     /// Logs that the host itself lacks what a start needs (open files, processes, memory, a place for a socket), once

@@ -28,23 +28,23 @@ mod without {
     use tokio::time::Instant;
 
     use super::SpanCounts;
-    use crate::bus::{Answer, Cause};
-    use crate::topic::{CallInFlight, Kind};
+    use crate::bus::{CallResult, ParentSpan};
+    use crate::topic::{RequestInfo, TopicKind};
 
     /// Without the feature: no spans.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Spans {}
 
     impl Spans {
-        pub(crate) fn is_sampled(&self, _: Kind, _: &str, _: &str, _: Option<&Cause>) -> bool {
+        pub(crate) fn is_sampled(&self, _: TopicKind, _: &str, _: &str, _: Option<ParentSpan>) -> bool {
             false
         }
 
-        pub(crate) fn traceparent(&self, _: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
+        pub(crate) fn traceparent(&self, _: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
             None
         }
 
-        pub(crate) fn finished(&self, _: &CallInFlight, _: Instant, _: &Answer<'_>) {}
+        pub(crate) fn finished(&self, _: &RequestInfo, _: Instant, _: &CallResult<'_>) {}
 
         pub(crate) fn counts(&self) -> Option<SpanCounts> {
             None

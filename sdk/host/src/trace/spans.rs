@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::SpanCounts;
 use super::export::{Export, INSTANCE, SpanOptions};
-use crate::bus::{Answer, Cause};
+use crate::bus::{CallResult, ParentSpan};
 use crate::logs::Logs;
-use crate::topic::{CallInFlight, Kind};
+use crate::topic::{RequestInfo, TopicKind};
 
 /// The version of the semantic conventions.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
@@ -32,11 +32,11 @@ impl Spans {
     }
 
     /// Whether the sampler wants a span for this call or event.
-    pub(crate) fn is_sampled(&self, kind: Kind, topic: &str, trace_id: &str, parent: Option<&Cause>) -> bool {
+    pub(crate) fn is_sampled(&self, kind: TopicKind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
         let parent = parent.map(|parent| {
-            Context::new().with_remote_span_context(span_context(trace_id, parent.span, parent.is_sampled))
+            Context::new().with_remote_span_context(span_context(trace_id, parent.id, parent.is_sampled))
         });
         let name = name(kind, topic);
         let result = export.sampler.should_sample(parent.as_ref(), trace_id, &name, &span_kind(kind), &[], &[]);
@@ -44,23 +44,23 @@ impl Spans {
     }
 
     /// The `traceparent` (W3C Trace Context) for the module that handles the call: its parent is the call's span.
-    pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<CallInFlight>) -> Option<String> {
+    pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
-        let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.cause.span);
-        Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.cause.is_sampled)))
+        let (trace_id, span) = (trace_id_of(&call.trace_id).0, call.span);
+        Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.is_sampled)))
     }
 
     /// Exports the span of a call or event that has ended, if it is sampled.
-    pub(crate) fn finished(&self, call: &CallInFlight, started: Instant, answer: &Answer<'_>) {
-        let Some(export) = self.0.as_ref().filter(|_| call.cause.is_sampled) else { return };
+    pub(crate) fn finished(&self, call: &RequestInfo, started: Instant, answer: &CallResult<'_>) {
+        let Some(export) = self.0.as_ref().filter(|_| call.is_sampled) else { return };
         let end_time = SystemTime::now();
         let start_time = end_time.checked_sub(started.elapsed()).unwrap_or(end_time);
         let (trace_id, is_own) = trace_id_of(&call.trace_id);
         let topic = call.topic.name().to_owned();
         let mut attributes = match call.kind {
-            Kind::Call => vec![KeyValue::new("rpc.system.name", SYSTEM), KeyValue::new("rpc.method", topic)],
-            Kind::Event => vec![
+            TopicKind::Service => vec![KeyValue::new("rpc.system.name", SYSTEM), KeyValue::new("rpc.method", topic)],
+            TopicKind::Event => vec![
                 KeyValue::new("messaging.system", SYSTEM),
                 KeyValue::new("messaging.operation.name", "process"),
                 KeyValue::new("messaging.operation.type", "process"),
@@ -70,26 +70,26 @@ impl Spans {
         // The source is `name:version`.
         let (caller, _) = call.source.split_once(':').unwrap_or((&call.source, ""));
         attributes.push(KeyValue::new("service.peer.name", caller.to_owned()));
-        attributes.push(KeyValue::new(INSTANCE, call.cause.instance.to_string()));
+        attributes.push(KeyValue::new(INSTANCE, call.cause.instance().to_string()));
         if !is_own {
             attributes.push(KeyValue::new("ixt.trace_id", call.trace_id.to_string()));
         }
         if let Some(code) = answer.code() {
             attributes.push(KeyValue::new("error.type", code.to_owned()));
-            if call.kind == Kind::Call {
+            if call.kind == TopicKind::Service {
                 attributes.push(KeyValue::new("rpc.response.status_code", code.to_owned()));
             }
         }
         let status = match answer {
             // By the conventions, only the application sets the status to OK.
-            Answer::Success(_) => Status::Unset,
-            Answer::Error(error) => Status::error(error.message.to_string()),
-            Answer::Unreadable(reason) | Answer::Lost { reason, .. } => Status::error((*reason).to_owned()),
+            CallResult::Success(_) => Status::Unset,
+            CallResult::Error(error) => Status::error(error.message.to_string()),
+            CallResult::Unreadable(reason) | CallResult::Lost { reason, .. } => Status::error((*reason).to_owned()),
         };
         export.take(SpanData {
-            span_context: span_context(trace_id, call.cause.span, true),
+            span_context: span_context(trace_id, call.span, true),
             // 0 means that there is no parent.
-            parent_span_id: span_id(call.cause.parent_span),
+            parent_span_id: span_id(call.parent_span.map_or(0, |parent| parent.id)),
             parent_span_is_remote: false,
             span_kind: span_kind(call.kind),
             name: name(call.kind, call.topic.name()).into(),
@@ -118,17 +118,17 @@ impl Spans {
     }
 }
 
-fn name(kind: Kind, topic: &str) -> String {
+fn name(kind: TopicKind, topic: &str) -> String {
     match kind {
-        Kind::Call => topic.to_owned(),
-        Kind::Event => format!("process {topic}"),
+        TopicKind::Service => topic.to_owned(),
+        TopicKind::Event => format!("process {topic}"),
     }
 }
 
-fn span_kind(kind: Kind) -> SpanKind {
+fn span_kind(kind: TopicKind) -> SpanKind {
     match kind {
-        Kind::Call => SpanKind::Server,
-        Kind::Event => SpanKind::Consumer,
+        TopicKind::Service => SpanKind::Server,
+        TopicKind::Event => SpanKind::Consumer,
     }
 }
 

@@ -1,8 +1,8 @@
 //! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has what
 //! holds for all pages: limits for what a client sends and for how long it takes, and the end of the server.
 //!
-//! The number of connections is limited by [`Door`], which closes the one that has been idle longest for a new one. A request has [`PATIENCE`] to arrive, and
-//! a client as long to read the answer.
+//! The number of connections is limited by [`ConnectionLimit`], which closes the one that has been idle longest for a new one. A
+//! request has [`CLIENT_TIMEOUT`] to arrive, and a client as long to read the answer.
 
 mod names;
 mod routes;
@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ixt_host::Host;
-use ixt_host::listener::{Door, PATIENCE};
+use ixt_host::connection_limit::{CLIENT_TIMEOUT, ConnectionLimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -116,7 +116,7 @@ struct Site {
 }
 
 async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let door = Arc::new(Door::default());
+    let limit = Arc::new(ConnectionLimit::default());
     let mut connections = JoinSet::new();
     let mut phase = site.phase.clone();
     let mut closing = pin!(phase.wait_for(|phase| *phase == ServerPhase::Closing));
@@ -132,12 +132,12 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
             continue;
         };
         // A connection can always be closed for this one, because the host is never busy with one for long.
-        let Some(guest) = door.enter() else { continue };
+        let Some(permit) = limit.admit() else { continue };
         let site = Arc::clone(&site);
         connections.spawn(async move {
             tokio::select! {
                 () = serve_one(stream, &site) => {}
-                () = guest.has_to_go() => {}
+                () = permit.must_close() => {}
             }
         });
     }
@@ -148,10 +148,10 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
 /// Serves one connection, until the client closes it, takes too long, or the server closes.
 async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(PATIENCE));
+    stream.set_write_timeout(Some(CLIENT_TIMEOUT));
     let respond = service_fn(|request| std::future::ready(Ok::<_, Infallible>(site.respond(&request))));
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT);
     http.max_header_size(MAX_HEADER_BYTES).max_headers(MAX_HEADERS);
     let stream = pin!(stream);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), respond));

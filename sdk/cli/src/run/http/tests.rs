@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::*;
 
 /// The client's end of a connection to a host without modules, and the sender of the server's phase.
-fn connect(buffer: usize) -> (DuplexStream, watch::Sender<ServerPhase>) {
-    let host = Host::builder(Settings::default()).start().unwrap();
+async fn connect(buffer: usize) -> (DuplexStream, watch::Sender<ServerPhase>) {
+    let host = Host::builder(Settings::default()).start().await.unwrap();
     let (sender, phase) = watch::channel(ServerPhase::Open);
     let site = Site { host, names: Names::new(IpAddr::from([127, 0, 0, 1]), &[]), phase };
     let (here, there) = duplex(buffer);
@@ -36,7 +36,7 @@ async fn ok(stream: &mut DuplexStream) -> String {
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 async fn ask(request: &str) -> String {
-    let (mut stream, _phase) = connect(1 << 20);
+    let (mut stream, _phase) = connect(1 << 20).await;
     let _ = stream.write_all(request.as_bytes()).await;
     rest(&mut stream).await
 }
@@ -77,23 +77,23 @@ async fn headers_have_a_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_to_come_in_time_and_an_answer_to_be_taken() {
-    let (mut stream, _phase) = connect(1 << 20);
+    let (mut stream, _phase) = connect(1 << 20).await;
     let start = Instant::now();
     stream.write_all(&HEALTHZ[..20]).await.unwrap();
-    assert_eq!((rest(&mut stream).await.as_str(), start.elapsed().as_secs()), ("", PATIENCE.as_secs()));
+    assert_eq!((rest(&mut stream).await.as_str(), start.elapsed().as_secs()), ("", CLIENT_TIMEOUT.as_secs()));
 
     // The buffer is too small for the answer, which nobody reads.
-    let (mut stream, phase) = connect(64);
+    let (mut stream, phase) = connect(64).await;
     let start = Instant::now();
     stream.write_all(HEALTHZ).await.unwrap();
     phase.closed().await;
-    assert_eq!(start.elapsed().as_secs(), PATIENCE.as_secs());
+    assert_eq!(start.elapsed().as_secs(), CLIENT_TIMEOUT.as_secs());
     assert!(rest(&mut stream).await.len() <= 64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_stays_is_told_to_close_when_the_host_shuts_down() {
-    let (mut stream, phase) = connect(1 << 20);
+    let (mut stream, phase) = connect(1 << 20).await;
     for _ in 0..2 {
         stream.write_all(HEALTHZ).await.unwrap();
         assert!(!ok(&mut stream).await.contains("connection: close"));
@@ -106,7 +106,7 @@ async fn a_connection_that_stays_is_told_to_close_when_the_host_shuts_down() {
 
 #[tokio::test(start_paused = true)]
 async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_request_closed() {
-    let (mut idle, phase) = connect(1 << 20);
+    let (mut idle, phase) = connect(1 << 20).await;
     idle.write_all(HEALTHZ).await.unwrap();
     ok(&mut idle).await;
     let start = Instant::now();
@@ -114,7 +114,7 @@ async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_reques
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(start.elapsed(), Duration::ZERO);
 
-    let (mut begun, phase) = connect(1 << 20);
+    let (mut begun, phase) = connect(1 << 20).await;
     begun.write_all(&HEALTHZ[..20]).await.unwrap();
     // The clock stands still until the server has read it.
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -126,7 +126,7 @@ async fn at_the_end_what_was_begun_is_answered_and_a_connection_without_a_reques
 
 #[tokio::test]
 async fn a_server_ends_in_bounded_time_and_takes_nobody_afterwards() {
-    let host = Host::builder(Settings::default()).start().unwrap();
+    let host = Host::builder(Settings::default()).start().await.unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::new(listener, &[]).unwrap();
     let address = server.address;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use ixt_bench_host::{Told, manifest};
 use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell};
 use ixt_bench_wire::program;
-use ixt_host::bus::{Answer, Bus as _, Endpoint, LocalBus, Message, Pending, ReplyTo};
+use ixt_host::bus::{Bus as _, CallHandle, CallResult, Endpoint, Envelope, LocalBus, ReplyTo, WriteBatch};
 use ixt_host::{CallOptions, Config, Deployment, Host, Module, Object, Program, Settings};
 use ixt_protocol::Payload as Sent;
 
@@ -16,18 +16,18 @@ use ixt_protocol::Payload as Sent;
 struct Here;
 
 impl Endpoint for Here {
-    fn call(&self, message: Message<'_>, reply: ReplyTo) -> Pending {
-        let data = match message.payload {
+    fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle {
+        let data = match envelope.payload {
             Sent::Bytes(bytes) => Object::empty().attach("result", bytes),
             Sent::Base64(text) => {
                 Object::serialize(&serde_json::json!({ "result": text.as_str() })).expect("it is one")
             }
         };
-        reply.send(Answer::Success(data));
-        Pending::default()
+        reply.send(CallResult::Success(data), batch);
+        CallHandle::default()
     }
 
-    fn event(&self, _message: &Message<'_>) {}
+    fn event(&self, _: &Envelope<'_>, _: &mut WriteBatch) {}
 }
 
 fn main() -> Result<()> {
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let tokio = runtime.enter();
     let mut builder = Host::builder(Settings::default());
     let bus = Arc::new(LocalBus::default());
-    bus.provide("here.echo", Arc::new(Here)).expect("nobody has it");
+    runtime.block_on(bus.provide("here.echo", Arc::new(Here))).expect("nobody has it");
     builder.bus(bus);
     for number in 0..modules {
         let dir = dir.path().join(number.to_string());
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         builder.module(Deployment::new(&module, Program::new(&member), &config)?)?;
     }
     let begin = Instant::now();
-    let host = builder.start()?;
+    let host = runtime.block_on(builder.start())?;
     runtime.block_on(host.ready()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let seconds = begin.elapsed().as_secs_f64();
     let pids =

@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let module = Module::open(dir.path()).map_err(|report| anyhow::anyhow!("{report}"))?;
     let mut builder = Host::builder(Settings::default());
     builder.module(Deployment::new(&module, Program::new(program("member")?), &Config::of(module.manifest()))?)?;
-    let host = builder.start()?;
+    let host = runtime.block_on(builder.start())?;
     runtime.block_on(async {
         host.ready().await.map_err(|error| anyhow::anyhow!("{error}"))?;
         println!(

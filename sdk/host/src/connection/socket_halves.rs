@@ -1,5 +1,5 @@
-//! The socket of a module. Who waits for something to read is woken for nothing else: a socket of tokio wakes the host each
-//! time that the module has read, too. Who can't write waits for that apart, and only then.
+//! The two halves of a module's socket. Only the reading half is registered with tokio's reactor all the time: a registered writing
+//! half would wake the host each time the module has read something. The writing half is registered while a write is left over.
 
 use std::io::{self, Write as _};
 use std::net::Shutdown;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe;
 
-/// The time between two tries to write, where nothing tells that it can be done.
-const TRY_EVERY: Duration = Duration::from_millis(10);
+/// The pause between attempts to write when there is no file descriptor left to wait with.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The end from which is read. What tokio calls a pipe is whatever is registered for one direction alone.
+/// The reading half. A pipe is tokio's type for what is registered for one direction alone.
 pub(super) type Reader = pipe::Receiver;
 
-/// The end to which is written.
+/// The writing half.
 #[derive(Debug)]
 pub(super) struct Writer(UnixStream);
 
@@ -25,7 +25,7 @@ pub(super) fn split(stream: tokio::net::UnixStream) -> io::Result<(Reader, Write
 }
 
 impl Writer {
-    /// Writes what the socket takes now.
+    /// Writes what the socket takes now, without blocking; `WouldBlock` if that is nothing.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match (&self.0).write(bytes) {
@@ -35,14 +35,13 @@ impl Writer {
         }
     }
 
-    /// Tries again to write, each time that the socket takes more.
+    /// Calls `write` each time that the socket takes more, until it returns something else than `WouldBlock`.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
         let socket = self.0.try_clone().and_then(|stream| pipe::Sender::from_owned_fd_unchecked(stream.into()));
-        // Without a descriptor left there is nothing by which to wait for it.
-        let Ok(socket) = socket else { return finish_by_the_clock(write).await };
+        let Ok(socket) = socket else { return finish_by_retrying(write).await };
         loop {
             if socket.writable().await.is_err() {
-                // The runtime ends. Whoever reads from the module sees that it is over.
+                // The runtime ends. The reader, if there is one left, sees that the connection is over.
                 let _ = self.0.shutdown(Shutdown::Both);
                 return;
             }
@@ -54,10 +53,10 @@ impl Writer {
     }
 }
 
-/// Tries again to write every now and then.
-async fn finish_by_the_clock(write: impl Fn() -> io::Result<()>) {
+/// The same without a file descriptor to wait with.
+async fn finish_by_retrying(write: impl Fn() -> io::Result<()>) {
     while write().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-        tokio::time::sleep(TRY_EVERY).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
@@ -70,12 +69,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_can_not_be_waited_for_is_tried_again() {
         let left = Cell::new(3);
-        finish_by_the_clock(|| {
+        finish_by_retrying(|| {
             left.set(left.get() - 1);
             if left.get() > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         })
         .await;
         assert_eq!(left.get(), 0);
-        finish_by_the_clock(|| Err(io::ErrorKind::BrokenPipe.into())).await;
+        finish_by_retrying(|| Err(io::ErrorKind::BrokenPipe.into())).await;
     }
 }

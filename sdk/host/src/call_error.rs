@@ -1,4 +1,4 @@
-//! What a call gives to those who made it in this process.
+//! What a call that was made by the API of this crate fails with.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use ixt_manifest::text::harmless;
 use ixt_protocol::{ErrorBody, Object};
 use serde_json::Value;
 
-use crate::bus::Answer;
+use crate::bus::CallResult;
 
-/// What a module answered instead of success.
+/// An error reply: the module's own, or one of the host or the bus in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorReply {
-    /// What kind of failure it is.
+    /// What kind of failure it is: one of [`ixt_protocol::code`], or one that the service's manifest declares.
     pub code: String,
     /// What went wrong, for people.
     pub message: String,
-    /// More about it; `null` if there is nothing more.
+    /// Details in the form that the service declares for this code; `null` if there are none.
     pub details: Value,
-    /// Whether the same request may do better later.
+    /// Whether the same call may succeed later.
     pub retryable: bool,
 }
 
 impl ErrorReply {
-    /// An error.
+    /// An error reply of these parts.
     #[must_use]
     pub fn new(code: String, message: String, details: Value, retryable: bool) -> Self {
         Self { code, message, details, retryable }
@@ -47,31 +47,34 @@ impl From<ErrorBody<'_>> for ErrorReply {
     }
 }
 
-/// Why a call got no data.
+/// Why a call did not succeed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The module, or the host in its place, answered with an error.
+    /// There is an error reply, of the module or of the host in its place.
     Replied(ErrorReply),
-    /// The request is larger than a frame may be; it was not sent.
+    /// The configuration of a module is larger than a frame may be, so that `init` was not sent. Calls that are too large get a
+    /// [reply](Self::Replied) with `RESOURCE_EXHAUSTED` instead.
     TooLong {
-        /// The frame's size.
+        /// The size of the frame, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit for a frame, in bytes.
         max_frame_bytes: usize,
     },
-    /// The process that had taken the request ended before it answered. What became of the request is not known.
+    /// There is no reply, and whether the call was handled is not known: its process ended or refused it while it shut down, the
+    /// connection with it or with the bus was lost, or the host has ended.
     Gone {
-        /// What is known about the reason.
+        /// What happened, for people.
         reason: String,
     },
 }
 
 impl CallError {
-    pub(crate) fn of(answer: Answer<'_>) -> Result<Object<'static>, Self> {
-        match answer {
-            Answer::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),
-            answer => answer.into_result().map(Object::into_owned).map_err(|error| Self::Replied(error.into())),
+    /// The result of a call, which borrows nothing.
+    pub(crate) fn of(result: CallResult<'_>) -> Result<Object<'static>, Self> {
+        match result {
+            CallResult::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),
+            result => result.into_result().map(Object::into_owned).map_err(|error| Self::Replied(error.into())),
         }
     }
 }

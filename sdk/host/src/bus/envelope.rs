@@ -1,0 +1,160 @@
+//! What a bus carries: a call or an event, with who sent it, in which trace, and until when.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ixt_protocol::{Payload, Priority};
+use tokio::time::Instant;
+
+/// The source of calls and events that the host itself sends, `name:version`.
+pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
+
+/// A call of a service, or an event, on its way from its sender to an [`Endpoint`](super::Endpoint).
+///
+/// All fields are public. A bus that leaves the process has to carry each of them; only [`deadline`](Self::deadline) is sent as
+/// [`remaining`](Self::remaining) time, because clocks differ. More fields may be added: build one with [`Envelope::new`] and set
+/// what differs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Envelope<'a> {
+    /// The service or the event, such as `orders.get`.
+    pub topic: Cow<'a, str>,
+    /// The payload: raw bytes, or base64 text that has not been decoded yet. Both mean the same bytes.
+    pub payload: Payload<'a>,
+    /// How urgent it is. A module that handles one request at a time gets the most urgent first.
+    pub priority: Priority,
+    /// When the caller stops waiting. `None`: the callee's host sets the service's timeout, if it has one. Always `None` for an
+    /// event.
+    pub deadline: Option<Instant>,
+    /// Which attempt this is, from 1. The callee's host counts up when a process was lost with the call, and it tries again.
+    pub attempt: u32,
+    /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may name it otherwise.
+    pub trace_id: Arc<str>,
+    /// The span in that trace that the handling is a child of. `None` if the sender has none.
+    pub parent_span: Option<ParentSpan>,
+    /// The sender, `name:version`: a module, or the host itself. Set by the sender's host, never by the module.
+    pub source: Arc<str>,
+    /// The request during whose handling a module made this call, and so waits for it. `None` for an event, since its
+    /// publisher does not wait for its handling, and for a call that no module's handler made.
+    pub cause: Option<Arc<Cause>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// An envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause.
+    pub fn new(
+        topic: impl Into<Cow<'a, str>>,
+        payload: impl Into<Payload<'a>>,
+        source: impl Into<Arc<str>>,
+        trace_id: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            priority: Priority::default(),
+            deadline: None,
+            attempt: 1,
+            trace_id: trace_id.into(),
+            parent_span: None,
+            source: source.into(),
+            cause: None,
+        }
+    }
+
+    /// The time until the [deadline](Self::deadline), zero if it has passed; `None` without a deadline. The receiver of a
+    /// serialized envelope adds it to its own clock.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The same envelope, with copies of what it borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Envelope<'static> {
+        Envelope { topic: Cow::Owned(self.topic.into_owned()), payload: self.payload.into_owned(), ..self }
+    }
+
+    /// The same envelope, which borrows topic and payload from this one.
+    #[must_use]
+    pub fn borrowed(&self) -> Envelope<'_> {
+        Envelope {
+            topic: Cow::Borrowed(&self.topic),
+            payload: self.payload.borrowed(),
+            trace_id: Arc::clone(&self.trace_id),
+            source: Arc::clone(&self.source),
+            cause: self.cause.clone(),
+            ..*self
+        }
+    }
+
+    /// About how many bytes of memory it takes, for a [budget](crate::budget).
+    pub(crate) fn bytes(&self) -> usize {
+        let payload = match &self.payload {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::Base64(text) => text.as_str().len(),
+        };
+        size_of::<Self>() + payload + self.topic.len() + self.trace_id.len() + self.source.len()
+    }
+}
+
+/// The span that the handling of an [`Envelope`] is a child of. The trace is the envelope's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentSpan {
+    /// W3C Trace Context's `parent-id`, as a number; not 0.
+    pub id: u64,
+    /// Whether the trace is recorded (`trace-flags`, bit 0).
+    pub is_sampled: bool,
+}
+
+/// A request that a module handles, and the requests that wait for it: each was being handled when its module made the call that
+/// became the next one.
+///
+/// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for it, and to end
+/// calls that go round in a circle. A bus across hosts carries the whole [chain](Self::chain), at most 1,000 long, and
+/// rebuilds it with [`Cause::new`], the outermost first.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    process: u64,
+    instance: Arc<str>,
+    parent: Option<Arc<Cause>>,
+    depth: usize,
+}
+
+impl Cause {
+    /// A request that this process handles; `parent` is the request that waits for it.
+    #[must_use]
+    pub fn new(process: u64, instance: impl Into<Arc<str>>, parent: Option<Arc<Cause>>) -> Self {
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        Self { process, instance: instance.into(), parent, depth }
+    }
+
+    /// The process that handles the request: a random number that its host gave it, so that no two processes of any host have
+    /// the same.
+    #[must_use]
+    pub fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// The id of that process for people, `name:version/instance-NNN`. Two hosts may have the same.
+    #[must_use]
+    pub fn instance(&self) -> &Arc<str> {
+        &self.instance
+    }
+
+    /// The request that waits for this one. `None` if nothing waits, or what waits is no module.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Arc<Cause>> {
+        self.parent.as_ref()
+    }
+
+    /// How many requests wait for this one.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// This request, the one that waits for it, and so on, outwards.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |cause| cause.parent.as_deref())
+    }
+}

@@ -1,0 +1,66 @@
+//! Batching of socket writes.
+
+use std::sync::Arc;
+
+/// Collects the sockets into whose buffers frames were put, to flush each of them once: one system call for many small frames.
+///
+/// Code that handles several messages in a row, such as all that one read has brought, makes one batch, passes it to each call and
+/// reply, and [flushes](Self::flush) or drops it at the end, before it waits for anything. For a single message, pass
+/// [`WriteBatch::none`]: then each frame is written at once.
+pub struct WriteBatch {
+    /// `None` if nothing is collected.
+    sockets: Option<Vec<Arc<dyn Flush>>>,
+}
+
+/// A socket with a buffer.
+pub trait Flush: Send + Sync {
+    /// Writes what is in the buffer, as far as the socket takes it. Must not block.
+    fn flush(&self);
+}
+
+impl WriteBatch {
+    /// A batch that collects sockets until it is flushed or dropped.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { sockets: Some(Vec::new()) }
+    }
+
+    /// No batch: nothing is deferred.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { sockets: None }
+    }
+
+    /// Leaves the flush of this socket to the batch. False if the batch collects nothing: then the caller has to flush. A socket that
+    /// is deferred twice is flushed twice.
+    pub fn defer(&mut self, socket: &Arc<impl Flush + 'static>) -> bool {
+        let Some(sockets) = &mut self.sockets else { return false };
+        sockets.push(Arc::clone(socket) as _);
+        true
+    }
+
+    /// Flushes the sockets that were deferred. The batch can go on to collect.
+    pub fn flush(&mut self) {
+        for socket in self.sockets.iter_mut().flat_map(|sockets| sockets.drain(..)) {
+            socket.flush();
+        }
+    }
+}
+
+impl Default for WriteBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for WriteBatch {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl std::fmt::Debug for WriteBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteBatch").field("sockets", &self.sockets.as_ref().map(Vec::len)).finish()
+    }
+}

@@ -1,0 +1,160 @@
+//! What follows from each frame of a module: a reply ends a request, a `service_request` goes to the host's services, and what can't
+//! be read is answered where that is possible.
+
+use std::sync::Arc;
+
+use ixt_protocol::{ErrorBody, Frame, Framing, ModuleFrame, RawFrame, Readiness, Unreadable, code};
+
+use super::{Connection, Services};
+use crate::bus::{CallResult, WriteBatch};
+use crate::lock::lock;
+
+/// What the reader does next.
+pub(super) enum NextStep {
+    GoOn,
+    /// Reads the next frame in this framing.
+    SwitchTo(Framing),
+    /// Reads no more: what would come could not be assigned to anything.
+    Stop,
+}
+
+impl Connection {
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        frame: RawFrame<'_>,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> NextStep {
+        let Frame { id, body } = match ModuleFrame::read(frame) {
+            Ok(frame) => frame,
+            Err(unreadable) => return self.unreadable(&unreadable, services, batch),
+        };
+        match body {
+            ModuleFrame::Success { .. } | ModuleFrame::Error(_) => {
+                let init_reply = lock(&self.init_reply).take();
+                if let Some(init_reply) = init_reply {
+                    return self.initialized(id, body, init_reply);
+                }
+                self.reply(id, body, services, batch);
+            }
+            ModuleFrame::ServiceRequest(request) => services.request(self, id, request, batch),
+            ModuleFrame::Cancel => {
+                if let Some(id) = id {
+                    self.cancel_call(id, batch);
+                }
+            }
+            ModuleFrame::Log(log) => services.log(&log),
+            ModuleFrame::Starting(starting) => {
+                if self.is_initializing() {
+                    self.progress.send_modify(|progress| progress.update(starting));
+                } else {
+                    services.complain("skipped what it sent: a `starting` frame has no use after the reply to `init`");
+                }
+            }
+            ModuleFrame::Ready(Readiness { ready }) => self.readiness.set_by_frame(ready),
+            unknown => {
+                let kind = unknown.frame_type().to_owned();
+                return self.unreadable(&Unreadable::UnknownType { id, kind }, services, batch);
+            }
+        }
+        NextStep::GoOn
+    }
+
+    fn reply(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        body: ModuleFrame<'_>,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) {
+        if id.is_none() && !self.is_sequential() {
+            let error = "a reply has no `id`, although its reply to `init` had one";
+            return self.fail_all(error, services, batch);
+        }
+        let result = match body {
+            ModuleFrame::Success { data } => CallResult::Success(data),
+            ModuleFrame::Error(error) => CallResult::Error(error),
+            _ => return,
+        };
+        if !self.complete(id, result, batch) {
+            let which = id.map_or_else(String::new, |id| format!(" to the request {id}"));
+            services.complain(&format!("skipped a reply{which} that nobody waits for"));
+        }
+    }
+
+    fn unreadable(
+        self: &Arc<Self>,
+        unreadable: &Unreadable,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> NextStep {
+        let skipped = || services.complain(&format!("skipped what it sent: {unreadable}"));
+        match unreadable {
+            Unreadable::Invalid { id, kind, error } if kind == "service_request" => {
+                let message = format!("the frame is wrong: {error}");
+                self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)), batch);
+                services.complain(&format!("its request was refused: {unreadable}"));
+            }
+            // A reply of the wrong shape ends its request.
+            Unreadable::Invalid { id, kind, error } if kind == "success" || kind == "error" => {
+                if self.refuse_init(&error.to_string()) {
+                    return NextStep::Stop;
+                }
+                if id.is_none() && !self.is_sequential() {
+                    self.fail_all(&unreadable.to_string(), services, batch);
+                } else if !self.complete(*id, CallResult::Unreadable(&error.to_string()), batch) {
+                    skipped();
+                }
+            }
+            // No other frame has a reply.
+            Unreadable::Invalid { .. } => skipped(),
+            // A reply with a typing error in its type, or a request of a type that is not known here.
+            Unreadable::UnknownType { id: Some(id), .. } => {
+                if self.refuse_init(&unreadable.to_string()) {
+                    return NextStep::Stop;
+                }
+                if !self.complete(Some(*id), CallResult::Unreadable(&unreadable.to_string()), batch) {
+                    let error = ErrorBody::new(code::UNIMPLEMENTED, unreadable.to_string(), false);
+                    self.respond(Some(*id), Err(error), batch);
+                }
+                skipped();
+            }
+            Unreadable::UnknownType { id: None, .. } if !self.is_sequential() && !self.is_initializing() => skipped(),
+            Unreadable::UnknownType { .. } | Unreadable::NotAFrame(_) => {
+                return self.not_a_frame(&unreadable.to_string(), services, batch);
+            }
+        }
+        NextStep::GoOn
+    }
+
+    /// Handles something that is no frame, so that it can't be known which request it was to reply to. A sequential module has to
+    /// be ended: if this was no reply, its next reply would be taken for that of the next request.
+    pub(super) fn not_a_frame(
+        self: &Arc<Self>,
+        error: &str,
+        services: &dyn Services,
+        batch: &mut WriteBatch,
+    ) -> NextStep {
+        if self.refuse_init(error) {
+            return NextStep::Stop;
+        }
+        if !self.is_sequential() {
+            self.fail_all(error, services, batch);
+            return NextStep::GoOn;
+        }
+        self.set_end_reason(format!("it was ended: {error}; without ids its replies can't be told apart any more"));
+        // Before the request ends: the next one must not be sent.
+        self.take_only_shutdown();
+        self.complete(None, CallResult::Unreadable(error), batch);
+        NextStep::Stop
+    }
+
+    /// Ends all requests of a concurrent module: one of them was replied to by something unreadable, and would wait for ever.
+    fn fail_all(self: &Arc<Self>, error: &str, services: &dyn Services, batch: &mut WriteBatch) {
+        services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
+        let ids = lock(&self.requests).ids();
+        for id in ids {
+            self.complete(Some(id), CallResult::Unreadable(error), batch);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Calls of a module: which replica gets each, which are refused, and which are tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ixt_protocol::code;
+use tokio::time::Instant;
+
+use super::{ModuleRouter, Ready, Serving};
+use crate::budget::Reservation;
+use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
+use crate::call_log::{CallOutcome, CallRecord};
+use crate::connection::{Connection, HostRequest};
+use crate::topic::ModuleTopic;
+
+/// The longest chain of requests that wait for each other. A call beyond it is refused with `RESOURCE_EXHAUSTED`: the modules call
+/// each other in a circle.
+pub(super) const MAX_DEPTH: usize = 1000;
+/// How many attempts an idempotent call gets in all.
+const MAX_ATTEMPTS: u32 = 3;
+/// How many processes a call may end while it is their only request. It is not tried again then.
+const MAX_ENDED_ALONE: u32 = 2;
+
+/// What [`ModuleRouter::pick`] finds.
+pub(super) enum Picked {
+    Ready(Arc<Connection>),
+    /// All processes that could take the call are sequential, and busy with a request that waits for it.
+    WaitsForItself(Arc<Cause>),
+    /// No process is ready.
+    None,
+}
+
+/// The history of an idempotent call.
+#[derive(Debug, Clone, Copy)]
+struct Attempts {
+    /// When the first one was made.
+    started: Instant,
+    /// How many processes have ended while the call was their only request.
+    ended_alone: u32,
+}
+
+impl ModuleRouter {
+    /// Takes a call from the bus.
+    pub(super) fn call(
+        &self,
+        topic: &Arc<ModuleTopic>,
+        mut envelope: Envelope<'_>,
+        reply: ReplyTo,
+        batch: &mut WriteBatch,
+    ) -> CallHandle {
+        let depth = envelope.cause.as_ref().map_or(0, |cause| cause.depth());
+        let now = Instant::now();
+        if depth >= MAX_DEPTH {
+            let why = format!("`{}` is the end of a chain of {depth} calls: they go round in a circle", topic.name());
+            self.not_asked(topic, &envelope, now, (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+            reply.error(code::RESOURCE_EXHAUSTED, &why, false, batch);
+            return CallHandle::default();
+        }
+        if envelope.deadline.is_none() {
+            // A module does not wait for ever, so that two of them can't wait for each other for ever.
+            let for_module = envelope.cause.is_some().then_some(self.call_timeout);
+            envelope.deadline = topic.ttl().or(for_module).and_then(|timeout| now.checked_add(timeout));
+        }
+        self.route(envelope, topic, reply, Attempts { started: now, ended_alone: 0 }, now, batch)
+    }
+
+    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt.
+    fn route(
+        &self,
+        envelope: Envelope<'_>,
+        topic: &Arc<ModuleTopic>,
+        reply: ReplyTo,
+        attempts: Attempts,
+        now: Instant,
+        batch: &mut WriteBatch,
+    ) -> CallHandle {
+        if !topic.again() {
+            return self.dispatch(envelope, topic, reply, now, batch);
+        }
+        let Some(memory) = self.waiting.take(envelope.bytes()) else {
+            self.refuse(&envelope, topic, reply, batch);
+            return CallHandle::default();
+        };
+        let reply = self.retrying(&envelope, topic, reply, attempts, memory);
+        self.dispatch(envelope, topic, reply, now, batch)
+    }
+
+    /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it.
+    fn retrying(
+        &self,
+        envelope: &Envelope<'_>,
+        topic: &Arc<ModuleTopic>,
+        reply: ReplyTo,
+        Attempts { started, ended_alone }: Attempts,
+        memory: Reservation,
+    ) -> ReplyTo {
+        let (this, copy, topic) = (self.this.clone(), envelope.borrowed().into_owned(), Arc::clone(topic));
+        ReplyTo::retrying(move |result, batch| match (result, this.upgrade()) {
+            (CallResult::Lost { reason, was_alone }, Some(this)) => {
+                let attempt = copy.attempt;
+                let ended_alone = ended_alone + u32::from(was_alone);
+                let why = format!("attempt {attempt} of {MAX_ATTEMPTS}: {reason}");
+                if attempt >= MAX_ATTEMPTS || ended_alone >= MAX_ENDED_ALONE {
+                    let (release, why) = (this.release(), format!("{why}; it is not tried again"));
+                    let call = CallRecord::to_module(release.source(), &topic, &copy, started);
+                    this.call_log.failed(&call, CallOutcome::Lost, code::UNAVAILABLE, &why);
+                    return reply.send(CallResult::Lost { reason, was_alone }, batch);
+                }
+                let note = format!("`{}`, {why}; it is tried again, for it is idempotent", topic.name());
+                this.warn(&copy.trace_id, note);
+                drop(memory);
+                let envelope = Envelope { attempt: attempt + 1, ..copy };
+                let attempts = Attempts { started, ended_alone };
+                // The caller has the handle of the first attempt: it can't cancel this one.
+                drop(this.route(envelope, &topic, reply, attempts, Instant::now(), batch));
+            }
+            (result, _) => reply.send(result, batch),
+        })
+    }
+
+    /// Gives a call to the replica with the least to do; parks it if none is ready.
+    pub(super) fn dispatch(
+        &self,
+        mut envelope: Envelope<'_>,
+        topic: &Arc<ModuleTopic>,
+        mut reply: ReplyTo,
+        now: Instant,
+        batch: &mut WriteBatch,
+    ) -> CallHandle {
+        let name = self.name();
+        loop {
+            if envelope.deadline.is_some_and(|deadline| deadline <= now) {
+                let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
+                self.not_asked(topic, &envelope, now, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+                reply.error(code::DEADLINE_EXCEEDED, &why, true, batch);
+                return CallHandle::default();
+            }
+            match self.pick(topic.name(), envelope.cause.as_ref()) {
+                Picked::Ready(connection) => {
+                    match connection.send_message(HostRequest::Handle, envelope, topic, reply, now, batch) {
+                        Ok(handle) => return handle,
+                        // It was stopped in this moment. It is not picked again.
+                        Err(back) => (envelope, reply) = *back,
+                    }
+                }
+                Picked::WaitsForItself(cause) => {
+                    let mut chain: Vec<_> = cause.chain().map(|cause| format!("`{}`", cause.instance())).collect();
+                    chain.reverse();
+                    let why = format!(
+                        "`{name}` handles one request at a time, and `{}` is called from it: it would wait for itself \
+                         (called from {})",
+                        topic.name(),
+                        chain.join(", then "),
+                    );
+                    self.not_asked(topic, &envelope, now, (CallOutcome::Refused, code::FAILED_PRECONDITION, &why));
+                    reply.error(code::FAILED_PRECONDITION, &why, false, batch);
+                    return CallHandle::default();
+                }
+                Picked::None => {
+                    self.park(envelope, topic, reply, batch);
+                    return CallHandle::default();
+                }
+            }
+        }
+    }
+
+    /// Finds the process that takes this topic and has the fewest requests. A sequential process that waits for the call itself is
+    /// left out.
+    pub(super) fn pick(&self, topic: &str, cause: Option<&Arc<Cause>>) -> Picked {
+        let serving = self.serving();
+        let Serving { ready, is_mixed, .. } = &*serving;
+        let start = self.next_start.fetch_add(1, Ordering::Relaxed);
+        let mut waits_for_itself = None;
+        let mut best: Option<(usize, &Arc<Connection>)> = None;
+        for index in 0..ready.len() {
+            let Ready { connection, release } = &ready[(start + index) % ready.len()];
+            if *is_mixed && !release.takes(topic) {
+                continue;
+            }
+            let Some(load) = connection.load() else { continue };
+            let is_in_chain = |cause: &Arc<Cause>| cause.chain().any(|cause| cause.process() == connection.number());
+            if let Some(cause) = cause
+                && load.is_busy
+                && is_in_chain(cause)
+            {
+                waits_for_itself = Some(Arc::clone(cause));
+                continue;
+            }
+            if best.is_none_or(|(least, _)| load.in_flight < least) {
+                best = Some((load.in_flight, connection));
+            }
+        }
+        match (best, waits_for_itself) {
+            (Some((_, connection)), _) => Picked::Ready(Arc::clone(connection)),
+            (None, Some(cause)) => Picked::WaitsForItself(cause),
+            (None, None) => Picked::None,
+        }
+    }
+
+    /// Refuses a call for which there is no memory or no place to wait.
+    pub(super) fn refuse(&self, envelope: &Envelope<'_>, topic: &ModuleTopic, reply: ReplyTo, batch: &mut WriteBatch) {
+        let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
+        self.not_asked(topic, envelope, Instant::now(), (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
+        reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
+    }
+
+    /// Counts and logs a call that no process was asked: how it ended, with which code, and why.
+    pub(super) fn not_asked(
+        &self,
+        topic: &ModuleTopic,
+        envelope: &Envelope<'_>,
+        since: Instant,
+        (outcome, code, why): (CallOutcome, &str, &str),
+    ) {
+        topic.stats().refused(code);
+        let release = self.release();
+        self.call_log.failed(&CallRecord::to_module(release.source(), topic, envelope, since), outcome, code, why);
+    }
+}

@@ -1,0 +1,219 @@
+//! The events that wait for a module. Each is handled by one of its processes, a limited number at once. A module that is slow holds
+//! up nobody else; events beyond its queue are dropped, counted and logged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ixt_protocol::LogLevel;
+use tokio::time::Instant;
+
+use super::ModuleRouter;
+use super::calls::Picked;
+use crate::budget::Reservation;
+use crate::bus::{CallResult, Envelope, ReplyTo, WriteBatch};
+use crate::connection::{Connection, HostRequest};
+use crate::lock::lock;
+use crate::topic::ModuleTopic;
+
+/// How many events may wait for a module. More are dropped.
+pub(super) const MAX_EVENTS: usize = 1024;
+/// How many events a concurrent process handles at once. A sequential one handles one.
+pub(super) const EVENTS_AT_ONCE: usize = 64;
+
+#[derive(Default)]
+pub(super) struct EventQueue {
+    waiting: VecDeque<QueuedEvent>,
+    /// How many events were dropped since the host started.
+    pub(super) dropped: u64,
+    /// The value of `dropped` that was logged last.
+    logged: u64,
+    /// Whether a thread gives out events.
+    is_pumping: bool,
+    /// Whether that thread has to look once more.
+    look_again: bool,
+    /// Whether a task waits until the next process has room.
+    waits_for_room: bool,
+}
+
+struct QueuedEvent {
+    envelope: Envelope<'static>,
+    _memory: Reservation,
+}
+
+/// What to do next about the queue.
+enum NextEvent {
+    Send(Arc<Connection>, QueuedEvent),
+    /// Nothing: no process takes any of the events now.
+    Wait,
+}
+
+impl EventQueue {
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl ModuleRouter {
+    /// Takes an event from the bus: queues it, or drops it if too many wait or the module does not run.
+    pub(super) fn take_event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
+        let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
+        let complaint = {
+            let mut queue = lock(&self.events);
+            let is_full = queue.waiting.len() >= MAX_EVENTS;
+            let memory = if is_gone || is_full { None } else { self.waiting.take(envelope.bytes()) };
+            if let Some(memory) = memory {
+                // The publisher does not wait for the handling, whatever a bus says.
+                let deadline = Instant::now().checked_add(self.call_timeout);
+                let envelope = Envelope { deadline, cause: None, ..envelope.borrowed().into_owned() };
+                queue.waiting.push_back(QueuedEvent { envelope, _memory: memory });
+                None
+            } else {
+                queue.dropped += 1;
+                // The first is logged at once, and then ever fewer of them.
+                let is_logged = queue.dropped >= (queue.logged * 10).max(1);
+                is_logged.then(|| {
+                    queue.logged = queue.dropped;
+                    let (topic, dropped) = (&envelope.topic, queue.dropped);
+                    let why = if is_gone { "does not run" } else { "takes its events too slowly" };
+                    format!("{why}: `{topic}` was dropped, as were {dropped} events so far")
+                })
+            }
+        };
+        if let Some(complaint) = complaint {
+            self.logs.host(LogLevel::Warn, self.release().source(), complaint);
+        }
+        self.pump(batch);
+    }
+
+    /// Puts an event that no process has begun with back to the front of the queue, even if that is full.
+    pub(super) fn put_back(&self, envelope: Envelope<'static>) {
+        let memory = self.waiting.overdraw(envelope.bytes());
+        lock(&self.events).waiting.push_front(QueuedEvent { envelope, _memory: memory });
+    }
+
+    /// Drops, counts and logs the queued events of certain topics.
+    pub(super) fn drop_events(&self, why: &str, is_dropped: impl Fn(&str) -> bool) {
+        let dropped = {
+            let mut queue = lock(&self.events);
+            let before = queue.waiting.len();
+            queue.waiting.retain(|event| !is_dropped(&event.envelope.topic));
+            let dropped = before - queue.waiting.len();
+            queue.dropped += dropped as u64;
+            dropped
+        };
+        if dropped > 0 {
+            let message = format!("{dropped} events that waited for it are dropped: {why}");
+            self.logs.host(LogLevel::Warn, self.release().source(), message);
+        }
+    }
+
+    /// Gives out events as long as a process takes one. If that is under way already, perhaps further up this very call stack, it
+    /// looks once more.
+    pub(super) fn pump(&self, batch: &mut WriteBatch) {
+        {
+            let mut queue = lock(&self.events);
+            queue.look_again = true;
+            if std::mem::replace(&mut queue.is_pumping, true) {
+                return;
+            }
+        }
+        loop {
+            lock(&self.events).look_again = false;
+            while let NextEvent::Send(connection, event) = self.next_event() {
+                self.send_event(&connection, event, batch);
+            }
+            let mut queue = lock(&self.events);
+            if !queue.look_again {
+                queue.is_pumping = false;
+                return;
+            }
+        }
+    }
+
+    /// Removes the first event of the queue that a process takes now.
+    fn next_event(&self) -> NextEvent {
+        let mut queue = lock(&self.events);
+        // An event that no process takes keeps its place, and does not hold up those of other topics.
+        let mut not_taken: Vec<&str> = Vec::new();
+        let mut found = None;
+        for (index, event) in queue.waiting.iter().enumerate() {
+            let topic = &*event.envelope.topic;
+            if not_taken.contains(&topic) {
+                continue;
+            }
+            if let Picked::Ready(connection) = self.pick(topic, None) {
+                found = Some((index, connection));
+                break;
+            }
+            not_taken.push(topic);
+        }
+        let Some((index, connection)) = found else { return NextEvent::Wait };
+        let limit = if connection.is_sequential() { 1 } else { EVENTS_AT_ONCE };
+        if connection.events().load(Ordering::Relaxed) >= limit {
+            return NextEvent::Wait;
+        }
+        if !connection.has_room() {
+            if !std::mem::replace(&mut queue.waits_for_room, true) {
+                let this = self.this.clone();
+                tokio::spawn(async move {
+                    connection.room().await;
+                    let Some(this) = this.upgrade() else { return };
+                    lock(&this.events).waits_for_room = false;
+                    this.pump(&mut WriteBatch::new());
+                });
+            }
+            return NextEvent::Wait;
+        }
+        queue.waiting.remove(index).map_or(NextEvent::Wait, |event| NextEvent::Send(connection, event))
+    }
+
+    fn send_event(&self, connection: &Arc<Connection>, event: QueuedEvent, batch: &mut WriteBatch) {
+        let Some(topic) = lock(&self.topics).event(&event.envelope.topic).map(Arc::clone) else { return };
+        // A durable event is kept until it is handled.
+        let (envelope, kept) =
+            if topic.again() { (event.envelope.clone(), Some(event)) } else { (event.envelope, None) };
+        // The count of this process: the next one in its place begins at 0.
+        let events = Arc::clone(connection.events());
+        events.fetch_add(1, Ordering::Relaxed);
+        let reply = self.event_reply(Arc::clone(&topic), Arc::clone(&envelope.trace_id), kept, events);
+        if let Err(back) = connection.send_message(HostRequest::Event, envelope, &topic, reply, Instant::now(), batch) {
+            let (envelope, reply) = *back;
+            // It was stopped in this moment: another process, or the next one, gets the event.
+            connection.events().fetch_sub(1, Ordering::Relaxed);
+            reply.discard();
+            self.put_back(envelope.into_owned());
+        }
+    }
+
+    /// What happens when an event was handled or is lost. A lost one that was kept goes back to the front of the queue.
+    fn event_reply(
+        &self,
+        topic: Arc<ModuleTopic>,
+        trace_id: Arc<str>,
+        kept: Option<QueuedEvent>,
+        events: Arc<std::sync::atomic::AtomicUsize>,
+    ) -> ReplyTo {
+        let (this, is_kept) = (self.this.clone(), kept.is_some());
+        let callback = move |result: CallResult<'_>, batch: &mut WriteBatch| {
+            events.fetch_sub(1, Ordering::Relaxed);
+            let Some(this) = this.upgrade() else { return };
+            if let CallResult::Lost { reason, .. } = result {
+                let is_sent_again = kept.is_some();
+                {
+                    let mut queue = lock(&this.events);
+                    match kept {
+                        Some(event) => queue.waiting.push_front(event),
+                        None => queue.dropped += 1,
+                    }
+                }
+                if is_sent_again {
+                    let name = topic.name();
+                    this.warn(&trace_id, format!("the event `{name}` is durable and will be sent again: {reason}"));
+                }
+            }
+            this.pump(batch);
+        };
+        if is_kept { ReplyTo::retrying(callback) } else { ReplyTo::new(callback) }
+    }
+}

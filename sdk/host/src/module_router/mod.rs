@@ -1,0 +1,175 @@
+//! A module in its host: its replicas, which of them gets a call or an event, and what waits until one can take it.
+//!
+//! A call on its way through the host:
+//!
+//! ```text
+//!  Bus::call ──> TopicEndpoint::call ──> call: depth and deadline
+//!                                          │
+//!                                          v
+//!                                        route: an idempotent call keeps a copy, to try again
+//!                                          │
+//!                                          v
+//!  ┌───────────────────────────────────> dispatch ──> refused: deadline passed, or it would wait for itself
+//!  │                                       │
+//!  │ a replica is ready, or                ├── no replica is ready ──> Parked ──> refused: its deadline passes,
+//!  │ none will be                          │                           │        too many wait, or no replica comes
+//!  ├──────────────────────────────────────────────────────────────────┘
+//!  │                                       v
+//!  │ given back: it was queued when      Connection::send_message (see `connection::request_table`)
+//!  └─────────────────────────────────────┤
+//!                                          │ result
+//!                                          v
+//!                                        lost and idempotent ──> route again, up to 3 attempts
+//!                                          │ otherwise
+//!                                          v
+//!                                        ReplyTo::send, to the caller
+//! ```
+//!
+//! Events wait in a [queue](event_queue) until a replica takes them.
+
+mod calls;
+mod event_queue;
+mod parked;
+mod replicas;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
+
+use ixt_protocol::LogLevel;
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::bus::Bus;
+use crate::call_log::CallLog;
+use crate::connection::Connection;
+use crate::lock::{lock, read};
+use crate::logs::{Logs, Record};
+use crate::release::Release;
+use crate::services::Backends;
+use crate::status::ModuleStatus;
+
+use event_queue::EventQueue;
+use parked::Parked;
+use replicas::Replicas;
+pub(crate) use replicas::StartPermit;
+use topics::Topics;
+pub(crate) use topics::Unregistered;
+
+/// How much memory, in bytes, everything that waits for a module may take: parked and queued calls, copies of idempotent ones, events,
+/// and what its processes have not read. Calls beyond it are refused with `RESOURCE_EXHAUSTED`, events are dropped.
+const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
+
+pub(crate) struct ModuleRouter {
+    this: Weak<Self>,
+    name: Arc<str>,
+    /// The timeout of a call by a module that has none, and of an event.
+    call_timeout: Duration,
+    logs: Logs,
+    call_log: CallLog,
+    bus: Arc<dyn Bus>,
+    /// Gets why a replica has failed for good.
+    failures: watch::Sender<Option<String>>,
+    topics: Mutex<Topics>,
+    replicas: Mutex<Replicas>,
+    serving: RwLock<Serving>,
+    /// Where the search for the replica with the least to do begins, so that equal ones take turns.
+    next_start: AtomicUsize,
+    /// See [`MAX_WAITING_BYTES`].
+    waiting: Arc<Budget>,
+    parked: Mutex<Vec<Parked>>,
+    events: Mutex<EventQueue>,
+    /// Held during a restart, so that there is one at a time.
+    pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Which processes take calls and events.
+struct Serving {
+    /// The newest release of which a process has been ready; before there is one, the release that is being started.
+    release: Arc<Release>,
+    ready: Vec<Ready>,
+    /// Between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
+    is_changing: bool,
+    /// Whether processes may be of different releases, so that not each takes each topic.
+    is_mixed: bool,
+}
+
+/// A process that takes calls and events.
+struct Ready {
+    connection: Arc<Connection>,
+    release: Arc<Release>,
+}
+
+impl ModuleRouter {
+    /// A module without replicas, whose topics are not registered.
+    pub(crate) fn new(
+        release: Arc<Release>,
+        call_timeout: Duration,
+        backends: &Backends,
+        failures: watch::Sender<Option<String>>,
+    ) -> Arc<Self> {
+        let name = release.deployment().name().into();
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            name,
+            call_timeout,
+            logs: backends.logs.clone(),
+            call_log: backends.call_log.clone(),
+            bus: Arc::clone(&backends.bus),
+            failures,
+            topics: Mutex::default(),
+            replicas: Mutex::default(),
+            serving: RwLock::new(Serving { release, ready: Vec::new(), is_changing: false, is_mixed: false }),
+            next_start: AtomicUsize::new(0),
+            waiting: backends.memory.part(MAX_WAITING_BYTES),
+            parked: Mutex::default(),
+            events: Mutex::default(),
+            restarting: Arc::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The newest release of which a process has been ready; before there is one, the release that is being started.
+    pub(crate) fn release(&self) -> Arc<Release> {
+        Arc::clone(&self.serving().release)
+    }
+
+    /// The memory that what waits for the module may take.
+    pub(crate) fn waiting(&self) -> &Arc<Budget> {
+        &self.waiting
+    }
+
+    fn serving(&self) -> RwLockReadGuard<'_, Serving> {
+        read(&self.serving)
+    }
+
+    pub(crate) fn status(&self) -> ModuleStatus {
+        let release = self.release();
+        let topics = lock(&self.topics).all().map(|topic| topic.stats().snapshot(topic.name())).collect();
+        let replicas = self.replicas();
+        let parked = lock(&self.parked).len();
+        let queued = self.serving().ready.iter().map(|ready| ready.connection.waiting()).sum::<usize>();
+        let events = lock(&self.events);
+        ModuleStatus {
+            name: self.name.to_string(),
+            version: release.manifest().module.version.to_string(),
+            instances: replicas.iter().map(|replica| replica.status()).collect(),
+            topics,
+            calls_waiting: (parked + queued) as u64,
+            events_waiting: events.waiting() as u64,
+            events_dropped: events.dropped,
+        }
+    }
+
+    /// Logs a warning that belongs to a trace.
+    fn warn(&self, trace_id: &str, message: String) {
+        let trace_id = trace_id.to_owned();
+        self.logs.write(Record { level: LogLevel::Warn, trace_id, ..Record::new(self.release().source(), message) });
+    }
+}

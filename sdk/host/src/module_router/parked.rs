@@ -1,0 +1,123 @@
+//! Calls that wait until a replica is ready. No process was asked yet, so that waiting does no harm.
+
+use std::sync::Arc;
+
+use ixt_protocol::code;
+use tokio::time::Instant;
+
+use super::ModuleRouter;
+use super::calls::Picked;
+use crate::budget::Reservation;
+use crate::bus::{Envelope, ReplyTo, WriteBatch};
+use crate::call_log::CallOutcome;
+use crate::lock::lock;
+use crate::replica::Replica;
+use crate::status::InstanceState;
+use crate::topic::ModuleTopic;
+
+/// How many calls may be parked. More are refused with `RESOURCE_EXHAUSTED`.
+pub(super) const MAX_PARKED: usize = 1024;
+
+pub(super) struct Parked {
+    envelope: Envelope<'static>,
+    topic: Arc<ModuleTopic>,
+    reply: ReplyTo,
+    since: Instant,
+    memory: Reservation,
+}
+
+impl ModuleRouter {
+    /// Parks a call if a replica that takes its topic is ready soon, or refuses it with `UNAVAILABLE`.
+    pub(super) fn park(
+        &self,
+        envelope: Envelope<'_>,
+        topic: &Arc<ModuleTopic>,
+        reply: ReplyTo,
+        batch: &mut WriteBatch,
+    ) {
+        if !self.one_comes_for(topic.name()) {
+            let why = self.why_not(topic.name());
+            self.not_asked(topic, &envelope, Instant::now(), (CallOutcome::Refused, code::UNAVAILABLE, &why));
+            return reply.error(code::UNAVAILABLE, &why, true, batch);
+        }
+        let mut parked = lock(&self.parked);
+        let memory = if parked.len() < MAX_PARKED { self.waiting.take(envelope.bytes()) } else { None };
+        let Some(memory) = memory else {
+            drop(parked);
+            return self.refuse(&envelope, topic, reply, batch);
+        };
+        let deadline = envelope.deadline;
+        let (envelope, since) = (envelope.into_owned(), Instant::now());
+        parked.push(Parked { envelope, topic: Arc::clone(topic), reply, since, memory });
+        drop(parked);
+        // A replica may have become ready, or been given up, since it was looked.
+        let is_over = !self.one_comes_for(topic.name());
+        if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
+            return self.release_parked();
+        }
+        if let Some(deadline) = deadline {
+            let this = self.this.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(deadline).await;
+                if let Some(this) = this.upgrade() {
+                    this.expire_parked();
+                }
+            });
+        }
+    }
+
+    /// Dispatches all parked calls. Those that no replica can take yet are parked again.
+    pub(super) fn release_parked(&self) {
+        let parked = std::mem::take(&mut *lock(&self.parked));
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
+        for Parked { envelope, topic, reply, memory, .. } in parked {
+            // The call reserves anew what it needs next.
+            drop(memory);
+            drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
+        }
+    }
+
+    fn expire_parked(&self) {
+        let (now, mut batch) = (Instant::now(), WriteBatch::new());
+        let is_over = |parked: &Parked| parked.envelope.deadline.is_some_and(|deadline| deadline <= now);
+        let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| is_over(parked)).collect();
+        for Parked { envelope, topic, reply, since, .. } in expired {
+            let why = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
+            self.not_asked(&topic, &envelope, since, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
+            reply.error(code::DEADLINE_EXCEEDED, &why, true, &mut batch);
+        }
+    }
+
+    /// Whether a replica that takes this topic is ready, or will be soon by itself.
+    fn one_comes_for(&self, topic: &str) -> bool {
+        self.replicas().iter().any(|replica| replica.comes() && replica.release().takes(topic))
+    }
+
+    /// Why no replica takes this topic, for the caller.
+    pub(super) fn why_not(&self, topic: &str) -> String {
+        let name = self.name();
+        let replicas = self.replicas();
+        let in_state = |state: InstanceState| replicas.iter().find(|replica| replica.state() == state);
+        let because =
+            |replica: &Arc<Replica>| replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+        // If some replicas stay, it is their topics that count.
+        let stays = |replica: &&Arc<Replica>| !replica.is_retired() || replicas.iter().all(|other| other.is_retired());
+        if !replicas.iter().filter(stays).any(|replica| replica.release().takes(topic)) {
+            format!("`{name}` does not provide `{topic}`")
+        } else if let Some(replica) = replicas.iter().find(|replica| replica.lock().keeps_ending) {
+            format!("`{name}` ends again and again, and is restarted only now and then{}", because(replica))
+        } else if let Some(replica) = in_state(InstanceState::Backoff) {
+            format!("`{name}` is about to be restarted{}", because(replica))
+        } else if let Some(replica) = in_state(InstanceState::Starting) {
+            format!("`{name}` is starting{}", because(replica))
+        } else if let Some(replica) = in_state(InstanceState::Failed) {
+            format!("`{name}` has failed and is not restarted any more{}", because(replica))
+        } else if self.serving().ready.iter().any(|ready| !ready.connection.is_ready()) {
+            format!("`{name}` says that it is not ready")
+        } else if in_state(InstanceState::Draining).is_some() || in_state(InstanceState::Ready).is_some() {
+            format!("`{name}` is shutting down")
+        } else {
+            format!("`{name}` is stopped")
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A module whose processes are played by the test.
+
+mod calls;
+mod events;
+mod parked;
+mod releases;
+
+use ixt_protocol::Payload;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::calls::MAX_DEPTH;
+use super::event_queue::{EVENTS_AT_ONCE, MAX_EVENTS};
+use super::parked::MAX_PARKED;
+use super::*;
+use crate::bus::{BusError, CallHandle, Cause, Envelope, LocalBus, ReplyTo, WriteBatch};
+use crate::call_log::CallLog;
+use crate::connection::SharedLimits;
+use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
+use crate::host_resources::HostResources;
+use crate::kv::RedbStore;
+use crate::replica::Replica;
+use crate::status::InstanceState;
+use crate::trace::Spans;
+use crate::{Config, Deployment, Module, Program, Settings};
+
+const MANIFEST: &str = r#"
+schema_version = "3.0"
+[module]
+name = "m"
+version = "1.0.0"
+[provides]
+services = ["once", "often", "quick"]
+[requires]
+events = ["kept", "lost"]
+[services.often]
+idempotent = true
+[services.quick]
+ttl_ms = 50
+"#;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(300);
+
+async fn router(instances: u32) -> Arc<ModuleRouter> {
+    router_with(instances, 2 * MAX_WAITING_BYTES).await
+}
+
+async fn router_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
+    let logs = Logs::default();
+    let backends = Backends {
+        bus: Arc::new(LocalBus::default()),
+        kv: Arc::new(RedbStore::ephemeral().unwrap()),
+        logs: logs.clone(),
+        spans: Spans::default(),
+        call_log: CallLog::new(logs.clone(), false),
+        memory: Budget::new(memory),
+        connections: SharedLimits::default(),
+        resources: HostResources::new(&Settings::default(), &Logs::default()),
+    };
+    let release = release(MANIFEST);
+    let router = ModuleRouter::new(Arc::clone(&release), CALL_TIMEOUT, &backends, watch::Sender::new(None));
+    router.connect(&release).await.unwrap();
+    router.disconnect().await;
+    router.set_durable(&|topic| topic == "kept");
+    for _ in 0..instances {
+        router.add_replica(&release, None, router.start_permit()).unwrap();
+    }
+    router
+}
+
+fn release(manifest: &str) -> Arc<Release> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("manifest.toml"), manifest).unwrap();
+    let module = Module::open(dir.path()).unwrap();
+    Release::new(Deployment::new(&module, Program::new("m"), &Config::of(module.manifest())).unwrap())
+}
+
+fn message(topic: &str, bytes: usize) -> Envelope<'static> {
+    Envelope::new(topic.to_owned(), Payload::from(vec![0; bytes]), "web:1.0.0", "")
+}
+
+/// What becomes of a call.
+fn call(router: &ModuleRouter, message: Envelope<'_>) -> oneshot::Receiver<String> {
+    let (reply, answer) = caller();
+    drop(router.bus.call(message, reply, &mut WriteBatch::none()));
+    answer
+}
+
+fn first(router: &ModuleRouter) -> Arc<Replica> {
+    router.replicas().swap_remove(0)
+}
+
+fn event(router: &ModuleRouter, message: &Envelope<'_>) {
+    router.take_event(message, &mut WriteBatch::none());
+}
+
+async fn ready(router: &ModuleRouter, reply: &str) -> Opened {
+    let opened = open_with(reply, 1 << 20, router.call_log.clone()).await.unwrap();
+    let replica = first(router);
+    replica.set(InstanceState::Ready, |status| status.connection = Some(Arc::clone(&opened.connection)));
+    router.add(&opened.connection, replica.release(), None);
+    opened
+}
+
+/// The process has ended.
+fn end(router: &ModuleRouter, opened: &Opened, reason: &str) {
+    router.remove(&opened.connection);
+    first(router).set(InstanceState::Backoff, |status| status.reason = Some(reason.to_owned()));
+    opened.connection.close(reason);
+}
+
+/// What is told, without how long it took.
+fn told(router: &ModuleRouter) -> Vec<String> {
+    let mut lines = router.logs.follow(usize::MAX);
+    let without_time =
+        |message: &str| match message.split_once(" after ").map(|(what, rest)| (what, rest.split_once(": "))) {
+            Some((what, Some((_, why)))) => format!("{what}: {why}"),
+            _ => message.to_owned(),
+        };
+    std::iter::from_fn(|| lines.try_next()).map(|line| without_time(&line.message)).collect()
+}
