@@ -1,5 +1,5 @@
-//! Cuts a stream of bytes into frames. Who reads a socket appends the bytes to [`Decoder::input`], and takes frames from
-//! [`Decoder::next_frame`] until there is none.
+//! Cuts a stream of bytes into frames. Who reads a socket appends the bytes to [`FrameDecoder::input`], and takes frames from
+//! [`FrameDecoder::next_frame`] until there is none.
 //!
 //! The decoder never holds much more than the largest frame that is allowed. Of a frame over the limit it keeps only the size. A
 //! large attachment goes into a buffer of its own, so that it can be handed on without a copy.
@@ -50,7 +50,7 @@ impl std::error::Error for FramingError {}
 
 /// Cuts a stream of bytes into frames.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct FrameDecoder {
     /// The limit of a frame's size, in bytes.
     max_frame_bytes: usize,
     expected: Expected,
@@ -85,7 +85,7 @@ enum Expected {
 /// A frame whose JSON has arrived, and whose attachment is being read into a buffer of its own.
 #[derive(Debug)]
 struct Large {
-    /// Where in [`Decoder::buffer`] the frame's JSON ends. It begins at [`Decoder::start`].
+    /// Where in [`FrameDecoder::buffer`] the frame's JSON ends. It begins at [`FrameDecoder::start`].
     json_end: usize,
     /// What there is of the attachment. Bytes of the frames after it may follow.
     attachment: Vec<u8>,
@@ -102,7 +102,7 @@ struct Skipped {
     left: usize,
 }
 
-/// The room for one read that [`Decoder::input`] offers at least, unless it reads a large attachment.
+/// The room for one read that [`FrameDecoder::input`] offers at least, unless it reads a large attachment.
 const READ_BYTES: usize = 64 * 1024;
 /// An unfinished frame of up to this size is moved to the front of the buffer before each read. A larger one is moved only when
 /// there is no room behind it, so that a frame that comes in many pieces is not copied for each of them.
@@ -116,7 +116,7 @@ const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
 /// An attachment of which at least this much is still to come is read into a buffer of its own.
 const LARGE_BYTES: usize = 32 * 1024;
 
-impl Decoder {
+impl FrameDecoder {
     /// A decoder for frames of up to `max_frame_bytes`. It recognizes their framing by the first of them.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
@@ -320,7 +320,7 @@ impl Decoder {
 }
 
 /// Reading of large attachments.
-impl Decoder {
+impl FrameDecoder {
     /// Begins to read the attachment of the frame that begins at `start` and has `bytes` bytes into a buffer of its own, if the
     /// frame's JSON has arrived. Otherwise does nothing.
     fn begin_large(&mut self, start: usize, bytes: usize) {

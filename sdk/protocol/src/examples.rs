@@ -1,6 +1,6 @@
 //! For the tests of each type of frame: examples are frames that are written byte for byte as they were read.
 
-use crate::{DEFAULT_MAX_FRAME_BYTES, Decoder, Framing, HostFrame, ModuleFrame, RawFrame};
+use crate::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder, Framing, HostFrame, ModuleFrame, RawFrame};
 
 /// Checks frames of a host, each a line without its end.
 pub(crate) fn check_host(examples: &[&str]) {
@@ -27,7 +27,7 @@ pub(crate) fn check_module(examples: &[&str]) {
 /// From the line to the framing with lengths, and back.
 fn check(example: &str, again: impl Fn(RawFrame<'_>, Framing) -> Vec<u8>) {
     let lengths = again(example.as_bytes().into(), Framing::Length);
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.set_framing(Framing::Length);
     decoder.input().extend_from_slice(&lengths);
     let line = again(decoder.next_frame().expect("a whole frame").expect("a frame"), Framing::Line);

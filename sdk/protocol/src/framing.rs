@@ -1,5 +1,5 @@
 //! How frames follow one another on the wire, and how the JSON of one frame is put between the ones before and after it. The
-//! other direction, cutting a stream into frames, is [`Decoder`](crate::Decoder).
+//! other direction, cutting a stream into frames, is [`FrameDecoder`](crate::FrameDecoder).
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The wire between an IXT host and its modules: the types of frames, and how a stream of bytes is cut into frames. For both
 //! ends. There is no I/O here: bytes go in and frames come out, and the other way round.
 //!
-//! - [`Decoder`] cuts what was read from a socket into [`RawFrame`]s, in either [`Framing`], up to a limit of their size.
+//! - [`FrameDecoder`] cuts what was read from a socket into [`RawFrame`]s, in either [`Framing`], up to a limit of their size.
 //! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends. `read` makes one from a [`RawFrame`], and
 //!   [`Frame::write`] appends one to a buffer.
 //! - [`Unreadable`] says why a frame cannot be read, and whether its sender can be answered.
@@ -12,9 +12,9 @@
 //! A module's side of one request:
 //!
 //! ```
-//! use ixt_protocol::{Frame, HostFrame, Decoder, Framing, ModuleFrame, Object, DEFAULT_MAX_FRAME_BYTES};
+//! use ixt_protocol::{Frame, HostFrame, FrameDecoder, Framing, ModuleFrame, Object, DEFAULT_MAX_FRAME_BYTES};
 //!
-//! let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+//! let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
 //! decoder.input().extend_from_slice(br#"{"type":"handle","id":7,"message":{"topic":"greet","payload":"aGk="}}"#);
 //! assert!(decoder.next_frame().is_none(), "the line has no end yet");
 //! decoder.input().push(b'\n');
@@ -56,7 +56,7 @@ mod text_limits;
 
 pub use attachment::ATTACH_FROM_BYTES;
 pub use base64_text::{Base64Error, decode_base64, deserialize_base64, encode_base64, serialize_base64};
-pub use decoder::{Decoder, FramingError};
+pub use decoder::{FrameDecoder, FramingError};
 pub use error_body::ErrorBody;
 pub use frame::{Frame, Unreadable};
 pub use framing::{Framing, MAX_LENGTH_FRAME_BYTES, RawFrame, UnknownFraming};

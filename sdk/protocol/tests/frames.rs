@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use ixt_protocol::{
-    CallContext, Context, DEFAULT_MAX_FRAME_BYTES, Decoder, Draining, ErrorBody, Frame, Framing, Handle, HostFrame,
-    Init, KvChange, KvWatchEnded, Log, LogLevel, Message, ModuleFrame, Object, Priority, ProtocolOffer, Readiness,
-    ServiceRequest, Shutdown, Starting, Unreadable, code,
+    CallContext, Context, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle,
+    HostFrame, Init, KvChange, KvWatchEnded, Log, LogLevel, Message, ModuleFrame, Object, Priority, ProtocolOffer,
+    Readiness, ServiceRequest, Shutdown, Starting, Unreadable, code,
 };
 use serde_json::value::RawValue;
 
@@ -94,7 +94,7 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
 
 /// The only frame in these bytes, and whether it has an attachment.
 fn decoded<T>(framing: Framing, written: &[u8], read: impl FnOnce(ixt_protocol::RawFrame<'_>) -> T) -> (T, bool) {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.set_framing(framing);
     decoder.input().extend_from_slice(written);
     let frame = decoder.next_frame().expect("a whole frame").unwrap();

@@ -1,6 +1,6 @@
 //! The frames that `PROTOCOL.md` shows are read and written byte for byte.
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, Framing, HostFrame, ModuleFrame};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
@@ -53,7 +53,7 @@ fn bytes(vector: &str) -> Vec<u8> {
 #[test]
 fn frames_in_the_framing_length() {
     let read = |vector: &str| {
-        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.set_framing(Framing::Length);
         decoder.input().extend(bytes(vector));
         let frame = decoder.next_frame().unwrap_or_else(|| panic!("its length is too large: {vector}")).unwrap();
@@ -82,7 +82,7 @@ fn frames_of_a_module_in_the_framing_length() {
     let attached: Vec<_> = frames("length-module\n")
         .into_iter()
         .map(|vector| {
-            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
             decoder.set_framing(Framing::Length);
             decoder.input().extend(bytes(vector));
             let frame = decoder.next_frame().unwrap_or_else(|| panic!("its length is too large: {vector}")).unwrap();

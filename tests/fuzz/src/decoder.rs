@@ -1,6 +1,6 @@
 //! The decoder: a stream gives the same frames in whatever pieces it comes, and no more than about the limit is kept of it.
 
-use ixt_protocol::{Decoder, Framing, FramingError};
+use ixt_protocol::{FrameDecoder, Framing, FramingError};
 
 use crate::input::with_length;
 
@@ -57,7 +57,7 @@ fn stream(data: &[u8], framed: bool) -> Vec<u8> {
 }
 
 fn decode<'a>(setup: Setup, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Owned> {
-    let mut decoder = Decoder::new(setup.limit);
+    let mut decoder = FrameDecoder::new(setup.limit);
     if let Some(framing) = setup.framing {
         decoder.set_framing(framing);
     }

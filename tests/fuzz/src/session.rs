@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, Framing, HostFrame, ModuleFrame, Unreadable};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame, Unreadable};
 use ixt_sdk::testing::Pipe;
 
 use crate::input::with_length;
@@ -56,7 +56,7 @@ fn init(framing: Framing) -> String {
 
 /// How many requests there are with each id.
 fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(init(framing).as_bytes());
     assert!(decoder.next_frame().is_some(), "the frame `init`");
     decoder.set_max_frame_bytes(MAX_FRAME_BYTES);
@@ -94,7 +94,7 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
 
 /// How many replies there are to each id.
 fn answered(output: &[u8], framing: Framing) -> HashMap<u64, usize> {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(output);
     let mut replies = HashMap::new();
     let mut first = true;

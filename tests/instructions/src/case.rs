@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ixt_instructions_topics::CALLED;
 use ixt_protocol::{
-    Context, DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, Framing, Handle, HostFrame, Init, Message, ModuleFrame,
+    Context, DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, Handle, HostFrame, Init, Message, ModuleFrame,
     PROTOCOL_VERSION, Priority, ProtocolOffer,
 };
 use ixt_sdk::testing::Pipe;
@@ -99,7 +99,7 @@ impl Case {
 
     /// That the reply is what was sent: a mistake is answered with fewer instructions.
     fn check(&self, reply: &[u8]) -> Result<()> {
-        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.set_framing(self.framing);
         decoder.input().extend_from_slice(reply);
         let frame = ModuleFrame::read(decoder.next_frame().context("no reply")??)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ixt_protocol::Decoder;
+use ixt_protocol::FrameDecoder;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -39,7 +39,7 @@ struct LargeFrame {
 
 /// Reads until the module hangs up, or there is no use in reading on.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
-    let mut decoder = Decoder::new(connection.max_frame_bytes);
+    let mut decoder = FrameDecoder::new(connection.max_frame_bytes);
     let mut batch = WriteBatch::new();
     let mut large: Option<LargeFrame> = None;
     loop {
@@ -123,7 +123,7 @@ async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
 
 /// Takes the frames that have come. False if no more are to be read.
 fn take_frames(
-    decoder: &mut Decoder,
+    decoder: &mut FrameDecoder,
     connection: &Arc<Connection>,
     services: &dyn Services,
     batch: &mut WriteBatch,

@@ -193,7 +193,7 @@ fn entry(entry: Option<Entry>) -> Object<'static> {
 
 #[cfg(test)]
 mod tests {
-    use ixt_protocol::{Decoder, Frame, Framing, HostFrame};
+    use ixt_protocol::{Frame, FrameDecoder, Framing, HostFrame};
 
     use super::*;
 
@@ -204,7 +204,7 @@ mod tests {
         {
             let stored = Entry { value: vec![7; bytes], revision: 4 };
             let frame = Frame { id: Some(1), body: HostFrame::ServiceResponse(Ok(entry(Some(stored)))) };
-            let mut decoder = Decoder::new(1 << 20);
+            let mut decoder = FrameDecoder::new(1 << 20);
             decoder.set_framing(framing);
             frame.write(framing, decoder.input());
             let raw = decoder.next_frame().unwrap().unwrap();

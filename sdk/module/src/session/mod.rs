@@ -20,7 +20,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ixt_protocol::{Decoder, Frame, FramingError, Handle, HostFrame, KvWatchEnded, Object, RawFrame, Unreadable, code};
+use ixt_protocol::{
+    Frame, FrameDecoder, FramingError, Handle, HostFrame, KvWatchEnded, Object, RawFrame, Unreadable, code,
+};
 use serde_json::json;
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::SetOnce;
@@ -148,7 +150,7 @@ impl Session {
     }
 
     /// Takes up to `limit` frames. False if there was none.
-    pub(crate) fn take_frames(self: &Arc<Self>, input: &mut Decoder, limit: usize) -> bool {
+    pub(crate) fn take_frames(self: &Arc<Self>, input: &mut FrameDecoder, limit: usize) -> bool {
         let mut taken = 0;
         let mut now = None;
         while taken < limit

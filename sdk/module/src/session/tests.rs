@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_protocol::{Decoder, Frame, Framing, ModuleFrame, encode_base64};
+use ixt_protocol::{Frame, FrameDecoder, Framing, ModuleFrame, encode_base64};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Serve for Service {
 /// The host's end.
 struct Host {
     wire: Wire,
-    decoder: Decoder,
+    decoder: FrameDecoder,
     framing: Framing,
     /// What was not sent yet.
     output: Vec<u8>,
@@ -124,7 +124,7 @@ struct Host {
 
 impl Host {
     fn new(wire: Wire, framing: Framing) -> Self {
-        let decoder = Decoder::new(usize::MAX);
+        let decoder = FrameDecoder::new(usize::MAX);
         let (replies, calls, called) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         Self { wire, decoder, framing, output: Vec::new(), replies, calls, called }
     }

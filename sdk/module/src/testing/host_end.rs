@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ixt_protocol::{
-    DEFAULT_MAX_FRAME_BYTES, Decoder, ErrorBody, Frame, Framing, HostFrame, ModuleFrame, Priority, RawFrame, Readiness,
-    ServiceRequest, deserialize_base64,
+    DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame, Priority, RawFrame,
+    Readiness, ServiceRequest, deserialize_base64,
 };
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
@@ -208,7 +208,7 @@ impl HostEnd {
 
     async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>) {
         let _closed = CloseOnDrop(Arc::clone(&self));
-        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         loop {
             let bytes = tokio::select! {
                 // In this order: what the module has written before its end is read.

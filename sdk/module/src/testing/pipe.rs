@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -33,7 +33,7 @@ use crate::{Launcher, Result};
 /// ```
 pub struct Pipe {
     session: Arc<Session>,
-    decoder: Decoder,
+    decoder: FrameDecoder,
     steps: Arc<Steps>,
     output: Output,
     /// With a paused clock, which moves only in [`Pipe::wait`]. Dropped last: tasks of the session run on it.
@@ -123,7 +123,13 @@ impl Pipe {
             let executor = Arc::clone(&steps) as _;
             Session::new(Box::new(starter), String::new(), limits, executor, outgoing, runtime.handle().clone())
         };
-        Ok(Self { session: Arc::new(session), decoder: Decoder::new(DEFAULT_MAX_FRAME_BYTES), steps, output, runtime })
+        Ok(Self {
+            session: Arc::new(session),
+            decoder: FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES),
+            steps,
+            output,
+            runtime,
+        })
     }
 
     /// Gives the module bytes of the host, runs all that can run without waiting, and returns the bytes that the module has written. The

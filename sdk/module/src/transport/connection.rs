@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -42,7 +42,7 @@ pub(crate) struct Connection {
 }
 
 struct Input {
-    decoder: Decoder,
+    decoder: FrameDecoder,
     /// The last read has filled the buffer, so that there is probably more.
     filled: bool,
 }
@@ -59,7 +59,7 @@ impl Connection {
         stream: Arc<UnixStream>,
         tokio: Handle,
     ) -> io::Result<Arc<Self>> {
-        let input = Mutex::new(Input { decoder: Decoder::new(DEFAULT_MAX_FRAME_BYTES), filled: false });
+        let input = Mutex::new(Input { decoder: FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES), filled: false });
         let connection = Arc::new(Self { session, executor, stream, tokio, input });
         connection.spawn("ixt-read", |this| {
             this.executor.begin();

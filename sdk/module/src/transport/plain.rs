@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -40,7 +40,7 @@ impl PlainExecutor {
                 reason = "its successor is unsafe code; the socket stays open for as long as this task"
             )]
             let socket = AsyncFd::with_interest(stream, Interest::READABLE).expect("the runtime has its I/O driver");
-            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
             session.outgoing().set_reader(thread::current().id());
             loop {
                 session.log_scope().run(|| session.take_frames(&mut decoder, usize::MAX));

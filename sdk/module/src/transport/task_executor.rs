@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Decoder};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -104,7 +104,7 @@ pub(crate) fn connect(
     let session = Arc::new(Session::new(module, module_id, limits, Arc::clone(&executor) as _, outgoing, tokio));
     let module = async move {
         let _output = output;
-        let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         let mut host_gone = false;
         let mut ended = std::pin::pin!(session.ended());
         loop {

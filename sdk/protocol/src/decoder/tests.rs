@@ -10,7 +10,7 @@ fn json(text: &str) -> Owned {
 
 /// What comes out of a stream that arrives in chunks of a size.
 fn decode(stream: &[u8], size: usize, max: usize, expected: Expected) -> Vec<Owned> {
-    let mut decoder = Decoder { expected, ..Decoder::new(max) };
+    let mut decoder = FrameDecoder { expected, ..FrameDecoder::new(max) };
     let mut frames = Vec::new();
     for chunk in stream.chunks(size) {
         decoder.input().extend_from_slice(chunk);
@@ -118,7 +118,7 @@ fn what_is_written_is_read() {
 
 #[test]
 fn a_decoder_knows_the_framing_from_the_first_frame_on() {
-    let mut decoder = Decoder::new(10);
+    let mut decoder = FrameDecoder::new(10);
     assert_eq!((decoder.framing(), decoder.next_frame()), (None, None));
     decoder.input().extend_from_slice(b"{\"a\":1}\n");
     assert!(decoder.next_frame().is_some());
@@ -139,7 +139,7 @@ fn a_decoder_knows_the_framing_from_the_first_frame_on() {
 
 #[test]
 fn a_limit_holds_from_the_next_frame_on() {
-    let mut decoder = Decoder::new(10);
+    let mut decoder = FrameDecoder::new(10);
     decoder.input().extend_from_slice(b"0123456789A\n0123456789A\n");
     let error = decoder.next_frame().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "a frame of 11 bytes is over the limit of 10 bytes");
@@ -152,7 +152,7 @@ fn a_limit_holds_from_the_next_frame_on() {
 /// A large unfinished frame is moved only when there is no room behind it, and then its buffer does not grow.
 #[test]
 fn what_has_come_of_a_large_frame_stays_where_it_is_as_long_as_there_is_room() {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().reserve_exact(4 * READ_BYTES);
     let first = vec![b'x'; 2 * READ_BYTES];
     decoder.input().extend(first.iter().chain(b"\n").chain(&[b'x'; MOVED_BYTES + 1]));
@@ -168,7 +168,7 @@ fn what_has_come_of_a_large_frame_stays_where_it_is_as_long_as_there_is_room() {
     assert_eq!(decoder.input().capacity(), capacity, "moved, and not copied into a larger one");
     assert!(first.len() + 1 + unfinished > capacity - READ_BYTES, "moved only when there was no more room");
     // What is small is moved each time.
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(b"{}\n");
     decoder.input().extend_from_slice(&[b'x'; MOVED_BYTES]);
     assert!(decoder.next_frame().is_some());
@@ -194,7 +194,7 @@ fn a_large_attachment_is_read_straight_into_where_it_stays() {
         );
     }
     // As a socket gives it.
-    let mut decoder = Decoder::new(4 * LARGE_BYTES);
+    let mut decoder = FrameDecoder::new(4 * LARGE_BYTES);
     decoder.set_framing(Framing::Length);
     decoder.input().extend_from_slice(&stream[..100]);
     assert!(decoder.next_frame().is_none());
@@ -210,7 +210,7 @@ fn a_large_attachment_is_read_straight_into_where_it_stays() {
 
 #[test]
 fn what_a_large_frame_has_needed_is_given_back_in_time() {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     let mut line = |bytes: usize| {
         let input = decoder.input();
         let kept = input.capacity();
@@ -228,7 +228,7 @@ fn what_a_large_frame_has_needed_is_given_back_in_time() {
 
 #[test]
 fn what_a_large_frame_has_needed_can_be_given_back_at_once_but_nothing_unfinished() {
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend(std::iter::repeat_n(b'x', 1 << 20).chain([b'\n']));
     assert!(decoder.next_frame().is_some());
     decoder.input().push(b'x');
@@ -241,7 +241,7 @@ fn what_a_large_frame_has_needed_can_be_given_back_at_once_but_nothing_unfinishe
     assert!(!decoder.is_oversized() && decoder.input().capacity() < KEPT_BYTES);
 
     // Of a large attachment the buffer has only the JSON, here none.
-    let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.set_framing(Framing::Length);
     let attachment = vec![7; 2 * LARGE_BYTES];
     let mut stream = Vec::new();

@@ -90,7 +90,7 @@ impl<'a> KvChange<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DEFAULT_MAX_FRAME_BYTES, Decoder, Frame, HostFrame, Unreadable};
+    use crate::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, HostFrame, Unreadable};
 
     fn read(line: &str) -> Result<KvChange<'_>, Unreadable> {
         HostFrame::read(line.as_bytes()).map(|frame| match frame.body {
@@ -106,7 +106,7 @@ mod tests {
         {
             let value = vec![7; bytes];
             let change = KvChange { watch: 1, key: "k".into(), revision: 2, value: Some(value.into()) };
-            let mut decoder = Decoder::new(DEFAULT_MAX_FRAME_BYTES);
+            let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
             decoder.set_framing(framing);
             let frame = Frame { id: None, body: HostFrame::KvChange(change.clone()) };
             frame.write(framing, decoder.input());

@@ -103,7 +103,7 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
     ];
     for (says, replies, waited) in cases {
         let (here, there) = UnixStream::pair().unwrap();
-        let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
+        let mut peer = Peer { stream: there, decoder: FrameDecoder::new(1 << 20) };
         let (sender, progress) = watch::channel(StartProgress::default());
         let hello = InitOptions { progress: sender, ..hello(&config) };
         let (heard, _heard) = mpsc::unbounded_channel();

@@ -5,7 +5,7 @@ mod own_calls;
 mod requests;
 mod unreadable;
 
-use ixt_protocol::{Decoder, Framing, Object, Payload, Priority};
+use ixt_protocol::{FrameDecoder, Framing, Object, Payload, Priority};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,7 +17,7 @@ use crate::bus::{CallHandle, CallResult};
 /// The module's end.
 pub(crate) struct Peer {
     stream: UnixStream,
-    decoder: Decoder,
+    decoder: FrameDecoder,
 }
 
 impl Peer {
@@ -135,7 +135,7 @@ pub(crate) async fn open_with(reply: &str, max_frame_bytes: usize, calls: CallLo
     let (here, there) = UnixStream::pair().unwrap();
     let (sender, heard) = mpsc::unbounded_channel();
     let config = serde_json::value::to_raw_value(&json!({ "a": 1 })).unwrap();
-    let mut peer = Peer { stream: there, decoder: Decoder::new(1 << 20) };
+    let mut peer = Peer { stream: there, decoder: FrameDecoder::new(1 << 20) };
     let limits = limits(max_frame_bytes);
     let opening = Connection::open(
         here,
