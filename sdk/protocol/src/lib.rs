@@ -61,7 +61,7 @@ pub use error_body::ErrorBody;
 pub use frame::{Frame, Unreadable};
 pub use framing::{Framing, MAX_LENGTH_FRAME_BYTES, RawFrame, UnknownFraming};
 pub use host_frame::{
-    Context, Draining, Handle, HostFrame, Init, KvChange, KvWatchEnded, Message, ProtocolOffer, Shutdown,
+    Draining, Handle, HandleContext, HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, ProtocolOffer, Shutdown,
 };
 pub use json::{InvalidJson, read_json};
 pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};

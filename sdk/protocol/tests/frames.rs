@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use ixt_protocol::{
-    CallContext, Context, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle,
-    HostFrame, Init, KvChange, KvWatchEnded, Log, LogLevel, Message, ModuleFrame, Object, Priority, ProtocolOffer,
-    Readiness, ServiceRequest, Shutdown, Starting, Unreadable, code,
+    CallContext, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle, HandleContext,
+    HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, Log, LogLevel, ModuleFrame, Object, Priority,
+    ProtocolOffer, Readiness, ServiceRequest, Shutdown, Starting, Unreadable, code,
 };
 use serde_json::value::RawValue;
 
@@ -25,8 +25,8 @@ fn error(details: bool) -> ErrorBody<'static> {
 
 fn host_frames(bytes: usize) -> Vec<HostFrame<'static>> {
     let handle = |priority, ttl_ms| Handle {
-        message: Message { topic: "a.b".into(), payload: vec![7; bytes].into(), priority, ttl_ms },
-        context: Context {
+        message: HandleMessage { topic: "a.b".into(), payload: vec![7; bytes].into(), priority, ttl_ms },
+        context: HandleContext {
             trace_id: "t".into(),
             source_module: "m:1.0.0".into(),
             timestamp: 12,

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ixt_instructions_topics::CALLED;
 use ixt_protocol::{
-    Context, DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, Handle, HostFrame, Init, Message, ModuleFrame,
-    PROTOCOL_VERSION, Priority, ProtocolOffer,
+    DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, Handle, HandleContext, HandleMessage, HostFrame, Init,
+    ModuleFrame, PROTOCOL_VERSION, Priority, ProtocolOffer,
 };
 use ixt_sdk::testing::Pipe;
 use serde_json::value::to_raw_value;
@@ -80,13 +80,13 @@ impl Case {
     /// The bytes of a message.
     fn message(&self) -> Vec<u8> {
         let payload = (self.payload)();
-        let message = Message {
+        let message = HandleMessage {
             topic: self.topic.into(),
             payload: payload.into(),
             priority: Priority::Normal,
             ttl_ms: Some(30_000),
         };
-        let context = Context {
+        let context = HandleContext {
             trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
             source_module: "caller:1.0.0".into(),
             timestamp: 1_700_000_000,

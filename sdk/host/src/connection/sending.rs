@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ixt_protocol::{Context, Draining, Frame, Handle, HostFrame, Message, Object, Shutdown, code};
+use ixt_protocol::{Draining, Frame, Handle, HandleContext, HandleMessage, HostFrame, Object, Shutdown, code};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -257,13 +257,13 @@ fn handle<'m>(envelope: &'m Envelope<'_>, traceparent: Option<String>, now: Inst
     let remaining_ms =
         |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000).try_into();
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let context = Context {
+    let context = HandleContext {
         trace_id: (&*envelope.trace_id).into(),
         source_module: (&*envelope.source).into(),
         timestamp,
         traceparent: traceparent.unwrap_or_default().into(),
     };
-    let message = Message {
+    let message = HandleMessage {
         topic: (&*envelope.topic).into(),
         payload: envelope.payload.borrowed(),
         priority: envelope.priority,

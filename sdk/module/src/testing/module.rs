@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Context, Handle, HostFrame, Message, Priority, Shutdown, read_json};
+use ixt_protocol::{Handle, HandleContext, HandleMessage, HostFrame, Priority, Shutdown, read_json};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -226,8 +226,8 @@ impl<'a, Res: DeserializeOwned> IntoFuture for TestCall<'a, Res> {
         Box::pin(async move {
             let Self { host, is_event, topic, payload, priority, ttl, trace_id, source_module, traceparent, .. } = self;
             let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            let message = Message { topic: topic.into(), payload: payload?.into(), priority, ttl_ms };
-            let context = Context {
+            let message = HandleMessage { topic: topic.into(), payload: payload?.into(), priority, ttl_ms };
+            let context = HandleContext {
                 trace_id: trace_id.into(),
                 source_module: source_module.into(),
                 timestamp: 0,

@@ -17,14 +17,14 @@ use crate::{Framing, InvalidJson, Payload, Priority, RawFrame, decode_base64};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handle<'a> {
     /// What is asked.
-    pub message: Message<'a>,
+    pub message: HandleMessage<'a>,
     /// Who asks, and in which trace.
-    pub context: Context<'a>,
+    pub context: HandleContext<'a>,
 }
 
 /// The field `message` of a `handle` or an `event`: what is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Message<'a> {
+pub struct HandleMessage<'a> {
     /// The topic of the service or of the event.
     pub topic: Cow<'a, str>,
     /// The payload. Bytes of 256 or more are written as an attachment in [`Framing::Length`].
@@ -38,7 +38,7 @@ pub struct Message<'a> {
 /// The field `context` of a `handle` or an `event`: where the message comes from. Every field may be absent on the wire, and the
 /// object as well.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-pub struct Context<'a> {
+pub struct HandleContext<'a> {
     /// The trace that the message belongs to: one id for all messages that follow from one cause. Empty if there is none.
     #[serde(borrow, default)]
     pub trace_id: Cow<'a, str>,
@@ -63,10 +63,10 @@ pub(super) struct HandleFields<'a> {
     #[serde(borrow, deserialize_with = "deserialize_fields")]
     message: MessageFields<'a>,
     #[serde(borrow, default)]
-    context: Option<Context<'a>>,
+    context: Option<HandleContext<'a>>,
 }
 
-/// A [`Message`] on the wire.
+/// A [`HandleMessage`] on the wire.
 #[derive(Deserialize)]
 struct MessageFields<'a> {
     #[serde(borrow)]
@@ -88,7 +88,7 @@ impl<'a> Handle<'a> {
             None => payload.ok_or_else(|| InvalidJson::missing(PAYLOAD))?,
             Some(attachment) => Payload::Bytes(attachment.at(PAYLOAD)?),
         };
-        Ok(Self { message: Message { topic, payload, priority, ttl_ms }, context: context.unwrap_or_default() })
+        Ok(Self { message: HandleMessage { topic, payload, priority, ttl_ms }, context: context.unwrap_or_default() })
     }
 
     /// Reads what comes after the id. `None` if it gives up; `frame` is then as it was.
@@ -115,8 +115,8 @@ impl<'a> Handle<'a> {
             (None, true, attachment) => attachment.take()?,
             _ => return None,
         };
-        let message = Message { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
-        let context = Context { trace_id, source_module, timestamp, traceparent: Cow::Borrowed(traceparent) };
+        let message = HandleMessage { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
+        let context = HandleContext { trace_id, source_module, timestamp, traceparent: Cow::Borrowed(traceparent) };
         Some(Self { message, context })
     }
 
@@ -130,7 +130,7 @@ impl<'a> Handle<'a> {
 
     /// Appends the fields. Returns the path of what is attached, if something is.
     pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
-        let Self { message: Message { topic, payload, priority, ttl_ms }, context } = self;
+        let Self { message: HandleMessage { topic, payload, priority, ttl_ms }, context } = self;
         let is_attached = self.attachment(framing).is_some();
         key("message", output);
         output.extend_from_slice(b"{\"topic\":");
@@ -149,7 +149,7 @@ impl<'a> Handle<'a> {
             number(*ttl_ms, output);
         }
         output.push(b'}');
-        let Context { trace_id, source_module, timestamp, traceparent } = context;
+        let HandleContext { trace_id, source_module, timestamp, traceparent } = context;
         key("context", output);
         output.extend_from_slice(b"{\"trace_id\":");
         text(trace_id, output);
@@ -188,16 +188,17 @@ mod tests {
     #[test]
     fn what_is_absent_has_its_default() {
         let frame = HostFrame::read(&br#"{"message":{"topic":"t","payload":""},"type":"handle"}"#[..]).unwrap();
-        let message = Message { topic: "t".into(), payload: vec![].into(), priority: Priority::Low, ttl_ms: None };
+        let message =
+            HandleMessage { topic: "t".into(), payload: vec![].into(), priority: Priority::Low, ttl_ms: None };
         let HostFrame::Handle(handle) = frame.body else { panic!("not a handle") };
-        assert_eq!((frame.id, handle), (None, Handle { message, context: Context::default() }));
+        assert_eq!((frame.id, handle), (None, Handle { message, context: HandleContext::default() }));
     }
 
     #[test]
     fn a_payload_that_came_as_text_is_not_attached() {
         let payload = Payload::Base64("aGk=".repeat(100).into());
-        let message = Message { topic: "t".into(), payload, priority: Priority::Low, ttl_ms: None };
-        let frame = Frame { id: None, body: HostFrame::Handle(Handle { message, context: Context::default() }) };
+        let message = HandleMessage { topic: "t".into(), payload, priority: Priority::Low, ttl_ms: None };
+        let frame = Frame { id: None, body: HostFrame::Handle(Handle { message, context: HandleContext::default() }) };
         let (mut line, mut length) = (Vec::new(), Vec::new());
         frame.write(Framing::Line, &mut line);
         frame.write(Framing::Length, &mut length);

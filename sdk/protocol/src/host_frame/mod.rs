@@ -12,7 +12,7 @@ mod service_response;
 mod shutdown;
 
 pub use draining::Draining;
-pub use handle::{Context, Handle, Message};
+pub use handle::{Handle, HandleContext, HandleMessage};
 pub use init::{Init, ProtocolOffer};
 pub use kv_change::KvChange;
 pub use kv_watch_ended::KvWatchEnded;
