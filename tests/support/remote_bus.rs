@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ixt_host::bus::{
     Bus, BusError, BusFuture, CallHandle, CallResult, Cancel, Cause, Endpoint, Envelope, ErrorBody, Object, ParentSpan,
-    Payload, Priority, ReplyTo, WriteBatch,
+    Priority, ReplyTo, WirePayload, WriteBatch,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -96,7 +96,7 @@ impl Message {
     }
 
     fn into_envelope(self) -> Envelope<'static> {
-        let mut envelope = Envelope::new(self.topic, Payload::from(self.payload), self.source, self.trace_id);
+        let mut envelope = Envelope::new(self.topic, WirePayload::from(self.payload), self.source, self.trace_id);
         envelope.priority = self.priority;
         envelope.deadline = self.remaining.map(|remaining| Instant::now() + remaining);
         envelope.attempt = self.attempt;

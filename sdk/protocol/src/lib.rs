@@ -66,7 +66,7 @@ pub use host_frame::{
 pub use json::{InvalidJson, read_json};
 pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};
 pub use object::Object;
-pub use payload::{Base64Text, Payload};
+pub use payload::{Base64Text, WirePayload};
 pub use priority::{Priority, UnknownPriority};
 
 /// The version of the protocol that this crate implements. Host and module must have the same one.

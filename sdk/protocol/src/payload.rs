@@ -11,22 +11,22 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 
 /// The payload of a message.
 ///
-/// A payload that was read from a `handle` or an `event` is always [`Payload::Bytes`]. [`Payload::Base64`] is for the host, which
+/// A payload that was read from a `handle` or an `event` is always [`WirePayload::Bytes`]. [`WirePayload::Base64`] is for the host, which
 /// finds a payload as text in the parameters of a module's call, and puts it into the next frame without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload<'a> {
+pub enum WirePayload<'a> {
     /// The bytes. On the wire they are base64 text, or an attachment.
     Bytes(Cow<'a, [u8]>),
     /// Text that is meant to be base64 but was not checked. It is written to the wire as it is, never as an attachment.
     Base64(Base64Text<'a>),
 }
 
-impl<'a> Payload<'a> {
+impl<'a> WirePayload<'a> {
     /// The bytes. Decodes base64, and copies nothing otherwise.
     ///
     /// # Errors
     ///
-    /// If the payload is [`Payload::Base64`] and its text is not base64.
+    /// If the payload is [`WirePayload::Base64`] and its text is not base64.
     pub fn into_bytes(self) -> Result<Cow<'a, [u8]>, Base64Error> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
@@ -36,37 +36,37 @@ impl<'a> Payload<'a> {
 
     /// The same payload without borrows. Copies what is borrowed.
     #[must_use]
-    pub fn into_owned(self) -> Payload<'static> {
+    pub fn into_owned(self) -> WirePayload<'static> {
         match self {
-            Self::Bytes(bytes) => Payload::Bytes(Cow::Owned(bytes.into_owned())),
-            Self::Base64(text) => Payload::Base64(text.into_owned()),
+            Self::Bytes(bytes) => WirePayload::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Base64(text) => WirePayload::Base64(text.into_owned()),
         }
     }
 
     /// The same payload, borrowed from this one. Copies nothing.
     #[must_use]
-    pub fn borrowed(&self) -> Payload<'_> {
+    pub fn borrowed(&self) -> WirePayload<'_> {
         match self {
-            Self::Bytes(bytes) => Payload::Bytes(Cow::Borrowed(bytes)),
-            Self::Base64(text) => Payload::Base64(text.borrowed()),
+            Self::Bytes(bytes) => WirePayload::Bytes(Cow::Borrowed(bytes)),
+            Self::Base64(text) => WirePayload::Base64(text.borrowed()),
         }
     }
 }
 
-impl<'a> From<&'a [u8]> for Payload<'a> {
+impl<'a> From<&'a [u8]> for WirePayload<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self::Bytes(Cow::Borrowed(bytes))
     }
 }
 
-impl From<Vec<u8>> for Payload<'_> {
+impl From<Vec<u8>> for WirePayload<'_> {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Bytes(Cow::Owned(bytes))
     }
 }
 
 /// From base64 text, which is decoded.
-impl<'de> Deserialize<'de> for Payload<'_> {
+impl<'de> Deserialize<'de> for WirePayload<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self::Bytes(Cow::Owned(bytes)))
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, Object, Payload, Priority, code};
+use ixt_protocol::{ErrorBody, Object, Priority, WirePayload, code};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ fn envelope(topic: &str) -> Envelope<'_> {
         attempt: 2,
         parent_span: Some(ParentSpan { id: u64::MAX - 1, is_sampled: true }),
         cause: Some(Arc::new(Cause::new(7, "caller:1.0.0/instance-002", Some(outer)))),
-        ..Envelope::new(topic, Payload::Base64("aGk=".into()), "caller:1.0.0", "trace")
+        ..Envelope::new(topic, WirePayload::Base64("aGk=".into()), "caller:1.0.0", "trace")
     }
 }
 
@@ -188,7 +188,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     // What a call does not have is not made up.
     let (to, mut results) = reply();
     let _handle =
-        caller.call(Envelope::new("a", Payload::from(Vec::new()), "x:1.0.0", "t"), to, &mut WriteBatch::none());
+        caller.call(Envelope::new("a", WirePayload::from(Vec::new()), "x:1.0.0", "t"), to, &mut WriteBatch::none());
     let (received, back) = next(&mut one.calls, "the call").await;
     assert!(received.deadline.is_none() && received.cause.is_none() && received.parent_span.is_none());
     assert_eq!((received.priority, received.attempt), (Priority::default(), 1));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{Payload, Priority};
+use ixt_protocol::{Priority, WirePayload};
 use tokio::time::Instant;
 
 /// The source of calls and events that the host itself sends, `name:version`.
@@ -21,7 +21,7 @@ pub struct Envelope<'a> {
     /// The service or the event, such as `orders.get`.
     pub topic: Cow<'a, str>,
     /// The payload: raw bytes, or base64 text that has not been decoded yet. Both mean the same bytes.
-    pub payload: Payload<'a>,
+    pub payload: WirePayload<'a>,
     /// How urgent it is. A module that handles one request at a time gets the most urgent first.
     pub priority: Priority,
     /// When the caller stops waiting. `None`: the callee's host sets the service's timeout, if it has one. Always `None` for an
@@ -44,7 +44,7 @@ impl<'a> Envelope<'a> {
     /// An envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause.
     pub fn new(
         topic: impl Into<Cow<'a, str>>,
-        payload: impl Into<Payload<'a>>,
+        payload: impl Into<WirePayload<'a>>,
         source: impl Into<Arc<str>>,
         trace_id: impl Into<Arc<str>>,
     ) -> Self {
@@ -90,8 +90,8 @@ impl<'a> Envelope<'a> {
     /// About how many bytes of memory it takes, for a [budget](crate::budget).
     pub(crate) fn bytes(&self) -> usize {
         let payload = match &self.payload {
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Base64(text) => text.as_str().len(),
+            WirePayload::Bytes(bytes) => bytes.len(),
+            WirePayload::Base64(text) => text.as_str().len(),
         };
         size_of::<Self>() + payload + self.topic.len() + self.trace_id.len() + self.source.len()
     }

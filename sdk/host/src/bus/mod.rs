@@ -76,7 +76,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use ixt_protocol::{ErrorBody, Object, Payload, Priority};
+pub use ixt_protocol::{ErrorBody, Object, Priority, WirePayload};
 
 pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, InvalidJson, Object, Payload, Priority, code};
+use ixt_protocol::{CallContext, InvalidJson, Object, Priority, WirePayload, code};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -83,8 +83,8 @@ impl HostServices {
     ) -> Refusal<Envelope<'a>> {
         let SendParams { topic, payload, priority, ttl_ms } = read_params(params)?;
         let payload = match (params.attached("payload"), payload) {
-            (Some(attached), _) => Payload::from(attached),
-            (None, Some(text)) => Payload::Base64(text.into()),
+            (Some(attached), _) => WirePayload::from(attached),
+            (None, Some(text)) => WirePayload::Base64(text.into()),
             (None, None) => return Err(wrong_params(InvalidJson::missing("payload"))),
         };
         let handled = connection.handled(context.parent);

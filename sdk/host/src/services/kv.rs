@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use ixt_protocol::{ErrorBody, InvalidJson, Object, Payload, code};
+use ixt_protocol::{ErrorBody, InvalidJson, Object, WirePayload, code};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -29,7 +29,7 @@ struct SetParams<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
     /// `None` if the value is attached.
-    value: Option<Payload<'static>>,
+    value: Option<WirePayload<'static>>,
     ttl_ms: Option<u64>,
     /// The key must have this revision, or, for 0, must not exist.
     expected_revision: Option<u64>,
@@ -84,7 +84,7 @@ impl HostServices {
                 let SetParams { key, value, ttl_ms, expected_revision } = read_params(&params)?;
                 let value = match (attached, value) {
                     (Some(attached), _) => attached,
-                    (None, Some(Payload::Bytes(bytes))) => bytes.into_owned(),
+                    (None, Some(WirePayload::Bytes(bytes))) => bytes.into_owned(),
                     (None, _) => return Err(wrong_params(InvalidJson::missing("value"))),
                 };
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };

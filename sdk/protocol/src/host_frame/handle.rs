@@ -11,7 +11,7 @@ use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::frame_reader::deserialize_fields;
 use crate::json_writer::{base64, key, number, text};
 use crate::quick_json::QuickReader;
-use crate::{Framing, InvalidJson, Payload, Priority, RawFrame, decode_base64};
+use crate::{Framing, InvalidJson, Priority, RawFrame, WirePayload, decode_base64};
 
 /// `handle` and `event`: a request to a module.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ pub struct HandleMessage<'a> {
     /// The topic of the service or of the event.
     pub topic: Cow<'a, str>,
     /// The payload. Bytes of 256 or more are written as an attachment in [`Framing::Length`].
-    pub payload: Payload<'a>,
+    pub payload: WirePayload<'a>,
     /// How urgent it is; [`Priority::Low`] if the frame names no priority.
     pub priority: Priority,
     /// How many milliseconds the caller still waits, counted from when the frame is sent. `None` if the caller set no timeout.
@@ -72,7 +72,7 @@ struct MessageFields<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
     /// Absent if it is attached.
-    payload: Option<Payload<'a>>,
+    payload: Option<WirePayload<'a>>,
     #[serde(default)]
     priority: Priority,
     ttl_ms: Option<u64>,
@@ -86,7 +86,7 @@ impl<'a> Handle<'a> {
         let MessageFields { topic, payload, priority, ttl_ms } = message;
         let payload = match attachment {
             None => payload.ok_or_else(|| InvalidJson::missing(PAYLOAD))?,
-            Some(attachment) => Payload::Bytes(attachment.at(PAYLOAD)?),
+            Some(attachment) => WirePayload::Bytes(attachment.at(PAYLOAD)?),
         };
         Ok(Self { message: HandleMessage { topic, payload, priority, ttl_ms }, context: context.unwrap_or_default() })
     }
@@ -115,7 +115,7 @@ impl<'a> Handle<'a> {
             (None, true, attachment) => attachment.take()?,
             _ => return None,
         };
-        let message = HandleMessage { topic, payload: Payload::Bytes(payload), priority, ttl_ms };
+        let message = HandleMessage { topic, payload: WirePayload::Bytes(payload), priority, ttl_ms };
         let context = HandleContext { trace_id, source_module, timestamp, traceparent: Cow::Borrowed(traceparent) };
         Some(Self { message, context })
     }
@@ -123,7 +123,7 @@ impl<'a> Handle<'a> {
     /// The payload, if it is attached in this framing.
     pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
         match &self.message.payload {
-            Payload::Bytes(bytes) if framing == Framing::Length && bytes.len() >= ATTACH_FROM_BYTES => Some(bytes),
+            WirePayload::Bytes(bytes) if framing == Framing::Length && bytes.len() >= ATTACH_FROM_BYTES => Some(bytes),
             _ => None,
         }
     }
@@ -138,8 +138,8 @@ impl<'a> Handle<'a> {
         if !is_attached {
             key("payload", output);
             match payload {
-                Payload::Bytes(bytes) => base64(bytes, output),
-                Payload::Base64(text) => text.write(output),
+                WirePayload::Bytes(bytes) => base64(bytes, output),
+                WirePayload::Base64(text) => text.write(output),
             }
         }
         key("priority", output);
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_came_as_text_is_not_attached() {
-        let payload = Payload::Base64("aGk=".repeat(100).into());
+        let payload = WirePayload::Base64("aGk=".repeat(100).into());
         let message = HandleMessage { topic: "t".into(), payload, priority: Priority::Low, ttl_ms: None };
         let frame = Frame { id: None, body: HostFrame::Handle(Handle { message, context: HandleContext::default() }) };
         let (mut line, mut length) = (Vec::new(), Vec::new());

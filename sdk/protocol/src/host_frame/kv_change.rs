@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::json_writer::{base64, key, number, text};
-use crate::{Framing, InvalidJson, Payload};
+use crate::{Framing, InvalidJson, WirePayload};
 
 /// `kv_change`: a key that the module watches has another value, or none any more. Has no id and no reply.
 ///
@@ -39,7 +39,7 @@ pub(super) struct KvChangeFields<'a> {
     key: Cow<'a, str>,
     revision: u64,
     /// Absent if it is attached, or deleted.
-    value: Option<Payload<'a>>,
+    value: Option<WirePayload<'a>>,
     deleted: Option<bool>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> KvChange<'a> {
             _ if deleted == Some(true) => None,
             Some(attachment) => Some(attachment.at(VALUE)?),
             None => match value {
-                Some(Payload::Bytes(bytes)) => Some(bytes),
+                Some(WirePayload::Bytes(bytes)) => Some(bytes),
                 _ => return Err(InvalidJson::missing(VALUE)),
             },
         };

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ixt_protocol::{Payload, Priority};
+use ixt_protocol::{Priority, WirePayload};
 
 use super::*;
 use crate::bus::Envelope;
@@ -16,7 +16,7 @@ fn concurrent() -> RequestTable {
 }
 
 fn handle(priority: Priority, bytes: usize) -> HostRequest<'static> {
-    HostRequest::Handle(Envelope { priority, ..Envelope::new("t", Payload::from(vec![0; bytes]), "", "") })
+    HostRequest::Handle(Envelope { priority, ..Envelope::new("t", WirePayload::from(vec![0; bytes]), "", "") })
 }
 
 fn nobody() -> ReplyTo {

@@ -5,7 +5,7 @@ mod own_calls;
 mod requests;
 mod unreadable;
 
-use ixt_protocol::{FrameDecoder, Framing, Object, Payload, Priority};
+use ixt_protocol::{FrameDecoder, Framing, Object, Priority, WirePayload};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -164,6 +164,6 @@ fn topic() -> Arc<ModuleTopic> {
 }
 
 fn message(payload: &str) -> Envelope<'static> {
-    let payload = Payload::from(payload.as_bytes().to_vec());
+    let payload = WirePayload::from(payload.as_bytes().to_vec());
     Envelope { priority: Priority::High, ..Envelope::new("t", payload, "caller:1.0.0", "trace") }
 }

@@ -5,7 +5,7 @@ mod events;
 mod parked;
 mod releases;
 
-use ixt_protocol::Payload;
+use ixt_protocol::WirePayload;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -77,7 +77,7 @@ fn release(manifest: &str) -> Arc<Release> {
 }
 
 fn message(topic: &str, bytes: usize) -> Envelope<'static> {
-    Envelope::new(topic.to_owned(), Payload::from(vec![0; bytes]), "web:1.0.0", "")
+    Envelope::new(topic.to_owned(), WirePayload::from(vec![0; bytes]), "web:1.0.0", "")
 }
 
 /// What becomes of a call.

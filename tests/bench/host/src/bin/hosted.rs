@@ -10,7 +10,7 @@ use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, at_once, tell
 use ixt_bench_wire::program;
 use ixt_host::bus::{Bus as _, CallHandle, CallResult, Endpoint, Envelope, LocalBus, ReplyTo, WriteBatch};
 use ixt_host::{CallOptions, Config, Deployment, Host, Module, Object, Program, Settings};
-use ixt_protocol::Payload as Sent;
+use ixt_protocol::WirePayload as Sent;
 
 /// A service of the host itself: what it gets it sends back at once, in the form in which it came.
 struct Here;
