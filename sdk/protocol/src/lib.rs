@@ -64,7 +64,9 @@ pub use host_frame::{
     Draining, Handle, HandleContext, HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, ProtocolOffer, Shutdown,
 };
 pub use json::{InvalidJson, read_json};
-pub use module_frame::{CallContext, Log, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, Starting};
+pub use module_frame::{
+    CallContext, LogFrame, LogLevel, ModuleFrame, Readiness, SdkInfo, ServiceRequest, StartingFrame,
+};
 pub use object::Object;
 pub use payload::{Base64Text, WirePayload};
 pub use priority::{Priority, UnknownPriority};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use ixt_protocol::{
     CallContext, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle, HandleContext,
-    HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, Log, LogLevel, ModuleFrame, Object, Priority,
-    ProtocolOffer, Readiness, ServiceRequest, Shutdown, Starting, Unreadable, code,
+    HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, LogFrame, LogLevel, ModuleFrame, Object, Priority,
+    ProtocolOffer, Readiness, ServiceRequest, Shutdown, StartingFrame, Unreadable, code,
 };
 use serde_json::value::RawValue;
 
@@ -69,7 +69,7 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
     };
     let log = |level, fields: Option<&'static RawValue>| {
         let text = if fields.is_some() { "t" } else { "" };
-        ModuleFrame::Log(Log { level, message: text.into(), fields, trace_id: text.into() })
+        ModuleFrame::Log(LogFrame { level, message: text.into(), fields, trace_id: text.into() })
     };
     vec![
         ModuleFrame::Success { data: Object::parse("{}").unwrap().attach("result", vec![7; bytes]) },
@@ -85,8 +85,8 @@ fn module_frames(bytes: usize) -> Vec<ModuleFrame<'static>> {
         log(LogLevel::Info, None),
         log(LogLevel::Warn, None),
         log(LogLevel::Error, None),
-        ModuleFrame::Starting(Starting { message: "migrates".into(), extend_ms: 30_000 }),
-        ModuleFrame::Starting(Starting { message: "".into(), extend_ms: 0 }),
+        ModuleFrame::Starting(StartingFrame { message: "migrates".into(), extend_ms: 30_000 }),
+        ModuleFrame::Starting(StartingFrame { message: "".into(), extend_ms: 0 }),
         ModuleFrame::Ready(Readiness { ready: true }),
         ModuleFrame::Ready(Readiness { ready: false }),
     ]

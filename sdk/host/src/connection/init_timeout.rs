@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use ixt_protocol::Starting;
+use ixt_protocol::StartingFrame;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) struct StartProgress {
 }
 
 impl StartProgress {
-    pub(super) fn update(&mut self, starting: Starting<'_>) {
+    pub(super) fn update(&mut self, starting: StartingFrame<'_>) {
         let until = Instant::now().checked_add(Duration::from_millis(starting.extend_ms));
         self.until = self.until.into_iter().chain(until).max();
         if !starting.message.is_empty() {

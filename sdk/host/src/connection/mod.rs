@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use ixt_protocol::{Frame, HostFrame, Log, ServiceRequest};
+use ixt_protocol::{Frame, HostFrame, LogFrame, ServiceRequest};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, Semaphore, SetOnce, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -121,7 +121,7 @@ pub(crate) trait Services: Send + Sync + 'static {
         batch: &mut WriteBatch,
     );
     /// Takes a line of the module's log.
-    fn log(&self, log: &Log<'_>);
+    fn log(&self, log: &LogFrame<'_>);
     /// Logs what is wrong with something that the module has sent, where the module can't be told.
     fn complain(&self, complaint: &str);
 }

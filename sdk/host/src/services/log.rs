@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ixt_protocol::{Log, LogLevel, Object};
+use ixt_protocol::{LogFrame, LogLevel, Object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 impl HostServices {
     /// Writes a line of the module's log. A message longer than [`MAX_LINE_BYTES`] is cut, and fields longer than that are left out; the
     /// message says so.
-    pub(super) fn write_log(&self, log: &Log<'_>) {
+    pub(super) fn write_log(&self, log: &LogFrame<'_>) {
         let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
         let are_left_out = log.fields.is_some() && fields.is_none();
         let note = if are_left_out { " (its fields are too long)" } else { "" };
@@ -53,7 +53,7 @@ impl HostServices {
             Some(request) if trace_id.is_empty() => request.trace_id.to_string(),
             _ => trace_id.to_owned(),
         };
-        self.write_log(&Log { level, message, fields, trace_id: trace_id.into() });
+        self.write_log(&LogFrame { level, message, fields, trace_id: trace_id.into() });
         connection.end_call(id, Ok(empty_object()), batch);
         Ok(())
     }

@@ -8,7 +8,7 @@ mod log;
 
 use std::sync::Arc;
 
-use ixt_protocol::{ErrorBody, InvalidJson, Log, LogLevel, Object, ServiceRequest, code};
+use ixt_protocol::{ErrorBody, InvalidJson, LogFrame, LogLevel, Object, ServiceRequest, code};
 use serde::Deserialize;
 
 use crate::budget::Budget;
@@ -90,7 +90,7 @@ impl Services for HostServices {
         }
     }
 
-    fn log(&self, log: &Log<'_>) {
+    fn log(&self, log: &LogFrame<'_>) {
         self.write_log(log);
     }
 

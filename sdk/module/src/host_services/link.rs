@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_protocol::{CallContext, Handle, Log, Object, Priority};
+use ixt_protocol::{CallContext, Handle, LogFrame, Object, Priority};
 use serde::Serialize;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
@@ -167,7 +167,7 @@ impl Link {
 }
 
 impl LogTarget for Shared {
-    fn send_log(self: Arc<Self>, line: Log<'_>) -> bool {
+    fn send_log(self: Arc<Self>, line: LogFrame<'_>) -> bool {
         self.calls.outgoing().log(line)
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use ixt_protocol::{Log, LogLevel};
+use ixt_protocol::{LogFrame, LogLevel};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -80,7 +80,12 @@ pub(crate) fn write(line: &LineParts<'_>) {
         let LineParts { level, message, ref fields, trace_id } = *line;
         let fields = fields.as_ref().map(raw);
         let trace_id = trace_id.or_else(|| target.trace_id()).unwrap_or_default().into();
-        if Arc::clone(&target).send_log(Log { level, message: message.into(), fields: fields.as_deref(), trace_id }) {
+        if Arc::clone(&target).send_log(LogFrame {
+            level,
+            message: message.into(),
+            fields: fields.as_deref(),
+            trace_id,
+        }) {
             return;
         }
     }

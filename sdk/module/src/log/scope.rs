@@ -5,12 +5,12 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ixt_protocol::Log;
+use ixt_protocol::LogFrame;
 
 /// Takes log lines for the host, and says which request they belong to.
 pub(crate) trait LogTarget: Send + Sync {
     /// Sends a line to the host, without waiting. False if the host takes none; then it belongs on stderr.
-    fn send_log(self: Arc<Self>, line: Log<'_>) -> bool;
+    fn send_log(self: Arc<Self>, line: LogFrame<'_>) -> bool;
 
     /// The topic of the request; `None` outside of requests.
     fn topic(&self) -> Option<&str> {

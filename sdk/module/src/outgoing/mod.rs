@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use ixt_protocol::{
-    DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, Log, LogLevel, ModuleFrame, Readiness, Starting, code,
+    DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, LogFrame, LogLevel, ModuleFrame, Readiness, StartingFrame, code,
 };
 use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
@@ -242,14 +242,14 @@ impl Outgoing {
     }
 
     /// Sends a log line, or keeps it in the backlog while the socket is full. False if the host takes no log lines, or none any more.
-    pub(crate) fn log(self: &Arc<Self>, log: Log<'_>) -> bool {
+    pub(crate) fn log(self: &Arc<Self>, log: LogFrame<'_>) -> bool {
         let mut queue = self.lock();
         if !queue.features.log || queue.gone || queue.closing {
             return false;
         }
         let level = log.level;
         let mut line = Vec::new();
-        let encode = |log: Log<'_>, line: &mut Vec<u8>| {
+        let encode = |log: LogFrame<'_>, line: &mut Vec<u8>| {
             Frame { id: None, body: ModuleFrame::Log(log) }.write(queue.framing, line)
         };
         if encode(log.clone(), &mut line) > queue.max_frame_bytes {
@@ -258,7 +258,7 @@ impl Outgoing {
             let start: String = log.message.chars().take(room / 4).collect();
             let message = format!("{start} … ({} bytes)", log.message.len());
             line.clear();
-            encode(Log { message: message.into(), fields: None, ..log }, &mut line);
+            encode(LogFrame { message: message.into(), fields: None, ..log }, &mut line);
         }
         if queue.writer == Writer::Full {
             queue.logs.push(line);
@@ -280,7 +280,7 @@ impl Outgoing {
         if !queue.features.starting {
             return;
         }
-        let frame = |message| Frame { id: None, body: ModuleFrame::Starting(Starting { message, extend_ms }) };
+        let frame = |message| Frame { id: None, body: ModuleFrame::Starting(StartingFrame { message, extend_ms }) };
         // If the message is too long, the extension is still sent.
         if queue.append(&frame(message.into())).is_err() {
             let _ = queue.append(&frame("".into()));
@@ -448,7 +448,7 @@ impl Outgoing {
 }
 
 impl LogTarget for Outgoing {
-    fn send_log(self: Arc<Self>, line: Log<'_>) -> bool {
+    fn send_log(self: Arc<Self>, line: LogFrame<'_>) -> bool {
         self.log(line)
     }
 }
@@ -520,7 +520,7 @@ impl Queue {
         let (dropped, lines) = self.logs.take();
         if dropped > 0 {
             let message = format!("{dropped} log lines were dropped here: the host did not read them fast enough");
-            let log = Log { level: LogLevel::Warn, message: message.into(), fields: None, trace_id: "".into() };
+            let log = LogFrame { level: LogLevel::Warn, message: message.into(), fields: None, trace_id: "".into() };
             let _ = self.append(&Frame { id: None, body: ModuleFrame::Log(log) });
         }
         for line in lines {

@@ -67,8 +67,8 @@ impl Fake {
 
 const LOG: Features = Features { log: true, starting: false, ready: false };
 
-fn log_line(message: &str) -> Log<'_> {
-    Log { level: LogLevel::Info, message: message.into(), fields: None, trace_id: "".into() }
+fn log_line(message: &str) -> LogFrame<'_> {
+    LogFrame { level: LogLevel::Info, message: message.into(), fields: None, trace_id: "".into() }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{MAX_MESSAGE_BYTES, MAX_TRACE_ID_BYTES};
 
 /// `log`: a line for the log. Sent only to a host that offers the feature `log`. Has no id and no reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Log<'a> {
+pub struct LogFrame<'a> {
     /// How important the line is.
     pub level: LogLevel,
     /// What happened, for people. May be empty. A longer text than 64 KiB is cut when it is read.
@@ -31,7 +31,7 @@ pub struct Log<'a> {
     pub trace_id: Cow<'a, str>,
 }
 
-impl Log<'_> {
+impl LogFrame<'_> {
     /// The line with its texts cut at their limits: what happened is not lost because it was said at length.
     pub(super) fn cut(self) -> Self {
         Self {

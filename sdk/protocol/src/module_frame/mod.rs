@@ -11,11 +11,11 @@ mod service_request;
 mod starting;
 mod success;
 
-pub use log::{Log, LogLevel};
+pub use log::{LogFrame, LogLevel};
 pub use ready::Readiness;
 pub use sdk_info::SdkInfo;
 pub use service_request::{CallContext, ServiceRequest};
-pub use starting::Starting;
+pub use starting::StartingFrame;
 
 use crate::frame_reader::FrameReader;
 use crate::quick_json::{QuickReader, is_on};
@@ -43,9 +43,9 @@ pub enum ModuleFrame<'a> {
     /// `cancel`: the module has given up its service request with this id, and ignores the response if one still comes.
     Cancel,
     /// `log`: a line for the log. Has no id.
-    Log(Log<'a>),
+    Log(LogFrame<'a>),
     /// `starting`: the module has not answered `init` yet, and needs more time for that. Has no id.
-    Starting(Starting<'a>),
+    Starting(StartingFrame<'a>),
     /// `ready`: whether the module takes new requests. Has no id.
     Ready(Readiness),
 }
@@ -89,8 +89,8 @@ impl<'a> ModuleFrame<'a> {
             "service_request" => reader
                 .read(|fields, attachment| Ok(Self::ServiceRequest(ServiceRequest::from_fields(fields, attachment)?))),
             "cancel" => reader.read_id(Self::Cancel),
-            "log" => reader.read(|log: Log<'a>, _| Ok(Self::Log(log.cut()))),
-            "starting" => reader.read(|starting: Starting<'a>, _| Ok(Self::Starting(starting.limited()))),
+            "log" => reader.read(|log: LogFrame<'a>, _| Ok(Self::Log(log.cut()))),
+            "starting" => reader.read(|starting: StartingFrame<'a>, _| Ok(Self::Starting(starting.limited()))),
             "ready" => reader.read(|ready, _| Ok(Self::Ready(ready))),
             _ => Err(reader.unknown()),
         }

@@ -10,7 +10,7 @@ use crate::{MAX_EXTEND_MS, MAX_MESSAGE_BYTES};
 /// `starting`: the module has not answered `init` yet. May be sent repeatedly until then, to a host that offers the feature
 /// `starting`. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Starting<'a> {
+pub struct StartingFrame<'a> {
     /// What the module is doing, for people. May be empty. A longer text than 64 KiB is cut when it is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
@@ -25,7 +25,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl Starting<'_> {
+impl StartingFrame<'_> {
     /// The frame with its text and its time cut at their limits.
     pub(super) fn limited(self) -> Self {
         Self { message: shortened(self.message, MAX_MESSAGE_BYTES), extend_ms: self.extend_ms.min(MAX_EXTEND_MS) }

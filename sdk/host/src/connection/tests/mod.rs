@@ -56,7 +56,7 @@ impl Services for Heard {
         }
     }
 
-    fn log(&self, log: &Log<'_>) {
+    fn log(&self, log: &LogFrame<'_>) {
         self.0.send(format!("log: {}", log.message)).unwrap();
     }
 
