@@ -149,7 +149,7 @@ fn a_module_that_answers_anything_fails_with_what_came() {
     assert_eq!((status, stderr.as_str()), (1, ""), "{stdout}");
     for says in [
         "FAILED   the service `close`\n         expected: one reply to each request, and now that to the request 2\n         \
-         came:     it closed its connection: it exited with status 0\n         see:      PROTOCOL.md, \"A life\"\n",
+         came:     it closed its connection: it exited with status 0\n         see:      PROTOCOL.md, \"The course of a connection\"\n",
         "FAILED   the service `without-id`\n         expected: every reply has the `id` of its request, or none has one\n",
         "         came:     {\"data\":{\"id\":\"none\"},\"type\":\"success\"}\n",
         "FAILED   the service `too-long`\n",

@@ -23,7 +23,7 @@ impl Section {
             Self::ModuleToHost => "Module to host",
             Self::Payload => "Payload",
             Self::Errors => "Errors",
-            Self::Lifecycle => "A life",
+            Self::Lifecycle => "The course of a connection",
         }
     }
 }
