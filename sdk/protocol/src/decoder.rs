@@ -117,7 +117,8 @@ const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
 const LARGE_BYTES: usize = 32 * 1024;
 
 impl FrameDecoder {
-    /// A decoder for frames of up to `max_frame_bytes`. It recognizes their framing by the first of them.
+    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes their framing by
+    /// the first of them.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
@@ -162,9 +163,11 @@ impl FrameDecoder {
         }
     }
 
-    /// The buffer to which the caller appends what it has read. It has spare capacity, so that a socket can be read into it
-    /// directly: at least 64 KiB, or what the frame that has begun still needs. While a large attachment is read, the capacity
-    /// is exactly what is missing of it. Bytes that are in the buffer must not be changed.
+    /// The buffer to which the caller appends what it has read; it must not change the bytes that are in it. Then it calls
+    /// [`next_frame`](Self::next_frame) until that returns `None`.
+    ///
+    /// The buffer has spare capacity, so that a socket can be read into it directly: at least 64 KiB, or what the frame that has
+    /// begun still needs if that is more. While a large attachment is read, the spare capacity is exactly what is missing of it.
     pub fn input(&mut self) -> &mut Vec<u8> {
         if self.large.is_some() {
             return self.large_input();
@@ -232,7 +235,8 @@ impl FrameDecoder {
     ///
     /// # Errors
     ///
-    /// Once for each frame that cannot be read, when all of it has passed. The next call goes on with the frame after it.
+    /// Once for each frame that is over the limit or contradicts itself, when all of it has passed. The next call goes on with the
+    /// frame after it.
     pub fn next_frame(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
         if self.large.is_some() {
             return self.next_large();

@@ -29,7 +29,7 @@ impl<'a> FrameReader<'a> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable::NotAFrame`] if there is none, or if it is not clear.
+    /// [`Unreadable::NotAFrame`] if it is not an object, or has no `type` that is a string.
     pub(crate) fn new(raw: RawFrame<'a>) -> Result<Self, Unreadable> {
         if raw.json.trim_ascii_start().first() != Some(&b'{') {
             // serde would accept an array as the fields in order.
@@ -42,6 +42,7 @@ impl<'a> FrameReader<'a> {
         Ok(Self { raw, frame_type })
     }
 
+    /// The frame's type. If the frame has several, this is one of them, and reading its fields fails.
     pub(crate) fn frame_type(&self) -> &str {
         &self.frame_type
     }

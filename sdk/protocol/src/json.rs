@@ -12,8 +12,8 @@ use serde_json::error::Category;
 /// most 1024 bytes and an ellipsis each: of a longer text the beginning and the end are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidJson {
-    /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole
-    /// and for text that is not JSON: then the message has line and column.
+    /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole. Of
+    /// text that is not JSON it is the value that was being read, and the message has line and column.
     pub path: String,
     /// What is wrong there, such as `missing` or `invalid type: string "two", expected u32`.
     pub message: String,
@@ -31,13 +31,13 @@ impl InvalidJson {
         Self::at(path, MISSING)
     }
 
-    /// The error of lists and objects that are nested too deeply.
+    /// The error of lists and objects that are nested deeper than 127 levels.
     pub(crate) fn too_deep() -> Self {
         Self::at("", TOO_DEEP)
     }
 
-    /// The same error without the value that was found: for values that may be secret. Only what was expected stays in the
-    /// message. Of an error that says neither, the message stays as it is.
+    /// The same error without the value that was found, for values that may be secret. Of a message with `, expected `, only that
+    /// and what follows stays; of one that begins with `not `, the part before the first colon. Any other message stays as it is.
     #[must_use]
     pub fn without_value(mut self) -> Self {
         if let Some(expected) = self.message.rfind(", expected ") {

@@ -98,8 +98,9 @@ impl<'a> Object<'a> {
         Self { json: json.into(), outside: None }
     }
 
-    /// The same object with `bytes` as the value of `key`, outside of the JSON. The object must not have this key yet; bytes that
-    /// were outside before are dropped.
+    /// The same object with `bytes` as the value of `key`, outside of the JSON. Bytes that were outside before are dropped.
+    ///
+    /// The JSON must not have this key. If it has, the object has the key twice, and readers refuse it or take either value.
     #[must_use]
     pub fn attach(self, key: impl Into<Cow<'a, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { outside: Some(Outside { key: key.into(), bytes: bytes.into() }), ..self }
@@ -188,8 +189,8 @@ impl<'a> Object<'a> {
         if self.outside.is_some() { self.to_json().into_owned() } else { self.json.into_owned() }
     }
 
-    /// The bytes that are sent as the frame's attachment in this framing. `None` if they are sent as base64, or if nothing is
-    /// outside of the JSON.
+    /// The bytes that are sent as the frame's attachment in this framing. `None` if they are sent as base64, because the framing is
+    /// [`Framing::Line`] or they are fewer than 256, or if nothing is outside of the JSON.
     #[must_use]
     pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {
         let outside = self.outside.filter(|outside| outside.is_attached(framing))?;

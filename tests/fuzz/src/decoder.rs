@@ -1,4 +1,4 @@
-//! The decoder: a stream gives the same frames in whatever pieces it comes, and no more than about the limit is kept of it.
+//! The decoder: a stream gives the same frames in whatever pieces it comes, and the buffer is bounded by the limit.
 
 use ixt_protocol::{FrameDecoder, Framing, FramingError};
 
@@ -11,12 +11,12 @@ type Owned = Result<(Framing, Vec<u8>, Option<Vec<u8>>), FramingError>;
 struct Setup {
     framing: Option<Framing>,
     limit: usize,
-    /// After so many frames the limit is another, and lengths are expected.
+    /// After this many frames, the limit becomes `later_limit`, and lengths are expected.
     change_after: usize,
     later_limit: usize,
 }
 
-/// The decoder asks for so much room at least, and keeps a buffer of a few times that.
+/// The capacity that the decoder may keep whatever the limit is: an upper bound of what its constants allow.
 const ROOM: usize = 512 * 1024;
 
 pub(crate) fn run(data: &[u8]) {
@@ -31,13 +31,13 @@ pub(crate) fn run(data: &[u8]) {
     let setup = Setup { framing, limit: size(limit), change_after, later_limit: size(later_limit) };
     let stream = stream(data, mode & 0x80 != 0);
     let whole = decode(setup, [&stream[..]].into_iter());
-    // About a thousand of them at most.
+    // At least a byte each, and not many more than a thousand pieces.
     let pieces = size(pieces).max(stream.len() / 1024).max(1);
     assert_eq!(decode(setup, stream.chunks(pieces)), whole, "in pieces of {pieces}");
 }
 
-/// The stream: its bytes as they are, but for one that stands for many, so that a small input has large frames; or, `framed`,
-/// its lines with a length each.
+/// The stream that an input stands for. A byte 0xFE and a number stand for that many KiB, so that a small input has large frames. If
+/// `framed`, each of its lines is a frame with a length.
 fn stream(data: &[u8], framed: bool) -> Vec<u8> {
     let mut stream = Vec::new();
     let mut bytes = data.iter();
@@ -77,7 +77,7 @@ fn decode<'a>(setup: Setup, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Owned
                 let Some(frame) = decoder.next_frame() else { break };
                 frames.push(frame.map(|raw| (raw.framing, raw.json.to_vec(), raw.attachment.map(Into::into))));
             }
-            // At any time, and nothing changes.
+            // This may be called at any time, and loses nothing.
             decoder.shrink();
             let kept = decoder.input();
             assert!(kept.capacity() <= 3 * most + ROOM, "room for {} bytes is kept", kept.capacity());

@@ -1,4 +1,4 @@
-//! Frames of either side: what is read quickly is what serde reads. Behind a byte that no text holds stands an attachment.
+//! Frames of either side: a frame that the quick reader reads is read as the same by serde.
 
 use ixt_protocol::{HostFrame, ModuleFrame};
 

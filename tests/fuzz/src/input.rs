@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use ixt_protocol::{Framing, RawFrame};
 
-/// No text holds it.
+/// The byte before an attachment. No UTF-8 text contains it.
 pub(crate) const ATTACHMENT: u8 = 0xFF;
 
-/// JSON, and perhaps an attachment behind the byte for that.
+/// The JSON of an input, and the attachment, if it has one.
 pub(crate) fn split(data: &[u8]) -> (&[u8], Option<&[u8]>) {
     match data.iter().position(|byte| *byte == ATTACHMENT) {
         None => (data, None),
@@ -15,13 +15,13 @@ pub(crate) fn split(data: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The same as a frame.
+/// The input as a frame.
 pub(crate) fn frame(data: &[u8]) -> RawFrame<'_> {
     let (json, attachment) = split(data);
     RawFrame { framing: Framing::Length, json, attachment: attachment.map(Cow::Borrowed) }
 }
 
-/// The same as bytes, with their length before them.
+/// The input as the bytes of a frame with a length.
 pub(crate) fn with_length(data: &[u8]) -> Vec<u8> {
     let (json, attachment) = split(data);
     let length = |bytes: usize| u32::try_from(bytes).expect("an input is small").to_le_bytes();

@@ -1,4 +1,4 @@
-//! Fuzz targets: what is fast is compared with what is plain, and a whole module is given whatever bytes there are.
+//! Fuzz targets. The README lists them, and what holds for each.
 //!
 //! `main.rs` runs one of them on what libFuzzer finds or on files; a test here runs all of them on a few hundred inputs.
 

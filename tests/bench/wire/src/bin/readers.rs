@@ -1,5 +1,6 @@
-//! The quick readers of frames against serde, on the same codec: for each what a read takes, and what rows of calls take with and
-//! without it. `IXT_BENCH_SERDE` lists the frames that a process reads by serde.
+//! Compares the quick readers of frames with serde, on the same codec: single reads by `readers reads`, and whole calls by
+//! `readers rows LIST…`, where each LIST names types of frames that are read by serde, separated by commas. A process reads the types
+//! that the variable `IXT_BENCH_SERDE` lists by serde.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use ixt_bench_wire::frame::frame;
 use ixt_bench_wire::{Framing, Peer, processor_time, program};
 use ixt_protocol::{HostFrame, ModuleFrame};
 
-/// What is read: the name by which it is switched off, and the frame, of which `*` stands for the base64 of the payload.
+/// The frames that have a quick reader: the type, and an example in which `*` stands for the base64 of the payload.
 const READS: &[(&str, &str)] = &[
     (
         "handle",
@@ -30,7 +31,7 @@ const ROUNDS: usize = 41;
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        // In a process of its own, for each has a variable of its own.
+        // Run by `reads`: the variable is one of a process.
         ["read", name, bytes, times] => read(name, bytes.parse()?, times.parse()?),
         ["reads"] => reads(),
         ["rows", ref off @ ..] if !off.is_empty() => rows(off),
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Reads a frame so many times, and tells how many nanoseconds one took.
+/// Reads a frame `times` times, and prints how many nanoseconds one read took.
 fn read(name: &str, bytes: usize, times: u32) -> Result<()> {
     let (_, text) = READS.iter().find(|(known, _)| *known == name).context("no such frame")?;
     let text = text.replace('*', &ixt_sdk::encode_payload(vec![b'x'; bytes]));
@@ -55,7 +56,7 @@ fn read(name: &str, bytes: usize, times: u32) -> Result<()> {
     Ok(())
 }
 
-/// What `read` tells, in a process that reads this by serde.
+/// The time of one read, in a process that reads the types in `off` by serde.
 fn one_read(name: &str, bytes: usize, off: &str) -> Result<Duration> {
     let times = (100_000_000 / (bytes + 2000)).to_string();
     let mut command = Command::new(std::env::current_exe()?);
@@ -64,7 +65,7 @@ fn one_read(name: &str, bytes: usize, off: &str) -> Result<Duration> {
     Ok(Duration::from_nanos(String::from_utf8(output.stdout)?.trim().parse()?))
 }
 
-/// Instructions of one read, as callgrind counts them.
+/// The instructions of one read, as callgrind counts them, in a process that reads the types in `off` by serde.
 fn instructions(name: &str, bytes: usize, off: &str) -> Result<i64> {
     let count = |times: i64| -> Result<i64> {
         let report = tempfile::NamedTempFile::new()?;
@@ -101,7 +102,7 @@ fn reads() -> Result<()> {
     Ok(())
 }
 
-/// A row: who calls whom.
+/// Who calls whom.
 #[derive(Clone, Copy, PartialEq)]
 enum Row {
     Lean,
@@ -115,7 +116,7 @@ enum Contestant {
     Host(Driver),
 }
 
-/// A call, as time and as processor time of the host and the modules.
+/// What a call took: time, and processor time of the host and the modules.
 struct Sample {
     time: Duration,
     processor: Duration,
