@@ -1,4 +1,4 @@
-//! Cuts a stream of bytes into frames. Who reads a socket appends the bytes to [`FrameDecoder::input`], and takes frames from
+//! Cuts a stream of bytes into frames. The reader of a socket appends the bytes to [`FrameDecoder::input`], and takes frames from
 //! [`FrameDecoder::next_frame`] until there is none.
 //!
 //! The decoder never holds much more than the largest frame that is allowed. Of a frame over the limit it keeps only the size. A
@@ -113,7 +113,7 @@ const KEPT_BYTES: usize = 256 * 1024;
 const KEPT_TIMES: u32 = 16;
 /// A buffer of more than this capacity is freed as soon as it is empty.
 const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
-/// An attachment of which at least this much is still to come is read into a buffer of its own.
+/// An attachment is read into a buffer of its own if at least this much of it is still to come when its frame's JSON has arrived.
 const LARGE_BYTES: usize = 32 * 1024;
 
 impl FrameDecoder {

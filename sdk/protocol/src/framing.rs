@@ -52,7 +52,7 @@ impl Framing {
         bytes
     }
 
-    /// Appends a frame without its attachment, of which only the size is given. The caller sends the attachment right behind it.
+    /// Appends a frame without its attachment; `attachment` is that one's size. The caller sends the attachment right behind it.
     /// Returns the size of the whole frame, attachment included.
     pub(crate) fn write_before_attachment(
         self,
@@ -127,8 +127,8 @@ pub struct RawFrame<'a> {
     pub framing: Framing,
     /// The text of its JSON object. It was not looked at: it may be anything.
     pub json: &'a [u8],
-    /// The attachment, or `None` if the frame has none. An attachment of which 32 KiB or more came after the frame's JSON is
-    /// owned: it was read into a buffer of its own, and can be taken out without a copy.
+    /// The attachment, or `None` if the frame has none. If 32 KiB or more of it came after the
+    /// frame's JSON, it is owned: it was read into a buffer of its own, and can be taken out without a copy.
     pub attachment: Option<Cow<'a, [u8]>>,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::base64_text::{BASE64, encode_base64};
 
-/// The deserializer of an object of which the value under `key` is attached.
+/// The deserializer of an object: the entries in `json`, and `key` with the attached bytes as its value.
 pub(crate) struct WithAttached<'a> {
     pub(crate) json: &'a str,
     pub(crate) key: &'a str,

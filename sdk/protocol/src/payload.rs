@@ -72,8 +72,8 @@ impl<'de> Deserialize<'de> for WirePayload<'_> {
     }
 }
 
-/// Text that is meant to be base64 and is passed on as it came, without being decoded. Any text can be one: whether it is base64
-/// is found out by whoever decodes it.
+/// Text that is meant to be base64 and is passed on as it came, without being decoded. Any text can be one: only
+/// decoding it shows whether it is base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base64Text<'a> {
     text: Cow<'a, str>,

@@ -1,4 +1,4 @@
-//! Each type of frame goes over the wire in both framings, and what is wrong with one is told.
+//! Each type of frame is written and read in both framings, and the errors of wrong frames name the place and the mistake.
 
 use std::borrow::Cow;
 
@@ -275,7 +275,7 @@ fn what_is_wrong_with_a_frame_of_a_module_is_told() {
     }
 }
 
-/// Whoever waits for it is answered, although it is no JSON.
+/// So that the request or the reply can be matched, although its JSON is broken.
 #[test]
 fn a_frame_that_is_no_json_is_told_with_its_type_and_its_id() {
     let read = |json: &str| ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err();

@@ -35,8 +35,8 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// `handle`: a request to one of the module's services. Its reply goes back to the caller.
     Handle(Handle<'a>),
-    /// `event`: an event that the module subscribes to. Its reply says that the module has handled it; nobody gets the reply's
-    /// data.
+    /// `event`: an event that the module subscribes to. Its reply says that the module has handled it. The data of the reply
+    /// is not used.
     Event(Handle<'a>),
     /// `service_response`: the outcome of a service request of the module, with that request's id.
     ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),

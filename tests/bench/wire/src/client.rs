@@ -1,5 +1,5 @@
-//! The host's end of a socket, as lean as can be, so that what is measured is the other end: one thread, frames that were made
-//! before, and nothing looked at. All replies to the same frame have the same size, so after the first one it counts bytes.
+//! The host's end of a socket, as lean as possible, so that the measurement is of the other end: one thread, frames that were made
+//! before, and replies that are not parsed. All replies to the same frame have the same size, so after the first one it counts bytes.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
@@ -12,9 +12,9 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::frame::Framing;
 
-/// Who has said nothing for so long says nothing any more.
+/// The timeout of a read or a write. A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What is read at once, and about as much is written at once.
+/// The most bytes of one read, and about the most of one write.
 const BUFFER: usize = 256 * 1024;
 
 pub struct Client {
@@ -23,9 +23,9 @@ pub struct Client {
     buffer: Vec<u8>,
 }
 
-/// The same frame again and again, and how long its reply is.
+/// A frame that is sent repeatedly, and the size of its reply.
 pub struct Exchange {
-    /// As many as are written at once.
+    /// The frame as often as it is written at once.
     frames: Vec<u8>,
     frame: usize,
     reply: usize,
@@ -42,7 +42,7 @@ impl Client {
         &self.stream
     }
 
-    /// Sends a frame while there is nothing else on its way, and gives its whole reply.
+    /// Sends a frame while nothing else is on its way, and returns its whole reply.
     pub fn call(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         let (mut sent, mut reply) = (0, Vec::new());
         while !self.framing.is_whole(&reply) {
@@ -52,7 +52,7 @@ impl Client {
         Ok(reply)
     }
 
-    /// Sends a frame once, so as to learn how long its reply is. An error is no reply.
+    /// Sends a frame once, to learn the size of its reply. Fails if the reply is an error.
     pub fn exchange(&mut self, frame: &[u8]) -> Result<Exchange> {
         let reply = self.call(frame)?;
         if memchr::memmem::find(&reply, b"\"type\":\"error\"").is_some() {
@@ -62,7 +62,7 @@ impl Client {
         Ok(Exchange { frames, frame: frame.len(), reply: reply.len() })
     }
 
-    /// The time from sending one frame to having read its reply, so many times, sorted.
+    /// Sends the frame `times` times, one after the other. Returns the times from sending to having read the reply, sorted.
     pub fn one_by_one(&mut self, exchange: &Exchange, times: usize) -> Result<Vec<Duration>> {
         let mut trips = Vec::with_capacity(times);
         for _ in 0..times {
@@ -74,7 +74,7 @@ impl Client {
         Ok(trips)
     }
 
-    /// Sends the frame so many times, with no more than `depth` of them on their way, and reads all replies.
+    /// Sends the frame `times` times, with at most `depth` of them on their way, and reads all replies.
     pub fn many(&mut self, exchange: &Exchange, depth: usize, times: usize) -> Result<()> {
         let Exchange { frames, frame, reply } = exchange;
         let (mut sent, mut received) = (0, 0);
@@ -86,8 +86,8 @@ impl Client {
         Ok(())
     }
 
-    /// Writes what can be written of what is allowed, and then reads what is there. Waits only if neither is possible: when all
-    /// is written there is nothing to do but to wait for something to read.
+    /// Writes as much as the socket takes, up to `allowed` bytes in all, and then reads what is there. Waits if it can do neither, and
+    /// for something to read when all is written.
     fn step(&mut self, frames: &[u8], frame: usize, sent: &mut usize, allowed: usize) -> Result<usize> {
         let socket = self.stream.as_raw_fd();
         while *sent < allowed {

@@ -1,5 +1,5 @@
-//! Programs that call others by themselves, as their own client does it: told on standard input how often, a line of JSON at a
-//! time, they tell on standard output how long it took.
+//! Programs that make calls with a client of their own. They read on standard input how many, as a line of JSON each time, and print
+//! how long it took.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::{processor_time, wait};
 
-/// Whoever takes longer than this for what it is told, in milliseconds, hangs.
+/// A program that takes longer than this for a task hangs. In milliseconds.
 const PATIENCE: u16 = 30_000;
 
 /// What to call, and how often.
@@ -30,7 +30,7 @@ pub struct Drive {
 /// What is sent there and back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(usize),
     /// A [`Record`].
     Record,
@@ -82,7 +82,7 @@ impl Driven {
     }
 }
 
-/// Calls as often as is told, by as many tasks as calls are to be on their way.
+/// Makes `drive.calls` calls, by `drive.depth` tasks at once.
 pub async fn at_once<F, E>(drive: &Drive, call: impl Fn() -> F + Clone + Send + 'static) -> Result<Driven, E>
 where
     F: Future<Output = Result<(), E>> + Send,
@@ -114,7 +114,7 @@ where
     Ok(Driven::since(start, trips))
 }
 
-/// A program is ready to be told.
+/// What a program prints when it is ready for its first task.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ready {
     /// How long it took.
@@ -123,17 +123,17 @@ pub struct Ready {
     pub pids: Vec<u32>,
 }
 
-/// Tells something, or why there is nothing to tell, to the one who has started this process.
+/// Prints a result or an error, as a line of JSON, for the process that has started this one.
 pub fn tell(what: Result<impl Serialize>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(&what.map_err(|error| format!("{error:#}")))?)?;
     Ok(out.flush()?)
 }
 
-/// Such a program, from outside.
+/// A running program of that kind.
 pub struct Driver {
     child: Child,
-    /// Gone when it is to end.
+    /// Its standard input. `None` when it is to end.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     pub ready: Ready,
@@ -160,13 +160,13 @@ impl Driver {
         self.ready.pids.iter().map(|pid| processor_time(*pid)).sum()
     }
 
-    /// Tells it what to do, and waits until it has done it.
+    /// Sends it a task, and waits for the result.
     pub fn ask<T: DeserializeOwned>(&mut self, what: &impl Serialize) -> Result<T> {
         writeln!(self.requests.as_mut().context("it is to end")?, "{}", serde_json::to_string(what)?)?;
         self.answer()
     }
 
-    /// Ends it, and what it has started.
+    /// Ends it, and the processes that it has started.
     pub fn end(mut self) -> Result<()> {
         self.requests = None;
         wait(&mut self.child, Duration::from_secs(20))

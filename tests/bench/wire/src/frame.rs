@@ -1,12 +1,12 @@
-//! Frames that are sent, in both framings.
+//! The frames that the lean client sends, in both framings.
 
 use ixt_sdk::encode_payload;
 
-/// How frames are told apart.
+/// How frames follow one another on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     Line,
-    /// With payloads attached.
+    /// With lengths, and with payloads attached.
     Length,
 }
 
@@ -36,7 +36,7 @@ impl Framing {
         )
     }
 
-    /// A request with this payload: as base64 in a line, attached where that is possible.
+    /// A request with this payload: as base64 in a line, and attached in a frame with a length.
     pub fn handle(self, topic: &str, payload: &[u8]) -> Vec<u8> {
         let json = |payload: &str, end: &str| {
             format!(
@@ -57,7 +57,7 @@ impl Framing {
         }
     }
 
-    /// Whether this is a frame to its end, if it is the only one that there is.
+    /// Whether `bytes` are one whole frame, if they are the beginning of one.
     pub fn is_whole(self, bytes: &[u8]) -> bool {
         match self {
             Self::Line => bytes.last() == Some(&b'\n'),

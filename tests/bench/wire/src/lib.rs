@@ -26,14 +26,14 @@ pub struct Peer {
     _dir: tempfile::TempDir,
 }
 
-/// What a message costs while there are always some on their way.
+/// What a request costs while there are always some on their way.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// The time until the next one.
+    /// The time from one reply to the next.
     pub each: Duration,
     /// Processor time of the process.
     pub peer: Duration,
-    /// And of the client.
+    /// Processor time of the client.
     pub client: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Peer {
         Self::start_by(Command::new(program), Framing::Line)
     }
 
-    /// The same by a command, and in this framing. What it logs is not seen.
+    /// Starts a program by a command, in this framing. Its log is dropped.
     pub fn start_by(mut command: Command, framing: Framing) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let socket = dir.path().join("s");
@@ -71,13 +71,13 @@ impl Peer {
         Ok(peer)
     }
 
-    /// The time from sending one frame to having read its answer, so many times, sorted.
+    /// Sends the frame `times` times, one after the other. Returns the times from sending to having read the reply, sorted.
     pub fn round_trips(&mut self, frame: &[u8], times: usize) -> Result<Vec<Duration>> {
         let exchange = self.client.exchange(frame)?;
         self.client.one_by_one(&exchange, times)
     }
 
-    /// What each of so many frames costs, while `depth` of them are on their way.
+    /// Sends the frame `times` times, with at most `depth` of them on their way. Returns what one costs.
     pub fn throughput(&mut self, frame: &[u8], depth: usize, times: usize) -> Result<Cost> {
         let exchange = self.client.exchange(frame)?;
         let processor =
@@ -113,7 +113,7 @@ impl Drop for Peer {
     }
 }
 
-/// Waits for a process that is to end by itself, but not for ever.
+/// Waits for a process to end by itself. Kills it after `most`, and fails.
 pub fn wait(child: &mut Child, most: Duration) -> Result<()> {
     let start = Instant::now();
     while child.try_wait()?.is_none() {

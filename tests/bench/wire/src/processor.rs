@@ -7,7 +7,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
-/// The processors that this thread had at first. What it starts has the same ones as it has at that moment.
+/// The processors that this thread could use at first. A process that it starts can use those that the thread can use then.
 pub struct Processors(CpuSet);
 
 impl Processors {
@@ -15,7 +15,7 @@ impl Processors {
         Ok(Self(sched_getaffinity(Pid::from_raw(0))?))
     }
 
-    /// From now on only the first one.
+    /// Restricts this thread to the first of them.
     pub fn pin(&self) -> Result<()> {
         let first = (0..CpuSet::count()).find(|cpu| self.0.is_set(*cpu).unwrap_or(false)).context("there is one")?;
         let mut one = CpuSet::new();
@@ -23,7 +23,7 @@ impl Processors {
         Ok(sched_setaffinity(Pid::from_raw(0), &one)?)
     }
 
-    /// From now on all again.
+    /// Lets this thread use all of them again.
     pub fn unpin(&self) -> Result<()> {
         Ok(sched_setaffinity(Pid::from_raw(0), &self.0)?)
     }

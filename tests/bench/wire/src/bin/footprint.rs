@@ -1,4 +1,4 @@
-//! What a module costs before it does anything, and while it does much: time to the first answer, memory, size.
+//! What a module costs when it is idle and when it is busy: time to the first reply, memory, size.
 
 use anyhow::Result;
 use ixt_bench::measure::in_turns;

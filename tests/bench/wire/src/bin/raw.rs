@@ -1,4 +1,4 @@
-//! The limit: a process that sends back what it reads, and looks at nothing.
+//! The limit that a module is compared with: a process that sends back the bytes that it reads, without parsing them.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
