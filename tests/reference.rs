@@ -10,7 +10,7 @@ use std::process::Command;
 
 use boon::{Compiler, Schemas};
 use ixt_manifest::language::{self, TableSpec, ValueSpec};
-use ixt_manifest::{Code, Kind, Manifest, Rule, Scalar, Severity, Shape, Source};
+use ixt_manifest::{Code, Manifest, Rule, Scalar, Severity, Shape, Source, TypeKind};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
@@ -123,7 +123,7 @@ fn every_scalar_is_explained_and_compiled() {
         for (place, fields) in [("[config]", &manifest.config), ("[types.All]", fields)] {
             let mut found: Vec<_> = fields
                 .iter()
-                .filter(|field| field.ty.kind == Kind::Scalar(*scalar))
+                .filter(|field| field.ty.kind == TypeKind::Scalar(*scalar))
                 .map(|field| (field.is_required(), field.default.is_some()))
                 .collect();
             found.sort_unstable();

@@ -1,6 +1,6 @@
 //! The code of the struct `Config`: a field for each key of `[config]`, and how it is read.
 
-use ixt_manifest::{Field, Kind, Manifest};
+use ixt_manifest::{Field, Manifest, TypeKind};
 use quote::quote;
 
 use crate::generated_types::FieldOwner;
@@ -114,9 +114,9 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
 /// all mistakes are found; it never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     match &key.ty.kind {
-        Kind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
-        Kind::List(_) | Kind::Map(_) => true,
-        Kind::Named(_) | Kind::Enum(_) | Kind::Table(_) => false,
+        TypeKind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
+        TypeKind::List(_) | TypeKind::Map(_) => true,
+        TypeKind::Named(_) | TypeKind::Enum(_) | TypeKind::Table(_) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ixt_manifest::{Field, Kind, Message, Shape, Type, Value};
+use ixt_manifest::{Field, Message, Shape, Type, TypeKind, Value};
 use proc_macro2::Literal;
 
 use crate::generated_types::FieldOwner;
@@ -33,7 +33,7 @@ pub(crate) fn of_field(
 
 /// A value of a type. If the type is written in place, `ident` is its Rust name.
 fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
-    if let Kind::Named(name) = &ty.kind {
+    if let TypeKind::Named(name) = &ty.kind {
         return named(value, name, traits);
     }
     match value {
@@ -48,13 +48,13 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits:
         Value::Datetime(text) => format!("::ixt_sdk::__private::timestamp({})", string(text)),
         Value::Enum(text) => format!("{ident}::{}", names::camel(text)),
         Value::List(items) => {
-            let Kind::List(item) = &ty.kind else { unreachable!("the value was checked against its type") };
+            let TypeKind::List(item) = &ty.kind else { unreachable!("the value was checked against its type") };
             let ident = format!("{ident}Item");
             let items: Vec<_> = items.iter().map(|value| nested(value, item, &ident, owner, traits)).collect();
             format!("::std::vec::Vec::from([{}])", items.join(", "))
         }
         Value::Map(entries) => {
-            let Kind::Map(ty) = &ty.kind else { unreachable!("the value was checked against its type") };
+            let TypeKind::Map(ty) = &ty.kind else { unreachable!("the value was checked against its type") };
             let ident = format!("{ident}Value");
             let entry = |(key, value): (&String, &Value)| {
                 let value = nested(value, ty, &ident, owner, traits);
@@ -64,7 +64,7 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits:
             format!("::std::collections::BTreeMap::from([{}])", entries.join(", "))
         }
         Value::Record(values) => {
-            let Kind::Table(fields) = &ty.kind else { unreachable!("the value was checked against its type") };
+            let TypeKind::Table(fields) = &ty.kind else { unreachable!("the value was checked against its type") };
             record(ident, values, fields, ident, owner, traits)
         }
         Value::Union { .. } => unreachable!("unions are declared in [types]"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ixt_manifest::{
-    Case, Deprecated, EnumValue, Event, Field, Kind, Manifest, Message, Name, Service, Shape, Type, TypeDefinition,
+    Case, Deprecated, EnumValue, Event, Field, Manifest, Message, Name, Service, Shape, Type, TypeDefinition, TypeKind,
 };
 use proc_macro2::{Ident, Span};
 
@@ -166,16 +166,16 @@ impl<'m> GeneratedTypes<'m> {
         let docs =
             |what: &str| TypeDocs { description: None, deprecated: None, fallback: format!("The {what} of `{name}`.") };
         match &ty.kind {
-            Kind::List(item) => self.inline_type(&format!("{ident}Item"), item, name, owner),
-            Kind::Map(value) => self.inline_type(&format!("{ident}Value"), value, name, owner),
-            Kind::Enum(values) => {
+            TypeKind::List(item) => self.inline_type(&format!("{ident}Item"), item, name, owner),
+            TypeKind::Map(value) => self.inline_type(&format!("{ident}Value"), value, name, owner),
+            TypeKind::Enum(values) => {
                 self.add(ident, GeneratedType::Enum { docs: docs("values"), values, open: self.imported }, name);
             }
-            Kind::Table(fields) => {
+            TypeKind::Table(fields) => {
                 self.inline_fields(ident, fields, owner);
                 self.add(ident, GeneratedType::Record { docs: docs("fields"), fields, owner }, name);
             }
-            Kind::Scalar(_) | Kind::Named(_) => {}
+            TypeKind::Scalar(_) | TypeKind::Named(_) => {}
         }
     }
 }
@@ -215,10 +215,10 @@ impl<'m> Needed<'m> {
 
     fn ty(&mut self, ty: &'m Type) {
         match &ty.kind {
-            Kind::List(inner) | Kind::Map(inner) => self.ty(inner),
-            Kind::Table(fields) => self.fields(fields),
-            Kind::Named(name) => self.name(name),
-            Kind::Scalar(_) | Kind::Enum(_) => {}
+            TypeKind::List(inner) | TypeKind::Map(inner) => self.ty(inner),
+            TypeKind::Table(fields) => self.fields(fields),
+            TypeKind::Named(name) => self.name(name),
+            TypeKind::Scalar(_) | TypeKind::Enum(_) => {}
         }
     }
 }

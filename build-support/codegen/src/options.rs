@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Case, Diagnostic, Field, Kind, Manifest, Message, Name, Shape, Type};
+use ixt_manifest::{Case, Diagnostic, Field, Manifest, Message, Name, Shape, Type, TypeKind};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -119,19 +119,20 @@ fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>
 /// Whether a value of `ty` can contain one of the type with the Rust name `name`. `seen` are the types that were looked at.
 fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeSet<&'m str>) -> bool {
     match &ty.kind {
-        Kind::List(inner) | Kind::Map(inner) => holds(inner, name, manifest, seen),
-        Kind::Table(fields) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
-        Kind::Named(named) if names::camel(named) == *name => true,
-        Kind::Named(named) if seen.insert(named) => match manifest.find_type(named).map(|definition| &definition.shape)
-        {
-            Some(Shape::Record(fields)) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
-            Some(Shape::Newtype(ty)) => holds(ty, name, manifest, seen),
-            Some(Shape::Union { cases, .. }) => cases.iter().any(|case| match &case.content {
-                Message::Inline { fields, .. } => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
-                Message::Named(_) => false,
-            }),
-            _ => false,
-        },
+        TypeKind::List(inner) | TypeKind::Map(inner) => holds(inner, name, manifest, seen),
+        TypeKind::Table(fields) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+        TypeKind::Named(named) if names::camel(named) == *name => true,
+        TypeKind::Named(named) if seen.insert(named) => {
+            match manifest.find_type(named).map(|definition| &definition.shape) {
+                Some(Shape::Record(fields)) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+                Some(Shape::Newtype(ty)) => holds(ty, name, manifest, seen),
+                Some(Shape::Union { cases, .. }) => cases.iter().any(|case| match &case.content {
+                    Message::Inline { fields, .. } => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
+                    Message::Named(_) => false,
+                }),
+                _ => false,
+            }
+        }
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! What the code of several kinds of types has in common: attributes, the Rust types of fields, and the rules for their values.
 
-use ixt_manifest::{Bounds, Field, Kind, Scalar, Type, Value};
+use ixt_manifest::{Bounds, Field, Scalar, Type, TypeKind, Value};
 
 use crate::generated_types::{FieldOwner, TypeDocs};
 use crate::rust_code::{Lines, string};
@@ -18,7 +18,7 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
 /// The Rust type of a field in the type `owner_ident`, with `Option`, `Box` and the type for secrets where they apply.
 pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
     let ty = match field.ty.kind {
-        Kind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
+        TypeKind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
         _ if field.secret => "::ixt_sdk::SecretString".to_owned(),
         _ => kind(&field.ty, &names::inline(owner_ident, &field.name)),
     };
@@ -39,16 +39,16 @@ fn option(ty: &str) -> String {
 /// The Rust type without `Option`.
 fn kind(ty: &Type, ident: &str) -> String {
     let plain = match &ty.kind {
-        Kind::Scalar(scalar) => scalar_types::rust_type(*scalar),
-        Kind::List(item) => {
+        TypeKind::Scalar(scalar) => scalar_types::rust_type(*scalar),
+        TypeKind::List(item) => {
             return format!("::std::vec::Vec<{}>", rust_type(item, &format!("{ident}Item")));
         }
-        Kind::Map(value) => {
+        TypeKind::Map(value) => {
             let value = rust_type(value, &format!("{ident}Value"));
             return format!("::std::collections::BTreeMap<::std::string::String, {value}>");
         }
-        Kind::Enum(_) | Kind::Table(_) => ident,
-        Kind::Named(name) => return names::camel(name).to_string(),
+        TypeKind::Enum(_) | TypeKind::Table(_) => ident,
+        TypeKind::Named(name) => return names::camel(name).to_string(),
     };
     plain.to_owned()
 }
@@ -83,7 +83,7 @@ pub(crate) fn rules(ty: &Type) -> Option<String> {
     if let Some(pattern) = pattern {
         rules.push(format!("::ixt_sdk::__private::pattern!({})", string(&pattern.value)));
     }
-    if let Kind::List(inner) | Kind::Map(inner) = &ty.kind {
+    if let TypeKind::List(inner) | TypeKind::Map(inner) = &ty.kind {
         rules.extend(self::rules(inner).map(|rules| format!("::ixt_sdk::__private::Rule::Each({rules})")));
     }
     (!rules.is_empty()).then(|| format!("&[{}]", rules.join(", ")))

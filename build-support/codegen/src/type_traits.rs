@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Field, Kind, Manifest, Message, Shape, Type};
+use ixt_manifest::{Field, Manifest, Message, Shape, Type, TypeKind};
 
 use crate::derives::Derivable;
 use crate::generated_types::FieldOwner;
@@ -83,11 +83,11 @@ impl<'m> TypeTraits<'m> {
     /// What the Rust type for a type can derive.
     pub(crate) fn of_type(&self, ty: &Type) -> Derivable {
         match &ty.kind {
-            Kind::Scalar(scalar) => scalar_types::derivable(*scalar),
-            Kind::List(inner) | Kind::Map(inner) => Derivable { copy: false, ..self.of_type(inner) },
-            Kind::Enum(_) => Derivable { eq: true, copy: !self.imported },
-            Kind::Table(fields) => self.of_fields(fields),
-            Kind::Named(name) => self.of_name(name),
+            TypeKind::Scalar(scalar) => scalar_types::derivable(*scalar),
+            TypeKind::List(inner) | TypeKind::Map(inner) => Derivable { copy: false, ..self.of_type(inner) },
+            TypeKind::Enum(_) => Derivable { eq: true, copy: !self.imported },
+            TypeKind::Table(fields) => self.of_fields(fields),
+            TypeKind::Named(name) => self.of_name(name),
         }
     }
 
@@ -104,7 +104,7 @@ impl<'m> TypeTraits<'m> {
     /// Whether a field of type `ty` that is part of `owner` is in a `Box`, since a value of `ty` may contain one of `owner` again.
     pub(crate) fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
-            (FieldOwner::Type(owner), Kind::Named(name)) => self.is_in_circle(owner, name),
+            (FieldOwner::Type(owner), TypeKind::Named(name)) => self.is_in_circle(owner, name),
             _ => false,
         }
     }
@@ -150,9 +150,9 @@ fn held_by<'m>(fields: &'m [Field], through_lists: bool, held: &mut Vec<&'m str>
 
 fn held_by_type<'m>(ty: &'m Type, through_lists: bool, held: &mut Vec<&'m str>) {
     match &ty.kind {
-        Kind::Named(name) => held.push(name),
-        Kind::Table(fields) => held_by(fields, through_lists, held),
-        Kind::List(inner) | Kind::Map(inner) if through_lists => held_by_type(inner, through_lists, held),
-        Kind::List(_) | Kind::Map(_) | Kind::Scalar(_) | Kind::Enum(_) => {}
+        TypeKind::Named(name) => held.push(name),
+        TypeKind::Table(fields) => held_by(fields, through_lists, held),
+        TypeKind::List(inner) | TypeKind::Map(inner) if through_lists => held_by_type(inner, through_lists, held),
+        TypeKind::List(_) | TypeKind::Map(_) | TypeKind::Scalar(_) | TypeKind::Enum(_) => {}
     }
 }

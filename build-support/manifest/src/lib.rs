@@ -5,7 +5,7 @@
 //! crate, which knows neither Rust code nor processes.
 //!
 //! ```
-//! use ixt_manifest::{Kind, Manifest, Scalar, Source, Value};
+//! use ixt_manifest::{TypeKind, Manifest, Scalar, Source, Value};
 //!
 //! let source = Source::new("manifest.toml", r#"
 //! schema_version = "3.0"
@@ -23,7 +23,7 @@
 //!
 //! let manifest = Manifest::parse(&source).expect("this manifest is correct");
 //! assert_eq!(manifest.services[0].topic.as_str(), "my.service.process");
-//! assert_eq!(manifest.config[0].ty.kind, Kind::Scalar(Scalar::String));
+//! assert_eq!(manifest.config[0].ty.kind, TypeKind::Scalar(Scalar::String));
 //! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
 //! ```
 //!
@@ -68,8 +68,9 @@ pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
 pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Kind, Limits, Manifest,
-    Message, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, Value, Variable,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Limits, Manifest,
+    Message, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, TypeKind, Value,
+    Variable,
 };
 pub use source::{Source, Span};
 pub use suggest::closest;

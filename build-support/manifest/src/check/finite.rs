@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Field, Kind, Message, Shape, Type, TypeDefinition};
+use crate::model::{Field, Message, Shape, Type, TypeDefinition, TypeKind};
 
 /// Reports records and newtypes that hold themselves, directly or through others, without a list, a map or an optional in
 /// between. A group of types that hold each other is reported at least once.
@@ -32,7 +32,7 @@ pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &m
                 path.pop();
                 continue;
             };
-            let Kind::Named(name) = &ty.kind else { continue };
+            let TypeKind::Named(name) = &ty.kind else { continue };
             if let Some(circle) = path.iter().position(|(open, _)| open == name) {
                 let through =
                     path[circle..].iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
@@ -72,7 +72,7 @@ pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mu
             let fits = |held: &[&Type]| {
                 held.iter().all(|ty| match &ty.kind {
                     // A type that is not in `types` has a mistake that was reported.
-                    Kind::Named(name) => finite.contains(name.as_str()) || !types.contains_key(name),
+                    TypeKind::Named(name) => finite.contains(name.as_str()) || !types.contains_key(name),
                     _ => true,
                 })
             };
@@ -120,8 +120,8 @@ fn held_by(fields: &[Field]) -> Vec<&Type> {
 fn held_by_type(ty: &Type) -> Vec<&Type> {
     match &ty.kind {
         _ if ty.optional => Vec::new(),
-        Kind::Named(_) => vec![ty],
-        Kind::Table(fields) => held_by(fields),
-        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) | Kind::Enum(_) => Vec::new(),
+        TypeKind::Named(_) => vec![ty],
+        TypeKind::Table(fields) => held_by(fields),
+        TypeKind::Scalar(_) | TypeKind::List(_) | TypeKind::Map(_) | TypeKind::Enum(_) => Vec::new(),
     }
 }

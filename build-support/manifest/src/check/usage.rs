@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Field, Kind, Manifest, Message, Shape, Type};
+use crate::model::{Field, Manifest, Message, Shape, Type, TypeKind};
 use crate::source::Span;
 
 /// Warns of types that no config key, service or event needs, and of deprecated types that something uses that is not
@@ -88,9 +88,9 @@ fn field_uses<'m>(fields: &'m [Field], by_deprecated: bool, uses: &mut Vec<TypeU
 
 fn type_uses<'m>(ty: &'m Type, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match &ty.kind {
-        Kind::List(inner) | Kind::Map(inner) => type_uses(inner, by_deprecated, uses),
-        Kind::Table(fields) => field_uses(fields, by_deprecated, uses),
-        Kind::Named(name) => uses.push(TypeUse { name, span: ty.span.clone(), by_deprecated }),
-        Kind::Scalar(_) | Kind::Enum(_) => {}
+        TypeKind::List(inner) | TypeKind::Map(inner) => type_uses(inner, by_deprecated, uses),
+        TypeKind::Table(fields) => field_uses(fields, by_deprecated, uses),
+        TypeKind::Named(name) => uses.push(TypeUse { name, span: ty.span.clone(), by_deprecated }),
+        TypeKind::Scalar(_) | TypeKind::Enum(_) => {}
     }
 }

@@ -2,16 +2,20 @@
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::Rule;
-use crate::model::{Case, EnumValue, JsonForm, Kind, Manifest, Name, Scalar, Shape, Type};
+use crate::model::{Case, EnumValue, JsonForm, Manifest, Name, Scalar, Shape, Type, TypeKind};
 
 impl<'m> Comparison<'m> {
     pub(super) fn types(&mut self, old: &'m Type, new: &'m Type, subject: &Subject) {
         match (&old.kind, &new.kind) {
-            (Kind::Named(old), Kind::Named(new)) => return self.named(old, new, subject),
-            (Kind::List(old_item), Kind::List(new_item)) => self.element(old_item, new_item, "an item", subject),
-            (Kind::Map(old_value), Kind::Map(new_value)) => self.element(old_value, new_value, "a value", subject),
-            (Kind::Table(old), Kind::Table(new)) => self.fields(old, new, subject),
-            (Kind::Enum(old), Kind::Enum(new)) => {
+            (TypeKind::Named(old), TypeKind::Named(new)) => return self.named(old, new, subject),
+            (TypeKind::List(old_item), TypeKind::List(new_item)) => {
+                self.element(old_item, new_item, "an item", subject)
+            }
+            (TypeKind::Map(old_value), TypeKind::Map(new_value)) => {
+                self.element(old_value, new_value, "a value", subject)
+            }
+            (TypeKind::Table(old), TypeKind::Table(new)) => self.fields(old, new, subject),
+            (TypeKind::Enum(old), TypeKind::Enum(new)) => {
                 self.values("value", &value_names(old), &value_names(new), (false, false), subject);
             }
             _ => match (behind_newtypes(self.old.1, old), behind_newtypes(self.new.1, new)) {
@@ -136,14 +140,14 @@ fn value_names(values: &[EnumValue]) -> Vec<&Name> {
 /// Whether the type `wide` accepts every value of the type `narrow`, which is of another kind. A `wide` type with bounds does not:
 /// bounds of different kinds are not compared.
 fn accepts(wide: &Type, narrow: &Type) -> bool {
-    let Kind::Scalar(scalar) = wide.kind else { return false };
+    let TypeKind::Scalar(scalar) = wide.kind else { return false };
     let kind_fits = match scalar {
         Scalar::String | Scalar::Path => match narrow.kind {
-            Kind::Scalar(narrow) => narrow.json_form() == JsonForm::Text,
-            Kind::Enum(_) => true,
-            Kind::List(_) | Kind::Map(_) | Kind::Table(_) | Kind::Named(_) => false,
+            TypeKind::Scalar(narrow) => narrow.json_form() == JsonForm::Text,
+            TypeKind::Enum(_) => true,
+            TypeKind::List(_) | TypeKind::Map(_) | TypeKind::Table(_) | TypeKind::Named(_) => false,
         },
-        Scalar::Float => matches!(narrow.kind, Kind::Scalar(Scalar::Integer)),
+        Scalar::Float => matches!(narrow.kind, TypeKind::Scalar(Scalar::Integer)),
         Scalar::Integer | Scalar::Boolean | Scalar::Bytes | Scalar::Duration | Scalar::Size | Scalar::Datetime => false,
     };
     kind_fits && wide.bounds.is_empty()
@@ -152,10 +156,10 @@ fn accepts(wide: &Type, narrow: &Type) -> bool {
 /// The type itself, or the one within if it is a newtype. `None` if it is a record, an enum or a union of `[types]`.
 fn behind_newtypes<'t>(manifest: &'t Manifest, ty: &'t Type) -> Option<&'t Type> {
     match &ty.kind {
-        Kind::Named(name) => match &manifest.find_type(name)?.shape {
+        TypeKind::Named(name) => match &manifest.find_type(name)?.shape {
             Shape::Newtype(inner) => behind_newtypes(manifest, inner),
             Shape::Record(_) | Shape::Enum { .. } | Shape::Union { .. } => None,
         },
-        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) | Kind::Enum(_) | Kind::Table(_) => Some(ty),
+        TypeKind::Scalar(_) | TypeKind::List(_) | TypeKind::Map(_) | TypeKind::Enum(_) | TypeKind::Table(_) => Some(ty),
     }
 }

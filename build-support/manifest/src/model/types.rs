@@ -123,7 +123,7 @@ pub struct Deprecated {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Type {
     /// The type without `?` and bounds.
-    pub kind: Kind,
+    pub kind: TypeKind,
     /// Whether the value may be absent or `null`.
     pub optional: bool,
     /// What the value has to satisfy beyond its type.
@@ -134,7 +134,7 @@ pub struct Type {
 
 /// A type without `?` and bounds.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum TypeKind {
     /// A built-in type without parts, such as `string`.
     Scalar(Scalar),
     /// `[T]`: any number of values, in an order.
@@ -149,7 +149,7 @@ pub enum Kind {
     Named(String),
 }
 
-impl Kind {
+impl TypeKind {
     /// The word for the type in a manifest: of a list `list`, of an enum written in place `enum`, of a type of `[types]` its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -168,9 +168,9 @@ impl Type {
     /// Types of `[types]` hold no secrets: only `[config]` has the key `secret`.
     fn holds_secret(&self) -> bool {
         match &self.kind {
-            Kind::List(inner) | Kind::Map(inner) => inner.holds_secret(),
-            Kind::Table(fields) => fields.iter().any(Field::holds_secret),
-            Kind::Scalar(_) | Kind::Enum(_) | Kind::Named(_) => false,
+            TypeKind::List(inner) | TypeKind::Map(inner) => inner.holds_secret(),
+            TypeKind::Table(fields) => fields.iter().any(Field::holds_secret),
+            TypeKind::Scalar(_) | TypeKind::Enum(_) | TypeKind::Named(_) => false,
         }
     }
 }
@@ -179,8 +179,8 @@ impl Type {
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::List(item) => write!(f, "[{item}]")?,
-            Kind::Map(value) => write!(f, "{{{value}}}")?,
+            TypeKind::List(item) => write!(f, "[{item}]")?,
+            TypeKind::Map(value) => write!(f, "{{{value}}}")?,
             kind => f.write_str(kind.name())?,
         }
         if self.optional { f.write_str("?") } else { Ok(()) }

@@ -8,7 +8,7 @@ use super::ManifestReader;
 use super::table_reader::TableReader;
 use super::value::ValueReader;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Bound, Bounds, Kind, Scalar, Type};
+use crate::model::{Bound, Bounds, Scalar, Type, TypeKind};
 use crate::source::Span;
 
 impl ManifestReader<'_> {
@@ -16,9 +16,9 @@ impl ManifestReader<'_> {
     pub(super) fn bounds(&mut self, table: &TableReader<'_>, ty: &Type) -> Bounds {
         let mut bounds = Bounds::default();
         let (has_order, has_length) = match &ty.kind {
-            Kind::Scalar(scalar) => (scalar.has_order(), scalar.has_length()),
-            Kind::List(_) | Kind::Map(_) => (false, true),
-            Kind::Enum(_) | Kind::Table(_) | Kind::Named(_) => (false, false),
+            TypeKind::Scalar(scalar) => (scalar.has_order(), scalar.has_length()),
+            TypeKind::List(_) | TypeKind::Map(_) => (false, true),
+            TypeKind::Enum(_) | TypeKind::Table(_) | TypeKind::Named(_) => (false, false),
         };
         for (key, bound) in [("min", &mut bounds.min), ("max", &mut bounds.max)] {
             let Some(node) = table.get(key) else { continue };
@@ -54,7 +54,7 @@ impl ManifestReader<'_> {
             self.errors.push(empty_range(table, "min_length", &min.span, "max_length", &max.span));
         }
         if table.get("pattern").is_some() {
-            if matches!(ty.kind, Kind::Scalar(Scalar::String)) {
+            if matches!(ty.kind, TypeKind::Scalar(Scalar::String)) {
                 bounds.pattern = self.pattern(table);
             } else {
                 self.inapplicable(table, "pattern", ty, "for `string` alone");

@@ -14,7 +14,7 @@ use super::table_reader::TableReader;
 use super::value::ValueReader;
 use super::{ManifestReader, Types};
 use crate::diagnostic::Code;
-use crate::model::{Event, Field, Kind, Message, Name, Service, Shape, Type};
+use crate::model::{Event, Field, Message, Name, Service, Shape, Type, TypeKind};
 
 impl ManifestReader<'_> {
     pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
@@ -104,14 +104,14 @@ impl ManifestReader<'_> {
     /// The defaults of fields within a type, which was read from the table `entries`.
     fn read_defaults_within(&mut self, ty: &mut Type, entries: &DeTable<'_>, types: &Types) {
         match &mut ty.kind {
-            Kind::Table(fields) => {
+            TypeKind::Table(fields) => {
                 if let Some(entries) = table_at(entries, "fields") {
                     self.read_defaults(fields, entries, types);
                 }
             }
-            Kind::List(inner) => self.read_nested_defaults(inner, entries, "items", types),
-            Kind::Map(inner) => self.read_nested_defaults(inner, entries, "values", types),
-            Kind::Scalar(_) | Kind::Enum(_) | Kind::Named(_) => {}
+            TypeKind::List(inner) => self.read_nested_defaults(inner, entries, "items", types),
+            TypeKind::Map(inner) => self.read_nested_defaults(inner, entries, "values", types),
+            TypeKind::Scalar(_) | TypeKind::Enum(_) | TypeKind::Named(_) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use super::table_reader::TableReader;
 use super::{ManifestReader, Types};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CASE, TYPE_LONG};
-use crate::model::{Case, Kind, Message, Name, Shape, Type, TypeDefinition};
+use crate::model::{Case, Message, Name, Shape, Type, TypeDefinition, TypeKind};
 
 /// The keys of which the long form of a type has one.
 pub(super) const SHAPES: [&str; 4] = ["fields", "enum", "union", "newtype"];
@@ -100,9 +100,9 @@ impl ManifestReader<'_> {
     fn newtype(&mut self, ty: Type, subject: &str) -> Option<Shape> {
         let (message, help) = if ty.optional {
             (format!("{subject} can't be optional"), "put the `?` where the type is used")
-        } else if matches!(ty.kind, Kind::Enum(_)) {
+        } else if matches!(ty.kind, TypeKind::Enum(_)) {
             (format!("{subject} is an enum"), "write `enum = […]` without `newtype`")
-        } else if matches!(ty.kind, Kind::Table(_)) {
+        } else if matches!(ty.kind, TypeKind::Table(_)) {
             (format!("{subject} is a record"), "write `fields = { … }` without `newtype`")
         } else {
             return Some(Shape::Newtype(ty));

@@ -8,7 +8,7 @@ use super::shorthand::is_name;
 use super::table_reader::TableReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CONFIG_KEY, FIELD, TableSpec};
-use crate::model::{Field, Kind, Name, Type};
+use crate::model::{Field, Name, Type, TypeKind};
 use crate::source::Span;
 
 /// Which table of the language declares a field.
@@ -92,7 +92,7 @@ impl ManifestReader<'_> {
         if required == Some(false) && default_span.is_none() {
             ty.optional = true;
         }
-        if secret && !matches!(ty.kind, Kind::Scalar(scalar) if scalar.can_be_secret()) {
+        if secret && !matches!(ty.kind, TypeKind::Scalar(scalar) if scalar.can_be_secret()) {
             let error = Diagnostic::new(Code::Inapplicable, format!("a value of type `{ty}` can't be secret"))
                 .at(table.key_span("secret"), "for `string` and `bytes` alone")
                 .related(ty.span.clone(), "declared here");

@@ -9,7 +9,7 @@ use super::node::wrong_kind;
 use super::table_reader::TableReader;
 use crate::check::not_an_object;
 use crate::language::MESSAGE;
-use crate::model::{Field, Kind, Message, Name};
+use crate::model::{Field, Message, Name, TypeKind};
 
 impl ManifestReader<'_> {
     /// A request, response or payload, which messages call `subject`.
@@ -51,7 +51,7 @@ impl ManifestReader<'_> {
     pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
         let ty = self.type_text(text)?;
         match ty.kind {
-            Kind::Named(name) if !ty.optional => Some(Name::new(name, text.span())),
+            TypeKind::Named(name) if !ty.optional => Some(Name::new(name, text.span())),
             _ => {
                 self.errors.push(not_an_object(subject, text.span()));
                 None

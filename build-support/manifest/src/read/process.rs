@@ -8,7 +8,7 @@ use super::table_reader::TableReader;
 use super::value::ValueReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{ARTIFACTS, LIMITS, PROCESS};
-use crate::model::{Bound, Bounds, Kind, Limits, Name, Process, Scalar, Type, Value};
+use crate::model::{Bound, Bounds, Limits, Name, Process, Scalar, Type, TypeKind, Value};
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
 
@@ -176,7 +176,7 @@ impl ManifestReader<'_> {
     /// The value of a key whose type the language fixes.
     fn value(&mut self, table: &TableReader<'_>, key: &'static str, scalar: Scalar, bounds: Bounds) -> Option<Value> {
         let node = table.get(key)?;
-        let ty = Type { kind: Kind::Scalar(scalar), optional: false, bounds, span: table.key_span(key) };
+        let ty = Type { kind: TypeKind::Scalar(scalar), optional: false, bounds, span: table.key_span(key) };
         let reader = ValueReader {
             types: &BTreeMap::new(),
             subject: format!("`{key}` in {}", table.subject()),

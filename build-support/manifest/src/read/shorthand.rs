@@ -1,6 +1,6 @@
 //! The short form of a type: `string`, `[string]`, `{integer}`, `Order?`.
 
-use crate::model::{Bounds, Kind, Scalar, Type};
+use crate::model::{Bounds, Scalar, Type, TypeKind};
 use crate::source::Span;
 
 /// The deepest nesting of lists, maps and optionals. It bounds the recursion, and nobody needs more.
@@ -11,7 +11,7 @@ pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
     Scalar::ALL.iter().map(|scalar| scalar.name()).chain(["list", "map", "table"])
 }
 
-/// Parses the type that is written at `span`. Any name that is not a [`Scalar`] becomes [`Kind::Named`], also `list`, `map` and
+/// Parses the type that is written at `span`. Any name that is not a [`Scalar`] becomes [`TypeKind::Named`], also `list`, `map` and
 /// `table`; whether it is declared is for the caller to check.
 ///
 /// The error says what is wrong, as a label for the type.
@@ -33,15 +33,15 @@ fn parse_nested(text: &str, span: &Span, depth: usize) -> Result<Type, String> {
     }
     let nested = |inner: &str| parse_nested(inner, span, depth - 1).map(Box::new);
     let kind = if let Some(rest) = text.strip_prefix('[') {
-        Kind::List(nested(rest.strip_suffix(']').ok_or("this `[` has no `]`")?)?)
+        TypeKind::List(nested(rest.strip_suffix(']').ok_or("this `[` has no `]`")?)?)
     } else if let Some(rest) = text.strip_prefix('{') {
-        Kind::Map(nested(rest.strip_suffix('}').ok_or("this `{` has no `}`")?)?)
+        TypeKind::Map(nested(rest.strip_suffix('}').ok_or("this `{` has no `}`")?)?)
     } else if let Some(scalar) = Scalar::from_name(text) {
-        Kind::Scalar(scalar)
+        TypeKind::Scalar(scalar)
     } else if text.is_empty() {
         return Err("a type is missing here".to_owned());
     } else if is_name(text) {
-        Kind::Named(text.to_owned())
+        TypeKind::Named(text.to_owned())
     } else {
         return Err("expected a type such as `string`, `[string]`, `{string}` or `string?`".to_owned());
     };

@@ -9,7 +9,7 @@ use super::shorthand::{self, built_in_names};
 use super::table_reader::TableReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::ELEMENT;
-use crate::model::{Kind, Name, Scalar, Type};
+use crate::model::{Name, Scalar, Type, TypeKind};
 use crate::source::Span;
 use crate::suggest::closest;
 use crate::wording::list;
@@ -47,9 +47,9 @@ impl ManifestReader<'_> {
 
     fn check_declared(&mut self, ty: &Type) -> bool {
         let name = match &ty.kind {
-            Kind::List(inner) | Kind::Map(inner) => return self.check_declared(inner),
-            Kind::Named(name) => name.as_str(),
-            Kind::Scalar(_) | Kind::Enum(_) | Kind::Table(_) => return true,
+            TypeKind::List(inner) | TypeKind::Map(inner) => return self.check_declared(inner),
+            TypeKind::Named(name) => name.as_str(),
+            TypeKind::Scalar(_) | TypeKind::Enum(_) | TypeKind::Table(_) => return true,
         };
         let (message, help) = match name {
             "list" => ("a list needs the type of its items", "write `\"[T]\"`, or `{ type = \"list\", items = … }`"),
@@ -83,7 +83,7 @@ impl ManifestReader<'_> {
         let mut ty = self.shorthand(&text)?;
         // `list`, `map` and `table` have their parts under keys of their own, and are no types of [types].
         let part = match &ty.kind {
-            Kind::Named(name) => match name.as_str() {
+            TypeKind::Named(name) => match name.as_str() {
                 "list" => Some(("list", "items")),
                 "map" => Some(("map", "values")),
                 "table" => Some(("table", "fields")),
@@ -99,7 +99,7 @@ impl ManifestReader<'_> {
                 self.inapplicable(table, key, &ty, &format!("for `type = \"{of}\"` alone"));
             }
         }
-        let is_string = matches!(ty.kind, Kind::Scalar(Scalar::String));
+        let is_string = matches!(ty.kind, TypeKind::Scalar(Scalar::String));
         if table.get("enum").is_some() && !is_string {
             self.inapplicable(table, "enum", &ty, "for `type = \"string\"` alone");
         }
@@ -112,7 +112,7 @@ impl ManifestReader<'_> {
             };
             ty.kind = self.part(table, of, key, node, form)?;
         } else if is_string && let Some(node) = table.get("enum") {
-            ty.kind = Kind::Enum(self.enum_values(node, &format!("`enum` of {}", table.subject()))?);
+            ty.kind = TypeKind::Enum(self.enum_values(node, &format!("`enum` of {}", table.subject()))?);
         }
         if table.boolean("optional", &mut self.errors) == Some(true) {
             ty.optional = true;
@@ -129,17 +129,17 @@ impl ManifestReader<'_> {
         key: &'static str,
         node: Node<'_>,
         form: FieldForm,
-    ) -> Option<Kind> {
+    ) -> Option<TypeKind> {
         if of != "table" {
             let subject = format!("`{key}` of {}", table.subject());
             let element = Box::new(self.element(node, &table.key_span(key), &subject, form)?);
-            return Some(if of == "list" { Kind::List(element) } else { Kind::Map(element) });
+            return Some(if of == "list" { TypeKind::List(element) } else { TypeKind::Map(element) });
         }
         let DeValue::Table(entries) = node.get_ref() else {
             self.errors.push(wrong_kind(&format!("`fields` of {}", table.subject()), node, "a table"));
             return None;
         };
-        Some(Kind::Table(self.fields(entries, table.subject(), form)))
+        Some(TypeKind::Table(self.fields(entries, table.subject(), form)))
     }
 
     /// Reports a key that does not go with the type; `label` says with which ones it does.
@@ -148,8 +148,8 @@ impl ManifestReader<'_> {
             .at(table.key_span(key), label)
             .related(ty.span.clone(), "declared here");
         let inner = match (&ty.kind, key) {
-            (Kind::List(inner), "min" | "max" | "pattern" | "enum") => Some(("list", "items", inner)),
-            (Kind::Map(inner), "min" | "max" | "pattern" | "enum") => Some(("map", "values", inner)),
+            (TypeKind::List(inner), "min" | "max" | "pattern" | "enum") => Some(("list", "items", inner)),
+            (TypeKind::Map(inner), "min" | "max" | "pattern" | "enum") => Some(("map", "values", inner)),
             _ => None,
         };
         self.errors.push(match inner {

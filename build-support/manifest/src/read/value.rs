@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::node::{self, Node, expected};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Case, Field, Kind, Message, Scalar, Shape, Type, TypeDefinition, Value};
+use crate::model::{Case, Field, Message, Scalar, Shape, Type, TypeDefinition, TypeKind, Value};
 use crate::source::Span;
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
@@ -39,28 +39,28 @@ impl ValueReader<'_> {
         Some(value)
     }
 
-    fn read_kind(&self, node: Node<'_>, kind: &Kind, errors: &mut Vec<Diagnostic>) -> Option<Value> {
+    fn read_kind(&self, node: Node<'_>, kind: &TypeKind, errors: &mut Vec<Diagnostic>) -> Option<Value> {
         let value = match (kind, node.get_ref()) {
-            (Kind::Scalar(scalar), _) => scalar_value(*scalar, node),
-            (Kind::Enum(values), DeValue::String(text)) => {
+            (TypeKind::Scalar(scalar), _) => scalar_value(*scalar, node),
+            (TypeKind::Enum(values), DeValue::String(text)) => {
                 return self.enum_value(node, text, values.iter().map(|value| value.name.as_str()), errors);
             }
-            (Kind::List(item), DeValue::Array(items)) => {
+            (TypeKind::List(item), DeValue::Array(items)) => {
                 Ok(Value::List(items.iter().filter_map(|node| self.read(node, item, errors)).collect()))
             }
-            (Kind::Map(value), DeValue::Table(entries)) => Ok(Value::Map(
+            (TypeKind::Map(value), DeValue::Table(entries)) => Ok(Value::Map(
                 node::entries(entries)
                     .into_iter()
                     .filter_map(|(key, node)| Some((key.to_string(), self.read(node, value, errors)?)))
                     .collect(),
             )),
-            (Kind::Table(fields), DeValue::Table(entries)) => {
+            (TypeKind::Table(fields), DeValue::Table(entries)) => {
                 Ok(Value::Record(self.fields(node, entries, fields, None, errors)))
             }
-            (Kind::Named(name), _) => return self.read_named(node, name, errors),
-            (Kind::Enum(_), _) => Err(expected("a string", node)),
-            (Kind::List(item), _) => Err(expected(&format!("an array of type `[{item}]`"), node)),
-            (Kind::Map(_) | Kind::Table(_), _) => Err(expected("a table", node)),
+            (TypeKind::Named(name), _) => return self.read_named(node, name, errors),
+            (TypeKind::Enum(_), _) => Err(expected("a string", node)),
+            (TypeKind::List(item), _) => Err(expected(&format!("an array of type `[{item}]`"), node)),
+            (TypeKind::Map(_) | TypeKind::Table(_), _) => Err(expected("a table", node)),
         };
         value.map_err(|label| errors.push(self.wrong(node, label))).ok()
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ixt_build::Source;
 use ixt_manifest::text::harmless;
 use ixt_manifest::{
-    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Kind, Manifest, Message, Name, Service, Shape, Type,
-    TypeDefinition, Value,
+    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Manifest, Message, Name, Service, Shape, Type,
+    TypeDefinition, TypeKind, Value,
 };
 
 use crate::failure::{Failure, Result};
@@ -225,7 +225,7 @@ fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
         None => "**required**".to_owned(),
     };
     let mut about = vec![described(field.description.as_ref(), field.deprecated.as_ref()), bounds(&field.ty.bounds)];
-    if let Kind::List(inner) | Kind::Map(inner) = &field.ty.kind
+    if let TypeKind::List(inner) | TypeKind::Map(inner) = &field.ty.kind
         && !inner.bounds.is_empty()
     {
         about.push(format!("Each: {}", bounds(&inner.bounds)));
@@ -233,18 +233,18 @@ fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     if field.secret {
         about.push("Secret.".to_owned());
     }
-    if let Kind::Enum(values) = &field.ty.kind {
+    if let TypeKind::Enum(values) = &field.ty.kind {
         let values: Vec<_> = values.iter().map(|value| code(value.name.as_str())).collect();
         about.push(format!("One of {}.", values.join(", ")));
     }
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     rows.push([code(&name), type_text(&field.ty), default, join(&about)]);
     let (ty, suffix) = match &field.ty.kind {
-        Kind::List(item) => (&**item, "[]."),
-        Kind::Map(value) => (&**value, ".*."),
+        TypeKind::List(item) => (&**item, "[]."),
+        TypeKind::Map(value) => (&**value, ".*."),
         _ => (&field.ty, "."),
     };
-    if let Kind::Table(fields) = &ty.kind {
+    if let TypeKind::Table(fields) = &ty.kind {
         for field in fields {
             add_rows(&format!("{name}{suffix}"), field, rows);
         }
@@ -254,10 +254,10 @@ fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
 /// The name of a type, as a link if it is one of `[types]`.
 fn type_text(ty: &Type) -> String {
     let text = match &ty.kind {
-        Kind::List(item) => format!("list of {}", type_text(item)),
-        Kind::Map(value) => format!("map of {}", type_text(value)),
-        Kind::Named(name) => link(name),
-        Kind::Enum(_) => "string".to_owned(),
+        TypeKind::List(item) => format!("list of {}", type_text(item)),
+        TypeKind::Map(value) => format!("map of {}", type_text(value)),
+        TypeKind::Named(name) => link(name),
+        TypeKind::Enum(_) => "string".to_owned(),
         kind => kind.name().to_owned(),
     };
     if ty.optional { format!("{text}, optional") } else { text }

@@ -1,6 +1,6 @@
 //! Checks a JSON value against a type of the manifest.
 
-use ixt_manifest::{Case, Field, Kind, Manifest, Message, Scalar, Shape, Type, Value as Default};
+use ixt_manifest::{Case, Field, Manifest, Message, Scalar, Shape, Type, TypeKind, Value as Default};
 use ixt_protocol::decode_base64;
 use serde_json::Value;
 
@@ -16,8 +16,8 @@ impl ValueChecker<'_> {
             return Ok(());
         }
         let read = match &ty.kind {
-            Kind::Scalar(scalar) => scalar_value(*scalar, value)?,
-            Kind::List(item) => {
+            TypeKind::Scalar(scalar) => scalar_value(*scalar, value)?,
+            TypeKind::List(item) => {
                 let items = value.as_array().ok_or("a JSON array")?;
                 for (index, value) in items.iter().enumerate() {
                     self.check(value, item).map_err(|expected| format!("at [{index}] {expected}"))?;
@@ -25,19 +25,19 @@ impl ValueChecker<'_> {
                 // Only their number matters for the bounds.
                 Default::List(vec![Default::Boolean(true); items.len()])
             }
-            Kind::Map(ty) => {
+            TypeKind::Map(ty) => {
                 let entries = value.as_object().ok_or("a JSON object")?;
                 for (key, value) in entries {
                     self.check(value, ty).map_err(|expected| format!("at `{key}` {expected}"))?;
                 }
                 Default::Map(entries.keys().map(|key| (key.clone(), Default::Boolean(true))).collect())
             }
-            Kind::Enum(values) => {
+            TypeKind::Enum(values) => {
                 let mut names = values.iter().map(|value| value.name.as_str());
                 return one_of(value.as_str(), &mut names);
             }
-            Kind::Table(fields) => return self.check_object(value, fields, None),
-            Kind::Named(name) => return self.check_named(value, name),
+            TypeKind::Table(fields) => return self.check_object(value, fields, None),
+            TypeKind::Named(name) => return self.check_named(value, name),
         };
         ty.bounds.check(&read)
     }

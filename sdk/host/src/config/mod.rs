@@ -7,7 +7,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ixt_manifest::{Field, JsonForm, Kind, Manifest, Scalar, Shape, Type, Value as Default};
+use ixt_manifest::{Field, JsonForm, Manifest, Scalar, Shape, Type, TypeKind, Value as Default};
 use ixt_protocol::encode_base64;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -84,8 +84,8 @@ impl<'a> Config<'a> {
     pub fn set_text(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         let value = match self.kind(ty) {
-            Kind::Enum(_) => Value::from(text),
-            Kind::Scalar(scalar) if matches!(scalar.json_form(), JsonForm::Text | JsonForm::TextOrNumber) => {
+            TypeKind::Enum(_) => Value::from(text),
+            TypeKind::Scalar(scalar) if matches!(scalar.json_form(), JsonForm::Text | JsonForm::TextOrNumber) => {
                 Value::from(text)
             }
             _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
@@ -101,7 +101,7 @@ impl<'a> Config<'a> {
     /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not a value of the key's type.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
-        if *self.kind(ty) == Kind::Scalar(Scalar::Bytes) {
+        if *self.kind(ty) == TypeKind::Scalar(Scalar::Bytes) {
             return self.set(key, ty, Value::from(encode_base64(content)));
         }
         let text = std::str::from_utf8(content).map_err(|_| wrong_type(key, ty, "text in UTF-8"))?;
@@ -149,12 +149,12 @@ impl<'a> Config<'a> {
     }
 
     /// The kind of a type's values, seen through newtypes.
-    fn kind(&self, ty: &'a Type) -> &'a Kind {
-        let Kind::Named(name) = &ty.kind else { return &ty.kind };
+    fn kind(&self, ty: &'a Type) -> &'a TypeKind {
+        let TypeKind::Named(name) = &ty.kind else { return &ty.kind };
         match self.manifest.find_type(name).map(|definition| &definition.shape) {
             Some(Shape::Newtype(inner)) => self.kind(inner),
             // An enum's values are text, too.
-            Some(Shape::Enum { .. }) => &Kind::Scalar(Scalar::String),
+            Some(Shape::Enum { .. }) => &TypeKind::Scalar(Scalar::String),
             _ => &ty.kind,
         }
     }
@@ -193,10 +193,10 @@ impl<'a> Config<'a> {
 /// Whether a field or something within it is secret. Types of `[types]` contain no secrets: only the configuration may
 /// declare them.
 fn has_secret(field: &Field) -> bool {
-    fn within(kind: &Kind) -> bool {
+    fn within(kind: &TypeKind) -> bool {
         match kind {
-            Kind::Table(fields) => fields.iter().any(has_secret),
-            Kind::List(item) | Kind::Map(item) => within(&item.kind),
+            TypeKind::Table(fields) => fields.iter().any(has_secret),
+            TypeKind::List(item) | TypeKind::Map(item) => within(&item.kind),
             _ => false,
         }
     }
