@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ixt_manifest::{Event, Import, Imports, Manifest, Message, Name};
+use ixt_manifest::{Event, Import, Imports, Manifest, MessageType, Name};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -80,7 +80,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
         Some(ttl) => quote!(::std::option::Option::Some(#ttl)),
         None => quote!(::std::option::Option::None),
     };
-    let ty = |role, message: &Message| {
+    let ty = |role, message: &MessageType| {
         let (import, _) = declared.expect("messages are declared by an import");
         let (module, ident) = (names::import(import), names::message(topic, role, message));
         quote!(#module::#ident)
@@ -185,7 +185,7 @@ pub(crate) fn publish(manifest: &Manifest) -> RustCode {
 /// The Rust modules `services` and `events`: a typed constant for each provided service and each required event. Tests use them to
 /// call the module.
 pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> RustCode {
-    let ty = |topic, role, message: Option<&Message>, raw: &str| match message {
+    let ty = |topic, role, message: Option<&MessageType>, raw: &str| match message {
         Some(message) => format!("super::{}", names::message(topic, role, message)),
         None => raw.to_owned(),
     };

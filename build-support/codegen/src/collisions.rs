@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Manifest, Message, Name};
+use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Manifest, MessageType, Name};
 use proc_macro2::Ident;
 
 use crate::generated_types::{GeneratedType, GeneratedTypes};
@@ -64,7 +64,7 @@ fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], c
                 let mut scope = Namespace::new("a variant of one enum", if *open { &[UNKNOWN] } else { &[] });
                 for case in *cases {
                     scope.add(camel(case.name.as_str()), &case.name, collisions);
-                    if let Message::Inline { fields, .. } = &case.content {
+                    if let MessageType::Inline { fields, .. } = &case.content {
                         check_fields("a field of one variant", fields, collisions);
                     }
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ixt_manifest::{Field, Message, Shape, Type, TypeKind, Value};
+use ixt_manifest::{Field, MessageType, Shape, Type, TypeKind, Value};
 use proc_macro2::Literal;
 
 use crate::generated_types::FieldOwner;
@@ -97,12 +97,12 @@ fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
             let case = cases.iter().find(|known| known.name.as_str() == case).expect("the value was checked");
             let variant = names::camel(case.name.as_str());
             match &case.content {
-                Message::Named(record) => {
+                MessageType::Named(record) => {
                     let content = named(&Value::Record(values.clone()), record.as_str(), traits);
                     format!("{ident}::{variant}({content})")
                 }
-                Message::Inline { fields, .. } if fields.is_empty() => format!("{ident}::{variant}"),
-                Message::Inline { fields, .. } => {
+                MessageType::Inline { fields, .. } if fields.is_empty() => format!("{ident}::{variant}"),
+                MessageType::Inline { fields, .. } => {
                     let owner_ident = names::inline(&ident, &case.name);
                     record(&format!("{ident}::{variant}"), values, fields, &owner_ident, owner, traits)
                 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use ixt_manifest::{
-    Case, Deprecated, EnumValue, Event, Field, Manifest, Message, Name, Service, Shape, Type, TypeDefinition, TypeKind,
+    Case, Deprecated, EnumValue, Event, Field, Manifest, MessageType, Name, Service, Shape, Type, TypeDefinition,
+    TypeKind,
 };
 use proc_macro2::{Ident, Span};
 
@@ -118,7 +119,7 @@ impl<'m> GeneratedTypes<'m> {
             Shape::Enum { values, open } => GeneratedType::Enum { docs, values, open: *open || self.imported },
             Shape::Union { cases, open } => {
                 for case in cases {
-                    if let Message::Inline { fields, .. } = &case.content {
+                    if let MessageType::Inline { fields, .. } = &case.content {
                         self.inline_fields(&names::inline(&ident, &case.name), fields, owner);
                     }
                 }
@@ -145,8 +146,8 @@ impl<'m> GeneratedTypes<'m> {
         self.message(&event.topic, MessageRole::Payload, event.payload.as_ref(), "payload of");
     }
 
-    fn message(&mut self, topic: &'m Name, role: MessageRole, message: Option<&'m Message>, what: &str) {
-        if let Some(message @ Message::Inline { fields, description }) = message {
+    fn message(&mut self, topic: &'m Name, role: MessageRole, message: Option<&'m MessageType>, what: &str) {
+        if let Some(message @ MessageType::Inline { fields, description }) = message {
             let ident = names::message(topic, role, message).to_string();
             self.inline_fields(&ident, fields, FieldOwner::Message);
             let fallback = format!("The {what} `{topic}`.");
@@ -187,10 +188,10 @@ struct Needed<'m> {
 }
 
 impl<'m> Needed<'m> {
-    fn message(&mut self, message: &'m Message) {
+    fn message(&mut self, message: &'m MessageType) {
         match message {
-            Message::Named(name) => self.name(name.as_str()),
-            Message::Inline { fields, .. } => self.fields(fields),
+            MessageType::Named(name) => self.name(name.as_str()),
+            MessageType::Inline { fields, .. } => self.fields(fields),
         }
     }
 

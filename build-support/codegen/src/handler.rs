@@ -1,7 +1,7 @@
 //! The code of the trait `Handler`, which the author implements, of the dispatch from topics to its methods, and of the functions that
 //! run the module.
 
-use ixt_manifest::{Imports, Manifest, Message, Name, Service};
+use ixt_manifest::{Imports, Manifest, MessageType, Name, Service};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -147,7 +147,7 @@ fn method(service: &Service) -> Lines {
     if service.blocking {
         docs.extend([String::new(), "It may block its thread.".to_owned()]);
     }
-    let message = |role, message: Option<&Message>, raw: &str| match message {
+    let message = |role, message: Option<&MessageType>, raw: &str| match message {
         Some(message) => names::message(&service.topic, role, message).to_string(),
         None => raw.to_owned(),
     };

@@ -8,7 +8,7 @@
 //! Two names may become the same; `collisions` reports them, so no name gets a silent suffix.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
-use ixt_manifest::{Import, Message, Name};
+use ixt_manifest::{Import, MessageType, Name};
 use proc_macro2::{Ident, Span};
 
 /// The keywords of all editions of Rust, and `_`, which can't be a name either. Sorted.
@@ -71,10 +71,10 @@ impl MessageRole {
 }
 
 /// The type of a declared message: that of `[types]`, or `<Topic>Request` and so on if its fields are written in place.
-pub(crate) fn message(topic: &Name, role: MessageRole, message: &Message) -> Ident {
+pub(crate) fn message(topic: &Name, role: MessageRole, message: &MessageType) -> Ident {
     match message {
-        Message::Named(name) => camel(name.as_str()),
-        Message::Inline { .. } => ident(format!("{}{}", topic.as_str().to_upper_camel_case(), role.suffix())),
+        MessageType::Named(name) => camel(name.as_str()),
+        MessageType::Inline { .. } => ident(format!("{}{}", topic.as_str().to_upper_camel_case(), role.suffix())),
     }
 }
 

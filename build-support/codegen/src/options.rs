@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Case, Diagnostic, Field, Manifest, Message, Name, Shape, Type, TypeKind};
+use ixt_manifest::{Case, Diagnostic, Field, Manifest, MessageType, Name, Shape, Type, TypeKind};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -100,7 +100,7 @@ impl Options {
 
 /// Whether a case is the record with this Rust name.
 fn is_of_type(case: &Case, name: &str) -> bool {
-    matches!(&case.content, Message::Named(record) if names::camel(record.as_str()) == *name)
+    matches!(&case.content, MessageType::Named(record) if names::camel(record.as_str()) == *name)
 }
 
 /// A field or a config key that has a default and whose type is, or contains, the one with this Rust name.
@@ -127,8 +127,10 @@ fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeS
                 Some(Shape::Record(fields)) => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
                 Some(Shape::Newtype(ty)) => holds(ty, name, manifest, seen),
                 Some(Shape::Union { cases, .. }) => cases.iter().any(|case| match &case.content {
-                    Message::Inline { fields, .. } => fields.iter().any(|field| holds(&field.ty, name, manifest, seen)),
-                    Message::Named(_) => false,
+                    MessageType::Inline { fields, .. } => {
+                        fields.iter().any(|field| holds(&field.ty, name, manifest, seen))
+                    }
+                    MessageType::Named(_) => false,
                 }),
                 _ => false,
             }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ixt_manifest::{Field, Manifest, Message, Shape, Type, TypeKind};
+use ixt_manifest::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 
 use crate::derives::Derivable;
 use crate::generated_types::FieldOwner;
@@ -68,8 +68,8 @@ impl<'m> TypeTraits<'m> {
             Shape::Enum { open, .. } => with_openness(*open),
             Shape::Union { cases, open } => cases.iter().fold(with_openness(*open), |all, case| {
                 all.and(match &case.content {
-                    Message::Named(name) => self.of_name(name.as_str()),
-                    Message::Inline { fields, .. } => self.of_fields(fields),
+                    MessageType::Named(name) => self.of_name(name.as_str()),
+                    MessageType::Inline { fields, .. } => self.of_fields(fields),
                 })
             }),
         }
@@ -131,8 +131,8 @@ fn graph(manifest: &Manifest, through_lists: bool) -> Graph<'_> {
             Shape::Union { cases, .. } => {
                 for case in cases {
                     match &case.content {
-                        Message::Named(name) => held.push(name.as_str()),
-                        Message::Inline { fields, .. } => held_by(fields, through_lists, &mut held),
+                        MessageType::Named(name) => held.push(name.as_str()),
+                        MessageType::Inline { fields, .. } => held_by(fields, through_lists, &mut held),
                     }
                 }
             }

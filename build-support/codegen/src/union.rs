@@ -1,6 +1,6 @@
 //! The code of a tagged union: an enum with a variant for each case.
 
-use ixt_manifest::{Case, Message};
+use ixt_manifest::{Case, MessageType};
 use proc_macro2::Ident;
 
 use crate::generated_types::{FieldOwner, TypeDocs};
@@ -43,11 +43,11 @@ fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTrait
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = doc_comments::code_span(case.name.as_str());
     let (docs, definition) = match &case.content {
-        Message::Named(record) => {
+        MessageType::Named(record) => {
             let content = names::camel(record.as_str());
             (vec![format!("{tag}: `{record}`.")], vec![format!("{variant}({content})")])
         }
-        Message::Inline { fields, description } => {
+        MessageType::Inline { fields, description } => {
             let docs = doc_comments::described(description.as_ref(), format!("{tag}."));
             let owner_ident = names::inline(&union.to_string(), &case.name);
             let members: Lines =
@@ -65,8 +65,8 @@ fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTrait
 fn entry(index: usize, case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
     let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
     let lines = match &case.content {
-        Message::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],
-        Message::Inline { fields, .. } => {
+        MessageType::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],
+        MessageType::Inline { fields, .. } => {
             block(&head, &entries(fields, &names::inline(&union.to_string(), &case.name), owner, traits))
         }
     };

@@ -69,7 +69,7 @@ pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
     Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Limits, Manifest,
-    Message, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, TypeKind, Value,
+    MessageType, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, TypeKind, Value,
     Variable,
 };
 pub use source::{Source, Span};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Field, Message, Shape, Type, TypeDefinition, TypeKind};
+use crate::model::{Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
 
 /// Reports records and newtypes that hold themselves, directly or through others, without a list, a map or an optional in
 /// between. A group of types that hold each other is reported at least once.
@@ -81,10 +81,10 @@ pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mu
                     *open
                         || cases.is_empty()
                         || cases.iter().any(|case| match &case.content {
-                            Message::Named(name) => {
+                            MessageType::Named(name) => {
                                 finite.contains(name.as_str()) || !types.contains_key(name.as_str())
                             }
-                            Message::Inline { fields, .. } => fits(&held_by(fields)),
+                            MessageType::Inline { fields, .. } => fits(&held_by(fields)),
                         })
                 }
                 Shape::Record(fields) => fits(&held_by(fields)),

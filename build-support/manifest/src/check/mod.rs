@@ -10,7 +10,7 @@ mod usage;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Case, Manifest, Message, Name, Shape, TypeDefinition};
+use crate::model::{Case, Manifest, MessageType, Name, Shape, TypeDefinition};
 use crate::source::Span;
 
 /// Reports mistakes in `[types]`: types of which no value can exist, and cases that can't be cases. Defaults need not be read yet.
@@ -29,8 +29,8 @@ pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<D
 /// Reports a case that is not a record, or has a field `type`.
 fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     let fields = match &case.content {
-        Message::Inline { fields, .. } => fields,
-        Message::Named(name) => match types.get(name.as_str()).map(|definition| &definition.shape) {
+        MessageType::Inline { fields, .. } => fields,
+        MessageType::Named(name) => match types.get(name.as_str()).map(|definition| &definition.shape) {
             Some(Shape::Record(fields)) => fields,
             Some(Shape::Enum { .. } | Shape::Union { .. } | Shape::Newtype(_)) => {
                 let message = format!("the case `{}` of the type `{union}` must be a record", case.name);
@@ -57,12 +57,12 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
 
 /// Reports a message, called `subject`, whose type is neither a record nor a union.
 pub(crate) fn is_object(
-    message: Option<&Message>,
+    message: Option<&MessageType>,
     subject: &str,
     types: &BTreeMap<String, TypeDefinition>,
     errors: &mut Vec<Diagnostic>,
 ) {
-    if let Some(Message::Named(name)) = message
+    if let Some(MessageType::Named(name)) = message
         && let Some(definition) = types.get(name.as_str())
         && matches!(definition.shape, Shape::Enum { .. } | Shape::Newtype(_))
     {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Field, Manifest, Message, Shape, Type, TypeKind};
+use crate::model::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 use crate::source::Span;
 
 /// Warns of types that no config key, service or event needs, and of deprecated types that something uses that is not
@@ -73,10 +73,10 @@ struct TypeUse<'m> {
     by_deprecated: bool,
 }
 
-fn message_uses<'m>(message: &'m Message, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
+fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match message {
-        Message::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
-        Message::Inline { fields, .. } => field_uses(fields, by_deprecated, uses),
+        MessageType::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
+        MessageType::Inline { fields, .. } => field_uses(fields, by_deprecated, uses),
     }
 }
 

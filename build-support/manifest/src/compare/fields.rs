@@ -2,7 +2,7 @@
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::Rule;
-use crate::model::{Case, Field, Manifest, Message, Name, Shape};
+use crate::model::{Case, Field, Manifest, MessageType, Name, Shape};
 
 impl<'m> Comparison<'m> {
     pub(super) fn config(&mut self) {
@@ -12,8 +12,8 @@ impl<'m> Comparison<'m> {
     }
 
     /// Two messages that are both declared.
-    pub(super) fn object(&mut self, old: &'m Message, new: &'m Message, subject: &Subject) {
-        if let (Message::Named(old), Message::Named(new)) = (old, new) {
+    pub(super) fn object(&mut self, old: &'m MessageType, new: &'m MessageType, subject: &Subject) {
+        if let (MessageType::Named(old), MessageType::Named(new)) = (old, new) {
             return self.named(old.as_str(), new.as_str(), subject);
         }
         match (fields_of(self.old.1, old), fields_of(self.new.1, new)) {
@@ -100,10 +100,10 @@ impl<'m> Comparison<'m> {
 }
 
 /// The fields of a message. `None` if it is a union.
-fn fields_of<'m>(manifest: &'m Manifest, message: &'m Message) -> Option<&'m [Field]> {
+fn fields_of<'m>(manifest: &'m Manifest, message: &'m MessageType) -> Option<&'m [Field]> {
     match message {
-        Message::Inline { fields, .. } => Some(fields),
-        Message::Named(name) => match &manifest.find_type(name.as_str())?.shape {
+        MessageType::Inline { fields, .. } => Some(fields),
+        MessageType::Named(name) => match &manifest.find_type(name.as_str())?.shape {
             Shape::Record(fields) => Some(fields),
             Shape::Enum { .. } | Shape::Union { .. } | Shape::Newtype(_) => None,
         },

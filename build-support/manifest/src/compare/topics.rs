@@ -2,7 +2,7 @@
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::Rule;
-use crate::model::{Deprecated, Message, Service};
+use crate::model::{Deprecated, MessageType, Service};
 
 /// What a message is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl<'m> Comparison<'m> {
         &mut self,
         words: String,
         role: Role,
-        messages: (Option<&'m Message>, Option<&'m Message>),
+        messages: (Option<&'m MessageType>, Option<&'m MessageType>),
         spans: &Spans,
     ) {
         let direction = match role {

@@ -25,7 +25,7 @@ pub use name::Name;
 pub use process::{Env, Limits, Process, Variable};
 pub use scalar::{JsonForm, Scalar};
 pub use topics::{ErrorCode, Event, Service};
-pub use types::{Case, Deprecated, EnumValue, Field, Message, Shape, Type, TypeDefinition, TypeKind};
+pub use types::{Case, Deprecated, EnumValue, Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
 pub use value::Value;
 
 use crate::diagnostic::Report;

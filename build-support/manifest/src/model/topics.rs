@@ -1,6 +1,6 @@
 //! What a module provides: services and events, each under a topic.
 
-use super::{Deprecated, Message, Name};
+use super::{Deprecated, MessageType, Name};
 
 /// A topic of `[provides] services`, with what `[services."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,9 +12,9 @@ pub struct Service {
     /// Set if new code should not call the service.
     pub deprecated: Option<Deprecated>,
     /// The type of its requests. `None`: the handler gets the bytes of the payload as they are.
-    pub request: Option<Message>,
+    pub request: Option<MessageType>,
     /// The type of its responses. `None`: the handler may answer any JSON object.
-    pub response: Option<Message>,
+    pub response: Option<MessageType>,
     /// The errors of its own that it may answer, sorted by code. The codes that every service may answer are not among them.
     pub errors: Vec<ErrorCode>,
     /// The timeout of a call whose caller sets none, in milliseconds, at least 1. `None`: the host's default timeout.
@@ -37,7 +37,7 @@ pub struct Event {
     /// Set if new code should not handle the event.
     pub deprecated: Option<Deprecated>,
     /// The type of its payload. `None`: the payload is bytes.
-    pub payload: Option<Message>,
+    pub payload: Option<MessageType>,
     /// Whether the host delivers the event again if the subscriber's process dies while handling it.
     pub durable: bool,
 }

@@ -41,7 +41,7 @@ impl Field {
 
 /// The type of a request, of a response, of an event's payload, or of a union's case. It is always an object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
+pub enum MessageType {
     /// A type of `[types]`, by its name: a record or a union; for a case only a record.
     Named(Name),
     /// An object whose fields are written where the message is declared.
@@ -109,7 +109,7 @@ pub struct Case {
     /// Set if new code should not use the case.
     pub deprecated: Option<Deprecated>,
     /// The fields beside `type`: those of a record of [types], or written in place. None of them is called `type`.
-    pub content: Message,
+    pub content: MessageType,
 }
 
 /// Marks something that new code should not use.

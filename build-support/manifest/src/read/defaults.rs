@@ -14,7 +14,7 @@ use super::table_reader::TableReader;
 use super::value::ValueReader;
 use super::{ManifestReader, Types};
 use crate::diagnostic::Code;
-use crate::model::{Event, Field, Message, Name, Service, Shape, Type, TypeKind};
+use crate::model::{Event, Field, MessageType, Name, Service, Shape, Type, TypeKind};
 
 impl ManifestReader<'_> {
     pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
@@ -72,8 +72,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    fn read_inline_defaults(&mut self, message: &mut Message, node: Option<Node<'_>>, types: &Types) {
-        let (Message::Inline { fields, .. }, Some(mut entries)) = (message, node.and_then(table)) else { return };
+    fn read_inline_defaults(&mut self, message: &mut MessageType, node: Option<Node<'_>>, types: &Types) {
+        let (MessageType::Inline { fields, .. }, Some(mut entries)) = (message, node.and_then(table)) else { return };
         if is_long_form(entries, &["fields"])
             && let Some(fields) = table_at(entries, "fields")
         {

@@ -10,7 +10,7 @@ use super::table_reader::TableReader;
 use super::{ManifestReader, Types};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CASE, TYPE_LONG};
-use crate::model::{Case, Message, Name, Shape, Type, TypeDefinition, TypeKind};
+use crate::model::{Case, MessageType, Name, Shape, Type, TypeDefinition, TypeKind};
 
 /// The keys of which the long form of a type has one.
 pub(super) const SHAPES: [&str; 4] = ["fields", "enum", "union", "newtype"];
@@ -132,19 +132,19 @@ impl ManifestReader<'_> {
         match node.get_ref() {
             DeValue::String(text) => {
                 let record = self.object_name(&Name::new(text.as_ref(), node.span()), &subject)?;
-                Some(Case { name, deprecated: None, content: Message::Named(record) })
+                Some(Case { name, deprecated: None, content: MessageType::Named(record) })
             }
             DeValue::Table(entries) => {
                 if !is_long_form(entries, &["fields"]) {
                     let fields = self.fields(entries, &subject, FieldForm::Message);
-                    let content = Message::Inline { fields, description: None };
+                    let content = MessageType::Inline { fields, description: None };
                     return Some(Case { name, deprecated: None, content });
                 }
                 let table = TableReader::new(entries, &name.span(), subject.as_str(), &CASE, &mut self.errors);
                 let description = table.text("description", &mut self.errors);
                 let deprecated = table.deprecated(&mut self.errors);
                 let fields = self.long_fields(&table, &subject)?;
-                Some(Case { name, deprecated, content: Message::Inline { fields, description } })
+                Some(Case { name, deprecated, content: MessageType::Inline { fields, description } })
             }
             _ => {
                 self.errors.push(wrong_kind(&subject, node, "the name of a record, or a table of fields"));

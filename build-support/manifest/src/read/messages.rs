@@ -9,26 +9,26 @@ use super::node::wrong_kind;
 use super::table_reader::TableReader;
 use crate::check::not_an_object;
 use crate::language::MESSAGE;
-use crate::model::{Field, Message, Name, TypeKind};
+use crate::model::{Field, MessageType, Name, TypeKind};
 
 impl ManifestReader<'_> {
     /// A request, response or payload, which messages call `subject`.
-    pub(super) fn message(&mut self, table: &TableReader<'_>, key: &'static str, subject: &str) -> Option<Message> {
+    pub(super) fn message(&mut self, table: &TableReader<'_>, key: &'static str, subject: &str) -> Option<MessageType> {
         let node = table.get(key)?;
         match node.get_ref() {
             DeValue::String(text) => {
                 let name = Name::new(text.as_ref(), node.span());
-                self.object_name(&name, subject).map(Message::Named)
+                self.object_name(&name, subject).map(MessageType::Named)
             }
             DeValue::Table(entries) => {
                 if !is_long_form(entries, &["fields"]) {
                     let fields = self.fields(entries, subject, FieldForm::Message);
-                    return Some(Message::Inline { fields, description: None });
+                    return Some(MessageType::Inline { fields, description: None });
                 }
                 let long = TableReader::new(entries, &table.key_span(key), subject, &MESSAGE, &mut self.errors);
                 let description = long.text("description", &mut self.errors);
                 let fields = self.long_fields(&long, subject)?;
-                Some(Message::Inline { fields, description })
+                Some(MessageType::Inline { fields, description })
             }
             _ => {
                 self.errors.push(wrong_kind(subject, node, "the name of a type in [types], or a table of fields"));

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::node::{self, Node, expected};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Case, Field, Message, Scalar, Shape, Type, TypeDefinition, TypeKind, Value};
+use crate::model::{Case, Field, MessageType, Scalar, Shape, Type, TypeDefinition, TypeKind, Value};
 use crate::source::Span;
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
@@ -119,8 +119,8 @@ impl ValueReader<'_> {
             return None;
         };
         let fields = match &case.content {
-            Message::Inline { fields, .. } => fields,
-            Message::Named(name) => match &self.types.get(name.as_str())?.shape {
+            MessageType::Inline { fields, .. } => fields,
+            MessageType::Named(name) => match &self.types.get(name.as_str())?.shape {
                 Shape::Record(fields) => fields,
                 _ => return None,
             },

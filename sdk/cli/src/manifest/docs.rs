@@ -8,7 +8,7 @@ use std::time::Duration;
 use ixt_build::Source;
 use ixt_manifest::text::harmless;
 use ixt_manifest::{
-    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Manifest, Message, Name, Service, Shape, Type,
+    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Manifest, MessageType, Name, Service, Shape, Type,
     TypeDefinition, TypeKind, Value,
 };
 
@@ -160,11 +160,11 @@ impl ReferencePage {
         }
     }
 
-    fn message(&mut self, role: &str, raw: &str, message: Option<&Message>) {
+    fn message(&mut self, role: &str, raw: &str, message: Option<&MessageType>) {
         match message {
             None => self.paragraph(&format!("{role}: {raw}.")),
-            Some(Message::Named(name)) => self.paragraph(&format!("{role}: {}.", link(name.as_str()))),
-            Some(Message::Inline { fields, description }) => {
+            Some(MessageType::Named(name)) => self.paragraph(&format!("{role}: {}.", link(name.as_str()))),
+            Some(MessageType::Inline { fields, description }) => {
                 let about = described(description.as_ref(), None);
                 let end = if fields.is_empty() { " an object without fields." } else { "" };
                 let about = if about.is_empty() { about } else { format!(" {about}") };

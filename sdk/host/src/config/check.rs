@@ -1,6 +1,6 @@
 //! Checks a JSON value against a type of the manifest.
 
-use ixt_manifest::{Case, Field, Manifest, Message, Scalar, Shape, Type, TypeKind, Value as Default};
+use ixt_manifest::{Case, Field, Manifest, MessageType, Scalar, Shape, Type, TypeKind, Value as Default};
 use ixt_protocol::decode_base64;
 use serde_json::Value;
 
@@ -63,11 +63,13 @@ impl ValueChecker<'_> {
             return expected.map_err(|expected| format!("a JSON object with `type`: {expected}"));
         };
         match &case.content {
-            Message::Inline { fields, .. } => self.check_object(value, fields, Some("type")),
-            Message::Named(name) => match self.manifest.find_type(name.as_str()).map(|definition| &definition.shape) {
-                Some(Shape::Record(fields)) => self.check_object(value, fields, Some("type")),
-                _ => Err(format!("a `{name}`")),
-            },
+            MessageType::Inline { fields, .. } => self.check_object(value, fields, Some("type")),
+            MessageType::Named(name) => {
+                match self.manifest.find_type(name.as_str()).map(|definition| &definition.shape) {
+                    Some(Shape::Record(fields)) => self.check_object(value, fields, Some("type")),
+                    _ => Err(format!("a `{name}`")),
+                }
+            }
         }
     }
 
