@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Code, Diagnostic, Report};
-use crate::model::{Deprecated, Event, From, Manifest, Name, Service};
+use crate::model::{Deprecated, Event, ImportEntry, Manifest, Name, Service};
 use crate::source::Source;
 use crate::source_file::read_text;
 use crate::suggest::closest;
@@ -140,7 +140,7 @@ impl Loaded {
 
     fn import(
         &mut self,
-        entry: &From,
+        entry: &ImportEntry,
         path: &Path,
         read: &mut dyn FnMut(&Path) -> Result<String, String>,
     ) -> Option<Import> {
@@ -197,7 +197,7 @@ impl TopicKind {
 /// An entry of `[requires.from]` whose manifest is valid.
 #[derive(Clone, Copy)]
 struct Candidate<'m> {
-    entry: &'m From,
+    entry: &'m ImportEntry,
     /// The index of the manifest in [`Imports::manifests`]. Several entries may name the same one.
     index: usize,
     manifest: &'m Manifest,

@@ -68,7 +68,7 @@ pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
 pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, From, JsonForm, Limits, Manifest,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, ImportEntry, JsonForm, Limits, Manifest,
     MessageType, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, TypeKind, Value,
     Variable,
 };

@@ -94,12 +94,12 @@ pub struct Requires {
     /// The topics of the events that the module handles, sorted.
     pub events: Vec<Name>,
     /// `[requires.from]`: where these services and events are declared. Sorted by name.
-    pub from: Vec<From>,
+    pub from: Vec<ImportEntry>,
 }
 
 /// An entry of `[requires.from]`. Whether it fits the manifest at `path` is checked by [`Imports`](crate::Imports).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct From {
+pub struct ImportEntry {
     /// A required topic, or the name of a module that provides required topics.
     pub name: Name,
     /// The path of the manifest that declares them, as written: relative to the directory of this manifest.

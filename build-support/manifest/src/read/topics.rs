@@ -12,7 +12,7 @@ use super::{ManifestReader, Types};
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
-use crate::model::{ErrorCode, Event, From, Name, Requires, Service};
+use crate::model::{ErrorCode, Event, ImportEntry, Name, Requires, Service};
 use crate::suggest::closest;
 
 /// The topics of one list.
@@ -33,7 +33,7 @@ impl ManifestReader<'_> {
         for (name, node) in table.entries("from", &mut self.errors) {
             let wrong = || wrong_kind(&format!("`{name}` in [requires.from]"), node, "the path of a manifest");
             match node.get_ref() {
-                DeValue::String(path) => from.push(From { name, path: Name::new(path.as_ref(), node.span()) }),
+                DeValue::String(path) => from.push(ImportEntry { name, path: Name::new(path.as_ref(), node.span()) }),
                 // Without quotes, `notifications.send = "…"` is the table `send` in the table `notifications`.
                 DeValue::Table(nested) if nested.values().all(|value| value.get_ref().is_str()) => {
                     let help = "quote a topic, since it has dots: `\"notifications.send\" = \"…\"`";
