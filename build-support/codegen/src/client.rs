@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ixt_manifest::{Event, Import, Imports, Manifest, MessageType, Name};
+use ixt_manifest::{Import, Imports, Manifest, MessageType, Name, ProvidedEvent};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -125,7 +125,7 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
 /// The Rust type of a required event's payload, as a path from the root of the generated code.
 pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     match imports.event(topic.as_str()) {
-        Some((import, Event { payload: Some(payload), .. })) => {
+        Some((import, ProvidedEvent { payload: Some(payload), .. })) => {
             let (module, ident) = (names::import(import), names::message(topic, MessageRole::Payload, payload));
             format!("client::{module}::{ident}")
         }

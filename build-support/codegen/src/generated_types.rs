@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use ixt_manifest::{
-    Case, Deprecated, EnumValue, Event, Field, Manifest, MessageType, Name, Service, Shape, Type, TypeDefinition,
-    TypeKind,
+    Case, Deprecated, EnumValue, Field, Manifest, MessageType, Name, ProvidedEvent, ProvidedService, Shape, Type,
+    TypeDefinition, TypeKind,
 };
 use proc_macro2::{Ident, Span};
 
@@ -22,7 +22,7 @@ pub(crate) enum GeneratedType<'m> {
     /// A struct around another type. `name` is its name in the manifest.
     Newtype { docs: TypeDocs<'m>, ty: &'m Type, name: &'m Name },
     /// An enum for the errors that a service declares.
-    Errors { service: &'m Service },
+    Errors { service: &'m ProvidedService },
 }
 
 /// What a record is a part of.
@@ -70,7 +70,11 @@ impl<'m> GeneratedTypes<'m> {
     }
 
     /// The types of another module's manifest that these of its services and events need.
-    pub(crate) fn imported(manifest: &'m Manifest, services: &[&'m Service], events: &[&'m Event]) -> Self {
+    pub(crate) fn imported(
+        manifest: &'m Manifest,
+        services: &[&'m ProvidedService],
+        events: &[&'m ProvidedEvent],
+    ) -> Self {
         let mut types = Self { types: Vec::new(), imported: true };
         let mut needed = Needed { manifest, names: BTreeSet::new() };
         for service in services {
@@ -133,7 +137,7 @@ impl<'m> GeneratedTypes<'m> {
         self.add(&ident, ty, name);
     }
 
-    fn service(&mut self, service: &'m Service) {
+    fn service(&mut self, service: &'m ProvidedService) {
         let topic = &service.topic;
         self.message(topic, MessageRole::Request, service.request.as_ref(), "request to");
         self.message(topic, MessageRole::Response, service.response.as_ref(), "response of");
@@ -142,7 +146,7 @@ impl<'m> GeneratedTypes<'m> {
         }
     }
 
-    fn event(&mut self, event: &'m Event) {
+    fn event(&mut self, event: &'m ProvidedEvent) {
         self.message(&event.topic, MessageRole::Payload, event.payload.as_ref(), "payload of");
     }
 

@@ -1,7 +1,7 @@
 //! The code of the trait `Handler`, which the author implements, of the dispatch from topics to its methods, and of the functions that
 //! run the module.
 
-use ixt_manifest::{Imports, Manifest, MessageType, Name, Service};
+use ixt_manifest::{Imports, Manifest, MessageType, Name, ProvidedService};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -116,7 +116,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
             }
         }
     };
-    let arm = |service: &Service| {
+    let arm = |service: &ProvidedService| {
         let call = if service.blocking { "blocking" } else { "service" };
         let (variant, method) = (names::camel(service.topic.as_str()), names::method(&service.topic));
         format!("Topic::{variant} => call.{call}(<H as Handler>::{method}),")
@@ -135,7 +135,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
 }
 
 /// The method of a service: `async`, unless the service blocks its thread.
-fn method(service: &Service) -> Lines {
+fn method(service: &ProvidedService) -> Lines {
     let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
         docs.push(String::new());

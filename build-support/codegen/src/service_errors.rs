@@ -1,6 +1,6 @@
 //! The code of the enum for the errors that a service declares.
 
-use ixt_manifest::Service;
+use ixt_manifest::ProvidedService;
 use proc_macro2::Ident;
 use quote::quote;
 
@@ -8,7 +8,7 @@ use crate::rust_code::RustCode;
 use crate::{doc_comments, names};
 
 /// The enum, and its conversion into the SDK's `Error`.
-pub(crate) fn service_errors(ident: &Ident, service: &Service) -> RustCode {
+pub(crate) fn service_errors(ident: &Ident, service: &ProvidedService) -> RustCode {
     let docs = doc_comments::attributes([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();
     let variants: Vec<_> = codes.iter().map(|code| names::camel(code)).collect();

@@ -1,6 +1,6 @@
 //! The code of the enum `Topic`: a variant for each service of `[provides]`.
 
-use ixt_manifest::{Manifest, Service};
+use ixt_manifest::{Manifest, ProvidedService};
 use quote::quote;
 
 use crate::rust_code::{Lines, RustCode, string};
@@ -55,7 +55,7 @@ pub(crate) fn generate(manifest: &Manifest) -> RustCode {
             }
         }
     };
-    let ident = |service: &Service| names::camel(service.topic.as_str());
+    let ident = |service: &ProvidedService| names::camel(service.topic.as_str());
     RustCode::filled(
         items,
         &[
@@ -72,7 +72,7 @@ pub(crate) fn generate(manifest: &Manifest) -> RustCode {
     )
 }
 
-fn variant(service: &Service) -> Lines {
+fn variant(service: &ProvidedService) -> Lines {
     let mut docs = vec![format!("`{}`", service.topic)];
     if let Some(description) = &service.description {
         docs.push(String::new());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Code, Diagnostic, Report};
-use crate::model::{Deprecated, Event, ImportEntry, Manifest, Name, Service};
+use crate::model::{Deprecated, ImportEntry, Manifest, Name, ProvidedEvent, ProvidedService};
 use crate::source::Source;
 use crate::source_file::read_text;
 use crate::suggest::closest;
@@ -96,7 +96,7 @@ impl Imports {
     /// The required service with this topic, and the manifest that declares it. `None` if no manifest does, or the service is not
     /// required.
     #[must_use]
-    pub fn service(&self, topic: &str) -> Option<(&Import, &Service)> {
+    pub fn service(&self, topic: &str) -> Option<(&Import, &ProvidedService)> {
         let import = self.declaring(TopicKind::Service, topic)?;
         Some((import, import.manifest.services.iter().find(|service| service.topic.as_str() == topic)?))
     }
@@ -104,7 +104,7 @@ impl Imports {
     /// The required event with this topic, and the manifest that declares it. `None` if no manifest does, or the event is not
     /// required.
     #[must_use]
-    pub fn event(&self, topic: &str) -> Option<(&Import, &Event)> {
+    pub fn event(&self, topic: &str) -> Option<(&Import, &ProvidedEvent)> {
         let import = self.declaring(TopicKind::Event, topic)?;
         Some((import, import.manifest.events.iter().find(|event| event.topic.as_str() == topic)?))
     }

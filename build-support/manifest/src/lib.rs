@@ -68,9 +68,9 @@ pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
 pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Event, Field, ImportEntry, JsonForm, Limits, Manifest,
-    MessageType, ModuleInfo, Name, Process, Requires, Scalar, Service, Shape, Type, TypeDefinition, TypeKind, Value,
-    Variable,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Field, ImportEntry, JsonForm, Limits, Manifest,
+    MessageType, ModuleInfo, Name, Process, ProvidedEvent, ProvidedService, Requires, Scalar, Shape, Type,
+    TypeDefinition, TypeKind, Value, Variable,
 };
 pub use source::{Source, Span};
 pub use suggest::closest;

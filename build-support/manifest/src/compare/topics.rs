@@ -2,7 +2,7 @@
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::Rule;
-use crate::model::{Deprecated, MessageType, Service};
+use crate::model::{Deprecated, MessageType, ProvidedService};
 
 /// What a message is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    fn service(&mut self, old: &'m Service, new: &'m Service) {
+    fn service(&mut self, old: &'m ProvidedService, new: &'m ProvidedService) {
         let topic = &new.topic;
         let spans = Spans { old: old.topic.span(), new: new.topic.span() };
         let subject = format!("the service `{topic}`");

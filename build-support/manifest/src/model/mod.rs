@@ -24,7 +24,7 @@ pub use bounds::{Bound, Bounds};
 pub use name::Name;
 pub use process::{Env, Limits, Process, Variable};
 pub use scalar::{JsonForm, Scalar};
-pub use topics::{ErrorCode, Event, Service};
+pub use topics::{ErrorCode, ProvidedEvent, ProvidedService};
 pub use types::{Case, Deprecated, EnumValue, Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
 pub use value::Value;
 
@@ -36,9 +36,9 @@ pub struct Manifest {
     /// `[module]`.
     pub module: ModuleInfo,
     /// The topics of `[provides] services`, each with what `[services."topic"]` says about it. Sorted by topic.
-    pub services: Vec<Service>,
+    pub services: Vec<ProvidedService>,
     /// The topics of `[provides] events`, each with what `[events."topic"]` says about it. Sorted by topic.
-    pub events: Vec<Event>,
+    pub events: Vec<ProvidedEvent>,
     /// `[requires]`.
     pub requires: Requires,
     /// The keys of `[config]`, sorted by name.

@@ -4,7 +4,7 @@ use super::{Deprecated, MessageType, Name};
 
 /// A topic of `[provides] services`, with what `[services."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Service {
+pub struct ProvidedService {
     /// The topic under which the service is called, such as `orders.place`.
     pub topic: Name,
     /// What the service does.
@@ -29,7 +29,7 @@ pub struct Service {
 
 /// A topic of `[provides] events`, with what `[events."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct ProvidedEvent {
     /// The topic under which the event is published, such as `orders.placed`.
     pub topic: Name,
     /// What has happened when the event is published.

@@ -14,7 +14,7 @@ use super::table_reader::TableReader;
 use super::value::ValueReader;
 use super::{ManifestReader, Types};
 use crate::diagnostic::Code;
-use crate::model::{Event, Field, MessageType, Name, Service, Shape, Type, TypeKind};
+use crate::model::{Field, MessageType, Name, ProvidedEvent, ProvidedService, Shape, Type, TypeKind};
 
 impl ManifestReader<'_> {
     pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
@@ -51,8 +51,8 @@ impl ManifestReader<'_> {
     pub(super) fn read_message_defaults(
         &mut self,
         root: &TableReader<'_>,
-        services: &mut [Service],
-        events: &mut [Event],
+        services: &mut [ProvidedService],
+        events: &mut [ProvidedEvent],
         types: &Types,
     ) {
         let section = |section, topic: &Name| table_at(root.get(section).and_then(table)?, topic.as_str());

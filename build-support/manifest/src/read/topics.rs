@@ -12,7 +12,7 @@ use super::{ManifestReader, Types};
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
-use crate::model::{ErrorCode, Event, ImportEntry, Name, Requires, Service};
+use crate::model::{ErrorCode, ImportEntry, Name, ProvidedEvent, ProvidedService, Requires};
 use crate::suggest::closest;
 
 /// The topics of one list.
@@ -62,7 +62,12 @@ impl ManifestReader<'_> {
     }
 
     /// A service for each of the provided `topics`, with what `[services]` says about it.
-    pub(super) fn services(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<Service> {
+    pub(super) fn services(
+        &mut self,
+        root: &TableReader<'_>,
+        mut topics: Topics,
+        types: &Types,
+    ) -> Vec<ProvidedService> {
         let mut services = Vec::new();
         for (key, node) in root.entries("services", &mut self.errors) {
             let Some(topic) = self.provided(&key, node, "service", &mut topics) else { continue };
@@ -84,7 +89,7 @@ impl ManifestReader<'_> {
                 let error = Diagnostic::new(Code::InvalidValue, message);
                 self.errors.push(error.at(table.value_span("ttl_ms"), "expected at least 1"));
             }
-            services.push(Service {
+            services.push(ProvidedService {
                 request,
                 response,
                 ttl_ms,
@@ -96,7 +101,7 @@ impl ManifestReader<'_> {
                 topic,
             });
         }
-        services.extend(topics.into_values().map(|topic| Service {
+        services.extend(topics.into_values().map(|topic| ProvidedService {
             topic,
             description: None,
             deprecated: None,
@@ -112,7 +117,7 @@ impl ManifestReader<'_> {
     }
 
     /// An event for each of the provided `topics`, with what `[events]` says about it.
-    pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<Event> {
+    pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<ProvidedEvent> {
         let mut events = Vec::new();
         for (key, node) in root.entries("events", &mut self.errors) {
             let Some(topic) = self.provided(&key, node, "event", &mut topics) else { continue };
@@ -125,7 +130,7 @@ impl ManifestReader<'_> {
             let subject = format!("the payload of `{topic}`");
             let payload = self.message(&table, "payload", &subject);
             check::is_object(payload.as_ref(), &subject, types, &mut self.errors);
-            events.push(Event {
+            events.push(ProvidedEvent {
                 payload,
                 description: table.text("description", &mut self.errors),
                 deprecated: table.deprecated(&mut self.errors),
@@ -133,7 +138,7 @@ impl ManifestReader<'_> {
                 topic,
             });
         }
-        let plain = |topic| Event { topic, description: None, deprecated: None, payload: None, durable: false };
+        let plain = |topic| ProvidedEvent { topic, description: None, deprecated: None, payload: None, durable: false };
         events.extend(topics.into_values().map(plain));
         events.sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));
         events

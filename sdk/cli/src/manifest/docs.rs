@@ -8,8 +8,8 @@ use std::time::Duration;
 use ixt_build::Source;
 use ixt_manifest::text::harmless;
 use ixt_manifest::{
-    Bounds, Deprecated, EnumValue, ErrorCode, Event, Field, Manifest, MessageType, Name, Service, Shape, Type,
-    TypeDefinition, TypeKind, Value,
+    Bounds, Deprecated, EnumValue, ErrorCode, Field, Manifest, MessageType, Name, ProvidedEvent, ProvidedService,
+    Shape, Type, TypeDefinition, TypeKind, Value,
 };
 
 use crate::failure::{Failure, Result};
@@ -118,7 +118,7 @@ impl ReferencePage {
         }
     }
 
-    fn service(&mut self, service: &Service) {
+    fn service(&mut self, service: &ProvidedService) {
         self.paragraph(&format!("### {}", code(service.topic.as_str())));
         self.about(service.description.as_ref(), service.deprecated.as_ref());
         self.message("Request", "the payload's bytes as they are", service.request.as_ref());
@@ -144,7 +144,7 @@ impl ReferencePage {
         }
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &ProvidedEvent) {
         self.paragraph(&format!("### {}", code(event.topic.as_str())));
         self.about(event.description.as_ref(), event.deprecated.as_ref());
         self.message("Payload", "bytes", event.payload.as_ref());
