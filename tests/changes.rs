@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use ixt_manifest::{Manifest, Report, Rule, Severity, Source, compare};
+use ixt_manifest::{ChangeRule, Manifest, Report, Severity, Source, compare};
 use ixt_tests::{build, workspace};
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ fn there_is_a_change_for_every_rule() {
             seen.extend(report.diagnostics().iter().map(ixt_manifest::Diagnostic::code));
         }
     }
-    let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !seen.contains(&rule.as_str())).collect();
+    let missing: Vec<_> = ChangeRule::ALL.iter().filter(|rule| !seen.contains(&rule.as_str())).collect();
     assert!(missing.is_empty(), "no case in manifests/changes/ shows {missing:?}");
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use boon::{Compiler, Schemas};
 use ixt_manifest::language::{self, TableSpec, ValueSpec};
-use ixt_manifest::{Code, Manifest, Rule, Scalar, Severity, Shape, Source, TypeKind};
+use ixt_manifest::{ChangeRule, Code, Manifest, Scalar, Severity, Shape, Source, TypeKind};
 use ixt_tests::{build, workspace};
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
@@ -102,7 +102,7 @@ fn the_reference_page_has_all_of_the_language() {
         (Severity::Compatible, "Compatible changes"),
     ] {
         write!(expected, "\n## {heading}\n\n| rule | |\n| --- | --- |\n").unwrap();
-        for rule in Rule::ALL.iter().filter(|rule| rule.severity() == severity) {
+        for rule in ChangeRule::ALL.iter().filter(|rule| rule.severity() == severity) {
             writeln!(expected, "| `{rule}` | {} |", rule.summary()).unwrap();
         }
     }

@@ -64,7 +64,7 @@ pub mod text;
 mod wording;
 
 pub use compare::compare;
-pub use diagnostic::{Code, Diagnostic, Place, Report, Rule, Severity};
+pub use diagnostic::{ChangeRule, Code, Diagnostic, Place, Report, Severity};
 pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{

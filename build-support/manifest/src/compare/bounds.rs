@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Comparison, Direction, Spans, Subject};
-use crate::diagnostic::Rule;
+use crate::diagnostic::ChangeRule;
 use crate::model::{Bound, Bounds, Type};
 use crate::source::Span;
 
@@ -35,7 +35,7 @@ impl Comparison<'_> {
             (Some(old), Some(new)) => is_tighter(&old.value, &new.value),
         };
         let breaks = tighter != (subject.direction == Direction::Output);
-        let rule = if breaks { Rule::BoundBreaking } else { Rule::BoundCompatible };
+        let rule = if breaks { ChangeRule::BoundBreaking } else { ChangeRule::BoundCompatible };
         let shown = |bound: Option<&Bound<T>>| bound.map_or("none".to_owned(), |bound| bound.value.to_string());
         let message = format!("`{key}` of {} is {} now, and was {}", subject.words, shown(new), shown(old));
         self.changed(rule, message, &spans(old, new, subject));
@@ -48,9 +48,9 @@ impl Comparison<'_> {
         // Which of two patterns is tighter can't be told, so another pattern breaks both input and output.
         let rule = match (old, new, subject.direction) {
             (Some(_), None, Direction::Input | Direction::Config) | (None, Some(_), Direction::Output) => {
-                Rule::BoundCompatible
+                ChangeRule::BoundCompatible
             }
-            _ => Rule::BoundBreaking,
+            _ => ChangeRule::BoundBreaking,
         };
         let shown = |bound: Option<&Bound<String>>| match bound {
             Some(bound) => format!("`{}`", bound.value),

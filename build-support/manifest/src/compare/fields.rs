@@ -1,7 +1,7 @@
 //! The configuration, and the fields of objects.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
-use crate::diagnostic::Rule;
+use crate::diagnostic::ChangeRule;
 use crate::model::{Case, Field, Manifest, MessageType, Name, Shape};
 
 impl<'m> Comparison<'m> {
@@ -36,22 +36,22 @@ impl<'m> Comparison<'m> {
         let fields = pair_up(old, new, |field| field.name.as_str());
         for field in fields.removed {
             let rule = match subject.direction {
-                Direction::Config => Rule::ConfigKeyRemoved,
-                Direction::Input => Rule::FieldIgnored,
+                Direction::Config => ChangeRule::ConfigKeyRemoved,
+                Direction::Input => ChangeRule::FieldIgnored,
                 // Its readers had to do without it before.
-                Direction::Output if field.ty.optional => Rule::FieldIgnored,
-                Direction::Output => Rule::FieldRemoved,
+                Direction::Output if field.ty.optional => ChangeRule::FieldIgnored,
+                Direction::Output => ChangeRule::FieldRemoved,
             };
             let message = format!("{} is gone", words(&field.name));
             self.removed_from(rule, message, field.name.span(), subject.spans.new.clone());
         }
         for field in fields.added {
             let rule = match subject.direction {
-                Direction::Input | Direction::Config if field.is_required() => Rule::FieldRequired,
-                Direction::Config => Rule::ConfigKeyAdded,
-                Direction::Input | Direction::Output => Rule::FieldAdded,
+                Direction::Input | Direction::Config if field.is_required() => ChangeRule::FieldRequired,
+                Direction::Config => ChangeRule::ConfigKeyAdded,
+                Direction::Input | Direction::Output => ChangeRule::FieldAdded,
             };
-            let required = if rule == Rule::FieldRequired { ", and required" } else { "" };
+            let required = if rule == ChangeRule::FieldRequired { ", and required" } else { "" };
             self.added(rule, format!("{} is new{required}", words(&field.name)), field.name.span());
         }
         for (old, new) in fields.kept {
@@ -64,21 +64,21 @@ impl<'m> Comparison<'m> {
         self.deprecation(&words, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
         if old.secret != new.secret {
             let message = format!("{words} is {} now", if new.secret { "secret" } else { "no secret" });
-            self.changed(Rule::SecretChanged, message, &spans);
+            self.changed(ChangeRule::SecretChanged, message, &spans);
         }
         let (was_required, is_required) = (old.is_required(), new.is_required());
         // In output, a field with a default is always there.
         let (was_there, is_there) = (!old.ty.optional, !new.ty.optional);
         let presence = match direction {
             Direction::Input | Direction::Config if was_required != is_required => Some(if is_required {
-                (Rule::FieldRequired, "is required now")
+                (ChangeRule::FieldRequired, "is required now")
             } else {
-                (Rule::FieldRelaxed, "may be absent now")
+                (ChangeRule::FieldRelaxed, "may be absent now")
             }),
             Direction::Output if was_there != is_there => Some(if is_there {
-                (Rule::FieldRelaxed, "is always there now")
+                (ChangeRule::FieldRelaxed, "is always there now")
             } else {
-                (Rule::FieldOptional, "may be absent now")
+                (ChangeRule::FieldOptional, "may be absent now")
             }),
             _ => None,
         };
@@ -92,7 +92,7 @@ impl<'m> Comparison<'m> {
             };
             let message = format!("the default of {words} is {} now, and was {}", shown(new), shown(old));
             let span = |field: &Field| field.default_span.clone().unwrap_or(field.name.span());
-            self.changed(Rule::DefaultChanged, message, &Spans { old: span(old), new: span(new) });
+            self.changed(ChangeRule::DefaultChanged, message, &Spans { old: span(old), new: span(new) });
         }
         let spans = Spans { old: old.ty.span.clone(), new: new.ty.span.clone() };
         self.types(&old.ty, &new.ty, &Subject { words, direction, spans });

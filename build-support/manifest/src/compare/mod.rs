@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 use semver::Version;
 
-use crate::diagnostic::{Diagnostic, Report, Rule, Severity};
+use crate::diagnostic::{ChangeRule, Diagnostic, Report, Severity};
 use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
@@ -94,32 +94,32 @@ fn pair_up<'m, T>(old: &'m [T], new: &'m [T], name: impl Fn(&T) -> &str) -> Pair
 
 impl Comparison<'_> {
     /// Reports a change of something that is in both manifests.
-    fn changed(&mut self, rule: Rule, message: String, spans: &Spans) {
+    fn changed(&mut self, rule: ChangeRule, message: String, spans: &Spans) {
         self.report(rule, message, (spans.old.clone(), "it was this"), (spans.new.clone(), ""));
     }
 
     /// Reports something that is only in the old manifest, at `from` in the new one: what it was removed from.
-    fn removed_from(&mut self, rule: Rule, message: String, old: Span, from: Span) {
+    fn removed_from(&mut self, rule: ChangeRule, message: String, old: Span, from: Span) {
         self.report(rule, message, (old, "it was here"), (from, ""));
     }
 
     /// Reports something that is only in the old manifest, and was a part of the module as a whole.
-    fn removed(&mut self, rule: Rule, message: String, old: Span) {
+    fn removed(&mut self, rule: ChangeRule, message: String, old: Span) {
         let module = self.new.1.module.name.span();
         self.report(rule, message, (old, "it was here"), (module, "not in this module any more"));
     }
 
     /// Reports something that is only in the new manifest, and is a part of something that was at `of` in the old one.
-    fn added_to(&mut self, rule: Rule, message: String, of: Span, new: Span) {
+    fn added_to(&mut self, rule: ChangeRule, message: String, of: Span, new: Span) {
         self.report(rule, message, (of, "it was this"), (new, "new here"));
     }
 
     /// Reports something that is only in the new manifest.
-    fn added(&mut self, rule: Rule, message: String, new: Span) {
+    fn added(&mut self, rule: ChangeRule, message: String, new: Span) {
         self.changes.push(Diagnostic::change(rule, message).at(new, "new here"));
     }
 
-    fn report(&mut self, rule: Rule, message: String, old: (Span, &str), new: (Span, &str)) {
+    fn report(&mut self, rule: ChangeRule, message: String, old: (Span, &str), new: (Span, &str)) {
         let change = Diagnostic::change(rule, message).at(new.0, new.1);
         self.changes.push(change.related_in(self.old.0, old.0, old.1));
     }
@@ -128,7 +128,7 @@ impl Comparison<'_> {
         let (old, new) = (&self.old.1.module.name, &self.new.1.module.name);
         if old.as_str() != new.as_str() {
             let message = format!("the module `{old}` is called `{new}` now");
-            self.changed(Rule::ModuleRenamed, message, &Spans { old: old.span(), new: new.span() });
+            self.changed(ChangeRule::ModuleRenamed, message, &Spans { old: old.span(), new: new.span() });
         }
     }
 
@@ -136,7 +136,11 @@ impl Comparison<'_> {
         let (old, new) = (&self.old.1.requires, &self.new.1.requires);
         for (old, new, what) in [(&old.services, &new.services, "service"), (&old.events, &new.events, "event")] {
             for topic in pair_up(old, new, Name::as_str).added {
-                self.added(Rule::RequirementAdded, format!("the module needs the {what} `{topic}` now"), topic.span());
+                self.added(
+                    ChangeRule::RequirementAdded,
+                    format!("the module needs the {what} `{topic}` now"),
+                    topic.span(),
+                );
             }
         }
     }
@@ -156,7 +160,7 @@ impl Comparison<'_> {
             if epoch(&to) <= epoch(&from) {
                 let message = "some of these changes break others, and the version does not say so".to_owned();
                 let expected = (new.span(), "expected a new major version");
-                self.report(Rule::VersionTooLow, message, (old.span(), "it was this"), expected);
+                self.report(ChangeRule::VersionTooLow, message, (old.span(), "it was this"), expected);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Comparison, Spans, pair_up};
-use crate::diagnostic::Rule;
+use crate::diagnostic::ChangeRule;
 use crate::model::{Limits, Manifest, Name, Process, Value, Variable};
 use crate::source::Span;
 
@@ -29,7 +29,7 @@ impl Comparison<'_> {
         for ((key, was), (_, is)) in old.into_iter().zip(new).filter(|((_, was), (_, is))| was != is) {
             let or_none = |shown: Option<String>| shown.unwrap_or("none".to_owned());
             let message = format!("`{key}` in {section} is {} now, and was {}", or_none(is), or_none(was));
-            self.changed(Rule::ProcessChanged, message, spans);
+            self.changed(ChangeRule::ProcessChanged, message, spans);
         }
     }
 
@@ -39,23 +39,23 @@ impl Comparison<'_> {
         let passed = pair_up(&old.pass, &new.pass, Name::as_str);
         for name in passed.removed {
             let message = format!("the variable `{name}` of the host is not passed on any more");
-            self.removed(Rule::ProcessChanged, message, name.span());
+            self.removed(ChangeRule::ProcessChanged, message, name.span());
         }
         for name in passed.added {
             let message = format!("the variable `{name}` of the host is passed on now");
-            self.added(Rule::ProcessChanged, message, name.span());
+            self.added(ChangeRule::ProcessChanged, message, name.span());
         }
         let set = pair_up(&old.set, &new.set, |variable| variable.name.as_str());
         for Variable { name, .. } in set.removed {
-            self.removed(Rule::ProcessChanged, format!("the variable `{name}` is not set any more"), name.span());
+            self.removed(ChangeRule::ProcessChanged, format!("the variable `{name}` is not set any more"), name.span());
         }
         for Variable { name, .. } in set.added {
-            self.added(Rule::ProcessChanged, format!("the variable `{name}` is set now"), name.span());
+            self.added(ChangeRule::ProcessChanged, format!("the variable `{name}` is set now"), name.span());
         }
         for (old, new) in set.kept.into_iter().filter(|(old, new)| old.value != new.value) {
             let message = format!("the variable `{}` is set to another value", new.name);
             let spans = Spans { old: old.name.span(), new: new.name.span() };
-            self.changed(Rule::ProcessChanged, message, &spans);
+            self.changed(ChangeRule::ProcessChanged, message, &spans);
         }
     }
 }

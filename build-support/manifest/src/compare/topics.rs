@@ -1,7 +1,7 @@
 //! Services and events: those that were added or removed, their properties, and their messages.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
-use crate::diagnostic::Rule;
+use crate::diagnostic::ChangeRule;
 use crate::model::{Deprecated, MessageType, ProvidedService};
 
 /// What a message is for.
@@ -17,10 +17,14 @@ impl<'m> Comparison<'m> {
         let services = pair_up(&self.old.1.services, &self.new.1.services, |service| service.topic.as_str());
         for service in services.removed {
             let message = format!("the service `{}` is gone", service.topic);
-            self.removed(Rule::ServiceRemoved, message, service.topic.span());
+            self.removed(ChangeRule::ServiceRemoved, message, service.topic.span());
         }
         for service in services.added {
-            self.added(Rule::ServiceAdded, format!("the service `{}` is new", service.topic), service.topic.span());
+            self.added(
+                ChangeRule::ServiceAdded,
+                format!("the service `{}` is new", service.topic),
+                service.topic.span(),
+            );
         }
         for (old, new) in services.kept {
             self.service(old, new);
@@ -39,16 +43,16 @@ impl<'m> Comparison<'m> {
             let shown = |ttl: Option<u64>| ttl.map_or("no time of its own".to_owned(), |ttl| format!("{ttl} ms"));
             let message =
                 format!("a caller of `{topic}` waits {} by default, not {}", shown(new.ttl_ms), shown(old.ttl_ms));
-            self.changed(Rule::TtlChanged, message, &spans);
+            self.changed(ChangeRule::TtlChanged, message, &spans);
         }
         let errors = pair_up(&old.errors, &new.errors, |error| error.code.as_str());
         for error in errors.removed {
             let message = format!("`{topic}` does not answer `{}` any more", error.code);
-            self.removed_from(Rule::ErrorsChanged, message, error.code.span(), spans.new.clone());
+            self.removed_from(ChangeRule::ErrorsChanged, message, error.code.span(), spans.new.clone());
         }
         for error in errors.added {
             let message = format!("`{topic}` can answer `{}` now", error.code);
-            self.added_to(Rule::ErrorsChanged, message, spans.old.clone(), error.code.span());
+            self.added_to(ChangeRule::ErrorsChanged, message, spans.old.clone(), error.code.span());
         }
         let subject = format!("the request of `{topic}`");
         self.message(subject, Role::Request, (old.request.as_ref(), new.request.as_ref()), &spans);
@@ -59,10 +63,10 @@ impl<'m> Comparison<'m> {
     pub(super) fn events(&mut self) {
         let events = pair_up(&self.old.1.events, &self.new.1.events, |event| event.topic.as_str());
         for event in events.removed {
-            self.removed(Rule::EventRemoved, format!("the event `{}` is gone", event.topic), event.topic.span());
+            self.removed(ChangeRule::EventRemoved, format!("the event `{}` is gone", event.topic), event.topic.span());
         }
         for event in events.added {
-            self.added(Rule::EventAdded, format!("the event `{}` is new", event.topic), event.topic.span());
+            self.added(ChangeRule::EventAdded, format!("the event `{}` is new", event.topic), event.topic.span());
         }
         for (old, new) in events.kept {
             let topic = &new.topic;
@@ -87,14 +91,15 @@ impl<'m> Comparison<'m> {
     ) {
         if let (None, Some(deprecated)) = (old, new) {
             let instead = deprecated.instead.as_ref().map(|instead| format!(": {instead}")).unwrap_or_default();
-            self.changed(Rule::Deprecated, format!("{words} is deprecated{instead}"), spans);
+            self.changed(ChangeRule::Deprecated, format!("{words} is deprecated{instead}"), spans);
         }
     }
 
     /// Reports a promise that only one of the manifests makes, with one of two messages: if it is broken, or made.
     fn promise(&mut self, (old, new): (bool, bool), [broken, made]: [String; 2], spans: &Spans) {
         if old != new {
-            let (rule, message) = if old { (Rule::PromiseBroken, broken) } else { (Rule::PromiseMade, made) };
+            let (rule, message) =
+                if old { (ChangeRule::PromiseBroken, broken) } else { (ChangeRule::PromiseMade, made) };
             self.changed(rule, message, spans);
         }
     }
@@ -120,7 +125,7 @@ impl<'m> Comparison<'m> {
             (None, Some(_)) if role == Role::Response => self.relaxed(&subject, "is declared"),
             (old, _) => {
                 let now = if old.is_some() { "not declared any more" } else { "declared now, and has to fit" };
-                self.changed(Rule::MessageDeclared, format!("{} is {now}", subject.words), spans);
+                self.changed(ChangeRule::MessageDeclared, format!("{} is {now}", subject.words), spans);
             }
         }
     }

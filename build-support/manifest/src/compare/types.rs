@@ -1,7 +1,7 @@
 //! Types. They are compared by what they consist of, not by their names.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
-use crate::diagnostic::Rule;
+use crate::diagnostic::ChangeRule;
 use crate::model::{Case, EnumValue, JsonForm, Manifest, Name, Scalar, Shape, Type, TypeKind};
 
 impl<'m> Comparison<'m> {
@@ -53,12 +53,12 @@ impl<'m> Comparison<'m> {
 
     /// Reports that the type of the subject breaks others; `now` says what it is.
     pub(super) fn type_changed(&mut self, subject: &Subject, now: &str) {
-        self.changed(Rule::TypeChanged, format!("{} {now}", subject.words), &subject.spans);
+        self.changed(ChangeRule::TypeChanged, format!("{} {now}", subject.words), &subject.spans);
     }
 
     /// Reports that the type of the subject is another one and breaks nobody; `now` says what it is.
     pub(super) fn relaxed(&mut self, subject: &Subject, now: &str) {
-        self.changed(Rule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
+        self.changed(ChangeRule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
     }
 
     /// Two types of `[types]`. Each pair is compared once in each direction, however often it is used.
@@ -111,13 +111,13 @@ impl<'m> Comparison<'m> {
         };
         for name in missing(old, new) {
             // If it is open, it still accepts the value.
-            let rule = if output || is_open { Rule::ValueCompatible } else { Rule::ValueBreaking };
+            let rule = if output || is_open { ChangeRule::ValueCompatible } else { ChangeRule::ValueBreaking };
             let message = format!("the {noun} `{name}` of {} is gone", subject.words);
             self.removed_from(rule, message, name.span(), subject.spans.new.clone());
         }
         for name in missing(new, old) {
             // If it was open, its readers are prepared for unknown values.
-            let rule = if output && !was_open { Rule::ValueBreaking } else { Rule::ValueCompatible };
+            let rule = if output && !was_open { ChangeRule::ValueBreaking } else { ChangeRule::ValueCompatible };
             let message = format!("the {noun} `{name}` of {} is new", subject.words);
             self.added_to(rule, message, subject.spans.old.clone(), name.span());
         }
@@ -127,7 +127,7 @@ impl<'m> Comparison<'m> {
             } else {
                 ("closed now: others are refused", !output)
             };
-            let rule = if breaks { Rule::ValueBreaking } else { Rule::ValueCompatible };
+            let rule = if breaks { ChangeRule::ValueBreaking } else { ChangeRule::ValueCompatible };
             self.changed(rule, format!("{} is {now}", subject.words), &subject.spans);
         }
     }

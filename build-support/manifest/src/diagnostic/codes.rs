@@ -144,7 +144,7 @@ codes! {
 codes! {
     /// The rule that a change of a manifest falls under, for programs: the text in brackets in `breaking[field-required]`. *Input* is
     /// what the module receives, which is requests and its configuration; *output* is what it sends, which is responses and events.
-    Rule:
+    ChangeRule:
     /// A bound of input was tightened, or a bound of output was loosened.
     BoundBreaking = Breaking "bound-breaking",
     /// A bound of input was loosened, or a bound of output was tightened.
@@ -215,6 +215,6 @@ mod tests {
     #[test]
     fn codes_are_sorted_and_unique() {
         assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
-        assert!(Rule::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+        assert!(ChangeRule::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
     }
 }

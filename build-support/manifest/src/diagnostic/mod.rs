@@ -10,7 +10,7 @@ mod codes;
 mod draw;
 mod report;
 
-pub use codes::{Code, Rule, Severity};
+pub use codes::{ChangeRule, Code, Severity};
 pub use report::Report;
 
 use crate::source::{Source, Span};
@@ -68,7 +68,7 @@ impl Diagnostic {
     }
 
     /// A change between two manifests, judged by `rule`. It has no place until [`at`](Self::at) sets one.
-    pub fn change(rule: Rule, message: impl Into<String>) -> Self {
+    pub fn change(rule: ChangeRule, message: impl Into<String>) -> Self {
         Self::of(rule.severity(), rule.as_str(), message.into())
     }
 
@@ -126,7 +126,7 @@ impl Diagnostic {
         self.severity
     }
 
-    /// The name of its [`Code`] or, for a change, of its [`Rule`].
+    /// The name of its [`Code`] or, for a change, of its [`ChangeRule`].
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
