@@ -68,8 +68,8 @@ pub use diagnostic::{ChangeRule, Code, Diagnostic, Place, Report, Severity};
 pub use duration::parse_duration;
 pub use import::{Import, Imports};
 pub use model::{
-    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Field, ImportEntry, JsonForm, Limits, Manifest,
-    MessageType, ModuleInfo, Name, Process, ProvidedEvent, ProvidedService, Requires, Scalar, Shape, Type,
+    Bound, Bounds, Case, Deprecated, EnumValue, Env, ErrorCode, Field, ImportEntry, JsonForm, Manifest, MessageType,
+    ModuleInfo, Name, ProcessInfo, ProcessLimits, ProvidedEvent, ProvidedService, Requires, Scalar, Shape, Type,
     TypeDefinition, TypeKind, Value, Variable,
 };
 pub use source::{Source, Span};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Comparison, Spans, pair_up};
 use crate::diagnostic::ChangeRule;
-use crate::model::{Limits, Manifest, Name, Process, Value, Variable};
+use crate::model::{Manifest, Name, ProcessInfo, ProcessLimits, Value, Variable};
 use crate::source::Span;
 
 /// The keys of a section, each with its value as a manifest has it; `None` if the manifest does not have the key.
@@ -61,8 +61,8 @@ impl Comparison<'_> {
 }
 
 /// `[artifacts.process]`, without the hash and the size of the program: those change with every version.
-fn process(process: &Process) -> Shown {
-    let Process {
+fn process(process: &ProcessInfo) -> Shown {
+    let ProcessInfo {
         span: _,
         path,
         interpreter,
@@ -92,8 +92,8 @@ fn process(process: &Process) -> Shown {
     ]
 }
 
-fn limits(limits: &Limits) -> Shown {
-    let Limits { span: _, memory, files, cpu } = limits;
+fn limits(limits: &ProcessLimits) -> Shown {
+    let ProcessLimits { span: _, memory, files, cpu } = limits;
     vec![
         ("memory", memory.map(|bytes| Value::Size(bytes).to_string())),
         ("files", files.map(|files| files.to_string())),

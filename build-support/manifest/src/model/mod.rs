@@ -22,7 +22,7 @@ mod value;
 
 pub use bounds::{Bound, Bounds};
 pub use name::Name;
-pub use process::{Env, Limits, Process, Variable};
+pub use process::{Env, ProcessInfo, ProcessLimits, Variable};
 pub use scalar::{JsonForm, Scalar};
 pub use topics::{ErrorCode, ProvidedEvent, ProvidedService};
 pub use types::{Case, Deprecated, EnumValue, Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
@@ -46,9 +46,9 @@ pub struct Manifest {
     /// The types of `[types]`, sorted by name.
     pub types: Vec<TypeDefinition>,
     /// `[artifacts.process]`.
-    pub process: Process,
+    pub process: ProcessInfo,
     /// `[limits]`.
-    pub limits: Limits,
+    pub limits: ProcessLimits,
     /// `[env]`.
     pub env: Env,
     /// What is legal but suspicious, such as a type that nothing uses. Contains no errors.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Name;
 use crate::source::Span;
 
-/// `[artifacts.process]`: the program that the host starts. [`Process::default`] is what holds if a manifest has no such table.
+/// `[artifacts.process]`: the program that the host starts. [`ProcessInfo::default`] is what holds if a manifest has no such table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessInfo {
     /// Where the table is written. `None` if the manifest has none.
     pub span: Option<Span>,
     /// The program, or the directory that contains `entry`; relative to the directory of the manifest. `None`: the program that
@@ -37,7 +37,7 @@ pub struct Process {
     pub overlap: bool,
 }
 
-impl Default for Process {
+impl Default for ProcessInfo {
     fn default() -> Self {
         Self {
             span: None,
@@ -58,7 +58,7 @@ impl Default for Process {
 
 /// `[limits]`: what one process of the module may use. A limit that is `None` is not set by the manifest.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Limits {
+pub struct ProcessLimits {
     /// Where the table is written. `None` if the manifest has none.
     pub span: Option<Span>,
     /// Bytes of memory that the process can write to, at least 1 (`RLIMIT_DATA`).

@@ -8,7 +8,7 @@ use super::table_reader::TableReader;
 use super::value::ValueReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{ARTIFACTS, LIMITS, PROCESS};
-use crate::model::{Bound, Bounds, Limits, Name, Process, Scalar, Type, TypeKind, Value};
+use crate::model::{Bound, Bounds, Name, ProcessInfo, ProcessLimits, Scalar, Type, TypeKind, Value};
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
 
@@ -22,9 +22,11 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_CPU: f64 = 0.01;
 
 impl ManifestReader<'_> {
-    pub(super) fn process(&mut self, root: &TableReader<'_>) -> Process {
-        let Some(artifacts) = root.table("artifacts", &ARTIFACTS, &mut self.errors) else { return Process::default() };
-        let Some(table) = artifacts.table("process", &PROCESS, &mut self.errors) else { return Process::default() };
+    pub(super) fn process(&mut self, root: &TableReader<'_>) -> ProcessInfo {
+        let Some(artifacts) = root.table("artifacts", &ARTIFACTS, &mut self.errors) else {
+            return ProcessInfo::default();
+        };
+        let Some(table) = artifacts.table("process", &PROCESS, &mut self.errors) else { return ProcessInfo::default() };
         let [path, interpreter, entry] = ["path", "interpreter", "entry"].map(|key| self.path(&table, key));
         let interpreter_args = self.arguments(&table, "interpreter_args");
         self.check_needed_keys(&table);
@@ -50,7 +52,7 @@ impl ManifestReader<'_> {
             );
         }
         let texts = |names: Vec<Name>| names.iter().map(Name::to_string).collect();
-        Process {
+        ProcessInfo {
             span: Some(artifacts.key_span("process")),
             path,
             interpreter: interpreter.map(|interpreter| interpreter.to_string()),
@@ -149,8 +151,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    pub(super) fn limits(&mut self, root: &TableReader<'_>) -> Limits {
-        let Some(table) = root.table("limits", &LIMITS, &mut self.errors) else { return Limits::default() };
+    pub(super) fn limits(&mut self, root: &TableReader<'_>) -> ProcessLimits {
+        let Some(table) = root.table("limits", &LIMITS, &mut self.errors) else { return ProcessLimits::default() };
         let memory = match self.value(&table, "memory", Scalar::Size, Bounds::default()) {
             Some(Value::Size(size)) => Some(size),
             _ => None,
@@ -170,7 +172,7 @@ impl ManifestReader<'_> {
                 self.errors.push(Diagnostic::new(Code::InvalidValue, message).at(table.value_span(key), expected));
             }
         }
-        Limits { span: Some(root.key_span("limits")), memory, files, cpu }
+        ProcessLimits { span: Some(root.key_span("limits")), memory, files, cpu }
     }
 
     /// The value of a key whose type the language fixes.

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ixt_manifest::Limits;
+use ixt_manifest::ProcessLimits;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -42,7 +42,7 @@ impl ChildProcess {
     /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest.
     pub(crate) fn spawn(
         mut command: Command,
-        limits: &Limits,
+        limits: &ProcessLimits,
         output: &Arc<ProcessOutput>,
         resources: &Arc<HostResources>,
     ) -> io::Result<Self> {
@@ -125,7 +125,7 @@ impl Drop for ChildProcess {
 }
 
 /// Sets the resource limits of a process that has just been started.
-fn limit(pid: Pid, limits: &Limits) -> io::Result<()> {
+fn limit(pid: Pid, limits: &ProcessLimits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)
     };
