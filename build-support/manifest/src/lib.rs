@@ -5,7 +5,7 @@
 //! crate, which knows neither Rust code nor processes.
 //!
 //! ```
-//! use ixt_manifest::{TypeKind, Manifest, Scalar, Source, Value};
+//! use ixt_manifest::{Manifest, Scalar, Source, TypeKind, Value};
 //!
 //! let source = Source::new("manifest.toml", r#"
 //! schema_version = "3.0"
