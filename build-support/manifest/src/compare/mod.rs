@@ -25,8 +25,8 @@ use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
 /// Judges the change from `old` to `new`: a report of everything that differs and that somebody may notice, with the breaking
-/// changes first. Empty if there is nothing. Places are in the new manifest, with a related one in the old; what was removed is
-/// placed at what it was removed from.
+/// changes first. Empty if there is nothing. The place of a change is in the new manifest: for something that was removed, it is
+/// what it was removed from. If it has a place in the old manifest too, that is the related one.
 #[must_use]
 pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     let mut comparison = Comparison { old, new, changes: Vec::new(), compared: BTreeSet::new() };

@@ -9,10 +9,10 @@ impl<'m> Comparison<'m> {
         match (&old.kind, &new.kind) {
             (TypeKind::Named(old), TypeKind::Named(new)) => return self.named(old, new, subject),
             (TypeKind::List(old_item), TypeKind::List(new_item)) => {
-                self.element(old_item, new_item, "an item", subject)
+                self.element(old_item, new_item, "an item", subject);
             }
             (TypeKind::Map(old_value), TypeKind::Map(new_value)) => {
-                self.element(old_value, new_value, "a value", subject)
+                self.element(old_value, new_value, "a value", subject);
             }
             (TypeKind::Table(old), TypeKind::Table(new)) => self.fields(old, new, subject),
             (TypeKind::Enum(old), TypeKind::Enum(new)) => {
