@@ -108,7 +108,7 @@ pub struct Case {
     pub name: Name,
     /// Set if new code should not use the case.
     pub deprecated: Option<Deprecated>,
-    /// The fields beside `type`: those of a record of [types], or written in place. None of them is called `type`.
+    /// The fields beside `type`: those of a record of `[types]`, or written in place. None of them is called `type`.
     pub content: MessageType,
 }
 
