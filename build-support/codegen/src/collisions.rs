@@ -15,7 +15,7 @@ const TYPES: &[&str] = &["Config", "Handler", "Topic"];
 const TOPIC_CONSTANTS: &[&str] = &["ALL"];
 /// Methods of every `Handler`.
 const METHODS: &[&str] = &["health_check", "init", "shutdown"];
-/// Checks all names in the code for the module's own manifest, where `items` are its types. Of several names that become the same,
+/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become the same,
 /// each but the first is reported, together with the first.
 pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();

@@ -11,7 +11,7 @@ use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};
 use proc_macro2::{Ident, Span};
 
-/// The keywords of all editions of Rust, and `_`, which can't be a name either. Sorted.
+/// The keywords of all editions of Rust, and `_`, which can't be a name either.
 const KEYWORDS: &[&str] = &[
     "_", "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
     "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",

@@ -19,7 +19,7 @@ pub struct Options {
     /// Types of `[types]` that are not generated, and the paths of types of the author's that are used instead, such as
     /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and
     /// `DeserializeOwned`; it has to check the manifest's bounds itself. A type can't be replaced if it is a case of a union, or if a
-    /// default has a value of it.
+    /// default is a value of it or contains one.
     pub replaced: Vec<(String, String)>,
     /// The path of the SDK's crate. `None`: `::ixt_sdk`.
     pub sdk: Option<String>,

@@ -1,8 +1,8 @@
-//! The manifest language as data: every table, and every key in it. The reader knows no key that is not here, and the JSON
-//! Schema and the reference page are made from here.
+//! The manifest language as data: every table, and every key in it. The reader refuses all other keys, and the JSON Schema and the
+//! reference page are generated from here.
 //!
-//! Two tests keep it true: the reader panics in debug builds when it asks for a key that a table does not have, and
-//! `tests/keys.rs` of this crate gives every key a value that no key takes, so that a key that nothing reads is noticed.
+//! What is here agrees with what is read: in debug builds the reader panics if it asks for a key that a table does not have, and
+//! `tests/keys.rs` of this crate gives every key a value that no key takes, which shows keys that nothing reads.
 
 mod process;
 mod reserved;

@@ -11,7 +11,7 @@ use crate::source::Span;
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
 
-/// Up to this many keys of a table, the message about an unknown key lists them in its label, and above in its help.
+/// A message about an unknown key lists the keys of the table: in its label if they are at most this many, otherwise in its help.
 const MAX_KEYS_IN_LABEL: usize = 8;
 
 /// A table whose keys the language fixes. Each method reads the value at one key: `None`, or an empty list, if the key is absent or
