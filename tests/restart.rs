@@ -22,6 +22,7 @@ impl Loader for Again {
     fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a> {
         Box::pin(async move {
             let running = request.running;
+            assert!(request.guard.is_some(), "builds are to be told to the host's guard");
             (request.notify)(Notice::Step("reads it again".to_owned()));
             let module = Module::open(running.module().dir()).map_err(|report| report.to_string())?;
             let config = Config::of(module.manifest());
