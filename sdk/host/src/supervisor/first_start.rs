@@ -10,7 +10,7 @@ impl Supervisor {
     /// Starts all modules in the background. A group is started when each process of the group before is ready or has
     /// failed its first start. Returns the errors of all first starts, when all have been made.
     pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
-        let turn = watch::Sender::new(0);
+        let current = watch::Sender::new(0);
         let mut firsts = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let mut of_group = Vec::new();
@@ -18,15 +18,15 @@ impl Supervisor {
                 let release = router.release();
                 for _ in 0..release.deployment().instances {
                     let Some(replica) = router.add_replica(&release, None, router.start_permit()) else { continue };
-                    let (mut turn, waiting) = (turn.subscribe(), Arc::clone(&replica));
-                    let its_turn = async move {
+                    let (mut current, waiting) = (current.subscribe(), Arc::clone(&replica));
+                    let may_start = async move {
                         tokio::select! {
-                            // An error means that the sender is gone: all groups have had their turn.
-                            _ = turn.wait_for(|turn| *turn >= index) => {}
+                            // An error means that the sender is gone: all groups have been started.
+                            _ = current.wait_for(|current| *current >= index) => {}
                             () = waiting.retired() => {}
                         }
                     };
-                    of_group.push(self.run(router, &replica, None, its_turn));
+                    of_group.push(self.run(router, &replica, None, may_start));
                 }
             }
             firsts.push(of_group);
@@ -35,7 +35,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let mut failed = Vec::new();
             for (index, group) in firsts.into_iter().enumerate() {
-                turn.send_replace(index);
+                current.send_replace(index);
                 for first in group {
                     // A replica that was stopped meanwhile has no result, and is not waited for.
                     if let Ok(Err(error)) = first.await {

@@ -57,20 +57,20 @@ pub(crate) struct Supervisor {
 type Started = oneshot::Receiver<Result<(), StartError>>;
 
 impl Supervisor {
-    /// Spawns the task of a replica, which begins when `its_turn` completes. `predecessor` is the replica that this one
+    /// Spawns the task of a replica, which begins when `may_start` completes. `predecessor` is the replica that this one
     /// replaces.
     pub(crate) fn run(
         &self,
         router: &Arc<ModuleRouter>,
         replica: &Arc<Replica>,
         predecessor: Option<Predecessor>,
-        its_turn: impl Future<Output = ()> + Send + 'static,
+        may_start: impl Future<Output = ()> + Send + 'static,
     ) -> Started {
         let (first, started) = oneshot::channel();
         let (router, backends, settings) = (Arc::clone(router), self.backends.clone(), Arc::clone(&self.settings));
         let task = ReplicaTask::new(router, Arc::clone(replica), backends, settings, predecessor, first);
         let running = tokio::spawn(async move {
-            its_turn.await;
+            may_start.await;
             task.run().await;
         });
         replica.runs_as(running.abort_handle());
