@@ -44,7 +44,10 @@ pub(crate) struct HostResources {
     reaper: Option<Reaper>,
     /// The number of the next process: the name of its part of the cgroup.
     started: AtomicU64,
-    _pulse: Pulse,
+    _pulse: Option<Pulse>,
+    /// What plays the processes of modules instead of the machine.
+    #[cfg(test)]
+    pub(crate) simulation: Option<Arc<crate::simulation::Machine>>,
 }
 
 impl HostResources {
@@ -63,8 +66,37 @@ impl HostResources {
         let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
         let reaper = reaper.map_err(|error| told(what, error)).ok().flatten();
         let (sockets, unlimited, logs) = (Sockets::default(), Mutex::default(), logs.clone());
-        let (started, pulse) = (AtomicU64::new(1), Pulse::start(logs.clone()));
-        Arc::new(Self { id, sockets, guard, cgroup, unlimited, logs, reaper, started, _pulse: pulse })
+        let (started, pulse) = (AtomicU64::new(1), Some(Pulse::start(logs.clone())));
+        Arc::new(Self {
+            id,
+            sockets,
+            guard,
+            cgroup,
+            unlimited,
+            logs,
+            reaper,
+            started,
+            _pulse: pulse,
+            #[cfg(test)]
+            simulation: None,
+        })
+    }
+
+    /// Nothing on this machine.
+    #[cfg(test)]
+    pub(crate) fn simulated(simulation: Arc<crate::simulation::Machine>, logs: &Logs) -> Arc<Self> {
+        Arc::new(Self {
+            id: "simulation".to_owned(),
+            sockets: Sockets::default(),
+            guard: None,
+            cgroup: Err("it is simulated".to_owned()),
+            unlimited: Mutex::default(),
+            logs: logs.clone(),
+            reaper: None,
+            started: AtomicU64::new(1),
+            _pulse: None,
+            simulation: Some(simulation),
+        })
     }
 
     /// Makes a socket for a process. An error comes with the path that it is about.
@@ -140,6 +172,10 @@ impl HostResources {
     /// To be called when all modules have ended: ends whatever else they have started, with SIGTERM and, after `grace`,
     /// SIGKILL.
     pub(crate) async fn end(&self, grace: Duration) {
+        #[cfg(test)]
+        if self.simulation.is_some() {
+            return;
+        }
         end(&mut self.all(), grace).await;
         if self.reaper.is_none() {
             return;
@@ -158,6 +194,10 @@ impl HostResources {
 
 impl Drop for HostResources {
     fn drop(&mut self) {
+        #[cfg(test)]
+        if self.simulation.is_some() {
+            return;
+        }
         self.all().kill();
         if let Ok(cgroup) = &self.cgroup {
             cgroup.kill();

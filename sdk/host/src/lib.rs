@@ -47,6 +47,8 @@ mod release;
 mod replica;
 mod services;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod standstill;
 mod stats;

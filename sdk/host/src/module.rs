@@ -49,6 +49,14 @@ impl Module {
         Ok(Self { dir: path, source, manifest })
     }
 
+    /// A module that is not on disk.
+    #[cfg(test)]
+    pub(crate) fn in_memory(dir: &str, manifest: &str) -> Self {
+        let source = Source::new("manifest.toml", manifest);
+        let manifest = Manifest::parse(&source).unwrap_or_else(|report| panic!("{report}"));
+        Self { dir: dir.into(), source, manifest }
+    }
+
     /// The module's directory as an absolute path. It is the working directory of the module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -47,7 +47,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ixt_protocol::{Frame, HostFrame, LogFrame, ServiceRequest};
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, Semaphore, SetOnce, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -71,6 +70,7 @@ use request_table::{INIT_ID, RequestTable};
 pub(crate) use send_buffer::Refused;
 use send_buffer::{EVENT_ROOM, FrameClass, SendBuffer};
 pub(crate) use sending::HealthCheckResult;
+pub(crate) use socket_halves::ModuleSocket;
 
 pub(crate) struct Connection {
     /// The process, for [causes](crate::bus::Cause::process): a random number.
@@ -143,7 +143,7 @@ pub(crate) enum Undelivered {
 impl Connection {
     /// Sends `init`, and waits for the reply, without a timeout of its own. If it is dropped or fails, the connection is closed.
     pub(crate) async fn open(
-        stream: UnixStream,
+        socket: impl Into<ModuleSocket>,
         id: Arc<str>,
         hello: InitOptions<'_>,
         limits: ConnectionLimits,
@@ -152,7 +152,7 @@ impl Connection {
         call_log: CallLog,
     ) -> Result<Arc<Self>, CallError> {
         let ConnectionLimits { max_frame_bytes, waiting, shared, overdue_after } = limits;
-        let (reader, writer) = socket_halves::split(stream)
+        let (reader, writer) = socket_halves::split(socket)
             .map_err(|error| CallError::Gone { reason: format!("its socket can't be read: {error}") })?;
         let (init_reply, initialized) = oneshot::channel();
         let connection = Arc::new(Self {

@@ -4,31 +4,84 @@
 use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe;
+
+#[cfg(test)]
+use crate::simulation;
 
 /// The pause between attempts to write when there is no file descriptor left to wait with.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The reading half. A pipe is tokio's type for what is registered for one direction alone.
-pub(super) type Reader = pipe::Receiver;
+/// A module's socket once it is connected.
+#[derive(Debug)]
+pub(crate) enum ModuleSocket {
+    Unix(tokio::net::UnixStream),
+    #[cfg(test)]
+    Simulated(simulation::Socket),
+}
+
+impl From<tokio::net::UnixStream> for ModuleSocket {
+    fn from(socket: tokio::net::UnixStream) -> Self {
+        Self::Unix(socket)
+    }
+}
+
+/// The reading half.
+#[derive(Debug)]
+pub(super) enum Reader {
+    /// A pipe is tokio's type for what is registered for one direction alone.
+    Unix(pipe::Receiver),
+    #[cfg(test)]
+    Simulated(simulation::ReadEnd),
+}
 
 /// The writing half.
 #[derive(Debug)]
-pub(super) struct Writer(UnixStream);
+pub(super) enum Writer {
+    Unix(UnixStream),
+    #[cfg(test)]
+    Simulated(simulation::WriteEnd),
+}
 
-pub(super) fn split(stream: tokio::net::UnixStream) -> io::Result<(Reader, Writer)> {
-    let stream = stream.into_std()?;
-    let reader = Reader::from_owned_fd_unchecked(stream.try_clone()?.into())?;
-    Ok((reader, Writer(stream)))
+pub(super) fn split(socket: impl Into<ModuleSocket>) -> io::Result<(Reader, Writer)> {
+    match socket.into() {
+        ModuleSocket::Unix(socket) => {
+            let socket = socket.into_std()?;
+            let reader = pipe::Receiver::from_owned_fd_unchecked(socket.try_clone()?.into())?;
+            Ok((Reader::Unix(reader), Writer::Unix(socket)))
+        }
+        #[cfg(test)]
+        ModuleSocket::Simulated(simulation::Socket { reader, writer }) => {
+            Ok((Reader::Simulated(reader), Writer::Simulated(writer)))
+        }
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(reader) => Pin::new(reader).poll_read(cx, buffer),
+            #[cfg(test)]
+            Self::Simulated(reader) => Pin::new(reader).poll_read(cx, buffer),
+        }
+    }
 }
 
 impl Writer {
     /// Writes what the socket takes now, without blocking; `WouldBlock` if that is nothing.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut socket = match self {
+            Self::Unix(socket) => socket,
+            #[cfg(test)]
+            Self::Simulated(socket) => return socket.write(bytes),
+        };
         loop {
-            match (&self.0).write(bytes) {
+            match socket.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -37,12 +90,17 @@ impl Writer {
 
     /// Calls `write` each time that the socket takes more, until it returns something else than `WouldBlock`.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
-        let socket = self.0.try_clone().and_then(|stream| pipe::Sender::from_owned_fd_unchecked(stream.into()));
+        let whole = match self {
+            Self::Unix(socket) => socket,
+            #[cfg(test)]
+            Self::Simulated(socket) => return socket.finish(write).await,
+        };
+        let socket = whole.try_clone().and_then(|stream| pipe::Sender::from_owned_fd_unchecked(stream.into()));
         let Ok(socket) = socket else { return finish_by_retrying(write).await };
         loop {
             if socket.writable().await.is_err() {
                 // The runtime ends. The reader, if there is one left, sees that the connection is over.
-                let _ = self.0.shutdown(Shutdown::Both);
+                let _ = whole.shutdown(Shutdown::Both);
                 return;
             }
             match socket.try_io(&write) {

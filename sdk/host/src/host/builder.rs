@@ -169,6 +169,12 @@ impl HostBuilder {
     ///
     /// Outside of a tokio runtime.
     pub async fn start(self) -> Result<Host, HostError> {
+        let resources = HostResources::new(&self.settings, &self.logs);
+        self.start_with(resources).await
+    }
+
+    /// [`start`](Self::start) with these resources of the machine.
+    pub(crate) async fn start_with(self, resources: Arc<HostResources>) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
         file_limit::raise();
         let quotas = |each| Quotas { each: settings.kv_quota.unwrap_or(each), namespaces: settings.kv_quotas.clone() };
@@ -178,7 +184,6 @@ impl HostBuilder {
             (None, None) => Arc::new(RedbStore::ephemeral_with(quotas(MEMORY_QUOTA)).map_err(HostError::Kv)?),
         };
         let (memory, connections) = (Budget::new(MEMORY_BYTES), connection::SharedLimits::default());
-        let resources = HostResources::new(&settings, &logs);
         let backends = Backends { bus, kv, logs, spans, call_log, memory, connections, resources };
         let failures = watch::Sender::new(None);
         let modules: Arc<[_]> = modules

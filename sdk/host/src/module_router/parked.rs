@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ixt_protocol::code;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::ModuleRouter;
@@ -24,6 +25,17 @@ pub(super) struct Parked {
     reply: ReplyTo,
     since: Instant,
     memory: Reservation,
+    _timer: Option<Timer>,
+}
+
+/// The task that expires parked calls at the deadline of one of them. It ends with that call: a parked call is soon dispatched, its
+/// deadline may be far.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl ModuleRouter {
@@ -46,23 +58,23 @@ impl ModuleRouter {
             drop(parked);
             return self.refuse(&envelope, topic, reply, batch);
         };
-        let deadline = envelope.deadline;
-        let (envelope, since) = (envelope.into_owned(), Instant::now());
-        parked.push(Parked { envelope, topic: Arc::clone(topic), reply, since, memory });
-        drop(parked);
-        // A replica may have become ready, or been given up, since it was looked.
-        let is_over = !self.one_comes_for(topic.name());
-        if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
-            return self.release_parked();
-        }
-        if let Some(deadline) = deadline {
+        let timer = envelope.deadline.map(|deadline| {
             let this = self.this.clone();
-            tokio::spawn(async move {
+            let expire = async move {
                 tokio::time::sleep_until(deadline).await;
                 if let Some(this) = this.upgrade() {
                     this.expire_parked();
                 }
-            });
+            };
+            Timer(tokio::spawn(expire).abort_handle())
+        });
+        let (envelope, since) = (envelope.into_owned(), Instant::now());
+        parked.push(Parked { envelope, topic: Arc::clone(topic), reply, since, memory, _timer: timer });
+        drop(parked);
+        // A replica may have become ready, or been given up, since it was looked.
+        let is_over = !self.one_comes_for(topic.name());
+        if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
+            self.release_parked();
         }
     }
 

@@ -11,18 +11,20 @@ use tokio::sync::watch;
 use crate::CallError;
 use crate::budget::Budget;
 use crate::connection::{
-    Connection, ConnectionLimits, HostRequest, InitOptions, Services as _, StartProgress, with_extensible_timeout,
+    Connection, ConnectionLimits, HostRequest, InitOptions, ModuleSocket, Services as _, StartProgress,
+    with_extensible_timeout,
 };
 use crate::logs::{LimitedLog, ProcessOutput};
 use crate::module_router::ModuleRouter;
 use crate::processes::ancestry;
 use crate::program::LaunchCommand;
+use crate::release::Release;
 use crate::replica::Replica;
 use crate::services::{Backends, HostServices};
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::standstill::timeout;
-use crate::supervisor::process::ChildProcess;
+use crate::supervisor::process::{ChildProcess, ModuleProcess};
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
 /// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and answers
@@ -30,7 +32,7 @@ use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, 
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,
-    process: ChildProcess,
+    process: ModuleProcess,
     output: Arc<ProcessOutput>,
 }
 
@@ -48,20 +50,8 @@ impl Instance {
         spawned: impl Fn(Option<u32>),
     ) -> Result<Self, StartError> {
         let (release, id) = (replica.release(), replica.id());
-        let launch = release.program().launch(release.module()).await;
-        let LaunchCommand { mut command, verified } =
-            launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
-        let socket = backends
-            .resources
-            .socket()
-            .map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
-        command.env("IXT_IPC_SOCKET", socket.path());
         let output = Arc::new(ProcessOutput::new(backends.logs.clone(), Arc::clone(id)));
-        let limits = &release.manifest().limits;
-        let mut process = ChildProcess::spawn(command, limits, &output, &backends.resources)
-            .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
-            .map_err(StartError::new)?;
-        drop(verified);
+        let (mut process, socket) = spawn(release, &output, backends).await?;
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         let connected = tokio::select! {
@@ -154,10 +144,42 @@ impl Drop for Instance {
     }
 }
 
+/// The socket of a process that was just started.
+enum ProcessSocket {
+    /// The process has still to connect to it.
+    Listening(Socket),
+    #[cfg(test)]
+    Connected(ModuleSocket),
+}
+
+/// Starts a process of the release.
+async fn spawn(
+    release: &Release,
+    output: &Arc<ProcessOutput>,
+    backends: &Backends,
+) -> Result<(ModuleProcess, ProcessSocket), StartError> {
+    let resources = &backends.resources;
+    #[cfg(test)]
+    if let Some(simulation) = &resources.simulation {
+        let (process, socket) = simulation.start(release.manifest().module.name.as_str());
+        return Ok((ModuleProcess::Simulated(process), ProcessSocket::Connected(ModuleSocket::Simulated(socket))));
+    }
+    let launch = release.program().launch(release.module()).await;
+    let LaunchCommand { mut command, verified } =
+        launch.map_err(|error| StartError::new(StartErrorKind::Program(error)))?;
+    let socket = resources.socket().map_err(|(path, error)| StartError::new(StartErrorKind::Socket { path, error }))?;
+    command.env("IXT_IPC_SOCKET", socket.path());
+    let process = ChildProcess::spawn(command, &release.manifest().limits, output, resources)
+        .map_err(|error| StartErrorKind::Spawn { program: release.program().path().to_owned(), error })
+        .map_err(StartError::new)?;
+    drop(verified);
+    Ok((ModuleProcess::Child(process), ProcessSocket::Listening(socket)))
+}
+
 /// Waits until the process has connected, and sends `init`.
 async fn connect(
-    process: &mut ChildProcess,
-    socket: Socket,
+    process: &mut ModuleProcess,
+    socket: ProcessSocket,
     waiting: &Arc<Budget>,
     replica: &Replica,
     services: HostServices,
@@ -175,14 +197,17 @@ async fn connect(
         services.complain(&format!("turned {other} away from its socket: it was not started for it"));
     };
     let started = process.pid();
-    let stream = tokio::select! {
-        accepted = timeout(connect_timeout, socket.accept(started, refused)) => {
-            let accepted = accepted.map_err(|_| timed_out("connected to its host", connect_timeout))?;
-            accepted.map_err(|error| StartError::new(StartErrorKind::Socket { path: socket.path(), error }))?
-        }
-        Ok(status) = process.wait() => return Err(exited("connected to its host", status)),
+    let connected = match socket {
+        ProcessSocket::Listening(socket) => tokio::select! {
+            accepted = timeout(connect_timeout, socket.accept(started, refused)) => {
+                let accepted = accepted.map_err(|_| timed_out("connected to its host", connect_timeout))?;
+                accepted.map_err(|error| StartError::new(StartErrorKind::Socket { path: socket.path(), error }))?.into()
+            }
+            Ok(status) = process.wait() => return Err(exited("connected to its host", status)),
+        },
+        #[cfg(test)]
+        ProcessSocket::Connected(socket) => socket,
     };
-    drop(socket);
     let framing = release.manifest().process.framing.as_ref().and_then(|framing| framing.parse().ok());
     let (progress, told) = watch::channel(StartProgress::default());
     let hello = InitOptions { config: release.config(), framing: framing.unwrap_or(Framing::Line), progress };
@@ -192,7 +217,7 @@ async fn connect(
         shared: connections,
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
-    let opened = Connection::open(stream, Arc::clone(id), hello, limits, services, spans, call_log);
+    let opened = Connection::open(connected, Arc::clone(id), hello, limits, services, spans, call_log);
     // Not raced against the end of the process: a refusal of `init` is in the socket before the process exits, and is
     // the better reason.
     let log = LimitedLog::new(logs, Arc::clone(id), "its start");

@@ -23,6 +23,52 @@ use crate::standstill::timeout;
 /// How long to wait for the rest of the output after the process has ended.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
+/// A process of a module.
+#[derive(Debug)]
+pub(crate) enum ModuleProcess {
+    Child(ChildProcess),
+    #[cfg(test)]
+    Simulated(crate::simulation::Process),
+}
+
+impl ModuleProcess {
+    /// As [`ChildProcess::pid`].
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Child(child) => child.pid(),
+            #[cfg(test)]
+            Self::Simulated(_) => None,
+        }
+    }
+
+    /// As [`ChildProcess::wait`].
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Child(child) => child.wait().await,
+            #[cfg(test)]
+            Self::Simulated(process) => Ok(process.wait().await),
+        }
+    }
+
+    /// As [`ChildProcess::end`].
+    pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
+        match self {
+            Self::Child(child) => child.end(patience, grace).await,
+            #[cfg(test)]
+            Self::Simulated(process) => Ok(process.end(patience).await),
+        }
+    }
+
+    /// As [`ChildProcess::output`].
+    pub(crate) async fn output(&mut self) {
+        match self {
+            Self::Child(child) => child.output().await,
+            #[cfg(test)]
+            Self::Simulated(_) => {}
+        }
+    }
+}
+
 /// A running child process.
 #[derive(Debug)]
 pub(crate) struct ChildProcess {

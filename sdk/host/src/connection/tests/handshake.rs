@@ -1,6 +1,7 @@
 //! The `init` handshake, the time that a module asks for, and whether it is ready.
 
 use ixt_protocol::{MAX_LENGTH_FRAME_BYTES, ModuleFrame};
+use tokio::net::UnixStream;
 
 use super::*;
 use crate::connection::handshake::offered;

@@ -9,6 +9,7 @@ use ixt_protocol::{FrameDecoder, Framing, Object, Priority, WirePayload};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::*;

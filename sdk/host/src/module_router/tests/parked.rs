@@ -153,3 +153,27 @@ async fn why_there_is_no_process_is_told_by_its_state() {
     assert_eq!(why(InstanceState::Ready, None), "`m` is shutting down");
     assert_eq!(why(InstanceState::Stopped, None), "`m` is stopped");
 }
+
+/// Each would otherwise stay until the deadline of a call that has long been answered.
+#[tokio::test(start_paused = true)]
+async fn the_timer_of_a_parked_call_ends_when_the_call_is_dispatched() {
+    let router = router(1).await;
+    first(&router).set(InstanceState::Starting, |_| ());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let deadline = Some(Instant::now() + Duration::from_secs(3600));
+    let calls = [(); 10].map(|()| call(&router, Envelope { deadline, ..message("once", 0) }));
+    assert_eq!(tasks(), before + calls.len());
+    router.release_parked();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(tasks(), before + calls.len(), "they are parked again, each with one timer");
+    router.close();
+    first(&router).set(InstanceState::Stopped, |_| ());
+    router.release_parked();
+    for call in calls {
+        assert!(call.await.unwrap().starts_with("UNAVAILABLE"));
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(tasks(), before);
+}

@@ -1,0 +1,150 @@
+//! The modules of the simulation: written as their authors would, with the code that is generated from
+//! `manifests/valid/simulation-worker.toml` and `simulation-relay.toml`. They record what they are asked to do.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ixt_sdk::prelude::*;
+use ixt_sdk::{Priority, testing};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::lock::lock;
+
+mod worker {
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/code/simulation-worker.rs"));
+}
+
+mod relay {
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/code/simulation-relay.rs"));
+}
+
+/// What the modules of one simulation have been asked to do.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// How often a handler has begun with each job, by its id.
+    pub(super) begun: Mutex<BTreeMap<i64, u32>>,
+    /// How often a handler has ended with it.
+    pub(super) ended: Mutex<BTreeMap<i64, u32>>,
+    /// How often each event was delivered.
+    pub(super) told: Mutex<BTreeMap<i64, u32>>,
+    /// The priorities of the requests in the order in which their handlers began.
+    pub(super) order: Mutex<Vec<(i64, Priority)>>,
+}
+
+/// The records of the simulations that run, by the number that is in their modules' configuration: a handler is made from nothing
+/// else.
+static RECORDS: Mutex<BTreeMap<i64, Arc<Record>>> = Mutex::new(BTreeMap::new());
+
+/// Returns the number of a new simulation, and its record. All numbers have as many digits, so that no frame depends on them.
+pub(super) fn begin_record() -> (i64, Arc<Record>) {
+    static LAST: AtomicI64 = AtomicI64::new(1_000_000_000);
+    let (simulation, record) = (LAST.fetch_add(1, Ordering::Relaxed), Arc::<Record>::default());
+    lock(&RECORDS).insert(simulation, Arc::clone(&record));
+    (simulation, record)
+}
+
+pub(super) fn end_record(simulation: i64) {
+    lock(&RECORDS).remove(&simulation);
+}
+
+fn record_of(simulation: i64) -> Result<Arc<Record>> {
+    lock(&RECORDS).get(&simulation).map(Arc::clone).ok_or_else(|| Error::internal("there is no such simulation"))
+}
+
+fn count(counts: &Mutex<BTreeMap<i64, u32>>, id: i64) {
+    *lock(counts).entry(id).or_default() += 1;
+}
+
+struct Worker(Arc<Record>);
+
+impl Worker {
+    async fn work(&self, id: i64, ms: i64, ctx: &Context) {
+        count(&self.0.begun, id);
+        lock(&self.0.order).push((id, ctx.priority()));
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
+        }
+        count(&self.0.ended, id);
+    }
+}
+
+impl worker::Handler for Worker {
+    async fn init(config: worker::Config, _: Runtime) -> Result<Self> {
+        record_of(config.simulation).map(Self)
+    }
+
+    async fn work_once(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms, &ctx).await;
+        Ok(worker::Done { id: job.id })
+    }
+
+    async fn work_again(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms, &ctx).await;
+        Ok(worker::Done { id: job.id })
+    }
+
+    async fn work_write(&self, request: worker::WorkWriteRequest, ctx: Context) -> Result<worker::WorkWriteResponse> {
+        let set = ctx.kv().set_json(&request.key, &request.value);
+        let set = match request.expected_revision {
+            None => set,
+            Some(revision) => set.expected_revision(revision.unsigned_abs()),
+        };
+        Ok(worker::WorkWriteResponse { revision: set.await?.cast_signed() })
+    }
+
+    async fn work_read(&self, request: worker::WorkReadRequest, ctx: Context) -> Result<worker::WorkReadResponse> {
+        Ok(match ctx.kv().entry(&request.key).await? {
+            None => worker::WorkReadResponse { value: None, revision: 0 },
+            Some(entry) => {
+                worker::WorkReadResponse { value: Some(entry.to_json()?), revision: entry.revision.cast_signed() }
+            }
+        })
+    }
+}
+
+struct Relay(Arc<Record>);
+
+impl relay::Handler for Relay {
+    async fn init(config: relay::Config, _: Runtime) -> Result<Self> {
+        record_of(config.simulation).map(Self)
+    }
+
+    async fn relay_once(&self, job: relay::Job, ctx: Context) -> Result<relay::Done> {
+        let job = relay::client::worker::Job { id: job.id, ms: job.ms };
+        let done = relay::client::work_once(&ctx, &job).await?;
+        Ok(relay::Done { id: done.id })
+    }
+
+    async fn relay_again(&self, job: relay::Job, ctx: Context) -> Result<relay::Done> {
+        let job = relay::client::worker::Job { id: job.id, ms: job.ms };
+        let done = relay::client::work_again(&ctx, &job).await?;
+        Ok(relay::Done { id: done.id })
+    }
+
+    async fn on_work_told(&self, told: relay::client::worker::WorkToldPayload, _: Context) -> Result<()> {
+        count(&self.0.told, told.id);
+        Ok(())
+    }
+}
+
+/// Runs a process of a module to its end.
+pub(super) async fn run(
+    module: &str,
+    max_concurrency: usize,
+    max_queued: usize,
+    socket: impl AsyncRead + AsyncWrite + Send,
+) -> Result<()> {
+    match module {
+        "worker" => {
+            let module = worker::module::<Worker>().max_concurrency(max_concurrency).max_queued(max_queued);
+            testing::serve(module, socket).await
+        }
+        "relay" => {
+            let module = relay::module::<Relay>().max_concurrency(max_concurrency).max_queued(max_queued);
+            testing::serve(module, socket).await
+        }
+        other => unreachable!("there is no module `{other}`"),
+    }
+}

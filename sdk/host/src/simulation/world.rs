@@ -1,0 +1,341 @@
+//! One world: clients that call, a store, processes that are killed, and what must hold at the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ixt_protocol::{LogLevel, Priority, code};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::history::{Operation, What, is_linearizable};
+use super::machine::{Machine, give_up_after, until};
+use super::modules::{self, begin_record, end_record};
+use super::store::Store;
+use crate::host_resources::HostResources;
+use crate::lock::lock;
+use crate::logs::Record;
+use crate::{CallError, CallOptions, Config, Deployment, Host, Module, Program, Settings};
+
+/// How much later than at its deadline a call may end: what the simulated sockets take.
+const LATE: Duration = Duration::from_millis(200);
+/// Longer than anything takes.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// A call of a client, when it has ended.
+#[derive(Debug, Clone)]
+struct Done {
+    topic: &'static str,
+    id: i64,
+    ttl: Option<Duration>,
+    begin: Instant,
+    end: Instant,
+    /// `None`: it was given up by its caller.
+    result: Option<Result<(), String>>,
+}
+
+pub(super) struct World {
+    host: Host,
+    machine: Arc<Machine>,
+    record: Arc<modules::Record>,
+    start: Instant,
+    /// Whether processes are killed.
+    is_deadly: bool,
+    last_id: Mutex<i64>,
+    done: Mutex<Vec<Done>>,
+    /// The operations on each key.
+    history: Mutex<BTreeMap<String, Vec<Operation>>>,
+    published: Mutex<Vec<i64>>,
+    trace: Mutex<String>,
+}
+
+impl World {
+    /// Runs the world of this seed. Returns what happened in it; an error is what should not have.
+    pub(super) fn run(seed: u64) -> Result<String, String> {
+        // What the host draws by itself is of this thread.
+        fastrand::seed(seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let (simulation, record) = begin_record();
+        let result = runtime.block_on(async {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let world = Arc::new(Self::begin(simulation, record, &mut rng).await?);
+            world.live(&mut rng).await?;
+            world.end().await
+        });
+        end_record(simulation);
+        result
+    }
+
+    async fn begin(simulation: i64, record: Arc<modules::Record>, rng: &mut fastrand::Rng) -> Result<Self, String> {
+        let machine = Arc::new(Machine::new(rng));
+        let mut settings = Settings::default();
+        settings.health_interval = Duration::from_millis(rng.u64(500..5000));
+        settings.restart.backoff = Duration::from_millis(rng.u64(1..200));
+        let mut builder = Host::builder(settings);
+        builder.kv(Arc::new(Store::new(rng)));
+        for (name, manifest) in [
+            ("worker", include_str!("../../../../manifests/valid/simulation-worker.toml")),
+            ("relay", include_str!("../../../../manifests/valid/simulation-relay.toml")),
+        ] {
+            let module = Module::in_memory(name, manifest);
+            let mut config = Config::of(module.manifest());
+            config.set_text("simulation", &simulation.to_string()).map_err(|error| error.to_string())?;
+            let deployment = Deployment::new(&module, Program::new("/simulated"), &config);
+            let deployment = deployment.map_err(|error| error.to_string())?.instances(rng.u32(1..4));
+            builder.module(deployment).map_err(|error| error.to_string())?;
+        }
+        let resources = HostResources::simulated(Arc::clone(&machine), builder.logs());
+        let host = builder.start_with(resources).await.map_err(|error| error.to_string())?;
+        Ok(Self {
+            host,
+            machine,
+            record,
+            start: Instant::now(),
+            is_deadly: rng.bool(),
+            last_id: Mutex::new(0),
+            done: Mutex::default(),
+            history: Mutex::default(),
+            published: Mutex::default(),
+            trace: Mutex::default(),
+        })
+    }
+
+    async fn live(self: &Arc<Self>, rng: &mut fastrand::Rng) -> Result<(), String> {
+        // Some clients are there before the modules are.
+        if rng.bool() {
+            self.host.ready().await.map_err(|error| format!("the modules did not start: {error:?}"))?;
+        }
+        let mut clients = JoinSet::new();
+        for _ in 0..rng.usize(1..8) {
+            let (world, mut rng) = (Arc::clone(self), rng.fork());
+            clients.spawn(async move {
+                for _ in 0..rng.usize(1..10) {
+                    sleep(Duration::from_millis(rng.u64(..60))).await;
+                    world.act(&mut rng).await;
+                }
+            });
+        }
+        let killer = {
+            let (world, mut rng) = (Arc::clone(self), rng.fork());
+            tokio::spawn(async move {
+                loop {
+                    sleep(Duration::from_millis(rng.u64(10..400))).await;
+                    match rng.u8(..4) {
+                        0 if world.is_deadly => {
+                            world.trace("a process is killed");
+                            world.machine.kill_one();
+                        }
+                        1 if world.is_deadly => {
+                            let result = world.host.restart(if rng.bool() { "worker" } else { "relay" }).await;
+                            world.trace(&format!("a restart: {}", result.is_ok()));
+                        }
+                        _ => {}
+                    }
+                }
+            })
+        };
+        let all = async { while clients.join_next().await.is_some_and(|client| client.is_ok()) {} };
+        let ended = tokio::time::timeout(FOREVER, all).await;
+        killer.abort();
+        let _ = killer.await;
+        ended.map_err(|_| "a call has never ended".to_owned())
+    }
+
+    /// Does something that a client does.
+    async fn act(&self, rng: &mut fastrand::Rng) {
+        match rng.u8(..10) {
+            0..=4 => {
+                let topics = ["work.once", "work.again", "relay.once", "relay.again"];
+                let topic = topics[rng.usize(..topics.len())];
+                self.call(rng, topic).await;
+            }
+            5..=6 => self.write(rng).await,
+            7..=8 => self.read(rng).await,
+            _ => {
+                let id = self.next_id();
+                let payload = json!({ "id": id }).to_string();
+                if self.host.publish("work.told", payload.as_bytes()).await.is_ok() {
+                    lock(&self.published).push(id);
+                }
+            }
+        }
+    }
+
+    async fn call(&self, rng: &mut fastrand::Rng, topic: &'static str) {
+        let id = self.next_id();
+        let payload = json!({ "id": id, "ms": if rng.bool() { 0 } else { rng.u64(..300) } }).to_string();
+        let priorities = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
+        let ttl = (rng.u8(..3) == 0).then(|| Duration::from_millis(rng.u64(..500)));
+        let options = CallOptions { priority: priorities[rng.usize(..4)], ttl };
+        let patience = (rng.u8(..5) == 0).then(|| Duration::from_millis(rng.u64(..200)));
+        let begin = Instant::now();
+        let result = give_up_after(patience, self.host.call(topic, payload.as_bytes(), options)).await;
+        let result = result.map(|result| match result {
+            Ok(data) => {
+                let data: Value = serde_json::from_str(&data.to_json()).expect("a module answers JSON");
+                if data == json!({ "id": id }) { Ok(()) } else { Err(format!("another one's answer: {data}")) }
+            }
+            Err(error) => Err(code_of(&error)),
+        });
+        self.trace(&format!("{topic} {id}: {result:?}"));
+        lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
+    }
+
+    async fn write(&self, rng: &mut fastrand::Rng) {
+        let key = format!("key {}", rng.u8(..3));
+        let value = self.next_id();
+        let expected = (rng.bool()).then(|| rng.u64(..4));
+        let mut request = json!({ "key": key, "value": value });
+        if let Some(expected) = expected {
+            request["expected_revision"] = expected.into();
+        }
+        let begin = Instant::now();
+        let result = self.host.call("work.write", request.to_string().as_bytes(), CallOptions::default()).await;
+        let result = match result {
+            Ok(data) => {
+                let data: Value = serde_json::from_str(&data.to_json()).expect("a module answers JSON");
+                Some(Ok(data["revision"].as_u64().expect("a revision is a number")))
+            }
+            Err(CallError::Replied(reply)) if reply.code == code::ABORTED => Some(Err(())),
+            // It may have happened, or happen yet.
+            Err(_) => None,
+        };
+        self.trace(&format!("{key} = {value} if {expected:?}: {result:?}"));
+        let end = result.is_some().then(Instant::now);
+        let what = What::Write { value, expected, result };
+        lock(&self.history).entry(key).or_default().push(Operation { begin, end, what });
+    }
+
+    async fn read(&self, rng: &mut fastrand::Rng) {
+        let key = format!("key {}", rng.u8(..3));
+        let begin = Instant::now();
+        let request = json!({ "key": key }).to_string();
+        let result = self.host.call("work.read", request.as_bytes(), CallOptions::default()).await;
+        let Ok(data) = result else { return };
+        let data: Value = serde_json::from_str(&data.to_json()).expect("a module answers JSON");
+        let read = data["value"].as_i64().zip(data["revision"].as_u64());
+        self.trace(&format!("{key} is {read:?}"));
+        let operation = Operation { begin, end: Some(Instant::now()), what: What::Read(read) };
+        lock(&self.history).entry(key).or_default().push(operation);
+    }
+
+    /// Waits until the world is quiet, and checks it.
+    async fn end(self: Arc<Self>) -> Result<String, String> {
+        let memory = Arc::clone(self.host.memory());
+        let is_quiet = || {
+            let modules = self.host.status();
+            let idle = modules.iter().flat_map(|module| &module.instances).all(|instance| instance.in_flight == 0);
+            idle && memory.used() == 0
+        };
+        if !until(is_quiet, Duration::from_secs(600)).await {
+            return Err(format!(
+                "{} bytes are still held, or requests in flight: {:?}",
+                memory.used(),
+                self.host.status()
+            ));
+        }
+        self.check_calls()?;
+        self.check_events()?;
+        self.check_log()?;
+        for (key, operations) in &*lock(&self.history) {
+            if !is_linearizable(operations) {
+                return Err(format!("the operations on `{key}` can't have happened: {operations:#?}"));
+            }
+        }
+        let complaints = self.host.clone().shutdown().await;
+        if !complaints.is_empty() {
+            return Err(format!("the shutdown: {complaints:?}"));
+        }
+        if self.machine.running() > 0 {
+            return Err(format!("{} processes are left", self.machine.running()));
+        }
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if !until(|| tasks() == 0, Duration::from_secs(60)).await {
+            return Err(format!("{} tasks are left after {}", tasks(), lock(&self.trace)));
+        }
+        Ok(std::mem::take(&mut *lock(&self.trace)))
+    }
+
+    fn check_calls(&self) -> Result<(), String> {
+        let (begun, ended) = (lock(&self.record.begun), lock(&self.record.ended));
+        let of = |counts: &BTreeMap<i64, u32>, id| counts.get(&id).copied().unwrap_or_default();
+        for done in &*lock(&self.done) {
+            let (begun, ended) = (of(&begun, done.id), of(&ended, done.id));
+            let once = done.topic.ends_with(".once");
+            if once && begun > 1 {
+                return Err(format!("{done:?} was handled {begun} times"));
+            }
+            match &done.result {
+                Some(Ok(())) if ended == 0 => return Err(format!("{done:?} has succeeded without being handled")),
+                Some(Err(code)) if code == code::NOT_FOUND => return Err(format!("{done:?}")),
+                Some(Err(code)) if code == code::INVALID_INPUT || code == code::INTERNAL => {
+                    return Err(format!("{done:?}"));
+                }
+                Some(Err(code)) if code == code::DEADLINE_EXCEEDED && done.ttl.is_none() => {
+                    return Err(format!("{done:?} had no deadline"));
+                }
+                Some(Err(code)) if code == code::UNAVAILABLE && !self.is_deadly => {
+                    return Err(format!("{done:?}, though nothing was killed"));
+                }
+                Some(Err(other)) if other.starts_with("another") => return Err(format!("{done:?}")),
+                _ => {}
+            }
+            if let Some(ttl) = done.ttl
+                && done.end.duration_since(done.begin) > ttl + LATE
+            {
+                return Err(format!("{done:?} has ended {:?} after its begin", done.end.duration_since(done.begin)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_events(&self) -> Result<(), String> {
+        let told = lock(&self.record.told);
+        // A module that is full refuses an event, and then the log says so.
+        let is_logged = self.log().iter().any(|line| line.message.contains("`work.told`"));
+        for id in &*lock(&self.published) {
+            match told.get(id).copied().unwrap_or_default() {
+                1 => {}
+                0 if self.is_deadly || is_logged => {}
+                times => return Err(format!("the event {id} was delivered {times} times")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A host and modules that understand each other have nothing to complain of.
+    fn check_log(&self) -> Result<(), String> {
+        let lines = self.log();
+        let complaint = lines.iter().find(|line| {
+            line.level >= LogLevel::Warn && (line.message.contains("skipped") || line.message.contains("was refused"))
+        });
+        complaint.map_or(Ok(()), |line| Err(format!("the log says: {}", line.message)))
+    }
+
+    fn log(&self) -> Vec<Arc<Record>> {
+        let mut lines = self.host.logs().follow(usize::MAX);
+        std::iter::from_fn(|| lines.try_next()).collect()
+    }
+
+    fn next_id(&self) -> i64 {
+        let mut last = lock(&self.last_id);
+        *last += 1;
+        *last
+    }
+
+    fn trace(&self, what: &str) {
+        let _ = writeln!(lock(&self.trace), "{:>9.3?} {what}", self.start.elapsed());
+    }
+}
+
+/// The code of an error, as the caller sees it.
+fn code_of(error: &CallError) -> String {
+    match error {
+        CallError::Replied(reply) => reply.code.clone(),
+        CallError::Gone { .. } => code::UNAVAILABLE.to_owned(),
+        other => format!("{other:?}"),
+    }
+}
