@@ -53,7 +53,7 @@ impl Connection {
             };
             self.finish(in_flight, CallOutcome::Lost, CallResult::Lost { reason: &reason, was_alone }, &mut batch);
         }
-        let own_calls: Vec<_> = lock(&self.own_calls).take_all().collect();
+        let own_calls = lock(&self.own_calls).take_all();
         for (_, handle) in own_calls {
             handle.cancel(&mut batch);
         }
@@ -144,7 +144,7 @@ impl Connection {
             }
             // The module can't be told. What it waits for itself need not hold it up any longer.
             Delivery::Sequential => {
-                let own_calls: Vec<_> = lock(&self.own_calls).take_all().collect();
+                let own_calls = lock(&self.own_calls).take_all();
                 for (id, handle) in own_calls {
                     handle.cancel(batch);
                     let error = ErrorBody::new(code::CANCELLED, "nobody waits for what this call was made for", false);

@@ -24,9 +24,11 @@ pub(super) struct OwnCalls {
 }
 
 impl OwnCalls {
-    /// Removes the calls that can be cancelled.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = (u64, CallHandle)> {
-        std::mem::take(&mut self.by_id).into_iter()
+    /// Removes the calls that can be cancelled, in the order of their ids.
+    pub(super) fn take_all(&mut self) -> Vec<(u64, CallHandle)> {
+        let mut all: Vec<_> = std::mem::take(&mut self.by_id).into_iter().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
     }
 }
 

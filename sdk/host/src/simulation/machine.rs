@@ -1,6 +1,8 @@
 //! The machine on which the processes of modules run: tasks, which can be killed, at the other end of simulated sockets.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Mutex;
@@ -18,10 +20,21 @@ const SIGKILL: i32 = 9;
 
 #[derive(Debug)]
 pub(crate) struct Machine {
-    rng: Mutex<fastrand::Rng>,
+    /// What chance a process has depends on this and on its id alone: tokio wakes tasks that wait for the same thing in no certain order, so
+    /// that several processes start in any.
+    seed: u64,
     max_concurrency: usize,
     max_queued: usize,
-    running: Mutex<Vec<AbortHandle>>,
+    processes: Mutex<Processes>,
+}
+
+#[derive(Debug)]
+struct Processes {
+    rng: fastrand::Rng,
+    /// Those that run, by the ids of their instances.
+    running: BTreeMap<String, AbortHandle>,
+    /// How often each instance was started.
+    starts: BTreeMap<String, u64>,
 }
 
 /// A process of a module.
@@ -34,37 +47,42 @@ pub(crate) struct Process {
 impl Machine {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         let (max_concurrency, max_queued) = (rng.usize(1..5), rng.usize(0..50));
-        Self { rng: Mutex::new(rng.fork()), max_concurrency, max_queued, running: Mutex::default() }
+        let processes = Processes { rng: rng.fork(), running: BTreeMap::new(), starts: BTreeMap::new() };
+        Self { seed: rng.u64(..), max_concurrency, max_queued, processes: Mutex::new(processes) }
     }
 
     /// Starts a process of a module. The host gets one end of its socket.
-    pub(crate) fn start(&self, module: &str) -> (Process, Socket) {
-        let (delay, (host_end, module_end)) = {
-            let mut rng = lock(&self.rng);
-            (Duration::from_millis(rng.u64(..20)), socket_pair(&mut rng))
-        };
+    pub(crate) fn start(&self, module: &str, instance: &str) -> (Process, Socket) {
+        let mut processes = lock(&self.processes);
+        let starts = processes.starts.entry(instance.to_owned()).or_default();
+        *starts += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, instance, *starts).hash(&mut hasher);
+        let mut rng = fastrand::Rng::with_seed(hasher.finish());
+        let (delay, (host_end, module_end)) = (Duration::from_millis(rng.u64(..20)), socket_pair(&mut rng));
         let (module, max_concurrency, max_queued) = (module.to_owned(), self.max_concurrency, self.max_queued);
         let task = tokio::spawn(async move {
             sleep(delay).await;
             modules::run(&module, max_concurrency, max_queued, module_end).await
         });
-        lock(&self.running).push(task.abort_handle());
+        processes.running.insert(instance.to_owned(), task.abort_handle());
         (Process { task, status: None }, host_end)
     }
 
     /// Kills a process, if one runs.
     pub(super) fn kill_one(&self) {
-        let mut running = lock(&self.running);
-        running.retain(|process| !process.is_finished());
-        if !running.is_empty() {
-            let victim = lock(&self.rng).usize(..running.len());
-            running.swap_remove(victim).abort();
+        let Processes { rng, running, .. } = &mut *lock(&self.processes);
+        running.retain(|_, process| !process.is_finished());
+        if !running.is_empty()
+            && let Some(victim) = running.values().nth(rng.usize(..running.len()))
+        {
+            victim.abort();
         }
     }
 
     /// How many processes run.
     pub(super) fn running(&self) -> usize {
-        lock(&self.running).iter().filter(|process| !process.is_finished()).count()
+        lock(&self.processes).running.values().filter(|process| !process.is_finished()).count()
     }
 }
 

@@ -3,8 +3,8 @@
 //! world again. What must hold in all of them is checked at the end of each.
 //!
 //! ```sh
-//! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation      # one world again
-//! IXT_SIMULATION_SEEDS=100000 cargo test -p ixt-host simulation   # more of them
+//! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation            # one world again
+//! IXT_SIMULATION_REQUESTS=1000000 cargo test -p ixt-host simulation     # new worlds, until they have had so many requests
 //! ```
 
 mod history;
@@ -17,10 +17,12 @@ mod world;
 pub(crate) use machine::{Machine, Process};
 pub(crate) use pipe::{ReadEnd, Socket, WriteEnd};
 
-use world::World;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many worlds a run of the tests looks at.
-const SEEDS: u64 = 1000;
+use world::{Lived, World};
+
+/// The worlds of a run of the tests: those of the seeds below this.
+const SEEDS: u64 = 2000;
 
 /// The variable's number, if it is set.
 fn variable(name: &str) -> Option<u64> {
@@ -29,11 +31,11 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Runs a world to its end, and checks it.
-fn run(seed: u64) -> String {
+fn run(seed: u64) -> Lived {
     let again = format!("again: IXT_SIMULATION_SEED={seed} cargo test -p ixt-host simulation");
     let world = std::panic::catch_unwind(|| World::run(seed));
     match world {
-        Ok(Ok(trace)) => trace,
+        Ok(Ok(lived)) => lived,
         Ok(Err(wrong)) => panic!("in the world {seed}: {wrong}\n{again}"),
         Err(panic) => {
             eprintln!("the world {seed} panicked; {again}");
@@ -45,20 +47,35 @@ fn run(seed: u64) -> String {
 #[test]
 fn in_every_world_each_request_ends_once_and_nothing_is_left() {
     if let Some(seed) = variable("IXT_SIMULATION_SEED") {
-        println!("{}", run(seed));
+        println!("{}", run(seed).trace);
         return;
     }
-    let seeds = variable("IXT_SIMULATION_SEEDS").unwrap_or(SEEDS);
-    for seed in 0..seeds {
-        run(seed);
-    }
+    let wanted = variable("IXT_SIMULATION_REQUESTS");
+    let first = wanted.map_or(0, |_| fastrand::u64(..u64::MAX / 2));
+    let (next, requests) = (AtomicU64::new(0), AtomicU64::new(0));
+    let goes_on = |number| match wanted {
+        None => number < SEEDS,
+        Some(wanted) => requests.load(Ordering::Relaxed) < wanted,
+    };
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if !goes_on(number) {
+                break;
+            }
+            requests.fetch_add(run(first + number).requests, Ordering::Relaxed);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    println!("{} requests in {} worlds from {first} on", requests.into_inner(), next.into_inner() - threads as u64);
 }
 
 /// Otherwise a failure could not be looked at again.
 #[test]
 fn the_same_seed_is_the_same_world() {
-    for seed in 0..20 {
-        let (one, again) = (run(seed), run(seed));
+    for seed in 0..100 {
+        let (one, again) = (run(seed).trace, run(seed).trace);
         assert!(one == again, "the world {seed} is not the same again:\n{}", first_difference(&one, &again));
     }
 }

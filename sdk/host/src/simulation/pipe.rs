@@ -194,8 +194,8 @@ pub(crate) struct Socket {
 
 /// The two ends of a socket.
 pub(crate) fn socket_pair(rng: &mut fastrand::Rng) -> (Socket, Socket) {
-    let ((to_there, from_here), (to_here, from_there)) = (pipe(rng), pipe(rng));
-    (Socket { reader: from_there, writer: to_there }, Socket { reader: from_here, writer: to_here })
+    let (one, other) = (pipe(rng), pipe(rng));
+    (Socket { reader: other.1, writer: one.0 }, Socket { reader: one.1, writer: other.0 })
 }
 
 impl AsyncRead for Socket {

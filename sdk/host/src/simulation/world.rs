@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,14 @@ struct Done {
     result: Option<Result<(), String>>,
 }
 
+/// What a world was like.
+pub(super) struct Lived {
+    /// What happened, a line each.
+    pub(super) trace: String,
+    /// How many requests there were, but for health checks.
+    pub(super) requests: u64,
+}
+
 pub(super) struct World {
     host: Host,
     machine: Arc<Machine>,
@@ -49,11 +58,12 @@ pub(super) struct World {
     history: Mutex<BTreeMap<String, Vec<Operation>>>,
     published: Mutex<Vec<i64>>,
     trace: Mutex<String>,
+    requests: AtomicU64,
 }
 
 impl World {
     /// Runs the world of this seed. Returns what happened in it; an error is what should not have.
-    pub(super) fn run(seed: u64) -> Result<String, String> {
+    pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // What the host draws by itself is of this thread.
         fastrand::seed(seed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -71,8 +81,8 @@ impl World {
 
     async fn begin(simulation: i64, record: Arc<modules::Record>, rng: &mut fastrand::Rng) -> Result<Self, String> {
         let machine = Arc::new(Machine::new(rng));
-        let mut settings = Settings::default();
-        settings.health_interval = Duration::from_millis(rng.u64(500..5000));
+        let health_interval = Duration::from_millis(rng.u64(500..5000));
+        let mut settings = Settings { health_interval, ..Settings::default() };
         settings.restart.backoff = Duration::from_millis(rng.u64(1..200));
         let mut builder = Host::builder(settings);
         builder.kv(Arc::new(Store::new(rng)));
@@ -100,6 +110,7 @@ impl World {
             history: Mutex::default(),
             published: Mutex::default(),
             trace: Mutex::default(),
+            requests: AtomicU64::new(0),
         })
     }
 
@@ -165,6 +176,8 @@ impl World {
     }
 
     async fn call(&self, rng: &mut fastrand::Rng, topic: &'static str) {
+        // One that is relayed is two.
+        self.requests.fetch_add(if topic.starts_with("relay") { 2 } else { 1 }, Ordering::Relaxed);
         let id = self.next_id();
         let payload = json!({ "id": id, "ms": if rng.bool() { 0 } else { rng.u64(..300) } }).to_string();
         let priorities = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
@@ -185,6 +198,7 @@ impl World {
     }
 
     async fn write(&self, rng: &mut fastrand::Rng) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
         let value = self.next_id();
         let expected = (rng.bool()).then(|| rng.u64(..4));
@@ -210,6 +224,7 @@ impl World {
     }
 
     async fn read(&self, rng: &mut fastrand::Rng) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
         let begin = Instant::now();
         let request = json!({ "key": key }).to_string();
@@ -223,7 +238,7 @@ impl World {
     }
 
     /// Waits until the world is quiet, and checks it.
-    async fn end(self: Arc<Self>) -> Result<String, String> {
+    async fn end(self: Arc<Self>) -> Result<Lived, String> {
         let memory = Arc::clone(self.host.memory());
         let is_quiet = || {
             let modules = self.host.status();
@@ -256,7 +271,7 @@ impl World {
         if !until(|| tasks() == 0, Duration::from_secs(60)).await {
             return Err(format!("{} tasks are left after {}", tasks(), lock(&self.trace)));
         }
-        Ok(std::mem::take(&mut *lock(&self.trace)))
+        Ok(Lived { trace: std::mem::take(&mut *lock(&self.trace)), requests: self.requests.load(Ordering::Relaxed) })
     }
 
     fn check_calls(&self) -> Result<(), String> {
@@ -264,7 +279,7 @@ impl World {
         let of = |counts: &BTreeMap<i64, u32>, id| counts.get(&id).copied().unwrap_or_default();
         for done in &*lock(&self.done) {
             let (begun, ended) = (of(&begun, done.id), of(&ended, done.id));
-            let once = done.topic.ends_with(".once");
+            let once = ["work.once", "relay.once"].contains(&done.topic);
             if once && begun > 1 {
                 return Err(format!("{done:?} was handled {begun} times"));
             }
@@ -310,7 +325,8 @@ impl World {
     fn check_log(&self) -> Result<(), String> {
         let lines = self.log();
         let complaint = lines.iter().find(|line| {
-            line.level >= LogLevel::Warn && (line.message.contains("skipped") || line.message.contains("was refused"))
+            line.level >= LogLevel::Warn
+                && (line.message.contains("skipped") || line.message.contains("its request was refused"))
         });
         complaint.map_or(Ok(()), |line| Err(format!("the log says: {}", line.message)))
     }

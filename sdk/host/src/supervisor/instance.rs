@@ -55,6 +55,7 @@ impl Instance {
         spawned(process.pid());
         let services = HostServices::new(backends.clone(), Arc::clone(release), Arc::clone(id), Arc::clone(&output));
         let connected = tokio::select! {
+            biased;
             connected = connect(&mut process, socket, router.waiting(), replica, services, backends.clone(), settings) => {
                 connected
             }
@@ -111,6 +112,7 @@ impl Instance {
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
         let mut ask = pin!(self.connection.ask(HostRequest::Shutdown { grace_ms }, Duration::MAX));
         let reply = tokio::select! {
+            biased;
             reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
             () = self.connection.closed() => {
                 // It will not send more, but the reply may have just come.
@@ -161,7 +163,7 @@ async fn spawn(
     let resources = &backends.resources;
     #[cfg(test)]
     if let Some(simulation) = &resources.simulation {
-        let (process, socket) = simulation.start(release.manifest().module.name.as_str());
+        let (process, socket) = simulation.start(release.manifest().module.name.as_str(), output.instance());
         return Ok((ModuleProcess::Simulated(process), ProcessSocket::Connected(ModuleSocket::Simulated(socket))));
     }
     let launch = release.program().launch(release.module()).await;
@@ -197,7 +199,7 @@ async fn connect(
         services.complain(&format!("turned {other} away from its socket: it was not started for it"));
     };
     let started = process.pid();
-    let connected = match socket {
+    let connected: ModuleSocket = match socket {
         ProcessSocket::Listening(socket) => tokio::select! {
             accepted = timeout(connect_timeout, socket.accept(started, refused)) => {
                 let accepted = accepted.map_err(|_| timed_out("connected to its host", connect_timeout))?;

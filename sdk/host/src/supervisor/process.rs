@@ -25,6 +25,7 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// A process of a module.
 #[derive(Debug)]
+#[cfg_attr(test, expect(clippy::large_enum_variant, reason = "the small one is of tests alone"))]
 pub(crate) enum ModuleProcess {
     Child(ChildProcess),
     #[cfg(test)]

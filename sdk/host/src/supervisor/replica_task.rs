@@ -240,6 +240,7 @@ impl ReplicaTask {
         let grace = self.settings.shutdown_grace;
         connection.tell_draining(grace);
         let is_done = tokio::select! {
+            biased;
             () = connection.drained() => true,
             () = connection.closed() => true,
             () = instance.wait() => true,
@@ -306,8 +307,9 @@ impl ReplicaTask {
     async fn pause(&mut self, pause: Duration) -> Phase {
         self.router.refuse_parked_in_vain();
         tokio::select! {
-            () = sleep(pause) => Phase::Starting,
+            biased;
             () = self.replica.retired() => Phase::Stopped,
+            () = sleep(pause) => Phase::Starting,
         }
     }
 

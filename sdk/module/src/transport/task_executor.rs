@@ -53,6 +53,7 @@ impl TaskExecutor {
             match deadline {
                 None => self.earlier.notified().await,
                 Some(deadline) => tokio::select! {
+                    biased;
                     () = sleep_until(deadline) => break,
                     () = self.earlier.notified() => {}
                 },

@@ -144,9 +144,11 @@ impl RequestTable {
         self.queue.as_ref().is_some_and(|queue| queue.current.is_some())
     }
 
-    /// The ids of all requests in flight, in no order.
+    /// The ids of all requests in flight, the oldest first.
     pub(crate) fn ids(&self) -> Vec<u64> {
-        self.in_flight.keys().copied().collect()
+        let mut ids: Vec<_> = self.in_flight.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// How many requests the module has not answered, queued ones included, overdue ones not.
@@ -259,13 +261,15 @@ impl RequestTable {
         Some(Abandoned { reply, started, call, delivery })
     }
 
-    /// The ids of requests whose deadline has passed while their callers wait, and the next deadline.
+    /// The ids of requests whose deadline has passed while their callers wait, the oldest first, and the next deadline.
     pub(crate) fn expired(&mut self, now: Instant) -> (Vec<u64>, Option<Instant>) {
         let waited_for = self.in_flight.iter().filter(|(_, in_flight)| in_flight.reply.is_some());
         let deadlines = waited_for.filter_map(|(id, in_flight)| Some((*id, in_flight.deadline?)));
         let (over, left): (Vec<_>, Vec<_>) = deadlines.partition(|(_, deadline)| *deadline <= now);
         self.next_deadline = left.iter().map(|(_, deadline)| *deadline).min();
-        (over.into_iter().map(|(id, _)| id).collect(), self.next_deadline)
+        let mut over: Vec<_> = over.into_iter().map(|(id, _)| id).collect();
+        over.sort_unstable();
+        (over, self.next_deadline)
     }
 
     /// Makes abandoned requests of a concurrent module overdue when it is time. Gives when the next one will be. The request of a
@@ -296,10 +300,12 @@ impl RequestTable {
         queue.drain().filter_map(|(id, request)| Some((request, self.in_flight.remove(&id)?))).collect()
     }
 
-    /// Takes no new request, and gives out all that are in flight.
+    /// Takes no new request, and gives out all that are in flight, the oldest first.
     pub(crate) fn close(&mut self) -> Vec<InFlight> {
         self.intake = Intake::None;
-        self.in_flight.drain().map(|(_, in_flight)| in_flight).collect()
+        let mut all: Vec<_> = self.in_flight.drain().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all.into_iter().map(|(_, in_flight)| in_flight).collect()
     }
 
     /// Whether calls and events are refused.
