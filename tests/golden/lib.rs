@@ -67,6 +67,16 @@ pub mod scalars {
     include!("code/scalars.rs");
 }
 
+/// `manifests/valid/simulation-relay.toml`.
+pub mod simulation_relay {
+    include!("code/simulation-relay.rs");
+}
+
+/// `manifests/valid/simulation-worker.toml`.
+pub mod simulation_worker {
+    include!("code/simulation-worker.rs");
+}
+
 /// `manifests/valid/types.toml`.
 pub mod types {
     include!("code/types.rs");
