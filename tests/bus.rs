@@ -338,7 +338,7 @@ fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
         let published = format!(r#"{{"payload":"\u0065{}","topic":"e"}}"#, &payload(&escaped)[1..]);
         started.ask("a", request(3, "event_bus", "publish", &published)).await.unwrap();
         let set = r#"{"value":"aGk=","key":"k","ttl_ms":60000}"#;
-        let mut changes = started.host.kv().watch("a", "k");
+        let mut changes = started.host.kv().watch("a", "k").await.unwrap();
         started.ask("a", request(4, "kv_store", "set", set)).await.unwrap();
 
         // Nobody has waited for the responses to the call and the write.

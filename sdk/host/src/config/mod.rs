@@ -135,7 +135,7 @@ impl<'a> Config<'a> {
     /// declare.
     #[must_use]
     pub fn is_secret(&self, key: &str) -> bool {
-        self.manifest.config.iter().any(|declared| declared.name.as_str() == key && has_secret(declared))
+        self.manifest.config.iter().any(|declared| declared.name.as_str() == key && declared.holds_secret())
     }
 
     fn type_of(&self, key: &str) -> Result<&'a Type, ConfigError> {
@@ -188,19 +188,6 @@ impl<'a> Config<'a> {
         self.check()?;
         Ok(to_raw_value(&self.values).expect("a map of JSON values is JSON"))
     }
-}
-
-/// Whether a field or something within it is secret. Types of `[types]` contain no secrets: only the configuration may
-/// declare them.
-fn has_secret(field: &Field) -> bool {
-    fn within(kind: &TypeKind) -> bool {
-        match kind {
-            TypeKind::Table(fields) => fields.iter().any(has_secret),
-            TypeKind::List(item) | TypeKind::Map(item) => within(&item.kind),
-            _ => false,
-        }
-    }
-    field.secret || within(&field.ty.kind)
 }
 
 fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {

@@ -24,7 +24,6 @@ use crate::control::lines::{
 use crate::control::peer::ControlPeer;
 use crate::control::{ControlCommand, ControlReply, HostStatus, LogQuery};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
-use crate::module::no_module;
 use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
 
 /// One connection.
@@ -166,7 +165,7 @@ impl ControlSession {
             }
             ControlCommand::KvWatch { module, prefix } => {
                 check_prefix(&prefix).map_err(kv_error)?;
-                let mut watch = kv.watch(self.namespace(&module)?, &prefix);
+                let mut watch = kv.watch(self.namespace(&module)?, &prefix).await.map_err(kv_error)?;
                 // Tells the client that from here on no change is missed.
                 data(writer, &json!({ "watching": prefix })).await?;
                 while let Some(Change { key, revision, value }) = watch.next().await {
@@ -280,11 +279,7 @@ impl ControlSession {
 
     /// The key-value namespace of a module, which is its name. Refused if there is no such module.
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, ControlReply> {
-        let names: Vec<_> = self.host.routers().iter().map(|router| router.name()).collect();
-        if names.contains(&module) {
-            return Ok(module);
-        }
-        Err(refusal(code::NOT_FOUND, &no_module(module, names.into_iter())))
+        self.host.find(module).map(|_| module).map_err(call_error)
     }
 }
 

@@ -27,13 +27,14 @@ use crate::logs::Logs;
 use crate::module::no_module;
 use crate::module_router::ModuleRouter;
 use crate::release::{Loader, refusal};
+use crate::services::Backends;
 use crate::status::{InstanceState, ModuleStatus};
 use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
 use crate::{CallError, Module, Settings};
 
-/// How long [`Host::shutdown`] waits until other hosts know that its topics are free.
-const BUS_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long [`Host::shutdown`] waits for the bus and the store to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct RunningHost {
     supervisor: Supervisor,
@@ -202,13 +203,14 @@ impl Host {
     /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
-        let _ = tokio::time::timeout(BUS_CLOSE_TIMEOUT, self.0.supervisor.backends.bus.close()).await;
+        let Backends { bus, kv, .. } = &self.0.supervisor.backends;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, async { tokio::join!(bus.close(), kv.close()) }).await;
         self.0.supervisor.backends.spans.shutdown().await;
         self.0.supervisor.backends.logs.close();
         complaints
     }
 
-    fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
+    pub(crate) fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|router| router.name() == module);
         let names = modules.iter().map(|router| router.name());

@@ -8,7 +8,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store: Arc<dyn KvStore> = Arc::new(RedbStore::ephemeral()?);
-//! let mut watch = store.watch("orders", "open/");
+//! let mut watch = store.watch("orders", "open/").await?;
 //!
 //! let revision = store.set("orders", "open/1", b"apples".to_vec(), SetOptions::default()).await?;
 //! let entry = store.get("orders", "open/1").await?;
@@ -85,11 +85,13 @@ pub trait KvStore: Send + Sync + 'static {
     /// most `limit` keys, where 0 is taken as 1 and more than [`MAX_PAGE_KEYS`] as that.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
-    /// Watches the keys with a prefix: each change after this call, also an expiry. Who wants the current state too
-    /// reads it after this call, and misses nothing.
+    /// Watches the keys with a prefix. The watch has each change made after this future has completed, also an expiry, and may
+    /// have changes made while it ran. To learn the current state too, read it after the future has completed: no change is missed
+    /// then.
     ///
-    /// A watcher is told of a write before the write returns.
-    fn watch(&self, namespace: &str, prefix: &str) -> Watch;
+    /// The changes of one key come in the order of their revisions. A change may come before or after the future of its write
+    /// completes.
+    fn watch(&self, namespace: &str, prefix: &str) -> KvFuture<Watch>;
 
     /// Writes everything that the store holds now to a new file, and returns the number of keys. The store can be used
     /// meanwhile. Only the host's user may read the file.
@@ -99,6 +101,14 @@ pub trait KvStore: Send + Sync + 'static {
     fn backup(&self, path: &Path) -> KvFuture<u64> {
         let reason = format!("{}: this store has no backups in a file", path.display()).into();
         Box::pin(async move { Err(KvError::Backup { reason }) })
+    }
+
+    /// Ends the store's work: what was accepted is written, and all watches end. Afterwards each method may fail with
+    /// [`KvError::Closed`]. A host that is shut down calls this once, after all modules have ended, and waits up to 5 s.
+    ///
+    /// This default implementation does nothing.
+    fn close(&self) -> KvFuture<()> {
+        Box::pin(async { Ok(()) })
     }
 }
 

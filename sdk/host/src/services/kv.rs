@@ -164,16 +164,19 @@ fn end<T>(
 ) {
     match done {
         Ok(done) => connection.end_call(id, Ok(data(done)), batch),
-        Err(error) => {
-            let details = match error {
-                KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),
-                _ => None,
-            };
-            let mut body = ErrorBody::new(error.code(), error.to_string(), error.retryable());
-            body.details = details.as_deref();
-            connection.end_call(id, Err(body), batch);
-        }
+        Err(error) => fail(connection, id, &error, batch),
     }
+}
+
+/// Responds with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision.
+pub(super) fn fail(connection: &Connection, id: Option<u64>, error: &KvError, batch: &mut WriteBatch) {
+    let details = match error {
+        KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),
+        _ => None,
+    };
+    let mut body = ErrorBody::new(error.code(), error.to_string(), error.retryable());
+    body.details = details.as_deref();
+    connection.end_call(id, Err(body), batch);
 }
 
 /// The data of a response.

@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
+use std::task::{self, Poll, Waker};
 
-use ixt_protocol::{HostFrame, KvChange, KvWatchEnded, LogLevel, code};
+use ixt_protocol::{HostFrame, KvChange, KvWatchEnded, LogLevel, Object, code};
 use serde_json::json;
 use tokio::task::AbortHandle;
 
-use super::kv::object;
+use super::kv::{fail, object};
 use super::{HostServices, Refusal};
 use crate::bus::WriteBatch;
 use crate::connection::{Connection, Refused};
-use crate::kv::Watch;
+use crate::kv::{KvFuture, Watch};
 use crate::lock::lock;
 use crate::logs::Logs;
 
@@ -48,11 +49,12 @@ impl Drop for Watches {
 }
 
 impl HostServices {
+    /// Responds with the number of the watch once the store has begun it, which may be now.
     pub(super) fn watch(
         &self,
         connection: &Arc<Connection>,
         id: Option<u64>,
-        changes: Watch,
+        mut opening: KvFuture<Watch>,
         batch: &mut WriteBatch,
     ) -> Refusal {
         let mut open = lock(&self.watches.0);
@@ -60,10 +62,7 @@ impl HostServices {
             let message = format!("this process has {MAX_WATCHES} watches already: end some with `kv_store.unwatch`");
             return Err((code::RESOURCE_EXHAUSTED, message));
         }
-        open.last += 1;
-        let number = open.last;
-        // Before the first change.
-        connection.end_call(id, Ok(object(&json!({ "watch": number }))), batch);
+        let number = open.last + 1;
         let teller = Teller {
             connection: Arc::downgrade(connection),
             number,
@@ -71,10 +70,27 @@ impl HostServices {
             logs: self.backends.logs.clone(),
             instance: Arc::clone(&self.instance),
         };
-        let task = tokio::spawn(teller.run(changes));
+        let task = match opening.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(changes)) => {
+                // Before the first change.
+                connection.end_call(id, Ok(watching(number)), batch);
+                tokio::spawn(teller.run(changes))
+            }
+            Poll::Ready(Err(error)) => {
+                fail(connection, id, &error, batch);
+                return Ok(());
+            }
+            Poll::Pending => tokio::spawn(teller.open(id, opening)),
+        };
+        open.last = number;
         open.tasks.insert(number, task.abort_handle());
         Ok(())
     }
+}
+
+/// The response to `watch`.
+fn watching(number: u64) -> Object<'static> {
+    object(&json!({ "watch": number }))
 }
 
 /// Tells a module of the changes of one watch.
@@ -87,6 +103,23 @@ struct Teller {
 }
 
 impl Teller {
+    /// Waits until the store has begun the watch, responds, and then tells the changes.
+    async fn open(self, id: Option<u64>, opening: KvFuture<Watch>) {
+        let opened = opening.await;
+        let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
+        match opened {
+            Ok(changes) => {
+                connection.end_call(id, Ok(watching(self.number)), &mut WriteBatch::none());
+                drop((connection, open));
+                self.run(changes).await;
+            }
+            Err(error) => {
+                lock(&open).tasks.remove(&self.number);
+                fail(&connection, id, &error, &mut WriteBatch::none());
+            }
+        }
+    }
+
     /// Ends when the module or its watch is gone, or when the store has given up the watch because the module did not keep up.
     async fn run(self, mut changes: Watch) {
         loop {

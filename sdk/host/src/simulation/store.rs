@@ -90,7 +90,7 @@ impl KvStore for Store {
         unimplemented!("the modules of the simulation list no keys")
     }
 
-    fn watch(&self, _: &str, _: &str) -> Watch {
+    fn watch(&self, _: &str, _: &str) -> KvFuture<Watch> {
         unimplemented!("the modules of the simulation watch no keys")
     }
 }

@@ -1,6 +1,6 @@
 //! The queue of frames against a sink that is full when a test wants it to be.
 
-use ixt_protocol::{CallContext, FrameDecoder, Object, ServiceRequest};
+use ixt_protocol::{CallContext, DEFAULT_MAX_FRAME_BYTES, FrameDecoder, Object, ServiceRequest};
 
 use super::log_backlog::MAX_BACKLOG_BYTES;
 use super::*;
@@ -55,7 +55,7 @@ impl Fake {
 
     /// What was written, frame by frame.
     fn frames(&self) -> Vec<String> {
-        let mut decoder = FrameDecoder::new(usize::MAX);
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
         let mut frames = Vec::new();
         while let Some(frame) = decoder.next_frame() {

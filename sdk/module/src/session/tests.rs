@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_protocol::{Frame, FrameDecoder, Framing, ModuleFrame, encode_base64};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, ModuleFrame, encode_base64};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ struct Host {
 
 impl Host {
     fn new(wire: Wire, framing: Framing) -> Self {
-        let decoder = FrameDecoder::new(usize::MAX);
+        let decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         let (replies, calls, called) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         Self { wire, decoder, framing, output: Vec::new(), replies, calls, called }
     }

@@ -34,6 +34,7 @@ mod usage;
 mod writer;
 
 use std::fmt;
+use std::future::ready;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -56,7 +57,7 @@ use self::writer::{WriteKind, WriteRequest, Writer, WriterCommand};
 use super::watchers::Watchers;
 use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,
-    check_value,
+    check_prefix, check_value,
 };
 use crate::lock::lock;
 
@@ -259,8 +260,8 @@ impl KvStore for RedbStore {
         self.read(None, move |snapshot, _| snapshot.list(&namespace, &prefix, after.as_deref(), limit))
     }
 
-    fn watch(&self, namespace: &str, prefix: &str) -> Watch {
-        self.watchers.watch(namespace, prefix)
+    fn watch(&self, namespace: &str, prefix: &str) -> KvFuture<Watch> {
+        Box::pin(ready(check_prefix(prefix).map(|()| self.watchers.watch(namespace, prefix))))
     }
 
     fn backup(&self, path: &Path) -> KvFuture<u64> {

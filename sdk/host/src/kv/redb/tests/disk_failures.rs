@@ -10,7 +10,7 @@ async fn a_full_disk_fails_writes_until_there_is_room() {
     for number in 0..50 {
         set(&store, &format!("{number}"), &[1; 3000]).await;
     }
-    let mut watch = store.watch(SPACE, "");
+    let mut watch = store.watch(SPACE, "").await.unwrap();
     for round in 0..3 {
         disk.full.store(true, Ordering::SeqCst);
         for _ in 0..2 {
@@ -40,7 +40,7 @@ async fn a_write_that_failed_late_uses_up_its_revision_and_is_told_of_if_it_was_
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     let before = set(&store, "key", b"before").await;
-    let mut watch = store.watch(SPACE, "");
+    let mut watch = store.watch(SPACE, "").await.unwrap();
     disk.sync_fails.store(true, Ordering::SeqCst);
     assert!(store.set(SPACE, "key", b"failed".to_vec(), SetOptions::default()).await.is_err());
     let now = store.get(SPACE, "key").await.unwrap().unwrap();
@@ -99,7 +99,7 @@ async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
 async fn keys_expire_while_the_disk_is_full() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
-    let mut watch = store.watch(SPACE, "");
+    let mut watch = store.watch(SPACE, "").await.unwrap();
     set(&store, "key", b"1").await;
     watch.next().await.unwrap();
     store.set(SPACE, "key", b"2".to_vec(), ttl(Duration::from_millis(20))).await.unwrap();

@@ -13,13 +13,13 @@ async fn what_was_written_is_there_after_reopening() {
     store.set(SPACE, "long", b"y".to_vec(), ttl(Duration::from_secs(3600))).await.unwrap();
     let revision = set(&store, "deleted", b"z").await;
     store.delete(SPACE, "deleted", None).await.unwrap();
-    let mut watch = store.watch(SPACE, "");
+    let mut watch = store.watch(SPACE, "").await.unwrap();
     drop(store);
     // It ends, after what has expired in the meantime.
     while watch.next().await.is_some() {}
 
     let store = RedbStore::open(&data).unwrap();
-    let mut watch = store.watch(SPACE, "short");
+    let mut watch = store.watch(SPACE, "short").await.unwrap();
     assert_eq!(get(&store, "key").await.as_deref(), Some(&b"value"[..]));
     assert_eq!(get(&store, "long").await.as_deref(), Some(&b"y"[..]));
     assert_eq!(get(&store, "deleted").await, None);
@@ -74,7 +74,7 @@ async fn what_was_read_is_there_at_once_until_it_is_written_or_expires() {
     assert!(store.delete(SPACE, "key", None).await.unwrap());
     assert_eq!(get(&store, "key").await, None);
 
-    let mut watch = store.watch(SPACE, "short");
+    let mut watch = store.watch(SPACE, "short").await.unwrap();
     store.set(SPACE, "short", b"x".to_vec(), ttl(Duration::from_millis(50))).await.unwrap();
     watch.next().await.unwrap();
     let _ = get(&store, "short").await;
