@@ -65,6 +65,7 @@
 //! `#[non_exhaustive]` where fields or variants will be added, such as those of streams; what will be added to the traits will have a
 //! default that refuses.
 
+mod call_location;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod envelope;
@@ -78,6 +79,7 @@ use std::sync::Arc;
 
 pub use ixt_protocol::{ErrorBody, Object, Priority, WirePayload};
 
+pub(crate) use call_location::CallLocation;
 pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use ixt_protocol::{ErrorBody, Object, code};
 
-use super::WriteBatch;
+use super::{CallLocation, WriteBatch};
 
 /// How a call ended.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ impl<'a> CallResult<'a> {
 pub struct ReplyTo {
     callback: Option<Box<Callback>>,
     retries: bool,
+    /// `Some` if the call may go from one place to another.
+    location: Option<Arc<CallLocation>>,
 }
 
 type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
@@ -79,12 +81,28 @@ type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
 impl ReplyTo {
     /// Calls `callback` with the result and with the batch of the one who sends it, on that thread. It must not block.
     pub fn new(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
-        Self { callback: Some(Box::new(callback)), retries: false }
+        Self { callback: Some(Box::new(callback)), retries: false, location: None }
     }
 
     /// The same for a callback that handles [`CallResult::Lost`] by another attempt, and logs it.
     pub(crate) fn retrying(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
-        Self { callback: Some(Box::new(callback)), retries: true }
+        Self { callback: Some(Box::new(callback)), retries: true, location: None }
+    }
+
+    /// The same reply, of a call whose location is this.
+    pub(crate) fn at(mut self, location: Arc<CallLocation>) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// Where the call is, if that can change.
+    pub(crate) fn location(&self) -> Option<&Arc<CallLocation>> {
+        self.location.as_ref()
+    }
+
+    /// Where the call is, from now on kept for its caller's cancel.
+    pub(crate) fn track(&mut self) -> Arc<CallLocation> {
+        Arc::clone(self.location.get_or_insert_default())
     }
 
     /// Whether the callback tries again and logs when the result is [`CallResult::Lost`], so that the sender need not log.

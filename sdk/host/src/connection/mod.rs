@@ -130,6 +130,8 @@ pub(crate) trait Services: Send + Sync + 'static {
 pub(crate) struct ProcessLoad {
     /// How many requests it has not answered.
     pub(crate) in_flight: usize,
+    /// Whether it is sequential: it has one request at a time, and others are queued for it.
+    pub(crate) is_sequential: bool,
     /// Whether it is sequential and has a request.
     pub(crate) is_busy: bool,
 }
@@ -211,8 +213,11 @@ impl Connection {
     /// How much the process has to do; `None` if it takes no calls and events now.
     pub(crate) fn load(&self) -> Option<ProcessLoad> {
         let requests = lock(&self.requests);
-        let (in_flight, is_busy) = (requests.len(), requests.is_busy());
-        (!requests.is_closed() && self.is_ready()).then_some(ProcessLoad { in_flight, is_busy })
+        (!requests.is_closed() && self.is_ready()).then(|| ProcessLoad {
+            in_flight: requests.len(),
+            is_sequential: requests.is_sequential(),
+            is_busy: requests.is_busy(),
+        })
     }
 
     /// Whether the module says that it takes calls and events.

@@ -10,7 +10,7 @@ use super::{ModuleRouter, Ready, Serving};
 use crate::budget::Reservation;
 use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_log::{CallOutcome, CallRecord};
-use crate::connection::{Connection, HostRequest};
+use crate::connection::{Connection, HostRequest, ProcessLoad};
 use crate::topic::ModuleTopic;
 
 /// The longest chain of requests that wait for each other. A call beyond it is refused with `RESOURCE_EXHAUSTED`: the modules call
@@ -23,7 +23,10 @@ const MAX_ENDED_ALONE: u32 = 2;
 
 /// What [`ModuleRouter::pick`] finds.
 pub(super) enum Picked {
-    Ready(Arc<Connection>),
+    Ready {
+        connection: Arc<Connection>,
+        is_sequential: bool,
+    },
     /// All processes that could take the call are sequential, and busy with a request that waits for it.
     WaitsForItself(Arc<Cause>),
     /// No process is ready.
@@ -69,7 +72,7 @@ impl ModuleRouter {
         &self,
         envelope: Envelope<'_>,
         topic: &Arc<ModuleTopic>,
-        reply: ReplyTo,
+        mut reply: ReplyTo,
         attempts: Attempts,
         now: Instant,
         batch: &mut WriteBatch,
@@ -81,7 +84,8 @@ impl ModuleRouter {
             self.refuse(&envelope, topic, reply, batch);
             return CallHandle::default();
         };
-        let reply = self.retrying(&envelope, topic, reply, attempts, memory);
+        let location = reply.track();
+        let reply = self.retrying(&envelope, topic, reply, attempts, memory).at(location);
         self.dispatch(envelope, topic, reply, now, batch)
     }
 
@@ -111,14 +115,14 @@ impl ModuleRouter {
                 drop(memory);
                 let envelope = Envelope { attempt: attempt + 1, ..copy };
                 let attempts = Attempts { started, ended_alone };
-                // The caller has the handle of the first attempt: it can't cancel this one.
+                // The caller's handle is that of the location.
                 drop(this.route(envelope, &topic, reply, attempts, Instant::now(), batch));
             }
             (result, _) => reply.send(result, batch),
         })
     }
 
-    /// Gives a call to the replica with the least to do; parks it if none is ready.
+    /// Sends a call to the process with the least to do; parks it if none is ready. Returns the handle for the caller.
     pub(super) fn dispatch(
         &self,
         mut envelope: Envelope<'_>,
@@ -129,6 +133,10 @@ impl ModuleRouter {
     ) -> CallHandle {
         let name = self.name();
         loop {
+            if reply.location().is_some_and(|location| location.is_cancelled()) {
+                self.cancelled(topic, &envelope, reply, now);
+                return CallHandle::default();
+            }
             if envelope.deadline.is_some_and(|deadline| deadline <= now) {
                 let why = format!("the time for `{}` was over before `{name}` was asked", topic.name());
                 self.not_asked(topic, &envelope, now, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
@@ -136,9 +144,16 @@ impl ModuleRouter {
                 return CallHandle::default();
             }
             match self.pick(topic.name(), envelope.cause.as_ref()) {
-                Picked::Ready(connection) => {
+                Picked::Ready { connection, is_sequential } => {
+                    // Its queue may be given back when it stops.
+                    let location = if is_sequential { Some(reply.track()) } else { reply.location().cloned() };
+                    let location = location.map(|location| (location.moves(), location));
                     match connection.send_message(HostRequest::Handle, envelope, topic, reply, now, batch) {
-                        Ok(handle) => return handle,
+                        Ok(handle) => {
+                            let Some((number, location)) = location else { return handle };
+                            location.arrived(number, handle, batch);
+                            return location.handle();
+                        }
                         // It was stopped in this moment. It is not picked again.
                         Err(back) => (envelope, reply) = *back,
                     }
@@ -156,10 +171,7 @@ impl ModuleRouter {
                     reply.error(code::FAILED_PRECONDITION, &why, false, batch);
                     return CallHandle::default();
                 }
-                Picked::None => {
-                    self.park(envelope, topic, reply, batch);
-                    return CallHandle::default();
-                }
+                Picked::None => return self.park(envelope, topic, reply, batch),
             }
         }
     }
@@ -171,7 +183,7 @@ impl ModuleRouter {
         let Serving { ready, is_mixed, .. } = &*serving;
         let start = self.next_start.fetch_add(1, Ordering::Relaxed);
         let mut waits_for_itself = None;
-        let mut best: Option<(usize, &Arc<Connection>)> = None;
+        let mut best: Option<(ProcessLoad, &Arc<Connection>)> = None;
         for index in 0..ready.len() {
             let Ready { connection, release } = &ready[(start + index) % ready.len()];
             if *is_mixed && !release.takes(topic) {
@@ -186,12 +198,14 @@ impl ModuleRouter {
                 waits_for_itself = Some(Arc::clone(cause));
                 continue;
             }
-            if best.is_none_or(|(least, _)| load.in_flight < least) {
-                best = Some((load.in_flight, connection));
+            if best.as_ref().is_none_or(|(least, _)| load.in_flight < least.in_flight) {
+                best = Some((load, connection));
             }
         }
         match (best, waits_for_itself) {
-            (Some((_, connection)), _) => Picked::Ready(Arc::clone(connection)),
+            (Some((ProcessLoad { is_sequential, .. }, connection)), _) => {
+                Picked::Ready { connection: Arc::clone(connection), is_sequential }
+            }
             (None, Some(cause)) => Picked::WaitsForItself(cause),
             (None, None) => Picked::None,
         }
@@ -202,6 +216,13 @@ impl ModuleRouter {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
         self.not_asked(topic, envelope, Instant::now(), (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
         reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
+    }
+
+    /// Ends a call that its caller has cancelled before a process got it.
+    pub(super) fn cancelled(&self, topic: &ModuleTopic, envelope: &Envelope<'_>, reply: ReplyTo, since: Instant) {
+        let why = format!("the caller of `{}` gave up", topic.name());
+        self.not_asked(topic, envelope, since, (CallOutcome::Cancelled, code::CANCELLED, &why));
+        reply.discard();
     }
 
     /// Counts and logs a call that no process was asked: how it ended, with which code, and why.

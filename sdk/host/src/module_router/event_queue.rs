@@ -142,7 +142,7 @@ impl ModuleRouter {
             if not_taken.contains(&topic) {
                 continue;
             }
-            if let Picked::Ready(connection) = self.pick(topic, None) {
+            if let Picked::Ready { connection, .. } = self.pick(topic, None) {
                 found = Some((index, connection));
                 break;
             }

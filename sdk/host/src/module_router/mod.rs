@@ -35,6 +35,7 @@ mod replicas;
 mod tests;
 mod topics;
 
+use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
@@ -53,7 +54,7 @@ use crate::services::Backends;
 use crate::status::ModuleStatus;
 
 use event_queue::EventQueue;
-use parked::Parked;
+use parked::ParkedCalls;
 use replicas::Replicas;
 pub(crate) use replicas::StartPermit;
 use topics::Topics;
@@ -80,7 +81,7 @@ pub(crate) struct ModuleRouter {
     next_start: AtomicUsize,
     /// See [`MAX_WAITING_BYTES`].
     waiting: Arc<Budget>,
-    parked: Mutex<Vec<Parked>>,
+    parked: Mutex<ParkedCalls>,
     events: Mutex<EventQueue>,
     /// Held during a restart, so that there is one at a time.
     pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
@@ -171,5 +172,11 @@ impl ModuleRouter {
     fn warn(&self, trace_id: &str, message: String) {
         let trace_id = trace_id.to_owned();
         self.logs.write(Record { level: LogLevel::Warn, trace_id, ..Record::new(self.release().source(), message) });
+    }
+}
+
+impl fmt::Debug for ModuleRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ModuleRouter").field(&self.name).finish()
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::ModuleRouter;
 use super::calls::Picked;
 use crate::budget::Reservation;
-use crate::bus::{Envelope, ReplyTo, WriteBatch};
+use crate::bus::{CallHandle, Cancel, Envelope, ReplyTo, WriteBatch};
 use crate::call_log::CallOutcome;
 use crate::lock::lock;
 use crate::replica::Replica;
@@ -19,7 +19,15 @@ use crate::topic::ModuleTopic;
 /// How many calls may be parked. More are refused with `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_PARKED: usize = 1024;
 
-pub(super) struct Parked {
+#[derive(Default)]
+pub(super) struct ParkedCalls {
+    calls: Vec<Parked>,
+    /// The number of the call that was parked last.
+    last: u64,
+}
+
+struct Parked {
+    number: u64,
     envelope: Envelope<'static>,
     topic: Arc<ModuleTopic>,
     reply: ReplyTo,
@@ -38,25 +46,34 @@ impl Drop for Timer {
     }
 }
 
+impl ParkedCalls {
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+}
+
 impl ModuleRouter {
-    /// Parks a call if a replica that takes its topic is ready soon, or refuses it with `UNAVAILABLE`.
+    /// Parks a call if a replica that takes its topic is ready soon, or refuses it with `UNAVAILABLE`. Returns the handle for the
+    /// caller.
     pub(super) fn park(
         &self,
         envelope: Envelope<'_>,
         topic: &Arc<ModuleTopic>,
-        reply: ReplyTo,
+        mut reply: ReplyTo,
         batch: &mut WriteBatch,
-    ) {
+    ) -> CallHandle {
         if !self.one_comes_for(topic.name()) {
             let why = self.why_not(topic.name());
             self.not_asked(topic, &envelope, Instant::now(), (CallOutcome::Refused, code::UNAVAILABLE, &why));
-            return reply.error(code::UNAVAILABLE, &why, true, batch);
+            reply.error(code::UNAVAILABLE, &why, true, batch);
+            return CallHandle::default();
         }
         let mut parked = lock(&self.parked);
         let memory = if parked.len() < MAX_PARKED { self.waiting.take(envelope.bytes()) } else { None };
         let Some(memory) = memory else {
             drop(parked);
-            return self.refuse(&envelope, topic, reply, batch);
+            self.refuse(&envelope, topic, reply, batch);
+            return CallHandle::default();
         };
         let timer = envelope.deadline.map(|deadline| {
             let this = self.this.clone();
@@ -69,18 +86,27 @@ impl ModuleRouter {
             Timer(tokio::spawn(expire).abort_handle())
         });
         let (envelope, since) = (envelope.into_owned(), Instant::now());
-        parked.push(Parked { envelope, topic: Arc::clone(topic), reply, since, memory, _timer: timer });
+        let location = reply.track();
+        let moves = location.moves();
+        parked.last += 1;
+        let number = parked.last;
+        let topic_of_call = Arc::clone(topic);
+        parked.calls.push(Parked { number, envelope, topic: topic_of_call, reply, since, memory, _timer: timer });
         drop(parked);
+        if let Some(this) = self.this.upgrade() {
+            location.arrived(moves, CallHandle::new(&this, number), batch);
+        }
         // A replica may have become ready, or been given up, since it was looked.
         let is_over = !self.one_comes_for(topic.name());
         if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
             self.release_parked();
         }
+        location.handle()
     }
 
     /// Dispatches all parked calls. Those that no replica can take yet are parked again.
     pub(super) fn release_parked(&self) {
-        let parked = std::mem::take(&mut *lock(&self.parked));
+        let parked = std::mem::take(&mut lock(&self.parked).calls);
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         for Parked { envelope, topic, reply, memory, .. } in parked {
             // The call reserves anew what it needs next.
@@ -92,7 +118,7 @@ impl ModuleRouter {
     fn expire_parked(&self) {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let is_over = |parked: &Parked| parked.envelope.deadline.is_some_and(|deadline| deadline <= now);
-        let expired: Vec<_> = lock(&self.parked).extract_if(.., |parked| is_over(parked)).collect();
+        let expired: Vec<_> = lock(&self.parked).calls.extract_if(.., |parked| is_over(parked)).collect();
         for Parked { envelope, topic, reply, since, .. } in expired {
             let why = format!("the time for `{}` is over: {}", topic.name(), self.why_not(topic.name()));
             self.not_asked(&topic, &envelope, since, (CallOutcome::Timeout, code::DEADLINE_EXCEEDED, &why));
@@ -130,6 +156,16 @@ impl ModuleRouter {
             format!("`{name}` is shutting down")
         } else {
             format!("`{name}` is stopped")
+        }
+    }
+}
+
+/// Cancels parked calls, by their numbers.
+impl Cancel for ModuleRouter {
+    fn cancel(&self, number: u64, _: &mut WriteBatch) {
+        let cancelled = lock(&self.parked).calls.extract_if(.., |parked| parked.number == number).next();
+        if let Some(Parked { envelope, topic, reply, since, .. }) = cancelled {
+            self.cancelled(&topic, &envelope, reply, since);
         }
     }
 }

@@ -120,7 +120,7 @@ impl Teller {
         }
     }
 
-    /// Ends when the module or its watch is gone, or when the store has given up the watch because the module did not keep up.
+    /// Returns when the module or its watch is gone, or after the module was told that the store has ended the watch.
     async fn run(self, mut changes: Watch) {
         loop {
             // A change is only taken from the store when the module can take it: the store counts what waits, and keeps the last
@@ -149,14 +149,12 @@ impl Teller {
                 }
             }
         }
-        if changes.is_overrun() {
-            self.tell_ended().await;
-        }
-    }
-
-    async fn tell_ended(&self) {
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
-        let message = "does not take the changes of the keys that it watches: the watch was ended, and some are lost";
+        let message = if changes.is_overrun() {
+            "does not take the changes of the keys that it watches: the watch was ended, and some are lost"
+        } else {
+            "watched keys, but the store has ended the watch: changes may be lost"
+        };
         self.logs.host(LogLevel::Warn, &self.instance, message);
         while lock(&open).tasks.remove(&self.number).is_some() {
             connection.room().await;

@@ -60,6 +60,40 @@ async fn what_is_idempotent_is_asked_three_times_in_all() {
     assert_eq!(told[2..], [&[&*often], &once[..]].concat(), "each is lost once");
 }
 
+#[tokio::test]
+async fn a_further_attempt_of_a_call_is_cancelled_too() {
+    let router = router(1).await;
+    let mut opened = ready(&router, WITH_IDS).await;
+    let (reply, _answer) = caller();
+    let handle = router.bus.call(message("often", 0), reply, &mut WriteBatch::none());
+    assert_eq!(opened.peer.next().await["message"]["topic"], "often");
+    end(&router, &opened, "it crashed");
+    let mut other = ready(&router, WITH_IDS).await;
+    assert_eq!(other.peer.next().await["message"]["topic"], "often");
+    handle.cancel(&mut WriteBatch::none());
+    assert_eq!(other.peer.next().await["type"], "cancel");
+    // A cancelled call is not tried again.
+    end(&router, &other, "it crashed");
+    let third = ready(&router, WITH_IDS).await;
+    assert_eq!(third.connection.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_a_process_gave_back_is_cancelled_at_another_one() {
+    let router = router(2).await;
+    let mut old = ready(&router, WITHOUT_IDS).await;
+    let _begun = call(&router, message("once", 0));
+    old.peer.next().await;
+    let (reply, _answer) = caller();
+    let queued = router.bus.call(message("quick", 0), reply, &mut WriteBatch::none());
+    let replaced = first(&router);
+    let mut new = open_with(WITH_IDS, 1 << 20, router.call_log.clone()).await.unwrap();
+    router.add(&new.connection, replaced.release(), Some(&replaced));
+    assert_eq!(new.peer.next().await["message"]["topic"], "quick");
+    queued.cancel(&mut WriteBatch::none());
+    assert_eq!(new.peer.next().await["type"], "cancel");
+}
+
 /// Beside others it may be another one that ends the process; alone, it is this one.
 #[tokio::test]
 async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {

@@ -177,3 +177,34 @@ async fn the_timer_of_a_parked_call_ends_when_the_call_is_dispatched() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(tasks(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_that_waits_for_a_process_is_not_sent() {
+    let router = router(1).await;
+    let (reply, mut answer) = caller();
+    let parked = router.bus.call(message("once", 100), reply, &mut WriteBatch::none());
+    assert_eq!(router.status().calls_waiting, 1);
+    parked.cancel(&mut WriteBatch::none());
+    assert_eq!(router.status().calls_waiting, 0, "it leaves at once");
+    assert_eq!(router.waiting.used(), 0);
+    assert!(answer.try_recv().is_err(), "its caller does not wait");
+    assert_eq!(
+        told(&router),
+        ["the call `once` of web:1.0.0 was given up by its caller: CANCELLED: the caller of `once` gave up"]
+    );
+    let _other = call(&router, message("quick", 0));
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "quick");
+    assert_eq!(opened.connection.in_flight(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_waited_for_a_process_is_cancelled_there() {
+    let router = router(1).await;
+    let (reply, _answer) = caller();
+    let handle = router.bus.call(message("once", 0), reply, &mut WriteBatch::none());
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["topic"], "once");
+    handle.cancel(&mut WriteBatch::none());
+    assert_eq!(opened.peer.next().await["type"], "cancel");
+}
