@@ -9,12 +9,11 @@ use foldhash::HashMap;
 use ixt_protocol::{InvalidJson, LogLevel, MAX_NAME_BYTES, code};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::bus::{CallResult, Envelope, HOST_SOURCE};
 use crate::lock::lock;
-use crate::logs::{Logs, Record, shortened};
+use crate::logs::{LineLimit, Logs, Record, shortened};
 use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
 /// How many bytes of an error's message are logged; the rest is cut off.
@@ -81,16 +80,7 @@ pub(crate) struct CallLog {
     /// Whether each call and event is logged, without a limit.
     every: bool,
     /// By module name.
-    failures: Arc<Mutex<HashMap<String, Failures>>>,
-}
-
-/// The failures of a module in the current window.
-#[derive(Debug)]
-struct Failures {
-    since: Instant,
-    logged: u32,
-    /// How many were not logged, and are not counted in a line yet.
-    unlogged: u64,
+    failures: Arc<Mutex<HashMap<String, LineLimit>>>,
 }
 
 impl CallLog {
@@ -178,40 +168,24 @@ impl CallLog {
     /// Whether a failure of this module is logged. Otherwise it is counted, and the number is logged at the end of the window.
     fn is_logged(&self, module: &str) -> bool {
         let name = module.split(':').next().unwrap_or_default();
-        let now = Instant::now();
         let mut failures = lock(&self.failures);
-        let Some(of) = failures.get_mut(name) else {
-            failures.insert(name.to_owned(), Failures { since: now, logged: 1, unlogged: 0 });
-            return true;
+        let report = || {
+            let (logs, name) = (self.logs.clone(), name.to_owned());
+            move |left_out| {
+                let message = format!(
+                    "{left_out} more calls or events have failed within {}, beside the {MAX_FAILURES} a second that are logged one by \
+                     one; `ixt top` shows which",
+                    show(WINDOW)
+                );
+                logs.host(LogLevel::Warn, &name, message);
+            }
         };
-        if now.duration_since(of.since) >= WINDOW {
-            (of.since, of.logged) = (now, 0);
+        match failures.get(name) {
+            Some(limit) => limit.allows(report),
+            None => {
+                failures.entry(name.to_owned()).or_insert_with(|| LineLimit::new(MAX_FAILURES, WINDOW)).allows(report)
+            }
         }
-        if of.logged < MAX_FAILURES {
-            of.logged += 1;
-            return true;
-        }
-        // Without a runtime nothing could log the number later.
-        let Ok(runtime) = Handle::try_current() else { return true };
-        of.unlogged += 1;
-        if of.unlogged == 1 {
-            let (this, name) = (self.clone(), name.to_owned());
-            runtime.spawn(async move {
-                sleep(WINDOW).await;
-                this.log_number(&name);
-            });
-        }
-        false
-    }
-
-    fn log_number(&self, name: &str) {
-        let more = lock(&self.failures).get_mut(name).map_or(0, |of| std::mem::take(&mut of.unlogged));
-        let message = format!(
-            "{more} more calls or events have failed within {}, beside the {MAX_FAILURES} a second that are told one by one; \
-             `ixt top` shows which",
-            show(WINDOW)
-        );
-        self.logs.host(LogLevel::Warn, name, message);
     }
 }
 
@@ -326,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_a_flood_of_failures_the_number_is_told() {
+    async fn of_a_flood_of_failures_the_number_is_logged() {
         let logs = Logs::default();
         let log = CallLog::new(logs.clone(), false);
         for _ in 0..MAX_FAILURES + 50 {
@@ -334,8 +308,8 @@ mod tests {
         }
         log.failed(&call("other:1.0.0", ""), CallOutcome::Answered, "INTERNAL", "no disk");
         assert_eq!(logged(&logs).len(), MAX_FAILURES as usize + 1, "each module has a limit of its own");
-        sleep(2 * WINDOW).await;
-        let more = "50 more calls or events have failed within 1s, beside the 100 a second that are told one by one; \
+        tokio::time::sleep(2 * WINDOW).await;
+        let more = "50 more calls or events have failed within 1s, beside the 100 a second that are logged one by one; \
                     `ixt top` shows which";
         assert_eq!(logged(&logs).pop(), Some(("warn", more.to_owned())));
         log.failed(&call("m:1.0.0/instance-002", ""), CallOutcome::Answered, "INTERNAL", "no disk");

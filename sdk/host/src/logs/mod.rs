@@ -4,11 +4,12 @@
 //! second at most: a reader that stands still stops nobody.
 //!
 //! `line_reader` and `process_output` capture the output of processes, `captured_line` finds the level in a line,
-//! `limited` limits repetitive lines, `ring` keeps the lines, `format` shows them.
+//! `limited` and `line_limit` limit repetitive lines, `ring` keeps the lines, `format` shows them.
 
 mod captured_line;
 mod format;
 mod limited;
+mod line_limit;
 mod line_reader;
 mod process_output;
 mod ring;
@@ -29,6 +30,7 @@ pub(crate) use captured_line::{CapturedLine, level_named};
 pub use format::Style;
 pub(crate) use format::rfc3339;
 pub(crate) use limited::LimitedLog;
+pub(crate) use line_limit::LineLimit;
 pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
 use ring::{FollowerPosition, Ring};
