@@ -1,10 +1,11 @@
-//! A module that knows the topics of many, since each of those that run beside each other has one of its own: `echo.00` and
-//! so on send back what they get, `drive.00` and so on call others.
+//! Generates the code of one program that can be each module of a host, although each has a service of its own: it knows all services,
+//! `echo.n00` to `echo.n49` and `drive.n00` to `drive.n49`, and the manifest of a module names one of them.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
-const TOPICS: usize = 50;
+/// The number of pairs of modules that a host can have.
+const PAIRS: usize = 50;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -12,7 +13,7 @@ fn main() {
     let mut services = Vec::new();
     let mut methods = String::new();
     for kind in ["drive", "echo"] {
-        for number in 0..TOPICS {
+        for number in 0..PAIRS {
             services.push(format!("{kind}.n{number:02}"));
             methods += &format!(
                 "async fn {kind}_n{number:02}(&self, payload: Payload, ctx: Context) -> Result<Response> {{\n\
@@ -35,7 +36,7 @@ fn main() {
              {methods}\
          }}\n"
     );
-    // Without `Builder`, which has cargo look at the manifest's file: one that was written just now is newer than the build.
+    // `Builder` would tell cargo to watch the manifest's file. As the file is written here, each build would start again.
     let source = ixt_build::Source::new("manifest.toml", manifest);
     let code = ixt_build::generate(&source, &ixt_build::Options::default()).unwrap().code;
     fs::write(out.join("module.rs"), code).unwrap();

@@ -1,4 +1,4 @@
-//! Modules with 10, 100, 1,000 and 10,000 services.
+//! Generates the code of modules with 10, 100, 1,000 and 10,000 services.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -16,7 +16,7 @@ fn main() {
         for topic in topics {
             text += &format!("[services.\"{topic}\"]\nblocking = true\n");
         }
-        // Without `Builder`, which has cargo look at the manifest's file: one that was written just now is newer than the build.
+        // `Builder` would tell cargo to watch the manifest's file. As the file is written here, each build would start again.
         let source = ixt_build::Source::new("manifest.toml", text);
         let code = ixt_build::generate(&source, &ixt_build::Options::default()).unwrap().code;
         fs::write(out.join(format!("topics_{services}.rs")), code).unwrap();

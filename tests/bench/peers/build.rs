@@ -1,4 +1,4 @@
-//! Generates the code of the module in `examples/echo`, and that of the peers that have code generated.
+//! Generates the code of the module in `examples/echo`, of varlink and of tonic.
 
 fn main() {
     ixt_build::compile("../../../examples/echo/manifest.toml");

@@ -1,4 +1,4 @@
-//! Projects that are written, and built with cargo, for the sake of the time that it takes.
+//! Packages in temporary directories, and the time that cargo takes to build them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,13 +8,13 @@ use std::{env, fs};
 use anyhow::ensure;
 use tempfile::TempDir;
 
-/// A package in a directory of its own.
+/// A package in a temporary directory, which is its own workspace and has its own target directory.
 pub struct Project {
     dir: TempDir,
 }
 
 impl Project {
-    /// Writes a package with these sections of dependencies and these files.
+    /// Writes a package. `dependencies` is the end of its `Cargo.toml`; `files` are paths in the package, and their texts.
     pub fn new(dependencies: &str, files: &[(&str, &str)]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let package = "[package]\nname = \"project\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
@@ -26,7 +26,7 @@ impl Project {
         Ok(Self { dir })
     }
 
-    /// Runs cargo and says how long it took.
+    /// Runs cargo with these arguments, and returns how long it took. Incremental compilation is off. Cargo's stderr is passed on.
     pub fn cargo(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
         let mut command = Command::new("cargo");
         command.args(arguments).arg("--quiet").current_dir(&self.dir);
@@ -36,8 +36,8 @@ impl Project {
         Ok(start.elapsed())
     }
 
-    /// The time of what cargo does when a file has changed.
-    pub fn again(&self, changed: &str, arguments: &[&str]) -> anyhow::Result<Duration> {
+    /// Gives a file a new modification time, and returns how long cargo takes then.
+    pub fn cargo_after_change(&self, changed: &str, arguments: &[&str]) -> anyhow::Result<Duration> {
         fs::File::options()
             .append(true)
             .open(self.dir.path().join(changed))?
@@ -45,7 +45,7 @@ impl Project {
         self.cargo(arguments)
     }
 
-    /// Forgets what was built.
+    /// Deletes all that was built.
     pub fn clean(&self) -> anyhow::Result<()> {
         Ok(fs::remove_dir_all(self.target())?)
     }
@@ -55,7 +55,7 @@ impl Project {
     }
 }
 
-/// The path of one of this repository's crates, for a dependency.
+/// The absolute path of a directory of this repository, for a path dependency.
 pub fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).display().to_string()
 }

@@ -1,10 +1,11 @@
-//! One interface, in each tool's language: services with a request and a response each, described.
+//! One interface in the language of each tool: any number of services, each with a description, a request of three fields and a response of
+//! two.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// As a manifest.
+/// The interface as a manifest, for ixt-build.
 pub fn manifest(services: usize) -> String {
     let mut text =
         "schema_version = \"3.0\"\n[module]\nname = \"bench\"\nversion = \"1.0.0\"\n[provides]\nservices = [\n"
@@ -29,12 +30,12 @@ response = {{ id = \"string\", amounts = \"[integer]\" }}
     text
 }
 
-/// The name of a service.
+/// The name of service `index` in the manifest.
 pub fn topic(index: usize) -> String {
     format!("group{}.service{index}", index / 10)
 }
 
-/// As Protocol Buffers.
+/// The interface as Protocol Buffers.
 pub fn proto(services: usize) -> String {
     let mut text = "syntax = \"proto3\";\npackage bench;\nservice Bench {\n".to_owned();
     for index in 0..services {
@@ -67,7 +68,7 @@ message {name}Response {{
     text
 }
 
-/// As a JSON Schema, which knows types but no services.
+/// The types of the interface as a JSON Schema, which has no services.
 pub fn json_schema(services: usize) -> String {
     let mut definitions = serde_json::Map::new();
     for index in 0..services {
@@ -96,7 +97,7 @@ pub fn json_schema(services: usize) -> String {
     serde_json::to_string_pretty(&schema).unwrap()
 }
 
-/// The name that goes before `Request` and `Response`.
+/// What the names of the types of service `index` begin with: `Request` or `Response` follows.
 pub fn type_name(index: usize) -> String {
     format!("Group{}Service{index}", index / 10)
 }

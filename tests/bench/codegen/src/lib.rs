@@ -1,3 +1,3 @@
-//! What the comparisons of code generators share.
+//! What the comparisons of code generators share: the interface that they generate code for.
 
 pub mod interface;

@@ -1,34 +1,34 @@
-//! How many values of 100 bytes a second the host's store writes and reads, with 1 and with 64 callers at once, and how
-//! many plain redb does in a loop, on the same disk: a commit for each write, and one for each 64.
+//! How many values of 100 bytes per second the host's store writes and reads, with 1 and with 64 callers, and how many plain redb does
+//! in a loop on the same disk: with a commit for each write, and with one for each 64.
 //!
-//! The directory may be given: `ixt-bench-kv /some/disk`.
+//! Both have their files in the current directory, or in the one that is the argument: `ixt-bench-kv /some/disk`.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ixt_bench::measure::in_turns;
+use ixt_bench::measure::times_in_turns;
 use ixt_host::kv::{KvStore, RedbStore, SetOptions};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 7;
-const AT_ONCE: usize = 64;
-/// Writes in a round, with the disk waited for after each.
+/// Callers at once, and writes that plain redb commits together.
+const CALLERS: usize = 64;
+/// Writes in a round with one caller, where each waits for the disk.
 const SINGLE: usize = 256;
-/// Writes in a round, with the disk waited for after 64.
+/// Writes in a round with 64 callers.
 const MANY: usize = 8192;
-/// Reads in a round.
+/// Reads in a round. At least as many as there are keys, so that the warm-up reads all of them.
 const READS: usize = 20_000;
-/// How many keys there are.
+/// The number of different keys.
 const KEYS: usize = 10_000;
 const VALUE: [u8; 100] = [7; 100];
 
 const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 
+/// The key that call `number` uses: all keys, scattered, before one repeats.
 fn key(number: usize) -> String {
-    // Any of them, in an order that repeats itself late.
     format!("key-{:05}", number.wrapping_mul(7919) % KEYS)
 }
 
@@ -38,34 +38,32 @@ fn main() -> anyhow::Result<()> {
         None => tempfile::tempdir_in(std::env::current_dir()?)?,
     };
     let store: Arc<dyn KvStore> = Arc::new(RedbStore::open(directory.path().join("host"))?);
-    let plain = plain(&directory.path().join("plain.redb"))?;
+    let plain = Database::create(directory.path().join("plain.redb"))?;
     let runtime = Runtime::new()?;
-    // Every key is there before anything is measured.
-    runtime.block_on(at_once(KEYS, AT_ONCE, |number| {
-        let set = store.set("bench", &key(number), VALUE.to_vec(), SetOptions::default());
-        async move { Ok(set.await.map(drop)?) }
-    }))?;
-    write_plain(&plain, KEYS, KEYS)?;
-
     let set = |count, callers| {
-        runtime.block_on(at_once(count, callers, |number| {
+        runtime.block_on(run_callers(count, callers, |number| {
             let set = store.set("bench", &key(number), VALUE.to_vec(), SetOptions::default());
             async move { Ok(set.await.map(drop)?) }
         }))
     };
     let get = |callers| {
-        runtime.block_on(at_once(READS, callers, |number| {
+        runtime.block_on(run_callers(READS, callers, |number| {
             let get = store.get("bench", &key(number));
             async move { get.await?.map(drop).context("there is such a key") }
         }))
     };
 
+    // Both have all keys before anything is measured.
+    set(KEYS, CALLERS)?;
+    write_plain(&plain, KEYS, KEYS)?;
+
     println!("| | callers | a second | of plain redb's |\n|---|---:|---:|---|");
-    let [single, plain_single] = in_turns(ROUNDS, [&mut || set(SINGLE, 1), &mut || write_plain(&plain, SINGLE, 1)])?;
+    let [single, plain_single] =
+        times_in_turns(ROUNDS, [&mut || set(SINGLE, 1), &mut || write_plain(&plain, SINGLE, 1)])?;
     let [many, plain_many] =
-        in_turns(ROUNDS, [&mut || set(MANY, AT_ONCE), &mut || write_plain(&plain, MANY, AT_ONCE)])?;
+        times_in_turns(ROUNDS, [&mut || set(MANY, CALLERS), &mut || write_plain(&plain, MANY, CALLERS)])?;
     let [read, read_at_once, plain_read] =
-        in_turns(ROUNDS, [&mut || get(1), &mut || get(AT_ONCE), &mut || read_plain(&plain)])?;
+        times_in_turns(ROUNDS, [&mut || get(1), &mut || get(CALLERS), &mut || read_plain(&plain)])?;
     for (what, callers, count, times, peer) in [
         ("set", "1", SINGLE, &single, Some(&plain_single)),
         ("plain redb, a commit for each write", "", SINGLE, &plain_single, None),
@@ -82,8 +80,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does something so many times, by so many callers, each of which waits for one before the next.
-async fn at_once<F>(count: usize, callers: usize, start: impl Fn(usize) -> F) -> anyhow::Result<Duration>
+/// Makes `count` calls of the store by `callers` tasks, each of which makes one call after the other. Returns the time of all.
+async fn run_callers<F>(count: usize, callers: usize, start: impl Fn(usize) -> F) -> anyhow::Result<Duration>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
@@ -106,10 +104,7 @@ where
     Ok(begin.elapsed())
 }
 
-fn plain(path: &Path) -> anyhow::Result<Database> {
-    Ok(Database::create(path)?)
-}
-
+/// Writes `count` values, with a commit for every `each` of them. Returns the time of all.
 fn write_plain(database: &Database, count: usize, each: usize) -> anyhow::Result<Duration> {
     let keys: Vec<String> = (0..count).map(key).collect();
     let begin = Instant::now();
@@ -125,6 +120,7 @@ fn write_plain(database: &Database, count: usize, each: usize) -> anyhow::Result
     Ok(begin.elapsed())
 }
 
+/// Reads [`READS`] values, each in a transaction of its own. Returns the time of all.
 fn read_plain(database: &Database) -> anyhow::Result<Duration> {
     let keys: Vec<String> = (0..READS).map(key).collect();
     let begin = Instant::now();

@@ -1,10 +1,10 @@
-//! How long it takes to find the generated `Topic` for a name, among 10, 100, 1,000 and 10,000 topics, in an order that is
-//! no order. Beside it a binary search among the same topics.
+//! How long it takes to find the generated `Topic` for a name, among 10, 100, 1,000 and 10,000 topics, against a binary search among the
+//! same topics. The names that are looked up are scattered over all topics.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ixt_bench::measure;
+use ixt_bench::measure::{Times, times_in_turns};
 use ixt_bench_codegen::interface::topic;
 
 macro_rules! topics {
@@ -18,7 +18,8 @@ macro_rules! topics {
 
 topics!(topics_10 topics_100 topics_1000 topics_10000);
 
-/// How many lookups a round has.
+const ROUNDS: usize = 31;
+/// Lookups in a round.
 const LOOKUPS: usize = 200_000;
 
 macro_rules! bench {
@@ -30,7 +31,7 @@ macro_rules! bench {
 }
 
 fn main() -> anyhow::Result<()> {
-    println!("ns per lookup, median of 31 rounds; the ratio round by round, median (least–most).\n");
+    println!("ns per lookup, median of {ROUNDS} rounds; the ratio round by round, median (min–max).\n");
     println!("| topics | `str::parse::<Topic>` | binary search | parse/search |");
     println!("|---:|---:|---:|---|");
     bench!(10, topics_10);
@@ -41,15 +42,16 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn bench(topics: usize, parse: &dyn Fn(&str) -> bool, search: &dyn Fn(&str) -> bool) -> anyhow::Result<()> {
-    // A step that shares no factor with the number of topics meets them all.
+    // 7,919 is a prime that divides no number of topics, so all topics are looked up before one repeats.
     let names: Vec<String> = (0..LOOKUPS).map(|index| topic(index * 7_919 % topics)).collect();
     let [parsed, searched] =
-        measure::in_turns(31, [&mut || Ok(time(&names, parse)), &mut || Ok(time(&names, search))])?;
-    let ns = |times: &measure::Times| times.median() * 1e6 / LOOKUPS as f64;
+        times_in_turns(ROUNDS, [&mut || Ok(time(&names, parse)), &mut || Ok(time(&names, search))])?;
+    let ns = |times: &Times| times.median() * 1e6 / LOOKUPS as f64;
     println!("| {topics} | {:.1} | {:.1} | {} |", ns(&parsed), ns(&searched), parsed.ratio(&searched));
     Ok(())
 }
 
+/// Looks up all names, which must be found. Returns the time of all.
 fn time(names: &[String], find: &dyn Fn(&str) -> bool) -> Duration {
     let start = Instant::now();
     let found = names.iter().filter(|name| find(black_box(name))).count();

@@ -1,74 +1,89 @@
-//! What the peers share: each is a program that starts itself once more as a server and drives that, as its own client does it.
+//! What the peers share. Each is a load generator that starts itself once more, as the server, and calls that with the client that its
+//! library has.
 
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{env, io};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, tell};
+use ixt_bench::process::Process;
+use ixt_bench_wire::load::{Payload, Ready, Timing, Workload, print_result};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 
-/// Serves, if this process is the server; otherwise starts one, connects to it, and does what standard input tells.
-pub fn run<C>(
+/// How long a server may take until it listens.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The main function of a peer on a Unix socket: `serve` if this process is the server, which gets the path of the socket as its argument.
+/// Otherwise it starts the server, connects to it, and runs the workloads that it is sent.
+pub fn main<C>(
     serve: impl FnOnce(&Path) -> Result<()>,
     connect: impl FnOnce(&Path) -> Result<C>,
-    mut drive: impl FnMut(&mut C, &Drive) -> Result<Driven>,
+    mut run: impl FnMut(&mut C, &Workload) -> Result<Timing>,
 ) -> Result<()> {
-    if let Some(socket) = std::env::args_os().nth(1) {
-        set_pdeathsig(Signal::SIGKILL)?;
+    if let Some(socket) = env::args_os().nth(1) {
+        end_with_parent()?;
         return serve(Path::new(&socket));
     }
     let dir = tempfile::tempdir()?;
     let socket = dir.path().join("s");
-    let start = Instant::now();
-    let server = Server(Command::new(std::env::current_exe()?).arg(&socket).spawn()?);
+    let begin = Instant::now();
+    let mut server =
+        Process::start(Command::new(env::current_exe()?).arg(&socket).stdin(Stdio::null()).stdout(Stdio::null()))?;
     while let Err(error) = UnixStream::connect(&socket) {
+        server.ensure_running()?;
         let not_yet = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-        if !not_yet || start.elapsed() > Duration::from_secs(10) {
-            bail!("the server does not listen: {error}");
+        if !not_yet || begin.elapsed() > LISTEN_TIMEOUT {
+            return Err(server.explain(anyhow!("it does not listen: {error}")));
         }
         std::thread::sleep(Duration::from_micros(100));
     }
-    let mut client = connect(&socket)?;
-    drive(&mut client, &Drive { topic: String::new(), payload: Payload::Bytes(64), depth: 1, calls: 1 })?;
-    tell(Ok(Ready { seconds: start.elapsed().as_secs_f64(), pids: vec![server.0.id()] }))?;
+    let mut client = connect(&socket).map_err(|error| server.explain(error))?;
+    run_workloads(begin, server, |workload| run(&mut client, workload))
+}
+
+/// Makes a first call, which [`Ready::elapsed`] includes, from `begin` on, and then runs the workloads that it reads from stdin.
+pub fn run_workloads(
+    begin: Instant,
+    mut server: Process,
+    mut run: impl FnMut(&Workload) -> Result<Timing>,
+) -> Result<()> {
+    let first = Workload { topic: String::new(), payload: Payload::Bytes(64), depth: 1, calls: 1 };
+    run(&first).context("the first call").map_err(|error| server.explain(error))?;
+    print_result(Ok(Ready { elapsed: begin.elapsed(), pids: vec![server.id()] }))?;
     for line in io::stdin().lines() {
-        tell(drive(&mut client, &serde_json::from_str(&line?)?))?;
+        let workload = serde_json::from_str(&line?)?;
+        print_result(run(&workload).map_err(|error| server.explain(error)))?;
     }
     Ok(())
 }
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Has the kernel kill this process when the one that started it ends.
+pub fn end_with_parent() -> Result<()> {
+    Ok(set_pdeathsig(Signal::SIGKILL)?)
 }
 
-/// One thread: with a process on each side, that is what all of the peers are fastest with.
+/// A runtime with one thread: with one process on each side, all of the peers are fastest with that.
 pub fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Bytes as text, for those that speak JSON.
+/// Bytes as base64, for the peers that speak JSON.
 pub fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// And back.
+/// Base64 as bytes.
 pub fn decode(text: &str) -> Result<Vec<u8>> {
     Ok(STANDARD.decode(text)?)
 }
 
-/// The bytes of a payload, sent back.
+/// Decodes base64, and encodes the bytes again.
 pub fn echo(text: &str) -> Result<String> {
     Ok(encode(&decode(text)?))
 }

@@ -1,16 +1,18 @@
-//! The frames that the lean client sends, in both framings.
+//! The frames that the lean client sends, in both framings of the protocol.
 
 use ixt_sdk::encode_payload;
 
 /// How frames follow one another on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
+    /// Each is a line of JSON, with the payload as base64.
     Line,
-    /// With lengths, and with payloads attached.
+    /// Each begins with its length, and has the payload's bytes attached behind the JSON.
     Length,
 }
 
 impl Framing {
+    /// A frame without an attachment.
     fn json(self, mut json: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Line => {
@@ -21,7 +23,7 @@ impl Framing {
         }
     }
 
-    /// The first frame of a connection.
+    /// The first frame of a connection, which starts the module and chooses this framing.
     pub fn init(self) -> Vec<u8> {
         let name = match self {
             Self::Line => "line",
@@ -36,7 +38,7 @@ impl Framing {
         )
     }
 
-    /// A request with this payload: as base64 in a line, and attached in a frame with a length.
+    /// A request to a service.
     pub fn handle(self, topic: &str, payload: &[u8]) -> Vec<u8> {
         let json = |payload: &str, end: &str| {
             format!(
@@ -57,7 +59,7 @@ impl Framing {
         }
     }
 
-    /// Whether `bytes` are one whole frame, if they are the beginning of one.
+    /// Whether `bytes`, which start with a frame and have nothing behind it, are the whole frame.
     pub fn is_whole(self, bytes: &[u8]) -> bool {
         match self {
             Self::Line => bytes.last() == Some(&b'\n'),
@@ -73,7 +75,7 @@ fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).expect("no frame is that long").to_le_bytes()
 }
 
-/// A request in a line, whose payload has this many bytes.
+/// A request in a line. `bytes` is the size of its payload before base64.
 pub fn frame(topic: &str, bytes: usize) -> Vec<u8> {
     Framing::Line.handle(topic, &vec![b'x'; bytes])
 }

@@ -1,8 +1,10 @@
-//! How long the build-dependencies of a project take to build from nothing: those of ixt-build, prost-build and typify.
+//! How long a clean build takes of a package whose only dependency is a build-dependency: ixt-build, prost-build, or typify with what
+//! its guide asks for. Downloads are not included.
 
-use ixt_bench::measure;
+use ixt_bench::measure::{Times, times_in_turns};
 use ixt_bench::project::{Project, repository};
 
+const ROUNDS: usize = 5;
 const FILES: &[(&str, &str)] = &[("src/main.rs", "fn main() {}\n"), ("build.rs", "fn main() {}\n")];
 
 fn main() -> anyhow::Result<()> {
@@ -19,11 +21,11 @@ fn main() -> anyhow::Result<()> {
         Ok(taken)
     };
     let [ixt, prost, typify] =
-        measure::in_turns(5, [&mut || build(&ixt), &mut || build(&prost), &mut || build(&typify)])?;
-    println!("Clean `cargo build`: s, median of 5 rounds; ratios round by round, median (least–most).\n");
+        times_in_turns(ROUNDS, [&mut || build(&ixt), &mut || build(&prost), &mut || build(&typify)])?;
+    println!("Clean `cargo build`: s, median of {ROUNDS} rounds; ratios round by round, median (min–max).\n");
     println!("| ixt-build | prost-build | typify | ixt/prost | ixt/typify |");
     println!("|---:|---:|---:|---|---|");
-    let seconds = |times: &measure::Times| times.median() / 1e3;
+    let seconds = |times: &Times| times.median() / 1e3;
     println!(
         "| {:.1} | {:.1} | {:.1} | {} | {} |",
         seconds(&ixt),

@@ -1,6 +1,8 @@
-//! How long a build script takes for an interface of 10, 100, 1,000 and 5,000 services with types, from file to file: with
-//! ixt-build, prost-build and typify, the same interface in each one's own language. Whole processes, as cargo runs them;
-//! they are the other binaries here, which have to be built first.
+//! How long a build script takes for an interface of 10, 100, 1,000 and 5,000 services, with ixt-build, prost-build and typify, each with
+//! the interface in its own language.
+//!
+//! A time is that of a whole process, from reading its input file to writing the generated code. The build scripts are the programs
+//! `with-*` of this package, which have to be built first, in the same profile.
 
 use std::fs;
 use std::path::Path;
@@ -8,13 +10,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use ixt_bench::measure;
+use ixt_bench::measure::times_in_turns;
+use ixt_bench::process::program;
 use ixt_bench_codegen::interface;
 
 fn main() -> anyhow::Result<()> {
     let build = if cfg!(debug_assertions) { "dev" } else { "release" };
     println!(
-        "Build scripts of the {build} profile: ms, median of all rounds; ratios round by round, median (least–most).\n"
+        "Build scripts of the {build} profile: ms, median of all rounds; ratios round by round, median (min–max).\n"
     );
     println!(
         "| services | rounds | ixt-build | prost-build | without protoc | typify | ixt/prost | ixt/prost without protoc | ixt/typify | ixt, µs per service |"
@@ -30,7 +33,7 @@ fn main() -> anyhow::Result<()> {
             .args(["--include_source_info", "--include_imports", "-obench.descriptors", "bench.proto"])
             .status();
         ensure!(read.context("protoc is needed: the package protobuf-compiler")?.success(), "protoc failed");
-        let [ixt, prost, generated, typify] = measure::in_turns(
+        let [ixt, prost, generated, typify] = times_in_turns(
             rounds,
             [
                 &mut || time("with-ixt", dir.path(), "manifest.toml", "module.rs"),
@@ -54,10 +57,10 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a build script that writes a file it has not written before.
+/// Runs a build script with a new output directory. Fails if it doesn't write the file `output` there.
 fn time(script: &str, dir: &Path, input: &str, output: &str) -> anyhow::Result<Duration> {
     let out = tempfile::tempdir()?;
-    let mut command = Command::new(std::env::current_exe()?.with_file_name(script));
+    let mut command = Command::new(program(script)?);
     command.arg(input).current_dir(dir).env("OUT_DIR", out.path()).stdout(Stdio::null());
     let start = Instant::now();
     let status = command.status()?;

@@ -1,4 +1,5 @@
-//! A build script that uses prost-build: from the .proto, which `protoc` reads, or from what protoc has read already.
+//! A build script that uses prost-build. Its input is a .proto file, which `protoc` then reads, or the descriptors that `protoc` has
+//! written before.
 
 use prost_build::Config;
 

@@ -1,130 +1,127 @@
-//! What a call of one module by another costs: against a relay that looks at nothing, with few modules and with many, and with
-//! one pair of them and all at once.
+//! A call of one module by another: against a relay that parses nothing, with few modules and with many; then one pair of modules
+//! against 50 pairs at once.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use ixt_bench::measure::Times;
-use ixt_bench_host::{drive_pairs, start};
-use ixt_bench_wire::drive::{Drive, Driven, Driver, Payload};
-use ixt_bench_wire::{Peer, frame, processor_time, program};
+use anyhow::{Context as _, Result};
+use ixt_bench::measure::{Times, in_turns, quantile};
+use ixt_bench::process::processor_time;
+use ixt_bench_host::{run_pairs, start};
+use ixt_bench_wire::load::{LoadGenerator, Payload, Timing, Workload};
+use ixt_bench_wire::{Callee, frame};
 
 const ROUNDS: usize = 11;
 const MODULES: [usize; 3] = [2, 10, 100];
+const PAIRS: usize = 50;
 const DEPTH: usize = 64;
 const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
 
+/// What passes calls on.
 enum Contestant {
-    Relay(Peer),
-    Host(Driver),
+    Relay(Callee),
+    Host(LoadGenerator),
 }
 
-/// Of one round.
-#[derive(Default)]
+/// The figures of one round.
 struct Sample {
+    /// The median time of a call, each made after the one before; the mean over the pairs.
     p50: Duration,
+    /// The 99th percentile of these times; the mean over the pairs.
     p99: Duration,
-    /// A call, while there are always as many on their way.
-    each: Duration,
-    /// Processor time for a call that waits for the one before; then for one of many.
-    alone: Duration,
-    processor: Duration,
-    /// Of the modules, for one of many.
+    /// Wall-clock time for a call with [`DEPTH`] calls in flight in each pair, from the first start to the last end.
+    time: Duration,
+    /// Processor time of the host or the relay for a call, each made after the one before in its pair.
+    host_alone: Duration,
+    /// Processor time of the host or the relay for a call with [`DEPTH`] in flight.
+    host: Duration,
+    /// Processor time of both modules for a call with [`DEPTH`] in flight. 0 for the relay.
     modules: Duration,
 }
 
 impl Contestant {
-    fn id(&self) -> u32 {
-        match self {
-            Self::Relay(peer) => peer.id(),
+    fn host_time(&self) -> Result<Duration> {
+        processor_time(match self {
+            Self::Relay(relay) => relay.id(),
             Self::Host(host) => host.id(),
-        }
+        })
     }
 
-    fn modules(&self) -> Result<Duration> {
+    fn modules_time(&self) -> Result<Duration> {
         match self {
             Self::Relay(_) => Ok(Duration::ZERO),
-            Self::Host(host) => host.processor_time_of_called(),
+            Self::Host(host) => host.processor_time_of_callees(),
         }
     }
 
-    /// The middle one of so many calls one after the other, and the one that takes longer than 99 % of them.
+    /// Makes `calls` calls in each pair, one after the other. Returns the 50th and the 99th percentile of their times.
     fn round_trips(&mut self, bytes: usize, pairs: usize, calls: usize) -> Result<[Duration; 2]> {
         match self {
-            Self::Relay(peer) => {
-                let trips = peer.round_trips(&frame("echo.n00", bytes), calls)?;
-                Ok([trips[calls / 2], trips[calls * 99 / 100]])
+            Self::Relay(relay) => {
+                let trips = relay.round_trips(&frame("echo.n00", bytes), calls)?;
+                let at = |share| quantile(&trips, share).context("no calls");
+                Ok([at(0.5)?, at(0.99)?])
             }
             Self::Host(host) => {
-                let driven = drive_pairs(host, pairs, &drive(bytes, 1, calls))?;
-                let mean = |of: fn(&Driven) -> f64| {
-                    Duration::from_secs_f64(driven.iter().map(of).sum::<f64>() / driven.len() as f64)
-                };
-                Ok([mean(|driven| driven.p50), mean(|driven| driven.p99)])
+                let timings = run_pairs(host, pairs, &workload(bytes, 1, calls))?;
+                let mean = |of: fn(&Timing) -> Duration| timings.iter().map(of).sum::<Duration>().div_f64(pairs as f64);
+                Ok([mean(|timing| timing.p50), mean(|timing| timing.p99)])
             }
         }
     }
 
-    /// The time of a call among many.
+    /// Makes `calls` calls in each pair, [`DEPTH`] at once. Returns the wall-clock time for a call.
     fn throughput(&mut self, bytes: usize, pairs: usize, calls: usize) -> Result<Duration> {
-        let seconds = match self {
-            Self::Relay(peer) => return Ok(peer.throughput(&frame("echo.n00", bytes), DEPTH, calls)?.each),
+        match self {
+            Self::Relay(relay) => Ok(relay.throughput(&frame("echo.n00", bytes), DEPTH, calls)?.time),
             Self::Host(host) => {
-                let driven = drive_pairs(host, pairs, &drive(bytes, DEPTH, calls))?;
-                // Until the last one is done.
-                driven.iter().map(|driven| driven.seconds).fold(0.0, f64::max) / (calls * pairs) as f64
+                // Not the pairs' own times: they start and end one after the other. What it takes to hand the workloads over is a small
+                // part of this.
+                let begin = Instant::now();
+                run_pairs(host, pairs, &workload(bytes, DEPTH, calls))?;
+                Ok(begin.elapsed().div_f64((calls * pairs) as f64))
             }
-        };
-        Ok(Duration::from_secs_f64(seconds))
+        }
     }
 
     fn sample(&mut self, bytes: usize, pairs: usize) -> Result<Sample> {
-        // So many that the pairs' own beginnings and ends don't count.
+        // Enough calls in each pair that the time in which not all pairs call is a small part.
         let few = (6_000_000 / (bytes + 4000)).clamp(40, 1500).div_ceil(pairs).max(40);
         let many = (120_000_000 / (bytes + 6000)).clamp(256, 20_000).div_ceil(pairs).max(DEPTH * 3);
-        let before = processor_time(self.id())?;
+        let before = self.host_time()?;
         let [p50, p99] = self.round_trips(bytes, pairs, few)?;
-        let between = processor_time(self.id())?;
-        let modules = self.modules()?;
-        let each = self.throughput(bytes, pairs, many)?;
-        let per = |time: Duration, calls: usize| Duration::from_secs_f64(time.as_secs_f64() / (calls * pairs) as f64);
+        let (between, modules_before) = (self.host_time()?, self.modules_time()?);
+        let time = self.throughput(bytes, pairs, many)?;
+        let per_call = |time: Duration, calls: usize| time.div_f64((calls * pairs) as f64);
         Ok(Sample {
             p50,
             p99,
-            each,
-            alone: per(between - before, few),
-            processor: per(processor_time(self.id())? - between, many),
-            modules: per(self.modules()? - modules, many),
+            time,
+            host_alone: per_call(between - before, few),
+            host: per_call(self.host_time()? - between, many),
+            modules: per_call(self.modules_time()? - modules_before, many),
         })
+    }
+
+    fn end(self) -> Result<()> {
+        match self {
+            Self::Relay(relay) => relay.end(),
+            Self::Host(host) => host.end(),
+        }
     }
 }
 
-fn drive(bytes: usize, depth: usize, calls: usize) -> Drive {
-    Drive { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls }
+/// [`run_pairs`] sets the topic.
+fn workload(bytes: usize, depth: usize, calls: usize) -> Workload {
+    Workload { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls }
 }
 
-fn times(samples: &[Sample], of: impl Fn(&Sample) -> Duration) -> Times {
+fn times(samples: &[Sample], of: fn(&Sample) -> Duration) -> Times {
     samples.iter().map(of).collect()
 }
 
-/// In microseconds.
-fn micros(samples: &[Sample], of: impl Fn(&Sample) -> Duration) -> f64 {
-    times(samples, of).median() * 1e3
-}
-
-/// Runs each once per round.
-fn in_turns(turns: &mut [&mut dyn FnMut() -> Result<Sample>]) -> Result<Vec<Vec<Sample>>> {
-    let mut samples: Vec<Vec<Sample>> = turns.iter().map(|_| Vec::new()).collect();
-    for run in &mut *turns {
-        run()?;
-    }
-    for round in 0..ROUNDS {
-        for turn in 0..turns.len() {
-            let contestant = (round + turn) % turns.len();
-            samples[contestant].push(turns[contestant]()?);
-        }
-    }
-    Ok(samples)
+fn micros(samples: &[Sample], of: fn(&Sample) -> Duration) -> f64 {
+    times(samples, of).median_micros()
 }
 
 fn main() -> Result<()> {
@@ -133,38 +130,7 @@ fn main() -> Result<()> {
     );
     println!("|---:|---|---:|---:|---|---:|---|---:|---:|---:|");
     for bytes in SIZES {
-        let mut relay = Contestant::Relay(Peer::start(&program("relay")?)?);
-        let mut hosts = Vec::new();
-        for modules in MODULES {
-            hosts.push(Contestant::Host(start(modules)?));
-        }
-        let [few, some, many] = &mut hosts[..] else { unreachable!("there are three") };
-        let samples = in_turns(&mut [
-            &mut || relay.sample(bytes, 1),
-            &mut || few.sample(bytes, 1),
-            &mut || some.sample(bytes, 1),
-            &mut || many.sample(bytes, 1),
-        ])?;
-        let names = ["the relay".to_owned()].into_iter().chain(MODULES.map(|modules| modules.to_string()));
-        for (name, of) in names.zip(&samples) {
-            let ratio = |which: fn(&Sample) -> Duration| times(of, which).ratio(&times(&samples[0], which)).to_string();
-            println!(
-                "| {bytes} | {name} | {:.1} | {:.1} | {} | {:.0} | {} | {:.1} | {:.2} | {:.2} |",
-                micros(of, |sample| sample.p50),
-                micros(of, |sample| sample.p99),
-                ratio(|sample| sample.p50),
-                1e6 / micros(of, |sample| sample.each),
-                ratio(|sample| sample.each),
-                micros(of, |sample| sample.alone),
-                micros(of, |sample| sample.processor),
-                micros(of, |sample| sample.modules),
-            );
-        }
-        for host in hosts {
-            if let Contestant::Host(host) = host {
-                host.end()?;
-            }
-        }
+        against_relay(bytes)?;
     }
     println!();
     println!(
@@ -172,26 +138,58 @@ fn main() -> Result<()> {
     );
     println!("|---:|---:|---:|---:|---:|---|---:|---:|---:|");
     for bytes in SIZES {
-        let hosted = std::cell::RefCell::new(Contestant::Host(start(100)?));
-        let samples = in_turns(&mut [&mut || hosted.borrow_mut().sample(bytes, 1), &mut || {
-            hosted.borrow_mut().sample(bytes, 50)
-        }])?;
-        for (pairs, of) in [1, 50].into_iter().zip(&samples) {
-            let each = |of| times(of, |sample| sample.each);
-            println!(
-                "| {bytes} | {pairs} | {:.1} | {:.1} | {:.0} | {} | {:.1} | {:.2} | {:.2} |",
-                micros(of, |sample| sample.p50),
-                micros(of, |sample| sample.p99),
-                1e3 / each(of).median(),
-                each(of).ratio(&each(&samples[0])),
-                micros(of, |sample| sample.alone),
-                micros(of, |sample| sample.processor),
-                micros(of, |sample| sample.modules),
-            );
-        }
-        if let Contestant::Host(host) = hosted.into_inner() {
-            host.end()?;
-        }
+        all_pairs(bytes)?;
     }
     Ok(())
+}
+
+fn against_relay(bytes: usize) -> Result<()> {
+    let mut relay = Contestant::Relay(Callee::start("relay")?);
+    let [few, some, many] = MODULES.map(|modules| start(modules).map(Contestant::Host));
+    let (mut few, mut some, mut many) = (few?, some?, many?);
+    let samples = in_turns(
+        ROUNDS,
+        [&mut || relay.sample(bytes, 1), &mut || few.sample(bytes, 1), &mut || some.sample(bytes, 1), &mut || {
+            many.sample(bytes, 1)
+        }],
+    )?;
+    let names = ["the relay".to_owned()].into_iter().chain(MODULES.map(|modules| modules.to_string()));
+    for (name, of) in names.zip(&samples) {
+        let ratio = |which| times(of, which).ratio(&times(&samples[0], which)).to_string();
+        println!(
+            "| {bytes} | {name} | {:.1} | {:.1} | {} | {:.0} | {} | {:.1} | {:.2} | {:.2} |",
+            micros(of, |sample| sample.p50),
+            micros(of, |sample| sample.p99),
+            ratio(|sample| sample.p50),
+            1e6 / micros(of, |sample| sample.time),
+            ratio(|sample| sample.time),
+            micros(of, |sample| sample.host_alone),
+            micros(of, |sample| sample.host),
+            micros(of, |sample| sample.modules),
+        );
+    }
+    for contestant in [relay, few, some, many] {
+        contestant.end()?;
+    }
+    Ok(())
+}
+
+fn all_pairs(bytes: usize) -> Result<()> {
+    let host = RefCell::new(Contestant::Host(start(2 * PAIRS)?));
+    let samples =
+        in_turns(ROUNDS, [&mut || host.borrow_mut().sample(bytes, 1), &mut || host.borrow_mut().sample(bytes, PAIRS)])?;
+    for (pairs, of) in [1, PAIRS].into_iter().zip(&samples) {
+        let time = |of| times(of, |sample| sample.time);
+        println!(
+            "| {bytes} | {pairs} | {:.1} | {:.1} | {:.0} | {} | {:.1} | {:.2} | {:.2} |",
+            micros(of, |sample| sample.p50),
+            micros(of, |sample| sample.p99),
+            1e3 / time(of).median(),
+            time(of).ratio(&time(&samples[0])),
+            micros(of, |sample| sample.host_alone),
+            micros(of, |sample| sample.host),
+            micros(of, |sample| sample.modules),
+        );
+    }
+    host.into_inner().end()
 }

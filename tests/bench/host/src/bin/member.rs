@@ -1,8 +1,9 @@
-//! The modules that are measured: each either sends back what it gets, or calls another as often as it is told to.
+//! The modules that are measured. Which services one has, its manifest says: `echo.*` and `record` send back what they get, `drive.*`
+//! run a workload, that is, call another module.
 
 use std::sync::Arc;
 
-use ixt_bench_wire::drive::{Drive, Payload as Sent, Record, at_once};
+use ixt_bench_wire::load::{Payload as Sent, Record, Workload, run_workload};
 use ixt_sdk::Value;
 use ixt_sdk::prelude::*;
 
@@ -21,16 +22,16 @@ async fn drive(payload: Payload, ctx: Context) -> Result<Response> {
         result: Bytes,
     }
 
-    let drive: Drive = serde_json::from_slice(&payload)?;
-    let topic: Arc<str> = drive.topic.as_str().into();
-    let driven = match drive.payload {
+    let workload: Workload = serde_json::from_slice(&payload)?;
+    let topic: Arc<str> = workload.topic.as_str().into();
+    let timing = match workload.payload {
         Sent::Bytes(bytes) => {
             let payload: Arc<[u8]> = vec![b'x'; bytes].into();
-            at_once(&drive, move || {
+            run_workload(&workload, move || {
                 let (ctx, topic, payload) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&payload));
                 async move {
-                    let answer: Value = ctx.bus().send(topic.to_string(), &payload).await?;
-                    let Echoed { result } = serde_json::from_value(answer)?;
+                    let reply: Value = ctx.bus().send(topic.to_string(), &payload).await?;
+                    let Echoed { result } = serde_json::from_value(reply)?;
                     check(result.len() == payload.len())
                 }
             })
@@ -38,17 +39,17 @@ async fn drive(payload: Payload, ctx: Context) -> Result<Response> {
         }
         Sent::Record => {
             let record = Arc::new(Record::example());
-            at_once(&drive, move || {
+            run_workload(&workload, move || {
                 let (ctx, topic, record) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&record));
                 async move {
-                    let answer: Record = ctx.bus().send_json(topic.to_string(), &*record).await?;
-                    check(answer == *record)
+                    let reply: Record = ctx.bus().send_json(topic.to_string(), &*record).await?;
+                    check(reply == *record)
                 }
             })
             .await?
         }
     };
-    Response::json(driven)
+    Response::json(timing)
 }
 
 fn check(same: bool) -> Result<()> {

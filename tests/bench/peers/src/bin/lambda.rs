@@ -1,17 +1,20 @@
-//! lambda_runtime, the SDK of AWS Lambda: it asks for each event by HTTP over TCP, and posts its answer in a second request.
-//! That is not the same work, and only one event is handled at a time, so however many wait, they take turns. The service that
-//! it asks is this program: it has nothing to do but to hand out the same event and to look at the answer.
+//! lambda_runtime, the SDK of AWS Lambda. A function asks a service for each event by HTTP over TCP, and posts its answer in a second
+//! request.
+//!
+//! This is more work than the other peers have. A function handles one event at a time, so the depth of a workload has no effect. The
+//! service is this program, which only hands out events and checks the answers.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use ixt_bench_peers::{decode, echo, encode, runtime};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Ready, Record, tell};
+use anyhow::{Result, ensure};
+use ixt_bench::process::Process;
+use ixt_bench_peers::{decode, echo, encode, end_with_parent, run_workloads, runtime};
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
@@ -29,44 +32,38 @@ async fn handle(event: LambdaEvent<Event>) -> Result<Event, Error> {
     })
 }
 
-/// The service that hands out events: what to hand out next, and the answers.
+/// The service: the events that it is to hand out, and the answers that it gets. One of each at most.
 struct Service {
     events: SyncSender<Vec<u8>>,
     answers: Receiver<Vec<u8>>,
-    function: Child,
 }
 
 impl Service {
-    fn start() -> Result<Self> {
+    /// Starts the service and its function.
+    fn start() -> Result<(Self, Process)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").env("AWS_LAMBDA_RUNTIME_API", listener.local_addr()?.to_string());
         command.env("AWS_LAMBDA_FUNCTION_NAME", "echo").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128");
-        let function = command.spawn()?;
+        let function = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
         let (events, to_hand_out) = sync_channel(1);
         let (to_answer, answers) = sync_channel(1);
         let to_hand_out = Arc::new(Mutex::new(to_hand_out));
-        // The function has a connection for each request that it has not finished.
+        // The function opens a connection for each request that it makes while another one is open.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (to_hand_out, to_answer) = (Arc::clone(&to_hand_out), to_answer.clone());
                 std::thread::spawn(move || converse(stream, &to_hand_out, &to_answer));
             }
         });
-        Ok(Self { events, answers, function })
+        Ok((Self { events, answers }, function))
     }
 
+    /// Hands out an event, and waits for the answer, at most 20 seconds.
     fn call(&self, event: Vec<u8>) -> Result<Event> {
         self.events.send(event)?;
         Ok(serde_json::from_slice(&self.answers.recv_timeout(Duration::from_secs(20))?)?)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.function.kill();
-        let _ = self.function.wait();
     }
 }
 
@@ -77,7 +74,7 @@ fn converse(stream: TcpStream, events: &Mutex<Receiver<Vec<u8>>>, answers: &Sync
     loop {
         let (mut first, mut length) = (String::new(), 0);
         requests.read_line(&mut first)?;
-        ensure!(!first.is_empty(), "it has closed the connection");
+        ensure!(!first.is_empty(), "the function closed the connection");
         loop {
             let mut header = String::new();
             requests.read_line(&mut header)?;
@@ -107,16 +104,16 @@ fn converse(stream: TcpStream, events: &Mutex<Receiver<Vec<u8>>>, answers: &Sync
     }
 }
 
-fn drive(service: &Service, drive: &Drive) -> Result<Driven> {
+fn run(service: &Service, workload: &Workload) -> Result<Timing> {
     let start = Instant::now();
-    let mut trips = Vec::with_capacity(drive.calls);
-    for _ in 0..drive.calls {
+    let mut trips = Vec::with_capacity(workload.calls);
+    for _ in 0..workload.calls {
         let start = Instant::now();
-        let same = match drive.payload {
+        let same = match workload.payload {
             Payload::Bytes(bytes) => {
                 let event = Event::Bytes { payload: encode(&vec![b'x'; bytes]) };
                 let Event::Bytes { payload } = service.call(serde_json::to_vec(&event)?)? else {
-                    anyhow::bail!("it answers something else");
+                    anyhow::bail!("the answer is a record");
                 };
                 decode(&payload)?.len() == bytes
             }
@@ -125,25 +122,19 @@ fn drive(service: &Service, drive: &Drive) -> Result<Driven> {
                 matches!(service.call(event)?, Event::Record(record) if record == Record::example())
             }
         };
-        ensure!(same, "it did not send back what it got");
+        ensure!(same, "the answer is not what was sent");
         trips.push(start.elapsed());
     }
-    Ok(Driven::since(start, trips))
+    Ok(Timing::since(start, workload.calls, trips))
 }
 
 fn main() -> Result<()> {
     if std::env::args().nth(1).is_some() {
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-        let run = async { lambda_runtime::Runtime::new(service_fn(handle)).run().await };
-        return runtime()?.block_on(run).map_err(anyhow::Error::from_boxed);
+        end_with_parent()?;
+        let serve = async { lambda_runtime::Runtime::new(service_fn(handle)).run().await };
+        return runtime()?.block_on(serve).map_err(anyhow::Error::from_boxed);
     }
-    let start = Instant::now();
-    let service = Service::start()?;
-    let one = Drive { topic: String::new(), payload: Payload::Bytes(64), depth: 1, calls: 1 };
-    drive(&service, &one).context("the first event")?;
-    tell(Ok(Ready { seconds: start.elapsed().as_secs_f64(), pids: vec![service.function.id()] }))?;
-    for line in std::io::stdin().lines() {
-        tell(drive(&service, &serde_json::from_str(&line?)?))?;
-    }
-    Ok(())
+    let begin = Instant::now();
+    let (service, function) = Service::start()?;
+    run_workloads(begin, function, |workload| run(&service, workload))
 }

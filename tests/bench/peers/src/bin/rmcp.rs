@@ -1,12 +1,11 @@
-//! rmcp, the SDK of the Model Context Protocol, over a Unix socket: one connection, calls of a tool, as many at once as there
-//! are to be.
+//! rmcp, the SDK of the Model Context Protocol, over a Unix socket: calls of a tool on one connection, each call in flight a task.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use ixt_bench_peers::{decode, echo, encode, run, runtime};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Record, at_once};
+use ixt_bench_peers::{decode, echo, encode, runtime};
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload, run_workload};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject, ServerCapabilities, ServerConfig,
 };
@@ -48,7 +47,7 @@ fn serve(socket: &Path) -> Result<()> {
         loop {
             let stream = listener.accept().await?.0;
             tokio::spawn(async move {
-                // The first connection only asks whether somebody listens.
+                // The first connection is closed at once: it only tests whether the server listens.
                 if let Ok(service) = Tools.serve(stream).await {
                     let _ = service.waiting().await;
                 }
@@ -65,9 +64,9 @@ fn connect(socket: &Path) -> Result<(Runtime, Client)> {
     Ok((runtime, Arc::new(client)))
 }
 
-fn drive((runtime, client): &mut (Runtime, Client), drive: &Drive) -> Result<Driven> {
-    let (client, payload) = (Arc::clone(client), drive.payload);
-    runtime.block_on(at_once(drive, move || {
+fn run((runtime, client): &mut (Runtime, Client), workload: &Workload) -> Result<Timing> {
+    let (client, payload) = (Arc::clone(client), workload.payload);
+    runtime.block_on(run_workload(workload, move || {
         let client = Arc::clone(&client);
         async move {
             let same = match payload {
@@ -84,7 +83,7 @@ fn drive((runtime, client): &mut (Runtime, Client), drive: &Drive) -> Result<Dri
                     serde_json::from_str::<Record>(&call(&client, "record", arguments).await?)? == record
                 }
             };
-            ensure!(same, "it did not send back what it got");
+            ensure!(same, "the reply is not what was sent");
             Ok(())
         }
     }))
@@ -92,10 +91,10 @@ fn drive((runtime, client): &mut (Runtime, Client), drive: &Drive) -> Result<Dri
 
 async fn call(client: &Client, tool: &'static str, arguments: JsonObject) -> Result<String> {
     let result = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await?;
-    let block = result.content.into_iter().next().context("it has no answer")?;
-    Ok(block.as_text().context("it has no text")?.text.clone())
+    let block = result.content.into_iter().next().context("the reply is empty")?;
+    Ok(block.as_text().context("the reply is no text")?.text.clone())
 }
 
 fn main() -> Result<()> {
-    run(serve, connect, drive)
+    ixt_bench_peers::main(serve, connect, run)
 }

@@ -1,4 +1,4 @@
-//! tarpc, with JSON over a Unix socket: one connection, as many calls at once as there are to be.
+//! tarpc, with JSON over a Unix socket: one connection, each call in flight a task.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::StreamExt as _;
-use ixt_bench_peers::{decode, echo, encode, run, runtime};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Record, at_once};
+use ixt_bench_peers::{decode, echo, encode, runtime};
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload, run_workload};
 use tarpc::context;
 use tarpc::serde_transport::unix;
 use tarpc::server::{BaseChannel, Channel as _};
@@ -50,7 +50,7 @@ fn connect(socket: &Path) -> Result<(Runtime, EchoClient)> {
     let runtime = runtime()?;
     let client = runtime.block_on(async {
         let transport = unix::connect(socket, Json::default).await?;
-        // Its default is less than are on their way here.
+        // The defaults are below the depths of the workloads.
         let mut config = tarpc::client::Config::default();
         config.max_in_flight_requests = 2048;
         config.pending_request_buffer = 2048;
@@ -59,33 +59,34 @@ fn connect(socket: &Path) -> Result<(Runtime, EchoClient)> {
     Ok((runtime, client))
 }
 
+/// A context whose deadline no call here misses.
 fn context() -> context::Context {
     let mut context = context::current();
     context.deadline = Instant::now() + Duration::from_secs(60);
     context
 }
 
-fn drive((runtime, client): &mut (Runtime, EchoClient), drive: &Drive) -> Result<Driven> {
+fn run((runtime, client): &mut (Runtime, EchoClient), workload: &Workload) -> Result<Timing> {
     let client = client.clone();
-    match drive.payload {
+    match workload.payload {
         Payload::Bytes(bytes) => {
             let payload: Arc<[u8]> = vec![b'x'; bytes].into();
-            runtime.block_on(at_once(drive, move || {
+            runtime.block_on(run_workload(workload, move || {
                 let (client, payload) = (client.clone(), Arc::clone(&payload));
                 async move {
-                    let answer = client.echo(context(), encode(&payload)).await?.map_err(anyhow::Error::msg)?;
-                    ensure!(decode(&answer)?.len() == payload.len(), "it did not send back what it got");
+                    let reply = client.echo(context(), encode(&payload)).await?.map_err(anyhow::Error::msg)?;
+                    ensure!(decode(&reply)?.len() == payload.len(), "the reply is not what was sent");
                     Ok(())
                 }
             }))
         }
         Payload::Record => {
             let record = Record::example();
-            runtime.block_on(at_once(drive, move || {
+            runtime.block_on(run_workload(workload, move || {
                 let (client, record) = (client.clone(), record.clone());
                 async move {
-                    let answer = client.record(context(), record.clone()).await?;
-                    ensure!(answer == record, "it did not send back what it got");
+                    let reply = client.record(context(), record.clone()).await?;
+                    ensure!(reply == record, "the reply is not what was sent");
                     Ok(())
                 }
             }))
@@ -94,5 +95,5 @@ fn drive((runtime, client): &mut (Runtime, EchoClient), drive: &Drive) -> Result
 }
 
 fn main() -> Result<()> {
-    run(serve, connect, drive)
+    ixt_bench_peers::main(serve, connect, run)
 }

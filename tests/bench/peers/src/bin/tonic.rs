@@ -1,10 +1,10 @@
-//! tonic, over a Unix socket: one connection, unary calls with raw bytes, as many at once as there are to be.
+//! tonic, over a Unix socket: unary calls with raw bytes on one connection, each call in flight a task.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use ixt_bench_peers::{run, runtime};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Record, at_once};
+use ixt_bench_peers::runtime;
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload, run_workload};
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -43,16 +43,16 @@ fn connect(socket: &Path) -> Result<(Runtime, EchoClient<Channel>)> {
     Ok((runtime, EchoClient::new(channel)))
 }
 
-fn drive((runtime, client): &mut (Runtime, EchoClient<Channel>), drive: &Drive) -> Result<Driven> {
+fn run((runtime, client): &mut (Runtime, EchoClient<Channel>), workload: &Workload) -> Result<Timing> {
     let client = client.clone();
-    match drive.payload {
+    match workload.payload {
         Payload::Bytes(bytes) => {
             let request = Bytes { payload: vec![b'x'; bytes].into() };
-            runtime.block_on(at_once(drive, move || {
+            runtime.block_on(run_workload(workload, move || {
                 let (mut client, request) = (client.clone(), request.clone());
                 async move {
-                    let answer = client.echo(request).await?.into_inner();
-                    ensure!(answer.payload.len() == bytes, "it did not send back what it got");
+                    let reply = client.echo(request).await?.into_inner();
+                    ensure!(reply.payload.len() == bytes, "the reply is not what was sent");
                     Ok(())
                 }
             }))
@@ -60,11 +60,11 @@ fn drive((runtime, client): &mut (Runtime, EchoClient<Channel>), drive: &Drive) 
         Payload::Record => {
             let Record { id, name, email, active, score, quantity, tags, note } = Record::example();
             let item = Item { id, name, email, active, score, quantity, tags, note };
-            runtime.block_on(at_once(drive, move || {
+            runtime.block_on(run_workload(workload, move || {
                 let (mut client, item) = (client.clone(), item.clone());
                 async move {
-                    let answer = client.record(item.clone()).await?.into_inner();
-                    ensure!(answer == item, "it did not send back what it got");
+                    let reply = client.record(item.clone()).await?.into_inner();
+                    ensure!(reply == item, "the reply is not what was sent");
                     Ok(())
                 }
             }))
@@ -73,5 +73,5 @@ fn drive((runtime, client): &mut (Runtime, EchoClient<Channel>), drive: &Drive) 
 }
 
 fn main() -> Result<()> {
-    run(serve, connect, drive)
+    ixt_bench_peers::main(serve, connect, run)
 }

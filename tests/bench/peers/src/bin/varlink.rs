@@ -1,13 +1,13 @@
-//! varlink, over a Unix socket: its client waits for each reply, so there are as many connections, each with a thread, as calls
-//! are to be on their way.
+//! varlink, over a Unix socket. Its client waits for each reply, so each call in flight has a connection of its own, with a thread on both
+//! sides.
 
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use ixt_bench_peers::{decode, encode, run};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Record};
+use ixt_bench_peers::{decode, encode};
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload};
 use varlink::{Connection, ListenConfig, VarlinkService};
 
 #[allow(clippy::all, dead_code, non_camel_case_types, unused)]
@@ -57,12 +57,12 @@ fn connect(socket: &Path) -> Result<Clients> {
     Ok(Clients { address: address(socket), connected: Vec::new() })
 }
 
-fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
-    let Drive { depth, calls, payload, .. } = *drive;
+fn run(clients: &mut Clients, workload: &Workload) -> Result<Timing> {
+    let Workload { depth, calls, payload, .. } = *workload;
     while clients.connected.len() < depth {
         let connection = Connection::with_address(&clients.address).map_err(|error| anyhow!("{error}"))?;
         let mut client = VarlinkClient::new(connection);
-        // Its pool has no thread for connections that come before the last one is busy, so each is.
+        // The server's pool starts a thread only when all its threads are busy, so each connection is used before the next is made.
         call(&mut client, payload)?;
         clients.connected.push(client);
     }
@@ -93,27 +93,27 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
             begins.push(begin);
             trips.extend(of_caller);
         }
-        Ok(Driven::since(begins.into_iter().min().context("there is a caller")?, trips))
+        Ok(Timing::since(begins.into_iter().min().context("the depth is 0")?, calls, trips))
     })
 }
 
 fn call(client: &mut VarlinkClient, payload: Payload) -> Result<()> {
     let same = match payload {
         Payload::Bytes(bytes) => {
-            let answer = client.echo(encode(&vec![b'x'; bytes])).call().map_err(|error| anyhow!("{error}"))?;
-            decode(&answer.payload)?.len() == bytes
+            let reply = client.echo(encode(&vec![b'x'; bytes])).call().map_err(|error| anyhow!("{error}"))?;
+            decode(&reply.payload)?.len() == bytes
         }
         Payload::Record => {
             let Record { id, name, email, active, score, quantity, tags, note } = Record::example();
             let item = Item { id, name, email, active, score, quantity, tags, note };
-            let answer = client.record(item.clone()).call().map_err(|error| anyhow!("{error}"))?;
-            answer.record == item
+            let reply = client.record(item.clone()).call().map_err(|error| anyhow!("{error}"))?;
+            reply.record == item
         }
     };
-    ensure!(same, "it did not send back what it got");
+    ensure!(same, "the reply is not what was sent");
     Ok(())
 }
 
 fn main() -> Result<()> {
-    run(serve, connect, drive)
+    ixt_bench_peers::main(serve, connect, run)
 }

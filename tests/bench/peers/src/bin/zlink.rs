@@ -1,21 +1,23 @@
-//! zlink, over a Unix socket. Its client waits for each reply, or sends a chain of calls in one write and then reads all
-//! replies: a chain must fit into the socket, since neither side reads while it writes. So there are as long chains, on as few
-//! connections, as that allows.
+//! zlink, over a Unix socket. Its client waits for each reply, or sends a chain of calls in one write and then reads all replies. Neither
+//! side reads while it writes, so a chain must fit into the socket. The calls in flight are as few chains as that allows, each on a
+//! connection of its own.
+//!
+//! Only whole chains are sent, so the number of calls and the depth may be somewhat lower than those of the workload.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use futures::StreamExt as _;
-use ixt_bench_peers::{decode, echo, encode, run, runtime};
-use ixt_bench_wire::drive::{Drive, Driven, Payload, Record};
+use ixt_bench_peers::{decode, echo, encode, runtime};
+use ixt_bench_wire::load::{Payload, Record, Timing, Workload};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use zlink::tokio::unix::{self, Connection};
 use zlink::{Call, ReplyError, Server, introspect, service};
 
-/// As many bytes of calls as a socket takes before anybody reads.
-const CHAIN: usize = 96 * 1024;
+/// The number of bytes that a socket takes for certain while nobody reads.
+const CHAIN_BYTES: usize = 96 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, introspect::Type)]
 struct Item {
@@ -82,24 +84,24 @@ fn connect(socket: &Path) -> Result<Clients> {
     Ok(Clients { runtime: runtime()?, socket: socket.to_owned(), connected: Vec::new() })
 }
 
-fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
+fn run(clients: &mut Clients, workload: &Workload) -> Result<Timing> {
     let Clients { runtime, socket, connected } = clients;
-    let Drive { depth, calls, payload, .. } = *drive;
+    let Workload { depth, calls, payload, .. } = *workload;
     let bytes = match payload {
         Payload::Bytes(bytes) => bytes * 4 / 3 + 100,
         Payload::Record => 300,
     };
-    let chain = (CHAIN / bytes).clamp(1, depth);
+    let chain = (CHAIN_BYTES / bytes).clamp(1, depth);
     let callers = depth / chain;
     runtime.block_on(async {
         while connected.len() < callers {
             connected.push(unix::connect(&*socket).await?);
         }
         let start = Instant::now();
-        let each = (calls / (callers * chain)).max(1);
+        let chains = (calls / (callers * chain)).max(1);
         let trips = connected[..callers].iter_mut().map(|connection| async move {
             let mut trips = Vec::new();
-            for _ in 0..each {
+            for _ in 0..chains {
                 let start = Instant::now();
                 call(connection, payload, chain).await?;
                 if depth == 1 {
@@ -110,14 +112,11 @@ fn drive(clients: &mut Clients, drive: &Drive) -> Result<Driven> {
         });
         let trips: Vec<Result<Vec<Duration>>> = futures::future::join_all(trips).await;
         let trips = trips.into_iter().collect::<Result<Vec<_>>>()?.concat();
-        let mut driven = Driven::since(start, trips);
-        // Those that are left out because they make no whole chain.
-        driven.seconds *= calls as f64 / (each * callers * chain) as f64;
-        Ok(driven)
+        Ok(Timing::since(start, chains * callers * chain, trips))
     })
 }
 
-/// A chain of calls.
+/// Makes a chain of calls, and checks the replies.
 async fn call(connection: &mut Connection, payload: Payload, chain: usize) -> Result<()> {
     match payload {
         Payload::Bytes(bytes) => {
@@ -128,7 +127,7 @@ async fn call(connection: &mut Connection, payload: Payload, chain: usize) -> Re
                 chain,
                 call,
                 |text: &String| Method::Echo { payload: text },
-                |answer: Echoed| Ok(decode(&answer.payload)?.len() == bytes),
+                |reply: Echoed| Ok(decode(&reply.payload)?.len() == bytes),
             )
             .await
         }
@@ -141,7 +140,7 @@ async fn call(connection: &mut Connection, payload: Payload, chain: usize) -> Re
                 chain,
                 call,
                 |item: &Item| Method::Record { record: item },
-                |answer: Recorded| Ok(answer.record == item),
+                |reply: Recorded| Ok(reply.record == item),
             )
             .await
         }
@@ -162,12 +161,12 @@ async fn send<R, A: for<'de> Deserialize<'de> + std::fmt::Debug>(
     let mut replies = std::pin::pin!(calls.send::<A, EchoError>().await?);
     while let Some(reply) = replies.next().await {
         let reply = reply?.0.map_err(|error| anyhow!("{error:?}"))?;
-        let answer = reply.into_parameters().context("it has no answer")?;
-        ensure!(check(answer)?, "it did not send back what it got");
+        let reply = reply.into_parameters().context("it has no reply")?;
+        ensure!(check(reply)?, "the reply is not what was sent");
     }
     Ok(())
 }
 
 fn main() -> Result<()> {
-    run(serve, connect, drive)
+    ixt_bench_peers::main(serve, connect, run)
 }

@@ -1,35 +1,40 @@
-//! What a module costs when it is idle and when it is busy: time to the first reply, memory, size.
+//! What a module and the raw echo cost: the time from the start of the process to its first reply (of a module, to `init`), and resident
+//! memory, idle and after many messages.
+
+use std::time::Duration;
 
 use anyhow::Result;
-use ixt_bench::measure::in_turns;
-use ixt_bench_wire::{Peer, frame, program};
+use ixt_bench::measure::times_in_turns;
+use ixt_bench::process::memory;
+use ixt_bench_wire::{Callee, frame};
+
+const ROUNDS: usize = 41;
+const DEPTH: usize = 64;
 
 fn main() -> Result<()> {
-    let (module, raw) = (program("module")?, program("raw")?);
-    let start = |program: &std::path::Path| -> Result<std::time::Duration> {
-        let peer = Peer::start(program)?;
-        let started = peer.started;
-        peer.end()?;
-        Ok(started)
+    let startup = |name: &str| -> Result<Duration> {
+        let callee = Callee::start(name)?;
+        let startup = callee.startup;
+        callee.end()?;
+        Ok(startup)
     };
-    let [module_start, raw_start] = in_turns(41, [&mut || start(&module), &mut || start(&raw)])?;
+    let [module, raw] = times_in_turns(ROUNDS, [&mut || startup("module"), &mut || startup("raw")])?;
     println!(
-        "start to first answer: {:.2} ms, raw {:.2} ms, ratio {}",
-        module_start.median(),
-        raw_start.median(),
-        module_start.ratio(&raw_start)
+        "start to first reply: {:.2} ms, raw {:.2} ms, ratio {}",
+        module.median(),
+        raw.median(),
+        module.ratio(&raw)
     );
-    for program in [&module, &raw] {
-        let mut peer = Peer::start(program)?;
-        let idle = peer.memory("VmRSS")?;
-        peer.throughput(&frame("echo", 1024), 64, 200_000)?;
-        let (busy, most) = (peer.memory("VmRSS")?, peer.memory("VmHWM")?);
-        peer.throughput(&frame("echo", 1 << 20), 64, 500)?;
+    for name in ["module", "raw"] {
+        let mut callee = Callee::start(name)?;
+        let idle = memory(callee.id())?.resident;
+        callee.throughput(&frame("echo", 1024), DEPTH, 200_000)?;
+        let small = memory(callee.id())?;
+        callee.throughput(&frame("echo", 1 << 20), DEPTH, 500)?;
+        let large = memory(callee.id())?;
         println!(
-            "{}: {idle} kB idle, {busy} kB (at most {most}) after 200,000 of 1 KiB, {} kB (at most {}) after 500 of 1 MiB",
-            program.file_name().unwrap_or_default().display(),
-            peer.memory("VmRSS")?,
-            peer.memory("VmHWM")?,
+            "{name}: {idle} kB idle, {} kB (peak {}) after 200,000 of 1 KiB, {} kB (peak {}) after 500 of 1 MiB",
+            small.resident, small.peak, large.resident, large.peak,
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The module that is measured.
+//! The module that is measured: services that send back what they get, and one that computes.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ impl Handler for Bench {
 }
 
 fn main() -> std::process::ExitCode {
-    // Plain tasks have no thread of their own that reads, and take turns on one.
+    // The plain way that `machinery` compares with: no thread of its own that reads, and one thread for all tasks.
     if std::env::var("IXT_BENCH_PLAIN").is_ok_and(|plain| plain.split(',').any(|what| what == "tasks")) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");

@@ -1,4 +1,4 @@
-//! Who is measured, and how each is started.
+//! The contestants, and how each is started and called.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,30 +6,31 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ixt_bench_host::Told;
-use ixt_bench_wire::drive::{Drive, Driven, Driver, Payload, Record};
-use ixt_bench_wire::{Cost, Framing, Peer, processor_time, program};
+use ixt_bench::measure::quantile;
+use ixt_bench::process::program;
+use ixt_bench_host::Caller;
+use ixt_bench_wire::load::{LoadGenerator, Payload, Record, Timing, Workload};
+use ixt_bench_wire::{Callee, Cost, Framing};
 
 pub struct Contestant {
-    /// For the command line.
+    /// The short name, for the command line.
     pub id: &'static str,
+    /// The name in the tables.
     pub name: &'static str,
     kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A process that the lean client calls in this framing.
+    /// A module that the lean client calls in this framing.
     Module(Framing),
-    /// The same with a raw echo, which gets the same bytes.
+    /// The raw echo. It gets the frames that the module gets in this framing.
     Raw(Framing),
     Python,
     Node,
-    /// A host, which calls a module, or lets one call another.
-    Host {
-        routed: bool,
-    },
-    /// One with a client of its own.
+    /// A host with two modules, and who calls the second one.
+    Host(Caller),
+    /// A load generator of `ixt-bench-peers`, which is named as the contestant.
     Peer,
 }
 
@@ -54,8 +55,8 @@ pub const CONTESTANTS: &[Contestant] = &[
     contestant(ATTACHED, "module, attached", Kind::Module(Framing::Length)),
     contestant("python", "Python, a plain loop", Kind::Python),
     contestant("node", "Node.js, a plain loop", Kind::Node),
-    contestant(HOST, "host → module", Kind::Host { routed: false }),
-    contestant(ROUTED, "module → host → module", Kind::Host { routed: true }),
+    contestant(HOST, "host → module", Kind::Host(Caller::Host)),
+    contestant(ROUTED, "module → host → module", Kind::Host(Caller::Pair(0))),
     contestant("tarpc", "tarpc, JSON", Kind::Peer),
     contestant("varlink", "varlink", Kind::Peer),
     contestant("zlink", "zlink", Kind::Peer),
@@ -66,12 +67,14 @@ pub const CONTESTANTS: &[Contestant] = &[
 
 /// A contestant whose processes run.
 pub enum Running {
-    Called { peer: Box<Peer>, frame: Vec<u8> },
-    Driving { driver: Driver, payload: Payload, host: Option<Option<usize>> },
+    /// The lean client of this process calls it, with this frame.
+    Callee { callee: Box<Callee>, frame: Vec<u8> },
+    /// It makes calls. `host` says by whom, if it is a host.
+    LoadGenerator { generator: LoadGenerator, payload: Payload, host: Option<Caller> },
 }
 
 impl Contestant {
-    /// The one whose bytes are the same, and which is the limit for this one.
+    /// The short name of the raw echo that this contestant is compared with.
     pub fn limit(&self) -> &'static str {
         match self.kind {
             Kind::Raw(Framing::Length) | Kind::Module(Framing::Length) => RAW_ATTACHED,
@@ -79,17 +82,17 @@ impl Contestant {
         }
     }
 
-    /// Whether it has anything to do with such a payload: records are not attached.
+    /// Whether it is measured with this payload. Records are never attached.
     pub fn takes(&self, payload: Payload) -> bool {
         payload != Payload::Record || self.limit() == RAW
     }
 
-    /// The program whose size is told.
+    /// The program whose size the table has. `None` if it is an interpreter, or the program of another contestant.
     pub fn program(&self) -> Option<Result<PathBuf>> {
         match self.kind {
             Kind::Module(Framing::Line) => Some(program("echo")),
             Kind::Raw(Framing::Line) => Some(program("raw")),
-            Kind::Host { routed: false } => Some(program("hosted")),
+            Kind::Host(Caller::Host) => Some(program("hosted")),
             Kind::Peer => Some(program(self.id)),
             _ => None,
         }
@@ -98,13 +101,13 @@ impl Contestant {
     /// Starts its processes, and waits until they answer.
     pub fn start(&self, payload: Payload) -> Result<Running> {
         let (command, framing) = match self.kind {
-            Kind::Host { routed } => {
-                let driver = ixt_bench_host::start(2)?;
-                return Ok(Running::Driving { driver, payload, host: Some(routed.then_some(0)) });
+            Kind::Host(caller) => {
+                let generator = ixt_bench_host::start(2)?;
+                return Ok(Running::LoadGenerator { generator, payload, host: Some(caller) });
             }
             Kind::Peer => {
-                let driver = Driver::start(Command::new(program(self.id)?))?;
-                return Ok(Running::Driving { driver, payload, host: None });
+                let generator = LoadGenerator::start(Command::new(program(self.id)?))?;
+                return Ok(Running::LoadGenerator { generator, payload, host: None });
             }
             Kind::Raw(framing) => (Command::new(program("raw")?), framing),
             Kind::Module(framing) if payload == Payload::Record => (Command::new(program("module")?), framing),
@@ -116,11 +119,11 @@ impl Contestant {
             Payload::Bytes(bytes) => framing.handle("my.service.process", &vec![b'x'; bytes]),
             Payload::Record => framing.handle("record", &serde_json::to_vec(&Record::example())?),
         };
-        Ok(Running::Called { peer: Box::new(Peer::start_by(command, framing)?), frame })
+        Ok(Running::Callee { callee: Box::new(Callee::start_command(command, framing)?), frame })
     }
 }
 
-/// The interpreters themselves, and not what a version manager has put before them.
+/// The interpreters themselves, and not the script by which a version manager starts them, which would add to the time of a start.
 static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| interpreter("python3", "-c", "import sys; print(sys.executable)"));
 static NODE: LazyLock<PathBuf> = LazyLock::new(|| interpreter("node", "-p", "process.execPath"));
 
@@ -136,60 +139,51 @@ fn script(interpreter: &PathBuf, name: &str) -> Command {
 }
 
 impl Running {
-    /// From the start of its process to the first reply.
-    pub fn started(&self) -> Duration {
+    /// From the start of its process to the first reply: for a host, [`Ready::elapsed`](ixt_bench_wire::load::Ready::elapsed).
+    pub fn startup(&self) -> Duration {
         match self {
-            Self::Called { peer, .. } => peer.started,
-            Self::Driving { driver, .. } => Duration::from_secs_f64(driver.ready.seconds),
+            Self::Callee { callee, .. } => callee.startup,
+            Self::LoadGenerator { generator, .. } => generator.ready.elapsed,
         }
     }
 
-    /// The process that is called. Where a host has two modules, the one that another one calls.
-    pub fn called(&self) -> Result<u32> {
+    /// The ID of the process that is called. Of a host, that of the second module.
+    pub fn callee(&self) -> Result<u32> {
         match self {
-            Self::Called { peer, .. } => Ok(peer.id()),
-            Self::Driving { driver, .. } => driver.ready.pids.last().copied().context("there is one"),
+            Self::Callee { callee, .. } => Ok(callee.id()),
+            Self::LoadGenerator { generator, .. } => generator.ready.pids.last().copied().context("it has no callee"),
         }
     }
 
-    /// The process that calls, if it is not this one.
-    pub fn calling(&self) -> Option<u32> {
+    /// The ID of the process that calls, if it is not this one. For `module → host → module` it is that of the host.
+    pub fn caller(&self) -> Option<u32> {
         match self {
-            Self::Called { .. } => None,
-            Self::Driving { driver, .. } => Some(driver.id()),
+            Self::Callee { .. } => None,
+            Self::LoadGenerator { generator, .. } => Some(generator.id()),
         }
     }
 
-    /// The middle one of so many calls one after the other, and the one that takes longer than 99 % of them.
+    /// Makes calls one after the other. Returns the 50th and the 99th percentile of their times.
     pub fn one_by_one(&mut self, calls: usize) -> Result<[Duration; 2]> {
         match self {
-            Self::Called { peer, frame } => {
-                let trips = peer.round_trips(frame, calls)?;
-                Ok([50, 99].map(|hundredths| trips[trips.len() * hundredths / 100]))
+            Self::Callee { callee, frame } => {
+                let trips = callee.round_trips(frame, calls)?;
+                let at = |share| quantile(&trips, share).context("no calls");
+                Ok([at(0.5)?, at(0.99)?])
             }
-            Self::Driving { .. } => {
-                let driven = self.drive(1, calls)?;
-                Ok([driven.p50, driven.p99].map(Duration::from_secs_f64))
+            Self::LoadGenerator { generator, payload, host } => {
+                let timing = run(generator, *payload, *host, 1, calls)?;
+                Ok([timing.p50, timing.p99])
             }
         }
     }
 
-    /// What a call costs while there are so many on their way.
-    pub fn many(&mut self, depth: usize, calls: usize) -> Result<Cost> {
+    /// Makes calls with `depth` in flight. Returns what one costs.
+    pub fn in_flight(&mut self, depth: usize, calls: usize) -> Result<Cost> {
         match self {
-            Self::Called { peer, frame } => peer.throughput(frame, depth, calls),
-            Self::Driving { driver, .. } => {
-                let calling = driver.id();
-                let before = [driver.processor_time_of_called()?, processor_time(calling)?];
-                let driven = self.drive(depth, calls)?;
-                let Self::Driving { driver, .. } = self else { unreachable!("it is the same") };
-                let after = [driver.processor_time_of_called()?, processor_time(calling)?];
-                let per = |time: Duration| time.div_f64(calls as f64);
-                Ok(Cost {
-                    each: per(Duration::from_secs_f64(driven.seconds)),
-                    peer: per(after[0] - before[0]),
-                    client: per(after[1] - before[1]),
-                })
+            Self::Callee { callee, frame } => callee.throughput(frame, depth, calls),
+            Self::LoadGenerator { generator, payload, host } => {
+                generator.cost(|generator| run(generator, *payload, *host, depth, calls))
             }
         }
     }
@@ -197,22 +191,23 @@ impl Running {
     /// Ends its processes.
     pub fn end(self) -> Result<()> {
         match self {
-            Self::Called { peer, .. } => peer.end(),
-            Self::Driving { driver, .. } => driver.end(),
+            Self::Callee { callee, .. } => callee.end(),
+            Self::LoadGenerator { generator, .. } => generator.end(),
         }
     }
+}
 
-    fn drive(&mut self, depth: usize, calls: usize) -> Result<Driven> {
-        let Self::Driving { driver, payload, host } = self else { unreachable!("it drives itself") };
-        let topic = if *payload == Payload::Record { "record" } else { "echo.n00" };
-        let drive = Drive { topic: topic.to_owned(), payload: *payload, depth, calls };
-        match host {
-            Some(pair) => {
-                let told: Vec<Told> = vec![(*pair, drive)];
-                let driven: Vec<Driven> = driver.ask(&told)?;
-                driven.into_iter().next().context("it tells nothing")
-            }
-            None => driver.ask(&drive),
-        }
+fn run(
+    generator: &mut LoadGenerator,
+    payload: Payload,
+    host: Option<Caller>,
+    depth: usize,
+    calls: usize,
+) -> Result<Timing> {
+    let topic = if payload == Payload::Record { "record" } else { "echo.n00" };
+    let workload = Workload { topic: topic.to_owned(), payload, depth, calls };
+    match host {
+        Some(caller) => ixt_bench_host::run(generator, caller, workload),
+        None => generator.request(&workload),
     }
 }

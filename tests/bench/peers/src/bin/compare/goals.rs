@@ -1,29 +1,32 @@
-//! The goals, and whether they are met.
+//! The goals of this project's speed, and whether they are met.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use ixt_bench::measure::Ratio;
-use ixt_bench_wire::drive::Payload;
+use ixt_bench_wire::load::Payload;
 
 use crate::contestants::{ATTACHED, HOST, JSON_PEERS, MODULE, RAW, RAW_ATTACHED, TONIC};
 use crate::machine::payload;
 use crate::rounds::{Results, Sample};
 use crate::{PAYLOADS, Part};
 
-/// What to reach for each of the first payloads.
+/// The goal for each of the payloads, in the order of [`PAYLOADS`]. The last payloads may have none.
 enum Bounds<'a> {
     AtMost(&'a [f64]),
     AtLeast(&'a [f64]),
 }
 
+/// A figure of a sample.
 type Of = fn(&Sample) -> Option<Duration>;
 
 const P50: Of = |sample| Some(sample.p50);
-/// The time of one of 64.
-const EACH: Of = |sample| sample.many[0].map(|cost| cost.each);
-const CALLED: Of = |sample| sample.many[0].map(|cost| cost.peer);
+/// The time of a call at a depth of 64.
+const TIME: Of = |sample| sample.in_flight[0].map(|cost| cost.time);
+/// The processor time of what is called, for a call at a depth of 64.
+const CALLEE: Of = |sample| sample.in_flight[0].map(|cost| cost.callee);
 
+/// The section of the report. It has the goals whose contestants were measured.
 pub fn section(results: &Results) -> String {
     use Bounds::{AtLeast, AtMost};
     use Part::{Pinned, Unpinned};
@@ -32,12 +35,12 @@ pub fn section(results: &Results) -> String {
             Some(results.times(part, payload, one, of)?.ratio(&results.times(part, payload, other, of_other)?))
         }
     };
-    // The time of the fastest peer of a depth of 64, in relation to that of this project.
+    // The rate of this project to that of the fastest peer that speaks JSON, both at a depth of 64.
     let against_json = |part, ours: &'static str| {
         move |payload| {
-            let peers = JSON_PEERS.iter().filter_map(|peer| results.times(part, payload, peer, EACH));
+            let peers = JSON_PEERS.iter().filter_map(|peer| results.times(part, payload, peer, TIME));
             let best = peers.min_by(|a, b| a.median().total_cmp(&b.median()))?;
-            Some(best.ratio(&results.times(part, payload, ours, EACH)?))
+            Some(best.ratio(&results.times(part, payload, ours, TIME)?))
         }
     };
     type Measure<'a> = Box<dyn Fn(Payload) -> Option<Ratio> + 'a>;
@@ -46,12 +49,12 @@ pub fn section(results: &Results) -> String {
         (
             "pinned: rate/A at a depth of 64, lines",
             AtLeast(&[0.28, 0.30, 0.42, 0.41]),
-            Box::new(ratio(Pinned, RAW, EACH, MODULE, EACH)),
+            Box::new(ratio(Pinned, RAW, TIME, MODULE, TIME)),
         ),
         (
             "pinned: the module's processor time at a depth of 64/A's p50",
             AtMost(&[0.13, 0.24, 1.9]),
-            Box::new(ratio(Pinned, MODULE, CALLED, RAW, P50)),
+            Box::new(ratio(Pinned, MODULE, CALLEE, RAW, P50)),
         ),
         (
             "pinned: p50/A, attached",
@@ -67,12 +70,12 @@ pub fn section(results: &Results) -> String {
         (
             "pinned: rate at a depth of 64, host → module/tonic",
             AtLeast(&[10.0, 7.0, 1.2]),
-            Box::new(ratio(Pinned, TONIC, EACH, HOST, EACH)),
+            Box::new(ratio(Pinned, TONIC, TIME, HOST, TIME)),
         ),
         (
             "pinned: the same, lean client → module",
             AtLeast(&[10.0, 7.0, 1.2]),
-            Box::new(ratio(Pinned, TONIC, EACH, MODULE, EACH)),
+            Box::new(ratio(Pinned, TONIC, TIME, MODULE, TIME)),
         ),
         (
             "unpinned: rate at a depth of 64, host → module/the best JSON peer",

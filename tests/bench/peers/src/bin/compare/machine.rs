@@ -1,16 +1,16 @@
-//! What the figures are of.
+//! The machine and the versions that the figures are of.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
-use ixt_bench_wire::drive::Payload;
+use ixt_bench_wire::load::Payload;
 
-/// The peers whose versions are told.
+/// The peers whose versions the report has.
 const PEERS: [&str; 7] = ["tarpc", "varlink", "zlink", "rmcp", "tonic", "lambda_runtime", "redb"];
 
-/// How a payload is called.
+/// The name of a payload in the report.
 pub fn payload(payload: Payload) -> String {
     match payload {
         Payload::Bytes(bytes) if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
@@ -20,7 +20,7 @@ pub fn payload(payload: Payload) -> String {
     }
 }
 
-/// The head of what is written.
+/// The head of the report.
 pub fn description(rounds: usize) -> Result<String> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = cpu
@@ -33,21 +33,21 @@ pub fn description(rounds: usize) -> Result<String> {
     writeln!(
         text,
         "- {}, commit {}",
-        said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
-        said("git", &["describe", "--always", "--dirty"])
+        output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        output_of("git", &["describe", "--always", "--dirty"])
     )?;
     writeln!(
         text,
         "- {model}, {} processors, Linux {}",
         std::thread::available_parallelism()?,
-        said("uname", &["-r"])
+        output_of("uname", &["-r"])
     )?;
     writeln!(
         text,
         "- {}, Python {}, Node.js {}",
-        said("rustc", &["-V"]),
-        said("python3", &["-V"]).trim_start_matches("Python "),
-        said("node", &["-v"])
+        output_of("rustc", &["-V"]),
+        output_of("python3", &["-V"]).trim_start_matches("Python "),
+        output_of("node", &["-v"])
     )?;
     let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"))?;
     let versions = PEERS.iter().filter_map(|peer| {
@@ -59,8 +59,9 @@ pub fn description(rounds: usize) -> Result<String> {
     Ok(text)
 }
 
-/// What a program prints.
-fn said(program: &str, arguments: &[&str]) -> String {
+/// What a program prints, or `none` if it can't be run or fails.
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    output.map_or_else(|_| "none".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let Some(output) = output.ok().filter(|output| output.status.success()) else { return "none".to_owned() };
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

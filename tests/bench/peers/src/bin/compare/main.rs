@@ -1,5 +1,5 @@
-//! Everything side by side, in turns, in one run: the raw echo, this project, and its peers. Prints tables in Markdown, and
-//! writes them to `RESULTS.md` with the machine that they are of.
+//! Compares the raw echo, this project and its peers in one run. Prints tables in Markdown, and writes them to `RESULTS.md` together with a
+//! description of the machine.
 
 mod contestants;
 mod goals;
@@ -12,30 +12,32 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
-use ixt_bench_wire::drive::Payload;
-use ixt_bench_wire::processor::Processors;
+use ixt_bench::process::{Process, program};
+use ixt_bench_wire::affinity::Processors;
+use ixt_bench_wire::load::Payload;
 
 use crate::contestants::{CONTESTANTS, Contestant};
 use crate::rounds::{DEPTHS, Results};
 
-/// Without options: everything, which takes about ten minutes. What is less than everything is printed, but not written.
+/// Compares this project with its peers. Without options it measures everything, which takes about ten minutes, and writes RESULTS.md.
+/// With a selection it only prints the tables, unless --to is given.
 #[derive(Parser)]
 struct Options {
-    /// How often each contestant has its turn.
+    /// The number of rounds. Starts have at least 5.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Only these contestants, by their short names; the raw echoes are always there.
+    /// Measure only these contestants, by their short names. The raw echoes are always measured.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these payloads: 64, 1024, 65536, 1048576, record.
+    /// Measure only these payloads: 64, 1024, 65536, 1048576, record.
     #[arg(long, value_delimiter = ',')]
     payloads: Vec<String>,
-    /// Only these: pinned, unpinned, start, kv.
+    /// Measure only these parts: pinned, unpinned, start, kv.
     #[arg(long, value_delimiter = ',')]
     parts: Vec<Part>,
-    /// Where to write to.
+    /// The file to write the tables to.
     #[arg(long)]
     to: Option<PathBuf>,
 }
@@ -48,10 +50,12 @@ enum Part {
     Unpinned,
     /// From the start of a process to its first reply, its memory, its size.
     Start,
-    /// Keys and values.
+    /// The store of keys and values.
     Kv,
 }
 
+/// How long the benchmark of the store may take.
+const KV_TIMEOUT: Duration = Duration::from_secs(300);
 const PARTS: [Part; 4] = [Part::Pinned, Part::Unpinned, Part::Start, Part::Kv];
 const PAYLOADS: [Payload; 5] =
     [Payload::Bytes(64), Payload::Bytes(1 << 10), Payload::Bytes(64 << 10), Payload::Bytes(1 << 20), Payload::Record];
@@ -107,10 +111,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Builds all programs that are measured, if cargo has started this one; it has built only this one for itself.
+/// Builds all programs that are measured, if `cargo run` has started this one: it has built only this one.
 fn build() -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    ensure!(!cfg!(debug_assertions), "only a release is measured: cargo run --release");
+    ensure!(!cfg!(debug_assertions), "measure a release build: cargo run --release");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--quiet", "--bins", "--manifest-path"]).arg(manifest);
@@ -119,7 +123,7 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// Those that are named, or all.
+/// Those whose name is in `names`, and those that are always measured; or all, if there are no names. Fails if a name is unknown.
 fn chosen<T>(
     all: impl Iterator<Item = T>,
     names: &[String],
@@ -166,11 +170,10 @@ fn calls(
     Ok(text)
 }
 
-/// What the benchmark of the store says.
+/// Runs the benchmark of the store, and returns its section of the report.
 fn kv() -> Result<String> {
     let output = tempfile::NamedTempFile::new()?;
-    let mut child = Command::new(ixt_bench_wire::program("ixt-bench-kv")?).stdout(output.reopen()?).spawn()?;
-    ixt_bench_wire::wait(&mut child, Duration::from_secs(300)).context("the benchmark of the store")?;
+    Process::start(Command::new(program("ixt-bench-kv")?).stdout(output.reopen()?))?.wait_for(KV_TIMEOUT)?;
     let table = std::fs::read_to_string(output.path())?;
     Ok(format!("## Keys and values\n\n{table}\n"))
 }

@@ -1,66 +1,76 @@
-//! What a contestant costs before it does anything: time until it answers, memory, size.
+//! What a contestant costs besides its calls: the time from its start to its first reply, memory, and the size of its program.
 
 use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use ixt_bench::measure::Times;
-use ixt_bench_wire::drive::Payload;
-use ixt_bench_wire::memory;
+use ixt_bench::measure::{Times, order};
+use ixt_bench::process::memory;
+use ixt_bench_wire::load::Payload;
 
 use crate::contestants::Contestant;
 
+/// The section of the report. Contestants that fail are named below the table.
 pub fn section(contestants: &[&Contestant], rounds: usize) -> Result<String> {
-    let mut started = vec![Vec::new(); contestants.len()];
+    // Each is started once to warm up. The first error of a contestant takes the place of its figures.
+    let mut startups: Vec<Result<Vec<Duration>>> =
+        contestants.iter().map(|contestant| startup(contestant).map(|_| Vec::new())).collect();
     for round in 0..rounds {
-        for turn in 0..contestants.len() {
-            let index = (round + turn) % contestants.len();
-            // Who can't be started is missing below, with the reason.
-            if let Ok(running) = contestants[index].start(Payload::Bytes(64)) {
-                started[index].push(running.started());
-                running.end()?;
+        for index in order(round, contestants.len()) {
+            let Ok(times) = &mut startups[index] else { continue };
+            match startup(contestants[index]) {
+                Ok(time) => times.push(time),
+                Err(error) => startups[index] = Err(error),
             }
         }
     }
     let mut text = "## Start, memory, size\n\n\
-        | | start to first reply, ms | least–most | called, idle, kB | after 1 KiB, 64 at once, kB | calling, after, kB \
+        | | start to first reply, ms | min–max | called, idle, kB | after 1 KiB, 64 at once, kB | calling, after, kB \
         | program, kB | stripped, kB |\n|---|---:|---|---:|---:|---:|---:|---:|\n"
         .to_owned();
-    for (contestant, started) in contestants.iter().zip(started) {
-        match row(contestant, &started) {
+    let mut failed = String::new();
+    for (contestant, startups) in contestants.iter().zip(startups) {
+        match startups.and_then(|startups| row(contestant, &startups)) {
             Ok(row) => text += &row,
-            Err(error) => writeln!(text, "| {} | {error:#} |", contestant.name)?,
+            Err(error) => writeln!(failed, "\n{} failed: {error:#}", contestant.name)?,
         }
     }
-    text.push('\n');
-    Ok(text)
+    Ok(text + &failed + "\n")
 }
 
-/// The line of a contestant that was started so often.
-fn row(contestant: &Contestant, started: &[Duration]) -> Result<String> {
+/// Starts a contestant, and ends it.
+fn startup(contestant: &Contestant) -> Result<Duration> {
+    let running = contestant.start(Payload::Bytes(64))?;
+    let startup = running.startup();
+    running.end()?;
+    Ok(startup)
+}
+
+/// The row of a contestant. `startups` has the time of a start in each round.
+fn row(contestant: &Contestant, startups: &[Duration]) -> Result<String> {
     let mut running = contestant.start(Payload::Bytes(1024))?;
-    anyhow::ensure!(!started.is_empty(), "it could not be started");
-    let idle = memory(running.called()?, "VmRSS")?;
-    running.many(64, 5000)?;
-    let after = memory(running.called()?, "VmRSS")?;
-    let calling = running.calling().map(|pid| memory(pid, "VmRSS")).transpose()?;
+    let resident = |pid| -> Result<u64> { Ok(memory(pid)?.resident) };
+    let idle = resident(running.callee()?)?;
+    running.in_flight(64, 5000)?;
+    let after = resident(running.callee()?)?;
+    let caller = running.caller().map(resident).transpose()?;
     running.end()?;
     let [size, stripped] = match contestant.program() {
         Some(program) => sizes(&program?)?.map(|bytes| (bytes / 1024).to_string()),
         None => [String::new(), String::new()],
     };
-    let [least, most] =
-        [started.iter().min(), started.iter().max()].map(|time| time.map_or(0.0, |time| time.as_secs_f64() * 1e3));
+    let [min, max] =
+        [startups.iter().min(), startups.iter().max()].map(|time| time.map_or(0.0, |time| time.as_secs_f64() * 1e3));
     Ok(format!(
-        "| {} | {:.2} | {least:.2}–{most:.2} | {idle} | {after} | {} | {size} | {stripped} |\n",
+        "| {} | {:.2} | {min:.2}–{max:.2} | {idle} | {after} | {} | {size} | {stripped} |\n",
         contestant.name,
-        started.iter().copied().collect::<Times>().median(),
-        calling.map_or_else(String::new, |kilobytes| kilobytes.to_string()),
+        startups.iter().copied().collect::<Times>().median(),
+        caller.map_or_else(String::new, |kilobytes| kilobytes.to_string()),
     ))
 }
 
-/// Of a program as it was built, and of one without symbols.
+/// The size of a program in bytes, as it was built and without symbols.
 fn sizes(program: &std::path::Path) -> Result<[u64; 2]> {
     let stripped = tempfile::NamedTempFile::new()?;
     let status = Command::new("strip").arg("-o").arg(stripped.path()).arg(program).status()?;
