@@ -55,7 +55,7 @@ impl Fake {
 
     /// What was written, frame by frame.
     fn frames(&self) -> Vec<String> {
-        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut decoder = FrameDecoder::new(2 * DEFAULT_MAX_FRAME_BYTES);
         decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
         let mut frames = Vec::new();
         while let Some(frame) = decoder.next_frame() {
