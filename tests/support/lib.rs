@@ -6,6 +6,7 @@ mod hosts;
 mod program;
 mod raw_host;
 mod remote_bus;
+mod remote_store;
 mod running;
 mod scratch;
 
@@ -14,5 +15,6 @@ pub use hosts::{Hosts, Started, block_on, program};
 pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;
 pub use remote_bus::{Broker, RemoteBus};
+pub use remote_store::RemoteStore;
 pub use running::{Running, actor, actors, ixt, ixt_run};
 pub use scratch::Scratch;

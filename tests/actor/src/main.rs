@@ -134,7 +134,7 @@ impl Actor {
                     let _ = call.send(frame);
                 }
             }
-            "kv_change" => {
+            "kv_change" | "kv_watch_ended" => {
                 self.changes.lock().unwrap().push(frame);
                 self.changed.notify_all();
             }
