@@ -36,7 +36,7 @@ impl Budget {
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole: None, given_back: Notify::new() })
     }
 
-    /// A part of this budget, with a limit of its own: what is reserved in it is reserved in both.
+    /// Makes a part of this budget, which has another limit: what is reserved in the part is reserved in both.
     pub(crate) fn part(self: &Arc<Self>, limit: usize) -> Arc<Self> {
         let whole = Some(Arc::clone(self));
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole, given_back: Notify::new() })

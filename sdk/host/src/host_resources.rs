@@ -62,9 +62,9 @@ impl HostResources {
         let graces = [settings.shutdown_grace, settings.exit_grace];
         let guard = Guard::start(settings.guard.clone(), graces, entries, logs.clone());
         let warn = |what: &str, error: io::Error| logs.host(LogLevel::Warn, "host", format!("{what}: {error}"));
-        let what = "there is no guard process, which would end modules that hang if this host is killed";
+        let what = "there is no guard process: if this host is killed, modules that hang are not ended";
         let guard = guard.map_err(|error| warn(what, error)).ok();
-        let what = "orphans of modules are not given to this host, which would end those that leave their group";
+        let what = "this host can't adopt orphans of modules: those that leave their group may not be ended";
         let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
         let reaper = reaper.map_err(|error| warn(what, error)).ok().flatten();
         let (sockets, unlimited, logs) = (Sockets::default(), Mutex::default(), logs.clone());

@@ -54,7 +54,7 @@ pub struct Settings {
     /// SIGKILL: 2 s. The processes that it leaves behind have the same time after SIGTERM.
     pub exit_grace: Duration,
     /// The largest frame on the sockets of modules, in bytes, in either direction:
-    /// [`DEFAULT_MAX_FRAME_BYTES`](ixt_protocol::DEFAULT_MAX_FRAME_BYTES). A larger call, or a larger response to a
+    /// 16 MiB ([`DEFAULT_MAX_FRAME_BYTES`]). A larger call, or a larger response to a
     /// module, becomes the error `RESOURCE_EXHAUSTED`. A larger frame of a module is skipped, and every request that it
     /// could be the reply to fails with `INTERNAL`; a process that handles one request at a time is then restarted.
     pub max_frame_bytes: usize,

@@ -96,8 +96,7 @@ async fn beat(logs: Logs) {
         if let Some(Standstill { length, .. }) = last.filter(|last| Some(*last) != logged) {
             let length = humantime::format_duration(Duration::from_secs(length.as_secs()));
             let message = format!(
-                "this host stood still for about {length} (stopped, frozen, or without a processor): what its modules have a time for, they \
-                 have that time again"
+                "this host stood still for about {length} (stopped, frozen, or without a processor): the timeouts of its modules start anew"
             );
             logs.host(LogLevel::Warn, "host", message);
         }

@@ -82,6 +82,7 @@ pub use ixt_protocol::{ErrorBody, Object, Priority, WirePayload};
 pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
+pub(crate) use local::empty_object;
 
 pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
 pub use write_batch::{Flush, WriteBatch};

@@ -66,7 +66,7 @@ impl Control {
                 Err(error) => {
                     if !std::mem::replace(&mut is_logged, true) {
                         let message =
-                            format!("can't take connections to the host's socket, and goes on trying: {error}");
+                            format!("can't accept connections at the host's socket, and tries again: {error}");
                         host.logs().host(LogLevel::Error, "host", message);
                     }
                     // Probably the process has no more file descriptors. Some will be closed soon.

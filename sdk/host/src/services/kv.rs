@@ -11,7 +11,7 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::{HostServices, Refusal, read_params, wrong_params};
-use crate::bus::WriteBatch;
+use crate::bus::{WriteBatch, empty_object};
 use crate::connection::Connection;
 use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions};
 
@@ -121,7 +121,7 @@ impl HostServices {
             "unwatch" => {
                 let UnwatchParams { watch } = read_params(&params)?;
                 self.watches.end(watch);
-                connection.end_call(id, Ok(Object::empty()), batch);
+                connection.end_call(id, Ok(empty_object()), batch);
             }
             _ => return Err((code::UNIMPLEMENTED, format!("this host has no `kv_store.{method}`"))),
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{HostServices, Refusal, read_params};
-use crate::bus::WriteBatch;
+use crate::bus::{WriteBatch, empty_object};
 use crate::connection::Connection;
 use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 
@@ -54,7 +54,7 @@ impl HostServices {
             _ => trace_id.to_owned(),
         };
         self.write_log(&LogFrame { level, message, fields, trace_id: trace_id.into() });
-        connection.end_call(id, Ok(Object::empty()), batch);
+        connection.end_call(id, Ok(empty_object()), batch);
         Ok(())
     }
 }
