@@ -129,9 +129,9 @@ pub(crate) trait Services: Send + Sync + 'static {
 
 /// How many requests a process has.
 pub(crate) struct ProcessLoad {
-    /// See [`Connection::in_flight`].
+    /// How many requests it has not answered.
     pub(crate) in_flight: usize,
-    /// See [`Connection::is_busy`].
+    /// Whether it is sequential and has a request.
     pub(crate) is_busy: bool,
 }
 
