@@ -21,12 +21,12 @@ pub const DURATION_BOUNDS: [f64; 19] = [
 /// of ISO 3), so that a quantile is at most a quarter off. [`DURATION_BOUNDS`] are some of them.
 const FINE: [u64; 71] = fine();
 
-/// How many error codes of the module are counted one by one, besides [`KNOWN_CODES`].
+/// How many error codes of the module's own are counted one by one, beside those of [`code`].
 const OWN_CODES: usize = 16;
-/// The code under which all further codes of the module are counted together.
+/// The code under which further ones are counted together.
 const OTHER: &str = "OTHER";
 
-/// The built-in codes ([`code`]), which are always counted one by one.
+/// The codes that are always counted one by one: the host itself uses them.
 const KNOWN_CODES: [&str; 12] = [
     code::UNKNOWN_TOPIC,
     code::INVALID_INPUT,
@@ -42,7 +42,7 @@ const KNOWN_CODES: [&str; 12] = [
     code::PERMISSION_DENIED,
 ];
 
-/// The counts of a topic. Any thread may add to them.
+/// The counts, which any thread may add to.
 #[derive(Debug)]
 pub(crate) struct Stats {
     successes: AtomicU64,
