@@ -40,9 +40,9 @@ pub struct Settings {
     pub health_timeout: Duration,
     /// How many health checks in a row must fail until the process is ended and restarted: 3. It must not be 0.
     pub health_failures: u32,
-    /// The default timeout of a call that a module makes while it handles a request, for calls where neither the call,
-    /// nor that request, nor the manifest sets one; also the timeout for handling an event. 300 s. Other calls for
-    /// which neither the call nor the manifest sets a timeout have none.
+    /// The default timeout of a call that a module makes while it handles a request, if neither the call, nor that
+    /// request, nor the manifest sets one; also the timeout for handling an event. 300 s. It does not apply to other
+    /// calls: without a timeout from the call or the manifest they have none.
     pub call_timeout: Duration,
     /// Whether every handled call and event is logged. `false` (the default): only those that failed, and of these at
     /// most 100 a second for each module.
@@ -53,10 +53,10 @@ pub struct Settings {
     /// How long a process has to exit after it has replied to `shutdown`, and again after SIGTERM, before it gets
     /// SIGKILL: 2 s. The processes that it leaves behind have the same time after SIGTERM.
     pub exit_grace: Duration,
-    /// The largest frame on the sockets of modules, in bytes, in either direction:
-    /// 16 MiB ([`DEFAULT_MAX_FRAME_BYTES`]). A larger call, or a larger response to a
-    /// module, becomes the error `RESOURCE_EXHAUSTED`. A larger frame of a module is skipped, and every request that it
-    /// could be the reply to fails with `INTERNAL`; a process that handles one request at a time is then restarted.
+    /// The largest frame on the sockets of modules, in bytes, in either direction: 16 MiB ([`DEFAULT_MAX_FRAME_BYTES`]).
+    /// A larger call, or a larger response to a module, becomes the error `RESOURCE_EXHAUSTED`. A larger frame of a
+    /// module is skipped, and every request that it could be the reply to fails with `INTERNAL`; a process that handles
+    /// one request at a time is then restarted.
     pub max_frame_bytes: usize,
     /// The program of the guard: it must call [`guard::run`](crate::guard::run) with its last two arguments, which the
     /// host adds: the shutdown grace and the exit grace in milliseconds. The command `ixt` uses `ixt guard`. `None`
@@ -64,13 +64,13 @@ pub struct Settings {
     /// race: it looks at a process id and then signals it, and the id may have been reused in between.
     pub guard: Option<Program>,
     /// Whether the host's process becomes a "child subreaper": processes whose parent has ended become its children,
-    /// are reaped, and are ended with the host. Only for a program all of whose children are started by this crate: the
-    /// host would reap any others, and their own parent code could not wait for them. `false` by default.
+    /// are reaped, and are ended with the host. Only for a program whose child processes are all started by this crate:
+    /// the host would reap others too, and code that waits for them would fail. `false` by default.
     pub adopts_orphans: bool,
 }
 
-/// When a process is started again that has ended, could not be started, or was ended because it hung. Start from
-/// [`RestartPolicy::default`] or [`RestartPolicy::never`] and change fields.
+/// Whether and when a process is started again after it has ended, could not be started, or was ended because it hung.
+/// Start from [`RestartPolicy::default`] or [`RestartPolicy::never`] and change fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
@@ -95,7 +95,7 @@ pub struct RestartPolicy {
     /// the pause.
     pub max_backoff: Duration,
     /// How long a process has to be ready until it counts as stable: 30 s. Then the pauses begin at
-    /// [`backoff`](Self::backoff) again.
+    /// [`backoff`](Self::backoff) again, and it no longer counts as one that keeps failing.
     pub stable_after: Duration,
 }
 

@@ -101,8 +101,8 @@ pub trait Bus: Send + Sync + 'static {
     /// can't be reached. Nothing has changed then.
     fn provide<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// Ends that `endpoint` provides the topic: it gets no more calls of it, and goes on with those that it has. Nothing happens if it
-    /// does not provide the topic. A bus that can't reach other hosts keeps trying.
+    /// Removes `endpoint` as the provider of this topic: it gets no more calls, and goes on with those that it has. Nothing happens if it
+    /// is not the provider. A bus that can't reach other hosts keeps trying.
     fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
     /// Delivers every event of this topic to `endpoint` from now on. The host subscribes an endpoint to a topic once.
