@@ -13,7 +13,7 @@
 //!   │ pause        v                             │                               │ exited, or was killed
 //!   └────────── Backoff <────────────────────────┘                               v
 //!                  │         ended, hung, or failed its health checks         Stopped
-//!                  │ `RestartPolicy`: no more restarts                           ^
+//!                  │ instead, if the `RestartPolicy` allows no more restarts     ^
 //!                  v                                                             │
 //!               Failed ──────────────────────────────────────────────────────────┘
 //!                                        retire() (from Starting and Backoff too)

@@ -37,7 +37,8 @@ pub use server::Control;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
-    /// Call a service. Sends back the reply of the module, a JSON object. The errors are those of [`Host::call`](crate::Host::call).
+    /// Call a service. Sends back the reply of the module, a JSON object. The errors are those of [`Host::call`](crate::Host::call), and
+    /// `INVALID_INPUT` if the payload is not a JSON object although the service takes one.
     Call {
         /// The topic.
         topic: String,

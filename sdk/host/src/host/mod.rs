@@ -120,8 +120,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// The error of the first process, in the order of the modules, whose first start failed. Only the first call returns
-    /// it, and only the first call waits: each further one returns `Ok` at once.
+    /// The error of the first process, in the order in which they are started, whose first start has failed. Only the
+    /// first call returns it, and only the first call waits: each further one returns `Ok` at once.
     pub async fn ready(&self) -> Result<(), StartError> {
         let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
