@@ -1,12 +1,19 @@
-//! Limits of the memory that waiting messages take in a host. What is kept while nothing works on it reserves its bytes in a [`Budget`]. A
-//! budget may be a part of a larger one, whose limit holds as well.
+//! Limits of the memory that waiting messages take in a host. Whatever waits reserves its bytes in a [`Budget`]. A budget may be a part of
+//! a larger one, whose limit holds as well.
+//!
+//! This file has only the mechanism. The numbers are
+//!
+//! - `MEMORY_BYTES` in `host/builder.rs`, for all that waits in a host; its parts are `MAX_WAITING_BYTES` in `module_router/mod.rs`, for
+//!   one module, and `LINES_BYTES` in `control/server.rs`, for the control socket;
+//! - `WORK_BYTES` in `connection/limits.rs`, for the values that modules are writing, with a part for each connection;
+//! - `STORE_BYTES` in `kv/watchers.rs`, for unread changes of watched keys, with the part `NAMESPACE_BYTES` (`kv/watch.rs`) for a module.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A limit in bytes, and how much of it is reserved.
+/// A limit in bytes, and how many bytes of it are reserved.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -29,7 +36,7 @@ impl Budget {
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole: None, given_back: Notify::new() })
     }
 
-    /// A part of this budget, with a limit of its own: what is reserved in it is reserved in both.
+    /// Makes a part of this budget, which has another limit: what is reserved in the part is reserved in both.
     pub(crate) fn part(self: &Arc<Self>, limit: usize) -> Arc<Self> {
         let whole = Some(Arc::clone(self));
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole, given_back: Notify::new() })
@@ -40,8 +47,8 @@ impl Budget {
         self.add(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 
-    /// Reserves these bytes even over the limit: for what is there already. The caller waits for [`room`](Self::room) before it takes
-    /// in more.
+    /// Reserves these bytes even if that is over the limit: for data that is in memory already. The caller waits for
+    /// [`room`](Self::room) before it reads more.
     pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Reservation {
         for budget in self.and_wholes() {
             budget.used.fetch_add(bytes, Ordering::Relaxed);
@@ -49,7 +56,8 @@ impl Budget {
         Reservation { budget: Arc::clone(self), bytes }
     }
 
-    /// Waits until neither this budget nor one that it is a part of is over its limit. All that wait are woken together.
+    /// Waits until neither this budget nor one that it is a part of is over its limit. All tasks that wait are woken together, so that
+    /// together they may exceed the limit again. Cancel-safe.
     pub(crate) async fn room(&self) {
         for budget in self.and_wholes() {
             loop {
@@ -65,7 +73,7 @@ impl Budget {
         }
     }
 
-    /// How many bytes are reserved.
+    /// How many bytes are reserved in this budget, its parts included.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -103,7 +111,7 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Changes how many bytes are reserved. False if fewer are left: then nothing has changed.
+    /// Sets how many bytes are reserved. False if the budget, or one that it is a part of, has too few left: then nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
             if !self.budget.add(bytes - self.bytes) {
@@ -128,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_has_no_more_than_its_own_and_what_is_left_of_the_whole() {
+    fn a_part_is_limited_by_its_own_limit_and_by_what_is_left_of_the_whole() {
         let whole = Budget::new(100);
         let (one, other) = (whole.part(60), whole.part(60));
         let first = one.take(60).unwrap();
@@ -147,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_takes_more_than_there_is_waits_before_the_next() {
+    async fn room_is_waited_for_after_the_limit_was_exceeded() {
         let budget = Budget::new(100).part(10);
         budget.room().await;
         let (large, small) = (budget.overdraw(20), budget.overdraw(5));

@@ -1,4 +1,4 @@
-//! What a call that was made by the API of this crate fails with.
+//! The errors of calls that are made with the API of this crate.
 
 use std::fmt;
 
@@ -8,21 +8,23 @@ use serde_json::Value;
 
 use crate::bus::CallResult;
 
-/// An error reply: the module's own, or one of the host or the bus in its place.
+/// The error with which a call was answered: by the module, or by the host or the bus in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorReply {
-    /// What kind of failure it is: one of [`ixt_protocol::code`], or one that the service's manifest declares.
+    /// What kind of failure it is: one of [`ixt_protocol::code`], or one that the service's manifest declares. A module
+    /// may also send another one.
     pub code: String,
     /// What went wrong, for people.
     pub message: String,
-    /// Details in the form that the service declares for this code; `null` if there are none.
+    /// Details in the form that the service declares for this code, which the host does not check; `null` if there are
+    /// none.
     pub details: Value,
     /// Whether the same call may succeed later.
     pub retryable: bool,
 }
 
 impl ErrorReply {
-    /// An error reply of these parts.
+    /// Makes an error reply.
     #[must_use]
     pub fn new(code: String, message: String, details: Value, retryable: bool) -> Self {
         Self { code, message, details, retryable }
@@ -51,18 +53,18 @@ impl From<ErrorBody<'_>> for ErrorReply {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallError {
-    /// There is an error reply, of the module or of the host in its place.
+    /// The call was answered with an error, by the module, or by the host or the bus in its place.
     Replied(ErrorReply),
-    /// The configuration of a module is larger than a frame may be, so that `init` was not sent. Calls that are too large get a
-    /// [reply](Self::Replied) with `RESOURCE_EXHAUSTED` instead.
+    /// The configuration of a module is larger than a frame may be, so that `init` was not sent. Only a start fails with this; a
+    /// call that is too large fails with [`Replied`](Self::Replied) and the code `RESOURCE_EXHAUSTED`.
     TooLong {
         /// The size of the frame, in bytes.
         bytes: usize,
         /// The limit for a frame, in bytes.
         max_frame_bytes: usize,
     },
-    /// There is no reply, and whether the call was handled is not known: its process ended or refused it while it shut down, the
-    /// connection with it or with the bus was lost, or the host has ended.
+    /// There is no reply, and whether the call was handled is not known: the process ended, or refused the call while it shut down,
+    /// the connection with it or with the bus was lost, or the host has ended.
     Gone {
         /// What happened, for people.
         reason: String,
@@ -70,7 +72,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The result of a call, which borrows nothing.
+    /// The result of a call as this API returns it. It borrows nothing.
     pub(crate) fn of(result: CallResult<'_>) -> Result<Object<'static>, Self> {
         match result {
             CallResult::Lost { reason, .. } => Err(Self::Gone { reason: reason.to_owned() }),

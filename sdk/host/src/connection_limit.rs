@@ -1,6 +1,6 @@
 //! How many clients may be connected to a host at once, at its control socket or over HTTP. When one more connects, the oldest connection
-//! that is idle, or slow to send or to read, is closed. So clients that do nothing neither keep others out nor use up the files that the
-//! host needs for its modules.
+//! that is idle, or slow to send or to read, is closed. So clients that do nothing neither keep others out nor use up the open files that
+//! the host needs for its modules.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,23 +11,25 @@ use tokio::sync::SetOnce;
 
 use crate::lock::lock;
 
-/// The timeout for a client to send a request, and to read the response to one that has an end.
+/// How long a client has to send a request, and how long to read the response: 10 s. A response without an end, such as a followed log,
+/// has no such limit.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most connections at one place, however many files the host may have open.
 const MOST_CONNECTIONS: u64 = 128;
 
-/// The connections at one place may be as many as this fraction (one eighth) of the files that the host may have open.
+/// One eighth of the files that the host may have open is for the connections at one place.
 const PART_OF_FILES: u64 = 8;
 
-/// The connections at one place, such as the control socket.
+/// The connections at one place, such as the control socket: at most an eighth of the files that this process may have open, and at most
+/// 128. Make one for each place, and ask it for a permit for each connection.
 #[derive(Debug, Default)]
 pub struct ConnectionLimit {
     /// The oldest first.
     clients: Mutex<Vec<Arc<Client>>>,
 }
 
-/// The right to one connection. It ends when this is dropped.
+/// The right to one connection. Dropping it makes room for another connection.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
@@ -36,15 +38,16 @@ pub struct ConnectionPermit {
 
 #[derive(Debug, Default)]
 struct Client {
-    /// Whether the host works on a request of the client. If not, the connection can be closed for another one.
+    /// Whether the host is working on a request of the client. If not, the connection can be closed to make room.
     is_served: AtomicBool,
     /// Set when the connection has to be closed.
     must_close: SetOnce<()>,
 }
 
 impl ConnectionLimit {
-    /// Registers a connection. If there are as many as there may be, the oldest for which the host does not work is told to
-    /// [close](ConnectionPermit::must_close). `None` if the host works for all of them: then the new one has to be refused.
+    /// Registers a connection. If there are as many as there may be, [`must_close`](ConnectionPermit::must_close) completes for the oldest
+    /// one on whose request the host is not working, and the new connection is admitted at once. `None` if the host is working on the
+    /// requests of all of them: then the caller has to refuse the new connection.
     pub fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
         self.admit_among(most_connections())
     }
@@ -62,7 +65,7 @@ impl ConnectionLimit {
 }
 
 impl ConnectionPermit {
-    /// Marks the client as one that the host works for until `work` is done, so that the connection is not closed for another one.
+    /// Runs `work`. Until it is done, the connection is not closed to make room for another one.
     pub async fn while_working<T>(&self, work: impl Future<Output = T>) -> T {
         self.client.is_served.store(true, Ordering::Relaxed);
         let done = work.await;
@@ -70,8 +73,8 @@ impl ConnectionPermit {
         done
     }
 
-    /// Marks the client, within [`while_working`](Self::while_working), as one that the host waits for until `step` is done: such as to read a
-    /// part of the response.
+    /// Runs `step`, which waits for the client, such as until it has read a part of the response. To be called within
+    /// [`while_working`](Self::while_working); until `step` is done, the connection may be closed nevertheless.
     pub async fn while_sending<T>(&self, step: impl Future<Output = T>) -> T {
         self.client.is_served.store(false, Ordering::Relaxed);
         let done = step.await;
@@ -79,7 +82,7 @@ impl ConnectionPermit {
         done
     }
 
-    /// Waits until the connection has to be closed for another one. Cancel-safe.
+    /// Waits until the connection has to be closed, to make room for another one. Cancel-safe.
     pub async fn must_close(&self) {
         self.client.must_close.wait().await;
     }
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_one_that_keeps_the_host_waiting_makes_room() {
+    async fn the_oldest_connection_that_keeps_the_host_waiting_makes_room() {
         let limit = Arc::new(ConnectionLimit::default());
         let admit = || limit.admit_among(3);
         let (one, two, three) = (admit().unwrap(), admit().unwrap(), admit().unwrap());

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The path of the lock file: that of the socket with `.lock` added. Whoever has it locked owns the socket's path.
+/// The path of the lock file: that of the socket with `.lock` added. The host that has the file locked owns the socket's path.
 pub(crate) fn lock_path(socket: &Path) -> PathBuf {
     let mut path = socket.as_os_str().to_owned();
     path.push(".lock");

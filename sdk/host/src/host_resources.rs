@@ -1,6 +1,6 @@
 //! What a host has on the machine besides its own process: its id, the guard, the directory of its sockets, a cgroup
-//! where the system allows one, and orphans that are given to it. All of it goes with the host; only the host itself
-//! may have moved into a child of its former cgroup, which stays.
+//! where the system allows one, and adopted orphans. All of it is removed with the host, with one exception: if a module
+//! has a `cpu` limit, the host's own process has moved into a child of its cgroup, and that child stays.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,35 +23,37 @@ use crate::settings::Settings;
 use crate::socket::{Socket, Sockets};
 use crate::standstill::{Pulse, timeout};
 
-/// How often to look whether processes are left: after this pause at first …
+/// The first pause between two looks whether processes are left. Each further pause is twice as long, up to [`LOOK_EVERY`].
 const LOOK_AFTER: Duration = Duration::from_millis(5);
-/// … and then at growing intervals up to this one.
+/// The longest pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The resources of one host, shared by all of its processes. When dropped, everything that the host has started is
+/// The resources of one host, shared by its replicas. When this is dropped, everything that the host has started is
 /// killed.
 #[derive(Debug)]
 pub(crate) struct HostResources {
-    /// A random number in hexadecimal, in the environment of all that the host starts.
+    /// A random number, 32 hexadecimal digits: `IXT_HOST_ID` in the environment of each process that the host starts.
     id: String,
     sockets: Sockets,
+    /// `None` if it could not be started.
     guard: Option<Guard>,
-    /// The host's cgroup, or why it has none.
+    /// The host's cgroup, or the reason why it has none.
     cgroup: Result<Cgroup, String>,
     /// The modules for which it was logged that their `cpu` limit is not enforced.
     unlimited: Mutex<BTreeSet<String>>,
     logs: Logs,
+    /// `None` if the host adopts no orphans, or can't.
     reaper: Option<Reaper>,
-    /// The number of the next process: the name of its part of the cgroup.
+    /// The number of the next process, from 1: the name of its part of the cgroup.
     started: AtomicU64,
     _pulse: Option<Pulse>,
-    /// What plays the processes of modules instead of the machine.
+    /// The simulated machine that replaces real processes, in tests.
     #[cfg(test)]
     pub(crate) simulation: Option<Arc<crate::simulation::Machine>>,
 }
 
 impl HostResources {
-    /// Makes what can be made; what can't be is logged, and the host does without.
+    /// Makes the resources. Logs those that can't be made, and the host does without them.
     pub(crate) fn new(settings: &Settings, logs: &Logs) -> Arc<Self> {
         let id = format!("{:032x}", fastrand::u128(..));
         let cgroup = Cgroup::create(&format!("ixt-{id}"));
@@ -59,12 +61,12 @@ impl HostResources {
         entries.extend(cgroup.as_ref().map(|cgroup| GuardMessage::Cgroup(cgroup.dir().to_owned())));
         let graces = [settings.shutdown_grace, settings.exit_grace];
         let guard = Guard::start(settings.guard.clone(), graces, entries, logs.clone());
-        let told = |what: &str, error: io::Error| logs.host(LogLevel::Warn, "host", format!("{what}: {error}"));
-        let what = "there is no guard process, which would end modules that hang if this host is killed";
-        let guard = guard.map_err(|error| told(what, error)).ok();
-        let what = "orphans of modules are not given to this host, which would end those that leave their group";
+        let warn = |what: &str, error: io::Error| logs.host(LogLevel::Warn, "host", format!("{what}: {error}"));
+        let what = "there is no guard process: if this host is killed, modules that hang are not ended";
+        let guard = guard.map_err(|error| warn(what, error)).ok();
+        let what = "this host can't adopt orphans of modules: those that leave their group may not be ended";
         let reaper = settings.adopts_orphans.then(Reaper::start).transpose();
-        let reaper = reaper.map_err(|error| told(what, error)).ok().flatten();
+        let reaper = reaper.map_err(|error| warn(what, error)).ok().flatten();
         let (sockets, unlimited, logs) = (Sockets::default(), Mutex::default(), logs.clone());
         let (started, pulse) = (AtomicU64::new(1), Some(Pulse::start(logs.clone())));
         Arc::new(Self {
@@ -82,7 +84,7 @@ impl HostResources {
         })
     }
 
-    /// Nothing on this machine.
+    /// The resources of a simulated host: no sockets, no cgroup and no guard.
     #[cfg(test)]
     pub(crate) fn simulated(simulation: Arc<crate::simulation::Machine>, logs: &Logs) -> Arc<Self> {
         Arc::new(Self {
@@ -99,7 +101,7 @@ impl HostResources {
         })
     }
 
-    /// Makes a socket for a process. An error comes with the path that it is about.
+    /// Makes a listening socket for one process. The error has the path that could not be made.
     pub(crate) fn socket(&self) -> Result<Socket, (std::path::PathBuf, io::Error)> {
         self.sockets.socket(|dir| self.tell(GuardMessage::Sockets(dir.to_owned())))
     }
@@ -109,21 +111,22 @@ impl HostResources {
         self.guard.as_ref()
     }
 
-    /// Tells the guard, if there is one.
+    /// Sends the guard a message, if there is a guard.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         if let Some(guard) = &self.guard {
             guard.tell(entry);
         }
     }
 
-    /// Marks a command that is about to be started as a process of this instance, by two environment variables.
+    /// Adds `IXT_HOST_ID` and `IXT_MODULE_ID` to the environment of a command that is about to be started, so that its
+    /// descendants can be found. `instance` is the process's id, `name:version/instance-NNN`.
     pub(crate) fn mark(&self, command: &mut Command, instance: &str) {
         command.env(HOST_ID, &self.id).env(MODULE_ID, instance);
     }
 
-    /// Takes charge of a process that was just started, the leader of its group: tells the guard, and puts it into a
-    /// part of the cgroup, with `cpu` as the limit of the processors that it and its descendants may use. Without a
-    /// cgroup they are found by group and mark alone.
+    /// Registers a process that was just started, the leader of its group: sends it to the guard, and puts it into a part
+    /// of the cgroup. `cpu` limits how many processors the process and its descendants may use together, such as 1.5;
+    /// `None` is no limit. Without a cgroup the descendants are found by group and mark alone, and `cpu` is not enforced.
     pub(crate) fn descendants(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Descendants {
         if let Some(guard) = &self.guard {
             guard.add(leader);
@@ -139,18 +142,18 @@ impl HostResources {
             part.add(leader)?;
             Ok((part, limited))
         };
-        // Without a cgroup, its processes are found by their mark.
+
         let (cgroup, limited) =
             place().map_or_else(|reason| (None, Err(reason)), |(part, limited)| (Some(part), limited));
         if let (Some(_), Err(reason)) = (cpu, limited) {
-            self.tell_unlimited(instance, &reason);
+            self.warn_unlimited(instance, &reason);
         }
         let marks = vec![host_mark(&self.id), format!("{MODULE_ID}={instance}")];
         Descendants { groups: vec![leader], marks, cgroup }
     }
 
     /// Warns, once for each module, that its `cpu` limit is not enforced here, and why.
-    fn tell_unlimited(&self, instance: &str, reason: &str) {
+    fn warn_unlimited(&self, instance: &str, reason: &str) {
         let module = instance.rsplit_once('/').map_or(instance, |(module, _)| module);
         if lock(&self.unlimited).insert(module.to_owned()) {
             let message = format!(
@@ -162,15 +165,15 @@ impl HostResources {
         }
     }
 
-    /// Tells the guard that nothing is left of this process group.
+    /// Tells the guard that no process is left of this group.
     pub(crate) fn ended(&self, leader: Pid) {
         if let Some(guard) = &self.guard {
             guard.remove(leader);
         }
     }
 
-    /// To be called when all modules have ended: ends whatever else they have started, with SIGTERM and, after `grace`,
-    /// SIGKILL.
+    /// Ends whatever modules have left behind, with SIGTERM and, after `grace`, SIGKILL. To be called when all modules
+    /// have ended.
     pub(crate) async fn end(&self, grace: Duration) {
         #[cfg(test)]
         if self.simulation.is_some() {
@@ -186,7 +189,7 @@ impl HostResources {
         signal_orphans(Signal::KILL);
     }
 
-    /// All that bears the host's mark.
+    /// All processes with this host's `IXT_HOST_ID` in their environment.
     fn all(&self) -> Descendants {
         Descendants { marks: vec![host_mark(&self.id)], ..Descendants::default() }
     }
@@ -215,7 +218,7 @@ fn signal_orphans(signal: Signal) {
     }
 }
 
-/// Ends what is left: SIGTERM, and after `grace` SIGKILL. Returns at once if nothing is left.
+/// Ends the descendants that are left, with SIGTERM and, after `grace`, SIGKILL. Returns at once if none is left.
 pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
     if !descendants.any_left() {
         return;
@@ -225,11 +228,11 @@ pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
     descendants.kill();
 }
 
-/// Waits until `is_so` is false, or `grace` is over.
-async fn wait(grace: Duration, mut is_so: impl FnMut() -> bool) {
+/// Waits until `is_left` returns false, for `grace` at most.
+async fn wait(grace: Duration, mut is_left: impl FnMut() -> bool) {
     let ends = async {
         let mut pause = LOOK_AFTER;
-        while is_so() {
+        while is_left() {
             sleep(pause).await;
             pause = (2 * pause).min(LOOK_EVERY);
         }

@@ -6,8 +6,8 @@
 //! - [`Config`] holds a module's configuration: the manifest's defaults and the values that were set, checked against
 //!   the declared types.
 //! - [`Deployment`] combines the two: what a host runs, and in how many processes.
-//! - [`Host`] runs deployments. Each process has a process group of its own; when the last handle of the `Host` is
-//!   dropped, all of them are killed.
+//! - [`Host`] runs deployments. Each process has its own process group; when the last handle of the `Host` is dropped,
+//!   all of them are killed.
 //! - [`bus`] and [`kv`] are traits, each with a built-in backend that needs no server; [`logs`] is the log of the
 //!   modules and the host.
 //!

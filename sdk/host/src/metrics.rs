@@ -1,4 +1,4 @@
-//! The host's metrics in Prometheus' text format (exposition format 0.0.4). Whoever serves them over HTTP calls
+//! The host's metrics in Prometheus' text format (exposition format 0.0.4). A program that serves them over HTTP calls
 //! [`render`] for each request.
 
 use std::fmt::{Display, Write as _};
@@ -6,14 +6,16 @@ use std::time::SystemTime;
 
 use ixt_manifest::text::harmless;
 
+use crate::host::Host;
+use crate::stats::DURATION_BOUNDS;
+use crate::status::{InstanceState, InstanceStatus, ModuleStatus};
 use crate::trace::SpanCounts;
-use crate::{DURATION_BOUNDS, Host, InstanceState, InstanceStatus, ModuleStatus};
 
 /// The `Content-Type` header for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The current values of all metrics: of the host, its modules, their processes and their topics. Counters are since
-/// the start of the host.
+/// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters count
+/// from the start of the host. The names and labels are in the [guide](crate::guide).
 #[must_use]
 pub fn render(host: &Host) -> String {
     let mut text = String::new();
@@ -22,13 +24,13 @@ pub fn render(host: &Host) -> String {
     line(&mut text, "ixt_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     head(&mut text, "ixt_start_time_seconds", "gauge", "When the host was started, in seconds since 1970.");
     line(&mut text, "ixt_start_time_seconds", &[], started.as_secs_f64());
-    let dropped = "How many lines of the log came faster than the terminal and the log files took them.";
+    let dropped = "How many lines of the log were dropped for the terminal or the log files, which were too slow.";
     head(&mut text, "ixt_log_lines_dropped_total", "counter", dropped);
     line(&mut text, "ixt_log_lines_dropped_total", &[], host.logs().missed());
     if let Some(SpanCounts { sent, dropped }) = host.spans().counts() {
-        head(&mut text, "ixt_spans_sent_total", "counter", "How many spans the collector has taken.");
+        head(&mut text, "ixt_spans_sent_total", "counter", "How many spans the collector has accepted.");
         line(&mut text, "ixt_spans_sent_total", &[], sent);
-        let help = "How many spans were not sent: the collector did not take them, or too many waited for that.";
+        let help = "How many spans were lost: the collector did not accept them, or too many waited to be sent.";
         head(&mut text, "ixt_spans_dropped_total", "counter", help);
         line(&mut text, "ixt_spans_dropped_total", &[], dropped);
     }
@@ -43,13 +45,13 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
             line(text, name, &[("module", &module.name)], value(module));
         }
     };
-    let help = "Whether a module takes calls: one of its processes at least does.";
+    let help = "Whether a module takes calls, that is at least one of its processes does.";
     of_modules("ixt_module_ready", "gauge", help, &|module| module.is_ready().into());
-    let help = "How many calls wait for a module, until there is a process that takes them.";
+    let help = "How many calls wait for a module, until a process takes them.";
     of_modules("ixt_calls_waiting", "gauge", help, &|module| module.calls_waiting);
-    let help = "How many events wait for a module.";
+    let help = "How many events wait for a module, until a process takes them.";
     of_modules("ixt_events_waiting", "gauge", help, &|module| module.events_waiting);
-    let help = "How many events a module did not get.";
+    let help = "How many events for a module were dropped.";
     of_modules("ixt_events_dropped_total", "counter", help, &|module| module.events_dropped);
 
     let mut of_instances = |name, kind, help, value: &dyn Fn(&InstanceStatus) -> Option<u64>| {
@@ -62,23 +64,22 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
             }
         }
     };
-    let help = "Whether there is a process.";
+    let help = "Whether a process runs.";
     of_instances("ixt_instance_up", "gauge", help, &|it| Some(it.pid.is_some().into()));
-    let help = "Whether a process takes calls.";
+    let help = "Whether the state of a process is `ready`: it has replied to `init`.";
     of_instances("ixt_instance_ready", "gauge", help, &|it| Some((it.state == InstanceState::Ready).into()));
     let help = "Whether a process has failed and is not started again.";
     of_instances("ixt_instance_failed", "gauge", help, &|it| Some((it.state == InstanceState::Failed).into()));
-    let help = "What the last health check of a process gave; absent before the first.";
+    let help = "Whether a process passed its last health check; absent before the first.";
     of_instances("ixt_instance_healthy", "gauge", help, &|it| it.healthy.map(u64::from));
     let help = "How often a process was started again.";
     of_instances("ixt_instance_restarts_total", "counter", help, &|it| Some(it.restarts));
-    let help = "How many requests a process has not answered.";
+    let help = "How many requests a process has not replied to.";
     of_instances("ixt_instance_requests_in_flight", "gauge", help, &|it| Some(it.in_flight));
 
     let topics = || modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
     let name = "ixt_calls_total";
-    let help =
-        "How many calls of a service, or events that a module takes, have ended, by the code of the error; OK is none.";
+    let help = "How many calls of a service, or events that a module takes, have ended, by error code; OK is success.";
     head(text, name, "counter", help);
     for (module, topic) in topics() {
         let labels = |code| [("module", module.name.as_str()), ("topic", topic.topic.as_str()), ("code", code)];
@@ -88,7 +89,7 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
         }
     }
     let help =
-        "How long the calls took that a process was given, until its answer or until nobody waited for that any more.";
+        "How long the calls took that went to a process, until their callers had a result or no longer waited for one.";
     head(text, "ixt_call_duration_seconds", "histogram", help);
     for (module, topic) in topics() {
         let labels = [("module", module.name.as_str()), ("topic", topic.topic.as_str())];
@@ -119,7 +120,7 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Disp
     let _ = writeln!(text, " {value}");
 }
 
-/// The value of a label. Error codes are chosen by modules, and may contain anything.
+/// Escapes the value of a label. Modules choose their error codes, which may contain any character.
 fn escaped(value: &str) -> String {
     harmless(value).replace('\\', r"\\").replace('"', "\\\"")
 }
@@ -216,11 +217,11 @@ mod tests {
     #[derive(Default)]
     struct Read {
         kind: String,
-        /// `le` is among the labels, and so is what stands behind the family's name, as `suffix`.
+        /// The samples by their labels, with `le`, and with the rest of the sample's name behind the family's name as `suffix`.
         samples: Vec<(BTreeMap<String, String>, f64)>,
     }
 
-    /// Reads the text as strictly as the format's page has it, and the naming rules beside it.
+    /// Reads the text, and checks it as strictly as the page of the format and the naming rules demand.
     fn read(text: &str) -> BTreeMap<String, Read> {
         assert!(text.ends_with('\n'), "the last line has an end");
         let is_name = |name: &str| {
@@ -255,7 +256,7 @@ mod tests {
         families
     }
 
-    /// `{name="value",…}`, if it is there, and what follows it.
+    /// Reads the labels `{name="value",…}`, if there are any. Returns them and the text that follows.
     fn labels(text: &str) -> (BTreeMap<String, String>, &str) {
         let mut labels = BTreeMap::new();
         let Some(mut rest) = text.strip_prefix('{') else { return (labels, text) };
@@ -282,7 +283,7 @@ mod tests {
         }
     }
 
-    /// The buckets of each set of labels are cumulative, and the last of them is the count.
+    /// Checks that the buckets of each set of labels are cumulative, and that the last of them is the count.
     fn check_histogram(family: &Read) {
         let mut sets = BTreeMap::<_, Vec<_>>::new();
         for (labels, value) in &family.samples {

@@ -7,7 +7,7 @@ use ixt_manifest::text::harmless;
 use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
 
-/// The message for an unknown module name: names the closest known module, or lists all of them.
+/// The message for an unknown module name. It names the most similar known module, or lists all if none is similar.
 pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match closest(name, known.clone()) {
         Some(near) => format!("there is no module `{name}` here; did you mean `{near}`?"),
@@ -18,7 +18,8 @@ pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + C
     }
 }
 
-/// A directory with a `manifest.toml`, read and checked. What changes on disk later is not seen: open it again.
+/// A directory with a `manifest.toml`, whose manifest was read and checked. It does not notice later changes on disk: open
+/// it again to see them.
 #[derive(Debug, Clone)]
 pub struct Module {
     dir: PathBuf,
@@ -49,7 +50,7 @@ impl Module {
         Ok(Self { dir: path, source, manifest })
     }
 
-    /// A module that is not on disk.
+    /// A module that is not on disk, for tests. Panics if the manifest is wrong.
     #[cfg(test)]
     pub(crate) fn in_memory(dir: &str, manifest: &str) -> Self {
         let source = Source::new("manifest.toml", manifest);
@@ -76,8 +77,8 @@ impl Module {
     }
 
     /// Checks a payload for a service of this module as far as that is possible without the module's code: if the
-    /// service declares a request type, the payload must be a JSON object. An empty payload is accepted as an empty
-    /// object. A topic that this module does not provide is accepted too.
+    /// service declares a request type, the payload must be a JSON object. Its fields are not checked. An empty payload
+    /// is accepted as an empty object, and any payload is accepted for a topic that this module does not provide.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl Module {
         }
     }
 
-    /// The id of the process with this number (from 1): `name:version/instance-NNN`.
+    /// The id of the module's process with this number (from 1): `name:version/instance-NNN`.
     pub(crate) fn instance_id(&self, number: u32) -> String {
         let module = &self.manifest.module;
         format!("{}:{}/instance-{number:03}", module.name, module.version)
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_that_is_no_file_is_refused_at_once() {
+    fn a_manifest_that_is_not_a_regular_file_is_refused_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("manifest.toml");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

@@ -1,22 +1,22 @@
-//! The status of a replica, and the switch by which it is told to stop. It is run by a
-//! [`ReplicaTask`](crate::supervisor), and read by the router, the status and the supervisor.
+//! A replica of a module: its status, and the switch that stops it. A [`ReplicaTask`](crate::supervisor) runs it; the
+//! router, the supervisor and the host's status read it.
 //!
 //! A replica has one process after the other:
 //!
 //! ```text
 //!             the replica that this one replaces has ended, or may run beside it
 //!                  │
-//!                  v           replied to `init`             told to stop
+//!                  v           replied to `init`              retire()
 //!   ┌────────> Starting ─────────────────────> Ready ──────────────────────> Draining
 //!   │              │                             │  its calls go to another      │
 //!   │ after a      │ did not start               │  replica from here on         │ has finished its requests and
 //!   │ pause        v                             │                               │ exited, or was killed
 //!   └────────── Backoff <────────────────────────┘                               v
 //!                  │         ended, hung, or failed its health checks         Stopped
-//!                  │ restarted too often, with `give_up`                         ^
+//!                  │ instead, if the `RestartPolicy` allows no more restarts     ^
 //!                  v                                                             │
 //!               Failed ──────────────────────────────────────────────────────────┘
-//!                                        told to stop (from Starting and Backoff too)
+//!                                        retire() (from Starting and Backoff too)
 //! ```
 //!
 //! A replica that replaces another one and does not start is stopped, and the other one goes on. Nothing comes after
@@ -34,28 +34,29 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::status::{InstanceState, InstanceStatus};
 
-/// The shared part of a replica.
+/// The part of a replica that its task shares with others.
 #[derive(Debug)]
 pub(crate) struct Replica {
     id: Arc<str>,
     /// Its number within the module, from 1: the `NNN` of its id.
     number: u32,
     release: Arc<Release>,
-    /// Whether it has been told to stop.
+    /// Whether [`retire`](Self::retire) was called.
     retired: watch::Sender<bool>,
     status: Mutex<ReplicaStatus>,
-    /// Incremented at each change of the status.
+    /// Incremented by each [`set`](Self::set).
     changed: watch::Sender<u64>,
     task: Mutex<TaskState>,
 }
 
-/// The task that runs the replica.
+/// The state of the task that runs the replica.
 #[derive(Debug, Default)]
 enum TaskState {
+    /// It has not been spawned yet.
     #[default]
     NotYet,
     Runs(AbortHandle),
-    /// It was aborted, and must not run any more.
+    /// It was aborted, or is aborted as soon as it is spawned.
     Aborted,
 }
 
@@ -66,18 +67,19 @@ pub(crate) struct ReplicaStatus {
     /// When `state` was reached.
     since: Instant,
     pub(crate) pid: Option<u32>,
-    /// What the process says that it does before it is ready.
+    /// The text of the process's last `starting` frame. Kept when it is ready.
     pub(crate) starting: Option<String>,
+    /// The connection with the process, from when it is ready until it has ended.
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) restarts: u64,
-    /// Whether it was restarted too often, and is only started again after the longest pause. Calls do not wait for it
-    /// then.
+    /// Whether it was restarted too often, so that it is only started again after the longest pause. Calls do not wait
+    /// for it then.
     pub(crate) keeps_ending: bool,
     pub(crate) health: Option<HealthReport>,
     pub(crate) reason: Option<String>,
     /// The last lines of the process that ended for `reason`.
     pub(crate) last_lines: Vec<String>,
-    /// Why it did not shut down as it should, when it was told to stop.
+    /// What went wrong when the process was shut down; `None` if nothing did, or it was not.
     pub(crate) end_reason: Option<String>,
 }
 
@@ -125,7 +127,7 @@ impl Replica {
         self.lock().state
     }
 
-    /// Whether it has a process, or will have one soon without anybody's help.
+    /// Whether it has a process, or will soon have one without a restart by hand. Calls may wait for it then.
     pub(crate) fn comes(&self) -> bool {
         let status = self.lock();
         !self.is_retired() && !status.state.is_final() && !status.keeps_ending
@@ -158,23 +160,23 @@ impl Replica {
         }
     }
 
-    /// Tells it to stop for good. Its task then drains and ends the process. Does not wait.
+    /// Makes it stop for good: its task drains and ends the process. Returns at once; [`stopped`](Self::stopped) waits.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
     }
 
-    /// Waits until it is told to stop. Cancel-safe.
+    /// Waits until [`retire`](Self::retire) is called. Cancel-safe.
     pub(crate) async fn retired(&self) {
         // The sender belongs to `self`, so that this can't fail.
         let _ = self.retired.subscribe().wait_for(|retired| *retired).await;
     }
 
-    /// Why it did not shut down as it should, if it did not.
+    /// What went wrong when the process was shut down; `None` if nothing did, or it was not.
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.lock().end_reason.clone()
     }
 
-    /// Waits until `goal` holds for the state.
+    /// Waits until `goal` is true for the state.
     pub(crate) async fn reaches(&self, goal: impl Fn(InstanceState) -> bool) {
         let mut changed = self.changed.subscribe();
         while !goal(self.state()) {
@@ -184,12 +186,12 @@ impl Replica {
         }
     }
 
-    /// Waits until it has stopped for good.
+    /// Waits until its state is `Stopped`.
     pub(crate) async fn stopped(&self) {
         self.reaches(|state| state == InstanceState::Stopped).await;
     }
 
-    /// Changes the state and other fields of the status, and wakes those who wait for a state.
+    /// Sets the state, changes other fields of the status with `change`, and wakes the tasks that wait for a state.
     pub(crate) fn set(&self, state: InstanceState, change: impl FnOnce(&mut ReplicaStatus)) {
         {
             let mut status = self.lock();
@@ -202,7 +204,8 @@ impl Replica {
         self.changed.send_modify(|changed| *changed += 1);
     }
 
-    /// The status, for fields that nobody waits for. To change the state use [`set`](Self::set).
+    /// Locks the status, to read it or to change fields that no task waits for. To change the state use
+    /// [`set`](Self::set).
     pub(crate) fn lock(&self) -> MutexGuard<'_, ReplicaStatus> {
         lock(&self.status)
     }
@@ -217,7 +220,7 @@ impl Replica {
         }
     }
 
-    /// Aborts its task, which kills the process at once. For the drop of the host.
+    /// Aborts its task, which kills the process at once. Called when the host is dropped.
     pub(crate) fn abort(&self) {
         {
             let mut task = lock(&self.task);
@@ -225,7 +228,7 @@ impl Replica {
                 task.abort();
             }
         }
-        // Wakes those who wait for it to stop.
+        // Wakes the tasks that wait until it has stopped.
         self.set(InstanceState::Stopped, |status| status.connection = None);
     }
 }

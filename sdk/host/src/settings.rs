@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use ixt_protocol::DEFAULT_MAX_FRAME_BYTES;
 
-use crate::Program;
+use crate::program::Program;
 
 /// Settings of a host, for all of its modules. Start from [`Settings::default`] and change fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
     /// The directory of the key-value store. It is created if it does not exist. `None` (the default): the store is in
-    /// memory and is lost with the host.
+    /// memory and is lost with the host. Ignored if [`HostBuilder::kv`](crate::HostBuilder::kv) sets another store.
     pub data_dir: Option<PathBuf>,
     /// How many bytes each module may keep in the key-value store: the bytes of its keys and values, plus 64 for each
-    /// key. `None` (the default): [`FILE_QUOTA`] with a `data_dir`, [`MEMORY_QUOTA`] without.
+    /// key. A write beyond that is refused with `RESOURCE_EXHAUSTED`. `None` (the default): [`FILE_QUOTA`] with a
+    /// `data_dir`, [`MEMORY_QUOTA`] without.
     ///
     /// [`FILE_QUOTA`]: crate::kv::FILE_QUOTA
     /// [`MEMORY_QUOTA`]: crate::kv::MEMORY_QUOTA
     pub kv_quota: Option<u64>,
-    /// Quotas of single modules, by module name. They take precedence over `kv_quota`.
+    /// The quotas, in bytes, of modules that have another one than `kv_quota`; the keys are module names. Empty by
+    /// default.
     pub kv_quotas: BTreeMap<String, u64>,
-    /// When a process that has ended is started again.
+    /// Whether and when a process that has ended is started again.
     pub restart: RestartPolicy,
     /// How long a process has to connect to its socket after it was started: 10 s. A deployment or the manifest may set
     /// another time. When it is over, the process is ended and the start has failed.
@@ -31,59 +33,69 @@ pub struct Settings {
     /// How long a module has to reply to `init` after it has connected: 60 s. A deployment or the manifest may set
     /// another time, and the module can extend it by `starting` frames.
     pub init_timeout: Duration,
-    /// The time between two health checks of a process, and before the first: 10 s.
+    /// The time between two health checks of a process, and before the first: 10 s. It must not be 0.
     pub health_interval: Duration,
-    /// How long a module has to reply to a health check: 5 s. A check without a reply in time has failed.
+    /// How long a module has to reply to a health check: 5 s. A check without a reply in time has failed. Requests whose
+    /// caller has given up are overdue after three times as long (see the [guide](crate::guide)).
     pub health_timeout: Duration,
-    /// How many health checks in a row must fail until the process is ended and restarted: 3.
+    /// How many health checks in a row must fail until the process is ended and restarted: 3. It must not be 0.
     pub health_failures: u32,
-    /// The default timeout of a call that a module makes while it handles a request, for calls where neither the call,
-    /// nor that request, nor the manifest sets one; also the timeout for handling an event. 300 s.
+    /// The default timeout of a call that a module makes while it handles a request, if neither the call, nor that
+    /// request, nor the manifest sets one; also the timeout for handling an event. 300 s. It does not apply to other
+    /// calls: without a timeout from the call or the manifest they have none.
     pub call_timeout: Duration,
-    /// Whether every handled call and event is logged. `false` (the default): only those that failed.
+    /// Whether every handled call and event is logged. `false` (the default): only those that failed, and of these at
+    /// most 100 a second for each module.
     pub log_calls: bool,
-    /// How long a module has to finish its requests when it is shut down, and then again to reply to `shutdown`: 5 s.
-    /// What is unfinished afterwards is ended.
+    /// How long a module has to finish its requests when it is shut down, and then again to reply to `shutdown`: 5 s. A
+    /// process that has not replied by then gets SIGTERM.
     pub shutdown_grace: Duration,
     /// How long a process has to exit after it has replied to `shutdown`, and again after SIGTERM, before it gets
-    /// SIGKILL: 2 s. The processes that it leaves behind have as long after SIGTERM.
+    /// SIGKILL: 2 s. The processes that it leaves behind have the same time after SIGTERM.
     pub exit_grace: Duration,
-    /// The largest frame on the sockets of modules, in bytes, in either direction. A larger call is refused with an
-    /// error.
+    /// The largest frame on the sockets of modules, in bytes, in either direction: 16 MiB ([`DEFAULT_MAX_FRAME_BYTES`]).
+    /// A larger call, or a larger response to a module, becomes the error `RESOURCE_EXHAUSTED`. A larger frame of a
+    /// module is skipped, and every request that it could be the reply to fails with `INTERNAL`; a process that handles
+    /// one request at a time is then restarted.
     pub max_frame_bytes: usize,
     /// The program of the guard: it must call [`guard::run`](crate::guard::run) with its last two arguments, which the
     /// host adds: the shutdown grace and the exit grace in milliseconds. The command `ixt` uses `ixt guard`. `None`
-    /// (the default): a shell script does the same, with a small race: it looks at a process id and then signals it,
-    /// and the id may have been reused in between.
+    /// (the default): a shell script does the same, except that it leaves the control socket behind, and with a small
+    /// race: it looks at a process id and then signals it, and the id may have been reused in between.
     pub guard: Option<Program>,
     /// Whether the host's process becomes a "child subreaper": processes whose parent has ended become its children,
-    /// are reaped, and are ended with the host. Only for a program all of whose children are started by this crate: the
-    /// host would reap any others, and their own parent code could not wait for them. `false` by default.
+    /// are reaped, and are ended with the host. Only for a program whose child processes are all started by this crate:
+    /// the host would reap others too, and code that waits for them would fail. `false` by default.
     pub adopts_orphans: bool,
 }
 
-/// When a process is started again that has ended, could not be started, or was ended because it hung. Start from
-/// [`RestartPolicy::default`] or [`RestartPolicy::never`] and change fields.
+/// Whether and when a process is started again after it has ended, could not be started, or was ended because it hung.
+/// Start from [`RestartPolicy::default`] or [`RestartPolicy::never`] and change fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
     /// How many restarts within [`window`](Self::window) are made with growing pauses: 5. After that the process *keeps
     /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and calls are refused instead of
-    /// waiting, until the process has been ready for [`stable_after`](Self::stable_after). With 0 it is never
-    /// restarted.
+    /// waiting, until the process has been ready for [`stable_after`](Self::stable_after). With 0 a process that ends or
+    /// does not start has failed at once, as with [`give_up`](Self::give_up).
+    ///
+    /// Two kinds of restarts do not count, and so are made with 0 too. A process that has ended while it handled a call
+    /// that was lost with an earlier process is restarted after a pause, so that callers can't make a module fail. And
+    /// when the host itself lacks something for a start, such as open files, it tries again each second.
     pub intensity: u32,
-    /// Whether a process that keeps failing is not started again: its state becomes `failed` until the module is
+    /// Whether a process that keeps failing is not started again: its state becomes `failed`, until the module is
     /// restarted by hand. `false` by default.
     pub give_up: bool,
     /// The period over which restarts are counted for [`intensity`](Self::intensity): 60 s.
     pub window: Duration,
-    /// The pause before the first restart: 100 ms, plus a random part of up to as much again, so that many modules do
-    /// not start at the same moment. Each further pause is twice as long.
+    /// The pause before the first restart: 100 ms. Each further pause is twice as long. To each is added a random part
+    /// of up to the same length, so that many modules do not start at the same moment.
     pub backoff: Duration,
-    /// The longest pause before a restart: 30 s.
+    /// The longest pause before a restart, without its random part: 30 s. For a process that keeps failing it is exactly
+    /// the pause.
     pub max_backoff: Duration,
     /// How long a process has to be ready until it counts as stable: 30 s. Then the pauses begin at
-    /// [`backoff`](Self::backoff) again.
+    /// [`backoff`](Self::backoff) again, and it no longer counts as one that keeps failing.
     pub stable_after: Duration,
 }
 
@@ -124,7 +136,8 @@ impl Default for RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// No process is ever restarted.
+    /// A process that has ended or could not be started is not started again: see [`intensity`](Self::intensity) for the
+    /// two exceptions.
     #[must_use]
     pub fn never() -> Self {
         Self { intensity: 0, ..Self::default() }

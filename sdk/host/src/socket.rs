@@ -1,4 +1,4 @@
-//! The socket that one process of a module connects to, and the directory that holds the sockets of a host.
+//! The socket to which one process of a module connects, and the directory with the sockets of a host.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,16 +11,16 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::lock::lock;
 use crate::processes::ancestry::descends_from;
 
-/// How many processes that are turned away from one socket are reported. Further ones are turned away in silence.
-const MAX_TOLD: usize = 16;
+/// How many of the processes that are turned away from one socket are reported. Further ones are turned away in silence.
+const MAX_REPORTED: usize = 16;
 
-/// The file that a host keeps locked in its directory as long as it lives.
+/// The name of the file in the directory that the host keeps locked until it ends.
 const LOCK: &str = "lock";
 /// What the name of the directory begins with.
 const PREFIX: &str = "ixt-";
 
-/// The sockets of a host: in a directory below the system's one for temporary files, that only this user can enter. It is made with the
-/// first socket, and removed when this is dropped.
+/// The sockets of a host. They are in a directory below the system's directory for temporary files, which only this user can enter. It
+/// is made with the first socket, and removed when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
@@ -39,14 +39,14 @@ impl Drop for Dir {
 }
 
 impl Sockets {
-    /// Makes a listening socket. `made` gets the directory if that was made for it.
+    /// Makes a listening socket. Makes the directory before, if there is none, or no longer; then `made` is called with its path.
     ///
     /// # Errors
     ///
-    /// The path that could not be made, and why.
+    /// The path of the directory or the socket that could not be made, and why.
     pub(crate) fn socket(&self, made: impl FnOnce(&Path)) -> Result<Socket, (PathBuf, io::Error)> {
         let mut dir = lock(&self.0);
-        // Somebody may have tidied up in the directory for temporary files.
+        // A person or a timer may have removed it from the directory for temporary files.
         if !dir.as_ref().is_some_and(|dir| dir.path.is_dir()) {
             remove_left();
             let new = make().map_err(|error| (env::temp_dir(), error))?;
@@ -64,11 +64,11 @@ impl Sockets {
     }
 }
 
-/// Makes a directory.
+/// Makes the directory for the sockets, with the locked file in it.
 fn make() -> io::Result<Dir> {
     let mut builder = tempfile::Builder::new();
     let dir = builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
-    // Under another name until it is locked: `remove_left` of another host would take the directory for one that is left.
+    // Under another name until it is locked: otherwise `remove_left` of another host would remove the directory as left behind.
     let begun = dir.path().join("begun");
     let lock = File::options().create_new(true).write(true).mode(0o600).open(&begun)?;
     lock.lock()?;
@@ -76,7 +76,7 @@ fn make() -> io::Result<Dir> {
     Ok(Dir { path: dir.keep(), _lock: lock, last: 0 })
 }
 
-/// Removes the directories of this user's hosts that were killed together with their guards.
+/// Removes the directories that hosts of this user have left behind, because they were killed together with their guards.
 fn remove_left() {
     let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
@@ -92,7 +92,7 @@ fn remove_left() {
     }
 }
 
-/// Opens a lock file, whoever has put it there: no link is followed, and a pipe is not waited for.
+/// Opens a lock file, which may be anything that another program has put there: follows no link, and does not wait for a pipe.
 fn open_left(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     File::options().write(true).custom_flags(flags.bits().cast_signed()).open(path)
@@ -127,22 +127,23 @@ impl Socket {
         self.path.clone()
     }
 
-    /// Waits for the first connection of the process `started`, or of one that it has started: whoever connects gets the module's
-    /// configuration, and speaks for the module. Connections of other processes are closed; `refused` gets the number of each such
-    /// process once. Other users are kept out by the directory's mode already, but for root.
+    /// Waits for the first connection of the process with the id `started`, or of a descendant of it, and returns that connection. All
+    /// others are closed, since the process that connects gets the module's configuration and speaks for the module. `refused` is
+    /// called with the id of each process that is turned away (0 if it has none here), once for each, and for [`MAX_REPORTED`] at
+    /// most. Processes of other users, except root, can't connect anyway: the directory's mode keeps them out.
     pub(crate) async fn accept(&self, started: Option<u32>, refused: impl Fn(u32)) -> io::Result<UnixStream> {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         loop {
             let (stream, _) = self.listener.accept().await?;
-            // It may be gone again.
+            // The process may have ended already.
             let Ok(peer) = stream.peer_cred() else { continue };
             let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
             let is_ours = peer.uid() == rustix::process::geteuid().as_raw();
             if is_ours && started.is_some_and(|started| descends_from(pid, started)) {
                 return Ok(stream);
             }
-            if told.len() < MAX_TOLD && !told.contains(&pid) {
-                told.push(pid);
+            if reported.len() < MAX_REPORTED && !reported.contains(&pid) {
+                reported.push(pid);
                 refused(pid);
             }
         }
@@ -156,12 +157,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_comes_first_is_not_taken_for_the_one_that_was_started() {
+    async fn only_the_process_that_was_started_may_connect() {
         let sockets = Sockets::default();
         let socket = sockets.socket(|_| {}).unwrap();
         let mut other = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let refused = Mutex::new(Vec::new());
-        // Both are from this process.
+        // Both connections are from this process.
         let mut first = UnixStream::connect(socket.path()).await.unwrap();
         let mut second = UnixStream::connect(socket.path()).await.unwrap();
         {
@@ -175,7 +176,7 @@ mod tests {
                 closed = closed => assert_eq!(closed, (0, 0)),
             }
         }
-        assert_eq!(*refused.lock().unwrap(), [std::process::id()], "it is told once");
+        assert_eq!(*refused.lock().unwrap(), [std::process::id()], "each process is reported once");
         drop(other.stdin.take());
         other.wait().unwrap();
 
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_directory_goes_with_the_host_and_that_of_one_that_was_killed_with_the_next_one() {
+    async fn a_host_removes_its_directory_and_those_of_hosts_that_were_killed() {
         let (sockets, mut made) = (Sockets::default(), None);
         let first = sockets.socket(|dir| made = Some(dir.to_owned())).unwrap();
         let second = sockets.socket(|_| panic!("there is one")).unwrap();
@@ -193,11 +194,11 @@ mod tests {
         assert!(second.path().starts_with(&dir) && second.path().exists());
         drop(second);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "the other one and the lock");
-        // As it would be left, but for the lock that a process holds.
+        // A directory as a killed host leaves it: its lock file is not locked.
         let left = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
         drop(std::os::unix::net::UnixListener::bind(left.join("1")).unwrap());
         fs::write(left.join(LOCK), "").unwrap();
-        // Of somebody else, or not only sockets.
+        // Directories that are not removed: one without a lock file, and one with another file in it.
         let other = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
         let kept = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
         fs::write(kept.path().join(LOCK), "").unwrap();

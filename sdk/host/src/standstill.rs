@@ -1,8 +1,8 @@
-//! Whether this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got no processor. The clock
-//! goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules start anew afterwards.
+//! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got no processor. The
+//! clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules start anew afterwards.
 //!
-//! A task, the [`Pulse`], notes the time every half second. A gap between two notes is a standstill. [`sleep`] and [`timeout`] of this
-//! module start anew when a standstill ended during them.
+//! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a standstill. [`sleep`] and
+//! [`timeout`] of this file start anew when a standstill ended during them.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// The time between two notes.
+/// The time between two notes of the pulse.
 const PULSE: Duration = Duration::from_millis(500);
-/// A longer time without a note is a standstill.
+/// A longer time than this without a note is a standstill.
 const MISSING: Duration = Duration::from_secs(1);
 
 static SEEN: Mutex<Seen> = Mutex::new(Seen { pulse: None, last: None });
@@ -25,8 +25,7 @@ fn seen() -> MutexGuard<'static, Seen> {
     lock(&SEEN)
 }
 
-/// What is known of this process. It is one for all hosts in it, and for [`sleep`] and [`timeout`], as a process stands still as a
-/// whole.
+/// What is known of this process. All hosts in it share one, since a process stands still as a whole.
 #[derive(Debug)]
 struct Seen {
     /// When the pulse was last noted; `None` if no host runs.
@@ -37,25 +36,25 @@ struct Seen {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standstill {
-    /// When it was noticed that it was over.
+    /// When it was noticed that the standstill was over.
     end: Instant,
-    /// How long it was, to half a second.
+    /// How long it lasted, give or take half a second.
     length: Duration,
 }
 
 impl Seen {
-    /// The last standstill. One that has just ended is noticed here.
+    /// Returns the last standstill, which may be one that this call is the first to notice.
     fn look(&mut self, now: Instant) -> Option<Standstill> {
         let length = self.pulse.map_or(Duration::ZERO, |pulse| now.saturating_duration_since(pulse));
         if length > MISSING {
             self.last = Some(Standstill { end: now, length });
-            // It is noticed once.
+            // So that the next call does not notice it again.
             self.pulse = Some(now);
         }
         self.last
     }
 
-    /// Notes the pulse. Gives the last standstill.
+    /// Notes the pulse, and returns the last standstill.
     fn pulse(&mut self, now: Instant) -> Option<Standstill> {
         let last = self.look(now);
         self.pulse = Some(now);
@@ -69,7 +68,7 @@ impl Seen {
     }
 }
 
-/// The task that notes the time, and writes to the log when the host stood still. It ends when this is dropped.
+/// The task that notes the time, and writes to the log after a standstill. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Pulse(AbortHandle);
 
@@ -82,7 +81,7 @@ impl Pulse {
 impl Drop for Pulse {
     fn drop(&mut self) {
         self.0.abort();
-        // If there is another host in this process, its next note is soon.
+        // Another host in this process notes the time again within half a second.
         seen().pulse = None;
     }
 }
@@ -90,19 +89,18 @@ impl Drop for Pulse {
 async fn beat(logs: Logs) {
     let mut ticks = interval(PULSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = seen().last;
+    let mut logged = seen().last;
     loop {
         ticks.tick().await;
         let last = seen().pulse(Instant::now());
-        if let Some(Standstill { length, .. }) = last.filter(|last| Some(*last) != told) {
+        if let Some(Standstill { length, .. }) = last.filter(|last| Some(*last) != logged) {
             let length = humantime::format_duration(Duration::from_secs(length.as_secs()));
             let message = format!(
-                "this host stood still for about {length} (stopped, frozen, or without a processor): what its modules have a time for, they \
-                 have that time again"
+                "this host stood still for about {length} (stopped, frozen, or without a processor): the timeouts of its modules start anew"
             );
             logs.host(LogLevel::Warn, "host", message);
         }
-        told = last;
+        logged = last;
     }
 }
 
@@ -111,16 +109,16 @@ pub(crate) fn runs_since(then: Instant) -> Option<Duration> {
     seen().runs_since(then, Instant::now())
 }
 
-/// How long ago this process's last standstill ended; `Duration::MAX` if there was none.
+/// How long ago this process's last standstill ended, at whatever time that was; `Duration::MAX` if there was none.
 pub(crate) fn runs_for() -> Duration {
     seen().look(Instant::now()).map_or(Duration::MAX, |last| last.end.elapsed())
 }
 
-/// The timeout is over.
+/// The error of [`timeout`]: the time was over first.
 #[derive(Debug)]
 pub(crate) struct Elapsed;
 
-/// Sleeps for `duration` without a standstill: after one, it starts anew.
+/// Sleeps for `duration`. If a standstill ends meanwhile, `duration` starts anew at its end. Cancel-safe.
 pub(crate) async fn sleep(duration: Duration) {
     let mut left = duration;
     loop {
@@ -134,7 +132,7 @@ pub(crate) async fn sleep(duration: Duration) {
     }
 }
 
-/// Waits for `work`, but no longer than `duration` without a standstill: after one, the time starts anew.
+/// Waits for `work`, but for `duration` at most. If a standstill ends meanwhile, `duration` starts anew at its end.
 pub(crate) async fn timeout<T>(duration: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
     tokio::select! {
         biased;
@@ -157,7 +155,7 @@ mod tests {
         // A late note is no standstill.
         assert_eq!(seen.pulse(at(900)), None);
         assert_eq!(seen.runs_since(start, at(1_000)), None);
-        // Whoever looks first notices it, and only once.
+        // The first look notices it, and no other one.
         assert_eq!(seen.runs_since(at(950), at(61_000)), Some(Duration::ZERO));
         let standstill = Standstill { end: at(61_000), length: Duration::from_millis(60_100) };
         assert_eq!(seen.pulse(at(61_010)), Some(standstill));

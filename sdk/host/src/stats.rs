@@ -1,4 +1,4 @@
-//! Counts of one topic: how often it was called, how the calls ended, and how long they took.
+//! Counts of one topic: how many calls ended, with which codes, and how long they took.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::lock;
 
-/// The upper bounds of the histogram of [`TopicStats::durations`], in seconds. They are the same for every topic, so that histograms can
-/// be added up.
+/// The upper bounds of the histogram [`TopicStats::durations`], in seconds. They are the same for every topic, so that histograms can be
+/// added up.
 pub const DURATION_BOUNDS: [f64; 19] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
     100.0,
 ];
 
-/// The upper bounds of the histogram that is kept, in microseconds: ten for each power of ten (the preferred numbers of ISO 3), so that
-/// a quantile is at most a quarter off. [`DURATION_BOUNDS`] are some of them.
+/// The upper bounds of the histogram that is kept, in microseconds, from 10 µs to 100 s: ten for each power of ten (the preferred numbers
+/// of ISO 3), so that a quantile is at most a quarter off. [`DURATION_BOUNDS`] are some of them.
 const FINE: [u64; 71] = fine();
 
 /// How many error codes of the module's own are counted one by one, beside those of [`code`].
@@ -47,14 +47,15 @@ const KNOWN_CODES: [&str; 12] = [
 pub(crate) struct Stats {
     successes: AtomicU64,
     errors: Mutex<BTreeMap<Box<str>, u64>>,
-    /// For each of [`FINE`], how many calls took no longer than that and longer than the bound before. The last one has those that took
-    /// longer than any bound.
+    /// For each bound of [`FINE`], the number of calls that took no longer than it, and longer than the bound before. The last element
+    /// counts the calls that took longer than all bounds.
     durations: [AtomicU64; FINE.len() + 1],
-    /// How long all calls took together, in microseconds.
+    /// The durations of all these calls added up, in microseconds.
     sum: AtomicU64,
 }
 
-/// Counts of a topic since the host started: of the calls of a service, or of an event that a module handles.
+/// Counts of a topic since the host started. The topic is a service of the module, or an event that it handles; "call" below means either.
+/// Each attempt of a call that is tried again counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicStats {
@@ -64,18 +65,19 @@ pub struct TopicStats {
     pub calls: u64,
     /// How many of them ended with an error.
     pub errors: u64,
-    /// The number of errors by code. The first 16 codes of the module's own have counts of their own; further ones are counted together as
-    /// `OTHER`.
+    /// The number of errors for each code: for each built-in one, and for the first 16 others that the module has used. Further codes are
+    /// counted together as `OTHER`.
     pub codes: BTreeMap<String, u64>,
-    /// For each of [`DURATION_BOUNDS`], how many of the [`taken`](Self::taken) calls took no longer (cumulative, as in Prometheus).
+    /// For each bound of [`DURATION_BOUNDS`], how many of the [`taken`](Self::taken) calls took no longer than it (cumulative, as in
+    /// Prometheus). Calls that took longer than the last bound are only in `taken`.
     pub durations: Vec<u64>,
-    /// How many of the calls a process was given; the others were refused before.
+    /// How many of the calls went to a process; the others were refused before.
     pub taken: u64,
-    /// How long the taken calls took together, in seconds, until their callers had a result or cancelled.
+    /// The durations of the taken calls added up, in seconds. A duration ends when the caller has a result or has cancelled.
     pub seconds: f64,
-    /// The median of these durations, in seconds, estimated to a quarter; 0 without calls.
+    /// The median of these durations, in seconds: at most a quarter off, and at most 100. 0 if no call was taken.
     pub p50: f64,
-    /// Their 99th percentile, in the same way.
+    /// Their 99th percentile, with the same precision.
     pub p99: f64,
 }
 
@@ -89,9 +91,9 @@ impl Stats {
         }
     }
 
-    /// Counts a call that a process had, and how long it took; `error` is its code if it did not succeed.
+    /// Counts a call that went to a process, and how long it took. `error` is the code of its error; `None` if it succeeded.
     pub(crate) fn finished(&self, elapsed: Duration, error: Option<&str>) {
-        // Rounded, so that the sum of many short calls is right.
+        // Rounded to the nearest, so that the sum of many short calls is right.
         let micros = u64::from(elapsed.subsec_nanos() + 500) / 1000;
         let micros = elapsed.as_secs().saturating_mul(1_000_000).saturating_add(micros);
         self.durations[FINE.partition_point(|bound| *bound < micros)].fetch_add(1, Ordering::Relaxed);
@@ -102,7 +104,7 @@ impl Stats {
         }
     }
 
-    /// Counts a call that ended with this code without a process having it.
+    /// Counts a call that ended with this error code before it went to a process.
     pub(crate) fn refused(&self, code: &str) {
         let mut errors = lock(&self.errors);
         if let Some(count) = errors.get_mut(code) {
@@ -148,7 +150,7 @@ const fn fine() -> [u64; 71] {
     bounds
 }
 
-/// [`TopicStats::durations`].
+/// Computes [`TopicStats::durations`] from the histogram that is kept.
 fn coarse(fine: &[u64; FINE.len() + 1]) -> Vec<u64> {
     let mut durations = Vec::with_capacity(DURATION_BOUNDS.len());
     let mut count = 0;
@@ -162,7 +164,8 @@ fn coarse(fine: &[u64; FINE.len() + 1]) -> Vec<u64> {
     durations
 }
 
-/// The duration, in seconds, that this part of the calls did not exceed. Calls between two bounds are taken to be spread evenly.
+/// The duration, in seconds, that a part of the calls (from 0 to 1) did not exceed; 0 without calls. Assumes that the calls between two
+/// bounds are spread evenly.
 fn quantile(fine: &[u64; FINE.len() + 1], part: f64) -> f64 {
     let wanted = part * f64_of(fine.iter().sum());
     let (mut below, mut start) = (0.0, 0);
@@ -175,7 +178,7 @@ fn quantile(fine: &[u64; FINE.len() + 1], part: f64) -> f64 {
         below += count;
         start = *end;
     }
-    // Nothing was counted, or the duration is above the last bound.
+    // There were no calls, or the duration is above the last bound.
     if wanted > 0.0 { seconds(start) } else { 0.0 }
 }
 
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_counted_with_how_long_they_took() {
+    fn calls_are_counted_with_their_durations() {
         let stats = Stats::new();
         let none =
             TopicStats { topic: "t".to_owned(), durations: vec![0; DURATION_BOUNDS.len()], ..TopicStats::default() };
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_counted_up_to_its_boundary_and_none_is_too_long() {
+    fn a_duration_counts_up_to_its_bound_and_one_above_all_bounds_counts_too() {
         let stats = Stats::new();
         for bound in DURATION_BOUNDS {
             stats.finished(Duration::from_secs_f64(bound), None);
@@ -222,7 +225,7 @@ mod tests {
         let TopicStats { durations, taken, p99, .. } = stats.snapshot("t");
         assert_eq!(durations, (0..DURATION_BOUNDS.len() as u64).map(|at| 2 * at + 1).collect::<Vec<_>>());
         assert_eq!(taken, 2 * DURATION_BOUNDS.len() as u64 + 1);
-        assert!((p99 - 100.0).abs() < 1e-9, "{p99}: the longest that can be told");
+        assert!((p99 - 100.0).abs() < 1e-9, "{p99}: the longest that is known");
     }
 
     #[test]
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_a_module_makes_up_are_bounded_and_hide_none_of_the_hosts() {
+    fn codes_of_a_module_are_limited_and_do_not_displace_built_in_ones() {
         let stats = Stats::new();
         for number in 0..1000 {
             stats.finished(Duration::ZERO, Some(&format!("CODE_{number}")));

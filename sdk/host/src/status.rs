@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::TopicStats;
+use crate::stats::TopicStats;
 
 /// The state of a process of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,19 +16,20 @@ pub enum InstanceState {
     /// It has replied to `init`. It gets calls, unless it says that it is not ready (see
     /// [`InstanceStatus::takes_calls`]).
     Ready,
-    /// It has ended, and is started again after a pause.
+    /// It has ended or could not be started, and is started again after a pause.
     Backoff,
     /// It is being shut down: it gets no new requests, and finishes those that it has.
     Draining,
-    /// It has ended on request, and is not started again until the module is restarted by hand.
+    /// It was shut down by [`Host::stop`](crate::Host::stop), or with the host, and is not started again until the module is restarted
+    /// by hand.
     Stopped,
-    /// It has ended too often (see [`RestartPolicy::give_up`](crate::RestartPolicy::give_up)), and is not started again until the
-    /// module is restarted by hand.
+    /// It has ended, and is not started again until the module is restarted by hand, because the
+    /// [`RestartPolicy`](crate::RestartPolicy) says so: with `give_up` after too many restarts, with an `intensity` of 0 at once.
     Failed,
 }
 
 impl InstanceState {
-    /// Whether it only leaves this state when somebody restarts the module.
+    /// Whether only a restart by hand leads out of this state.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Stopped | Self::Failed)
     }
@@ -59,18 +60,19 @@ impl fmt::Display for InstanceState {
 pub struct ModuleStatus {
     /// The module's name.
     pub name: String,
-    /// The version of the newest release of which a process has been ready, or of the one being started if none has.
+    /// The version of the newest release of which a process has been ready; before any has been, of the one that is being started.
     pub version: String,
     /// Its processes, in a fixed order. During a restart the old and the new process are both listed.
     pub instances: Vec<InstanceStatus>,
-    /// What it has counted for each service that it provides and each event that it takes.
+    /// The counts for each service that it provides and each event that it takes.
     pub topics: Vec<TopicStats>,
-    /// How many calls wait for this module: for a process that is ready, or in the queue of a process that handles one
-    /// request at a time.
+    /// How many calls wait for this module: until a process is ready, or in the queue of a process that handles one
+    /// request at a time. Events in such a queue count here too.
     pub calls_waiting: u64,
-    /// How many events wait for this module.
+    /// How many events wait for this module until a process takes them.
     pub events_waiting: u64,
-    /// How many events were dropped since the host was started, because too many waited or no process was to come.
+    /// How many events were dropped since the host was started: because too many waited or they took too much memory, or
+    /// because the module was stopped or has failed.
     pub events_dropped: u64,
 }
 
@@ -82,36 +84,40 @@ impl ModuleStatus {
     }
 }
 
-/// The status of a process of a module. It stays the same entry when the process ends and is started again.
+/// The status of a process of a module. When the process ends and is started again, it is still the same entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InstanceStatus {
-    /// The id: `name:version/instance-NNN`.
+    /// The id: `name:version/instance-NNN`. `NNN` counts from `001` within the module.
     pub id: String,
     /// The state.
     pub state: InstanceState,
     /// Whether it gets calls and events: its state is `ready`, and it has not said that it is not ready.
     #[serde(default)]
     pub takes_calls: bool,
-    /// What it says that it does before it is ready, from its last `starting` frame. `None` if it has sent none, or is
-    /// not starting.
+    /// What the process says that it is doing before it is ready: the text of its last `starting` frame. `None` if it has
+    /// sent none, or is not starting.
     #[serde(default)]
     pub starting: Option<String>,
     /// The process id, or `None` if there is no process now.
     pub pid: Option<u32>,
     /// How many times it was started again since its first start. A restart by hand begins at 0.
     pub restarts: u64,
-    /// How many requests it has been sent and not replied to.
+    /// How many requests it has not replied to, calls, events and health checks. For a module that handles one request at
+    /// a time those in its queue count too; for others a request no longer counts three health timeouts after its caller
+    /// has given up.
     pub in_flight: u64,
     /// For how many seconds it has been in this state.
     pub seconds: f64,
-    /// The result of the last health check, or `None` if none has been made since it became ready.
+    /// Whether it passed the last health check. `None` if none has been made since it was last ready.
     pub healthy: Option<bool>,
-    /// The module's own health report from its last health check, with the SDK's values under `ixt`. `None` before the
-    /// first check; `null` if the report could not be read or was over 64 KiB.
+    /// The module's own health report from the last health check, with the SDK's values under `ixt`. `None` if `healthy`
+    /// is; `null` if the check failed without a report, or the report could not be read or was over 64 KiB.
     pub health: Option<Value>,
-    /// Why the last process ended or did not start. Kept after the next start. `None` if none has ended yet.
+    /// Why the last process that has ended did so, or why it could not be started. Kept after the next start. `None` if
+    /// none has ended yet.
     pub reason: Option<String>,
-    /// The last lines that this process wrote to stderr, and the last errors of its log: at most 20 of up to 2 KiB.
+    /// The last lines that the process of `reason` wrote to stderr, and the last errors of its log: at most 20 lines,
+    /// each cut to 2 KiB. Empty if there are none.
     pub last_lines: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! A topic that a module takes, with its rules and counts, and what is known of a call or an event that the module handles.
+//! A topic that a module takes, with its rules and counts; and a call or an event that the module handles, without its payload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::bus::{Cause, ParentSpan};
 use crate::stats::Stats;
 
-/// What a topic is.
+/// Whether a topic is a service or an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TopicKind {
-    /// A service, which is called.
+    /// A service, which is called and replies.
     Service,
     Event,
 }
@@ -22,8 +22,9 @@ pub(crate) enum TopicKind {
 #[derive(Debug)]
 pub(crate) struct ModuleTopic {
     name: String,
-    /// The timeout in milliseconds; [`NO_TIMEOUT`] if there is none.
+    /// The `ttl_ms` of the manifest; [`NO_TIMEOUT`] if it sets none.
     timeout_ms: AtomicU64,
+    /// See [`again`](Self::again).
     again: AtomicBool,
     stats: Stats,
 }
@@ -47,12 +48,12 @@ impl ModuleTopic {
         (timeout_ms != NO_TIMEOUT).then(|| Duration::from_millis(timeout_ms))
     }
 
-    /// Whether a lost request is sent again: of a service, whether it is idempotent; of an event, whether it is durable.
+    /// Whether a request that was lost with its process is sent again: true for an idempotent service and for a durable event.
     pub(crate) fn again(&self) -> bool {
         self.again.load(Ordering::Relaxed)
     }
 
-    /// Sets what a release's manifest says of the topic.
+    /// Sets the rules from the manifest of a release, which hold for requests that come from now on.
     pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, again: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
         self.again.store(again, Ordering::Relaxed);
@@ -71,15 +72,16 @@ pub(crate) struct RequestInfo {
     pub(crate) trace_id: Arc<str>,
     /// The caller or publisher, `name:version`.
     pub(crate) source: Arc<str>,
-    /// The request itself, as the cause of calls that are made during its handling.
+    /// This request, as the cause of the calls that the module makes while it handles the request.
     pub(crate) cause: Arc<Cause>,
-    /// Its span, in its trace; not 0.
+    /// The id of its span in its trace; not 0.
     pub(crate) span: u64,
     /// Whether that span is recorded.
     pub(crate) is_sampled: bool,
-    /// The span that its span is a child of.
+    /// The span of which `span` is a child; `None` if the sender has none.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
     pub(crate) parent_span: Option<ParentSpan>,
+    /// When its caller stops waiting; `None` if it waits without a limit.
     pub(crate) deadline: Option<Instant>,
     /// Which attempt this is, from 1.
     pub(crate) attempt: u32,

@@ -1,4 +1,4 @@
-//! Starts cargo: with the right environment, in a process group that ends with its owner.
+//! Starts cargo: with the right environment, in a process group that is killed when [`RunningCargo`] is dropped.
 
 use std::path::{self, Path};
 use std::process::{ExitStatus, Stdio};
@@ -14,7 +14,8 @@ use crate::processes::group::{ProcessGroup, pid_of};
 use crate::processes::reaper;
 use crate::program::from_here;
 
-/// A cargo command that is run in `dir`, so that its `.cargo/config.toml` and `rust-toolchain.toml` apply.
+/// A cargo command with the working directory `dir`, whose `.cargo/config.toml` and `rust-toolchain.toml` so apply. The
+/// program is the one that the variable `CARGO` names, or else the `cargo` on the `PATH`.
 pub(super) fn command(dir: &Path) -> Command {
     // If `ixt` was started by cargo, cargo has set variables that are about `ixt`, and would override the module's
     // toolchain.
@@ -29,7 +30,7 @@ pub(super) fn command(dir: &Path) -> Command {
         cargo.env_remove(name);
     }
     for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
-        // A relative path is relative to the current directory.
+        // A relative path means one below this process's working directory, not below `dir`.
         if let Some(Ok(target)) = env::var_os(name).map(path::absolute) {
             cargo.env(name, target);
         }
@@ -41,14 +42,15 @@ pub(super) fn command(dir: &Path) -> Command {
 /// A running cargo process. When this is dropped, cargo and everything in its process group is killed.
 pub(super) struct RunningCargo {
     group: ProcessGroup,
-    /// The guard to tell when it has ended.
+    /// The guard that knows of the process group, and the group. `None`: no guard was passed.
     guard: Option<(Guard, Pid)>,
-    /// The task that waits for the process in any case: a child that nobody waits for would stay as a zombie.
+    /// The task that waits for the process, even after this is dropped: otherwise a zombie would stay.
     ended: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl RunningCargo {
-    /// Starts cargo in a process group of its own, which holds rustc and build scripts too, and tells the guard.
+    /// Starts cargo in a new process group, to which rustc and build scripts belong too, and sends the group to the
+    /// guard. Returns its stdout and stderr as well.
     pub(super) fn start(mut command: Command, guard: Option<&Guard>) -> io::Result<(Self, ChildStdout, ChildStderr)> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;
@@ -69,7 +71,7 @@ impl RunningCargo {
         Ok((Self { group, guard, ended }, stdout, stderr))
     }
 
-    /// Waits until cargo itself has ended, and kills what is left of its group.
+    /// Waits until cargo itself has ended, and then kills what is left of its group.
     pub(super) async fn ended(mut self) -> io::Result<ExitStatus> {
         (&mut self.ended).await.map_err(io::Error::other)?
     }
@@ -90,22 +92,22 @@ mod tests {
     use crate::guard::GuardMessage;
 
     #[tokio::test]
-    async fn the_guard_knows_of_cargo_as_long_as_it_runs() {
-        let (guard, mut told) = Guard::recording();
+    async fn the_guard_knows_cargos_process_group_while_it_runs() {
+        let (guard, mut messages) = Guard::recording();
         for is_dropped in [false, true] {
             let mut command = Command::new("cat");
             if is_dropped {
                 command.arg("/dev/zero");
             }
             let (running, ..) = RunningCargo::start(command, Some(&guard)).unwrap();
-            let Some(GuardMessage::Group(group)) = told.recv().await else { panic!("it was not told of the group") };
+            let Some(GuardMessage::Group(group)) = messages.recv().await else { panic!("it does not know the group") };
             if is_dropped {
-                assert!(told.try_recv().is_err(), "it still runs");
+                assert!(messages.try_recv().is_err(), "it still runs");
                 drop(running);
             } else {
                 assert!(running.ended().await.unwrap().success());
             }
-            assert_eq!(told.recv().await, Some(GuardMessage::Ended(group)));
+            assert_eq!(messages.recv().await, Some(GuardMessage::Ended(group)));
         }
     }
 }

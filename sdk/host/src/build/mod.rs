@@ -1,7 +1,7 @@
 //! Builds modules that are cargo packages, and finds the programs that come out.
 //!
-//! `package` reads what `cargo metadata` says, `plan` decides how one package is built, `run` makes one `cargo build`
-//! for several packages, `cargo` starts the process, and `output` passes on what it writes.
+//! `package` reads the output of `cargo metadata`; [`Builds`] makes a `plan` for each package from it; `run` runs one
+//! `cargo build` for several packages; `cargo` starts the process, and `output` passes on what it writes.
 
 mod cargo;
 mod output;
@@ -17,8 +17,8 @@ use crate::build::package::{CargoMetadata, CargoPackage, configured, metadata};
 use crate::build::plan::PackagePlan;
 use crate::build::run::build;
 use crate::guard::Guard;
-use crate::program::BuildError;
-use crate::{Module, Program, ProgramError};
+use crate::module::Module;
+use crate::program::{BuildError, Program, ProgramError};
 
 /// Options for building the package of a module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,10 +26,11 @@ use crate::{Module, Program, ProgramError};
 pub struct Build {
     /// Cargo's profile, such as `release`. `None`: `dev`.
     pub profile: Option<String>,
-    /// Features to enable in addition to the default ones: `name`, or `dependency/name`.
+    /// Features to enable in addition to the default ones: `name`, or `dependency/name`. An unknown one is an error.
     pub features: Vec<String>,
-    /// The program of the package that is the module; only this one is built. `None`: its only program, or the
-    /// `default-run` of the package, or the program with the package's name; all of its programs are built.
+    /// The name of the program in the package that is the module's; only this one is built. An unknown one is an error.
+    /// `None`: it is the only program of the package, or its `default-run`, or the program with the package's name, and
+    /// all programs of the package are built.
     pub bin: Option<String>,
 }
 
@@ -43,15 +44,16 @@ pub struct Build {
 pub struct Builds {
     all: Build,
     modules: Vec<(Module, Build)>,
-    /// Whether programs of earlier builds are looked up instead of building.
+    /// Whether the programs of earlier builds are looked up, and nothing is built.
     finds_only: bool,
-    /// Is told of each cargo process.
+    /// The guard that gets the process group of each cargo process.
     guard: Option<Guard>,
 }
 
 impl Builds {
-    /// No modules yet. `all` are options for all of them: each module takes those features, and that program name, that
-    /// its package has.
+    /// Begins without modules. `all` are options for all of them. From `all`, a module takes the profile, and those
+    /// features and the program name that its package has; one that no package has is an error of
+    /// [`programs`](Self::programs).
     #[must_use]
     pub fn new(all: Build) -> Self {
         Self { all, ..Self::default() }
@@ -68,14 +70,14 @@ impl Builds {
         self
     }
 
-    /// Looks up programs instead of building: those of the last build with the same profile.
+    /// Builds nothing: the programs are those of the last build with the same profile. It is an error if there is none.
     #[must_use]
     pub fn without_building(self) -> Self {
         Self { finds_only: true, ..self }
     }
 
-    /// Tells a host's guard of each cargo process, so that it is ended if the host is killed while it builds. `None`
-    /// changes nothing.
+    /// Sets the guard of a host, which ends cargo if the host is killed while it builds. `None`, as at first: no guard
+    /// does.
     #[must_use]
     pub fn guarded_by(self, guard: Option<&Guard>) -> Self {
         Self { guard: guard.cloned(), ..self }
@@ -86,8 +88,8 @@ impl Builds {
     ///
     /// # Errors
     ///
-    /// If a module can't be built or has [no program](ProgramError). Everything that can be known before is reported
-    /// before anything is built.
+    /// If a module can't be built or has [no program](ProgramError). All mistakes that can be found without building,
+    /// such as an unknown feature, are reported before anything is built.
     pub async fn programs(&self, output: &dyn BuildOutput) -> Result<Vec<Program>, ProgramError> {
         let mut programs = Vec::new();
         let (mut known, mut plans, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -106,8 +108,9 @@ impl Builds {
         Ok(programs.into_iter().flatten().collect())
     }
 
-    /// Builds one module, with the same features as when all are built, and returns its program; `None` if there is no
-    /// module of this name. When the future is dropped, cargo and everything that it has started is killed.
+    /// Builds one module, with the same features as when all are built, so that its dependencies are not compiled again.
+    /// Returns its program; `None` if there is no module with this name. When the future is dropped, cargo and everything
+    /// that it has started is killed.
     ///
     /// # Errors
     ///
@@ -136,8 +139,8 @@ impl Builds {
         Ok(paths.into_iter().next().map(|path| module.built_program(path)))
     }
 
-    /// Plans the build of one module. `known` caches what cargo has said of workspaces, with the directory in which it
-    /// ran.
+    /// Plans the build of one module. `known` caches the metadata of workspaces, each with the directory from
+    /// [`configured`].
     async fn plan(
         &self,
         module: &Module,
@@ -171,7 +174,7 @@ impl Builds {
         target_directory: PathBuf,
     ) -> Result<PackagePlan, BuildError> {
         let has = |feature: &str| package.features.contains_key(feature);
-        // Cargo checks the features of dependencies.
+        // Features of dependencies, with a slash, are checked by cargo.
         if let Some(name) = build.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
             let found = package.features.keys().cloned().collect();
             return Err(BuildError::UnknownFeature { path: Some(path), name: name.clone(), found });
@@ -195,8 +198,8 @@ impl Builds {
         Ok(PackagePlan { package, path, place, target_directory, profile, features, program, programs })
     }
 
-    /// Checks what only all modules together can show: an option for all that no module knows, and two programs that
-    /// would be one file.
+    /// Checks all plans together: that each feature and the program name of `all` exist in some package, and that no two
+    /// programs are the same file.
     fn check(&self, plans: &[PackagePlan]) -> Result<(), BuildError> {
         let has = |feature: &String| plans.iter().any(|plan| plan.package.features.contains_key(feature));
         if let Some(name) = self.all.features.iter().find(|feature| !feature.contains('/') && !has(feature)) {
@@ -221,8 +224,8 @@ impl Builds {
         Ok(())
     }
 
-    /// Builds the first `wanted` packages, together with the others that share their cargo command. Returns their
-    /// programs.
+    /// Builds the first `wanted` packages, with the features of the others that share their cargo command. Returns the
+    /// paths of their programs.
     async fn make(
         &self,
         plans: &[PackagePlan],
@@ -256,14 +259,15 @@ impl Builds {
 }
 
 impl Module {
-    /// The program to start for this module: the one that `[artifacts.process]` names, or else the one that cargo
-    /// builds of the package in its directory. Cargo's output goes to `output`, unless it succeeds within a second.
-    /// When the future is dropped, cargo and everything that it has started is killed. For several modules use
-    /// [`Builds`].
+    /// Returns the program to start for this module: the one that `[artifacts.process]` names, or else the one that cargo
+    /// builds from the package in the module's directory. Cargo's output goes to `output`, unless the build succeeds
+    /// within a second. When the future is dropped, cargo and everything that it has started is killed. For several
+    /// modules use [`Builds`].
     ///
     /// # Errors
     ///
-    /// If there is neither, the build fails, or the file is not the one that the manifest describes.
+    /// If the manifest names no program and the directory has no package, if the build fails, or if the program's file
+    /// does not have the size or the hash in the manifest.
     pub async fn program(&self, build: &Build, output: &dyn BuildOutput) -> Result<Program, ProgramError> {
         let mut builds = Builds::default();
         builds.module(self.clone(), build.clone());

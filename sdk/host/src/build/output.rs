@@ -1,4 +1,4 @@
-//! What cargo writes while it builds, passed on for people to read.
+//! Passes on what cargo writes while it builds, as lines that are safe to print.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use ixt_manifest::text::harmless_lines;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
-/// Receives cargo's output. All of the text is safe to print: control characters are escaped, except for colours.
+/// Receives what cargo writes to stderr. All text is safe to print: control characters are escaped, except for colours.
+/// A closure that takes a line is a `BuildOutput` without colours and progress.
 pub trait BuildOutput: Send + Sync {
     /// A line, without its line end.
     fn line(&self, line: &str);
 
-    /// Cargo's progress, in place of what was shown before; `""` when the progress is over. Only called if there are
-    /// [`columns`](Self::columns).
+    /// Cargo's current progress, one line that replaces the one before; `""` at the end of the build. Only called if
+    /// [`columns`](Self::columns) returns a number.
     fn progress(&self, text: &str) {
         let _ = text;
     }
 
-    /// The width of the terminal on which the output is shown. `None` (the default): it is not a terminal, so cargo
-    /// writes no colours and no progress.
+    /// The width, in characters, of the terminal on which the output is shown. `None` (the default): it is not a
+    /// terminal, so cargo writes no colours and no progress.
     fn columns(&self) -> Option<u16> {
         None
     }
@@ -30,23 +31,23 @@ impl<F: Fn(&str) + Send + Sync> BuildOutput for F {
     }
 }
 
-/// A successful build that takes no longer than this writes nothing.
+/// The output of a build that succeeds within this time is not shown.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Passes on cargo's stderr, beginning after a second. Returns the lines that were held back, if cargo ended before
-/// that.
-pub(super) async fn say(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOutput) -> Vec<String> {
+/// Passes on cargo's stderr to `output`, from [`SILENCE`] on. If cargo closes it before that, returns the lines instead,
+/// which the caller shows if the build has failed.
+pub(super) async fn pass_on(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOutput) -> Vec<String> {
     let mut written = Vec::new();
-    let mut unsaid = Vec::new();
+    let mut held_back = Vec::new();
     let silence = Instant::now() + SILENCE;
     while let Ok(read) = timeout_at(silence, cargo.read_buf(&mut written)).await {
         let has_ended = !matches!(read, Ok(1..));
-        take_lines(&mut written, has_ended, output, &mut |line| unsaid.push(line.to_owned()));
+        take_lines(&mut written, has_ended, output, &mut |line| held_back.push(line.to_owned()));
         if has_ended {
-            return unsaid;
+            return held_back;
         }
     }
-    for line in &unsaid {
+    for line in &held_back {
         output.line(line);
     }
     loop {
@@ -64,10 +65,10 @@ pub(super) async fn say(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOut
     }
 }
 
-/// With this sequence cargo erases its progress before it writes something else.
+/// The escape sequence with which cargo erases its progress before it writes something else.
 const ERASE: &[u8] = b"\x1b[K";
 
-/// Passes on the complete lines of `written`, without the progress before them.
+/// Removes the complete lines from `written`, and calls `line` with each, without the progress before it.
 fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, line: &mut dyn FnMut(&str)) {
     if has_ended && !written.is_empty() && !written.ends_with(b"\n") {
         written.push(b'\n');
@@ -84,7 +85,7 @@ fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, 
     written.drain(..end);
 }
 
-/// Makes text safe to print: the compiler quotes source code, and build scripts write what they like.
+/// Makes text safe to print: it may contain quoted source code, and anything that a build script prints.
 fn shown(text: &[u8]) -> String {
     harmless_lines(&String::from_utf8_lossy(text), "")
 }
@@ -98,10 +99,10 @@ mod tests {
 
     use super::*;
 
-    /// The output, in order; progress in brackets.
-    struct Said(mpsc::UnboundedSender<String>, Option<u16>);
+    /// Sends the test each line, and each progress in brackets. The second field is the terminal's width.
+    struct Recorder(mpsc::UnboundedSender<String>, Option<u16>);
 
-    impl BuildOutput for Said {
+    impl BuildOutput for Recorder {
         fn line(&self, line: &str) {
             self.0.send(line.to_owned()).unwrap();
         }
@@ -116,17 +117,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_long_build_says_is_passed_on_as_it_comes() {
+    async fn the_output_of_a_long_build_is_passed_on_as_it_comes() {
         let (mut cargo, stderr) = duplex(4096);
         let (said, mut lines) = mpsc::unbounded_channel();
-        let saying = tokio::spawn(async move { say(stderr, &Said(said, Some(40))).await });
+        let saying = tokio::spawn(async move { pass_on(stderr, &Recorder(said, Some(40))).await });
         let escape = "\u{1b}[1m";
         cargo.write_all(format!("{escape}Compiling\u{1b}[0m a\n  Building 1/3\r").as_bytes()).await.unwrap();
         // The clock goes on when nothing else is left to do.
         assert_eq!(lines.recv().await.unwrap(), format!("{escape}Compiling\u{1b}[0m a"));
         cargo.write_all(b"\x1b[K  Building 2/3\r").await.unwrap();
         assert_eq!(lines.recv().await.unwrap(), "[  Building 2/3]");
-        // It is taken away before the next line, with which it may come together.
+        // Progress is not a part of the next line, even if both are read at once.
         cargo.write_all(b"  Building 3/3\r\x1b[Kwarning: a\x1b[Kb\n").await.unwrap();
         assert_eq!(lines.recv().await.unwrap(), "warning: a\\u{1b}[Kb");
         cargo.write_all(b"no line end").await.unwrap();
@@ -137,11 +138,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_short_build_says_is_kept_for_whoever_needs_it() {
+    async fn the_output_of_a_short_build_is_returned() {
         let said = Mutex::new(Vec::new());
         let output = |line: &str| said.lock().unwrap().push(line.to_owned());
-        let unsaid = say(&b"warning: a\rb\nerror"[..], &output).await;
-        assert_eq!(unsaid, ["warning: a\\rb", "error"]);
+        let held_back = pass_on(&b"warning: a\rb\nerror"[..], &output).await;
+        assert_eq!(held_back, ["warning: a\\rb", "error"]);
         assert!(said.lock().unwrap().is_empty());
     }
 }

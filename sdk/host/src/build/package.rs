@@ -1,4 +1,4 @@
-//! What `cargo metadata` says of a workspace and its packages.
+//! Reads with `cargo metadata` which packages, programs and features a workspace has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 
 use crate::build::cargo::{RunningCargo, command};
-use crate::build::output::{BuildOutput, say};
+use crate::build::output::{BuildOutput, pass_on};
 use crate::guard::Guard;
 use crate::program::BuildError;
 
-/// The part of `cargo metadata`'s output that is used.
+/// The part of `cargo metadata`'s output that is used here.
 #[derive(Deserialize)]
 pub(super) struct CargoMetadata {
     pub(super) packages: Vec<CargoPackage>,
@@ -45,7 +45,7 @@ impl CargoTarget {
 }
 
 impl CargoMetadata {
-    /// The package with this `Cargo.toml`.
+    /// The package whose `Cargo.toml` has this path, through symbolic links or not.
     pub(super) fn package(&self, path: &Path) -> Option<&CargoPackage> {
         let real = fs::canonicalize(path).ok()?;
         self.packages.iter().find(|package| fs::canonicalize(&package.manifest_path).ok().as_ref() == Some(&real))
@@ -61,8 +61,8 @@ impl CargoPackage {
         self.programs().any(|program| program.name == name)
     }
 
-    /// The program that is the module, and all programs that can be built with these features; or, if the module can't
-    /// be told, the names of the programs.
+    /// Returns the program that is the module's, and all programs that can be built with these features and the default
+    /// ones. If no program is clearly the module's, the error has the names of all that can be built.
     pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
         let enabled = self.enabled(features);
         let built =
@@ -81,7 +81,7 @@ impl CargoPackage {
         Err(programs)
     }
 
-    /// All features that these and the default ones enable, directly or through others.
+    /// All features that `features` and the default ones enable, directly or through others.
     pub(super) fn enabled<'a>(&'a self, features: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
         let mut enabled = BTreeSet::new();
         let mut next: Vec<&str> = features.iter().map(String::as_str).chain(["default"]).collect();
@@ -94,7 +94,7 @@ impl CargoPackage {
     }
 }
 
-/// Runs `cargo metadata` in a module's directory.
+/// Runs `cargo metadata` in a module's directory. `path` is its `Cargo.toml`, for the error if cargo fails.
 pub(super) async fn metadata(
     dir: &Path,
     path: &Path,
@@ -110,10 +110,10 @@ pub(super) async fn metadata(
         stdout.read_to_end(&mut json).await?;
         io::Result::Ok((json, running.ended().await?))
     };
-    let (read, unsaid) = tokio::join!(read, say(stderr, output));
+    let (read, held_back) = tokio::join!(read, pass_on(stderr, output));
     let (json, status) = read.map_err(no_cargo)?;
     if !status.success() {
-        for line in &unsaid {
+        for line in &held_back {
             output.line(line);
         }
         return Err(BuildError::Failed { paths: vec![path.to_owned()] });
@@ -121,8 +121,8 @@ pub(super) async fn metadata(
     serde_json::from_slice(&json).map_err(|error| no_cargo(error.into()))
 }
 
-/// The innermost directory, from `dir` up to the workspace, that has a configuration of cargo or rustup; or else the
-/// workspace.
+/// The directory in which cargo has to run for the package in `dir`: the innermost one, from `dir` up to the workspace's,
+/// with a configuration of cargo or rustup; without one, the workspace's.
 pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
     let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let workspace = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
@@ -130,6 +130,6 @@ pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
     let within = dir.ancestors().take_while(|dir| dir.starts_with(&workspace));
     let mut found = within.filter(|dir| files.iter().any(|file| dir.join(file).is_file())).map(Path::to_owned);
     let inner = found.next();
-    // A package may name a workspace that is no parent directory.
+    // The `workspace` key of a package may name a directory that is not above the package's.
     inner.unwrap_or_else(|| if dir.starts_with(&workspace) { workspace } else { dir.clone() })
 }

@@ -1,4 +1,4 @@
-//! How one package is built, and where its program comes out.
+//! The plan by which one package is built, and the path of the program that comes out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,24 +6,24 @@ use std::path::PathBuf;
 use crate::build::package::CargoPackage;
 use crate::program::BuildError;
 
-/// The plan for one package.
+/// The plan for one package. Packages with the same `place` and `profile` share a cargo command.
 pub(super) struct PackagePlan {
     pub(super) package: CargoPackage,
-    /// The path of its `Cargo.toml`, through the module's directory.
+    /// The path of its `Cargo.toml`, below the module's directory as it was given.
     pub(super) path: PathBuf,
-    /// The directory in which cargo is run, for its configuration.
+    /// The directory in which cargo is run, whose configuration applies.
     pub(super) place: PathBuf,
     pub(super) target_directory: PathBuf,
     pub(super) profile: String,
     pub(super) features: Vec<String>,
-    /// The program that is the module.
+    /// The name of the program that is the module's.
     pub(super) program: String,
-    /// All programs that are built.
+    /// The names of all programs that are built.
     pub(super) programs: Vec<String>,
 }
 
 impl PackagePlan {
-    /// Where the program comes out, unless it is built for another target than this machine's.
+    /// The path of the program, unless cargo's configuration sets a `build.target`.
     pub(super) fn file(&self) -> PathBuf {
         self.target_directory.join(self.profile_directory()).join(&self.program)
     }
@@ -36,7 +36,7 @@ impl PackagePlan {
         }
     }
 
-    /// The program of the last build.
+    /// The path of the program of the last build, of whichever target.
     pub(super) fn find(&self) -> Result<PathBuf, BuildError> {
         let expected = self.file();
         // With a `build.target` in cargo's configuration it is in a directory of that target.

@@ -8,13 +8,13 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::build::cargo::{RunningCargo, command};
-use crate::build::output::{BuildOutput, say};
+use crate::build::output::{BuildOutput, pass_on};
 use crate::build::package::CargoTarget;
 use crate::build::plan::PackagePlan;
 use crate::guard::Guard;
 use crate::program::BuildError;
 
-/// The part of cargo's `--message-format=json` that is used.
+/// The part of a message of cargo's `--message-format=json` that is used here.
 #[derive(Deserialize)]
 struct CargoMessage {
     package_id: Option<String>,
@@ -22,8 +22,8 @@ struct CargoMessage {
     target: Option<CargoTarget>,
 }
 
-/// Builds the packages in `wanted`, with the features of all packages in `beside`, which share the directory and
-/// profile. Returns the programs of `wanted`, in order.
+/// Builds the programs of the packages in `wanted`, with the features of all packages in `beside`, which include `wanted`
+/// and share the directory and the profile. Returns the paths of the modules' programs, in the order of `wanted`.
 pub(super) async fn build(
     beside: &[&PackagePlan],
     wanted: &[&PackagePlan],
@@ -33,7 +33,7 @@ pub(super) async fn build(
     let mut cargo = command(&beside[0].place);
     cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", &beside[0].profile]);
     for plan in beside {
-        // By name alone, it could be confused with a dependency.
+        // By its id, since a dependency may have the same name.
         cargo.args(["--package", &plan.package.id]);
         for feature in &plan.features {
             let is_own = !feature.contains('/');
@@ -66,10 +66,10 @@ pub(super) async fn build(
         }
         io::Result::Ok((programs, running.ended().await?))
     };
-    let (messages, unsaid) = tokio::join!(messages, say(stderr, output));
+    let (messages, held_back) = tokio::join!(messages, pass_on(stderr, output));
     let (mut programs, status) = messages.map_err(no_cargo)?;
     if !status.success() {
-        for line in &unsaid {
+        for line in &held_back {
             output.line(line);
         }
     }

@@ -1,4 +1,4 @@
-//! A test of what every [`Bus`] has to do, for authors of a bus (feature `conformance`).
+//! A test of what every [`Bus`] has to do, for authors of a bus (feature `conformance`): [`check`] runs all of it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::{
 use crate::call_error::CallError;
 use crate::lock::lock;
 
-/// How long anything here may take; what is absent is waited for only where its channel closes.
+/// How long each step of the test may take. That something does not come is only tested where its channel closes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Keeps what it gets, for the test.
+/// An endpoint that passes everything that it gets to the test.
 #[derive(Debug)]
 struct Recorder {
     calls: mpsc::UnboundedSender<(Envelope<'static>, ReplyTo)>,
@@ -26,7 +26,7 @@ struct Recorder {
     cancelled: Arc<Cancelled>,
 }
 
-/// The numbers of the calls that were cancelled.
+/// Sends the test the numbers of the calls that were cancelled. The second field is the number of the last call.
 #[derive(Debug)]
 struct Cancelled(mpsc::UnboundedSender<u64>, Mutex<u64>);
 
@@ -52,7 +52,7 @@ impl Endpoint for Recorder {
     }
 }
 
-/// An endpoint, and what it has got.
+/// A [`Recorder`], and the channels on which the test receives what it gets.
 struct Recorded {
     endpoint: Arc<dyn Endpoint>,
     calls: mpsc::UnboundedReceiver<(Envelope<'static>, ReplyTo)>,
@@ -112,12 +112,12 @@ async fn publish(bus: &Arc<dyn Bus>, topic: &str) {
     next(&mut results, "the result of publishing").await.expect("the event is accepted");
 }
 
-/// Tests a bus on which no topic is registered: `caller` and `provider` are two hosts' connections to it, or twice the same bus if
-/// that is within one host. Closes both.
+/// Tests a bus. `caller` and `provider` are two hosts' connections to it, or twice the same bus if it is within one host. No topic may be
+/// registered on it. Closes both.
 ///
 /// # Panics
 ///
-/// Where the bus does something else than [`Bus`] promises.
+/// If the bus does not do what [`Bus`] promises.
 pub async fn check(caller: Arc<dyn Bus>, provider: Arc<dyn Bus>) {
     check_registration(&caller, &provider).await;
     check_calls(&caller, &provider).await;
@@ -147,10 +147,10 @@ async fn check_registration(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     }
     assert!(!caller.is_provided("a").await && !provider.is_provided("a").await);
 
-    // A call that it has goes on; for new ones there is nobody, and somebody else may provide the topic.
+    // The call that the endpoint has goes on; new calls find no provider, and another endpoint may provide the topic.
     held.send(CallResult::Success(Object::empty()), &mut WriteBatch::none());
     next(&mut results, "the result of a call that was made before").await.expect("it is success");
-    let Err(CallError::Replied(error)) = call(caller, "a").await else { panic!("nobody provides it") };
+    let Err(CallError::Replied(error)) = call(caller, "a").await else { panic!("no endpoint provides it") };
     assert_eq!((&*error.code, error.message.contains("`a`")), (code::NOT_FOUND, true), "{}", error.message);
     assert_eq!(caller.provide("a", Arc::clone(&other.endpoint)).await, Ok(()));
     caller.withdraw("a", &other.endpoint).await;
@@ -160,7 +160,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     let mut one = recorder();
     assert_eq!(provider.provide("a", Arc::clone(&one.endpoint)).await, Ok(()));
 
-    // A call comes as it was made, and its result as it was given, bytes and all.
+    // A call arrives as it was made, and its result as it was sent, attached bytes included.
     let (to, mut results) = reply();
     let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (received, back) = next(&mut one.calls, "the call").await;
@@ -185,7 +185,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     assert_eq!(read, json!({ "x": 1, "file": "AP8=" }));
     is_over(&mut results, "the result").await;
 
-    // What a call does not have is not made up.
+    // Fields that the caller has left out stay empty.
     let (to, mut results) = reply();
     let _handle =
         caller.call(Envelope::new("a", WirePayload::from(Vec::new()), "x:1.0.0", "t"), to, &mut WriteBatch::none());
@@ -193,7 +193,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     assert!(received.deadline.is_none() && received.cause.is_none() && received.parent_span.is_none());
     assert_eq!((received.priority, received.attempt), (Priority::default(), 1));
 
-    // An error comes with all that it has.
+    // An error arrives with all its fields.
     let details = to_raw_value(&json!({ "left": 0 })).expect("it is JSON");
     let error = ErrorBody { details: Some(&details), ..ErrorBody::new("OUT_OF_STOCK", "none left", true) };
     back.send(CallResult::Error(error), &mut WriteBatch::none());
@@ -201,7 +201,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     assert_eq!((&*error.code, &*error.message, error.retryable), ("OUT_OF_STOCK", "none left", true));
     assert_eq!(error.details, json!({ "left": 0 }));
 
-    // A reply that can't be read is no success.
+    // A reply that can't be read becomes an error.
     let (to, mut results) = reply();
     let _handle = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, back) = next(&mut one.calls, "the call").await;
@@ -215,7 +215,7 @@ async fn check_calls(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     drop(next(&mut one.calls, "the call").await);
     assert!(matches!(next(&mut results, "that the call is lost").await, Err(CallError::Gone { .. })));
 
-    // Calls wait for each other neither on their way nor back.
+    // A call that is not answered yet holds up neither other calls nor their results.
     let (to, mut first) = reply();
     let _first = caller.call(envelope("a"), to, &mut WriteBatch::none());
     let (_, held) = next(&mut one.calls, "the first call").await;
@@ -237,12 +237,10 @@ async fn check_cancellation(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
     handle.cancel(&mut WriteBatch::none());
     assert_eq!(next(&mut one.cancelled, "that the call is cancelled").await, 1);
     back.discard();
-    // One result at most: what was on its way.
-    timeout(PATIENCE, async { while results.recv().await.is_some() {} })
-        .await
-        .expect("the bus has let go of the reply");
+    // The bus may still send one result, which was on its way.
+    timeout(PATIENCE, async { while results.recv().await.is_some() {} }).await.expect("the bus has dropped the reply");
 
-    // The handle of a call that has ended does nothing, and one that is dropped cancels nothing.
+    // Cancelling a call that has ended does nothing, and dropping a handle does not cancel its call.
     let (to, mut results) = reply();
     let ended = caller.call(envelope("a"), to, &mut WriteBatch::none());
     next(&mut one.calls, "the call").await.1.send(CallResult::Success(Object::empty()), &mut WriteBatch::none());
@@ -273,9 +271,9 @@ async fn check_events(caller: &Arc<dyn Bus>, provider: &Arc<dyn Bus>) {
         topics.push(next(&mut two.events, "the event").await.topic.into_owned());
     }
     topics.sort_unstable();
-    assert_eq!(topics, ["e", "f"], "each event comes to each of its subscribers, and to nobody else");
+    assert_eq!(topics, ["e", "f"], "each event comes to each of its subscribers, and to no other endpoint");
 
-    // An endpoint that has unsubscribed gets nothing more; the others do. Twice is as once.
+    // An endpoint that has unsubscribed gets no more events; the others do. Unsubscribing twice is not an error.
     for _ in 0..2 {
         provider.unsubscribe("e", &one.endpoint).await;
     }

@@ -1,4 +1,4 @@
-//! What a bus carries: a call or an event, with who sent it, in which trace, and until when.
+//! The message that a bus carries: a call or an event, with its sender, its trace and its deadline.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,41 +7,42 @@ use std::time::Duration;
 use ixt_protocol::{Priority, WirePayload};
 use tokio::time::Instant;
 
-/// The source of calls and events that the host itself sends, `name:version`.
+/// The `name:version` of the host itself, as the source of calls and events that no module sends.
 pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("CARGO_PKG_VERSION"));
 
 /// A call of a service, or an event, on its way from its sender to an [`Endpoint`](super::Endpoint).
 ///
-/// All fields are public. A bus that leaves the process has to carry each of them; only [`deadline`](Self::deadline) is sent as
-/// [`remaining`](Self::remaining) time, because clocks differ. More fields may be added: build one with [`Envelope::new`] and set
-/// what differs.
+/// A bus that leaves the process has to carry each field; only [`deadline`](Self::deadline) is sent as
+/// [`remaining`](Self::remaining) time, because clocks differ. More fields may be added: build an envelope with [`Envelope::new`] and set
+/// the fields that differ.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Envelope<'a> {
-    /// The service or the event, such as `orders.get`.
+    /// The name of the service or the event, such as `orders.get`.
     pub topic: Cow<'a, str>,
     /// The payload: raw bytes, or base64 text that has not been decoded yet. Both mean the same bytes.
     pub payload: WirePayload<'a>,
-    /// How urgent it is. A module that handles one request at a time gets the most urgent first.
+    /// How urgent it is. A module that handles one request at a time gets the most urgent one of its queue first.
     pub priority: Priority,
-    /// When the caller stops waiting. `None`: the callee's host sets the service's timeout, if it has one. Always `None` for an
-    /// event.
+    /// When the caller stops waiting. `None` for a call: the callee's host sets the service's `ttl_ms`, or, if the call has a `cause`, its
+    /// own call timeout; otherwise the caller waits without a limit. On a bus it is always `None` for an event; the subscriber's host sets
+    /// its call timeout as the time for handling it.
     pub deadline: Option<Instant>,
-    /// Which attempt this is, from 1. The callee's host counts up when a process was lost with the call, and it tries again.
+    /// Which attempt this is, from 1. It is counted by the callee's host, which tries again when a process was lost with the call.
     pub attempt: u32,
-    /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may name it otherwise.
+    /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may choose any other text.
     pub trace_id: Arc<str>,
-    /// The span in that trace that the handling is a child of. `None` if the sender has none.
+    /// The span in that trace of which the handling is a child. `None` if the sender has no span.
     pub parent_span: Option<ParentSpan>,
-    /// The sender, `name:version`: a module, or the host itself. Set by the sender's host, never by the module.
+    /// The sender, `name:version`: a module, or the host itself. The sender's host sets it, never the module.
     pub source: Arc<str>,
-    /// The request during whose handling a module made this call, and so waits for it. `None` for an event, since its
-    /// publisher does not wait for its handling, and for a call that no module's handler made.
+    /// The request that the calling module was handling when it made this call, and which now waits for the call. `None` for an event,
+    /// since its publisher does not wait for its handling, and for a call that was not made by a module's handler.
     pub cause: Option<Arc<Cause>>,
 }
 
 impl<'a> Envelope<'a> {
-    /// An envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause.
+    /// Makes an envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause.
     pub fn new(
         topic: impl Into<Cow<'a, str>>,
         payload: impl Into<WirePayload<'a>>,
@@ -61,8 +62,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The time until the [deadline](Self::deadline), zero if it has passed; `None` without a deadline. The receiver of a
-    /// serialized envelope adds it to its own clock.
+    /// The time until the [deadline](Self::deadline): zero if it has passed, `None` without a deadline. The receiver of a serialized
+    /// envelope adds it to the time of its own clock.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
@@ -87,7 +88,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// About how many bytes of memory it takes, for a [budget](crate::budget).
+    /// About how many bytes of memory the envelope takes, for a [budget](crate::budget).
     pub(crate) fn bytes(&self) -> usize {
         let payload = match &self.payload {
             WirePayload::Bytes(bytes) => bytes.len(),
@@ -97,21 +98,21 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The span that the handling of an [`Envelope`] is a child of. The trace is the envelope's.
+/// The span of which the handling of an [`Envelope`] is a child. It belongs to the envelope's trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParentSpan {
-    /// W3C Trace Context's `parent-id`, as a number; not 0.
+    /// The span's id as a number, not 0: the `parent-id` of W3C Trace Context.
     pub id: u64,
     /// Whether the trace is recorded (`trace-flags`, bit 0).
     pub is_sampled: bool,
 }
 
-/// A request that a module handles, and the requests that wait for it: each was being handled when its module made the call that
-/// became the next one.
+/// A request that a module handles, and the chain of requests that wait for it. While a module handled the [parent](Self::parent), it made
+/// the call that became this request.
 ///
 /// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for it, and to end
-/// calls that go round in a circle. A bus across hosts carries the whole [chain](Self::chain), at most 1,000 long, and
-/// rebuilds it with [`Cause::new`], the outermost first.
+/// calls that go round in a circle. A bus across hosts carries the whole [chain](Self::chain), which has at most 1,000 requests, and
+/// rebuilds it with [`Cause::new`], the outermost request first.
 #[derive(Debug, Clone)]
 pub struct Cause {
     process: u64,
@@ -121,39 +122,40 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A request that this process handles; `parent` is the request that waits for it.
+    /// A request that the process with this number and id handles; `parent` is the request that waits for it. The arguments are what
+    /// [`process`](Self::process), [`instance`](Self::instance) and [`parent`](Self::parent) return.
     #[must_use]
     pub fn new(process: u64, instance: impl Into<Arc<str>>, parent: Option<Arc<Cause>>) -> Self {
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         Self { process, instance: instance.into(), parent, depth }
     }
 
-    /// The process that handles the request: a random number that its host gave it, so that no two processes of any host have
-    /// the same.
+    /// The number of the process that handles the request: a random one that its host has chosen, so that no two processes of all hosts
+    /// have the same.
     #[must_use]
     pub fn process(&self) -> u64 {
         self.process
     }
 
-    /// The id of that process for people, `name:version/instance-NNN`. Two hosts may have the same.
+    /// The id of that process for people, `name:version/instance-NNN`. Processes of two hosts may have the same id.
     #[must_use]
     pub fn instance(&self) -> &Arc<str> {
         &self.instance
     }
 
-    /// The request that waits for this one. `None` if nothing waits, or what waits is no module.
+    /// The request that waits for this one. `None` if none does: an event, or a call that was not made by a module's handler.
     #[must_use]
     pub fn parent(&self) -> Option<&Arc<Cause>> {
         self.parent.as_ref()
     }
 
-    /// How many requests wait for this one.
+    /// How many requests wait for this one, directly or through others.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// This request, the one that waits for it, and so on, outwards.
+    /// This request first, then the one that waits for it, and so on up to the outermost.
     pub fn chain(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |cause| cause.parent.as_deref())
     }

@@ -17,7 +17,7 @@ pub struct LocalBus {
     on_refused: Option<Box<OnRefused>>,
 }
 
-/// Gets a call that nobody provides, and the message that its caller gets.
+/// Is called with each call of a topic without a provider, and with the message that its caller gets.
 type OnRefused = dyn Fn(&Envelope<'_>, &str) + Send + Sync;
 
 #[derive(Default)]
@@ -27,7 +27,8 @@ struct Topics {
 }
 
 impl LocalBus {
-    /// A bus that passes each call that nobody provides to `on_refused`, with the message that its caller gets: for a log.
+    /// A bus that calls `on_refused` with each call of a topic without a provider, and with the message that the call's caller gets: for
+    /// a log. The default bus reports nothing.
     pub fn reporting(on_refused: impl Fn(&Envelope<'_>, &str) + Send + Sync + 'static) -> Self {
         Self { topics: RwLock::default(), on_refused: Some(Box::new(on_refused)) }
     }
@@ -110,7 +111,7 @@ impl Bus for LocalBus {
     }
 }
 
-/// `{}`.
+/// The data of a success that has none.
 pub(crate) fn empty_object() -> Object<'static> {
     Object::empty()
 }

@@ -1,7 +1,7 @@
 //! The message bus: it brings calls to the module that provides their topic, and events to the modules that subscribe to them.
 //!
-//! [`Bus`] is what a host needs of a bus. [`LocalBus`], the default, connects the modules of one host;
-//! [`HostBuilder::bus`](crate::HostBuilder::bus) takes another one.
+//! [`Bus`] is the trait through which a host uses its bus. [`LocalBus`], the default, connects the modules of one host;
+//! [`HostBuilder::bus`](crate::HostBuilder::bus) sets another one.
 //!
 //! ```text
 //!  caller's host                                          callee's host
@@ -11,7 +11,7 @@
 //!
 //! # A service of the program itself
 //!
-//! A program that embeds a host can provide topics too, and call those of modules without a [`Host`](crate::Host):
+//! A program that embeds a host can provide topics too, and call topics without a [`Host`](crate::Host):
 //!
 //! ```
 //! use std::sync::Arc;
@@ -45,25 +45,26 @@
 //! # How to implement a bus
 //!
 //! - Registrations ([`provide`](Bus::provide), [`withdraw`](Bus::withdraw), [`subscribe`](Bus::subscribe),
-//!   [`unsubscribe`](Bus::unsubscribe)) are futures, since a bus across hosts asks others. When one completes, it is in force for
-//!   every host of the bus.
-//! - [`call`](Bus::call) and [`publish`](Bus::publish) return at once and never block; a bus that has to wait copies the
-//!   [`Envelope`] ([`into_owned`](Envelope::into_owned), or serialized) and goes on in a task of its own. So does
-//!   [`Endpoint::call`], and a [`ReplyTo`] may be used from any thread.
-//! - Every call ends exactly once, unless its caller cancels it: with what the endpoint sends to the [`ReplyTo`] that the bus gives
-//!   it, or with an error of the bus. The endpoint observes [`Envelope::deadline`] while it holds a call. A bus that may lose messages
-//!   has to observe it too, and send `DEADLINE_EXCEEDED`; when it loses its connection, it sends [`CallResult::Lost`] to the calls
-//!   that it has sent, and `UNAVAILABLE` to the others.
-//! - [`CallHandle::cancel`] reaches the [`CallHandle`] that the endpoint returned. After that the bus discards the caller's
-//!   [`ReplyTo`], or sends a late result to it.
+//!   [`unsubscribe`](Bus::unsubscribe)) are futures, since a bus across hosts has to ask other hosts. When such a future completes, the
+//!   change is in force for every host of the bus.
+//! - [`call`](Bus::call) and [`publish`](Bus::publish) return at once and never block. A bus that has to wait copies the [`Envelope`]
+//!   ([`into_owned`](Envelope::into_owned), or serialized) and goes on in another task. [`Endpoint::call`] and [`Endpoint::event`] never
+//!   block either. A [`ReplyTo`] may be used from any thread.
+//! - Every call ends exactly once, unless its caller cancels it. It ends with what the endpoint sends to the [`ReplyTo`] that the bus has
+//!   passed to it, or with an error of the bus. The endpoint observes [`Envelope::deadline`] while it holds a call. A bus that may lose
+//!   messages has to observe it too, and send `DEADLINE_EXCEEDED`. When it loses its connection, it sends [`CallResult::Lost`] for the
+//!   calls that another host may have got, and `UNAVAILABLE` for the others.
+//! - [`CallHandle::cancel`] on the handle that the bus has returned calls `cancel` on the handle that the endpoint has returned. After
+//!   that the bus discards the caller's [`ReplyTo`], or sends a late result to it.
 //! - Calls may overtake each other, and so may events; a bus need not keep an order.
-//! - The [`WriteBatch`] that methods get says when the sockets of modules are flushed. A bus passes it on, or one of its own for each
-//!   row of messages that it receives; where it has only one message, [`WriteBatch::none`].
+//! - The [`WriteBatch`] that methods get collects the sockets of modules that have to be flushed. A bus passes on the one that it gets.
+//!   For messages from other hosts it makes one for all messages that one read has brought, or passes [`WriteBatch::none`] for a single
+//!   message.
 //! - The host does not log what a bus refuses; a bus may write to [`HostBuilder::logs`](crate::HostBuilder::logs).
 //!
-//! `bus::conformance::check` (feature `conformance`) tests this, but for deadlines, blocking, and lost connections. Types here are
-//! `#[non_exhaustive]` where fields or variants will be added, such as those of streams; what will be added to the traits will have a
-//! default that refuses.
+//! `local.rs` is the smallest example. `bus::conformance::check` (feature `conformance`) tests all of this, except deadlines, blocking,
+//! and lost connections. Types here are `#[non_exhaustive]` where fields or variants will be added, such as those of streams; methods that
+//! will be added to the traits will have a default implementation that refuses.
 
 mod call_location;
 #[cfg(any(test, feature = "conformance"))]
@@ -84,58 +85,62 @@ pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
 pub(crate) use local::empty_object;
+
 pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
 pub use write_batch::{Flush, WriteBatch};
 
-/// What asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.
+/// The future that asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.
 pub type BusFuture<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A message bus, or one host's connection to it. The host that it is given to is its only user, and closes it.
+/// A message bus, or one host's connection to it. The host that gets it (by [`HostBuilder::bus`](crate::HostBuilder::bus)) is its only
+/// user, and closes it when it ends.
 pub trait Bus: Send + Sync + 'static {
-    /// Makes `endpoint` the one that gets the calls of this topic.
+    /// Makes `endpoint` the provider of this topic, which gets its calls.
     ///
     /// # Errors
     ///
-    /// [`BusError::AlreadyProvided`] if the topic has a provider, even if that is the same endpoint. Nothing has changed then.
+    /// [`BusError::AlreadyProvided`] if the topic has a provider, even if that is the same endpoint; [`BusError::Unavailable`] if the bus
+    /// can't be reached. Nothing has changed then.
     fn provide<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// Takes the topic back from `endpoint`, which gets no more calls of it; calls that it has go on. Nothing happens if it does
-    /// not provide the topic. A bus that can't reach other hosts keeps trying.
+    /// Removes `endpoint` as the provider of this topic: it gets no more calls, and goes on with those that it has. Nothing happens if it
+    /// is not the provider. A bus that can't reach other hosts keeps trying.
     fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Gives `endpoint` every event of this topic from now on. The host subscribes an endpoint once.
+    /// Delivers every event of this topic to `endpoint` from now on. The host subscribes an endpoint to a topic once.
     ///
     /// # Errors
     ///
-    /// If the bus can't be reached.
+    /// [`BusError::Unavailable`] if the bus can't be reached.
     fn subscribe<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// Gives `endpoint` no more events of this topic. Nothing happens if it is not subscribed.
+    /// Delivers no more events of this topic to `endpoint`. Nothing happens if it is not subscribed.
     fn unsubscribe<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Calls the provider of the envelope's topic. Without one, the result is the error `NOT_FOUND`, with the topic in its
-    /// message.
+    /// Calls the provider of the envelope's topic. The result goes to `reply`, perhaps before this returns. If the topic has no
+    /// provider, the result is the error `NOT_FOUND`, with the topic in its message. The returned handle cancels the call.
     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Publishes an event: each current subscriber gets it at most once. `reply` gets success when the bus has accepted it; that
-    /// does not mean that a module has handled it. It is no error if nobody subscribes.
+    /// Publishes an event: the bus delivers it to each current subscriber at most once. (The subscriber's host may send a durable event to
+    /// a module again, if its process ends meanwhile.) `reply` gets success when the bus has accepted the event, which does not mean that
+    /// a module has handled it. A topic without a subscriber is not an error.
     fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch);
 
-    /// Whether the topic has a provider, on any host. The host only uses it to warn of a missing one.
+    /// Whether the topic has a provider, on any host. The host uses this only to warn of a required service without a provider.
     fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool>;
 
-    /// Ends this host's part of the bus. When the method returns, the bus has let go of all endpoints; when the future completes,
-    /// other hosts know that the topics are free. A host that is shut down waits up to 5 s for that; one that is dropped drops the
-    /// future unpolled.
+    /// Ends this host's part of the bus. When the method returns, the bus has dropped all endpoints; when the future completes, the
+    /// topics are free for other hosts. A host that is shut down waits up to 5 s for that, and one that is dropped does not poll the
+    /// future. May be called twice.
     fn close(&self) -> BusFuture<'static>;
 }
 
-/// What takes calls and events of topics: for the host, a module.
+/// The receiver of the calls and events of topics. The host has an endpoint for each topic of a module.
 pub trait Endpoint: Send + Sync {
-    /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns.
+    /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns. The returned handle cancels the call.
     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Takes an event, without blocking. A module for which too many events wait drops it, and its host logs that.
+    /// Takes an event, without blocking. If too many events wait for a module, its endpoint drops the event, and the host logs that.
     fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch);
 }
 
@@ -145,7 +150,7 @@ pub trait Endpoint: Send + Sync {
 pub enum BusError {
     /// Another endpoint provides the topic, on this host or on another.
     AlreadyProvided,
-    /// The bus did not answer: why, for people.
+    /// The bus can't be reached. The text has the reason, for people.
     Unavailable(String),
 }
 

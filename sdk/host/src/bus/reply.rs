@@ -1,4 +1,4 @@
-//! How a call ends, where its result goes, and how its caller cancels it.
+//! The result of a call, the callback that gets it, and the handle with which the caller cancels the call.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -14,24 +14,23 @@ pub enum CallResult<'a> {
     /// The handler succeeded, with this data. For [`publish`](super::Bus::publish): the bus has accepted the event; the data is
     /// an empty object.
     Success(Object<'a>),
-    /// The handler failed, or the host or the bus refused the call; [`ErrorBody::code`] tells which.
+    /// The handler failed, or the host or the bus refused the call. Its caller gets this error.
     Error(ErrorBody<'a>),
-    /// The module replied with something that can't be read: what is wrong with it. Its caller gets `INTERNAL`.
+    /// The module's reply can't be read; the text says what is wrong with it. The caller gets `INTERNAL`.
     Unreadable(&'a str),
-    /// No reply will come, and whether the call was handled is not known: its process ended or closed its connection, it
-    /// refused the call while it shut down, its [`ReplyTo`] was dropped, or the bus lost its connection. Its caller gets
-    /// `UNAVAILABLE`, retryable.
+    /// No reply will come, and whether the call was handled is not known: its process ended, closed its connection, or refused the call
+    /// while it shut down; its [`ReplyTo`] was dropped; or the bus lost its connection. The caller gets `UNAVAILABLE`, retryable.
     Lost {
         /// What happened, for people.
         reason: &'a str,
-        /// Whether a process ended while this was its only request, so that the call has probably ended it. A host retries
-        /// such a call less often.
+        /// Whether a process ended while this was its only request, so that the call is probably to blame. A host tries such a call at
+        /// most twice, instead of three times.
         was_alone: bool,
     },
 }
 
 impl<'a> CallResult<'a> {
-    /// [`Lost`](Self::Lost) for a reason that this call did not cause.
+    /// Makes a [`Lost`](Self::Lost) for a reason that the call is not to blame for.
     #[must_use]
     pub fn lost(reason: &'a str) -> Self {
         Self::Lost { reason, was_alone: false }
@@ -48,11 +47,11 @@ impl<'a> CallResult<'a> {
         }
     }
 
-    /// What the caller gets: an unreadable reply becomes `INTERNAL`, a lost one `UNAVAILABLE`.
+    /// Returns what the caller gets.
     ///
     /// # Errors
     ///
-    /// For everything but success.
+    /// For everything but success. An unreadable reply becomes `INTERNAL`, a lost call `UNAVAILABLE`.
     pub fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
         match self {
             Self::Success(data) => Ok(data),
@@ -65,7 +64,7 @@ impl<'a> CallResult<'a> {
     }
 }
 
-/// Where the result of one call goes: a callback that is called at most once.
+/// The callback that gets the result of one call. It is called at most once.
 ///
 /// There are three ways to end it: [send](Self::send) the result; drop it, which sends [`CallResult::Lost`]; or, once the caller has
 /// cancelled, [discard](Self::discard) it, which sends nothing.
@@ -79,12 +78,13 @@ pub struct ReplyTo {
 type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
 
 impl ReplyTo {
-    /// Calls `callback` with the result and with the batch of the one who sends it, on that thread. It must not block.
+    /// Makes a reply that calls `callback` with the result and the batch that were passed to [`send`](Self::send), on the thread that
+    /// sends. The callback must not block.
     pub fn new(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: false, location: None }
     }
 
-    /// The same for a callback that handles [`CallResult::Lost`] by another attempt, and logs it.
+    /// Like [`new`](Self::new), for a callback that tries the call again when the result is [`CallResult::Lost`], and logs that.
     pub(crate) fn retrying(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: true, location: None }
     }
@@ -105,7 +105,7 @@ impl ReplyTo {
         Arc::clone(self.location.get_or_insert_default())
     }
 
-    /// Whether the callback tries again and logs when the result is [`CallResult::Lost`], so that the sender need not log.
+    /// Whether it was made by [`retrying`](Self::retrying): then the sender of a [`CallResult::Lost`] does not log it.
     pub(crate) fn retries(&self) -> bool {
         self.retries
     }
@@ -122,7 +122,7 @@ impl ReplyTo {
         self.send(CallResult::Error(ErrorBody::new(code, message, retryable)), batch);
     }
 
-    /// Sends nothing, for a caller that has cancelled and no longer waits.
+    /// Sends nothing. For a call whose caller has cancelled it and no longer waits.
     pub fn discard(mut self) {
         self.callback = None;
     }
@@ -142,21 +142,21 @@ impl fmt::Debug for ReplyTo {
     }
 }
 
-/// A call in progress, by which its caller can cancel it. Dropping it changes nothing: the call goes on.
+/// The handle with which a caller can cancel a call in progress. Dropping it does not cancel the call. The default is the handle of a call
+/// that can't be cancelled, such as one that has already been answered.
 #[derive(Debug, Default)]
 #[must_use = "a call can't be cancelled without its handle"]
 pub struct CallHandle(Option<(Weak<dyn Cancel>, u64)>);
 
 impl CallHandle {
-    /// A handle that cancels the call that `owner` knows by `number`. [`CallHandle::default`] is one of a call that can't be
-    /// cancelled, such as one that has already been answered.
+    /// A handle that cancels a call by [`owner.cancel(number)`](Cancel::cancel). It does not keep `owner` alive; once `owner` is dropped,
+    /// the handle does nothing.
     pub fn new(owner: &Arc<impl Cancel + 'static>, number: u64) -> Self {
         let owner: Weak<dyn Cancel> = Arc::downgrade(owner) as _;
         Self(Some((owner, number)))
     }
 
-    /// Tells the endpoint that the caller no longer waits. The [`ReplyTo`] may still get a result, which was on its way, or it may be
-    /// discarded.
+    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`] is discarded, or gets a result that was on its way.
     pub fn cancel(self, batch: &mut WriteBatch) {
         if let Some((owner, number)) = self.0
             && let Some(owner) = owner.upgrade()
@@ -166,8 +166,8 @@ impl CallHandle {
     }
 }
 
-/// The side that has taken calls, and can cancel them.
+/// The owner of calls that can be cancelled: an [`Endpoint`](super::Endpoint) that has taken them, or a bus that has sent them.
 pub trait Cancel: fmt::Debug + Send + Sync {
-    /// The caller of this call no longer waits. Nothing happens if the call has ended.
+    /// Cancels the call with this number, whose caller no longer waits. Nothing happens if the call has ended.
     fn cancel(&self, number: u64, batch: &mut WriteBatch);
 }

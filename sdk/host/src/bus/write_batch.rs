@@ -1,20 +1,20 @@
-//! Batching of socket writes.
+//! Batches of socket writes, so that many small frames need one system call.
 
 use std::sync::Arc;
 
-/// Collects the sockets into whose buffers frames were put, to flush each of them once: one system call for many small frames.
+/// Collects the sockets that have to be flushed, since frames were put into their buffers, and flushes them together later.
 ///
 /// Code that handles several messages in a row, such as all that one read has brought, makes one batch, passes it to each call and
 /// reply, and [flushes](Self::flush) or drops it at the end, before it waits for anything. For a single message, pass
 /// [`WriteBatch::none`]: then each frame is written at once.
 pub struct WriteBatch {
-    /// `None` if nothing is collected.
+    /// `None` for [`WriteBatch::none`].
     sockets: Option<Vec<Arc<dyn Flush>>>,
 }
 
 /// A socket with a buffer.
 pub trait Flush: Send + Sync {
-    /// Writes what is in the buffer, as far as the socket takes it. Must not block.
+    /// Writes as much of the buffer as the socket takes now. Must not block.
     fn flush(&self);
 }
 
@@ -25,21 +25,21 @@ impl WriteBatch {
         Self { sockets: Some(Vec::new()) }
     }
 
-    /// No batch: nothing is deferred.
+    /// A batch that collects nothing: each frame is written at once.
     #[must_use]
     pub fn none() -> Self {
         Self { sockets: None }
     }
 
-    /// Leaves the flush of this socket to the batch. False if the batch collects nothing: then the caller has to flush. A socket that
-    /// is deferred twice is flushed twice.
+    /// Collects this socket, to flush it later. False for [`WriteBatch::none`]: then the caller has to flush it. A socket that is deferred
+    /// twice is flushed twice.
     pub fn defer(&mut self, socket: &Arc<impl Flush + 'static>) -> bool {
         let Some(sockets) = &mut self.sockets else { return false };
         sockets.push(Arc::clone(socket) as _);
         true
     }
 
-    /// Flushes the sockets that were deferred. The batch can go on to collect.
+    /// Flushes the sockets that were deferred. The batch can be used again.
     pub fn flush(&mut self) {
         for socket in self.sockets.iter_mut().flat_map(|sockets| sockets.drain(..)) {
             socket.flush();

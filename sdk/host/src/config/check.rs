@@ -4,13 +4,14 @@ use ixt_manifest::{Case, Field, Manifest, MessageType, Scalar, Shape, Type, Type
 use ixt_protocol::decode_base64;
 use serde_json::Value;
 
-/// Checks values against the types of a manifest.
+/// Checks JSON values against the types of a manifest.
 pub(super) struct ValueChecker<'a> {
     pub(super) manifest: &'a Manifest,
 }
 
 impl ValueChecker<'_> {
-    /// The error says what was expected and where, without the value.
+    /// Checks a value against a type. The error says what was expected and where, such as "at `port` at least 1", and does not contain the
+    /// value.
     pub(super) fn check(&self, value: &Value, ty: &Type) -> Result<(), String> {
         if ty.optional && value.is_null() {
             return Ok(());
@@ -22,7 +23,7 @@ impl ValueChecker<'_> {
                 for (index, value) in items.iter().enumerate() {
                     self.check(value, item).map_err(|expected| format!("at [{index}] {expected}"))?;
                 }
-                // Only their number matters for the bounds.
+                // The bounds of a list only limit the number of items.
                 Default::List(vec![Default::Boolean(true); items.len()])
             }
             TypeKind::Map(ty) => {
@@ -90,7 +91,7 @@ impl ValueChecker<'_> {
     }
 }
 
-/// The value as one of this type; if it is none, what was expected.
+/// Reads a value of this type. The error says what was expected.
 fn scalar_value(scalar: Scalar, value: &Value) -> Result<Default, String> {
     let text = |parse: fn(&str) -> Result<Default, String>, expected: &str| {
         value.as_str().and_then(|text| parse(text).ok()).ok_or_else(|| expected.to_owned())
@@ -113,7 +114,7 @@ fn scalar_value(scalar: Scalar, value: &Value) -> Result<Default, String> {
     })
 }
 
-/// Checks that a text is one of these names.
+/// Checks that a text is one of these names. The error lists them; so does a `value` of `None`, for one that is not text.
 fn one_of(value: Option<&str>, names: &mut dyn Iterator<Item = &str>) -> Result<(), String> {
     let mut expected = Vec::new();
     for name in names {

@@ -1,4 +1,4 @@
-//! The configuration that a module is started with: the manifest's defaults, and the values that were set.
+//! The configuration with which a module is started: the manifest's defaults, and the values that were set.
 
 mod check;
 #[cfg(test)]
@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::config::check::ValueChecker;
 
-/// The configuration of one module. Values are checked against the manifest when they are set. No error message
-/// contains a value, since it may be a secret.
+/// The configuration of one module: a JSON value for each key. Each value is checked against the manifest when it is set.
+/// No error message contains a value, since it may be a secret.
 #[derive(Clone)]
 pub struct Config<'a> {
     manifest: &'a Manifest,
@@ -37,12 +37,13 @@ pub enum ConfigError {
     WrongType {
         /// The key.
         key: String,
-        /// What was expected, with the declared type. Does not contain the value.
+        /// What was expected, and the declared type, such as "at least 1 (its type is `integer`)". Does not contain the
+        /// value.
         expected: String,
     },
-    /// Required keys, which have no default and are not optional, are not set.
+    /// Required keys are not set. A key is required if it has no default and is not optional.
     Missing {
-        /// The keys.
+        /// The keys that are not set.
         keys: Vec<String>,
     },
 }
@@ -67,7 +68,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl<'a> Config<'a> {
-    /// The manifest's defaults. Keys without a default are not set.
+    /// A configuration of the manifest's defaults. Keys without a default are not set.
     #[must_use]
     pub fn of(manifest: &'a Manifest) -> Self {
         let keys = manifest.config.iter();
@@ -75,12 +76,14 @@ impl<'a> Config<'a> {
         Self { manifest, values: defaults.collect() }
     }
 
-    /// Sets a key from text, as on a command line or in an environment variable. For types that are text in JSON the
-    /// text is the value (`bytes` in base64); for others it is parsed as JSON.
+    /// Sets a key from text, as on a command line or in an environment variable. For types whose values are text in JSON
+    /// (`bytes` are base64) the text is the value, without quotes; for other types it is parsed as JSON. Replaces the
+    /// default or an earlier value.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the text is not a value of the key's type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the text is not a value of the key's type. Then
+    /// nothing has changed.
     pub fn set_text(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         let value = match self.kind(ty) {
@@ -93,12 +96,13 @@ impl<'a> Config<'a> {
         self.set(key, ty, value)
     }
 
-    /// Sets a key from the content of a file: for the type `bytes` the content itself, for others its text without one
-    /// trailing line end.
+    /// Sets a key from the content of a file. For the type `bytes` the content is the value; for others it must be UTF-8,
+    /// and is used as by [`set_text`](Self::set_text), without one line end (`\n` or `\r\n`) at its end.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not a value of the key's type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not a value of the key's type. Then
+    /// nothing has changed.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         if *self.kind(ty) == TypeKind::Scalar(Scalar::Bytes) {
@@ -109,11 +113,12 @@ impl<'a> Config<'a> {
         self.set_text(key, text)
     }
 
-    /// Sets a key from a JSON value, as it is sent in `init`.
+    /// Sets a key to a JSON value, which the module gets as it is. `null` is a value of an optional key.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if it is not a value of the key's type.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if it is not a value of the key's type. Then nothing
+    /// has changed.
     pub fn set_json(&mut self, key: &str, value: Value) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         self.set(key, ty, value)
@@ -148,12 +153,12 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// The kind of a type's values, seen through newtypes.
+    /// The kind of a type's values. For a newtype it is that of the type within.
     fn kind(&self, ty: &'a Type) -> &'a TypeKind {
         let TypeKind::Named(name) = &ty.kind else { return &ty.kind };
         match self.manifest.find_type(name).map(|definition| &definition.shape) {
             Some(Shape::Newtype(inner)) => self.kind(inner),
-            // An enum's values are text, too.
+            // The values of an enum are text too.
             Some(Shape::Enum { .. }) => &TypeKind::Scalar(Scalar::String),
             _ => &ty.kind,
         }
@@ -167,7 +172,7 @@ impl<'a> Config<'a> {
         Ok(())
     }
 
-    /// Checks that all required keys are set. [`Deployment::new`](crate::Deployment::new) does that too.
+    /// Checks that all required keys are set. [`Deployment::new`](crate::Deployment::new) does so too.
     ///
     /// # Errors
     ///
@@ -178,7 +183,7 @@ impl<'a> Config<'a> {
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { keys: missing }) }
     }
 
-    /// The configuration as the JSON object that is sent in `init`. It contains secrets: do not print it.
+    /// The configuration as the JSON object that the module gets in `init`. It may contain secrets: do not print it.
     ///
     /// # Errors
     ///
@@ -194,7 +199,7 @@ fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {
     ConfigError::WrongType { key: key.to_owned(), expected: format!("{expected} (its type is `{ty}`)") }
 }
 
-/// A default of the manifest as a JSON value.
+/// Converts a default of the manifest to a JSON value.
 fn json(default: &Default) -> Value {
     let object = |values: &BTreeMap<String, Default>| -> Map<String, Value> {
         values.iter().map(|(key, value)| (key.clone(), json(value))).collect()

@@ -91,7 +91,7 @@ const TYPES: &str = r#"
     open = true
 "#;
 
-/// What is wrong with a value, or what it becomes in the object.
+/// Sets a key of [`TYPES`] to a value. Returns the key's value in the object, or the error as text.
 fn set(key: &str, value: Value) -> Result<Value, String> {
     let manifest = Manifest::parse(&Source::new("manifest.toml", TYPES)).unwrap();
     let mut config = Config::of(&manifest);
@@ -101,7 +101,7 @@ fn set(key: &str, value: Value) -> Result<Value, String> {
 }
 
 #[test]
-fn a_value_is_checked_as_deep_as_its_type_goes() {
+fn values_within_a_value_are_checked_too() {
     use serde_json::json;
     for (key, value) in [
         ("port", json!(99)),
@@ -161,7 +161,7 @@ fn a_value_is_checked_as_deep_as_its_type_goes() {
 }
 
 #[test]
-fn text_is_read_as_its_type_asks() {
+fn text_is_read_by_the_type_of_its_key() {
     let manifest = Manifest::parse(&Source::new("manifest.toml", TYPES)).unwrap();
     let set = |key: &str, text: &str| {
         let mut config = Config::of(&manifest);
@@ -181,7 +181,7 @@ fn text_is_read_as_its_type_asks() {
     ] {
         assert_eq!(set(key, text), json);
     }
-    // Defaults, all of them, as they stand in the object.
+    // All defaults, as they are in the object.
     let config = Config::of(&manifest);
     let object: Value = serde_json::from_str(config.to_json().unwrap().get()).unwrap();
     let expected = serde_json::json!({
@@ -198,7 +198,7 @@ fn a_key_without_default_has_to_be_set() {
 }
 
 #[test]
-fn a_file_is_text_or_bytes_as_the_type_asks() {
+fn the_content_of_a_file_is_read_by_the_type_of_its_key() {
     let error = with(|config| config.set_content("url", b"\xFF")).unwrap_err();
     assert_eq!(error.to_string(), "the config key `url` needs text in UTF-8 (its type is `string`)");
     let object = with(|config| {

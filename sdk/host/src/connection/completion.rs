@@ -14,7 +14,8 @@ use crate::lock::lock;
 use crate::topic::RequestInfo;
 
 impl Connection {
-    /// Ends the request to which a reply has come, and sends the next one of the queue. False if there is no such request.
+    /// Ends the request with this id, since its reply has come, and sends the next one of the queue. Without an id it is the current
+    /// request of a sequential module. False if there is no such request.
     pub(super) fn complete(self: &Arc<Self>, id: Option<u64>, result: CallResult<'_>, batch: &mut WriteBatch) -> bool {
         let (done, next, is_drained) = {
             let mut requests = lock(&self.requests);
@@ -29,7 +30,7 @@ impl Connection {
         }
         let Some(done) = done else { return false };
         match result {
-            // It is shutting down, and has not begun with this request.
+            // The module shuts down, and has not begun with this request: another process may handle it.
             CallResult::Error(error)
                 if error.retryable && error.code == code::UNAVAILABLE && lock(&self.requests).is_closed() =>
             {
@@ -41,7 +42,7 @@ impl Connection {
         true
     }
 
-    /// Ends every request as lost, for this reason, and cancels the module's own calls. Nothing is sent or read after that.
+    /// Ends every request as lost, for this reason, and cancels the module's own calls. From then on nothing is sent or read.
     pub(crate) fn close(&self, reason: &str) {
         let requests = lock(&self.requests).close();
         let was_alone = requests.len() == 1;
@@ -65,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// Takes no more calls and events. Gives back those that are queued here, for another process.
+    /// Takes no more calls and events, and returns those that are queued here, for another process.
     #[must_use]
     pub(crate) fn stop(&self) -> Vec<Undelivered> {
         let queued = lock(&self.requests).stop();
@@ -84,7 +85,7 @@ impl Connection {
         not_asked.collect()
     }
 
-    /// Waits until no caller waits for a request. To be called after [`stop`](Self::stop). Cancel-safe.
+    /// Waits until no caller waits for a request of this module. To be called after [`stop`](Self::stop). Cancel-safe.
     pub(crate) async fn drained(&self) {
         loop {
             let drained = self.drained.notified();
@@ -104,7 +105,8 @@ impl Connection {
         }
     }
 
-    /// Ends requests whose deadline has passed. Gives when to call this again.
+    /// Ends the requests whose deadline has passed, and makes abandoned ones overdue. Returns when to call this again; `None`: not before
+    /// there is another request.
     fn expire(self: &Arc<Self>) -> Option<Instant> {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let (expired, next_deadline) = lock(&self.requests).expired(now);
@@ -119,8 +121,8 @@ impl Connection {
         next_deadline.into_iter().chain(next_overdue).min()
     }
 
-    /// Records that the caller of a request has stopped waiting, and tells a module that can be told. Gives where the caller's
-    /// result goes, and why it is none; `None` if the caller has its result.
+    /// Records that the caller of a request has stopped waiting, and sends `cancel` to a concurrent module. Returns the caller's
+    /// [`ReplyTo`] and the error's message; `None` if the caller has its result already. `code` is the error's code.
     fn abandon(
         &self,
         id: u64,
@@ -138,11 +140,11 @@ impl Connection {
         match delivery {
             Delivery::NotSent => {}
             Delivery::Concurrent => {
-                // A module that does not read what it is sent need not know.
+                // If the module does not read what it is sent, the frame is dropped.
                 let cancel = Frame { id: Some(id), body: HostFrame::Cancel };
                 let _ = self.send_buffer.put(FrameClass::HostRequest, &cancel, batch);
             }
-            // The module can't be told. What it waits for itself need not hold it up any longer.
+            // A sequential module takes no `cancel`. Its own calls are cancelled, so that it does not wait for them.
             Delivery::Sequential => {
                 let own_calls = lock(&self.own_calls).take_all();
                 for (id, handle) in own_calls {
@@ -155,8 +157,9 @@ impl Connection {
         Some((reply, why))
     }
 
+    /// Sends a request's result to its caller, and counts, traces and logs it. Does nothing if the request was abandoned.
     fn finish(&self, done: InFlight, outcome: CallOutcome, result: CallResult<'_>, batch: &mut WriteBatch) {
-        // The caller of an abandoned request had its result then.
+        // The caller of an abandoned request has had its result.
         let Some(reply) = done.reply else { return };
         if let Some(call) = &done.call {
             self.ended(call, done.started, outcome, &result, &reply);
@@ -164,7 +167,7 @@ impl Connection {
         reply.send(result, batch);
     }
 
-    /// Counts, traces and logs a call whose caller gets its result, or has cancelled.
+    /// Counts, traces and logs a call whose caller gets its result or has cancelled it.
     fn ended(
         &self,
         call: &RequestInfo,
@@ -178,7 +181,7 @@ impl Connection {
         self.log(call, started, outcome, result, reply);
     }
 
-    /// Logs the end of a call, unless `reply` does so because it tries again.
+    /// Logs the end of a call, unless it is lost and `reply` tries it again: then that logs it.
     pub(super) fn log(
         &self,
         call: &RequestInfo,
@@ -198,13 +201,13 @@ impl Cancel for Connection {
         let why = |topic: &str| format!("the caller of `{topic}` gave up");
         if let Some((reply, _)) = self.abandon(number, CallOutcome::Cancelled, code::CANCELLED, why, batch) {
             reply.discard();
-            // The module has to answer all the same: the timer sees it if it does not.
+            // The module still has to reply. The timer makes the request overdue if it does not.
             self.sooner_deadline.notify_one();
         }
     }
 }
 
-/// The timer of a connection: ends requests when their deadlines pass, until the connection is dropped.
+/// The task of a connection that ends requests when their deadlines pass, until the connection is dropped.
 pub(super) async fn run_timer(connection: Weak<Connection>) {
     let mut next = None;
     loop {

@@ -1,4 +1,4 @@
-//! The `init` handshake: what the host offers, and what follows from the module's reply.
+//! The `init` handshake: the framings and features that the host offers, and those that the module picks in its reply.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,20 +18,20 @@ use super::request_table::INIT_ID;
 use crate::call_error::ErrorReply;
 use crate::lock::lock;
 
-/// The features that every module is offered.
+/// The features that the host offers to each module.
 const FEATURES: [&str; 4] = ["log", "starting", "ready", "draining"];
 
-/// What is needed to greet a module.
+/// The options of [`Connection::open`] for the `init` handshake.
 pub(crate) struct InitOptions<'a> {
     /// The module's configuration, as `init` carries it.
     pub(crate) config: &'a RawValue,
     /// The framing in which the host begins; the module may pick another one in its reply.
     pub(crate) framing: Framing,
-    /// Gets what the module says of its start, until it replies.
+    /// Gets the module's `starting` frames, until it replies to `init`.
     pub(crate) progress: watch::Sender<StartProgress>,
 }
 
-/// Where the outcome of the handshake goes.
+/// Sends the outcome of the handshake to [`Connection::open`].
 pub(super) type InitReply = oneshot::Sender<Result<(), ErrorReply>>;
 
 pub(super) fn init<'a>(config: &'a RawValue, id: &'a Arc<str>, max_frame_bytes: usize) -> Init<'a> {
@@ -44,17 +44,17 @@ pub(super) fn init<'a>(config: &'a RawValue, id: &'a Arc<str>, max_frame_bytes: 
     Init { config, module_id: (&**id).into(), protocol: Some(offer) }
 }
 
-/// The framings that a module may pick: `length` has an upper limit for frames of its own.
+/// The framings that a module may pick. `length` is not offered if frames may be longer than its largest length.
 pub(super) fn offered(max_frame_bytes: usize) -> &'static [Framing] {
     if max_frame_bytes > MAX_LENGTH_FRAME_BYTES { &[Framing::Line] } else { &[Framing::Line, Framing::Length] }
 }
 
-/// What the module has picked.
+/// The framing and features that the module has picked.
 #[derive(Default)]
 struct Agreed {
-    /// `None`: as it was.
+    /// `None`: the framing stays the same.
     framing: Option<Framing>,
-    /// Whether the module wants to be told with a `draining` frame before it is shut down.
+    /// Whether the module has picked the feature `draining`: it gets a `draining` frame before it is shut down.
     is_told_draining: bool,
 }
 
@@ -64,7 +64,7 @@ impl Connection {
         lock(&self.init_reply).is_some()
     }
 
-    /// The module's reply to `init` has come.
+    /// Handles the module's reply to `init`, and sends the outcome to `reply`.
     pub(super) fn initialized(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, reply: InitReply) -> NextStep {
         let agreed = match body {
             _ if id.is_some_and(|id| id != INIT_ID) => {
@@ -93,8 +93,8 @@ impl Connection {
         framing.map_or(NextStep::GoOn, NextStep::SwitchTo)
     }
 
-    /// Something unreadable has come. True if the module has not replied to `init` yet: then this was its reply, and the handshake
-    /// has failed.
+    /// If the module has not replied to `init` yet, lets the handshake fail, since what has come in place of the reply can't be read.
+    /// Returns whether it did.
     pub(super) fn refuse_init(&self, error: &str) -> bool {
         let reply = lock(&self.init_reply).take();
         let message = format!("the module's reply to `init` is wrong: {error}");
@@ -103,7 +103,7 @@ impl Connection {
     }
 }
 
-/// Reads what a module that has accepted `init` says of itself. A module without an SDK says nothing, and agrees to nothing.
+/// Reads the data of a successful reply to `init`. A module without an SDK sends no `ixt`, and so picks nothing.
 fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Agreed, ErrorReply> {
     #[derive(Deserialize)]
     struct Data {

@@ -1,5 +1,5 @@
-//! What follows from each frame of a module: a reply ends a request, a `service_request` goes to the host's services, and what can't
-//! be read is answered where that is possible.
+//! Handles each frame of a module: a reply ends a request, a `service_request` goes to the host's services, and a frame that can't be read
+//! is answered with an error where that is possible.
 
 use std::sync::Arc;
 
@@ -9,16 +9,17 @@ use super::{Connection, Services};
 use crate::bus::{CallResult, WriteBatch};
 use crate::lock::lock;
 
-/// What the reader does next.
+/// What the reader does after a frame.
 pub(super) enum NextStep {
     GoOn,
-    /// Reads the next frame in this framing.
+    /// Read the next frame in this framing.
     SwitchTo(Framing),
-    /// Reads no more: what would come could not be assigned to anything.
+    /// Read no more: later frames could not be assigned to requests.
     Stop,
 }
 
 impl Connection {
+    /// Handles a frame of the module.
     pub(super) fn receive(
         self: &Arc<Self>,
         frame: RawFrame<'_>,
@@ -95,7 +96,7 @@ impl Connection {
                 self.respond(*id, Err(ErrorBody::new(code::INVALID_INPUT, message, false)), batch);
                 services.complain(&format!("its request was refused: {unreadable}"));
             }
-            // A reply of the wrong shape ends its request.
+            // A reply whose data can't be read ends its request.
             Unreadable::Invalid { id, kind, error } if kind == "success" || kind == "error" => {
                 if self.refuse_init(&error.to_string()) {
                     return NextStep::Stop;
@@ -108,7 +109,7 @@ impl Connection {
             }
             // No other frame has a reply.
             Unreadable::Invalid { .. } => skipped(),
-            // A reply with a typing error in its type, or a request of a type that is not known here.
+            // A reply whose type is misspelt, or a request of a type that this host does not know.
             Unreadable::UnknownType { id: Some(id), .. } => {
                 if self.refuse_init(&unreadable.to_string()) {
                     return NextStep::Stop;
@@ -127,8 +128,8 @@ impl Connection {
         NextStep::GoOn
     }
 
-    /// Handles something that is no frame, so that it can't be known which request it was to reply to. A sequential module has to
-    /// be ended: if this was no reply, its next reply would be taken for that of the next request.
+    /// Handles data that is not a frame, so that it is unknown to which request it replies, if any. A concurrent module's requests all end.
+    /// A sequential module has to be ended: if this was not a reply, its next reply would be taken for the reply to the next request.
     pub(super) fn not_a_frame(
         self: &Arc<Self>,
         error: &str,
@@ -143,13 +144,13 @@ impl Connection {
             return NextStep::GoOn;
         }
         self.set_end_reason(format!("it was ended: {error}; without ids its replies can't be told apart any more"));
-        // Before the request ends: the next one must not be sent.
+        // Before the request ends, so that the next one is not sent.
         self.take_only_shutdown();
         self.complete(None, CallResult::Unreadable(error), batch);
         NextStep::Stop
     }
 
-    /// Ends all requests of a concurrent module: one of them was replied to by something unreadable, and would wait for ever.
+    /// Ends all requests of a concurrent module as unreadable: this may have been the reply to any of them.
     fn fail_all(self: &Arc<Self>, error: &str, services: &dyn Services, batch: &mut WriteBatch) {
         services.complain(&format!("{error}; it was skipped, and what waited for a reply got an error"));
         let ids = lock(&self.requests).ids();

@@ -1,4 +1,4 @@
-//! How long the host waits for a module's reply to `init`: its timeout, which the module can extend with `starting` frames.
+//! The timeout for a module's reply to `init`, which the module can extend with `starting` frames.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use tokio::time::Instant;
 
 use crate::standstill::{self, timeout};
 
-/// What a module has said of its start in its `starting` frames.
+/// The content of the `starting` frames that a module has sent so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StartProgress {
-    /// The last message that was not empty; empty if there was none.
+    /// The last message that was not empty; empty if all were.
     pub(crate) message: String,
-    /// The latest time until which it has asked to be waited for; `None` if it has not.
+    /// The latest time until which the module has asked to be waited for; `None` if it has not asked.
     pub(crate) until: Option<Instant>,
 }
 
 impl StartProgress {
+    /// Adds a frame. Its time counts from now, and never makes the deadline earlier.
     pub(super) fn update(&mut self, starting: StartingFrame<'_>) {
         let until = Instant::now().checked_add(Duration::from_millis(starting.extend_ms));
         self.until = self.until.into_iter().chain(until).max();
@@ -28,12 +29,12 @@ impl StartProgress {
     }
 }
 
-/// Waits for `opening` until `timeout` has passed, or until the time that the module has asked for, whichever is later. `on_message`
-/// gets each message of the module that differs from the one before. Time in which this process stood still does not count.
+/// Waits for `opening` until `init_timeout` has passed, or until the time for which the module has asked, whichever is later. `on_message`
+/// gets each message of the module that differs from the one before. If this process stood still meanwhile, the time starts anew.
 ///
 /// # Errors
 ///
-/// How long the module had in all.
+/// If the time is over: how much time the module had in all.
 pub(crate) async fn with_extensible_timeout<T>(
     init_timeout: Duration,
     mut progress: watch::Receiver<StartProgress>,
@@ -49,7 +50,7 @@ pub(crate) async fn with_extensible_timeout<T>(
         }
         tokio::select! {
             biased;
-            // First, since it may have come in time and be seen late.
+            // First: the frame may have come in time although it is seen late.
             Ok(()) = progress.changed() => {
                 let StartProgress { message, until } = progress.borrow_and_update().clone();
                 limit = until.map_or(limit, |until| limit.max(until - start));
@@ -57,7 +58,7 @@ pub(crate) async fn with_extensible_timeout<T>(
                     on_message(&message);
                     last_message = message;
                 }
-                // A module that sends such frames all the time gets no more for it.
+                // Frames that ask for no more time do not put off the end.
                 if start.elapsed() >= limit {
                     return Err(limit);
                 }

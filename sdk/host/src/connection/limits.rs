@@ -1,4 +1,4 @@
-//! What a connection may take of its host.
+//! The limits of a connection, and those that all connections of a host share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,38 +7,40 @@ use tokio::sync::Semaphore;
 
 use crate::budget::Budget;
 
-/// How many bytes of large frames, not complete yet, a host holds for all its connections. A module whose large frame has no
-/// room is not read from meanwhile.
+/// How many bytes of large frames that are not complete yet a host holds for all connections together. A module whose large frame has no
+/// room is not read from until there is room.
 pub(super) const READING_BYTES: usize = 64 * 1024 * 1024;
-/// How many bytes of the modules' own calls a host works on for all its connections. More are not read.
+/// How many bytes of values that modules are writing to the store a host holds for all connections together. Beyond it, a module with such
+/// a write in progress is not read from until enough writes are done.
 const WORK_BYTES: usize = 64 * 1024 * 1024;
-/// How many of these one connection may have.
+/// How many of these bytes one connection may have. Beyond it, its module is not read from in the same way.
 const WORK_BYTES_PER_CONNECTION: usize = WORK_BYTES / 2;
 
-/// What one connection may do.
+/// The limits of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimits {
     /// The longest frame, in either direction, in bytes.
     pub(crate) max_frame_bytes: usize,
-    /// The memory of what waits for the module: queued requests, and bytes that it has not read.
+    /// The budget for what waits for the module: its queued requests, and bytes that it has not read.
     pub(crate) waiting: Arc<Budget>,
-    /// What all connections of the host share.
+    /// The limits that all connections of the host share.
     pub(crate) shared: SharedLimits,
-    /// How long after its caller stopped waiting a request may stay unanswered. Then it is overdue, and no longer counts as in flight.
+    /// How long after its caller has stopped waiting a request of a concurrent module becomes overdue, so that it no longer counts as in
+    /// flight.
     pub(crate) overdue_after: Duration,
 }
 
-/// The limits that all connections of a host have together.
+/// The limits that all connections of a host share.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedLimits {
-    /// See [`READING_BYTES`].
+    /// A permit for each of [`READING_BYTES`].
     pub(super) reading: Arc<Semaphore>,
-    /// See [`WORK_BYTES`].
+    /// The budget of [`WORK_BYTES`].
     work: Arc<Budget>,
 }
 
 impl SharedLimits {
-    /// The part of one connection.
+    /// A new part of the budget `work`, for one connection.
     pub(super) fn work_of_one(&self) -> Arc<Budget> {
         self.work.part(WORK_BYTES_PER_CONNECTION)
     }

@@ -1,5 +1,5 @@
-//! A host's connection with one process of a module. It numbers requests, brings each reply to the caller that waits for it, and the
-//! module's own calls to the [services](crate::services) of the host.
+//! A host's connection with one process of a module. It sends requests and passes each reply to the caller that waits for it, and passes
+//! the module's own calls to the [services](crate::services) of the host.
 //!
 //! ```text
 //!  open(): `init` is sent
@@ -10,7 +10,7 @@
 //!    v                                                                       │
 //!  Open: takes calls and events, while the module is ready                   │
 //!    │                           │                                           │
-//!    │ stop(): it is to end      │ it hangs up, does not complete a frame,   │
+//!    │ stop(): the host ends it  │ it hangs up, does not complete a frame,   │
 //!    v                           │ or its replies can't be told apart        │
 //!  Stopping: takes only          │                                           │
 //!    │ `shutdown`; `drained()`   v                                           v
@@ -18,8 +18,8 @@
 //!    └─────────────────────────────────────────────────── close() ─────────^ every own call is cancelled
 //! ```
 //!
-//! Where the state is: `init_reply` is there while initializing, [`RequestTable`] knows what is still taken, `hung_up` is set by the
-//! reader. One file for each concern:
+//! The state is in three places: `init_reply` is `Some` while initializing, [`RequestTable`] knows which requests are still taken, and the
+//! reader sets `hung_up`. There is one file for each concern:
 //!
 //! - reading: `reader` (bytes, limits), `incoming` (frames), `handshake` and `init_timeout` (`init`), `readiness` (`ready`)
 //! - the host's requests: `sending`, `request_table` (their states), `completion`
@@ -73,46 +73,47 @@ pub(crate) use sending::HealthCheckResult;
 pub(crate) use socket_halves::ModuleSocket;
 
 pub(crate) struct Connection {
-    /// The process, for [causes](crate::bus::Cause::process): a random number.
+    /// The random number by which [causes](crate::bus::Cause::process) name the process.
     number: u64,
     /// `name:version/instance-NNN`.
     id: Arc<str>,
     max_frame_bytes: usize,
     send_buffer: Arc<SendBuffer>,
     requests: Mutex<RequestTable>,
-    /// Wakes the timer: a deadline is sooner than those it knows of.
+    /// Wakes the timer when there is a deadline before the next one that it knows.
     sooner_deadline: Notify,
-    /// Wakes those that wait until no caller waits.
+    /// Wakes the tasks in [`drained`](Self::drained).
     drained: Notify,
     own_calls: Mutex<OwnCalls>,
     /// Set once the reader has ended.
     hung_up: SetOnce<()>,
-    /// Why the process is to be ended, if the host found a reason in what it has sent.
+    /// See [`end_reason`](Self::end_reason).
     end_reason: OnceLock<String>,
-    /// Who waits for the reply to `init`; `None` once it has come.
+    /// Gets the outcome of `init`; `None` once the reply has come.
     init_reply: Mutex<Option<InitReply>>,
-    /// Writer, timer and reader.
+    /// The tasks that write, end requests in time, and read.
     tasks: Mutex<Vec<AbortHandle>>,
     spans: Spans,
     call_log: CallLog,
-    /// What the module's own calls carry while the host works on them.
+    /// The budget for values that the module is writing: see [`hold`](Self::hold).
     work: Arc<Budget>,
-    /// For large frames of all connections.
+    /// The permits for large frames, which all connections share.
     reading: Arc<Semaphore>,
-    /// Gets what the module says of its start.
+    /// Gets the module's `starting` frames.
     progress: watch::Sender<StartProgress>,
-    /// False while the host has too much to do to read what the module sends.
+    /// See [`is_read`](Self::is_read).
     is_read: AtomicBool,
-    /// The module has picked the feature `draining`.
+    /// Whether the module has picked the feature `draining`.
     is_told_draining: AtomicBool,
-    /// How many events the module has.
+    /// See [`events`](Self::events).
     events: Arc<AtomicUsize>,
     readiness: Readiness,
 }
 
-/// What a module can use of its host.
+/// The services of the host that a module can call.
 pub(crate) trait Services: Send + Sync + 'static {
-    /// Handles a call of the module. Ends it with [`Connection::end_call`] or [`Connection::respond`].
+    /// Handles a call of the module, now or later, and ends it with [`Connection::end_call`] or [`Connection::respond`]. `id` is `None`
+    /// for a module that sends no ids.
     fn request(
         &self,
         connection: &Arc<Connection>,
@@ -120,13 +121,13 @@ pub(crate) trait Services: Send + Sync + 'static {
         request: ServiceRequest<'_>,
         batch: &mut WriteBatch,
     );
-    /// Takes a line of the module's log.
+    /// Writes a line of the module to the log.
     fn log(&self, log: &LogFrame<'_>);
-    /// Logs what is wrong with something that the module has sent, where the module can't be told.
+    /// Logs what is wrong with a frame of the module, or with a process that has connected in its place.
     fn complain(&self, complaint: &str);
 }
 
-/// How much a process has to do.
+/// How many requests a process has.
 pub(crate) struct ProcessLoad {
     /// How many requests it has not answered.
     pub(crate) in_flight: usize,
@@ -136,18 +137,19 @@ pub(crate) struct ProcessLoad {
     pub(crate) is_busy: bool,
 }
 
-/// A call or an event that was queued for a sequential module, and that another process is to get.
+/// A call or an event that was queued for a sequential module when its connection stopped. Another process is to get it.
 pub(crate) enum Undelivered {
     Call { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
     Event { envelope: Envelope<'static>, reply: ReplyTo },
 }
 
 impl Connection {
-    /// Sends `init`, and waits for the reply, without a timeout of its own. If it is dropped or fails, the connection is closed.
+    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection is closed. `id` is
+    /// that of the process, `name:version/instance-NNN`.
     pub(crate) async fn open(
         socket: impl Into<ModuleSocket>,
         id: Arc<str>,
-        hello: InitOptions<'_>,
+        options: InitOptions<'_>,
         limits: ConnectionLimits,
         services: impl Services,
         spans: Spans,
@@ -161,7 +163,7 @@ impl Connection {
             number: fastrand::u64(..),
             id: Arc::clone(&id),
             max_frame_bytes,
-            send_buffer: Arc::new(SendBuffer::new(writer, hello.framing, max_frame_bytes, &waiting)),
+            send_buffer: Arc::new(SendBuffer::new(writer, options.framing, max_frame_bytes, &waiting)),
             requests: Mutex::new(RequestTable::new(overdue_after, waiting)),
             sooner_deadline: Notify::new(),
             drained: Notify::new(),
@@ -174,14 +176,14 @@ impl Connection {
             call_log,
             work: shared.work_of_one(),
             reading: shared.reading,
-            progress: hello.progress,
+            progress: options.progress,
             is_read: AtomicBool::new(true),
             is_told_draining: AtomicBool::new(false),
             events: Arc::default(),
             readiness: Readiness::default(),
         });
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
-        let init = HostFrame::Init(handshake::init(hello.config, &id, max_frame_bytes));
+        let init = HostFrame::Init(handshake::init(options.config, &id, max_frame_bytes));
         let init = Frame { id: Some(INIT_ID), body: init };
         let sent = connection.send_buffer.put(FrameClass::HostRequest, &init, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
@@ -200,7 +202,7 @@ impl Connection {
         }
     }
 
-    /// The process, as [causes](crate::bus::Cause::process) name it.
+    /// The random number by which [causes](crate::bus::Cause::process) name the process.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -210,7 +212,7 @@ impl Connection {
         &self.id
     }
 
-    /// How much the process has to do; `None` if it takes no calls and events now.
+    /// How many requests the process has; `None` if it takes no calls and events now.
     pub(crate) fn load(&self) -> Option<ProcessLoad> {
         let requests = lock(&self.requests);
         (!requests.is_closed() && self.is_ready()).then(|| ProcessLoad {
@@ -230,68 +232,70 @@ impl Connection {
         self.readiness.ready().await;
     }
 
-    /// Sets what is called, with whether the module is ready, whenever that changes. The first one stays.
+    /// Sets the callback for changes of [`is_ready`](Self::is_ready), which gets the new value. Only the first call sets one.
     pub(crate) fn when_ready(&self, callback: impl Fn(bool) + Send + Sync + 'static) {
         self.readiness.on_change(callback);
     }
 
-    /// How many events the module has. Counted by the code that sends them.
+    /// How many events the module has not replied to. The code that sends events counts here.
     pub(crate) fn events(&self) -> &Arc<AtomicUsize> {
         &self.events
     }
 
-    /// How many requests the module has not answered, queued ones included.
+    /// How many requests the module has not replied to: queued ones count, [overdue](Self::overdue) ones do not.
     pub(crate) fn in_flight(&self) -> usize {
         lock(&self.requests).len()
     }
 
-    /// How many of these are queued.
-    pub(crate) fn waiting(&self) -> usize {
-        lock(&self.requests).waiting()
+    /// How many of the requests in flight are in the queue of a sequential module.
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.requests).queued()
     }
 
-    /// How many of these have a caller that waits.
+    /// How many of the requests in flight have a caller that still waits.
     pub(crate) fn waited_for(&self) -> usize {
         lock(&self.requests).waited_for()
     }
 
-    /// Whether the module gets one request at a time.
+    /// Whether the module replies without ids, so that it gets one request at a time.
     pub(crate) fn is_sequential(&self) -> bool {
         lock(&self.requests).is_sequential()
     }
 
-    /// Whether the module gets one request at a time, and has one.
+    /// Whether the module is sequential and has a request, so that a new one would be queued.
     pub(crate) fn is_busy(&self) -> bool {
         lock(&self.requests).is_busy()
     }
 
-    /// For a sequential module: how long ago the caller of its current request stopped waiting; `None` if it waits.
+    /// How long ago the caller of a sequential module's current request stopped waiting. `None` if the caller waits, or there is no such
+    /// request.
     pub(crate) fn abandoned_for(&self) -> Option<Duration> {
         lock(&self.requests).abandoned_for(Instant::now())
     }
 
-    /// Whether the host reads what the module sends. While it has too much to do, a module can't answer.
+    /// Whether the host reads what the module sends. False while a limit of memory prevents it; the module's replies are not seen then.
     pub(crate) fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Relaxed)
     }
 
-    /// How many requests a concurrent module has not answered although their callers stopped waiting long ago:
-    /// [`ConnectionLimits::overdue_after`].
+    /// How many requests a concurrent module has not replied to although their callers stopped waiting
+    /// [`overdue_after`](ConnectionLimits::overdue_after) ago.
     pub(crate) fn overdue(&self) -> usize {
         lock(&self.requests).overdue()
     }
 
-    /// Whether the module has a call that was lost with an earlier process. If this one ends too, the call may be to blame.
+    /// Whether the module has a call that was lost with an earlier process. If this process ends too, that call may be to blame.
     pub(crate) fn has_retried_call(&self) -> bool {
         lock(&self.requests).has_retried_call()
     }
 
-    /// What the module handles under this id; without one, the current request of a sequential module.
+    /// The call or event that the module handles under this id; without an id, the current one of a sequential module. `None` if there is
+    /// none.
     pub(crate) fn handled(&self, id: Option<u64>) -> Option<RequestInfo> {
         lock(&self.requests).handled(id).cloned()
     }
 
-    /// Why the process is to be ended, if the host found a reason in what it has sent.
+    /// Why the host has to end the process, because of something that it has sent or has not; `None` if there is no reason.
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.end_reason.get().cloned()
     }
@@ -300,17 +304,17 @@ impl Connection {
         let _ = self.end_reason.set(reason);
     }
 
-    /// Waits until the module has hung up, or the reader has ended for another reason: see `end_reason`. Cancel-safe.
+    /// Waits until the module has hung up, or the reader has ended for the [`end_reason`](Self::end_reason). Cancel-safe.
     pub(crate) async fn closed(&self) {
         self.hung_up.wait().await;
     }
 
-    /// Takes no more calls and events; queued ones stay.
+    /// Takes no more calls and events. Queued ones stay in the queue.
     fn take_only_shutdown(&self) {
         lock(&self.requests).take_only_shutdown();
     }
 
-    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that it can be sent an event. Cancel-safe.
+    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that an event can be sent. Cancel-safe.
     pub(crate) async fn room(&self) {
         self.send_buffer.room(EVENT_ROOM).await;
     }
@@ -321,7 +325,7 @@ impl Connection {
     }
 }
 
-/// Closes a connection that was not opened.
+/// Closes the connection when it is dropped, unless [`keep`](Self::keep) was called.
 struct CloseOnDrop(Option<Arc<Connection>>);
 
 impl CloseOnDrop {

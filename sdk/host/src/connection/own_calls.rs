@@ -1,5 +1,5 @@
-//! The module's own calls of the host's services (`service_request` frames): which of them wait for a response, and how they can
-//! be cancelled.
+//! The module's own calls of the host's services (`service_request` frames): which of them wait for a response, and the handles with which
+//! they can be cancelled.
 
 use std::collections::hash_map::Entry;
 
@@ -17,14 +17,14 @@ const MAX_OWN_CALLS: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct OwnCalls {
-    /// Those with an id. The handle is of the bus; that of a call that can't be cancelled does nothing.
+    /// The calls with an id. The handle is from the bus; for a call that can't be cancelled it does nothing.
     by_id: HashMap<u64, CallHandle>,
-    /// How many have no id, and so can't be cancelled.
+    /// The number of calls without an id, which can't be cancelled.
     without_id: usize,
 }
 
 impl OwnCalls {
-    /// Removes the calls that can be cancelled, in the order of their ids.
+    /// Removes and returns the calls that have an id, in the order of their ids.
     pub(super) fn take_all(&mut self) -> Vec<(u64, CallHandle)> {
         let mut all: Vec<_> = std::mem::take(&mut self.by_id).into_iter().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -33,8 +33,8 @@ impl OwnCalls {
 }
 
 impl Connection {
-    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call). False if the module has too many, or one
-    /// with this id: then it is not registered.
+    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call). False if the module has [`MAX_OWN_CALLS`]
+    /// already, or one with this id: then the call is not registered, and has to be refused.
     pub(crate) fn begin_call(&self, id: Option<u64>) -> bool {
         let mut calls = lock(&self.own_calls);
         if calls.by_id.len() + calls.without_id >= MAX_OWN_CALLS {
@@ -53,14 +53,14 @@ impl Connection {
         }
     }
 
-    /// Sets how a registered call is cancelled. Nothing happens if it has ended already.
+    /// Sets the handle that cancels a registered call. Nothing happens if the call has ended already.
     pub(crate) fn set_call_handle(&self, id: u64, handle: CallHandle) {
         if let Some(call) = lock(&self.own_calls).by_id.get_mut(&id) {
             *call = handle;
         }
     }
 
-    /// Ends a registered call with this response. Nothing is sent if the module has cancelled it.
+    /// Ends a registered call with this response. Nothing is sent if the module has cancelled the call.
     pub(crate) fn end_call(
         &self,
         id: Option<u64>,
@@ -82,7 +82,7 @@ impl Connection {
         }
     }
 
-    /// The module cancels one of its calls. Nothing happens if it has ended.
+    /// Cancels a call, since the module has sent `cancel`. Nothing happens if the call has ended.
     pub(super) fn cancel_call(&self, id: u64, batch: &mut WriteBatch) {
         let handle = lock(&self.own_calls).by_id.remove(&id);
         if let Some(handle) = handle {
@@ -90,13 +90,14 @@ impl Connection {
         }
     }
 
-    /// Counts the bytes that an own call carries while the host works on it. Above the limit, the module is not read from until
-    /// enough of them are dropped.
+    /// Counts the bytes of a value that the module is writing, until the reservation is dropped. Above the limits in `limits.rs`, the
+    /// module is not read from until enough reservations are dropped.
     pub(crate) fn hold(&self, bytes: usize) -> Reservation {
         self.work.overdraw(bytes)
     }
 
-    /// Sends a response to an own call. One that is too long, or that the module leaves no room for, is replaced by an error.
+    /// Sends a response to a call of the module. The error `RESOURCE_EXHAUSTED` is sent instead if the response is too long for a frame, or
+    /// if the module has too many bytes unread.
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));

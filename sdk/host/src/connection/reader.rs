@@ -1,5 +1,5 @@
-//! Reads a module's socket, as fast as the host can take it: what is limited is what waits for the module, what the host works on for
-//! it, and the large frames that all modules send.
+//! Reads a module's socket. It pauses while the module leaves too many bytes unread, while the module's writes to the store take too much
+//! memory, and while a large frame of the module has no room.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,25 +19,25 @@ use crate::bus::WriteBatch;
 use crate::lock::lock;
 use crate::standstill;
 
-/// How long after the last read the memory of large frames is given back.
+/// How long after the last read the memory that a large frame has needed is freed.
 const SPARE_MEMORY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A frame up to this size, in bytes, is read without taking [room](READING_BYTES) for it.
+/// A frame up to this size, in bytes, needs no [room](READING_BYTES).
 const SMALL_FRAME_BYTES: usize = 256 * 1024;
-/// How long a module has to send a larger frame, beside the time for its bytes. Then it is ended, since others may wait for the
-/// room.
+/// How long a module has to send a larger frame, in addition to the time for its bytes. If it takes longer, it is ended, since other
+/// modules may wait for the room.
 const LARGE_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many bytes of a larger frame a module has to send in a second.
+/// For each of these bytes of a larger frame a module has one second more.
 const LARGE_FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
 /// A large frame that is not complete.
 struct LargeFrame {
     _room: OwnedSemaphorePermit,
-    /// When it has to be.
+    /// When it has to be complete.
     deadline: Instant,
 }
 
-/// Reads until the module hangs up, or there is no use in reading on.
+/// Reads until the module hangs up, does not complete a large frame, or sends something after which no reply could be assigned.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = FrameDecoder::new(connection.max_frame_bytes);
     let mut batch = WriteBatch::new();
@@ -47,7 +47,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         if unfinished <= SMALL_FRAME_BYTES {
             large = None;
         }
-        // A module that does not read its responses can make no more calls.
+        // From a module that does not read what it is sent, no more is read: so it makes no more calls.
         let deadline = large.as_ref().map(|large| large.deadline);
         if before(deadline, connection.send_buffer.room(FrameClass::HostRequest.limit())).await.is_none() {
             if is_extended(&mut large) {
@@ -69,7 +69,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
         }
         let deadline = large.as_ref().map(|large| large.deadline);
         let spare = decoder.is_oversized().then(|| Instant::now() + SPARE_MEMORY_TIMEOUT);
-        // Not with `try_read`, which reads once more to learn that there is no more.
+        // Not with `try_read`, which needs one more system call to learn that nothing is left.
         match before(deadline.or(spare), reader.read_buf(decoder.input())).await {
             Some(Ok(1..)) => {}
             Some(Ok(0) | Err(_)) => break,
@@ -94,7 +94,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
     let _ = connection.hung_up.set(());
 }
 
-/// Waits until there is room for a large frame.
+/// Waits until there is room for a large frame, and takes it. `bytes` is how much of the frame has to be held.
 async fn take_room(connection: &Connection, bytes: usize) -> Option<LargeFrame> {
     let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
     let room = Arc::clone(&connection.reading).acquire_many_owned(permits).await.ok()?;
@@ -102,7 +102,8 @@ async fn take_room(connection: &Connection, bytes: usize) -> Option<LargeFrame> 
     Some(LargeFrame { _room: room, deadline: Instant::now() + time })
 }
 
-/// Gives a large frame its time again if this process stood still meanwhile. False if it did not, or there is no such frame.
+/// If this process stood still meanwhile, puts the deadline of a large frame off by [`LARGE_FRAME_TIMEOUT`] from now. Returns whether it
+/// did; false without a large frame.
 fn is_extended(large: &mut Option<LargeFrame>) -> bool {
     match large {
         Some(large) if standstill::runs_for() < LARGE_FRAME_TIMEOUT => {
@@ -113,7 +114,7 @@ fn is_extended(large: &mut Option<LargeFrame>) -> bool {
     }
 }
 
-/// What `work` gives, or `None` once the deadline has passed.
+/// Waits for `work`. Returns `None` if the deadline passes first; `deadline` is `None` for no limit.
 async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, work).await.ok(),
@@ -121,7 +122,7 @@ async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
     }
 }
 
-/// Takes the frames that have come. False if no more are to be read.
+/// Handles the frames that are complete. False if no more are to be read.
 fn take_frames(
     decoder: &mut FrameDecoder,
     connection: &Arc<Connection>,
@@ -143,10 +144,11 @@ fn take_frames(
 }
 
 impl Connection {
+    /// Sets the reason for ending the process: it did not complete a large frame in time.
     fn end_for_unfinished_frame(&self) {
         let seconds = LARGE_FRAME_TIMEOUT.as_secs();
         self.set_end_reason(format!(
-            "it was ended: it has sent a part of a large frame, and not the rest within some {seconds} s"
+            "it was ended: it has sent a part of a large frame, and not the rest within about {seconds} s"
         ));
     }
 }

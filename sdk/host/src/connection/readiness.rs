@@ -1,17 +1,18 @@
-//! Whether a module takes calls and events, as it says itself: by `ready` frames, and by `ready` in its health reports.
+//! Whether a module takes calls and events. The module says so in two ways: by `ready` frames, and by `ready` in its health reports.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// A module is ready unless one of its two ways to say so says otherwise.
+/// A module is ready unless its last `ready` frame or its last health report said `false`. Before the first of each it is ready.
 #[derive(Default)]
 pub(super) struct Readiness {
-    /// The last `ready` frame said no.
+    /// Whether the last `ready` frame said `false`.
     frame_says_no: AtomicBool,
-    /// The last health report said no.
+    /// Whether the last health report said `false`.
     report_says_no: AtomicBool,
+    /// Wakes the tasks in [`ready`](Self::ready).
     became_ready: Notify,
     on_change: OnceLock<Box<dyn Fn(bool) + Send + Sync>>,
 }
@@ -35,17 +36,17 @@ impl Readiness {
         }
     }
 
-    /// Sets what is called whenever readiness changes, with whether the module is ready. The first one stays.
+    /// Sets the callback for changes, which gets whether the module is ready. Only the first call of this sets it.
     pub(super) fn on_change(&self, callback: impl Fn(bool) + Send + Sync + 'static) {
         let _ = self.on_change.set(Box::new(callback));
     }
 
-    /// A `ready` frame has come.
+    /// Records a `ready` frame.
     pub(super) fn set_by_frame(&self, ready: bool) {
         self.set(&self.frame_says_no, ready);
     }
 
-    /// A health report has come.
+    /// Records a health report; one without `ready` counts as `true`.
     pub(super) fn set_by_report(&self, ready: bool) {
         self.set(&self.report_says_no, ready);
     }

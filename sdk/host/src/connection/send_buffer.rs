@@ -1,5 +1,6 @@
-//! What goes to a module: frames are put into a buffer, which is written to the socket at once, at the end of a batch, or by a task
-//! when the socket takes more. Putting a frame never waits; how much may pile up depends on what the frame is.
+//! The buffer of what is sent to a module. Frames are put into it; it is written to the socket at once, at the end of a batch, or, when the
+//! socket takes no more, by a task later. Putting a frame never waits. It is refused if too many bytes are unread, where the limit
+//! depends on the [`FrameClass`].
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,27 +13,27 @@ use crate::budget::{Budget, Reservation};
 use crate::bus::{Flush, WriteBatch};
 use crate::lock::lock;
 
-/// The capacity of the buffer that is kept when it is empty, in bytes. Also, only what is unread beyond it is taken from the budget.
+/// The capacity that the buffer keeps when it is empty, in bytes. Unread bytes are taken from the budget only if they are more than this.
 const KEPT_BYTES: usize = 256 * 1024;
 
-/// What a frame is for, and with it, how much unread data it may be put behind.
+/// The purpose of a frame, which decides behind how many unread bytes it may be put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameClass {
-    /// Events and changes, which can wait elsewhere: their sender waits for [room](SendBuffer::room) before. Refused only as requests
-    /// are.
+    /// An event, or a change of a watched key. Its sender waits for [room](SendBuffer::room) before it puts the frame. The limit is that
+    /// of requests, but it is not refused for lack of memory.
     Event,
-    /// Requests.
+    /// A request.
     HostRequest,
-    /// A request beside others that the module has: it may wait a moment, to be written together with more of them.
+    /// A request to a module that has other requests: its write may be delayed a moment, to be made together with others.
     RequestBesideOthers,
-    /// Responses to the module's own calls.
+    /// A response to a call of the module.
     Response,
-    /// Small frames that have to get through.
+    /// A small frame that is never refused, unless the connection is closed.
     Essential,
 }
 
 impl FrameClass {
-    /// A frame is refused if the module has more unread bytes than this.
+    /// A frame is refused if the module has more unread bytes than this before it.
     pub(crate) const fn limit(self) -> usize {
         match self {
             Self::Event | Self::HostRequest | Self::RequestBesideOthers => 8 * 1024 * 1024,
@@ -41,21 +42,21 @@ impl FrameClass {
         }
     }
 
-    /// Whether a frame is refused if the memory that it takes is over the budget.
+    /// Whether a frame is refused if the budget has too little left for it.
     fn needs_memory(self) -> bool {
         !matches!(self, Self::Event | Self::Essential)
     }
 }
 
-/// With more unread bytes than this, no events and changes are put: they leave room for requests.
+/// Events and changes wait while the module has more unread bytes than this, so that there is room for requests.
 pub(super) const EVENT_ROOM: usize = 1024 * 1024;
 
-/// Why a frame is not sent.
+/// Why a frame was not put into the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The frame is longer than the connection's frames may be.
+    /// The frame is longer than a frame may be on this connection.
     TooLong { bytes: usize, max_frame_bytes: usize },
-    /// The module does not read what it is sent.
+    /// The module has too many bytes unread, or they take too much memory.
     Full,
     /// The connection is closed.
     Closed,
@@ -65,9 +66,9 @@ pub(crate) enum Refused {
 pub(crate) struct SendBuffer {
     socket: Writer,
     buffer: Mutex<Buffer>,
-    /// Wakes the task that writes what is left.
+    /// Wakes the task that writes what the socket did not take.
     left: Notify,
-    /// Wakes those that wait for room.
+    /// Wakes the tasks in [`room`](Self::room).
     emptied: Notify,
 }
 
@@ -76,11 +77,11 @@ struct Buffer {
     framing: Framing,
     max_frame_bytes: usize,
     bytes: Vec<u8>,
-    /// How many of the bytes the socket has taken.
+    /// How many of `bytes` the socket has taken.
     written: usize,
-    /// The memory of the unread bytes, if they are more than [`KEPT_BYTES`].
+    /// The reservation of the unread bytes, if they are more than [`KEPT_BYTES`].
     memory: Reservation,
-    /// Somebody will write it: a batch, or the task.
+    /// Whether a write is scheduled, by a batch or the task.
     is_scheduled: bool,
     is_closed: bool,
 }
@@ -94,12 +95,12 @@ impl SendBuffer {
         Self { socket, buffer: Mutex::new(buffer), left: Notify::new(), emptied: Notify::new() }
     }
 
-    /// The framing of the frames that are put from now on.
+    /// Sets the framing of the frames that are put from now on.
     pub(crate) fn set_framing(&self, framing: Framing) {
         lock(&self.buffer).framing = framing;
     }
 
-    /// Puts a frame. An error means that nothing of it is sent.
+    /// Puts a frame into the buffer, and has it written. If it is refused, nothing of it is sent.
     pub(crate) fn put(
         self: &Arc<Self>,
         class: FrameClass,
@@ -117,7 +118,7 @@ impl SendBuffer {
         Ok(())
     }
 
-    /// Writes what the socket takes now. `WouldBlock` if something is left; the task has to be woken then.
+    /// Writes as much as the socket takes now. Returns `WouldBlock` if something is left; then the task has to be woken.
     fn write(&self) -> io::Result<()> {
         let mut buffer = lock(&self.buffer);
         if buffer.unread() > 0 && !buffer.is_closed {
@@ -127,11 +128,11 @@ impl SendBuffer {
                     buffer.account();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The module is gone. The reader sees that too, and ends what waits.
+                // The module has closed its socket. The reader sees that too, and ends the requests.
                 Err(_) => buffer.is_closed = true,
             }
         }
-        // A part is all that the socket takes: there is no need to write once more to learn it.
+        // The socket has taken a part: another attempt would only return `WouldBlock`.
         if buffer.unread() > 0 && !buffer.is_closed {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -141,11 +142,11 @@ impl SendBuffer {
         Ok(())
     }
 
-    /// The task that writes what is left. It never ends: it has to be aborted.
+    /// The task that writes what the socket did not take at once. It never ends, and has to be aborted.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
             self.left.notified().await;
-            // Other tasks that can run now may have something to send, too.
+            // Other tasks that can run now may put more frames, which are then written too.
             tokio::task::yield_now().await;
             if self.write().is_err() {
                 self.socket.finish(|| self.write()).await;
@@ -153,13 +154,13 @@ impl SendBuffer {
         }
     }
 
-    /// Whether the module has at most this many unread bytes, or the connection is closed.
+    /// Whether the module has at most `limit` unread bytes. True also for a closed connection.
     pub(crate) fn has_room(&self, limit: usize) -> bool {
         let buffer = lock(&self.buffer);
         buffer.is_closed || buffer.unread() <= limit
     }
 
-    /// Waits until [there is room](Self::has_room). Cancel-safe.
+    /// Waits until [`has_room`](Self::has_room) is true. Cancel-safe.
     pub(crate) async fn room(&self, limit: usize) {
         while !self.has_room(limit) {
             let emptied = self.emptied.notified();
@@ -191,7 +192,7 @@ impl Flush for SendBuffer {
 }
 
 impl Buffer {
-    /// True if nobody has been told yet to write it; the caller has to.
+    /// Puts a frame. True if no write is scheduled, so that the caller has to schedule one.
     fn put(&mut self, class: FrameClass, frame: &Frame<HostFrame<'_>>) -> Result<bool, Refused> {
         if self.is_closed {
             return Err(Refused::Closed);
@@ -217,20 +218,20 @@ impl Buffer {
         self.bytes.len() - self.written
     }
 
-    /// Removes what was written, before the buffer grows for what is to be.
+    /// Removes the bytes that were written, if the buffer would otherwise have to grow for the next frame.
     fn compact(&mut self) {
         if self.written > self.bytes.len() / 2 && self.bytes.capacity() - self.bytes.len() < KEPT_BYTES {
             self.bytes.drain(..std::mem::take(&mut self.written));
         }
     }
 
-    /// Takes the memory of the unread bytes from the budget, or gives it back. False if the budget has not so much left; nothing has
-    /// changed then.
+    /// Adjusts the reservation to the number of unread bytes. False if the budget has too little left; nothing has changed then.
     fn account(&mut self) -> bool {
         let unread = self.unread();
         self.memory.resize(if unread > KEPT_BYTES { unread } else { 0 })
     }
 
+    /// Empties the buffer, and frees its memory beyond [`KEPT_BYTES`].
     fn clear(&mut self) {
         self.written = 0;
         self.is_scheduled = false;
@@ -257,7 +258,7 @@ mod tests {
 
     const HEALTH_CHECK: Frame<HostFrame<'_>> = Frame { id: None, body: HostFrame::HealthCheck };
 
-    /// A module that reads nothing for now, and what it is sent.
+    /// The buffer for a module that reads nothing, and the module's end of the socket.
     fn module(max_frame_bytes: usize) -> (Arc<SendBuffer>, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
         let (_, writer) = socket_halves::split(here).unwrap();
@@ -281,7 +282,7 @@ mod tests {
         fill(FrameClass::Response.limit(), &|| buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()));
         assert_eq!(buffer.put(FrameClass::Essential, &HEALTH_CHECK, &mut WriteBatch::none()), Ok(()));
 
-        // Whoever waits for room waits until there is some, or nobody reads any more.
+        // A task waits for room until there is room, or the connection is closed.
         let waiting = tokio::spawn({
             let buffer = Arc::clone(&buffer);
             async move { buffer.room(0).await }
@@ -308,7 +309,7 @@ mod tests {
             Err(Refused::Full),
             "although the limit for responses is larger"
         );
-        // What tells it so gets through, and does not count.
+        // The error that is sent instead gets through, and takes no memory of the budget.
         buffer.put(FrameClass::Essential, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         let running = tokio::spawn(Arc::clone(&buffer).run());
         let reading = tokio::spawn(async move { tokio::io::copy(&mut there, &mut tokio::io::sink()).await });
@@ -333,8 +334,7 @@ mod tests {
         assert!(read == expected);
     }
 
-    /// Frames that are sent by one step of a thread go out in one write, at its end; those that may wait, when the task gets
-    /// to them.
+    /// Frames of one batch are written together when it ends; a request beside others is written by the task.
     #[tokio::test]
     async fn a_batch_is_written_at_its_end() {
         let (buffer, _there) = module(1000);
@@ -372,12 +372,12 @@ mod tests {
         assert!(read == frames);
         buffer.room(0).await;
 
-        // The next one is written at once again.
+        // The next frame is written at once again.
         buffer.put(FrameClass::Response, &HEALTH_CHECK, &mut WriteBatch::none()).unwrap();
         assert!(buffer.has_room(0));
         assert!(there.read_u8().await.is_ok());
 
-        // What all that has needed is given back.
+        // The memory that was needed for all these frames is freed.
         assert!(lock(&buffer.buffer).bytes.capacity() <= KEPT_BYTES);
 
         drop(there);

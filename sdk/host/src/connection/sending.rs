@@ -1,4 +1,4 @@
-//! Requests of the host to the module: how they get their id, go out, and are refused where they can't.
+//! Sends the host's requests to the module: gives each an id, sends or queues it, and refuses it where that is not possible.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,24 +17,25 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
 use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
-/// A request that the connection takes no more, and where its result goes: both for another process.
+/// A request that this connection no longer accepts, and its [`ReplyTo`]: both for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
 pub(crate) enum HealthCheckResult {
     Replied(Object<'static>),
-    /// The module has replied with something that can't be read: why not.
+    /// The module's reply can't be read; the text says why.
     Unreadable(String),
+    /// There is no reply, or the module replied with an error.
     Failed(CallError),
 }
 
 impl Connection {
     /// Sends the module a call or an event, or queues it. Its result goes to `reply`, perhaps before this returns. `request` is
-    /// [`HostRequest::Handle`] or [`HostRequest::Event`].
+    /// [`HostRequest::Handle`] or [`HostRequest::Event`]. The returned handle cancels the request.
     ///
     /// # Errors
     ///
-    /// If the module takes no more requests: both come back, for another process.
+    /// If the module takes no more requests: returns the envelope and `reply`, for another process.
     pub(crate) fn send_message<'m>(
         self: &Arc<Self>,
         request: fn(Envelope<'m>) -> HostRequest<'m>,
@@ -75,7 +76,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request of the host itself, and waits for its result; after the timeout, that is `DEADLINE_EXCEEDED`.
+    /// Sends a request of the host itself, and waits for its result. After the timeout the result is `DEADLINE_EXCEEDED`.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         request: HostRequest<'_>,
@@ -85,7 +86,7 @@ impl Connection {
         self.ask_for(request, timeout, CallError::of).await.unwrap_or_else(gone)
     }
 
-    /// Asks the module how it is, and takes note of whether it is ready.
+    /// Sends a health check, waits for the reply, and records whether it says that the module is ready.
     pub(crate) async fn check_health(self: &Arc<Self>, timeout: Duration) -> HealthCheckResult {
         let checked = |result: CallResult<'_>| match result {
             CallResult::Unreadable(error) => HealthCheckResult::Unreadable(error.to_owned()),
@@ -106,7 +107,7 @@ impl Connection {
         checked
     }
 
-    /// `None` if the result was discarded.
+    /// Sends a request of the host itself, and waits for its result, which `read` converts. `None` if the result was discarded.
     async fn ask_for<T: Send + 'static>(
         self: &Arc<Self>,
         request: HostRequest<'_>,
@@ -122,7 +123,8 @@ impl Connection {
         result.await.ok()
     }
 
-    /// Admits a request, and sends or queues it. Gives its id, or `None` if it was refused.
+    /// Admits a request, and sends or queues it. Returns its id, or `None` if it was refused, so that `reply` has its result. The error is
+    /// that the connection takes no more requests.
     fn request<'r>(
         self: &Arc<Self>,
         request: HostRequest<'r>,
@@ -153,7 +155,7 @@ impl Connection {
         Ok(Some(id))
     }
 
-    /// Puts a request into the send buffer. If it is refused there, ends it, and goes on with the next one of the queue.
+    /// Puts a request into the send buffer. If the buffer refuses it, ends the request, and goes on with the next one of the queue.
     pub(super) fn send(
         &self,
         id: u64,
@@ -181,7 +183,7 @@ impl Connection {
         beside_others: bool,
         batch: &mut WriteBatch,
     ) -> Result<(), Refused> {
-        // Looked up only if there are spans.
+        // The request is looked up only if spans are exported.
         let traceparent = || self.spans.traceparent(|| self.handled(Some(id)));
         let (class, body) = match request {
             HostRequest::Event(envelope) => (FrameClass::Event, HostFrame::Event(handle(envelope, traceparent(), now))),
@@ -199,7 +201,7 @@ impl Connection {
         self.send_buffer.put(class, &Frame { id: Some(id), body }, batch)
     }
 
-    /// Ends a request that the send buffer has refused.
+    /// Ends a request that the send buffer has refused, with the error for that.
     fn end_refused(&self, done: Option<InFlight>, refused: Refused, batch: &mut WriteBatch) {
         let Some(InFlight { reply: Some(reply), call, started, .. }) = done else { return };
         match refused {
@@ -214,14 +216,14 @@ impl Connection {
                 self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
             }
-            // Why it is closed is not known here yet.
+            // The reason why it is closed is not known here yet.
             Refused::Closed => {
                 let result = CallResult::lost("it has closed its connection");
                 if let Some(call) = call {
                     call.topic.stats().refused(code::UNAVAILABLE);
                     self.log(&call, started, CallOutcome::Lost, &result, &reply);
                 }
-                // Before the result, whose receiver may try again.
+                // Before the result is sent: the caller may try again, and must not come here.
                 self.take_only_shutdown();
                 reply.send(result, batch);
             }
@@ -236,16 +238,17 @@ impl Connection {
         }
     }
 
-    /// Sends the module a frame that has no reply.
+    /// Sends the module a frame that has no reply, as an event.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
         self.send_buffer.put(FrameClass::Event, &Frame { id: None, body }, &mut WriteBatch::none())
     }
 
-    /// Tells a module that wants to know that it gets no more calls and events, and how long it has for those that it has.
+    /// Sends a `draining` frame to a module that has picked this feature: it gets no more calls and events, and has `grace` to finish those
+    /// that it has.
     pub(crate) fn tell_draining(&self, grace: Duration) {
         if self.is_told_draining.load(std::sync::atomic::Ordering::Relaxed) {
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            // A module that does not read what it is sent is told to shut down later.
+            // If the frame is refused, since the module does not read, the module learns of its end by `shutdown`.
             let _ = self.notify(HostFrame::Draining(Draining { grace_ms }));
         }
     }
@@ -253,7 +256,7 @@ impl Connection {
 
 /// The body of a `handle` or `event` frame.
 fn handle<'m>(envelope: &'m Envelope<'_>, traceparent: Option<String>, now: Instant) -> Handle<'m> {
-    // Rounded up, so that a moment left is not none.
+    // Rounded up, so that less than a millisecond is not 0.
     let remaining_ms =
         |deadline: Instant| deadline.saturating_duration_since(now).as_micros().div_ceil(1000).try_into();
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());

@@ -1,5 +1,5 @@
-//! The two halves of a module's socket. Only the reading half is registered with tokio's reactor all the time: a registered writing
-//! half would wake the host each time the module has read something. The writing half is registered while a write is left over.
+//! The two halves of a module's socket. Only the reading half is registered with tokio's reactor all the time: a registered writing half
+//! would wake the host each time the module has read something. The writing half is registered while the socket takes no more.
 
 use std::io::{self, Write as _};
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 #[cfg(test)]
 use crate::simulation;
 
-/// The pause between attempts to write when there is no file descriptor left to wait with.
+/// The pause between attempts to write when the process has no file descriptor left to register.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A module's socket once it is connected.
@@ -34,7 +34,7 @@ impl From<tokio::net::UnixStream> for ModuleSocket {
 /// The reading half.
 #[derive(Debug)]
 pub(super) enum Reader {
-    /// A pipe is tokio's type for what is registered for one direction alone.
+    /// tokio registers a pipe for one direction alone; for a socket it has no such type.
     Unix(pipe::Receiver),
     #[cfg(test)]
     Simulated(simulation::ReadEnd),
@@ -73,7 +73,7 @@ impl AsyncRead for Reader {
 }
 
 impl Writer {
-    /// Writes what the socket takes now, without blocking; `WouldBlock` if that is nothing.
+    /// Writes as many of the bytes as the socket takes now, without blocking, and returns their number; `WouldBlock` if it takes none.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = match self {
             Self::Unix(socket) => socket,
@@ -88,7 +88,7 @@ impl Writer {
         }
     }
 
-    /// Calls `write` each time that the socket takes more, until it returns something else than `WouldBlock`.
+    /// Calls `write` each time the socket takes more, until it returns something else than `WouldBlock`.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
         let whole = match self {
             Self::Unix(socket) => socket,
@@ -99,7 +99,7 @@ impl Writer {
         let Ok(socket) = socket else { return finish_by_retrying(write).await };
         loop {
             if socket.writable().await.is_err() {
-                // The runtime ends. The reader, if there is one left, sees that the connection is over.
+                // The runtime ends. A reader that is left, such as the module's, sees that the connection is closed.
                 let _ = whole.shutdown(Shutdown::Both);
                 return;
             }
@@ -111,7 +111,7 @@ impl Writer {
     }
 }
 
-/// The same without a file descriptor to wait with.
+/// Like [`Writer::finish`], by trying again and again, since there is no file descriptor to register.
 async fn finish_by_retrying(write: impl Fn() -> io::Result<()>) {
     while write().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
         tokio::time::sleep(RETRY_INTERVAL).await;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_not_be_waited_for_is_tried_again() {
+    async fn without_a_file_descriptor_a_write_is_tried_again() {
         let left = Cell::new(3);
         finish_by_retrying(|| {
             left.set(left.get() - 1);

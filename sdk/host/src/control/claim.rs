@@ -1,4 +1,4 @@
-//! Takes the path of a control socket for this host, before anything is built or started.
+//! Claims the path of a control socket for this host, before anything is built or started.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::fs::{
@@ -18,7 +18,7 @@ use crate::control_lock::lock_path;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// Another host, or another program, listens there.
+    /// Another host uses this path, or another program listens at it.
     InUse {
         /// The path of the socket.
         path: PathBuf,
@@ -28,14 +28,14 @@ pub enum ControlError {
         /// The directory.
         dir: PathBuf,
     },
-    /// There is a file that is no socket of this user. It is left as it is.
+    /// At the path is something else than a socket of this user. It is left as it is.
     Occupied {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
     },
-    /// The service manager has handed over a socket at another path than the one that was asked for, or at none.
+    /// The service manager has handed over a socket that has another path than the one that was asked for, or no path.
     HandedOver {
-        /// The path of the socket, if it has one.
+        /// The path of the socket that was handed over; `None` if it has none.
         path: Option<PathBuf>,
     },
     /// The directory, the lock or the socket could not be made.
@@ -72,7 +72,7 @@ impl fmt::Display for ControlError {
                 path.display()
             ),
             Self::HandedOver { path: None } => f.write_str(
-                "the service manager hands over a socket that has no path, at which nobody would find this host: in its unit \
+                "the service manager hands over a socket that has no path, at which no client would find this host: in its unit \
                  `ListenStream=` names one",
             ),
             Self::Failed { path, error } => write!(f, "can't make the host's socket {}: {error}", path.display()),
@@ -82,8 +82,8 @@ impl fmt::Display for ControlError {
 
 impl std::error::Error for ControlError {}
 
-/// The right to a control socket's path. As long as this exists, no other host can have it. [`listen`](Self::listen)
-/// makes the socket.
+/// The right to the path of a control socket. No other host can claim the path until this, or the [`Control`] that
+/// [`listen`](Self::listen) makes of it, is dropped.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -93,18 +93,19 @@ pub struct Claim {
 /// How the path was claimed.
 #[derive(Debug)]
 enum Claimed {
-    /// Its lock file is locked.
+    /// By its lock file, which this host has locked.
     Lock(File),
-    /// A service manager has made the socket, and owns the path.
+    /// By a service manager, which has made the socket and owns the path.
     Listener(std::os::unix::net::UnixListener),
 }
 
 impl Claim {
-    /// Takes over a socket that a service manager has made. `wanted` is the path that the host was told, if it was.
+    /// Takes over a listening socket that a service manager has made. `wanted` is the path at which the host is to listen;
+    /// `None` accepts any.
     ///
     /// # Errors
     ///
-    /// [`ControlError::HandedOver`] if the socket is at another path, or at none.
+    /// [`ControlError::HandedOver`] if the socket has another path, or none.
     pub fn of(listener: std::os::unix::net::UnixListener, wanted: Option<&Path>) -> Result<Self, ControlError> {
         let path = listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
         match path {
@@ -115,12 +116,14 @@ impl Claim {
         }
     }
 
-    /// Claims a path: makes its directory, if it is missing, for this user alone, and locks the lock file beside it.
+    /// Claims a path: makes its directory with mode 700, if it is missing, and locks the lock file beside it (`.lock` is
+    /// added to the path). No socket is made yet.
     ///
     /// # Errors
     ///
-    /// [`ControlError::InUse`] if another host has it, [`ControlError::NotPrivate`] and [`ControlError::Occupied`] if
-    /// the place is not safe, [`ControlError::Failed`] if something can't be made.
+    /// [`ControlError::InUse`] if another host has claimed it or a program listens there, [`ControlError::NotPrivate`] if
+    /// the directory belongs to another user or others can write to it, [`ControlError::Occupied`] if there is another
+    /// file, [`ControlError::Failed`] if the directory or the lock file can't be made.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, ControlError> {
         let path = path.into();
         let failed = |error| ControlError::Failed { path: path.clone(), error };
@@ -131,7 +134,7 @@ impl Claim {
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
         let metadata = fs::metadata(&dir).map_err(failed)?;
-        // In a directory of others, such as /tmp, somebody else could replace the socket.
+        // In a directory that others can write to, such as /tmp, they could replace the socket.
         if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
             return Err(ControlError::NotPrivate { dir });
         }
@@ -146,11 +149,16 @@ impl Claim {
     }
 
     /// Makes the socket and listens, or listens on the one that was handed over. Removes the socket that a killed host
-    /// has left there. To be called within a tokio runtime.
+    /// has left there. Clients that connect wait until [`Control::serve`] is polled.
     ///
     /// # Errors
     ///
-    /// [`ControlError::InUse`], [`ControlError::Occupied`] or [`ControlError::Failed`].
+    /// [`ControlError::InUse`] or [`ControlError::Occupied`] if another program has made something at the path meanwhile,
+    /// [`ControlError::Failed`] if the socket can't be made.
+    ///
+    /// # Panics
+    ///
+    /// If called outside of a tokio runtime.
     pub fn listen(self) -> Result<Control, ControlError> {
         let Self { path, held } = self;
         let failed = |error| ControlError::Failed { path: path.clone(), error };
@@ -162,7 +170,7 @@ impl Claim {
                 return Ok(Control { path, listener, made: None, stop: Arc::default(), started: Instant::now() });
             }
         };
-        // A socket that is there belongs to a host that was killed.
+        // A socket that is there was left by a host that was killed.
         check_place(&path)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -177,15 +185,15 @@ impl Claim {
     }
 }
 
-/// Checks that there is nothing at the path, or a socket of this user on which nobody listens: anything else was not
-/// made by a host, or is in use.
+/// Checks that there is nothing at the path, or only a socket of this user on which no process listens. Anything else was
+/// not made by a host, or is in use.
 fn check_place(path: &Path) -> Result<(), ControlError> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let is_ours = metadata.file_type().is_socket() && metadata.uid() == rustix::process::geteuid().as_raw();
     if !is_ours {
         return Err(ControlError::Occupied { path: path.to_owned() });
     }
-    // A host that lives has the lock, so that it is noticed by that. Another program may listen, too.
+    // A running host is found by its lock anyway; this finds other programs.
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         _ => Err(ControlError::InUse { path: path.to_owned() }),

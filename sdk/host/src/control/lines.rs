@@ -1,4 +1,4 @@
-//! The lines on a connection of the control socket: the request is read with limits, replies are written.
+//! The lines on a connection of the control socket: reads the request, with limits, and writes the replies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,34 +9,36 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::ErrorReply;
 use crate::budget::{Budget, Reservation};
+use crate::call_error::ErrorReply;
 use crate::control::ControlReply;
 
-/// The longest request, in bytes: a frame of the default size in base64, and some more.
+/// The longest request, in bytes: room for a frame of the default size in base64. A longer one is refused with
+/// `RESOURCE_EXHAUSTED`.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
-/// Requests and replies up to this size do not count for the limit of all together, so that a busy host can still be
-/// asked for its status, and be stopped.
+/// The first bytes of each request and reply, up to this number, do not count for the limit of all lines together, so that
+/// a busy host still answers small requests, such as for its status or to stop.
 pub(super) const FREE_LINE_BYTES: usize = 64 * 1024;
-/// How often to look whether a client that has closed its writing side is gone.
+/// The time between two looks whether a client that sends no more has closed its connection.
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A request as it was read, with its share of the limit.
+/// A request as it was read, with the memory that it has reserved.
 pub(super) struct RequestLine {
     pub(super) line: Vec<u8>,
     pub(super) held: Reservation,
 }
 
-/// Reads the request. `None` if the client is gone. Anything after the first line is ignored.
+/// Reads the request, which is the first line; anything after it is ignored. Returns `None` if the client closes the
+/// connection first, and the reply with the refusal if the line is too long or takes too much memory.
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
 ) -> Option<Result<RequestLine, ControlReply>> {
     let (mut line, mut held) = (Vec::new(), lines.overdraw(0));
     loop {
-        let there = reader.fill_buf().await.ok().filter(|there| !there.is_empty())?;
-        let end = there.iter().position(|byte| *byte == b'\n');
-        let taken = end.unwrap_or(there.len());
+        let buffered = reader.fill_buf().await.ok().filter(|buffered| !buffered.is_empty())?;
+        let end = buffered.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(buffered.len());
         if line.len() + taken > MAX_LINE_BYTES {
             let message = format!("the request is over the limit of {MAX_LINE_BYTES} bytes for a line");
             return Some(Err(refusal(code::RESOURCE_EXHAUSTED, &message)));
@@ -44,7 +46,7 @@ pub(super) async fn read_line(
         if !held.resize((line.len() + taken).saturating_sub(FREE_LINE_BYTES)) {
             return Some(Err(too_much()));
         }
-        line.extend_from_slice(&there[..taken]);
+        line.extend_from_slice(&buffered[..taken]);
         let consumed = taken + usize::from(end.is_some());
         reader.consume(consumed);
         if end.is_some() {
@@ -53,13 +55,13 @@ pub(super) async fn read_line(
     }
 }
 
-/// The refusal of a request for which the host has no memory now. Retryable.
+/// The refusal of a request or a reply for which there is no memory now: `RESOURCE_EXHAUSTED`, retryable.
 pub(super) fn too_much() -> ControlReply {
     let message = "the host has too much to do: try again later".to_owned();
     ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
 }
 
-/// Waits until the client is gone. That it sends no more is not enough, since it may still read.
+/// Waits until the client has closed its connection. One that has only closed its sending side may still read.
 pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     let mut rest = [0; 64];
     while matches!(reader.read(&mut rest).await, Ok(1..)) {}
@@ -69,9 +71,9 @@ pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     }
 }
 
-/// Writes a [`ControlReply::Data`].
+/// Writes a line with a [`ControlReply::Data`]. It fails if the client is gone.
 pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
-    /// A [`ControlReply::Data`], by reference.
+    /// Is serialized like [`ControlReply::Data`], but borrows.
     #[derive(Serialize)]
     struct Line<'a, T> {
         data: &'a T,
@@ -79,10 +81,10 @@ pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + S
     write(writer, &Line { data }).await
 }
 
-/// The [`ControlReply::Data`] line for a module's reply, without parsing it again.
+/// The [`ControlReply::Data`] line for a module's reply, which is not parsed again.
 pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     let mut line = b"{\"data\":".to_vec();
-    // Its JSON may contain line ends between values, where any white space will do.
+    // JSON has line ends only between values, where a space means the same.
     line.extend(answer.to_json().bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
     line.push(b'}');
     line
@@ -95,10 +97,11 @@ pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize +
 
 pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), ControlReply> {
     line.push(b'\n');
-    // If this fails, the client is gone, and nobody sees the error.
+    // If this fails, the client is gone, and the error ends the request without being sent.
     writer.write_all(&line).await.map_err(|error| refusal(code::CANCELLED, &error.to_string()))
 }
 
+/// A reply with an error that is not retryable and has no details.
 pub(super) fn refusal(code: &str, message: &str) -> ControlReply {
     ControlReply::Error { code: code.to_owned(), message: message.to_owned(), details: Value::Null, retryable: false }
 }

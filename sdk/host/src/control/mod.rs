@@ -1,14 +1,14 @@
 //! The control socket of a running host, by which the command `ixt` and other programs talk to it.
 //!
-//! A connection carries one request: one line of JSON, a [`ControlCommand`]. The host replies with lines of JSON, each a
-//! [`ControlReply`], of which the last is `done` or `error`. The host closes the connection after it. A client that closes its
-//! connection cancels its request.
+//! A connection carries one request: one line of JSON, a [`ControlCommand`], of at most 24 MiB, which has to arrive within 10 s. The
+//! host replies with lines of JSON, each a [`ControlReply`], of which the last is `done` or `error`, and closes the connection. A client
+//! that closes its connection cancels its request.
 //!
-//! Only the user who runs the host can connect. A process that descends from a module of this host may do what that
-//! module may do over its own socket; everything else is `PERMISSION_DENIED`.
+//! Only processes of the user who runs the host can connect. A process that descends from a module of this host may do what that module
+//! may do over its own socket; everything else is `PERMISSION_DENIED`.
 //!
-//! `claim` takes the path of the socket, `server` accepts connections, `session` serves one, `lines` reads and writes
-//! it, `peer` tells who is at its other end.
+//! `claim` takes the path of the socket, `server` accepts connections, `session` serves one of them, `lines` reads and writes its lines,
+//! `peer` finds out which process is at its other end.
 
 mod claim;
 mod lines;
@@ -25,27 +25,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::call_error::ErrorReply;
 use crate::logs::Record;
-use crate::{ErrorReply, ModuleStatus};
+use crate::status::ModuleStatus;
 
 pub use claim::{Claim, ControlError};
 pub use server::Control;
 
-/// A request to a running host. Bytes are base64 text, times are in milliseconds. What each sends back as
-/// [`ControlReply::Data`] is documented at each.
+/// A request to a running host. Bytes are base64 text, times are in milliseconds. "Sends back" below means
+/// [`ControlReply::Data`]. A `module` is the name of one; if the host has no such module, the error is `NOT_FOUND`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
-    /// Call a service. Sends back the reply of the module.
+    /// Call a service. Sends back the reply of the module, a JSON object. The errors are those of [`Host::call`](crate::Host::call), and
+    /// `INVALID_INPUT` if the payload is not a JSON object although the service takes one.
     Call {
         /// The topic.
         topic: String,
-        /// The payload, in base64.
+        /// The payload, in base64. Empty for an empty object.
         payload: String,
-        /// The priority of the call.
+        /// How urgent the call is for a module that handles one request at a time. By default the lowest priority.
         #[serde(default)]
         priority: Priority,
-        /// How long the caller waits. `None`: as long as the service's `ttl` in the manifest, or without a limit.
+        /// How long the caller waits. `None`: as long as the service's `ttl_ms` in the manifest, or without a limit if it sets none.
         #[serde(default)]
         ttl_ms: Option<u64>,
     },
@@ -60,21 +62,21 @@ pub enum ControlCommand {
     Status,
     /// Lines of the log. Sends back a [`Record`] for each.
     Logs(LogQuery),
-    /// Reload a module and replace its processes. Sends back each [`Notice`](crate::Notice) as it comes. If the
-    /// connection is closed while the module is loaded or built, nothing has changed.
+    /// Reload a module and replace its processes: see [`Host::reload`](crate::Host::reload). Sends back each
+    /// [`Notice`](crate::Notice) as it comes. If the connection is closed while the module is loaded or built, nothing has changed.
     Restart {
         /// The module.
         module: String,
-        /// Whether to build the module before.
+        /// Whether to build the module's program before.
         build: bool,
     },
-    /// Shut down a module, or the host. For a module `done` comes when it has ended; for the host the connection closes
-    /// without a last line when it has.
+    /// Shut down a module, or the host. For a module `done` comes when its processes have ended. For the host no last line comes: the
+    /// connection closes when the host has ended.
     Stop {
         /// The module; `None`: the host with all of its modules.
         module: Option<String>,
     },
-    /// Read a key. Sends back `found`, and with `true` the `value` in base64 and the `revision`.
+    /// Read a key. Sends back `found`, and, if it is `true`, the `value` in base64 and the `revision`.
     KvGet {
         /// The module.
         module: String,
@@ -91,7 +93,8 @@ pub enum ControlCommand {
         value: String,
         /// After this time the key expires. `None`: never.
         ttl_ms: Option<u64>,
-        /// Write only if the key has this revision, or, with 0, if it does not exist; otherwise the error is `ABORTED`.
+        /// Write only if the key has this revision, or, with 0, if it does not exist; otherwise the error is `ABORTED`. `None`: write in
+        /// any case.
         expected_revision: Option<u64>,
     },
     /// Remove a key. Sends back `deleted`: whether it existed.
@@ -100,50 +103,50 @@ pub enum ControlCommand {
         module: String,
         /// The key.
         key: String,
-        /// Remove only if the key has this revision; otherwise the error is `ABORTED`.
+        /// Remove only if the key has this revision; otherwise the error is `ABORTED`. `None`: remove in any case.
         expected_revision: Option<u64>,
     },
-    /// List keys. Sends back each key, sorted by bytes.
+    /// List keys. Sends back each key in a line, sorted by their bytes.
     KvList {
         /// The module.
         module: String,
         /// Only keys with this prefix; empty: all.
         prefix: String,
     },
-    /// Watch keys. Sends back `watching` with the prefix, from when on nothing is missed; then for each change `key`,
-    /// `revision`, and `value` in base64 or `deleted`. Ends when the client closes the connection, or with
-    /// `RESOURCE_EXHAUSTED` if it does not read fast enough.
+    /// Watch keys. First sends back `watching` with the prefix: no change after that is missed. Then sends back each change: `key`,
+    /// `revision`, and `value` in base64, or `deleted` as `true` if the key was removed or has expired. Ends when the client closes the
+    /// connection or the store is closed, or with `RESOURCE_EXHAUSTED` if the client does not read fast enough.
     KvWatch {
         /// The module.
         module: String,
         /// Only keys with this prefix; empty: all.
         prefix: String,
     },
-    /// Write the keys and values of all modules to a new file. Sends back the number of `keys`.
+    /// Write the keys and values of all modules, as of one moment, to a new file. Sends back the number of `keys`.
     KvBackup {
         /// The file, on the host's machine; absolute, or relative to the host's working directory. It must not exist.
         path: PathBuf,
     },
 }
 
-/// Which lines of the log are wanted: those that satisfy all of these conditions.
+/// Which lines of the log to send back: those that satisfy all conditions. A condition that is `None` is satisfied by each line.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// At most this many of the lines that the host has kept, the latest ones.
+    /// How many of the kept lines that satisfy the conditions to send back at most: the latest ones. 0: none of them.
     pub last: usize,
-    /// Whether to go on with new lines, until the client closes the connection.
+    /// Whether to send back new lines too, until the client closes the connection.
     pub follow: bool,
-    /// Only lines of this module, and of the host about it.
+    /// Only lines of the module with this name, and of the host about it. It is an error (`NOT_FOUND`) if there is no such module.
     #[serde(default)]
     pub module: Option<String>,
-    /// Only lines of this level and above.
+    /// Only lines of this level and more severe ones.
     #[serde(default)]
     pub level: Option<LogLevel>,
     /// Only lines whose trace id begins with this.
     #[serde(default)]
     pub trace: Option<String>,
-    /// Only lines from this time on, in RFC 3339.
+    /// Only lines that the host has received at this time or later. In JSON it is text in RFC 3339.
     #[serde(default, with = "since")]
     pub since: Option<SystemTime>,
 }
@@ -179,11 +182,11 @@ mod since {
     }
 }
 
-/// A line that the host sends back.
+/// A line that the host sends back. In JSON it is `{"data": …}`, `"done"` or `{"error": {…}}`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlReply {
-    /// Data that was asked for, or a part of it.
+    /// Data that was asked for, or a part of it: see each [`ControlCommand`].
     Data(Box<RawValue>),
     /// The last line of a request that has succeeded.
     Done,
@@ -193,7 +196,7 @@ pub enum ControlReply {
         code: String,
         /// What went wrong, for people.
         message: String,
-        /// More about it, or null.
+        /// Details in the form that a service declares for this code; `null` if there are none.
         #[serde(default)]
         details: Value,
         /// Whether the same request may succeed later.
@@ -217,13 +220,13 @@ pub struct HostStatus {
     pub version: String,
     /// For how many seconds its control socket has been open.
     pub seconds: f64,
-    /// Its modules.
+    /// The status of its modules, in the order in which they were added.
     pub modules: Vec<ModuleStatus>,
 }
 
-/// The default path of this user's control socket: `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that,
-/// `ixt-UID/host.sock` in the directory for temporary files. A relative `XDG_RUNTIME_DIR` is ignored, as the XDG Base
-/// Directory Specification demands.
+/// The default path of this user's control socket: `ixt/host.sock` in `$XDG_RUNTIME_DIR`, or, without that variable,
+/// `ixt-UID/host.sock` in the directory for temporary files (`$TMPDIR`, or `/tmp`). A variable with a relative path is ignored, as the
+/// XDG Base Directory Specification demands.
 #[must_use]
 pub fn default_path() -> PathBuf {
     let absolute = |dir: &PathBuf| dir.is_absolute();

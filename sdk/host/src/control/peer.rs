@@ -1,5 +1,6 @@
-//! Who is at the other end of a connection to the control socket. What descends from a module may do what that module
-//! may do over its own socket, so that nothing is gained by asking here; everybody else of this user may do everything.
+//! The process at the other end of a connection to the control socket, and what it may do. A process that descends from a
+//! module may do what that module may do over its own socket, so that it gains nothing here; all other processes of this
+//! user may do everything.
 
 use std::sync::Arc;
 use std::{io, process};
@@ -11,24 +12,23 @@ use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
 use crate::release::Release;
 use crate::replica::Replica;
 
-/// How many times to look at a process's parents until they are stable.
+/// How many times to look at a process's parents at most, until two looks in a row agree.
 const ATTEMPTS: usize = 5;
 
-/// The process at the other end.
+/// The process at the other end of a connection.
 pub(super) enum ControlPeer {
-    /// A process that was not started by this host: a person's, or a script's.
+    /// A process that this host has not started, such as a command of a person or a script.
     Operator,
-    /// A process of a module, or one that descends from it. With the release that the module's process was started
-    /// from.
+    /// A process of a module, or a descendant of one, with the release from which the module's process was started.
     Module(Arc<Release>),
-    /// A process that this host has started, or may have started since it has ended already, but that belongs to no
-    /// module that runs.
+    /// The id of a process that descends from this host, but from no module that runs; or of one that has ended already,
+    /// which could have been such a process.
     Orphan(u32),
 }
 
 impl ControlPeer {
-    /// Who the process with this id is, in a host with these modules. Without an id (a process of another pid
-    /// namespace) it is an operator: processes that this host has started can all be seen from here.
+    /// Finds out which of these the process with this id is, for a host with these modules. Without an id it is a process
+    /// of another pid namespace, and so an operator: processes that this host has started have an id here.
     pub(super) fn of(pid: Option<i32>, modules: &[Arc<ModuleRouter>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Operator;
@@ -43,14 +43,14 @@ impl ControlPeer {
         if let Some(replica) = { replicas }.find(is_of) {
             return Self::Module(Arc::clone(replica.release()));
         }
-        // The host's own process may talk to itself: it embeds the host.
+        // The host's own process, which embeds the host, is not in its own chain as a child, so it is an operator.
         let is_started_here = chain.iter().any(|process| process.parent == process::id());
-        // Without a `/proc`, nobody can be told apart.
+        // Without a `/proc`, all chains are empty, and each process is an operator.
         let is_gone = chain.is_empty() && is_available();
         if is_started_here || is_gone { Self::Orphan(pid) } else { Self::Operator }
     }
 
-    /// The name under which it calls and publishes: the module's. `None` for the host's own name.
+    /// The `name:version` under which the process calls and publishes: its module's. `None`: the host's own.
     pub(super) fn source(&self) -> Option<Arc<str>> {
         match self {
             Self::Module(release) => Some(Arc::clone(release.source())),
@@ -58,7 +58,7 @@ impl ControlPeer {
         }
     }
 
-    /// Whether it may make this request. The error is a sentence with the reason.
+    /// Checks that the process may make this request. The error is a sentence with the reason, which the client gets.
     pub(super) fn may(&self, command: &ControlCommand) -> Result<(), String> {
         let release = match self {
             Self::Operator => return Ok(()),
@@ -99,7 +99,7 @@ impl ControlPeer {
     }
 }
 
-/// The process and its parents, as they are seen twice in a row: when a parent ends, its child gets another one.
+/// The process and its parents, when two looks in a row have agreed: when a parent ends, its child gets another one.
 fn settled(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = ancestry(pid)?;
     for _ in 1..ATTEMPTS {
@@ -123,19 +123,19 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_of_the_host_and_of_no_module_may_do_nothing() {
+    fn a_descendant_of_the_host_but_of_no_module_may_do_nothing() {
         let mut child = process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         assert!(matches!(of(child.id()), ControlPeer::Orphan(pid) if pid == child.id()));
         let refused = of(child.id()).may(&ControlCommand::Status).unwrap_err();
         assert!(refused.starts_with(&format!("process {} (", child.id())), "{refused}");
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(matches!(of(child.id()), ControlPeer::Orphan(_)), "it is gone, and could have been anyone's");
+        assert!(matches!(of(child.id()), ControlPeer::Orphan(_)), "it has ended, and could have been a module's");
     }
 
     #[test]
-    fn who_does_not_come_of_the_host_may_do_everything() {
-        // The process that embeds a host, the one that started it, and one without a process id here.
+    fn a_process_that_does_not_descend_from_the_host_may_do_everything() {
+        // The process that embeds the host, its parent, and processes without an id here.
         for peer in [of(process::id()), of(std::os::unix::process::parent_id()), of(0), ControlPeer::of(None, &[])] {
             assert!(matches!(peer, ControlPeer::Operator));
             peer.may(&ControlCommand::Stop { module: None }).unwrap();

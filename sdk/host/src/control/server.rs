@@ -1,4 +1,4 @@
-//! The control socket: accepts connections, each of which becomes a [`ControlSession`].
+//! The listening control socket: accepts connections, and runs a [`ControlSession`] for each.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,31 +10,31 @@ use ixt_protocol::{LogLevel, code};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::SetOnce;
 
-use crate::Host;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::lines::refusal;
 use crate::control::peer::ControlPeer;
 use crate::control::session::ControlSession;
+use crate::host::Host;
 
-/// How many bytes all requests and replies may take together, while they are read, worked on or written.
+/// How many bytes the requests and replies of all connections may take together, while they are read, worked on or written.
+/// It is a part of the host's memory; beyond it requests are refused with `RESOURCE_EXHAUSTED`.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
-/// A control socket that is listening. It is removed when this is dropped, unless it was handed over by a service
-/// manager.
+/// A listening control socket. The socket is removed when this is dropped, unless a service manager has handed it over.
 #[derive(Debug)]
 pub struct Control {
     pub(super) path: PathBuf,
     pub(super) listener: UnixListener,
-    /// The socket, if the host has made it itself.
+    /// `None` if a service manager has made the socket.
     pub(super) made: Option<BoundSocket>,
     pub(super) stop: Arc<SetOnce<()>>,
     pub(super) started: Instant,
 }
 
-/// A socket that the host has made, and removes.
+/// A socket that the host has made itself and removes.
 #[derive(Debug)]
 pub(super) struct BoundSocket {
-    /// Its device and inode. Another file at its path is not removed.
+    /// The device and inode of the socket: another file at its path is not removed.
     pub(super) inode: (u64, u64),
     pub(super) _lock: File,
 }
@@ -46,34 +46,35 @@ impl Control {
         &self.path
     }
 
-    /// Waits until a client asks the host to stop.
+    /// Waits until a client asks to stop the host, which the caller then does. Returns at once if one already has.
+    /// Cancel-safe.
     pub async fn asked_to_stop(&self) {
         self.stop.wait().await;
     }
 
-    /// Serves requests for as long as the future is polled. To be polled also while the host shuts down; calls are then
-    /// refused as `UNAVAILABLE`.
+    /// Accepts connections for as long as the future is polled, and spawns a task for each. Never completes. Keep polling
+    /// it while the host shuts down, so that clients get answers; their calls then fail with `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
         if self.made.is_some() {
             host.has_control(&self.path);
         }
         let (limit, lines) = (Arc::new(ConnectionLimit::default()), host.memory().part(LINES_BYTES));
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    if !std::mem::replace(&mut is_told, true) {
+                    if !std::mem::replace(&mut is_logged, true) {
                         let message =
-                            format!("can't take connections to the host's socket, and goes on trying: {error}");
+                            format!("can't accept connections at the host's socket, and tries again: {error}");
                         host.logs().host(LogLevel::Error, "host", message);
                     }
-                    // Most likely there are no more file descriptors; others will be closed.
+                    // Probably the process has no more file descriptors. Some will be closed soon.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            is_told = false;
+            is_logged = false;
             let Ok(peer) = stream.peer_cred() else { continue };
             if peer.uid() != rustix::process::geteuid().as_raw() {
                 continue;
@@ -82,7 +83,7 @@ impl Control {
                 refuse(&stream);
                 continue;
             };
-            // At once: the process may be gone before its request is served.
+            // Before its request is read, since the process may end meanwhile.
             let peer = ControlPeer::of(peer.pid(), host.routers());
             let (host, stop, started) = (host.clone(), Arc::clone(&self.stop), self.started);
             tokio::spawn(ControlSession { host, peer, stop, started, permit, lines: Arc::clone(&lines) }.run(stream));
@@ -90,22 +91,22 @@ impl Control {
     }
 }
 
-/// Refuses a connection when there are as many as the host serves.
+/// Refuses a connection, since the host is working on the requests of as many as it serves.
 fn refuse(stream: &UnixStream) {
     let reply = refusal(code::RESOURCE_EXHAUSTED, "the host serves as many connections as it can: try again later");
     if let Ok(mut line) = serde_json::to_vec(&reply) {
         line.push(b'\n');
-        // It is short, and the socket is empty, so that it fits.
+        // The socket takes this at once: the line is short, and the first one.
         let _ = stream.try_write(&line);
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // The lock is held until the end, so that no other host has the path meanwhile. The lock file stays: removing
-        // it would take away the lock of a host that has just opened it.
+        // The lock is released only after this, so that no other host can claim the path meanwhile. The lock file stays: if
+        // it were removed, a host that has just opened it would lock a file that others do not see.
         let Some(BoundSocket { inode, .. }) = self.made else { return };
-        if fs::symlink_metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == inode) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == inode) {
             let _ = fs::remove_file(&self.path);
         }
     }

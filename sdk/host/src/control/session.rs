@@ -1,4 +1,4 @@
-//! Serves one connection of the control socket: its request, and the replies to it.
+//! Serves one connection of the control socket: reads its request, does what it asks for, and writes the replies.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -17,28 +17,34 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Reservation};
+use crate::call_error::{CallError, ErrorReply};
 use crate::connection_limit::{CLIENT_TIMEOUT, ConnectionPermit};
 use crate::control::lines::{
     FREE_LINE_BYTES, RequestLine, answer_line, data, hung_up, read_line, refusal, too_much, write, write_line,
 };
 use crate::control::peer::ControlPeer;
 use crate::control::{ControlCommand, ControlReply, HostStatus, LogQuery};
+use crate::host::{CallOptions, Host};
 use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix};
-use crate::{CallError, CallOptions, ErrorReply, Host, Module, Notice};
+use crate::module::Module;
+use crate::release::Notice;
 
-/// One connection.
+/// One connection of the control socket.
 pub(super) struct ControlSession {
     pub(super) host: Host,
     pub(super) peer: ControlPeer,
+    /// Set when a client asks to stop the host.
     pub(super) stop: Arc<SetOnce<()>>,
+    /// When the control socket began to listen.
     pub(super) started: Instant,
     pub(super) permit: ConnectionPermit,
+    /// The memory for the requests and replies of all connections.
     pub(super) lines: Arc<Budget>,
 }
 
 impl ControlSession {
-    /// Reads the request, serves it, and writes the last line. Ends early if the client is gone, or has to make room
-    /// for others.
+    /// Reads the request, serves it, and writes the last line. Ends early if the client closes the connection, or the
+    /// connection has to make room for another one.
     pub(super) async fn run(self, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
@@ -66,7 +72,8 @@ impl ControlSession {
         let _ = timeout(CLIENT_TIMEOUT, write(&mut writer, &last)).await;
     }
 
-    /// Writes one of many lines. A client that does not read them has to make room when others connect.
+    /// Writes one of many lines. There is no timeout, but if the client does not read it, the connection may be closed to
+    /// make room for another one.
     async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
         self.permit.while_sending(data(writer, part)).await
     }
@@ -75,7 +82,7 @@ impl ControlSession {
     async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> ControlReply {
         let command = serde_json::from_slice::<ControlCommand>(&line);
         drop(line);
-        // The bytes of the request count for as long as it is worked on.
+        // The memory of the request stays reserved until it is served.
         let _held = held;
         let command = match command {
             Ok(command) => command,
@@ -93,6 +100,7 @@ impl ControlSession {
         }
     }
 
+    /// Serves a request. Writes the lines with data; the error is the last line.
     async fn command(&self, command: ControlCommand, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let host = &self.host;
         self.peer.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
@@ -125,7 +133,7 @@ impl ControlSession {
             ControlCommand::Stop { module: Some(module) } => host.stop(&module).await.map_err(call_error),
             ControlCommand::Stop { module: None } => {
                 let _ = self.stop.set(());
-                // The connection closes when the host has ended.
+                // Until the host has ended, which closes the connection.
                 std::future::pending().await
             }
             ControlCommand::KvGet { module, key } => {
@@ -166,7 +174,7 @@ impl ControlSession {
             ControlCommand::KvWatch { module, prefix } => {
                 check_prefix(&prefix).map_err(kv_error)?;
                 let mut watch = kv.watch(self.namespace(&module)?, &prefix).await.map_err(kv_error)?;
-                // Tells the client that from here on no change is missed.
+                // From here on the client misses no change.
                 data(writer, &json!({ "watching": prefix })).await?;
                 while let Some(Change { key, revision, value }) = watch.next().await {
                     let change = match value {
@@ -187,7 +195,7 @@ impl ControlSession {
         }
     }
 
-    /// Reloads a module. Its notices are passed on; reports of mistakes are also logged.
+    /// Reloads a module. Writes each notice; reports of mistakes are logged too.
     async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let (sender, mut notices) = mpsc::unbounded_channel();
         let notify = move |notice: Notice| {
@@ -200,7 +208,7 @@ impl ControlSession {
         let done = loop {
             tokio::select! {
                 biased;
-                // A client that does not read does not hold up the restart.
+                // With a timeout, so that a client that does not read does not hold up the restart.
                 Some(notice) = notices.recv() => self.last(data(writer, &notice)).await?,
                 done = &mut restart => break done,
             }
@@ -211,22 +219,22 @@ impl ControlSession {
         done.map_err(call_error)
     }
 
-    /// Sends the kept lines that match, and follows the log if that is wanted.
+    /// Writes the kept lines of the log that match the query, and new ones if it asks for them.
     async fn logs(&self, query: &LogQuery, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         if let Some(module) = &query.module {
             self.namespace(module)?;
         }
         let mut follower = self.host.logs().follow(usize::MAX);
-        let mut there = VecDeque::new();
+        let mut kept = VecDeque::new();
         while let Some(record) = follower.try_next() {
-            there.extend(Some(record).filter(|record| query.takes(record)));
-            // The last of the lines that match, not the lines that match among the last.
-            if there.len() > query.last {
-                there.pop_front();
+            kept.extend(Some(record).filter(|record| query.takes(record)));
+            // `last` counts the lines that match, not those that are looked at.
+            if kept.len() > query.last {
+                kept.pop_front();
             }
         }
-        let held = self.hold(there.iter().map(|record| record.bytes()).sum())?;
-        while let Some(record) = there.pop_front() {
+        let held = self.hold(kept.iter().map(|record| record.bytes()).sum())?;
+        while let Some(record) = kept.pop_front() {
             self.part(writer, &*record).await?;
         }
         drop(held);
@@ -240,18 +248,18 @@ impl ControlSession {
         Ok(())
     }
 
-    /// Counts the bytes of a reply for as long as it is not read.
+    /// Reserves memory for a reply of this many bytes, until the client has read it. Fails if there is too little.
     fn hold(&self, bytes: usize) -> Result<Reservation, ControlReply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
-    /// Writes a reply that is a single line. Fails if the client does not read it in time.
+    /// Writes a line for which the client has [`CLIENT_TIMEOUT`]. Fails if it has not read the line by then.
     async fn last(&self, write: impl Future<Output = Result<(), ControlReply>>) -> Result<(), ControlReply> {
         let late = || refusal(code::CANCELLED, "the reply was not read in time");
         self.permit.while_sending(timeout(CLIENT_TIMEOUT, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Calls a service for the client.
+    /// Calls a service for the client, and checks the payload before as far as possible.
     async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, ControlReply> {
         let provides =
             |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
@@ -266,7 +274,8 @@ impl ControlSession {
         })
     }
 
-    /// Adds the closest known topic to `NOT_FOUND`, for people: a module must not learn which topics there are.
+    /// Adds the most similar topic to the message of `NOT_FOUND`. Only for operators: a module must not learn which topics
+    /// there are.
     fn near(&self, topic: &str, mut reply: ErrorReply) -> CallError {
         let modules: Vec<_> = self.host.modules().collect();
         let services = modules.iter().flat_map(|module| &module.manifest().services);
@@ -277,14 +286,14 @@ impl ControlSession {
         CallError::Replied(reply)
     }
 
-    /// The key-value namespace of a module, which is its name. Refused if there is no such module.
+    /// The key-value namespace of a module, which is its name; `NOT_FOUND` if there is no such module.
     fn namespace<'a>(&self, module: &'a str) -> Result<&'a str, ControlReply> {
         self.host.find(module).map(|_| module).map_err(call_error)
     }
 }
 
-/// Decodes base64, and frees the text, which may be large.
-#[expect(clippy::needless_pass_by_value, reason = "it is let go")]
+/// Decodes base64, and drops the text, which may be large.
+#[expect(clippy::needless_pass_by_value, reason = "it is dropped early")]
 fn bytes(base64: String) -> Result<Vec<u8>, ControlReply> {
     decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
 }

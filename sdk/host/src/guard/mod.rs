@@ -1,9 +1,11 @@
-//! The guard: a small process beside each host that ends what the host has started, if the host is killed and can't.
+//! The guard: a small process beside each host. If the host is killed, the guard ends the processes that the host has
+//! started.
 //!
-//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended in whatever way,
-//! it waits for what is left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`] in a
-//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same. If it
-//! ends before its host, another one is started.
+//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended in whatever way, it waits
+//! for the processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`]
+//! in a program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, except
+//! that it leaves the control socket (the next host with the same path removes it). If the guard ends before its host,
+//! the host starts another one.
 
 mod program;
 
@@ -22,18 +24,18 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::Program;
 use crate::logs::Logs;
 use crate::processes::reaper;
+use crate::program::Program;
 
 pub use program::run;
 
 const SCRIPT: &str = include_str!("script.sh");
 
-/// How many bytes a pipe takes for certain before anybody reads it.
+/// How many bytes an empty pipe takes for certain, even if no process reads it.
 const PIPE_BYTES: usize = 4096;
 
-/// How long the guard has to read a message. Then it is replaced.
+/// How long the guard has to take a message. A guard that has not by then is killed and replaced.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before a guard that has ended is replaced.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,17 +43,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A message to the guard: a line of text on the pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GuardMessage {
-    /// There is this process group.
+    /// The host has started this process group.
     Group(i32),
-    /// This process group has ended.
+    /// No process of this group is left.
     Ended(i32),
-    /// The host's random id, which everything that it starts has in its environment.
+    /// The host's random id: `IXT_HOST_ID` in the environment of each process that it starts.
     Host(String),
     /// The directory of the host's sockets for modules.
     Sockets(PathBuf),
-    /// The cgroup of everything that the host starts.
+    /// The directory of the cgroup of everything that the host starts.
     Cgroup(PathBuf),
-    /// The path of the control socket.
+    /// The absolute path of the control socket.
     Control(PathBuf),
 }
 
@@ -69,7 +71,7 @@ impl fmt::Display for GuardMessage {
 }
 
 impl GuardMessage {
-    /// Parses a line. `None` if it is a message of another version.
+    /// Parses a line, without its line end. `None` for anything else than a message, which the guard ignores.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
         Some(match what {
@@ -84,23 +86,25 @@ impl GuardMessage {
     }
 }
 
-/// The host's end of the pipe to its guard. Cheap to clone. A [`Loader`](crate::Loader) gets it, so that builds are
-/// ended too if the host is killed.
+/// The host's end of the pipe to its guard. Cheap to clone. A [`Loader`](crate::Loader) gets one, to pass it to
+/// [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build is ended too if the host is killed.
 #[derive(Debug, Clone)]
 pub struct Guard(mpsc::UnboundedSender<GuardMessage>);
 
-/// How the guard is started.
+/// The command that starts a guard.
 struct GuardCommand {
+    /// `None`: the shell script.
     program: Option<Program>,
     shutdown_grace: Duration,
     exit_grace: Duration,
 }
 
 impl GuardCommand {
-    /// Starts a guard that already has these messages in its pipe, should the host end at this moment.
-    fn start(&self, there: &[u8]) -> io::Result<(Child, Sender)> {
+    /// Starts a guard with these messages in its pipe. The first of them are there before it starts, so that it knows
+    /// them even if the host ends at this moment.
+    fn start(&self, messages: &[u8]) -> io::Result<(Child, Sender)> {
         let (stdin, mut pipe) = io::pipe()?;
-        let (first, rest) = there.split_at(there.len().min(PIPE_BYTES));
+        let (first, rest) = messages.split_at(messages.len().min(PIPE_BYTES));
         pipe.write_all(first)?;
         let mut command = match &self.program {
             Some(program) => {
@@ -119,7 +123,7 @@ impl GuardCommand {
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            // Keys that are pressed in the host's terminal are not for the guard.
+            // So that signals of the host's terminal, such as by Ctrl-C, do not reach the guard.
             .process_group(0)
             .stdin(stdin)
             .stdout(Stdio::null())
@@ -127,7 +131,7 @@ impl GuardCommand {
         let child = reaper::spawn(&mut command)?;
         // Closes the guard's end of the pipe in this process.
         drop(command);
-        // It reads by now. If it has ended, its exit is noticed by the caller.
+        // The guard reads by now. If it has ended, the caller notices that.
         let _ = pipe.write_all(rest);
         Ok((child, Sender::from_owned_fd(pipe.into())?))
     }
@@ -142,8 +146,9 @@ fn millis(duration: Duration) -> String {
 }
 
 impl Guard {
-    /// Starts the guard, and replaces it whenever it ends before this does. `graces` are the shutdown grace and the
-    /// exit grace, `entries` the first messages. Fails if the first guard can't be started.
+    /// Starts the guard, and a task that replaces it whenever it ends before the last clone of this is dropped. `graces`
+    /// are the shutdown grace and the exit grace, `entries` the first messages. Fails if the first guard can't be
+    /// started; that a later one can't is logged, and it is tried again each second.
     pub(crate) fn start(
         program: Option<Program>,
         graces: [Duration; 2],
@@ -165,23 +170,23 @@ impl Guard {
         (Self(sender), lines)
     }
 
-    /// Tells the guard something, also each later guard. Never waits.
+    /// Sends a message to the guard, and to each guard that replaces it. Never waits.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         let _ = self.0.send(entry);
     }
 
-    /// Tells the guard of a process group.
+    /// Sends the guard a process group that was started.
     pub(crate) fn add(&self, group: Pid) {
         self.tell(GuardMessage::Group(group.as_raw_nonzero().get()));
     }
 
-    /// Tells the guard that a process group has ended.
+    /// Tells the guard that no process of a group is left.
     pub(crate) fn remove(&self, group: Pid) {
         self.tell(GuardMessage::Ended(group.as_raw_nonzero().get()));
     }
 }
 
-/// Keeps a guard running and informed, until all senders are gone.
+/// The task that runs a guard, passes on the messages, and replaces it when it ends, until all senders are dropped.
 async fn keep(
     plan: GuardCommand,
     first: (Child, Sender),
@@ -192,11 +197,11 @@ async fn keep(
     let mut groups = BTreeSet::new();
     let mut started = Some(first);
     loop {
-        let there = || {
+        let messages = || {
             let groups: Vec<_> = groups.iter().copied().map(GuardMessage::Group).collect();
             text(others.iter().chain(&groups))
         };
-        let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(&there()), Ok) {
+        let (mut child, mut pipe) = match started.take().map_or_else(|| plan.start(&messages()), Ok) {
             Ok(started) => started,
             Err(error) => {
                 let message = format!("the guard can't be started again, and is tried again: {error}");
@@ -215,10 +220,10 @@ async fn keep(
                         GuardMessage::Ended(group) => drop(groups.remove(group)),
                         other => others.push(other.clone()),
                     }
-                    // If it has ended, that is noticed below.
+                    // An error means that the guard has ended, which `wait` notices.
                     let line = entry.to_string();
                     if timeout(PATIENCE, pipe.write_all(line.as_bytes())).await.is_err() {
-                        // It does not read: another one will.
+                        // It does not read, so it is replaced.
                         let _ = child.start_kill();
                     }
                 }
@@ -227,7 +232,7 @@ async fn keep(
         };
         drop(pipe);
         let Some(status) = ended else {
-            // The host has ended everything itself, so the guard finds nothing left.
+            // The host has ended all its processes, so the guard finds none and ends soon.
             let _ = child.wait().await;
             return pid.into_iter().for_each(reaper::reaped);
         };
@@ -246,7 +251,7 @@ mod tests {
     use crate::processes::descendants::HOST_ID;
 
     #[test]
-    fn what_is_written_for_the_guard_is_read_by_it() {
+    fn the_guard_reads_each_message_that_the_host_writes() {
         for entry in [
             GuardMessage::Group(12),
             GuardMessage::Ended(12),
@@ -261,7 +266,7 @@ mod tests {
         assert_eq!(GuardMessage::read(""), None);
     }
 
-    /// A process that ignores signals, one that has left its group, and a socket, with each shell that the system has.
+    /// Tests with each shell: a process that ignores signals, one that has left its group, and a socket.
     #[test]
     fn the_script_ends_what_is_left_in_every_shell() {
         for shell in ["dash", "bash", "sh"] {
@@ -274,7 +279,7 @@ mod tests {
             let hang = "trap '' TERM HUP INT; echo; while :; do sleep 1; done";
             let start = |command: &mut StdCommand| {
                 let mut child = command.args(["sh", "-c", hang]).stdout(Stdio::piped()).spawn().unwrap();
-                // It has its own session when it has written this.
+                // When it has written this, it is in its own session.
                 io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
                 child
             };

@@ -1,4 +1,4 @@
-//! What the guard does, as a function for a program to call.
+//! The guard as a function, which a program calls.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,13 +15,14 @@ use crate::processes::cgroup::Cgroup;
 use crate::processes::descendants::{Descendants, host_mark};
 use crate::{control_lock, socket};
 
-/// The pause between two looks at what is left.
+/// The pause between two looks whether processes are left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Runs as the guard, which a host has started: the program that [`Settings::guard`](crate::Settings::guard) names
-/// calls this. Returns when the host has ended and nothing of it is left. It reads from stdin what the host has
-/// started. When stdin closes, it waits `shutdown_grace` for that to end by itself, sends SIGTERM, waits `exit_grace`,
-/// sends SIGKILL, and removes the host's sockets.
+/// Runs as the guard of a host. The program that [`Settings::guard`](crate::Settings::guard) names calls this, with the
+/// times that the host has passed to it. Reads the host's messages from stdin until stdin closes, because the host has
+/// ended. Then waits `shutdown_grace` for the processes that the host has started to end by themselves, sends SIGTERM,
+/// waits `exit_grace`, sends SIGKILL, and removes the host's sockets. Returns when all of that is done; at once if nothing
+/// is left.
 ///
 /// Ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE in this process, and changes its working directory to `/`.
 ///
@@ -30,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// If stdin can't be read, or no runtime for signals can be made.
 pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
-    // So that the file system of the host's working directory can be unmounted.
+    // Otherwise the file system of the host's working directory could not be unmounted.
     let _ = std::env::set_current_dir("/");
     let mut known = Inventory::default();
     for line in io::stdin().lock().lines() {
@@ -42,20 +43,20 @@ pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Ignores the signals that a terminal or a service manager sends to everybody: the guard ends when its host does.
+/// Ignores the signals that a terminal or a service manager sends to all processes: the guard ends after its host.
 fn ignore_signals() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _runtime = runtime.enter();
-    // A signal that has had a handler once does not end the process any more.
+    // Once tokio has handled a signal, it does not end the process any more, even after its handler is dropped.
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::pipe()] {
         drop(signal(kind)?);
     }
     Ok(())
 }
 
-/// What the host has told.
+/// What the guard knows of the host, by its messages.
 #[derive(Default)]
 struct Inventory {
     groups: BTreeSet<i32>,
@@ -77,7 +78,7 @@ impl Inventory {
         }
     }
 
-    /// Ends what is left of the host.
+    /// Ends the processes that are left, and removes the sockets.
     fn end(self, shutdown_grace: Duration, exit_grace: Duration) {
         let mut descendants = Descendants {
             groups: self.groups.into_iter().filter_map(Pid::from_raw).collect(),
@@ -100,7 +101,7 @@ impl Inventory {
     }
 }
 
-/// Waits until nothing is left, for `grace` at most.
+/// Waits until no process is left, for `grace` at most.
 fn await_end(descendants: &mut Descendants, grace: Duration) {
     let end = Instant::now() + grace;
     while descendants.any_left() && Instant::now() < end {
@@ -108,7 +109,7 @@ fn await_end(descendants: &mut Descendants, grace: Duration) {
     }
 }
 
-/// Removes the control socket of a host that is gone, unless another host has its lock.
+/// Removes the control socket of a host that has ended, unless another host has locked the socket's lock file.
 fn remove_control(path: &Path) {
     let Ok(lock) = File::options().write(true).open(control_lock::lock_path(path)) else { return };
     if lock.try_lock().is_ok() && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {

@@ -1,5 +1,5 @@
-# What `ixt guard` does, for hosts that have no such program: see guard/mod.rs. $1 is how many tenths of a second the modules have to
-# finish, $2 how many after SIGTERM.
+# Does what `ixt guard` does, for hosts that have no such program: see guard/mod.rs. It leaves the control socket, though. $1 is the time
+# that the processes have to finish, $2 the time that they have after SIGTERM, both in tenths of a second.
 trap '' INT TERM HUP PIPE
 cd /
 groups= id= dir= cgroup=
@@ -17,7 +17,7 @@ while read -r what value; do
     esac
 done
 
-# The processes of this user that bear the host's mark.
+# Prints the ids of the processes with the host's id in their environment.
 marked() {
     [ -n "$id" ] || return
     grep -lFs "IXT_HOST_ID=$id" /proc/[0-9]*/environ | while read -r file; do
@@ -49,14 +49,14 @@ while [ "$rounds" -gt 0 ]; do
     alive || break
     rounds=$((rounds - 1))
 done 2>/dev/null
-# One can be removed when the last one in it is gone.
+# A cgroup can be removed when its last process is gone.
 rounds=20
 while [ -d "$cgroup" ] && [ "$rounds" -gt 0 ]; do
     rmdir "$cgroup"/*/ "$cgroup" || sleep 0.1
     rounds=$((rounds - 1))
 done 2>/dev/null
 if [ -n "$dir" ]; then
-    # Of what this host has made there, and nothing else.
+    # Only what the host has made there.
     for socket in "$dir"/*; do [ -S "$socket" ] && rm -f "$socket"; done
     rm -f "$dir/lock"
     rmdir "$dir"

@@ -15,13 +15,15 @@ use crate::kv::{FILE_QUOTA, KvStore, MEMORY_QUOTA, OpenError, Quotas, RedbStore}
 use crate::lock::lock;
 use crate::logs::Logs;
 use crate::module_router::{ModuleRouter, Unregistered};
-use crate::release::{Loader, Release};
+use crate::release::{Deployment, Loader, Release};
 use crate::services::Backends;
+use crate::settings::Settings;
 use crate::supervisor::{Supervisor, start_order};
 use crate::trace::Spans;
-use crate::{Deployment, Settings, connection, file_limit};
+use crate::{connection, file_limit};
 
-/// How many bytes may wait in a host, over all modules: requests, events, and data that modules have not read yet.
+/// How many bytes may wait in a host, for all modules together: requests, events, data that modules have not read yet, and
+/// long lines at the control socket. Beyond it requests are refused and events dropped.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
 /// Why a host could not be made or started.
@@ -37,16 +39,16 @@ pub enum HostError {
     SameTopic {
         /// The service's topic.
         topic: String,
-        /// The two modules; `another host` if the other provider is none of this host's.
+        /// The names of the two modules. The first is `another host` if no module of this host provides the topic.
         modules: [String; 2],
     },
     /// The key-value store could not be opened.
     Kv(OpenError),
-    /// The message bus did not take a topic, for another reason than that somebody else provides it.
+    /// The message bus did not register a topic, for another reason than that the topic has a provider.
     Bus {
         /// The topic of a service, or of an event that a module subscribes to.
         topic: String,
-        /// Why.
+        /// The reason.
         error: BusError,
     },
 }
@@ -79,7 +81,7 @@ impl std::error::Error for HostError {
     }
 }
 
-/// Collects what a host is made of. From [`Host::builder`].
+/// Collects the parts of a host, and starts it. From [`Host::builder`].
 pub struct HostBuilder {
     settings: Settings,
     modules: Vec<Deployment>,
@@ -109,8 +111,8 @@ impl HostBuilder {
         Ok(self)
     }
 
-    /// Sets what reads modules again when they are [reloaded](Host::reload). Without a loader a reload starts the same
-    /// deployment again.
+    /// Sets the loader, which reads a module again when it is [reloaded](Host::reload). Without a loader a reload starts
+    /// the same deployment again.
     pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
         self.loader = Some(loader);
         self
@@ -123,16 +125,16 @@ impl HostBuilder {
         self
     }
 
-    /// Replaces the key-value store, which by default is a [`RedbStore`] in the data directory or in memory. The quotas
-    /// of [`Settings`] are then ignored.
+    /// Replaces the key-value store, which by default is a [`RedbStore`] in the data directory or in memory. The data
+    /// directory and the quotas of [`Settings`] are then ignored. The host closes the store when it is shut down.
     pub fn kv(&mut self, kv: Arc<dyn KvStore>) -> &mut Self {
         self.kv = Some(kv);
         self
     }
 
-    /// Exports OpenTelemetry spans: one for each call, and one for each event that a module takes, as a child of the
-    /// call during which it was made. A call through several modules is one trace. The exporter is called from a task
-    /// and should not block.
+    /// Exports OpenTelemetry spans: one for each call that a module handles, and one for each event that it takes. A span
+    /// is a child of that of the request during which the call or event was made, so that a call through several modules
+    /// is one trace. The exporter is called from a task and should not block.
     ///
     /// # Panics
     ///
@@ -147,7 +149,7 @@ impl HostBuilder {
         self
     }
 
-    /// The host's log. It can be followed before the host is started.
+    /// The host's log, the same as [`Host::logs`]. It can be read before the host is started.
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.logs
@@ -157,23 +159,24 @@ impl HostBuilder {
     /// services others require first, and returns without waiting for them: see [`Host::ready`].
     ///
     /// Raises this process's soft limit of open files to the hard limit. The processes of modules get the limit that
-    /// was set before. If the future is dropped, no process was started, and the topics are withdrawn.
+    /// was set before. If the future is dropped before it completes, no process has been started, and the topics are
+    /// withdrawn.
     ///
     /// # Errors
     ///
     /// [`HostError::SameTopic`] if two modules provide the same service, [`HostError::Kv`] if the store can't be
-    /// opened, [`HostError::Bus`] if the message bus does not take a topic. No process was started then, and the topics
-    /// are withdrawn.
+    /// opened, [`HostError::Bus`] if the message bus does not register a topic. No process has been started then, and the
+    /// topics are withdrawn.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     pub async fn start(self) -> Result<Host, HostError> {
         let resources = HostResources::new(&self.settings, &self.logs);
         self.start_with(resources).await
     }
 
-    /// [`start`](Self::start) with these resources of the machine.
+    /// Like [`start`](Self::start), with these resources of the machine, which a test simulates.
     pub(crate) async fn start_with(self, resources: Arc<HostResources>) -> Result<Host, HostError> {
         let Self { settings, modules, loader, bus, kv, logs, call_log, spans } = self;
         file_limit::raise();
@@ -194,7 +197,7 @@ impl HostBuilder {
         let manifests: Vec<_> = supervisor.modules.iter().map(|router| Arc::clone(router.release().module())).collect();
         let groups = start_order::groups(&manifests.iter().map(|module| module.manifest()).collect::<Vec<_>>());
         let (starts, started) = (Mutex::default(), SystemTime::now());
-        // From here on the topics are withdrawn if this fails or is dropped: `RunningHost` does so when it is dropped.
+        // If this fails or is dropped from here on, `RunningHost` withdraws the topics when it is dropped.
         let host = Host(Arc::new(RunningHost { supervisor, groups, loader, failures, starts, started }));
         connect(&host.0.supervisor).await?;
         *lock(&host.0.starts) = Some(host.0.supervisor.start_all(&host.0.groups));
@@ -208,8 +211,8 @@ impl fmt::Debug for HostBuilder {
     }
 }
 
-/// Connects the topics of all modules to the bus, marks the durable events, and warns of what is missing around each
-/// module. Calls wait in the host until the processes are ready.
+/// Registers the topics of all modules at the bus, marks the durable events, and warns of services that a module requires
+/// and none provides. From here on calls wait in the host until processes are ready.
 async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
     for router in supervisor.modules.iter() {
         router.connect(&router.release()).await.map_err(|Unregistered { topic, error }| match error {

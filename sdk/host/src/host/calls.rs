@@ -1,4 +1,4 @@
-//! Calls and events that the host itself sends, and those from its control socket.
+//! Calls and events from the program that embeds the host, and from the host's control socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,35 +8,38 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::bus::{CallHandle, Envelope, HOST_SOURCE, ReplyTo, WriteBatch};
+use crate::call_error::CallError;
+use crate::host::Host;
 use crate::services::new_trace_id;
-use crate::{CallError, Host};
 
-/// Options of a call.
+/// Options of a [call](Host::call). The default is the lowest priority, and no `ttl`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallOptions {
-    /// The priority in the queue of a module that handles one request at a time.
+    /// How urgent the call is. A module that handles one request at a time gets the most urgent one of its queue first.
     pub priority: Priority,
-    /// How long the caller waits. `None`: as long as the service's `ttl` in the manifest, or without a limit if it has
-    /// none.
+    /// How long the caller waits. `None`: as long as the `ttl_ms` of the service in the manifest, or without a limit if
+    /// it sets none.
     pub ttl: Option<Duration>,
 }
 
 impl Host {
-    /// Calls a service, and waits for the reply. Dropping the future cancels the call. The reply is kept as it came;
-    /// [`Object::read`] parses it.
+    /// Calls a service, and waits for the reply. Dropping the future cancels the call. `payload` is passed on as it is:
+    /// JSON for a service that declares a request type, which may be empty for an empty object. The reply is returned as
+    /// the module sent it; [`Object::read`] parses it. The caller's name is `ixt-host` with its version.
     ///
     /// # Errors
     ///
-    /// - [`CallError::Replied`] with the module's own error, or with the host's: `NOT_FOUND` if no module provides the
-    ///   topic, `UNAVAILABLE` if the module does not run, `DEADLINE_EXCEEDED` after `ttl`, `RESOURCE_EXHAUSTED` if too
-    ///   much waits.
-    /// - [`CallError::TooLong`] if the call is larger than a frame may be.
-    /// - [`CallError::Gone`] if the process ended before it replied.
+    /// - [`CallError::Replied`] with an error of the module, or of the host: `NOT_FOUND` if no module provides the topic,
+    ///   `UNAVAILABLE` if the module was stopped or keeps failing, `DEADLINE_EXCEEDED` if the timeout is over,
+    ///   `RESOURCE_EXHAUSTED` if too many calls wait or the call is larger than a frame may be, `INTERNAL` if the reply
+    ///   can't be read.
+    /// - [`CallError::Gone`] if the process ended before it replied. An idempotent service was tried up to three times
+    ///   then.
     pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
         self.call_as(None, topic, payload, options).await
     }
 
-    /// Calls a service on behalf of `source`, a module's `name:version`. `None` is the host itself.
+    /// Like [`call`](Self::call), on behalf of `source`, a module's `name:version`. `None` is the host itself.
     pub(crate) async fn call_as(
         &self,
         source: Option<Arc<str>>,
@@ -62,16 +65,17 @@ impl Host {
         result.unwrap_or_else(|_| Err(CallError::Gone { reason: "the host has ended".to_owned() }))
     }
 
-    /// Publishes an event. Returns when the bus has taken it, not when modules have handled it.
+    /// Publishes an event. Returns when the bus has accepted it, not when modules have handled it. It succeeds also if
+    /// no module takes the event.
     ///
     /// # Errors
     ///
-    /// Those of the bus. The built-in one has none.
+    /// If the bus does not accept the event. The built-in bus always does.
     pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), CallError> {
         self.publish_as(None, topic, payload).await
     }
 
-    /// Publishes an event on behalf of `source`, a module's `name:version`. `None` is the host itself.
+    /// Like [`publish`](Self::publish), on behalf of `source`, a module's `name:version`. `None` is the host itself.
     pub(crate) async fn publish_as(
         &self,
         source: Option<Arc<str>>,

@@ -1,7 +1,7 @@
 //! [`Host`]: the handle of a running host, for a program that embeds one.
 //!
-//! `builder.rs` makes a host and starts it; `calls.rs` and `reload.rs` hold what a host is asked for most. How the
-//! processes are run is in [`supervisor`](crate::supervisor).
+//! `builder.rs` makes a host and starts it, `calls.rs` has calls and events, `reload.rs` restarts; the rest of a host's
+//! methods is here. The processes are run by the [`supervisor`](crate::supervisor).
 
 mod builder;
 mod calls;
@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::budget::Budget;
 use crate::bus::LocalBus;
+use crate::call_error::CallError;
 use crate::call_log::CallLog;
 use crate::guard::GuardMessage;
 pub use crate::host::builder::{HostBuilder, HostError};
@@ -24,34 +25,39 @@ pub use crate::host::calls::CallOptions;
 use crate::kv::KvStore;
 use crate::lock::lock;
 use crate::logs::Logs;
-use crate::module::no_module;
+use crate::module::{Module, no_module};
 use crate::module_router::ModuleRouter;
 use crate::release::{Loader, refusal};
 use crate::services::Backends;
+use crate::settings::Settings;
 use crate::status::{InstanceState, ModuleStatus};
 use crate::supervisor::{StartError, Supervisor};
 use crate::trace::Spans;
-use crate::{CallError, Module, Settings};
 
-/// How long [`Host::shutdown`] waits for the bus and the store to close.
+/// How long [`Host::shutdown`] waits for the bus and the store to close, both at the same time.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct RunningHost {
     supervisor: Supervisor,
-    /// The modules by index, in the order in which they are started. They are shut down in the reverse order.
+    /// The groups in which modules are started, one after the other: indices of `supervisor.modules`. They are shut down
+    /// in the reverse order.
     groups: Vec<Vec<usize>>,
+    /// `None`: a reload starts the same deployment again.
     loader: Option<Arc<dyn Loader>>,
+    /// The last failure of a process for good, for [`Host::failed`]; `None` if there was none.
     failures: watch::Sender<Option<String>>,
-    /// The errors of the first attempt to start each process. Reservation by the first call of [`Host::ready`].
+    /// Receives the errors of the first attempt to start each process. `None` before the start, and once the first call
+    /// of [`Host::ready`] has taken it.
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
     started: SystemTime,
 }
 
 impl RunningHost {
+    /// Shuts down all modules. Returns a sentence for each process that had failed or did not end as it should.
     async fn stop(&self) -> Vec<String> {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
-        // From here on nothing is started any more, whoever asks for it.
+        // From here on no process is started any more.
         for router in modules.iter() {
             router.close();
             for replica in router.replicas() {
@@ -86,7 +92,7 @@ impl Drop for RunningHost {
         for router in self.supervisor.modules.iter() {
             router.end();
         }
-        // Begins to withdraw the topics. Nobody is there to wait until other hosts have learned of it.
+        // Withdraws the topics at this host. Its future, which would wait for other hosts, is dropped.
         drop(self.supervisor.backends.bus.close());
         self.supervisor.backends.logs.close();
     }
@@ -98,7 +104,7 @@ impl Drop for RunningHost {
 pub struct Host(Arc<RunningHost>);
 
 impl Host {
-    /// Begins a host without modules.
+    /// Returns a builder for a host, which has no modules yet.
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
@@ -109,12 +115,13 @@ impl Host {
         HostBuilder::new(settings, bus, logs, call_log, spans)
     }
 
-    /// Waits until each process has become ready or its first start has failed. A process whose start has failed is
-    /// started again after a pause, unless [`RestartPolicy`](crate::RestartPolicy) says otherwise; this does not wait for that.
+    /// Waits until each process has become ready or its first start has failed. This does not wait for a second start,
+    /// which follows after a pause unless the [`RestartPolicy`](crate::RestartPolicy) says otherwise.
     ///
     /// # Errors
     ///
-    /// The error of the first process that did not start. It is returned once: a second call returns `Ok` immediately.
+    /// The error of the first process, in the order in which they are started, whose first start has failed. Only the
+    /// first call returns it, and only the first call waits: each further one returns `Ok` at once.
     pub async fn ready(&self) -> Result<(), StartError> {
         let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
@@ -124,8 +131,8 @@ impl Host {
         }
     }
 
-    /// The modules, each as its newest release that has been ready. A module that was reloaded has its new manifest
-    /// here.
+    /// The modules, in the order in which they were added. Each is as in its newest release of which a process has been
+    /// ready, so that a module that was reloaded has its new manifest here.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
         self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }
@@ -143,7 +150,7 @@ impl Host {
         self.0.started
     }
 
-    /// The status of all modules, in the order in which they were added.
+    /// The current status of all modules, in the order in which they were added.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
@@ -155,27 +162,28 @@ impl Host {
         &self.0.supervisor.backends.logs
     }
 
-    /// Tells the guard the path of the control socket, which it removes if the host is killed.
+    /// Sends the guard the path of the control socket, which the guard removes if the host is killed.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.0.supervisor.backends.resources.tell(GuardMessage::Control(path));
         }
     }
 
-    /// The budget for what waits in the host: 160 MiB.
+    /// The budget for everything that waits in the host: 160 MiB.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.0.supervisor.backends.memory
     }
 
-    /// The key-value store. Its namespaces are module names.
+    /// The key-value store. Each module's keys are in the namespace with its name.
     #[must_use]
     pub fn kv(&self) -> &Arc<dyn KvStore> {
         &self.0.supervisor.backends.kv
     }
 
-    /// Waits until a process has failed for good, that is with [`RestartPolicy::give_up`](crate::RestartPolicy::give_up) or without
-    /// restarts. Returns a sentence with the module and the reason. If one has failed before, it returns immediately,
-    /// with the last failure.
+    /// Waits until a process has failed, so that it is not started again: with
+    /// [`RestartPolicy::give_up`](crate::RestartPolicy::give_up), or with an `intensity` of 0. Returns a sentence with
+    /// the module and the reason. If a process has failed since the host was started, it returns at once, with the last
+    /// failure, even if the module was restarted since. Cancel-safe.
     pub async fn failed(&self) -> String {
         let mut failures = self.0.failures.subscribe();
         let failure = failures.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
@@ -183,8 +191,10 @@ impl Host {
         failure.unwrap_or_default()
     }
 
-    /// Shuts a module down: it finishes its requests within the graces of [`Settings`]. Returns when all of its
-    /// processes have ended. The module stays stopped until it is [restarted](Host::restart).
+    /// Shuts a module down: its processes finish their requests within the graces of [`Settings`], and are killed if they
+    /// do not. Returns when all of them have ended; if the future is dropped, the shutdown goes on. The module stays
+    /// stopped until it is [restarted](Host::restart); meanwhile its calls fail with `UNAVAILABLE`, and its events are
+    /// dropped.
     ///
     /// # Errors
     ///
@@ -198,7 +208,8 @@ impl Host {
     }
 
     /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
-    /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left.
+    /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, and the bus and the
+    /// store are closed, unless that takes them longer than 5 s. Other handles of the host can't start a module again.
     ///
     /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well.
     pub async fn shutdown(self) -> Vec<String> {
@@ -210,6 +221,7 @@ impl Host {
         complaints
     }
 
+    /// The module with this name; `NOT_FOUND` if there is none.
     pub(crate) fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|router| router.name() == module);

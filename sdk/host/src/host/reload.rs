@@ -1,19 +1,21 @@
-//! Restarts of modules: as they are, or reloaded from disk.
+//! Restarts of modules: with the same release, or reloaded from disk.
 
 use std::sync::Arc;
 
 use ixt_protocol::LogLevel;
 
+use crate::call_error::CallError;
+use crate::host::Host;
 use crate::module_router::ModuleRouter;
 use crate::release::{self, Notice};
 use crate::supervisor::RestartPermit;
-use crate::{CallError, Host};
 
 impl Host {
     /// Replaces the processes of a module by new ones of the same release, one after the other. Each new process is
     /// started beside an old one and takes over when it is ready; the old one finishes its requests (see
-    /// [`HOST.md`](crate::guide)). Returns when all have been replaced and the old ones have ended. If the future is
-    /// dropped, the restart goes on.
+    /// [`HOST.md`](crate::guide)). Waits first for another restart of this module, if one is under way. Returns when all
+    /// processes have been replaced and the old ones have ended. If the future is dropped before the restart has begun,
+    /// nothing has changed; afterwards the restart goes on.
     ///
     /// # Errors
     ///
@@ -25,16 +27,17 @@ impl Host {
         self.0.supervisor.replace(router, router.release(), permit).await
     }
 
-    /// Restarts a module with what it is on disk now: its manifest, configuration and program are read again by the
-    /// [loader](crate::HostBuilder::loader), and built if `build` is set. `notify` is called with each step before it is made.
+    /// Restarts a module as it is on disk now: the [loader](crate::HostBuilder::loader) reads its manifest and
+    /// configuration again, and builds the program if `build` is set. `notify` is called with each step before it is
+    /// made.
     ///
-    /// If the future is dropped while the loader works, nothing has changed. A restart that was begun after that goes
-    /// on.
+    /// If the future is dropped while the loader works, nothing has changed. Once processes are being replaced, the
+    /// restart goes on.
     ///
     /// # Errors
     ///
     /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if the module could not be loaded, has another
-    /// name now, or provides a topic of another module. Each failure is logged too.
+    /// name now, or provides a topic of another module; then it goes on as it was. Each failure is logged too.
     pub async fn reload(
         &self,
         module: &str,
@@ -44,12 +47,12 @@ impl Host {
         self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
     }
 
-    /// [Reloads](Self::reload) those modules that have changed: the manifest, the configuration, the program, or, where
-    /// the program is not built by cargo, files in the module's directory with the program's extension. One module
-    /// after the other. `notify` is called with the module's name and the step. Modules that were stopped by hand are
-    /// left out.
+    /// [Reloads](Self::reload) the modules that have changed, one after the other. A module has changed if its manifest,
+    /// configuration or program has, or, where the program is not built by cargo, a file in the module's directory with
+    /// the program's extension. Modules that were stopped by hand are left out. `notify` is called with the module's name
+    /// and each step.
     ///
-    /// Returns for each module whether it was replaced, or the error.
+    /// Returns for each module its name, and whether it was replaced or the error.
     pub async fn reload_changed(
         &self,
         build: bool,
@@ -64,8 +67,8 @@ impl Host {
         results
     }
 
-    /// Returns whether the module was replaced. With `only_changed` it is not if nothing has changed, or if all of its
-    /// processes were stopped by hand.
+    /// Reloads one module, and returns whether it was replaced. With `only_changed` it is not replaced if nothing has
+    /// changed, or if all of its processes were stopped by hand.
     async fn reload_one(
         &self,
         router: &Arc<ModuleRouter>,

@@ -1,4 +1,4 @@
-//! A test of what every [`KvStore`] has to do, for authors of backends: [`check`] runs all of it.
+//! A test of what every [`KvStore`] has to do, for authors of a store (feature `conformance`): [`check`] runs all of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,16 +9,17 @@ use tokio::time::timeout;
 
 use super::{Change, KvError, KvStore, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES, Page, SetOptions, Watch};
 
-/// How long to wait for what should come at once, or after the short times to live that are used here.
+/// How long the test waits for something that has to come at once, or after a short time to live.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A time to live after which nothing expires during the test.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Checks a store. It may hold data, but not in namespaces whose names begin with `conformance-`.
+/// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves
+/// keys. A store with quotas needs one of 16 MiB at least.
 ///
 /// # Panics
 ///
-/// Where the store does not do what [`KvStore`] promises.
+/// If the store does not do what [`KvStore`] promises.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -51,7 +52,7 @@ async fn set(store: &Arc<dyn KvStore>, namespace: &str, key: &str, value: &[u8])
 
 async fn get(store: &Arc<dyn KvStore>, namespace: &str, key: &str) -> Option<(Vec<u8>, u64)> {
     let entry = store.get(namespace, key).await.expect("a key can be read");
-    assert_eq!(store.exists(namespace, key).await, Ok(entry.is_some()), "`exists` tells what `get` tells");
+    assert_eq!(store.exists(namespace, key).await, Ok(entry.is_some()), "`exists` and `get` agree");
     entry.map(|entry| (entry.value, entry.revision))
 }
 
@@ -94,7 +95,7 @@ async fn namespaces_are_apart(store: &Arc<dyn KvStore>) {
     let revision = set(store, one, "key", b"one").await;
     assert_eq!(get(store, other, "key").await, None);
     let in_other = set(store, other, "key", b"other").await;
-    assert_eq!(next(&mut watch).await.revision, in_other, "a watch tells of its own namespace alone");
+    assert_eq!(next(&mut watch).await.revision, in_other, "a watch gets changes of its namespace alone");
     assert_eq!(get(store, one, "key").await, Some((b"one".to_vec(), revision)));
     assert_eq!(store.delete(other, "key", None).await, Ok(true));
     assert_eq!(list(store, one, "", None, 10).await.keys, ["key"]);
@@ -139,7 +140,7 @@ async fn limits(store: &Arc<dyn KvStore>) {
     let longest = "k".repeat(MAX_KEY_BYTES);
     let revision = set(store, space, &longest, &vec![1; MAX_VALUE_BYTES]).await;
     assert_eq!(get(store, space, &longest).await, Some((vec![1; MAX_VALUE_BYTES], revision)));
-    // Sizes around which a store may change how it keeps values, each replacing another one.
+    // Sizes around those at which a store may keep values in another way. Each value replaces the one before.
     for bytes in [4096, 4097, 65_536, 65_537, 200_000, 1] {
         let value: Vec<u8> = (0..=250).cycle().take(bytes).collect();
         let revision = set(store, space, "sized", &value).await;
@@ -200,7 +201,7 @@ async fn expiry(store: &Arc<dyn KvStore>) {
     let revision = set(store, space, "key", b"kept").await;
     assert_eq!(next(&mut watch).await.revision, revision);
 
-    // It may expire before the change is read, which then only tells of the expiry.
+    // If the key expires before its change is read, the change is the expiry.
     let short = Duration::from_millis(30);
     let revision = store.set(space, "key", b"short".to_vec(), ttl(short)).await.expect("a value can be set");
     let mut gone = next(&mut watch).await;
@@ -208,11 +209,11 @@ async fn expiry(store: &Arc<dyn KvStore>) {
         assert_eq!((gone.revision, gone.value.as_deref()), (revision, Some(&b"short"[..])));
         gone = next(&mut watch).await;
     }
-    assert_eq!((gone.key.as_str(), gone.value), ("key", None), "a key that expires is told of");
+    assert_eq!((gone.key.as_str(), gone.value), ("key", None), "an expiry is a change");
     assert!(gone.revision > revision);
     assert_eq!(get(store, space, "key").await, None);
 
-    // An expired key does not exist, also before the store has removed it.
+    // An expired key does not exist, even if the store has not removed it yet.
     for _ in 0..50 {
         store.set(space, "key", b"over".to_vec(), ttl(Duration::ZERO)).await.expect("a value can be set");
         assert_eq!(get(store, space, "key").await, None);
@@ -221,7 +222,7 @@ async fn expiry(store: &Arc<dyn KvStore>) {
         assert_eq!(get(store, space, "key").await, Some((b"new".to_vec(), revision)));
     }
 
-    // A write removes the time to live of the one before, or replaces it.
+    // A write removes or replaces the time to live of the write before.
     store.set(space, "stays", b"1".to_vec(), ttl(short)).await.expect("a value can be set");
     let stays = set(store, space, "stays", b"2").await;
     store.set(space, "longer", b"1".to_vec(), ttl(short)).await.expect("a value can be set");
@@ -314,7 +315,7 @@ async fn counting_at_once(store: &Arc<dyn KvStore>) {
             }
         });
     }
-    timeout(PATIENCE, tasks.join_all()).await.expect("one of those who count at once succeeds each time");
+    timeout(PATIENCE, tasks.join_all()).await.expect("of the tasks that count at once, one succeeds each time");
     let count = get(store, space, "count").await.map(|(value, _)| value.len() as u64);
     assert_eq!(count, Some(TASKS * EACH), "no count is lost");
 }

@@ -1,4 +1,4 @@
-//! Why the store did not do what it was asked for: a code for modules, a sentence for people.
+//! The errors of a store, each with a code for modules and a sentence for people.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,43 +13,43 @@ pub enum KvError {
     EmptyKey,
     /// The key is too long.
     KeyTooLong {
-        /// Its length in bytes.
+        /// The length of the key, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit: [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES).
         max: usize,
     },
     /// The value is too long.
     ValueTooLong {
-        /// Its length in bytes.
+        /// The length of the value, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit: [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
         max: usize,
     },
-    /// The key does not have the expected revision. Nothing was written.
+    /// The key does not have the expected revision. Nothing was written or removed.
     RevisionMismatch {
         /// The key.
         key: String,
-        /// The expected revision; 0 for a key that does not exist.
+        /// The expected revision; 0 if the key was expected not to exist.
         expected: u64,
-        /// The revision that it has; 0 if it does not exist.
+        /// The revision that the key has; 0 if it does not exist.
         actual: u64,
     },
     /// With the value, the namespace would exceed its quota. Nothing was written.
     QuotaExceeded {
-        /// What the namespace uses: the bytes of its keys and values, plus 64 for each key.
+        /// How many bytes the namespace uses now: those of its keys and values, plus 64 for each key.
         used: u64,
-        /// The quota.
+        /// The quota, in bytes.
         max: u64,
     },
-    /// The disk failed, or is full, or the value in it is damaged. A write may have been made nevertheless, if only its
+    /// The disk failed or is full, or what was to be read is damaged. A write may have been made nevertheless, if only its
     /// confirmation failed.
     Storage {
-        /// What failed, and where.
+        /// What failed, with the file's path, for people.
         reason: Arc<str>,
     },
     /// The backup could not be written.
     Backup {
-        /// Where, and why not.
+        /// The path of the file, and why it could not be written, for people.
         reason: Arc<str>,
     },
     /// The store was closed.
@@ -69,7 +69,7 @@ impl KvError {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later: true for [`Storage`](Self::Storage) alone.
     #[must_use]
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Storage { .. })

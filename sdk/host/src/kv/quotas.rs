@@ -1,19 +1,20 @@
-//! How many bytes each module may keep in the store.
+//! Quotas: how many bytes each module may keep in the store.
 
 use std::collections::BTreeMap;
 
-/// The default quota of a namespace in a file: 256 MiB.
+/// The default quota of a namespace of a store in a file: 256 MiB.
 pub const FILE_QUOTA: u64 = 256 * 1024 * 1024;
-/// The default quota of a namespace in memory: 32 MiB.
+/// The default quota of a namespace of a store in memory: 32 MiB.
 pub const MEMORY_QUOTA: u64 = 32 * 1024 * 1024;
 
-/// The quotas of the namespaces, in bytes of keys and values, plus 64 for each key. A write beyond its quota fails with
-/// [`KvError::QuotaExceeded`](super::KvError::QuotaExceeded), unless it takes no more room than what it replaces.
+/// The quotas of the namespaces, in bytes. The bytes of keys and values count, plus 64 for each key; expired keys do not
+/// count. A write beyond the quota fails with [`KvError::QuotaExceeded`](super::KvError::QuotaExceeded), unless it takes no
+/// more room than the value that it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// The quota of a namespace that has none of its own.
+    /// The quota of each namespace that is not in `namespaces`.
     pub each: u64,
-    /// Quotas of single namespaces.
+    /// The quotas of single namespaces, by their names.
     pub namespaces: BTreeMap<String, u64>,
 }
 
@@ -24,6 +25,7 @@ impl Quotas {
         Self { each: bytes, namespaces: BTreeMap::new() }
     }
 
+    /// The quota of a namespace.
     pub(super) fn of(&self, namespace: &str) -> u64 {
         self.namespaces.get(namespace).copied().unwrap_or(self.each)
     }

@@ -1,5 +1,5 @@
-//! Delivers changes to those who watch keys. Changes that a slow watcher has not read yet are merged by key; if they
-//! take too much memory nevertheless, the watch ends. So a slow watcher neither blocks the store nor takes its memory.
+//! A watch: a channel for changes of keys. Changes that were not read yet are merged by key; if they take too much memory
+//! nevertheless, the watch ends. So a slow reader of a watch neither blocks the store nor takes its memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,36 +10,37 @@ use tokio::sync::Notify;
 use crate::budget::{Budget, Reservation};
 use crate::lock::lock;
 
-/// How many bytes of unread changes, with their keys, the watchers of one namespace may have together; also a watch from
-/// [`Watch::channel`].
+/// How many bytes of unread changes, with their keys, the watches of one namespace may have together: 16 MiB. Each watch
+/// from [`Watch::channel`] has as many for itself.
 pub(super) const NAMESPACE_BYTES: usize = 2 * super::MAX_VALUE_BYTES;
-/// What a change takes in addition to its key and its value, in bytes.
+/// The memory, in bytes, that a change takes in addition to its key and its value.
 const OVERHEAD_BYTES: usize = 256;
 
-/// How many changes have to wait before it is worth looking for those that cancel out.
+/// With at least this number of unread changes, it is worth looking for those that cancel out.
 const CANCEL_OUT_FROM: usize = 1024;
 
-/// A key was written, was removed, or has expired.
+/// A change of a key: it was written, was removed, or has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: String,
     /// The revision of the change.
     pub revision: u64,
-    /// The new value; `None` if the key does not exist any more.
+    /// The new value; `None` if the key was removed or has expired.
     pub value: Option<Arc<[u8]>>,
 }
 
 /// Receives the changes of keys. From [`KvStore::watch`](super::KvStore::watch). Dropping it ends the watch.
 ///
-/// Of several unread changes of one key only the last is kept. Changes of different keys come in the order in which
-/// each key began to wait. If very many wait, a key that was created and removed meanwhile may be left out. If more
-/// than some megabytes wait, the watch ends: see [`Watch::is_overrun`].
+/// Of several unread changes of one key only the last is kept. Changes of different keys come in the order of the first
+/// unread change of each key. If a thousand or more are unread, or they take too much memory, a key that was created and
+/// removed since may be left out. If they still take too much memory, the watch ends: see [`Watch::is_overrun`]. The limit
+/// is 16 MiB, in a [`RedbStore`](super::RedbStore) for all watches of a namespace together, and 32 MiB for all of the store.
 pub struct Watch {
     shared: Arc<WatchState>,
 }
 
-/// The sending side of a [`Watch`], for backends. Dropping it ends the watch.
+/// The sending side of a [`Watch`], which a store keeps. Dropping it ends the watch, once the unread changes are read.
 pub struct WatchSender {
     shared: Arc<WatchState>,
 }
@@ -52,23 +53,25 @@ struct WatchState {
 struct PendingChanges {
     /// The unread changes, in the order in which they are to be read.
     changes: BTreeMap<u64, PendingChange>,
-    /// The place of each key in `changes`.
+    /// The number of each key's change in `changes`.
     places: HashMap<String, u64>,
     next_place: u64,
-    /// At how many changes to look for those that cancel out, the next time.
+    /// With how many changes to look the next time for those that cancel out.
     look_through_at: usize,
-    /// The share of the budget that the changes take.
+    /// The memory that the changes have reserved.
     held: Reservation,
     /// How many bytes the changes take.
     bytes: usize,
+    /// Whether no change is taken any more.
     closed: bool,
+    /// Whether that is because the changes took too much memory.
     overrun: bool,
 }
 
 /// An unread change.
 struct PendingChange {
     change: Change,
-    /// Whether the watcher knows the key: it existed before the first of the changes that were merged into this one.
+    /// Whether the reader of the watch knows the key: it existed before the first of the changes that were merged into this one.
     known: bool,
 }
 
@@ -78,13 +81,13 @@ impl PendingChange {
     }
 }
 
-/// The bytes that a change takes. Its key is stored twice.
+/// The memory that a change takes, in bytes. Its key is stored twice.
 fn bytes(change: &Change) -> usize {
     OVERHEAD_BYTES + 2 * change.key.len() + change.value.as_ref().map_or(0, |value| value.len())
 }
 
 impl Watch {
-    /// Makes a watch and its sender.
+    /// Makes a watch and its sender, for a store.
     ///
     /// ```
     /// use ixt_host::kv::{Change, Watch};
@@ -103,7 +106,7 @@ impl Watch {
         Self::within(&Budget::new(NAMESPACE_BYTES))
     }
 
-    /// The same, with a budget for the unread changes.
+    /// Like [`channel`](Self::channel), with a budget for the unread changes.
     pub(super) fn within(budget: &Arc<Budget>) -> (WatchSender, Self) {
         let pending = Mutex::new(PendingChanges {
             changes: BTreeMap::new(),
@@ -119,15 +122,15 @@ impl Watch {
         (WatchSender { shared: Arc::clone(&shared) }, Self { shared })
     }
 
-    /// Whether the watch has ended because too many changes were unread. Some of them are lost: to go on, watch again,
-    /// and then read the keys.
+    /// Whether the watch has ended because its unread changes took too much memory. All of them are lost: to go on, watch
+    /// again, and then read the keys.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.shared.lock().overrun
     }
 
-    /// Waits for the next change. `None` when none is left and the store was closed or the watch has ended.
-    /// Cancel-safe: a change that was not returned is not lost.
+    /// Waits for the next change. Returns `None` once the watch has ended, because the store was closed or the watch was
+    /// [overrun](Self::is_overrun), and no change is left. Cancel-safe: a change that was not returned is not lost.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             {
@@ -149,7 +152,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The sender stays until the store looks at it again; the values need not.
+        // The store drops the sender only when it looks at it again. The values are dropped now.
         self.shared.lock().close();
     }
 }
@@ -161,8 +164,8 @@ impl fmt::Debug for Watch {
 }
 
 impl WatchSender {
-    /// Delivers a change. Never waits. `existed` is whether the key existed before the change. Does nothing if the
-    /// watch has ended.
+    /// Delivers a change. Never waits. `existed` is whether the key existed before the change, or had expired without that
+    /// being delivered. Does nothing if the watch was dropped or has ended.
     pub fn send(&self, change: Change, existed: bool) {
         let mut pending = self.shared.lock();
         if !pending.closed {
@@ -172,7 +175,7 @@ impl WatchSender {
         }
     }
 
-    /// Whether the watch was dropped or has ended.
+    /// Whether the watch was dropped or has ended, so that the store can drop this.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
@@ -199,6 +202,7 @@ impl WatchState {
 }
 
 impl PendingChanges {
+    /// Adds a change, or merges it with the unread one of its key.
     fn put(&mut self, change: Change, existed: bool) {
         if let Some(waiting) = self.places.get(&change.key).and_then(|place| self.changes.get_mut(place)) {
             let (before, after) = (waiting.bytes(), bytes(&change));
@@ -228,7 +232,7 @@ impl PendingChanges {
         }
     }
 
-    /// Adjusts the share of the budget. `false` if there is not enough.
+    /// Adjusts the reservation to `bytes`. False if the budget has too little left; then nothing has changed.
     fn account(&mut self) -> bool {
         self.held.resize(self.bytes)
     }
@@ -240,8 +244,8 @@ impl PendingChanges {
         self.closed = true;
     }
 
-    /// Drops keys that the watcher does not know and that do not exist any more. What remains are keys that exist, or
-    /// existed when the watcher read last: never more than the store has held, however many come and go.
+    /// Drops the changes of keys that the reader does not know and that do not exist any more. What remains are keys that
+    /// exist, or existed when the watch was last read: never more than the store has held, however many come and go.
     fn cancel_out(&mut self) {
         let Self { changes, places, bytes, .. } = self;
         changes.retain(|_, waiting| {
@@ -252,7 +256,7 @@ impl PendingChanges {
             }
             keep
         });
-        // Look again when there are twice as many, so that each change pays little for it.
+        // The next look is at twice as many, so that the looks take little time for each change.
         self.look_through_at = (2 * self.changes.len()).max(CANCEL_OUT_FROM);
     }
 }
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_that_came_and_went_do_not_pile_up() {
+    async fn changes_of_keys_that_came_and_went_do_not_pile_up() {
         let (sender, mut watch) = Watch::channel();
         sender.send(change("known", 1, None), true);
         for revision in 0..100_000 {
@@ -279,12 +283,12 @@ mod tests {
         assert!(waiting <= CANCEL_OUT_FROM, "{waiting} changes wait");
 
         drop(sender);
-        let mut told = Vec::new();
+        let mut read = Vec::new();
         while let Some(change) = watch.next().await {
-            told.push(change);
+            read.push(change);
         }
-        assert_eq!(told.first(), Some(&change("known", 1, None)), "the watcher knew that key");
-        assert_eq!(told.last(), Some(&change("stays", 2, Some(b"y"))));
+        assert_eq!(read.first(), Some(&change("known", 1, None)), "the reader knew that key");
+        assert_eq!(read.last(), Some(&change("stays", 2, Some(b"y"))));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Everyone who watches a store: which of them is told of a write, and how much memory their unread changes may take.
+//! The watches of a store: passes each change to those with a matching prefix, and limits the memory of unread changes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,15 +7,17 @@ use super::watch::{Change, NAMESPACE_BYTES, Watch, WatchSender};
 use crate::budget::Budget;
 use crate::lock::lock;
 
-/// How many bytes of unread changes, with their keys, all watchers of a store may have together.
+/// How many bytes of unread changes, with their keys, all watches of a store may have together: 32 MiB. Beyond it a watch
+/// ends.
 const STORE_BYTES: usize = 4 * super::MAX_VALUE_BYTES;
-/// All watchers of a store.
+
+/// All watches of a store.
 pub(super) struct Watchers {
     by_namespace: Mutex<HashMap<String, NamespaceWatchers>>,
     waiting: Arc<Budget>,
 }
 
-/// The watchers of one namespace.
+/// The watches of one namespace, and the budget of their unread changes.
 struct NamespaceWatchers {
     watchers: Vec<Watcher>,
     waiting: Arc<Budget>,
@@ -27,12 +29,13 @@ impl Default for Watchers {
     }
 }
 
-/// A write, for the watchers. Its value is copied into shared memory only if somebody watches the key.
+/// A change, for the watches. Its value is copied into shared memory only if there is a watch of the key.
 pub(super) struct Written {
     pub(super) key: String,
     pub(super) revision: u64,
+    /// The new value; `None` if the key was removed or has expired.
     pub(super) value: Option<Vec<u8>>,
-    /// Whether the key existed before.
+    /// Whether the key existed before the change.
     pub(super) existed: bool,
 }
 
@@ -42,9 +45,10 @@ struct Watcher {
 }
 
 impl Watchers {
+    /// Adds a watch of the keys of a namespace that begin with `prefix`.
     pub(super) fn watch(&self, namespace: &str, prefix: &str) -> Watch {
         let mut all = self.lock();
-        // Forgets dropped watchers of all namespaces: otherwise they would pile up in those where nothing is written.
+        // Removes the dropped watches of all namespaces: otherwise they would pile up in those where nothing is written.
         all.retain(|_, watching| {
             watching.watchers.retain(|watcher| !watcher.sender.is_closed());
             !watching.watchers.is_empty()
@@ -56,6 +60,7 @@ impl Watchers {
         watch
     }
 
+    /// Passes a change to the watches of its key.
     pub(super) fn publish(&self, namespace: &str, written: Written) {
         if let Some(NamespaceWatchers { watchers, .. }) = self.lock().get_mut(namespace) {
             watchers.retain(|watcher| !watcher.sender.is_closed());
@@ -84,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_watch_of_which_too_much_waits_ends_and_holds_nothing() {
+    async fn a_watch_with_too_many_unread_bytes_ends_and_holds_nothing() {
         let watchers = Watchers::default();
         let (mut slow, mut other) = (watchers.watch("m", ""), watchers.watch("m", "small"));
         let write = |key: String, bytes: usize| {
@@ -97,10 +102,10 @@ mod tests {
         }
         assert!(slow.is_overrun());
         assert_eq!(slow.next().await, None);
-        assert!(watchers.waiting.used() < 1000, "what waits for the other one");
+        assert!(watchers.waiting.used() < 1000, "the change for the other watch");
         assert!(!other.is_overrun());
         assert_eq!(other.next().await.map(|change| change.key), Some("small".to_owned()));
-        // The same key again and again is one change.
+        // Many changes of one key are one unread change.
         let mut again = watchers.watch("m", "");
         for _ in 0..10 {
             write("key".to_owned(), crate::kv::MAX_VALUE_BYTES);
@@ -111,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_left_is_forgotten_where_nothing_is_written() {
+    fn dropped_watches_are_removed_where_nothing_is_written() {
         let watchers = Watchers::default();
         for _ in 0..100 {
             drop(watchers.watch("a", ""));

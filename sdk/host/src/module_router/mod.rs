@@ -155,7 +155,7 @@ impl ModuleRouter {
         let topics = lock(&self.topics).all().map(|topic| topic.stats().snapshot(topic.name())).collect();
         let replicas = self.replicas();
         let parked = lock(&self.parked).len();
-        let queued = self.serving().ready.iter().map(|ready| ready.connection.waiting()).sum::<usize>();
+        let queued = self.serving().ready.iter().map(|ready| ready.connection.queued()).sum::<usize>();
         let events = lock(&self.events);
         ModuleStatus {
             name: self.name.to_string(),

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::module::Module;
+use crate::program::Program;
+use crate::program::error::ProgramError;
 use crate::program::file_check::FileCheck;
 use crate::program::pinned::PinnedFile;
-use crate::{Module, Program, ProgramError};
 
 impl Module {
     /// The program of `[artifacts.process]`, with its arguments, checked against its hash. `None` if the manifest has

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::ProgramError;
+use crate::program::error::ProgramError;
 
 /// What `[artifacts.process]` says about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::{env, io};
 
 use tokio::process::Command;
 
-use crate::Module;
+use crate::module::Module;
 use crate::program::environment::environment;
 pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{FileCheck, VerifiedFile};

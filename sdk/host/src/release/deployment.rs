@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::{Config, ConfigError, Module, Program};
+use crate::config::{Config, ConfigError};
+use crate::module::Module;
+use crate::program::Program;
 
 /// A module as it is to be run: its program, its configuration, and in how many processes.
 #[derive(Debug, Clone)]

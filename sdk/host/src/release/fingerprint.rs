@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::Deployment;
+use crate::release::deployment::Deployment;
 
 /// Inode, size and modification time of each file that belongs to a module's program. Two fingerprints are equal if
 /// they are of the same, unchanged files.
@@ -66,7 +66,9 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Module, Program};
+    use crate::config::Config;
+    use crate::module::Module;
+    use crate::program::Program;
 
     #[test]
     fn what_a_module_loads_is_part_of_it_and_what_it_writes_is_not() {

@@ -16,11 +16,13 @@ use foldhash::HashSet;
 use ixt_manifest::Manifest;
 use serde_json::value::RawValue;
 
+use crate::module::Module;
+use crate::program::Program;
 pub use crate::release::deployment::Deployment;
 use crate::release::fingerprint::Fingerprint;
 pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
-use crate::{Module, Program, Settings};
+use crate::settings::Settings;
 
 /// A deployment as of when it was read, with what is looked up in it for each call. Immutable.
 #[derive(Debug)]

@@ -7,9 +7,10 @@ use ixt_manifest::{Severity, compare};
 use ixt_protocol::code;
 use serde::{Deserialize, Serialize};
 
+use crate::call_error::{CallError, ErrorReply};
 use crate::guard::Guard;
 use crate::release::Release;
-use crate::{CallError, Deployment, ErrorReply};
+use crate::release::deployment::Deployment;
 
 /// Reads modules again when they are [reloaded](crate::Host::reload). The embedder of a host implements it, since it
 /// knows where configurations come from.

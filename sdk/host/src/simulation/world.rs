@@ -15,10 +15,16 @@ use super::history::{Operation, What, is_linearizable};
 use super::machine::{Machine, give_up_after, until};
 use super::modules::{self, begin_record, end_record};
 use super::store::Store;
+use crate::call_error::CallError;
+use crate::config::Config;
+use crate::host::{CallOptions, Host};
 use crate::host_resources::HostResources;
 use crate::lock::lock;
 use crate::logs::Record;
-use crate::{CallError, CallOptions, Config, Deployment, Host, Module, Program, Settings};
+use crate::module::Module;
+use crate::program::Program;
+use crate::release::Deployment;
+use crate::settings::Settings;
 
 /// How much later than at its deadline a call may end: what the simulated sockets take.
 const LATE: Duration = Duration::from_millis(200);

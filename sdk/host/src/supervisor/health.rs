@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::CallError;
+use crate::call_error::CallError;
 use crate::connection::{Connection, HealthCheckResult};
 use crate::replica::HealthReport;
 use crate::settings::Settings;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ixt_protocol::Framing;
 use tokio::sync::watch;
 
-use crate::CallError;
 use crate::budget::Budget;
+use crate::call_error::CallError;
 use crate::connection::{
     Connection, ConnectionLimits, HostRequest, InitOptions, ModuleSocket, Services as _, StartProgress,
     with_extensible_timeout,

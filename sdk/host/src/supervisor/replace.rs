@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::bus::BusError;
+use crate::call_error::{CallError, ErrorReply};
 use crate::module_router::{ModuleRouter, StartPermit, Unregistered};
 use crate::release::{Release, refusal};
 use crate::replica::Replica;
 use crate::status::InstanceState;
 use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
-use crate::{CallError, ErrorReply};
 
 /// The permit to restart a module. There is one per module: restarts of it are made one after the other. It is void for
 /// adding replicas once the module has been stopped.

@@ -10,16 +10,16 @@ use ixt_protocol::LogLevel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::call_error::CallError;
 use crate::module_router::ModuleRouter;
 use crate::replica::Replica;
 use crate::services::Backends;
-use crate::settings::Settings;
+use crate::settings::{RestartPolicy, Settings};
 use crate::standstill;
 use crate::status::InstanceState;
 use crate::supervisor::instance::Instance;
 use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
-use crate::{CallError, RestartPolicy};
 
 /// Runs a replica. [`run`](Self::run) is spawned by the [`Supervisor`](crate::supervisor::Supervisor).
 pub(crate) struct ReplicaTask {

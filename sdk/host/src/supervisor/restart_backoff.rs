@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
-use crate::RestartPolicy;
+use crate::settings::RestartPolicy;
 
 /// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {

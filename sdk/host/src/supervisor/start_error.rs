@@ -9,7 +9,8 @@ use std::time::Duration;
 use ixt_manifest::text::harmless;
 use rustix::io::Errno;
 
-use crate::{CallError, ErrorReply, ProgramError};
+use crate::call_error::{CallError, ErrorReply};
+use crate::program::ProgramError;
 
 /// Why a process of a module did not start. Nothing of it is left running.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The requests that a module has to answer: which it has, which wait for it, and when each times out.
+//! The requests that a module has to reply to: those that it has, those in its queue, and the deadline of each.
 //!
 //! A module that replies with ids is *concurrent*: it gets each request at once. One that replies without ids is *sequential*: it
 //! gets one request at a time, and the others wait in a queue.
@@ -45,8 +45,9 @@ pub(crate) use request::{HostRequest, InFlight};
 
 /// How many calls and events may wait in the queue of a sequential module. More are refused with `RESOURCE_EXHAUSTED`.
 const MAX_QUEUED: usize = 1024;
-/// How many requests a concurrent module may have. Modules limit themselves to less; this is for those that do not. More are refused
-/// with `RESOURCE_EXHAUSTED`. As many ids of overdue requests are kept.
+/// How many calls and events a concurrent module may have. More are refused with `RESOURCE_EXHAUSTED`. The SDK refuses calls long before
+/// that; this limit is for modules that do not. The ids of the same number of overdue requests are kept; a late reply to a further one is
+/// taken for a mistake of the module.
 const MAX_IN_FLIGHT: usize = 16 * 1024;
 
 /// The id of `init`. Other requests count up from it.
@@ -58,18 +59,18 @@ pub(crate) struct RequestTable {
     in_flight: HashMap<u64, InFlight>,
     /// `None` for a concurrent module.
     queue: Option<SequentialQueue>,
-    /// The memory that queued requests may take.
+    /// The budget for queued requests.
     memory: Arc<Budget>,
-    /// The soonest deadline that the timer knows of.
+    /// The earliest deadline that the timer knows.
     next_deadline: Option<Instant>,
-    /// How long after it is abandoned a request becomes overdue.
+    /// How long after it was abandoned a request of a concurrent module becomes overdue.
     overdue_after: Duration,
     /// The ids of overdue requests.
     overdue: HashSet<u64>,
     intake: Intake,
 }
 
-/// Which new requests are taken. It only goes forward.
+/// Which new requests are taken. It only changes to a later variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Intake {
     All,
@@ -79,9 +80,9 @@ enum Intake {
     None,
 }
 
-/// What to do with a new request.
+/// What the caller of [`RequestTable::admit`] has to do with a request.
 pub(crate) enum Admitted<'a> {
-    /// Send it now. If `is_sooner`, the timer has to be reset to an earlier deadline.
+    /// Send it now. If `is_sooner`, its deadline is before the next one that the timer knows, and the timer has to be woken.
     Send {
         id: u64,
         request: HostRequest<'a>,
@@ -89,15 +90,15 @@ pub(crate) enum Admitted<'a> {
         /// Whether the module has other requests, so that this frame may wait a moment for more of them.
         beside_others: bool,
     },
-    /// Nothing: it is in the queue.
+    /// Nothing but to wake the timer if `is_sooner`: the request is in the queue.
     Queued { id: u64, is_sooner: bool },
-    /// Refuse it: too many requests wait, or they take too much memory.
+    /// Refuse it with `RESOURCE_EXHAUSTED`: too many requests wait, or they take too much memory.
     Refused { reply: ReplyTo, call: Option<RequestInfo> },
-    /// Give it to another process: this one takes no more of them.
+    /// Pass it to another process: this one takes no more requests of this kind.
     Closed { request: HostRequest<'a>, reply: ReplyTo },
 }
 
-/// A request whose caller has stopped waiting, while the request has not been answered.
+/// A request whose caller has stopped waiting before the module has replied.
 pub(crate) struct Abandoned {
     pub(crate) reply: ReplyTo,
     pub(crate) started: Instant,
@@ -108,11 +109,11 @@ pub(crate) struct Abandoned {
 /// Whether the module has an abandoned request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// It was in the queue, and has been removed.
+    /// No: it was in the queue, and has been removed.
     NotSent,
-    /// A concurrent module has it, and can be told to cancel it.
+    /// A concurrent module has it, and takes a `cancel` frame for it.
     Concurrent,
-    /// A sequential module is busy with it, and can't be told.
+    /// A sequential module is busy with it, and takes no `cancel` frame.
     Sequential,
 }
 
@@ -130,7 +131,7 @@ impl RequestTable {
         }
     }
 
-    /// The module has replied to `init` without an id.
+    /// Makes the module sequential, since it has replied to `init` without an id.
     pub(crate) fn make_sequential(&mut self) {
         self.queue.get_or_insert_default();
     }
@@ -151,17 +152,17 @@ impl RequestTable {
         ids
     }
 
-    /// How many requests the module has not answered, queued ones included, overdue ones not.
+    /// How many requests the module has not replied to: queued ones count, overdue ones do not.
     pub(crate) fn len(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// How many of these are queued.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many of them are in the queue.
+    pub(crate) fn queued(&self) -> usize {
         self.queue.as_ref().map_or(0, SequentialQueue::len)
     }
 
-    /// How many of these have a caller that waits.
+    /// How many of the requests in [`len`](Self::len) have a caller that waits.
     pub(crate) fn waited_for(&self) -> usize {
         self.in_flight.values().filter(|in_flight| in_flight.reply.is_some()).count()
     }
@@ -171,24 +172,25 @@ impl RequestTable {
         self.overdue.len()
     }
 
-    /// Whether any request is another attempt of a call that was lost with an earlier process.
+    /// Whether a request is a further attempt of a call that was lost with an earlier process.
     pub(crate) fn has_retried_call(&self) -> bool {
         self.in_flight.values().filter_map(|in_flight| in_flight.call.as_ref()).any(|call| call.attempt > 1)
     }
 
-    /// For a sequential module: how long ago the caller of its current request stopped waiting; `None` if it waits.
+    /// How long ago the caller of a sequential module's current request stopped waiting. `None` if the caller waits, or there is no such
+    /// request.
     pub(crate) fn abandoned_for(&self, now: Instant) -> Option<Duration> {
         let current = self.in_flight.get(&self.queue.as_ref()?.current?)?;
         Some(now.saturating_duration_since(current.abandoned?))
     }
 
-    /// The call or event that the module handles under this id. Without an id: the current one of a sequential module.
+    /// The call or event that the module handles under this id; without an id, the current one of a sequential module.
     pub(crate) fn handled(&self, id: Option<u64>) -> Option<&RequestInfo> {
         let id = id.or_else(|| self.queue.as_ref()?.current)?;
         self.in_flight.get(&id)?.call.as_ref()
     }
 
-    /// Takes a new request. `call` is `None` for one of the host itself, which no limit of number holds back.
+    /// Takes a new request, or says why not. `call` is `None` for a request of the host itself, which the limits of number do not concern.
     pub(crate) fn admit<'a>(
         &mut self,
         request: HostRequest<'a>,
@@ -229,14 +231,14 @@ impl RequestTable {
         }
     }
 
-    /// Removes a request to which a reply has come; without an id, the current one of a sequential module. Gives it, `None` if there
-    /// is none, and the next request that a sequential module is to get.
+    /// Removes the request with this id, since its reply has come; without an id, the current one of a sequential module. Returns that
+    /// request, or `None` if there is none, and the next request to send to a sequential module.
     pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Option<(u64, HostRequest<'static>)>) {
         let Some(id) = id.or_else(|| self.queue.as_ref()?.current) else { return (None, None) };
         let done = self.in_flight.remove(&id).or_else(|| self.overdue.remove(&id).then(InFlight::overdue));
         let next = match &mut self.queue {
             Some(queue) if queue.current == Some(id) => {
-                // What waits for a module that is being ended goes to another process.
+                // Queued calls and events of a module that is being ended go to another process.
                 if self.intake == Intake::All { queue.next() } else { queue.next_if_shutdown() }
             }
             _ => None,
@@ -244,7 +246,7 @@ impl RequestTable {
         (done, next)
     }
 
-    /// The caller of this request has stopped waiting. `None` if it had its result already.
+    /// Records that the caller of this request has stopped waiting. `None` if it has its result already.
     pub(crate) fn abandon(&mut self, id: u64, now: Instant) -> Option<Abandoned> {
         let in_flight = self.in_flight.get_mut(&id)?;
         let reply = in_flight.reply.take()?;
@@ -261,7 +263,8 @@ impl RequestTable {
         Some(Abandoned { reply, started, call, delivery })
     }
 
-    /// The ids of requests whose deadline has passed while their callers wait, the oldest first, and the next deadline.
+    /// Returns the ids of the requests whose deadline has passed while their callers wait, the oldest first, and the next deadline. The
+    /// requests stay; the caller abandons them.
     pub(crate) fn expired(&mut self, now: Instant) -> (Vec<u64>, Option<Instant>) {
         let waited_for = self.in_flight.iter().filter(|(_, in_flight)| in_flight.reply.is_some());
         let deadlines = waited_for.filter_map(|(id, in_flight)| Some((*id, in_flight.deadline?)));
@@ -272,8 +275,8 @@ impl RequestTable {
         (over, self.next_deadline)
     }
 
-    /// Makes abandoned requests of a concurrent module overdue when it is time. Gives when the next one will be. The request of a
-    /// sequential module stays: the next one can't be sent before it is answered.
+    /// Makes the abandoned requests of a concurrent module overdue whose time has come, and returns when the next one will be. The request
+    /// of a sequential module stays: the next one can't be sent before the module has replied.
     pub(crate) fn drop_overdue(&mut self, now: Instant) -> Option<Instant> {
         if self.is_sequential() {
             return None;
@@ -286,21 +289,21 @@ impl RequestTable {
         self.in_flight.values().filter_map(overdue_at).min()
     }
 
-    /// Takes no new request but `shutdown`; queued requests stay where they are.
+    /// From now on takes no request but `shutdown`. Queued requests stay in the queue.
     pub(crate) fn take_only_shutdown(&mut self) {
         if self.intake == Intake::All {
             self.intake = Intake::OnlyShutdown;
         }
     }
 
-    /// The same, and gives out the queued requests.
+    /// From now on takes no request but `shutdown`. Removes the queued requests and returns them.
     pub(crate) fn stop(&mut self) -> Vec<(HostRequest<'static>, InFlight)> {
         self.take_only_shutdown();
         let Some(queue) = &mut self.queue else { return Vec::new() };
         queue.drain().filter_map(|(id, request)| Some((request, self.in_flight.remove(&id)?))).collect()
     }
 
-    /// Takes no new request, and gives out all that are in flight, the oldest first.
+    /// From now on takes no request. Removes all requests, queued ones included, and returns them, the oldest first.
     pub(crate) fn close(&mut self) -> Vec<InFlight> {
         self.intake = Intake::None;
         let mut all: Vec<_> = self.in_flight.drain().collect();
@@ -308,12 +311,12 @@ impl RequestTable {
         all.into_iter().map(|(_, in_flight)| in_flight).collect()
     }
 
-    /// Whether calls and events are refused.
+    /// Whether calls and events are no longer taken.
     pub(crate) fn is_closed(&self) -> bool {
         self.intake != Intake::All
     }
 
-    /// Whether calls and events are refused, and no caller waits.
+    /// Whether calls and events are no longer taken, and no caller waits.
     pub(crate) fn is_drained(&self) -> bool {
         self.is_closed() && self.waited_for() == 0
     }

@@ -1,4 +1,8 @@
-//! The queue of a sequential module: it replies without ids, so it has one request at a time.
+//! The queue of a sequential module, which replies without ids and so has one request at a time. The most urgent request is the next one,
+//! always: a request of low priority may wait until its deadline.
+//!
+//! The SDK has another queue for a module that handles many requests at once (`requests/priority_queue.rs` in `sdk/module`), in which
+//! every eighth request is the oldest one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,20 +12,21 @@ use crate::budget::Reservation;
 
 #[derive(Debug, Default)]
 pub(super) struct SequentialQueue {
-    /// The id of the request that the module has.
+    /// The id of the request that the module has; `None` if it has none.
     pub(super) current: Option<u64>,
-    /// Those that wait for it: the most urgent first, and of these the oldest.
+    /// The requests that wait, by urgency and id: the most urgent first, and of equally urgent ones the oldest.
     waiting: BTreeMap<(Reverse<u64>, u64), Queued>,
 }
 
 #[derive(Debug)]
 struct Queued {
     request: HostRequest<'static>,
-    /// The memory that the request takes while it waits.
+    /// The memory of the request, until it is sent.
     _memory: Reservation,
 }
 
 impl SequentialQueue {
+    /// How many requests wait; the current one does not count.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -30,20 +35,20 @@ impl SequentialQueue {
         self.waiting.insert((Reverse(request.urgency()), id), Queued { request, _memory: memory });
     }
 
-    /// Removes a request that waits; `None` if it does not.
+    /// Removes a waiting request; `None` if there is none with this id.
     pub(super) fn remove(&mut self, id: u64) -> Option<HostRequest<'static>> {
         let key = *self.waiting.keys().find(|(_, waiting)| *waiting == id)?;
         self.waiting.remove(&key).map(|queued| queued.request)
     }
 
-    /// Removes the next request, which becomes the current one.
+    /// Removes the next request, and makes it the current one. Without one, there is no current request either.
     pub(super) fn next(&mut self) -> Option<(u64, HostRequest<'static>)> {
         let next = self.waiting.pop_first().map(|((_, id), queued)| (id, queued.request));
         self.current = next.as_ref().map(|(id, _)| *id);
         next
     }
 
-    /// The same, if the next request is `shutdown`, which no other precedes.
+    /// Like [`next`](Self::next), but only if the next request is `shutdown`, which comes before all others.
     pub(super) fn next_if_shutdown(&mut self) -> Option<(u64, HostRequest<'static>)> {
         let is_shutdown = |queued: &Queued| matches!(queued.request, HostRequest::Shutdown { .. });
         if self.waiting.first_key_value().is_some_and(|(_, queued)| is_shutdown(queued)) {
@@ -53,7 +58,7 @@ impl SequentialQueue {
         None
     }
 
-    /// Removes all requests that wait, with their ids.
+    /// Removes all waiting requests, with their ids, in the order of the queue.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, HostRequest<'static>)> {
         std::mem::take(&mut self.waiting).into_iter().map(|((_, id), queued)| (id, queued.request))
     }

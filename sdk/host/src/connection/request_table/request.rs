@@ -1,4 +1,4 @@
-//! A request of the host to a module, and what is known of it until it is answered.
+//! A request of the host to a module, and the state of a request until the module has replied.
 
 use ixt_protocol::Priority;
 use tokio::time::Instant;
@@ -6,16 +6,16 @@ use tokio::time::Instant;
 use crate::bus::{Envelope, ReplyTo};
 use crate::topic::RequestInfo;
 
-/// What the host asks of a module.
+/// A request of the host to a module.
 #[derive(Debug)]
 pub(crate) enum HostRequest<'a> {
-    /// To handle a call of a service.
+    /// A call of a service.
     Handle(Envelope<'a>),
-    /// To handle an event.
+    /// An event.
     Event(Envelope<'a>),
-    /// To say how it is.
+    /// `health_check`.
     HealthCheck,
-    /// To end within this time.
+    /// `shutdown`, with this grace in milliseconds.
     Shutdown { grace_ms: u64 },
 }
 
@@ -29,7 +29,7 @@ impl HostRequest<'_> {
         }
     }
 
-    /// About how many bytes of memory it takes; 0 for requests of the host itself, which carry nothing.
+    /// About how many bytes of memory the request takes; 0 for requests of the host itself, which have no payload.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Handle(envelope) | Self::Event(envelope) => envelope.bytes(),
@@ -37,12 +37,12 @@ impl HostRequest<'_> {
         }
     }
 
-    /// Whether the host itself asks, in contrast to a call or an event.
+    /// Whether the request is the host's own, and not a call or an event.
     pub(super) fn is_hosts_own(&self) -> bool {
         matches!(self, Self::HealthCheck | Self::Shutdown { .. })
     }
 
-    /// The order in the queue of a sequential module, the highest first: `shutdown`, then `health_check`, then by priority.
+    /// The rank in the queue of a sequential module, the highest first: `shutdown`, then `health_check`, then by priority.
     pub(super) fn urgency(&self) -> u64 {
         match self {
             Self::Handle(envelope) | Self::Event(envelope) => envelope.priority.into(),
@@ -52,22 +52,23 @@ impl HostRequest<'_> {
     }
 }
 
-/// A request that the module has not answered.
+/// A request that the module has not replied to.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    /// Where the result goes. `None` if the caller has its result already: its deadline has passed, or it has cancelled.
+    /// Gets the result. `None` if the caller has stopped waiting: the deadline has passed, or the caller has cancelled.
     pub(crate) reply: Option<ReplyTo>,
+    /// When the caller stops waiting; `None` if it waits without a limit.
     pub(crate) deadline: Option<Instant>,
     /// When the request was admitted.
     pub(crate) started: Instant,
     /// When the caller stopped waiting; `None` while it waits.
     pub(super) abandoned: Option<Instant>,
-    /// `None` for a request of the host itself.
+    /// The call or event; `None` for a request of the host itself.
     pub(crate) call: Option<RequestInfo>,
 }
 
 impl InFlight {
-    /// What is left of an overdue request: nobody waits for it, and only its id was kept.
+    /// Stands for an overdue request, of which only the id was kept, and whose caller no longer waits.
     pub(super) fn overdue() -> Self {
         Self { reply: None, deadline: None, started: Instant::now(), abandoned: None, call: None }
     }

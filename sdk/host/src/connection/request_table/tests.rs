@@ -23,7 +23,7 @@ fn nobody() -> ReplyTo {
     ReplyTo::new(|_, _| {})
 }
 
-/// What became of a request, in a word, and its id.
+/// Admits a request. Returns in a word what is to be done with it, and its id.
 fn admit(requests: &mut RequestTable, request: HostRequest<'static>) -> (&'static str, u64) {
     match requests.admit(request, nobody(), None, None, Instant::now()) {
         Admitted::Send { id, beside_others: false, .. } => ("sent alone", id),
@@ -70,14 +70,14 @@ fn a_module_without_ids_gets_one_request_at_a_time_the_most_urgent_first() {
     }
     assert_eq!(admit(&mut requests, HostRequest::HealthCheck), ("queued", 7));
     assert_eq!(admit(&mut requests, HostRequest::Shutdown { grace_ms: 1 }), ("queued", 8));
-    assert_eq!((requests.len(), requests.waiting()), (7, 6));
+    assert_eq!((requests.len(), requests.queued()), (7, 6));
     let mut order = Vec::new();
     while let (Some(_), next) = requests.complete(None) {
         order.extend(next.map(|(id, _)| id));
     }
     assert_eq!(order, [8, 7, 4, 6, 5, 3]);
     assert!(!requests.is_busy() && requests.len() == 0);
-    // An answer to one that it does not have yet changes nothing for the one that it has.
+    // A reply to a queued request does not end the current one.
     assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "sent alone");
     let (_, queued) = admit(&mut requests, handle(Priority::Low, 0));
     assert!(requests.complete(Some(queued)).1.is_none());
@@ -85,7 +85,7 @@ fn a_module_without_ids_gets_one_request_at_a_time_the_most_urgent_first() {
 }
 
 #[test]
-fn no_more_wait_than_may_in_number_and_bytes_but_for_the_hosts_own() {
+fn requests_in_the_queue_are_limited_in_number_and_bytes_except_the_hosts_own() {
     let mut requests = sequential();
     admit(&mut requests, handle(Priority::Low, 0));
     for _ in 0..MAX_QUEUED {
@@ -93,7 +93,7 @@ fn no_more_wait_than_may_in_number_and_bytes_but_for_the_hosts_own() {
     }
     assert_eq!(admit(&mut requests, handle(Priority::Critical, 0)).0, "refused");
     assert_eq!(admit(&mut requests, HostRequest::HealthCheck).0, "queued");
-    // What was given out makes room.
+    // A request that leaves the queue makes room.
     requests.complete(None);
     requests.complete(None);
     assert_eq!(admit(&mut requests, handle(Priority::Low, 0)).0, "queued");
@@ -115,7 +115,7 @@ fn no_more_wait_than_may_in_number_and_bytes_but_for_the_hosts_own() {
 }
 
 #[test]
-fn one_that_nobody_waits_for_stays_with_a_module_that_has_it() {
+fn an_abandoned_request_stays_with_a_module_that_has_it() {
     let mut requests = concurrent();
     let (_, id) = admit(&mut requests, handle(Priority::Low, 0));
     let abandoned = requests.abandon(id, Instant::now()).unwrap();
@@ -137,7 +137,7 @@ fn one_that_nobody_waits_for_stays_with_a_module_that_has_it() {
 }
 
 #[test]
-fn one_that_nobody_waits_for_takes_its_place_no_longer_than_it_may() {
+fn an_abandoned_request_of_a_concurrent_module_becomes_overdue() {
     let mut requests = concurrent();
     let now = Instant::now();
     let at = |seconds| now + Duration::from_secs(seconds);
@@ -152,7 +152,7 @@ fn one_that_nobody_waits_for_takes_its_place_no_longer_than_it_may() {
     assert_eq!(requests.drop_overdue(at(15)), Some(at(17)));
     assert_eq!((requests.len(), requests.overdue()), (2, 1));
     assert_eq!(requests.drop_overdue(at(17)), None);
-    // Their late replies are no mistake.
+    // Late replies to them are recognized.
     assert!(requests.complete(Some(first)).0.is_some_and(|done| done.reply.is_none()));
     assert_eq!((requests.len(), requests.overdue()), (1, 1));
     assert!(requests.complete(Some(first)).0.is_none());
@@ -167,7 +167,7 @@ fn one_that_nobody_waits_for_takes_its_place_no_longer_than_it_may() {
 }
 
 #[test]
-fn the_time_of_each_request_is_over_at_its_deadline() {
+fn each_request_expires_at_its_deadline() {
     let mut requests = concurrent();
     let now = Instant::now();
     let at = |seconds| Some(now + Duration::from_secs(seconds));
@@ -185,7 +185,7 @@ fn the_time_of_each_request_is_over_at_its_deadline() {
 }
 
 #[test]
-fn who_makes_a_call_for_which_request_is_known_by_its_id_or_by_there_being_one() {
+fn the_request_that_a_module_handles_is_found_by_its_id_or_as_the_only_one() {
     let topic = Arc::new(ModuleTopic::new("t"));
     let call = |trace: &str| {
         Some(RequestInfo {
@@ -212,7 +212,7 @@ fn who_makes_a_call_for_which_request_is_known_by_its_id_or_by_there_being_one()
 }
 
 #[test]
-fn one_that_is_stopped_takes_nothing_but_shutdown_and_one_that_is_closed_nothing() {
+fn a_stopped_table_takes_only_shutdown_and_a_closed_one_nothing() {
     let mut requests = sequential();
     admit(&mut requests, handle(Priority::Low, 0));
     admit(&mut requests, handle(Priority::Low, 9));
@@ -234,7 +234,7 @@ fn one_that_is_stopped_takes_nothing_but_shutdown_and_one_that_is_closed_nothing
 }
 
 #[test]
-fn whoever_waits_is_answered_even_if_the_requests_are_dropped() {
+fn callers_get_a_result_even_if_the_table_is_dropped() {
     static ANSWERED: AtomicUsize = AtomicUsize::new(0);
     let mut requests = concurrent();
     let reply = ReplyTo::new(|answer, _| {

@@ -1,4 +1,4 @@
-//! The `init` handshake, the time that a module asks for, and whether it is ready.
+//! The `init` handshake, its timeout, and whether a module is ready.
 
 use ixt_protocol::{MAX_LENGTH_FRAME_BYTES, ModuleFrame};
 use tokio::net::UnixStream;
@@ -6,13 +6,13 @@ use tokio::net::UnixStream;
 use super::*;
 use crate::connection::handshake::offered;
 
-/// It has asked for this much from when that was read.
+/// A `starting` frame, which asks for `extend_ms` from when it is read.
 fn starting(message: &str, extend_ms: u64) -> String {
     json!({ "type": "starting", "message": message, "extend_ms": extend_ms }).to_string()
 }
 
 #[tokio::test]
-async fn a_module_that_refuses_init_or_hangs_up_is_told() {
+async fn open_fails_if_the_module_refuses_init_or_hangs_up() {
     let refusal = r#"{"type":"error","id":1,"code":"C","message":"no"}"#;
     let Err(CallError::Replied(reply)) = open(refusal, FRAME_LIMIT).await else { panic!("not refused") };
     assert_eq!((reply.code.as_str(), reply.message.as_str()), ("C", "no"));
@@ -48,7 +48,7 @@ async fn a_module_that_refuses_init_or_hangs_up_is_told() {
     let opened = Connection::open(
         here,
         "m".into(),
-        hello(&config),
+        options(&config),
         limits(FRAME_LIMIT),
         heard,
         Spans::default(),
@@ -61,7 +61,7 @@ async fn a_module_that_refuses_init_or_hangs_up_is_told() {
     let opened = Connection::open(
         here,
         "m".into(),
-        hello(&config),
+        options(&config),
         limits(FRAME_LIMIT),
         heard,
         Spans::default(),
@@ -89,8 +89,8 @@ async fn a_module_picks_its_framing_in_its_reply_to_init() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
-    // What it says, after how long; when it replies, and how long it is waited for.
+async fn a_module_can_extend_the_timeout_of_init() {
+    // Each frame with its time and what it asks for; when the module replies; after how long the reply came, or the timeout was over.
     type Case = (&'static [(u64, &'static str, u64)], u64, Result<u64, u64>);
     let config = serde_json::value::to_raw_value(&json!({})).unwrap();
     let seconds = Duration::from_secs;
@@ -98,7 +98,7 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         (&[], 12, Err(10)),
         (&[(5, "a", 20_000)], 24, Ok(24)),
         (&[(5, "a", 20_000)], 26, Err(25)),
-        // A shorter time takes nothing away, and each counts from when it has come.
+        // Each time counts from its frame, and a shorter one does not replace a longer one.
         (&[(1, "a", 20_000), (2, "b", 5_000), (18, "b", 20_000), (30, "", 0)], 37, Ok(37)),
         (&[(1, "a", 0), (9, "", 2_000), (10, "c", u64::MAX)], 4_000, Err(10 + 3_600)),
     ];
@@ -106,19 +106,19 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         let (here, there) = UnixStream::pair().unwrap();
         let mut peer = Peer { stream: there, decoder: FrameDecoder::new(1 << 20) };
         let (sender, progress) = watch::channel(StartProgress::default());
-        let hello = InitOptions { progress: sender, ..hello(&config) };
+        let options = InitOptions { progress: sender, ..options(&config) };
         let (heard, _heard) = mpsc::unbounded_channel();
         let opening = Connection::open(
             here,
             "m".into(),
-            hello,
+            options,
             limits(FRAME_LIMIT),
             Heard(heard),
             Spans::default(),
             CallLog::default(),
         );
-        let told = Mutex::new(Vec::new());
-        let tell = |message: &str| lock(&told).push(message.to_owned());
+        let heard_messages = Mutex::new(Vec::new());
+        let tell = |message: &str| lock(&heard_messages).push(message.to_owned());
         let start = Instant::now();
         let opened = with_extensible_timeout(seconds(10), progress, tell, opening);
         let speaking = async {
@@ -128,7 +128,7 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
                 peer.send(&starting(message, *extend_ms)).await;
             }
             tokio::time::sleep_until(start + seconds(replies)).await;
-            // Nobody may read it any more.
+            // The host may have closed the socket.
             let _ = peer.stream.write_all(format!("{WITH_IDS}\n").as_bytes()).await;
             std::future::pending::<()>().await;
         };
@@ -142,12 +142,12 @@ async fn a_module_that_asks_for_time_before_its_reply_to_init_is_waited_for() {
         let mut messages: Vec<_> =
             says.iter().map(|(_, message, _)| *message).filter(|text| !text.is_empty()).collect();
         messages.dedup();
-        assert_eq!(*lock(&told), messages, "{says:?}");
+        assert_eq!(*lock(&heard_messages), messages, "{says:?}");
     }
 }
 
 #[tokio::test]
-async fn a_start_that_is_over_is_not_made_longer() {
+async fn a_starting_frame_after_the_reply_to_init_is_skipped() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     opened.peer.send(&starting("too late", 1)).await;
     opened.peer.send(r#"{"type":"starting","extend_ms":"long"}"#).await;
@@ -164,7 +164,7 @@ async fn a_start_that_is_over_is_not_made_longer() {
 }
 
 #[tokio::test]
-async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say_otherwise() {
+async fn a_module_is_ready_unless_its_last_frame_or_health_report_says_no() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let turned = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let again = Arc::clone(&turned);
@@ -186,7 +186,7 @@ async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say
         if let Some(ready) = says {
             opened.peer.send(&json!({ "type": "ready", "ready": ready }).to_string()).await;
         }
-        // What comes after it has been read, the frame has been, too.
+        // The frame has been read when a frame after it has been.
         let connection = Arc::clone(&opened.connection);
         id += 1;
         match reports {
@@ -197,7 +197,7 @@ async fn a_module_takes_new_requests_while_neither_its_frames_nor_its_health_say
                 assert!(matches!(asking.await.unwrap(), HealthCheckResult::Replied(_)));
             }
             None => {
-                // Also one that is not ready is asked, and answers what it has.
+                // A module that is not ready still gets requests of the host itself.
                 let asked = connection.ask(HostRequest::Shutdown { grace_ms: 1 }, Duration::from_secs(60));
                 let answering = async {
                     opened.peer.next().await;

@@ -1,4 +1,4 @@
-//! A connection with a module that is played by the test, frame by frame.
+//! Tests of a connection, in which the test sends and receives the module's frames.
 
 mod handshake;
 mod own_calls;
@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::bus::{CallHandle, CallResult};
 
-/// The module's end.
+/// The module's end of the socket.
 pub(crate) struct Peer {
     stream: UnixStream,
     decoder: FrameDecoder,
 }
 
 impl Peer {
-    /// The next frame, as JSON.
+    /// Waits for the next frame of the host, and returns it as JSON.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
             if let Some(frame) = self.decoder.next_frame() {
@@ -37,7 +37,7 @@ impl Peer {
     }
 }
 
-/// What the module's own requests, its log and its mistakes come to.
+/// The host's services. Sends the test a line for each request, log line and complaint.
 struct Heard(mpsc::UnboundedSender<String>);
 
 impl Services for Heard {
@@ -80,7 +80,7 @@ pub(crate) struct Opened {
 }
 
 impl Connection {
-    /// Waits until the module has answered all that it has.
+    /// Waits until the module has replied to all its requests.
     pub(crate) async fn idle(&self) {
         while self.in_flight() > 0 {
             tokio::task::yield_now().await;
@@ -88,7 +88,7 @@ impl Connection {
     }
 }
 
-/// Somebody who waits for an answer, and what it is, in words.
+/// A reply for a call, and the receiver of its result as text.
 pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
     let (sender, answer) = oneshot::channel();
     let reply = ReplyTo::new(move |answer, _| {
@@ -104,11 +104,12 @@ pub(crate) fn caller() -> (ReplyTo, oneshot::Receiver<String>) {
 }
 
 impl Opened {
+    /// The lines of [`Heard`] since the last call.
     fn heard(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
     }
 
-    /// Sends the module a call, and gives what its caller will be answered.
+    /// Sends the module a call. Returns its handle, and the receiver of its result as text.
     fn call(&self, topic: &Arc<ModuleTopic>, message: Envelope<'static>) -> (CallHandle, oneshot::Receiver<String>) {
         let (reply, answer) = caller();
         let sent = self.connection.send_message(
@@ -123,11 +124,11 @@ impl Opened {
     }
 }
 
-fn hello(config: &RawValue) -> InitOptions<'_> {
+fn options(config: &RawValue) -> InitOptions<'_> {
     InitOptions { config, framing: Framing::Line, progress: watch::Sender::default() }
 }
 
-/// Opens a connection whose module answers `init` with this.
+/// Opens a connection whose module sends `reply` to `init`.
 pub(crate) async fn open(reply: &str, max_frame_bytes: usize) -> Result<Opened, CallError> {
     open_with(reply, max_frame_bytes, CallLog::default()).await
 }
@@ -141,7 +142,7 @@ pub(crate) async fn open_with(reply: &str, max_frame_bytes: usize, calls: CallLo
     let opening = Connection::open(
         here,
         "m:1.0.0/instance-001".into(),
-        hello(&config),
+        options(&config),
         limits,
         Heard(sender),
         Spans::default(),

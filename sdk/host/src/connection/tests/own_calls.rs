@@ -1,9 +1,9 @@
-//! The module's own calls.
+//! The module's own calls of the host's services.
 
 use super::*;
 
 #[tokio::test]
-async fn what_a_module_asks_for_is_answered_by_its_id_unless_it_takes_it_back() {
+async fn a_call_of_a_module_is_answered_by_its_id_unless_the_module_cancels_it() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let ask = |id: &str, method: &str, params: &str| {
         format!(r#"{{"type":"service_request"{id},"service":"s","method":"{method}","params":{params}}}"#)
@@ -13,12 +13,12 @@ async fn what_a_module_asks_for_is_answered_by_its_id_unless_it_takes_it_back() 
     assert_eq!(answer, json!({ "type": "service_response", "id": 7, "success": true, "data": { "a": 1 } }));
     opened.peer.send(&ask("", "echo", "{}")).await;
     assert_eq!(opened.peer.next().await, json!({ "type": "service_response", "success": true, "data": {} }));
-    // The same id twice, while the first waits.
+    // A second call with the id of one that waits is not registered.
     opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
     opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
     opened.peer.send(r#"{"type":"cancel","id":8}"#).await;
     opened.peer.send(&ask(r#","id":8"#, "wait", "{}")).await;
-    // What is too long to be answered is told to be.
+    // A response that is too long for a frame becomes an error.
     opened.peer.send(&ask(r#","id":9"#, "much", "{}")).await;
     let answer = opened.peer.next().await;
     assert_eq!((&answer["id"], &answer["code"]), (&json!(9), &json!("RESOURCE_EXHAUSTED")));

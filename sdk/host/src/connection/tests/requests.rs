@@ -6,7 +6,7 @@ use super::*;
 use crate::logs::Logs;
 
 #[tokio::test]
-async fn each_reply_comes_to_the_one_who_waits_for_it() {
+async fn each_reply_reaches_its_caller() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     assert!(!opened.connection.is_sequential());
     let topic = topic();
@@ -28,7 +28,7 @@ async fn each_reply_comes_to_the_one_who_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_module_without_ids_gets_the_next_request_when_it_has_answered() {
+async fn a_module_without_ids_gets_the_next_request_when_it_has_replied() {
     let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
     assert!(opened.connection.is_sequential() && !opened.connection.is_busy());
     let topic = topic();
@@ -45,7 +45,7 @@ async fn a_module_without_ids_gets_the_next_request_when_it_has_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_with_its_time_and_the_module_is_told() {
+async fn a_call_ends_at_its_deadline_and_the_module_gets_cancel() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let topic = topic();
     let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
@@ -60,7 +60,7 @@ async fn a_call_ends_with_its_time_and_the_module_is_told() {
     assert_eq!(opened.peer.next().await, json!({ "type": "cancel", "id": 3 }));
     assert_eq!(late.await.unwrap(), over);
     assert_eq!(start.elapsed().as_millis() / 10, 500);
-    // Its late reply is nobody's, and no mistake.
+    // Its late reply reaches no caller, and is not complained about.
     opened.peer.send(r#"{"type":"error","id":3,"code":"CANCELLED","message":""}"#).await;
     opened.peer.send(r#"{"type":"log","level":"info","message":"mark"}"#).await;
     assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"));
@@ -68,17 +68,17 @@ async fn a_call_ends_with_its_time_and_the_module_is_told() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_taken_back_is_cancelled_in_the_module() {
+async fn a_call_that_its_caller_cancels_is_cancelled_in_the_module() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (pending, answer) = opened.call(&topic(), message(""));
     opened.peer.next().await;
     pending.cancel(&mut WriteBatch::none());
     assert_eq!(opened.peer.next().await, json!({ "type": "cancel", "id": 2 }));
-    assert!(answer.await.is_err(), "nobody is answered");
+    assert!(answer.await.is_err(), "the caller gets no result");
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_long_is_answered_and_the_next_one_goes_on() {
+async fn a_request_that_is_too_long_is_refused_and_the_next_one_is_sent() {
     let mut opened = open(WITHOUT_IDS, FRAME_LIMIT).await.unwrap();
     let topic = topic();
     let (_large, large) = opened.call(&topic, message(&"x".repeat(FRAME_LIMIT)));
@@ -99,7 +99,7 @@ async fn a_request_that_is_too_long_is_answered_and_the_next_one_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_stays_unanswered_takes_no_place_for_ever() {
+async fn a_request_without_a_reply_no_longer_counts_after_a_time() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let at = |millis| Some(Instant::now() + Duration::from_millis(millis));
     let (_late, late) = opened.call(&topic(), Envelope { deadline: at(200), ..message("") });
@@ -114,12 +114,12 @@ async fn a_request_that_stays_unanswered_takes_no_place_for_ever() {
         opened.peer.send(&format!(r#"{{"type":"success","id":{id},"data":{{}}}}"#)).await;
     }
     opened.peer.send(r#"{"type":"log","level":"info","message":"mark"}"#).await;
-    assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"), "a late answer is no mistake");
+    assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"), "a late reply is not complained about");
     assert_eq!(opened.connection.overdue(), 0);
 }
 
 #[tokio::test]
-async fn what_is_begun_when_the_module_ends_is_lost_with_the_reason() {
+async fn requests_are_lost_with_the_reason_when_the_module_ends() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (_pending, answer) = opened.call(&topic(), message(""));
     opened.peer.next().await;
@@ -134,7 +134,7 @@ async fn what_is_begun_when_the_module_ends_is_lost_with_the_reason() {
 }
 
 #[tokio::test]
-async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_lost() {
+async fn a_stopped_module_finishes_its_request_and_one_that_it_refuses_is_lost() {
     let logs = Logs::default();
     let mut opened = open_with(WITHOUT_IDS, FRAME_LIMIT, CallLog::new(logs.clone(), false)).await.unwrap();
     let refuses = r#"{"type":"error","code":"UNAVAILABLE","message":"the module is shutting down","retryable":true}"#;
@@ -148,8 +148,8 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
     assert_eq!(given_back.payload.borrowed().into_bytes().as_deref(), Ok(&b"3"[..]));
     opened.peer.send(refuses).await;
     assert_eq!(second.await.unwrap(), "lost: m:1.0.0/instance-001: the module is shutting down");
-    let told = logs.follow(1).try_next().unwrap();
-    assert!(told.message.contains(" was refused: UNAVAILABLE: "), "it had not begun: {}", told.message);
+    let logged = logs.follow(1).try_next().unwrap();
+    assert!(logged.message.contains(" was refused: UNAVAILABLE: "), "it had not begun: {}", logged.message);
     let reply = ReplyTo::new(|_, _| {});
     let back = opened.connection.send_message(
         HostRequest::Handle,
@@ -159,11 +159,11 @@ async fn one_that_is_told_to_end_finishes_what_it_has_and_what_it_refuses_is_los
         Instant::now(),
         &mut WriteBatch::none(),
     );
-    assert!(back.is_err(), "another one may take it");
+    assert!(back.is_err(), "another process may take it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_host_asks_within_a_time() {
+async fn a_request_of_the_host_itself_has_a_timeout() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let connection = Arc::clone(&opened.connection);
     let asking = tokio::spawn(async move { connection.ask(HostRequest::HealthCheck, Duration::from_secs(5)).await });

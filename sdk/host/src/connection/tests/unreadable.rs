@@ -1,9 +1,9 @@
-//! What a module sends that can't be read or assigned.
+//! Frames of a module that can't be read, or can't be assigned to a request.
 
 use super::*;
 
 #[tokio::test]
-async fn a_reply_of_the_wrong_shape_ends_its_request_and_what_is_nobodys_is_told() {
+async fn a_wrong_reply_ends_its_request_and_frames_for_no_request_are_complained_about() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (_pending, answer) = opened.call(&topic(), message(""));
     opened.peer.next().await;
@@ -28,9 +28,8 @@ async fn a_reply_of_the_wrong_shape_ends_its_request_and_what_is_nobodys_is_told
     );
 }
 
-/// Whatever comes back in place of a reply: who waits is answered at once.
 #[tokio::test]
-async fn what_can_not_be_read_is_answered_at_once() {
+async fn a_caller_gets_an_error_at_once_whatever_comes_in_place_of_the_reply() {
     for (reply, says) in [
         (r#"{"type":"success"ID,"data":{"mean":NaN}}"#, "`data`: expected value at line 1 column "),
         (r#"{"data":{"mean":Infinity},"type":"success"ID}"#, "`data`: expected value at line 1 column "),
@@ -53,16 +52,15 @@ async fn what_can_not_be_read_is_answered_at_once() {
             let answer = answer.await.unwrap();
             assert!(answer.starts_with("INTERNAL: the module's reply is wrong: "), "{reply}: {answer}");
             assert!(answer.contains(says), "{reply}: {answer}");
-            // What can't be told from a reply ends one whose replies have no ids: the next would be taken for another's.
+            // If it may have been no reply, a module without ids is ended: its next reply would go to the wrong caller.
             let is_a_reply = reply.contains("success\"") || reply.contains("error\"");
             assert_eq!(opened.connection.load().is_some(), !id.is_empty() || is_a_reply, "{reply}");
         }
     }
 }
 
-/// Nobody gets what was meant for another one.
 #[tokio::test]
-async fn a_reply_without_an_id_is_nobodys_if_the_module_has_used_ids() {
+async fn a_reply_without_an_id_reaches_no_caller_if_the_module_has_used_ids() {
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (_first, first) = opened.call(&topic(), message("1"));
     let (_second, second) = opened.call(&topic(), message("2"));
@@ -77,7 +75,7 @@ async fn a_reply_without_an_id_is_nobodys_if_the_module_has_used_ids() {
 }
 
 #[tokio::test]
-async fn a_frame_over_the_limit_ends_whatever_may_have_waited_for_it() {
+async fn a_frame_over_the_limit_ends_each_request_that_it_may_reply_to() {
     let long = format!(r#"{{"type":"success","id":2,"data":{{"a":"{}"}}}}"#, "x".repeat(FRAME_LIMIT));
     let mut opened = open(WITH_IDS, FRAME_LIMIT).await.unwrap();
     let (_one, one) = opened.call(&topic(), message(""));
@@ -99,14 +97,14 @@ async fn a_frame_over_the_limit_ends_whatever_may_have_waited_for_it() {
     assert!(opened.connection.load().is_none());
 }
 
-/// Whoever sends a part of a large frame and not the rest takes room from others for no longer than it has to.
+/// Its room is for other modules then.
 #[tokio::test(start_paused = true)]
-async fn a_large_frame_that_does_not_come_whole_ends_its_module() {
+async fn a_module_that_does_not_complete_a_large_frame_is_ended() {
     let mut opened = open(WITH_IDS, 1 << 20).await.unwrap();
     let (_pending, answer) = opened.call(&topic(), message(""));
     let part = vec![b'x'; 300 * 1024];
     opened.peer.stream.write_all(&part).await.unwrap();
-    // A byte now and then does not help.
+    // A byte now and then does not put off the end.
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let _ = opened.peer.stream.write_all(b"x").await;

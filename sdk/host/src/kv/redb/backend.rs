@@ -1,6 +1,5 @@
-//! Backends between redb and the file: one that can be shut off, so that a database that is given up can't touch the
-//! file any more; and one that keeps writes in memory, so that a file can be opened for reading when nothing can be
-//! written.
+//! Backends between redb and the file. [`Fenced`] can be shut off, so that a database that is no longer used can't touch the
+//! file. [`Overlay`] keeps writes in memory, so that a file can be opened and read when nothing can be written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,20 +11,20 @@ use ::redb::StorageBackend;
 
 use crate::lock;
 
-/// The backend of one [`redb::Database`]. Closing the database neither closes the inner backend nor gives up the file's
-/// lock. After [`Fence::shut`] all operations fail.
+/// The backend of one [`redb::Database`]. Closing the database neither closes the inner backend nor unlocks the file.
+/// After [`Fence::shut`] all operations fail.
 #[derive(Debug)]
 pub(super) struct Fenced {
     inner: Arc<dyn StorageBackend>,
     fence: Fence,
 }
 
-/// Shuts a database off from its backend.
+/// A switch that shuts a database off from its backend.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fence(Arc<AtomicBool>);
 
 impl Fence {
-    /// From now on the database can neither read nor write. An operation that runs on another thread may still
+    /// From now on lets every read and write of the database fail. An operation that runs on another thread may still
     /// complete.
     pub(super) fn shut(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -69,8 +68,8 @@ impl StorageBackend for Fenced {
     }
 }
 
-/// A backend that never writes to its base: writes are kept in memory. They are few, since redb writes little when it
-/// opens a file.
+/// A backend that reads from its base and keeps writes in memory. redb writes little when it opens a file, so they take
+/// little memory.
 pub(super) struct Overlay {
     base: Arc<dyn StorageBackend>,
     written: RwLock<OverlayState>,
@@ -78,12 +77,13 @@ pub(super) struct Overlay {
 
 struct OverlayState {
     len: u64,
-    /// How much of the base is still visible. It shrinks with the length, and does not grow again.
+    /// How many bytes of the base are still visible. The number shrinks with the length, and never grows.
     base_len: u64,
+    /// The blocks that were written to, by their number.
     blocks: BTreeMap<u64, Box<[u8]>>,
 }
 
-/// The size of a block of written data: that of redb's pages.
+/// The size of a block, in bytes: that of redb's pages.
 const BLOCK_BYTES: usize = 4096;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -93,7 +93,8 @@ impl Overlay {
         Ok(Self { base, written: RwLock::new(OverlayState { len, base_len: len, blocks: BTreeMap::new() }) })
     }
 
-    /// Reads within one block: what was written, else what the base has, else zeros.
+    /// Reads within one block, from the offset `from`: from the block if it was written, otherwise from the base, and zeros
+    /// beyond the base.
     fn read_block(&self, written: &OverlayState, block: u64, from: usize, out: &mut [u8]) -> io::Result<()> {
         if let Some(data) = written.blocks.get(&block) {
             out.copy_from_slice(&data[from..from + out.len()]);
@@ -115,7 +116,7 @@ impl Overlay {
     }
 }
 
-/// Splits a range by blocks. Yields the block, the offset in it, and the number of bytes.
+/// Splits a range by blocks. Yields the number of each block, the offset in it, and the number of bytes.
 fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let mut at = offset;
     let end = offset + len as u64;

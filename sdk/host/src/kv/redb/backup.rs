@@ -14,15 +14,15 @@ use super::store_copy::StoreCopy;
 use super::tables;
 use crate::kv::KvError;
 
-/// Writes all entries to a new file, and returns their number. Ends early when the store is closed, which closes the
-/// semaphore `open`.
+/// Writes all entries to a new file at `path`, and returns their number. Ends early when the store is closed, which closes
+/// the semaphore `open`. After an error there is no file.
 pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
     let failed = |what: String| KvError::Backup { reason: format!("{}: {what}", path.display()).into() };
     let not_written = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => failed("there is something by that name, and nothing is replaced".to_owned()),
         _ => failed(error.to_string()),
     };
-    // Checked before the work begins; renaming the finished file checks it again.
+    // Checked before the work begins. Renaming the finished file checks it again.
     if fs::symlink_metadata(path).is_ok() {
         return Err(not_written(io::ErrorKind::AlreadyExists.into()));
     }
@@ -32,7 +32,7 @@ pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<
     };
     let not_read = |failure: &dyn std::fmt::Display| KvError::Storage { reason: file.reason(failure) };
     let (snapshot, revision) = {
-        // Released at once: a reopening of the file must not wait for a backup.
+        // Released at once, so that opening the file again need not wait for the backup.
         let current = file.current();
         let Some(database) = &current.database else { return Err(not_read(&"it is not open")) };
         let read = catch(|| Ok((Snapshot::of(database)?, tables::last_revision(database)?)));
@@ -50,7 +50,7 @@ pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<
         }
         copy.put(namespace, key, stored).map_err(not_copied)
     })?;
-    if let Some(first) = damage.told.first() {
+    if let Some(first) = damage.listed.first() {
         return Err(not_read(&format!("{first}: `ixt kv check` and `ixt kv repair` help when the host is stopped")));
     }
     let keys = copy.keys;

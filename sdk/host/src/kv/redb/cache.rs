@@ -1,8 +1,8 @@
 //! A cache of small values that were read recently, so that reading one again needs no thread.
 //!
-//! It only holds what was committed last. The writer removes the keys that it is about to commit. A value that was read
-//! during a write, or from before one, is not added: the reader takes the [`CacheEpoch`] before its snapshot and hands
-//! it in with the value.
+//! It only holds values that were committed last. The writer removes the keys that it is about to commit. A value that was
+//! read during a write, or from a snapshot before one, is not added: the reader takes the [`CacheEpoch`] before its
+//! snapshot and passes it with the value.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -14,9 +14,9 @@ use super::tables::INLINE_BYTES;
 use crate::kv::Entry;
 use crate::lock::lock;
 
-/// How many bytes of keys and values are kept, approximately.
+/// About how many bytes of keys and values are kept.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
-/// What an entry takes in addition to them, in bytes.
+/// The memory, in bytes, that an entry takes in addition to its key and value.
 const OVERHEAD_BYTES: usize = 128;
 
 /// The cache, shared by the store, the reader and the writer.
@@ -26,13 +26,13 @@ pub(super) struct ValueCache(Mutex<CacheContents>);
 #[derive(Default)]
 struct CacheContents {
     epoch: CacheEpoch,
-    /// Values in two generations: what is read is moved to the young one. When that is half of all, the old one is
-    /// dropped and the young one becomes the old one.
+    /// The values, in two generations. A value that is read is moved to the young one. When the young one has half of
+    /// [`KEPT_BYTES`], the old one is dropped and the young one becomes the old one.
     young: Generation,
     old: Generation,
 }
 
-/// A number that grows with each write: odd during a write, even between two.
+/// A number that grows with each write: odd during a write, even between two writes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CacheEpoch(u64);
 
@@ -54,12 +54,13 @@ impl ValueCache {
         (!is_over(stored.expiry, now())).then(|| stored.entry.clone())
     }
 
-    /// The current epoch. To be taken before a snapshot whose values are to be cached.
+    /// The current epoch. The reader takes it before a snapshot whose values are to be cached.
     pub(super) fn epoch(&self) -> CacheEpoch {
         self.lock().epoch
     }
 
-    /// Caches a value that was read from a snapshot of this epoch, unless there has been a write since.
+    /// Caches a value that was read from a snapshot of this epoch. Does nothing if there has been a write since, or if the
+    /// value is longer than [`INLINE_BYTES`].
     pub(super) fn keep(&self, epoch: CacheEpoch, namespace: &str, key: &str, stored: &Stored) {
         let mut state = self.lock();
         if epoch == state.epoch && epoch.0.is_multiple_of(2) && stored.entry.value.len() <= INLINE_BYTES {
@@ -67,7 +68,7 @@ impl ValueCache {
         }
     }
 
-    /// Removes the keys that are about to be committed.
+    /// Begins a write: removes the keys that are about to be committed.
     pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut state = self.lock();
         state.epoch.0 |= 1;
@@ -77,13 +78,13 @@ impl ValueCache {
         }
     }
 
-    /// The write has been committed.
+    /// Ends a write, which was committed.
     pub(super) fn end_write(&self) {
         let mut state = self.lock();
         state.epoch.0 = (state.epoch.0 | 1) + 1;
     }
 
-    /// Empties the cache: the database was opened again, and may hold something else.
+    /// Empties the cache, since the database was opened again and may hold other values.
     pub(super) fn clear(&self) {
         let mut state = self.lock();
         *state = CacheContents { epoch: CacheEpoch((state.epoch.0 | 1) + 1), ..CacheContents::default() };
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_within_a_write_or_before_it_is_not_kept() {
+    fn a_value_that_was_read_during_a_write_or_before_it_is_not_kept() {
         let cache = ValueCache::default();
         let before = cache.epoch();
         cache.keep(before, "space", "key", &stored(vec![1]));
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_so_much_and_what_was_asked_for_last() {
+    fn its_size_is_limited_and_values_that_are_read_stay() {
         let cache = ValueCache::default();
         cache.keep(cache.epoch(), "space", "large", &stored(vec![0; INLINE_BYTES + 1]));
         assert_eq!(cache.get("space", "large"), None);

@@ -1,8 +1,7 @@
-//! Catches panics of redb, which asserts much about what it finds in a file: one bad page must not end the host's
-//! store.
+//! Catches panics of redb, which asserts much about the content of a file: one bad page must not end the host's store.
 //!
-//! The thread-local must stay. A panic hook is global to the process and is told nothing but the panic, so that it can
-//! only ask the thread that panics whether the panic will be caught. It is private to this file.
+//! The thread-local variable is necessary. A panic hook is global to the process and gets only the panic, so that it has
+//! to ask the thread that panics whether the panic will be caught.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -12,9 +11,9 @@ thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The result of `run`, or the message of its panic.
+/// Runs `run`. If it panics, returns the message of the panic as the error.
 pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    // Only the database may be left half changed; it is then opened again or given up.
+    // A panic can leave only the database half changed, which is then opened again or no longer used.
     let outer = CAUGHT.replace(true);
     let result = catch_unwind(AssertUnwindSafe(run));
     CAUGHT.set(outer);
@@ -24,8 +23,8 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Installs a panic hook that prints nothing for panics that the store catches: their callers get an error. Other
-/// panics go to the hook that was installed before. To be called once, at the start of a program.
+/// Installs a panic hook that prints nothing for panics that a [`RedbStore`](super::RedbStore) catches, since its callers
+/// get an error for them. Other panics go to the hook that was installed before. Call it once, at the start of a program.
 pub fn quiet_panics() {
     let before = take_hook();
     set_hook(Box::new(move |panic| {

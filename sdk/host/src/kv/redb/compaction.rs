@@ -1,27 +1,29 @@
-//! Decides when to make the file smaller. redb only returns room at the end of the file, so that one key that is kept
-//! there keeps the room of all that were deleted before it.
+//! Decides when to make the file smaller. redb only frees room at the end of the file, so that one key there keeps the
+//! room of all keys that were deleted before it.
 //!
-//! Nobody can read or write while the file is compacted, which takes about as long as writing what is kept. So it is
-//! done when there is enough to gain, and when nothing was written for a second.
+//! Reads and writes wait while the file is compacted, which takes about as long as writing what is kept. So it is done
+//! when there is enough to gain, and when nothing was written for a second.
 
 use std::time::{Duration, Instant};
 
-/// A file of this size, in bytes, is not compacted.
+/// A file up to this size, in bytes, is not compacted.
 const SMALL_BYTES: u64 = 8 * 1024 * 1024;
-/// How long nothing must have been written …
+/// The pause in writes that is waited for before compaction.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
-/// … unless that does not happen for this long.
+/// The longest time to wait for such a pause. Then the file is compacted between two writes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// When to compact the file next.
+/// The time of the next compaction.
 pub(super) struct CompactionSchedule {
-    /// The ratio of file size to stored bytes that the last compaction reached: the file will not get smaller than
-    /// that.
+    /// The ratio of the file's size to the stored bytes that the last compaction has reached. The file will not get smaller
+    /// than that.
     reached: u64,
+    /// `None` if there is not enough to gain.
     waiting: Option<Waiting>,
 }
 
 struct Waiting {
+    /// Since when there is enough to gain, or the last attempt was put off.
     since: Instant,
     due: Instant,
 }
@@ -33,7 +35,7 @@ impl Default for CompactionSchedule {
 }
 
 impl CompactionSchedule {
-    /// To be called after each write, with the size of the file and the number of stored bytes.
+    /// To be called after each write, with the size of the file and the bytes that are stored in it.
     pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
         let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
         self.waiting = (file > enough).then(|| {
@@ -47,13 +49,13 @@ impl CompactionSchedule {
         self.waiting.as_ref().map(|waiting| waiting.due)
     }
 
-    /// To be called after an attempt, with the size of the file and the number of stored bytes.
+    /// To be called after a compaction, even if it has failed, with the size of the file and the bytes that are stored in it.
     pub(super) fn compacted(&mut self, file: u64, stored: u64) {
         self.reached = file.saturating_sub(SMALL_BYTES).div_ceil(stored.max(1)).max(1);
         self.waiting = None;
     }
 
-    /// To be called if the file could not be compacted now.
+    /// To be called if the file can't be compacted now: it is due again after another pause.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.waiting = Some(Waiting { since: now, due: now + QUIET });
     }
@@ -66,14 +68,14 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn it_is_worth_it_when_the_file_has_more_than_twice_what_is_stored() {
+    fn a_file_is_compacted_if_it_is_more_than_twice_as_large_as_what_is_stored() {
         let mut compaction = CompactionSchedule::default();
         let now = Instant::now();
         compaction.wrote(now, 28 * MIB, 10 * MIB);
         assert_eq!(compaction.due(), None);
         compaction.wrote(now, 28 * MIB + 1, 10 * MIB);
         assert_eq!(compaction.due(), Some(now + QUIET));
-        // Each write puts it off, but not for ever.
+        // Each write puts it off, up to the limit.
         compaction.wrote(now + PATIENCE / 2, 29 * MIB, 10 * MIB);
         assert_eq!(compaction.due(), Some(now + PATIENCE / 2 + QUIET));
         compaction.wrote(now + PATIENCE, 29 * MIB, 10 * MIB);
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gets_no_smaller_is_not_tried_again_and_again() {
+    fn a_file_that_gets_no_smaller_is_not_compacted_again_and_again() {
         let mut compaction = CompactionSchedule::default();
         let now = Instant::now();
         // Small entries take more than twice their bytes.

@@ -1,4 +1,4 @@
-//! The data directory: it must belong to this user alone, have a known format, and is used by one host at a time.
+//! The data directory: checks that it belongs to this user alone and has a known format, and locks it for one host.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -15,24 +15,25 @@ use tempfile::NamedTempFile;
 use super::file::RedbFailure;
 use super::open_error::{OpenError, failed_to_open};
 
-/// The file with the keys and values.
+/// The name of the file with the keys and values.
 pub(super) const FILE_NAME: &str = "kv.redb";
-/// The file with the version of the format: a decimal number.
+/// The name of the file with the version of the format, a decimal number.
 const FORMAT_NAME: &str = "format";
-/// The version of the format that this program writes. A directory without a format file has version 1. Version 2
-/// counts what each module uses, and has a checksum for each entry.
+/// The version of the format that this program writes. A directory without a format file has version 1. Since version 2
+/// the file counts what each module uses, and has a checksum for each entry.
 pub(super) const FORMAT: u32 = 2;
 
 /// A data directory with the store's file open and locked.
 pub(super) struct DataDir {
     directory: PathBuf,
+    /// The path of the store's file.
     pub(super) path: PathBuf,
     pub(super) backend: Arc<FileBackend>,
 }
 
 impl DataDir {
-    /// Opens the store's file; creates it and the directory, for this user alone, if they do not exist. Writes the
-    /// format version.
+    /// Opens and locks the store's file. Creates it and the directory, for this user alone, if they do not exist, and
+    /// writes the version of the format.
     pub(super) fn create(directory: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { directory: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -41,8 +42,8 @@ impl DataDir {
         Ok(opened)
     }
 
-    /// Writes the version of the format into the directory, if it is older. To be done before anything in it is
-    /// changed: an earlier program must refuse the directory from then on.
+    /// Writes the version of the format into the directory, unless it has this one. To be called before anything in the
+    /// directory is changed, so that an earlier program refuses it from then on.
     pub(super) fn mark(&self) -> Result<(), OpenError> {
         if read_format(&self.directory)?.is_some_and(|found| found >= FORMAT) {
             return Ok(());
@@ -51,14 +52,14 @@ impl DataDir {
         self.write_format().map_err(failed)
     }
 
-    /// Opens the file of an existing store, and changes nothing.
+    /// Opens and locks the file of an existing store, and changes nothing.
     pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
         Self::lock(directory, false)
     }
 
     fn lock(directory: &Path, create: bool) -> Result<Self, OpenError> {
         check_private(directory)?;
-        // Checked before the file is touched: a later version may have no such file.
+        // Before the file is opened or created: a later version may have no such file.
         read_format(directory)?;
         let path = directory.join(FILE_NAME);
         let file = open_file(&path, create).map_err(|source| {
@@ -78,7 +79,7 @@ impl DataDir {
             DatabaseError::DatabaseAlreadyOpen => in_use(),
             error => failed_to_open(&path, RedbFailure::Error(error.into())),
         })?;
-        // Before it was locked, another host may have replaced the file.
+        // A repair may have replaced the file before it was locked.
         match fs::symlink_metadata(&path) {
             Ok(now) if (now.dev(), now.ino()) == (opened.dev(), opened.ino()) => {}
             _ => return Err(in_use()),
@@ -95,7 +96,7 @@ impl DataDir {
     }
 }
 
-/// Syncs a directory, so that the names of new files survive a crash of the machine.
+/// Syncs a directory, so that new names in it survive a crash of the machine.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
         // Some file systems can't sync directories.
@@ -105,12 +106,12 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 fn open_file(path: &Path, create: bool) -> io::Result<File> {
-    // Without waiting, if there is a FIFO in its place.
+    // A link is not followed, and a FIFO is not waited for.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 
-/// In a directory that others can write to, they could replace the store by another file or a link.
+/// Checks that no other user can change the directory, and so replace the store by another file or a link.
 fn check_private(directory: &Path) -> Result<(), OpenError> {
     let metadata = fs::metadata(directory).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => OpenError::NoStore { directory: directory.to_owned() },
@@ -124,20 +125,21 @@ fn check_private(directory: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The version in the directory, if there is a readable one. A newer version than this program's is an error.
+/// Reads the version of the format. `None` if there is no format file, or it has no number. A newer version than this
+/// program's is an error.
 fn read_format(directory: &Path) -> Result<Option<u32>, OpenError> {
     let path = directory.join(FORMAT_NAME);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // It is not text.
+        // The file is not text.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
         Err(source) => return Err(OpenError::File { path, source }),
     };
     match text.trim().parse::<u32>() {
         Ok(found) if found > FORMAT => Err(OpenError::Newer { directory: directory.to_owned(), found, newest: FORMAT }),
         Ok(found) => Ok(Some(found)),
-        // The version is unknown. Opening the store will show whether it can be read.
+        // Whether the store can be read shows when it is opened.
         Err(_) => Ok(None),
     }
 }

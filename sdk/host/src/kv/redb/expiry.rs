@@ -1,4 +1,4 @@
-//! Expiry of keys, by the wall clock.
+//! The times at which keys expire, by the wall clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +8,13 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time at which a key with this time to live expires. Rounded up, so that it never expires early.
+/// The time at which a key with this time to live expires, in Unix milliseconds. It is rounded up, so that no key expires
+/// early, and is at most `u64::MAX`.
 pub(super) fn expiry(now: u64, ttl: Duration) -> u64 {
     now.saturating_add(u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
-/// Whether a key with this expiry has expired. `None` never does.
+/// Whether a key with this expiry has expired. A key with `None` never does.
 pub(super) fn is_over(expiry: Option<u64>, now: u64) -> bool {
     expiry.is_some_and(|at| at <= now)
 }

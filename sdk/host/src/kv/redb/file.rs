@@ -1,5 +1,4 @@
-//! The database and the file in which it lies: opened, and opened again after a failure, since redb refuses everything
-//! after one.
+//! Opens the database, and opens it again after a failure of the disk, after which redb refuses everything.
 
 use std::fmt;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,17 +10,16 @@ use super::catch_panic::caught;
 use super::tables::{self, StoreState};
 use crate::lock;
 
-/// How much of the file redb caches, in bytes; its default is 1 GiB. Little in tests, so that they need not write much
-/// to exceed it.
+/// How many bytes of the file redb caches; its default is 1 GiB. Fewer in tests, so that they can exceed it sooner.
 const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
 
 /// The database of a store, shared by the writer, which reopens it, and all readers.
 pub(super) struct StoreFile {
     backend: Arc<dyn StorageBackend>,
-    /// The file's name for messages.
+    /// The file's path, for messages; `memory` for a store in memory.
     place: String,
-    /// Readers and writers hold this for reading while they use the database. Reopening holds it for writing, so that
-    /// it waits for them: otherwise a read could have the database closed under its hands each time that it retries.
+    /// Readers and writers hold this for reading while they use the database. Reopening holds it for writing, and so waits
+    /// for them: otherwise a reader could find its database closed each time it retries.
     current: RwLock<OpenDatabase>,
 }
 
@@ -29,40 +27,40 @@ pub(super) struct StoreFile {
 pub(super) struct OpenDatabase {
     /// `None` if it could not be opened again.
     pub(super) database: Option<Database>,
-    /// Incremented each time that it is opened.
+    /// Incremented each time the database is opened again.
     pub(super) generation: u64,
     fence: Fence,
 }
 
 impl StoreFile {
-    /// Opens the database for the first time, and creates its tables in a new file.
+    /// Opens the database for the first time, and creates its tables in a new file. Returns the state of the store too.
     pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, StoreState), RedbFailure> {
         let fence = Fence::default();
-        let (database, beginning) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
+        let (database, state) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
         let current = RwLock::new(OpenDatabase { database: Some(database), generation: 0, fence });
-        Ok((Self { backend, place, current }, beginning))
+        Ok((Self { backend, place, current }, state))
     }
 
-    /// Opens the database again, when nobody uses it. If it can't be opened for writing, it is opened so that it can be
-    /// read, and the reason is returned as the error.
+    /// Opens the database again; waits until it is not in use. Returns its state, or `None` if it could not be opened. If it
+    /// can't be opened for writing, it is opened on an [`Overlay`], so that it can be read, and the second value is the reason.
     pub(super) fn reopen(&self) -> (Option<StoreState>, Result<(), Arc<str>>) {
         let mut current = self.lock();
-        // After a failure, what redb would write when it is dropped is not to be trusted.
+        // After a failure, redb must not write what it would write when it is dropped.
         current.fence.shut();
         let before = current.database.take();
         self.drop_broken(before);
 
         match self.open_fenced(&mut current, &self.backend) {
-            Ok(beginning) => (Some(beginning), Ok(())),
+            Ok(state) => (Some(state), Ok(())),
             Err(reason) => {
                 let overlay = Overlay::new(Arc::clone(&self.backend)).map_err(|error| self.reason(&error));
-                let beginning =
-                    overlay.and_then(|overlay| self.open_fenced(&mut current, &(Arc::new(overlay) as Arc<_>)));
-                (beginning.ok(), Err(reason))
+                let state = overlay.and_then(|overlay| self.open_fenced(&mut current, &(Arc::new(overlay) as Arc<_>)));
+                (state.ok(), Err(reason))
             }
         }
     }
 
+    /// Opens the database on `backend`, and makes it the current one.
     fn open_fenced(
         &self,
         current: &mut OpenDatabase,
@@ -70,9 +68,9 @@ impl StoreFile {
     ) -> Result<StoreState, Arc<str>> {
         let fence = Fence::default();
         let opened = open(Fenced::new(Arc::clone(backend), fence.clone()));
-        let (database, beginning) = opened.map_err(|failure| self.reason(&failure))?;
+        let (database, state) = opened.map_err(|failure| self.reason(&failure))?;
         *current = OpenDatabase { database: Some(database), generation: current.generation + 1, fence };
-        Ok(beginning)
+        Ok(state)
     }
 
     /// The open database. It stays open until the guard is dropped.
@@ -80,7 +78,7 @@ impl StoreFile {
         lock::read(&self.current)
     }
 
-    /// Runs an operation of redb, and turns an error or a panic into the reason, with the file's name.
+    /// Runs an operation of redb. An error or a panic becomes a failure, whose reason has the file's path.
     pub(super) fn catch<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, StoreFailure> {
         catch(run).map_err(|failure| {
             let of_the_disk =
@@ -89,13 +87,13 @@ impl StoreFile {
         })
     }
 
-    /// The text of a failure, with the file's name.
+    /// The text of a failure, with the file's path.
     pub(super) fn reason(&self, failure: &dyn fmt::Display) -> Arc<str> {
         format!("{}: {failure}", self.place).into()
     }
 
-    /// Makes the file as small as possible; nobody can use it meanwhile. `false` if a long read transaction, such as a
-    /// backup's, prevents that now.
+    /// Makes the file as small as possible. Reads and writes wait meanwhile. False if a long read transaction, such as that
+    /// of a backup, prevents it now.
     pub(super) fn compact(&self) -> Result<bool, StoreFailure> {
         let mut current = self.lock();
         self.catch(|| {
@@ -108,8 +106,8 @@ impl StoreFile {
         })
     }
 
-    /// Writes which pages are in use, as closing the file does. If the host is killed afterwards, opening the file need
-    /// not read all of it; and if it is damaged too, redb still opens it, so that the rest can be salvaged.
+    /// Writes which pages are in use, as closing the file does. If the host is killed afterwards, opening the file need not
+    /// read all of it; and if the file is damaged too, redb still opens it, so that the rest can be salvaged.
     pub(super) fn settle(&self) -> Result<(), StoreFailure> {
         let current = self.current();
         self.catch(|| {
@@ -120,21 +118,21 @@ impl StoreFile {
         })
     }
 
-    /// The length of the file, in bytes.
+    /// The length of the file, in bytes; 0 if it is not known.
     pub(super) fn len(&self) -> u64 {
         self.backend.len().unwrap_or_default()
     }
 
-    /// Closes the file, when nobody uses the database any more.
+    /// Closes the database and the file; waits until the database is not in use.
     pub(super) fn close(&self) {
         let database = self.lock().database.take();
         self.drop_broken(database);
-        // Gives up the lock, even if a child process that is just being started has a copy of the descriptor. If this
-        // fails, closing the descriptor does it.
+        // Unlocks the file, even if a child process that is just being started has a copy of the descriptor. If this fails,
+        // closing the descriptor unlocks it.
         let _ = self.backend.close();
     }
 
-    /// Drops a database, which may write and panic.
+    /// Drops a database that may be broken: redb may write, fail or panic then.
     fn drop_broken(&self, database: Option<Database>) {
         let _ = self.catch(|| {
             drop(database);
@@ -149,10 +147,10 @@ impl StoreFile {
 
 /// Why an operation on an open store failed.
 pub(super) struct StoreFailure {
-    /// The reason, for people.
+    /// The reason with the file's path, for people.
     pub(super) reason: Arc<str>,
-    /// Whether the disk failed, after which redb refuses everything until it is opened again. Otherwise one place of
-    /// the file is damaged; then it must not be reopened, for redb would refuse the whole file.
+    /// Whether the disk failed, after which redb refuses everything until the file is opened again. If not, one place of the
+    /// file is damaged; then it must not be opened again, since redb would refuse the whole file.
     pub(super) of_the_disk: bool,
 }
 
@@ -174,19 +172,21 @@ impl fmt::Display for RedbFailure {
     }
 }
 
-/// Runs an operation of redb. A panic is a failure too.
+/// Runs an operation of redb. A panic becomes a failure too.
 pub(super) fn catch<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, RedbFailure> {
     caught(run).map_err(RedbFailure::Panic)?.map_err(RedbFailure::Error)
 }
 
+/// Opens or creates a database, without its tables.
 pub(super) fn open_database(backend: impl StorageBackend) -> Result<Database, Error> {
     Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
+/// Opens or creates a database with its tables, and reads the state of the store.
 pub(super) fn open(backend: impl StorageBackend) -> Result<(Database, StoreState), RedbFailure> {
     catch(|| {
         let database = open_database(backend)?;
-        let beginning = tables::begin(&database)?;
-        Ok((database, beginning))
+        let state = tables::prepare(&database)?;
+        Ok((database, state))
     })
 }

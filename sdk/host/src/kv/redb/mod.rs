@@ -1,15 +1,16 @@
 //! The built-in store: one redb file in the host's data directory, or the same in memory.
 //!
-//! One thread writes and one reads, each taking all requests that wait at once, so that writes share one wait for the
-//! disk. Tasks only send requests and await the replies. Small values that were read recently come from a cache without
-//! a thread. The number of bytes that wait to be written and the number of reads that wait are limited; beyond the
-//! limit callers wait in turn. (With an error instead, every caller would write the same retry loop, and each call has
-//! a deadline anyway.)
+//! One thread writes and one reads. Each takes all requests that wait at once, so that writes share one wait for the disk.
+//! Tasks only send requests and await the replies. Small values that were read recently come from a cache, without a
+//! thread. The bytes that wait to be written and the number of reads that wait are limited; beyond the limit, callers
+//! wait in turn. (With an error instead, every caller would need the same retry loop, and each call has a deadline
+//! anyway.)
 //!
-//! From the top down: `writer` and `reader` are the threads, `cache` the recently read values; `transaction` and
-//! `snapshot` read and write `tables`, whose entries are encoded by `row`; `file` opens the database, and opens it
-//! again after a failure, on a `backend`; `directory` checks and locks the data directory; `compaction` decides when to
-//! shrink the file. `backup`, `offline` (check and repair), `salvage` and `store_copy` read and copy whole stores.
+//! From the top down: `writer` and `reader` are the threads, `cache` holds the recently read values; `transaction` and
+//! `snapshot` write and read the `tables`, whose entries are encoded by `row`; `usage` counts what a namespace holds, and
+//! `expiry` is about times to live; `file` opens the database, and opens it again after a failure, on a `backend`;
+//! `catch_panic` makes an error of a panic of redb; `directory` checks and locks the data directory; `compaction` decides
+//! when to shrink the file. `backup`, `offline` (check and repair), `salvage` and `store_copy` read and copy whole stores.
 
 mod backend;
 mod backup;
@@ -61,40 +62,45 @@ use super::{
 };
 use crate::lock::lock;
 
-/// How many bytes of keys and values may wait to be written. Less in tests, so that they need not write as much.
+/// How many bytes of keys and values may wait to be written. Fewer in tests, so that they can reach the limit sooner.
 const WAITING_BYTES: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 64 * 1024 * 1024 };
-/// What a write takes of that in addition to its text and value, in bytes.
+/// How many of these bytes a write takes in addition to those of its namespace, key and value.
 const WRITE_OVERHEAD: usize = 512;
-/// How many reads may wait.
+/// How many reads may wait for the reader.
 const WAITING_READS: usize = 4096;
 
 /// A [`KvStore`] in a file, or in memory.
 ///
 /// Dropping it writes what was accepted, ends the watches and closes the file, and blocks until that is done.
+/// [`close`](KvStore::close) does nothing.
 ///
 /// When the disk is full, writes fail with [`KvError::Storage`]; reads go on, and writes succeed again when there is
 /// room. After each such failure the file is opened again, which reads all of it once, as does the first opening after
 /// a crash.
 pub struct RedbStore {
     cache: Arc<ValueCache>,
+    /// A permit for each of [`WAITING_READS`].
     reads: Arc<Semaphore>,
     requests: Sender<ReadRequest>,
+    /// A permit for each of [`WAITING_BYTES`].
     writes: Arc<Semaphore>,
     commands: Sender<WriterCommand>,
     watchers: Arc<Watchers>,
     file: Arc<StoreFile>,
+    /// The threads that write backups.
     backups: Arc<Mutex<Vec<JoinHandle<()>>>>,
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl RedbStore {
-    /// Opens the store in a data directory, or creates both, for this user alone. Each namespace has [`FILE_QUOTA`].
-    /// Blocks on the disk: call it before tasks begin, or where blocking is allowed.
+    /// Opens the store in a data directory. Creates the directory and the store if they do not exist, for this user alone
+    /// (modes 700 and 600). Each namespace has the quota [`FILE_QUOTA`]. Blocks on the disk: call it before tasks begin, or
+    /// where blocking is allowed.
     ///
     /// # Errors
     ///
-    /// See [`OpenError`]; most often, another host uses the directory.
+    /// See [`OpenError`]. The most frequent one is that another host uses the directory.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(directory, Quotas::each(FILE_QUOTA))
     }
@@ -109,7 +115,7 @@ impl RedbStore {
         Self::with_backend(backend, &path, quotas)
     }
 
-    /// A store in memory, lost when it is dropped. Each namespace has [`MEMORY_QUOTA`].
+    /// A store in memory, which is lost when it is dropped. Each namespace has the quota [`MEMORY_QUOTA`].
     ///
     /// # Errors
     ///
@@ -127,36 +133,35 @@ impl RedbStore {
         Self::with_backend(Arc::new(InMemoryBackend::new()), Path::new("memory"), quotas)
     }
 
-    /// Reads everything in a data directory that no host uses, and reports what is damaged. Changes nothing in the
-    /// store.
+    /// Reads everything in a data directory that no host uses, and reports what is damaged. Changes nothing.
     ///
     /// # Errors
     ///
-    /// If the store can't be read for another reason than damage; most often, a host uses the directory.
+    /// If the store can't be read for another reason than damage. The most frequent one is that a host uses the directory.
     pub fn check(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         offline::check(directory.as_ref())
     }
 
-    /// Copies what can be read in a damaged store to a new file, and keeps the old file under another name beside it. A
-    /// store without damage is left as it is.
+    /// Copies everything that can be read in a damaged store to a new file, which replaces the damaged one, and keeps the
+    /// damaged file beside it as `kv.redb.damaged-1`, or with the next free number. A store without damage is left as it is.
     ///
     /// # Errors
     ///
-    /// If that is not possible, or a host uses the directory. The old file is then where it was.
+    /// If a host uses the directory, or the new file can't be written. The damaged file is then still the store's.
     pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, OpenError> {
         offline::repair(directory.as_ref())
     }
 
     fn with_backend(backend: Arc<dyn StorageBackend>, path: &Path, quotas: Quotas) -> Result<Self, OpenError> {
         let opened = StoreFile::open(backend, path.display().to_string());
-        let (file, beginning) = opened.map_err(|failure| failed_to_open(path, failure))?;
+        let (file, state) = opened.map_err(|failure| failed_to_open(path, failure))?;
         let file = Arc::new(file);
         let cache = Arc::new(ValueCache::default());
         let watchers = Arc::new(Watchers::default());
         let (commands, to_write) = channel();
         let (requests, to_read) = channel();
         let writer =
-            Writer::new(Arc::clone(&file), Arc::clone(&cache), Arc::clone(&watchers), to_write, quotas, &beginning);
+            Writer::new(Arc::clone(&file), Arc::clone(&cache), Arc::clone(&watchers), to_write, quotas, &state);
         let reader =
             Reader { file: Arc::clone(&file), cache: Arc::clone(&cache), requests: to_read, writer: commands.clone() };
         let mut store = Self {
@@ -177,6 +182,7 @@ impl RedbStore {
         Ok(store)
     }
 
+    /// Sends a query to the reader, and waits for the result. With a `key`, checks it before.
     fn read<T: Send + 'static>(
         &self,
         key: Option<&str>,
@@ -197,6 +203,7 @@ impl RedbStore {
         })
     }
 
+    /// Sends a write to the writer, and waits for the revision; 0 if there was nothing to remove.
     fn write(&self, namespace: &str, key: &str, kind: WriteKind) -> KvFuture<u64> {
         let (namespace, key) = (namespace.to_owned(), key.to_owned());
         let (writes, commands) = (Arc::clone(&self.writes), self.commands.clone());
@@ -269,7 +276,7 @@ impl KvStore for RedbStore {
         let path = path.to_owned();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            // A thread of its own, since a backup takes long.
+            // In another thread, since a backup takes long.
             let run = move || drop(reply.send(backup::backup(&file, &path, &reads)));
             let thread = Builder::new().name("ixt-kv-backup".to_owned()).spawn(run);
             let thread = thread.map_err(|error| KvError::Backup { reason: error.to_string().into() })?;
@@ -285,8 +292,8 @@ impl KvStore for RedbStore {
 
 impl Drop for RedbStore {
     fn drop(&mut self) {
-        // Requests that wait for their turn fail; those that were accepted come before these commands. The reader ends
-        // first, since it may need the writer.
+        // Requests that wait for a permit fail; those that have one were sent before these commands. The reader ends first,
+        // since it may need the writer.
         self.reads.close();
         self.writes.close();
         let _ = self.requests.send(None);

@@ -24,7 +24,8 @@ use super::usage::Usage;
 pub struct Inspection {
     /// How many readable keys each namespace has.
     pub keys: BTreeMap<String, u64>,
-    /// What is damaged, a sentence each. Empty if nothing is.
+    /// A sentence for each damage that was found, 100 at most, and one with the number of further ones. Empty if nothing is
+    /// damaged.
     pub damage: Vec<String>,
 }
 
@@ -34,9 +35,9 @@ pub struct Inspection {
 pub struct Repair {
     /// How many keys each namespace has in the new file.
     pub keys: BTreeMap<String, u64>,
-    /// What was damaged, a sentence each. Empty if nothing was; then nothing was done.
+    /// As in [`Inspection::damage`]. Empty if nothing was damaged; then nothing was changed.
     pub damage: Vec<String>,
-    /// Where the damaged file is now. `None` if nothing was damaged.
+    /// The path of the damaged file now. `None` if nothing was damaged.
     pub aside: Option<PathBuf>,
 }
 
@@ -62,14 +63,14 @@ pub(super) fn repair(directory: &Path) -> Result<Repair, OpenError> {
     copy.finish(revision).map_err(not_written)?;
     new.as_file().sync_all().map_err(failed)?;
     data.mark()?;
-    // The old file gets its second name first, so that at no time there is none.
+    // The damaged file gets a second name first, so that at each moment there is a file with the store's name.
     let aside = put_aside(&path).map_err(failed)?;
     new.persist(&path).map_err(|error| failed(error.error))?;
     sync_directory(directory).map_err(failed)?;
     Ok(Repair { keys, damage, aside: Some(aside) })
 }
 
-/// Gives a file a second name that is not in use.
+/// Gives a file a second name, with the first number that is free, and returns that path.
 fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
@@ -83,8 +84,8 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Reads everything, and calls `visit` with the entries that are whole. Nothing is written to the file. Also returns
-/// the revision of the last write, or 0 if it can't be read.
+/// Reads everything, and calls `visit` with each entry that is not damaged. Writes nothing to the file. Also returns the
+/// revision of the last change, or 0 if it can't be read.
 fn read(
     backend: &Arc<dyn StorageBackend>,
     path: &Path,
@@ -97,13 +98,13 @@ fn read(
     let overlay = overlay.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     match catch(|| open_database(overlay)) {
         Err(failure) => match failed_to_open(path, failure) {
-            OpenError::Damaged { reason, .. } => damage.tell(format!("nothing of it can be read: {reason}")),
+            OpenError::Damaged { reason, .. } => damage.add(format!("nothing of it can be read: {reason}")),
             error => return Err(error),
         },
         Ok(mut database) => {
             revision = catch(|| tables::last_revision(&database)).unwrap_or_default();
             let mut usages = BTreeMap::new();
-            // What was read before a failure is useful too.
+            // The usages that were read before a failure are useful too.
             let counted = catch(|| tables::read_usages(&database, &mut usages));
             let namespaces: Vec<String> = usages.keys().cloned().collect();
             match catch(|| Snapshot::of(&database)) {
@@ -113,13 +114,12 @@ fn read(
                 })?,
                 // The host was killed before it had created the tables.
                 Err(RedbFailure::Error(Error::TableDoesNotExist(_))) => {}
-                Err(failure) => damage.tell(format!("nothing of it can be read: {}", plain_reason(&failure))),
+                Err(failure) => damage.add(format!("nothing of it can be read: {}", plain_reason(&failure))),
             }
             compare(&keys, &usages, counted.is_ok_and(|counted| counted), &mut damage);
             let integrity = catch(|| Ok(database.check_integrity()?));
             if damage.is_none() && !integrity.is_ok_and(|whole| whole) {
-                damage
-                    .tell("parts of the file are not what was written there, though every key can be read".to_owned());
+                damage.add("parts of the file are not what was written there, though every key can be read".to_owned());
             }
             let _ = catch(|| {
                 drop(database);
@@ -130,17 +130,18 @@ fn read(
     Ok((Inspection { keys, damage: damage.into_lines() }, revision))
 }
 
-/// Compares the number of keys that were found with those that were counted.
+/// Compares the numbers of keys that were found and counted, and adds differences to the damage. `all_counted` is whether
+/// all counts could be read.
 fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, all_counted: bool, damage: &mut Damage) {
     for (namespace, Usage { keys, .. }) in counted {
         let whole = found.get(namespace).copied().unwrap_or_default();
         if whole < *keys {
-            damage.tell(format!("{} of the {keys} keys of `{namespace}` are lost", keys - whole));
+            damage.add(format!("{} of the {keys} keys of `{namespace}` are lost", keys - whole));
         } else if whole > *keys {
-            damage.tell(format!("`{namespace}` has {whole} keys, and {keys} were counted"));
+            damage.add(format!("`{namespace}` has {whole} keys, and {keys} were counted"));
         }
     }
     for (namespace, whole) in found.iter().filter(|(namespace, _)| all_counted && !counted.contains_key(*namespace)) {
-        damage.tell(format!("`{namespace}` has {whole} keys, which were not counted"));
+        damage.add(format!("`{namespace}` has {whole} keys, which were not counted"));
     }
 }

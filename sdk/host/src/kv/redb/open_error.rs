@@ -1,4 +1,4 @@
-//! Why a store could not be opened, and what to do about it.
+//! The errors of opening a store, with messages that say what to do.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ pub enum OpenError {
         directory: PathBuf,
         /// The id of its owner, if that is another user.
         owner: Option<u32>,
-        /// Its permission bits.
+        /// The directory's permission bits.
         mode: u32,
     },
     /// The data directory was written by a newer program.
@@ -42,31 +42,31 @@ pub enum OpenError {
         /// The newest version that this program knows.
         newest: u32,
     },
-    /// The store's file could not be opened, created, read or written.
+    /// At the path of the store's file is a link, or something else than a regular file. It is left as it is.
     NoFile {
-        /// The place.
+        /// The path.
         path: PathBuf,
     },
-    /// There is no store in the directory.
+    /// There is no store in the directory. Only for check and repair; opening creates one.
     NoStore {
         /// The directory.
         directory: PathBuf,
     },
-    /// The file could not be opened, created, read or written.
+    /// A file in the data directory could not be opened, created, read or written.
     File {
         /// The file.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
     },
-    /// The store's file is damaged, or is no store.
+    /// The store's file is damaged, or is not one of a store.
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong, as a sentence.
         reason: String,
     },
-    /// The system has no thread for the store.
+    /// A thread for the store could not be started.
     Thread(io::Error),
 }
 
@@ -140,7 +140,7 @@ impl std::error::Error for OpenError {
     }
 }
 
-/// The error for a failure of redb while a file is opened.
+/// The error for a failure of redb while it opens a file.
 pub(super) fn failed_to_open(path: &Path, failure: RedbFailure) -> OpenError {
     let path = path.to_owned();
     match failure {
@@ -149,12 +149,12 @@ pub(super) fn failed_to_open(path: &Path, failure: RedbFailure) -> OpenError {
     }
 }
 
-/// redb reports these for a file with a wrong beginning or a missing end.
+/// Whether redb reports this for a file with a wrong beginning or a missing end.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// What is wrong with a file, for people: redb's own messages and panics are for its authors.
+/// What is wrong with a file, for people: redb's own messages and panics are for its developers.
 pub(super) fn plain_reason(failure: &RedbFailure) -> &'static str {
     match failure {
         RedbFailure::Error(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {

@@ -12,12 +12,12 @@ use super::snapshot::Snapshot;
 use super::writer::WriterCommand;
 use crate::kv::KvError;
 
-/// A request to the reader; `None` ends it.
+/// A request to the reader thread; `None` ends the thread.
 pub(super) type ReadRequest = Option<Box<dyn PendingRead>>;
 
-/// A read, and who waits for it.
+/// A read, with the sender of its reply.
 pub(super) trait PendingRead: Send {
-    /// Reads and replies. After an error it has not replied, and can be tried again.
+    /// Reads and replies. After an error no reply was sent, and the read can be tried again.
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error>;
     /// Replies that the read failed.
     fn fail(self: Box<Self>, reason: &Arc<str>);
@@ -27,7 +27,7 @@ pub(super) trait PendingRead: Send {
 pub(super) struct TypedRead<T, F> {
     pub(super) query: F,
     pub(super) reply: Option<oneshot::Sender<Result<T, KvError>>>,
-    /// Its share of the number of reads that may wait.
+    /// One of the reads that may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -35,7 +35,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> PendingRe
     fn read(&mut self, snapshot: &Snapshot, epoch: CacheEpoch) -> Result<(), Error> {
         let answer = (self.query)(snapshot, epoch)?;
         if let Some(reply) = self.reply.take() {
-            // An error means that nobody waits any more.
+            // An error means that the caller no longer waits.
             let _ = reply.send(Ok(answer));
         }
         Ok(())
@@ -53,7 +53,7 @@ pub(super) struct Reader {
     pub(super) file: Arc<StoreFile>,
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
-    /// Asked to reopen the database when a read fails.
+    /// The writer, which opens the database again when a read fails.
     pub(super) writer: Sender<WriterCommand>,
 }
 
@@ -61,7 +61,7 @@ impl Reader {
     /// Reads until the store is closed.
     pub(super) fn run(self) {
         while let Ok(Some(first)) = self.requests.recv() {
-            // All are taken before the snapshot: it must contain what was written before each of them was sent.
+            // All requests are taken before the snapshot, which must contain what was written before each was sent.
             let mut open = true;
             let mut batch = vec![first];
             while let Ok(request) = self.requests.try_recv() {
@@ -80,13 +80,13 @@ impl Reader {
         }
     }
 
-    /// Answers the reads. Those that fail because of the disk are tried once more after the database was reopened.
+    /// Answers the reads. Those that fail because of the disk are tried once more, after the database was opened again.
     fn read(&self, batch: Vec<Box<dyn PendingRead>>) {
         let (generation, unread, _) = self.read_from_current(batch);
         if unread.is_empty() {
             return;
         }
-        // After one failure redb reads nothing more. If a write has failed, the database was reopened already.
+        // After one failure redb reads nothing more. If a write has failed too, the database was opened again already.
         let (done, is_done) = sync_channel(1);
         if self.writer.send(WriterCommand::Failed { generation, done }).is_ok() {
             // An error means that the writer has ended.
@@ -100,7 +100,7 @@ impl Reader {
     }
 
     /// Answers the reads from the open database. Returns its generation, the reads that can be tried again after it was
-    /// reopened, and the reason of their failure.
+    /// opened again, and the reason of their failure; `None` if the database is not open.
     fn read_from_current(
         &self,
         batch: Vec<Box<dyn PendingRead>>,

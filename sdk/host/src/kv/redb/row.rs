@@ -1,13 +1,13 @@
-//! How an entry is encoded in its table, with a checksum that shows whether it is what was written: redb verifies its
-//! own checksums only when it opens a file after a crash.
+//! The encoding of an entry in its table, with a checksum that shows damage: redb verifies its own checksums only when it
+//! opens a file after a crash.
 
 use ::redb::Error;
 
-/// The encoded entry: its revision, its expiry, the number of its parts in the table of parts together with
-/// [`CHECKED`], and the value followed by the checksum. A value with parts is not in here, only its checksum.
+/// The encoded entry: its revision, its expiry in Unix milliseconds, the number of its parts in the table of parts
+/// together with [`CHECKED`], and the value followed by the checksum. A value that is stored in parts is left out here.
 pub(super) type EntryValue = (u64, Option<u64>, u32, &'static [u8]);
 
-/// The flag for an entry with a checksum. Entries of format 1 have none.
+/// The bit of an entry with a checksum. Entries of format 1 have no checksum.
 const CHECKED: u32 = 1 << 31;
 const CHECKSUM_BYTES: usize = 8;
 
@@ -17,11 +17,14 @@ pub(super) struct Row<'a> {
     pub(super) revision: u64,
     pub(super) expiry: Option<u64>,
     pub(super) parts: u32,
+    /// The value; empty if it is stored in parts.
     pub(super) inline: &'a [u8],
+    /// `None` for an entry of format 1.
     checksum: Option<u64>,
 }
 
 impl<'a> Row<'a> {
+    /// Decodes an entry.
     pub(super) fn of((revision, expiry, parts, inline): (u64, Option<u64>, u32, &'a [u8])) -> Self {
         if parts & CHECKED == 0 {
             return Self { revision, expiry, parts, inline, checksum: None };
@@ -31,12 +34,12 @@ impl<'a> Row<'a> {
             Some((inline, checksum)) => {
                 Self { revision, expiry, parts, inline, checksum: Some(u64::from_le_bytes(*checksum)) }
             }
-            // The checksum is missing: it will not match.
+            // The checksum is missing. The entry is damaged, and 0 will not match.
             None => Self { revision, expiry, parts, inline, checksum: Some(0) },
         }
     }
 
-    /// Checks an entry and its whole value against its checksum.
+    /// Checks an entry and its whole value against its checksum. An entry of format 1 always passes.
     pub(super) fn check(&self, namespace: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         match self.checksum {
             Some(sum) if sum != checksum(namespace, key, self.revision, self.expiry, value) => {
@@ -47,7 +50,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The checksum to append to the inline value, and the number of parts as it is written.
+/// Returns the checksum, to append to the inline value, and the number of parts together with [`CHECKED`].
 pub(super) fn seal(
     namespace: &str,
     key: &str,
@@ -57,7 +60,7 @@ pub(super) fn seal(
     (checksum(namespace, key, revision, expiry, value).to_le_bytes(), parts | CHECKED)
 }
 
-/// A sum that changes with any single byte. It detects accidents; it is not cryptographic.
+/// A sum that changes with any single byte. It detects damage by accident; it is not cryptographic.
 fn checksum(namespace: &str, key: &str, revision: u64, expiry: Option<u64>, value: &[u8]) -> u64 {
     let mut sum = Sum(0);
     sum.bytes(namespace.as_bytes());
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_another_makes_another_sum() {
+    fn each_difference_changes_the_sum() {
         let value: Vec<u8> = (0..=255).cycle().take(1003).collect();
         let sum = checksum("space", "key", 7, None, &value);
         for at in 0..value.len() {
@@ -104,7 +107,7 @@ mod tests {
                 assert_ne!(checksum("space", "key", 7, None, &damaged), sum, "bit {bit} of byte {at}");
             }
         }
-        // What is in files stays readable: the sum is a part of their format.
+        // The sum is a part of the format of files, and must not change.
         assert_eq!(checksum("space", "key", 7, Some(9), b"more than eight bytes"), 8_025_789_410_907_510_503);
         for other in [
             checksum("spacek", "ey", 7, None, &value),
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_read_as_it_was_written() {
+    fn a_row_is_decoded_as_it_was_encoded() {
         let (sum, parts) = seal("space", "key", (7, Some(9), 0), b"value");
         let inline = [&b"value"[..], &sum].concat();
         let row = Row::of((7, Some(9), parts, &inline));
@@ -126,7 +129,7 @@ mod tests {
         row.check("space", "key", b"value").unwrap();
         row.check("space", "key", b"valuE").unwrap_err();
         Row::of((7, Some(9), parts, b"short")).check("space", "key", b"short").unwrap_err();
-        // Of format 1.
+        // An entry of format 1.
         let row = Row::of((7, None, 3, b""));
         assert_eq!(row.parts, 3);
         row.check("space", "key", b"anything").unwrap();

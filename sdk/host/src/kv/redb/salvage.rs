@@ -1,7 +1,7 @@
 //! Reads everything that can be read of a store, whether it is damaged or not.
 //!
-//! Where redb can't go on, this probes keys that may come after that place, the nearest first, and reads backwards from
-//! there. What is lost is what lay in the damaged page, if that is a leaf of the tree.
+//! Where redb can't go on, this looks for keys that may come after that place, the nearest first, and reads backwards from
+//! the first that is found. If the damaged page is a leaf of the tree, only the keys in that page are lost.
 
 use std::ops::Bound;
 
@@ -15,40 +15,46 @@ use super::tables::EntryKey;
 /// A namespace and a key.
 type At = (String, String);
 
-/// How many kinds of damage are listed.
-const TOLD: usize = 100;
-/// How many damaged values in a row are skipped, and how many gaps are crossed, before this gives up.
+/// How many sentences about damage are listed. Of more, only the number is.
+const MAX_LISTED: usize = 100;
+/// The largest number of damaged values in a row that are skipped, and of gaps that are crossed. After that the rest is not
+/// read.
 const PATIENCE: usize = 10_000;
 
-/// What is damaged, a sentence each.
+/// The damage that was found.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
-    pub(super) told: Vec<String>,
+    /// A sentence for each.
+    pub(super) listed: Vec<String>,
+    /// The number of sentences that are not listed.
     more: u64,
 }
 
 impl Damage {
-    pub(super) fn tell(&mut self, what: String) {
-        if self.told.len() >= TOLD {
+    /// Adds a sentence, unless it is listed already.
+    pub(super) fn add(&mut self, what: String) {
+        if self.listed.len() >= MAX_LISTED {
             self.more += 1;
-        } else if !self.told.contains(&what) {
-            self.told.push(what);
+        } else if !self.listed.contains(&what) {
+            self.listed.push(what);
         }
     }
 
     pub(super) fn is_none(&self) -> bool {
-        self.told.is_empty()
+        self.listed.is_empty()
     }
 
+    /// The sentences, and the number of those that are not listed.
     pub(super) fn into_lines(mut self) -> Vec<String> {
         if self.more > 0 {
-            self.told.push(format!("and {} more", self.more));
+            self.listed.push(format!("and {} more", self.more));
         }
-        self.told
+        self.listed
     }
 }
 
-/// Calls `visit` with every whole entry, once. `namespaces` are those that are known, as hints for where keys may be.
+/// Calls `visit` once with each entry that is not damaged, and adds the rest to `damage`. `namespaces` are known ones, in
+/// which to look for keys. The error is that of `visit`, which ends the reading.
 pub(super) fn read_all<E>(
     snapshot: &Snapshot,
     namespaces: &[String],
@@ -69,29 +75,29 @@ pub(super) fn read_all<E>(
         let upper = next.as_ref().map_or(Bound::Unbounded, |at: &At| Bound::Excluded((at.0.as_str(), at.1.as_str())));
         let after = walk.last.clone();
         let behind = walk.backward(after.as_ref(), upper)?.or(first.flatten());
-        walk.damage.tell(gap(after.as_ref(), behind.as_ref()));
+        walk.damage.add(gap(after.as_ref(), behind.as_ref()));
         let Some(next) = next else { return Ok(()) };
-        // So that this place is not tried again.
+        // So that the next gap is looked for after this place.
         beyond = Some(next.clone());
         from = Bound::Included(next);
     }
-    walk.damage.tell("there is so much damage that the rest was not looked at".to_owned());
+    walk.damage.add("there is so much damage that the rest was not looked at".to_owned());
     Ok(())
 }
 
-/// A pass over the entries.
+/// The state of reading through the entries.
 struct Walk<'a, E> {
     snapshot: &'a Snapshot,
     damage: &'a mut Damage,
     visit: &'a mut dyn FnMut(&str, &str, Stored) -> Result<(), E>,
-    /// The last whole entry that was read forwards.
+    /// The last entry that was read forwards and is not damaged.
     last: Option<At>,
 }
 
 type Entries = Range<'static, EntryKey, EntryValue>;
 
 impl<E> Walk<'_, E> {
-    /// Reads forwards to the end. Returns whether it got there.
+    /// Reads forwards from here. Returns whether it has reached the end.
     fn forward(&mut self, from: &Bound<At>) -> Result<bool, E> {
         let from = from.as_ref().map(|at| (at.0.as_str(), at.1.as_str()));
         let Ok(mut entries) = self.range(from, Bound::Unbounded) else { return Ok(false) };
@@ -99,14 +105,14 @@ impl<E> Walk<'_, E> {
         while let Ok(next) = self.step(&mut entries, false) {
             match next {
                 None => return Ok(true),
-                // A damaged tree may lead in a circle.
+                // A damaged tree may contain a loop.
                 Some((at, _)) if Some(&at) <= self.last.as_ref() => return Ok(false),
                 Some((at, Some(stored))) => {
                     (self.visit)(&at.0, &at.1, stored)?;
                     self.last = Some(at);
                     damaged = 0;
                 }
-                // Its key may be damaged too, so it is no progress.
+                // Its key may be damaged too, so `last` does not change.
                 Some((_, None)) => {
                     damaged += 1;
                     if damaged > PATIENCE {
@@ -118,7 +124,7 @@ impl<E> Walk<'_, E> {
         Ok(false)
     }
 
-    /// Reads backwards as far as possible, and returns the first key that it got to.
+    /// Reads backwards from `upper` as far as possible, down to `lower`, and returns the first key that it has reached.
     fn backward(&mut self, lower: Option<&At>, upper: Bound<(&str, &str)>) -> Result<Option<At>, E> {
         let from = lower.map_or(Bound::Unbounded, |at| Bound::Excluded((at.0.as_str(), at.1.as_str())));
         let mut lowest: Option<At> = None;
@@ -141,7 +147,7 @@ impl<E> Walk<'_, E> {
         Ok(lowest)
     }
 
-    /// The first key from here on, if it can be read.
+    /// The first key at or after this one; an error if it can't be read.
     fn first_from(&mut self, at: &At) -> Result<Option<At>, RedbFailure> {
         let from = Bound::Included((at.0.as_str(), at.1.as_str()));
         let mut entries = self.range(from, Bound::Unbounded)?;
@@ -152,7 +158,8 @@ impl<E> Walk<'_, E> {
         catch(|| Ok(self.snapshot.entries.range::<(&str, &str)>((from, to))?))
     }
 
-    /// The next entry; without its value if that is damaged, which is recorded.
+    /// Reads the next entry, or with `back` the one before. If its value is damaged, adds that to the damage, and returns it
+    /// without the value.
     fn step(&mut self, entries: &mut Entries, back: bool) -> Result<Option<(At, Option<Stored>)>, RedbFailure> {
         let snapshot = self.snapshot;
         let next = catch(|| {
@@ -164,7 +171,7 @@ impl<E> Walk<'_, E> {
             Ok(Some((at, stored.ok())))
         })?;
         if let Some(((namespace, key), None)) = &next {
-            self.damage.tell(format!("the value of the key `{key}` of `{namespace}` is not what was written"));
+            self.damage.add(format!("the value of the key `{key}` of `{namespace}` is not what was written"));
         }
         Ok(next)
     }
@@ -199,8 +206,8 @@ fn probes(after: Option<&At>, namespaces: &[String]) -> Vec<At> {
     probes
 }
 
-/// For each prefix of the text: the prefix with its last character replaced by the next one, which comes after
-/// everything that begins with the prefix.
+/// For each prefix of the text, returns the prefix with its last character replaced by the next one. That comes after all
+/// texts that begin with the prefix.
 fn successors(text: &str) -> impl Iterator<Item = String> {
     text.char_indices().filter_map(|(at, last)| {
         let next = (last..=char::MAX).nth(1)?;
@@ -213,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_tried_at_the_next_keys_first() {
+    fn the_nearest_keys_are_probed_first() {
         let at = |namespace: &str, key: &str| (namespace.to_owned(), key.to_owned());
         let namespaces = ["a".to_owned(), "orders".to_owned(), "z".to_owned()];
         let probes = probes(Some(&at("orders", "o/19")), &namespaces);

@@ -1,4 +1,4 @@
-//! The entries of a store as of one moment: everything is read from a snapshot.
+//! A snapshot: the entries of a store as of one moment. Everything is read from one.
 
 use std::ops::Bound;
 
@@ -13,6 +13,7 @@ use crate::kv::{Entry, MAX_PAGE_KEYS, Page};
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) entry: Entry,
+    /// When the key expires, in Unix milliseconds; `None`: never.
     pub(super) expiry: Option<u64>,
 }
 
@@ -29,11 +30,11 @@ impl Snapshot {
         Ok(Self { entries: transaction.open_table(ENTRIES)?, parts: transaction.open_table(PARTS)? })
     }
 
-    /// An entry with its whole value, checked against its checksum.
+    /// The entry of a row, with its whole value. An error if parts are missing or the checksum does not match.
     pub(super) fn stored(&self, namespace: &str, key: &str, row: Row<'_>) -> Result<Stored, Error> {
         let mut value = row.inline.to_vec();
         let mut missing = row.parts;
-        // The number of parts may be damaged, and be anything.
+        // The number of parts may be damaged, and so very large.
         for part in self.parts.range((row.revision, 0)..(row.revision, row.parts))? {
             value.extend_from_slice(part?.1.value());
             missing = missing.saturating_sub(1);
@@ -45,7 +46,7 @@ impl Snapshot {
         Ok(Stored { entry: Entry { value, revision: row.revision }, expiry: row.expiry })
     }
 
-    /// Reads a key that has not expired.
+    /// Reads a key; `None` if it does not exist or has expired.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());

@@ -9,22 +9,25 @@ use super::file::{RedbFailure, catch, open};
 use super::snapshot::Stored;
 use super::transaction::WriteTables;
 
-/// How many bytes are written in one transaction …
+/// A transaction is committed when it has this number of bytes.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// … and how many keys.
+/// A transaction is also committed when it has this number of keys.
 const BATCH_KEYS: usize = 1000;
 
 /// A store file that is being written.
 pub(super) struct StoreCopy {
     database: Database,
+    /// The entries for the next transaction, each with namespace and key.
     waiting: Vec<(String, String, Stored)>,
+    /// The bytes of `waiting`.
     bytes: usize,
     revision: u64,
+    /// The number of entries so far.
     pub(super) keys: u64,
 }
 
 impl StoreCopy {
-    /// Begins with an empty file.
+    /// Creates a store in an empty file.
     pub(super) fn to(file: fs::File) -> Result<Self, RedbFailure> {
         let backend = catch(|| Ok(FileBackend::new(file)?))?;
         let (database, _) = open(backend)?;
@@ -39,8 +42,8 @@ impl StoreCopy {
         if self.bytes >= BATCH_BYTES || self.waiting.len() >= BATCH_KEYS { self.flush() } else { Ok(()) }
     }
 
-    /// Writes the rest and closes the file. The next write to the store will have a revision after `revision` and those
-    /// of all entries.
+    /// Writes the rest and closes the file. The next change of the copied store will have a revision after `revision` and
+    /// after those of all entries.
     pub(super) fn finish(mut self, revision: u64) -> Result<(), RedbFailure> {
         self.revision = self.revision.max(revision);
         self.flush()?;

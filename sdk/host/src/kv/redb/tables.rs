@@ -1,4 +1,4 @@
-//! The tables of the file: their names and types, their creation, and what is read from them when the file is opened.
+//! The tables of the file: their names and types, how they are created, and the state that is read when a file is opened.
 
 use std::collections::BTreeMap;
 
@@ -7,40 +7,43 @@ use ::redb::{Database, Error, ReadableDatabase as _, ReadableTable, TableDefinit
 use super::row::{EntryValue, Row};
 use super::usage::Usage;
 
-/// Namespace and key.
+/// The key of [`ENTRIES`]: namespace and key.
 pub(super) type EntryKey = (&'static str, &'static str);
-/// Expiry in Unix milliseconds, namespace and key, so that the first is the next to expire.
+/// The key of [`EXPIRIES`]: expiry in Unix milliseconds, namespace and key. The first one is the next to expire.
 pub(super) type ExpiryKey = (u64, &'static str, &'static str);
 
 pub(super) const ENTRIES: TableDefinition<EntryKey, EntryValue> = TableDefinition::new("entries");
-/// The parts of large values, by revision and index. They are not beside the keys, since redb rewrites a whole leaf at
-/// each change in it.
+/// The parts of large values, by revision and index. They are not in [`ENTRIES`], since redb rewrites a whole leaf of a
+/// table at each change in it.
 pub(super) const PARTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
 pub(super) const EXPIRIES: TableDefinition<ExpiryKey, ()> = TableDefinition::new("expiries");
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
-/// How many keys each namespace has, and how many bytes they and their values have. Format 1 does not have this table.
+/// For each namespace, the number of its keys, and of the bytes of its keys and values. Format 1 does not have this table.
 pub(super) const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
-/// The counter with the revision of the last write.
+/// The name of the counter with the revision of the last change.
 pub(super) const REVISION: &str = "revision";
 
 /// A value longer than this, in bytes, is stored in parts.
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
-/// The state of a database when it is opened.
+
+/// The state of a store when it is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StoreState {
+    /// The revision of the last change.
     pub(super) revision: u64,
+    /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
     pub(super) next_expiry: Option<u64>,
     /// What all namespaces together are charged for, in bytes.
     pub(super) stored: u64,
 }
 
-/// The revision of the last write; 0 if there was none.
+/// The revision of the last change; 0 if there was none.
 pub(super) fn last_revision(database: &Database) -> Result<u64, Error> {
     let counters = database.begin_read()?.open_table(COUNTERS)?;
     Ok(counters.get(REVISION)?.map_or(0, |revision| revision.value()))
 }
 
-/// Reads the usage of each namespace. Returns whether there is a table of usages.
+/// Reads the usage of each namespace into `usages`. Returns whether the file has a table of usages.
 pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usage>) -> Result<bool, Error> {
     let usage = match database.begin_read()?.open_table(USAGE) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(false),
@@ -53,8 +56,8 @@ pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usa
     Ok(true)
 }
 
-/// Creates missing tables (all of them in a new file, the usages in one of format 1), and reads the state of the store.
-pub(super) fn begin(database: &Database) -> Result<StoreState, Error> {
+/// Creates missing tables (all in a new file, that of usages in a file of format 1), and reads the state of the store.
+pub(super) fn prepare(database: &Database) -> Result<StoreState, Error> {
     let mut usages = BTreeMap::new();
     if !read_usages(database, &mut usages)? {
         create(database)?;
@@ -65,6 +68,7 @@ pub(super) fn begin(database: &Database) -> Result<StoreState, Error> {
     Ok(StoreState { revision: last_revision(database)?, next_expiry: first_expiry(&expiries)?, stored })
 }
 
+/// Creates all tables that are missing, and counts the usages.
 fn create(database: &Database) -> Result<(), Error> {
     let transaction = database.begin_write()?;
     {
@@ -73,7 +77,7 @@ fn create(database: &Database) -> Result<(), Error> {
         transaction.open_table(EXPIRIES)?;
         transaction.open_table(COUNTERS)?;
         let mut usage = transaction.open_table(USAGE)?;
-        // Counts the entries of format 1.
+        // A file of format 1 has entries already.
         let mut counted: BTreeMap<String, Usage> = BTreeMap::new();
         for entry in entries.iter()? {
             let (at, entry) = entry?;
@@ -89,7 +93,7 @@ fn create(database: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-/// The length of a value. All of its parts are equally long, except for the last.
+/// The length of a row's value, in bytes. All of its parts are equally long, except for the last.
 pub(super) fn value_bytes(parts: &impl ReadableTable<(u64, u32), &'static [u8]>, row: Row<'_>) -> Result<u64, Error> {
     let part_bytes =
         |part| Ok::<_, Error>(parts.get((row.revision, part))?.map_or(0, |part| part.value().len() as u64));
@@ -101,6 +105,7 @@ pub(super) fn value_bytes(parts: &impl ReadableTable<(u64, u32), &'static [u8]>,
         })
 }
 
+/// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
 pub(super) fn first_expiry(expiries: &impl ReadableTable<ExpiryKey, ()>) -> Result<Option<u64>, Error> {
     Ok(expiries.first()?.map(|(key, _)| key.value().0))
 }

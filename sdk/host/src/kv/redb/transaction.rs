@@ -1,5 +1,5 @@
-//! The changes that can be made within one write transaction, and the bookkeeping of each: revision, parts, expiry and
-//! usage.
+//! The changes that can be made within one write transaction. Each also updates the revision, the parts of the value, the
+//! expiries and the usage of the namespace.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use super::usage::Usage;
 use crate::kv::watchers::Written;
 use crate::kv::{Entry, KvError, Quotas, SetOptions};
 
-/// The length of a part, in bytes: together with redb's overhead it fills a page of 64 KiB, and does not need one of
+/// The length of a part of a value, in bytes: with redb's overhead it fits in a page of 64 KiB, and does not need one of
 /// twice that size.
 const PART_BYTES: usize = 64 * 1024 - 64;
-/// How many expired keys one transaction removes at most, so that writes do not wait long for them.
+/// How many expired keys are removed at once at most, so that writes do not wait long for that.
 const EXPIRED_AT_ONCE: usize = 1000;
 
 /// The tables of a write transaction.
@@ -28,10 +28,13 @@ pub(super) struct WriteTables<'transaction> {
     expiries: Table<'transaction, ExpiryKey, ()>,
     counters: Table<'transaction, &'static str, u64>,
     usage: Table<'transaction, &'static str, (u64, u64)>,
-    /// The usage of each namespace that this transaction has touched: before it, and now.
+    /// The usage of each namespace that this transaction has changed: before the transaction, and now.
     usages: BTreeMap<String, [Usage; 2]>,
+    /// The time of the transaction, in Unix milliseconds.
     now: u64,
+    /// The revision of the last change.
     revision: u64,
+    /// The changes of this transaction, with their namespaces.
     written: Vec<(String, Written)>,
 }
 
@@ -45,19 +48,20 @@ struct ReplacedEntry {
     bytes: u64,
 }
 
-/// What a transaction has done.
+/// The outcome of a transaction.
 pub(super) struct TransactionOutcome {
-    /// The revision of the last write, in this transaction or before.
+    /// The revision of the last change, in this transaction or before.
     pub(super) revision: u64,
-    /// The writes, with their namespaces.
+    /// The changes of this transaction, with their namespaces.
     pub(super) written: Vec<(String, Written)>,
+    /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
     pub(super) next_expiry: Option<u64>,
-    /// What the namespaces of this transaction were charged for before it, and are now.
+    /// The bytes that the namespaces of this transaction were charged for before it, and are charged for now.
     pub(super) stored: [u64; 2],
 }
 
 impl<'transaction> WriteTables<'transaction> {
-    /// Opens the tables. The next write gets the revision after `revision`.
+    /// Opens the tables. The next change gets the revision after `revision`.
     pub(super) fn open(transaction: &'transaction WriteTransaction, revision: u64) -> Result<Self, Error> {
         Ok(Self {
             entries: transaction.open_table(ENTRIES)?,
@@ -72,8 +76,8 @@ impl<'transaction> WriteTables<'transaction> {
         })
     }
 
-    /// Writes a value, which is taken out of `value`, and returns its revision. The inner error is for the caller: a
-    /// wrong revision, or no room.
+    /// Writes a value, which is taken out of `value`, and returns the revision. The inner error is for the store's caller:
+    /// another revision was expected, or the quota is exceeded. The outer error is one of redb.
     pub(super) fn set(
         &mut self,
         namespace: &str,
@@ -92,7 +96,7 @@ impl<'transaction> WriteTables<'transaction> {
         let expiry = options.ttl.map(|ttl| expiry(self.now, ttl));
         let revision = self.revision + 1;
         let before = self.before(namespace, key)?;
-        // For watchers the key exists even if it has expired: they were not told of that yet.
+        // For watches the key exists even if it has expired: they did not get the expiry yet.
         let existed = before.is_some();
         self.forget(namespace, key, before)?;
         self.insert(namespace, key, value, revision, expiry)?;
@@ -100,7 +104,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Ok(revision))
     }
 
-    /// Inserts an entry of another store, with its revision and expiry. Watchers are not told.
+    /// Inserts an entry of another store, with its revision and expiry. It is not a change for watches.
     pub(super) fn copy(&mut self, namespace: &str, key: &str, stored: &Stored) -> Result<(), Error> {
         let Stored { entry: Entry { value, revision }, expiry } = stored;
         let before = self.before(namespace, key)?;
@@ -110,6 +114,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
+    /// Writes an entry and its parts, which must not exist.
     fn insert(
         &mut self,
         namespace: &str,
@@ -134,8 +139,8 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// Checks that a key and its value of this many bytes have room. A value that takes no more room than the one that
-    /// it replaces always has.
+    /// Checks that a key and its value, together of `bytes`, fit in the quota. Removes expired keys if they do not. A value
+    /// that takes no more room than the one that it replaces always fits.
     fn check_quota(
         &mut self,
         namespace: &str,
@@ -155,14 +160,15 @@ impl<'transaction> WriteTables<'transaction> {
             if with_it.charged() <= max || with_it.charged() <= used.charged() {
                 return Ok(Ok(()));
             }
-            // Expired keys take no room, also if it is not their turn yet.
+            // Expired keys that were not removed yet must not count.
             if self.expire()? == 0 {
                 return Ok(Err(KvError::QuotaExceeded { used: used.charged(), max }));
             }
         }
     }
 
-    /// Removes a key. Returns the revision of the removal, or 0 if it did not exist.
+    /// Removes a key. Returns the revision of the removal, or 0 if the key did not exist. The errors are as for
+    /// [`set`](Self::set).
     pub(super) fn delete(
         &mut self,
         namespace: &str,
@@ -172,7 +178,7 @@ impl<'transaction> WriteTables<'transaction> {
         if let Err(mismatch) = self.check(namespace, key, expected)? {
             return Ok(Err(mismatch));
         }
-        // An expired key does not exist; it is removed when it is its turn.
+        // An expired key does not exist; `expire` removes it.
         if self.revision_of(namespace, key)? == 0 {
             return Ok(Ok(0));
         }
@@ -180,7 +186,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Ok(self.revision))
     }
 
-    /// Removes up to a limited number of expired keys, the earliest first. Returns how many.
+    /// Removes up to [`EXPIRED_AT_ONCE`] expired keys, the earliest first, and returns how many.
     pub(super) fn expire(&mut self) -> Result<usize, Error> {
         for expired in 0..EXPIRED_AT_ONCE {
             let Some((at, _)) = self.expiries.first()? else { return Ok(expired) };
@@ -196,7 +202,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(EXPIRED_AT_ONCE)
     }
 
-    /// Writes the usages and the revision. If nothing was written, the transaction need not be committed.
+    /// Writes the usages and the revision. If `written` of the outcome is empty, the transaction need not be committed.
     pub(super) fn finish(mut self) -> Result<TransactionOutcome, Error> {
         let mut stored = [0; 2];
         for (namespace, [before, now]) in &self.usages {
@@ -213,6 +219,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(TransactionOutcome { revision: self.revision, written: self.written, next_expiry, stored })
     }
 
+    /// Removes a key that exists.
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
         let before = self.before(namespace, key)?;
         self.entries.remove((namespace, key))?;
@@ -221,7 +228,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// The entry that is there now.
+    /// The entry that a key has now, expired or not.
     fn before(&self, namespace: &str, key: &str) -> Result<Option<ReplacedEntry>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());
@@ -229,11 +236,11 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(Some(ReplacedEntry { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
     }
 
-    /// Removes what belongs to an entry that was removed or is about to be replaced.
+    /// Removes the parts, the expiry and the usage of an entry that was removed or is about to be replaced.
     fn forget(&mut self, namespace: &str, key: &str, before: Option<ReplacedEntry>) -> Result<(), Error> {
         let Some(ReplacedEntry { revision, expiry, parts, bytes }) = before else { return Ok(()) };
         for part in 0..parts {
-            // A damaged file may have fewer parts than it says.
+            // The number of parts may be damaged.
             if self.parts.remove((revision, part))?.is_none() {
                 break;
             }
@@ -245,7 +252,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// The usage of a namespace as of now.
+    /// The usage of a namespace at this point of the transaction.
     fn usage(&mut self, namespace: &str) -> Result<&mut Usage, Error> {
         if !self.usages.contains_key(namespace) {
             let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
@@ -255,12 +262,14 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(now)
     }
 
+    /// Records a change with the next revision.
     fn wrote(&mut self, namespace: &str, key: &str, value: Option<Vec<u8>>, existed: bool) {
         self.revision += 1;
         let written = Written { key: key.to_owned(), revision: self.revision, value, existed };
         self.written.push((namespace.to_owned(), written));
     }
 
+    /// Checks that a key has the expected revision, if one is expected.
     fn check(&self, namespace: &str, key: &str, expected: Option<u64>) -> Result<Result<(), KvError>, Error> {
         let Some(expected) = expected else { return Ok(Ok(())) };
         let actual = self.revision_of(namespace, key)?;

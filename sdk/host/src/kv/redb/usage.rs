@@ -1,9 +1,9 @@
-//! How much a namespace holds, and what it is charged for.
+//! The number of keys and bytes that a namespace holds, and the bytes that count for its quota.
 
-/// What each key is charged for in addition to its text and its value, in bytes.
+/// How many bytes each key counts for the quota, in addition to its text and its value.
 const KEY_OVERHEAD: u64 = 64;
 
-/// How much a namespace holds.
+/// The number of keys and bytes that a namespace holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) keys: u64,
@@ -16,16 +16,17 @@ impl Usage {
         Self { keys, bytes }
     }
 
-    /// What counts for the quota, in bytes: very many small keys take room too.
+    /// The bytes that count for the quota. Each key counts extra, since very many small keys take room too.
     pub(super) fn charged(self) -> u64 {
         self.bytes.saturating_add(self.keys.saturating_mul(KEY_OVERHEAD))
     }
 
-    // Saturating: a wrong count in a damaged file must not panic.
+    /// Adds a key that has this number of bytes, with its value. Saturates, since the count in a damaged file may be wrong.
     pub(super) fn add(&mut self, bytes: u64) {
         *self = Self { keys: self.keys.saturating_add(1), bytes: self.bytes.saturating_add(bytes) };
     }
 
+    /// Removes a key that has this number of bytes, with its value.
     pub(super) fn subtract(&mut self, bytes: u64) {
         *self = Self { keys: self.keys.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) };
     }

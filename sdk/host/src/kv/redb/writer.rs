@@ -1,5 +1,5 @@
 //! The writer thread: makes all writes that wait in one transaction, so that they share one wait for the disk. It also
-//! removes expired keys, compacts the file, and reopens the database after a failure.
+//! removes expired keys, compacts the file, and opens the database again after a failure.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -16,31 +16,32 @@ use super::transaction::{TransactionOutcome, WriteTables};
 use crate::kv::watchers::{Watchers, Written};
 use crate::kv::{KvError, Quotas, SetOptions};
 
-/// The longest time to wait for the next expiry: the wall clock may be set, and a computer may sleep.
+/// The longest time to wait for the next expiry, since the wall clock may be set, and the computer may sleep.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The pause after a failure to remove expired keys. Nobody sees them meanwhile.
+/// The pause after a failure to remove expired keys. Reads do not return them meanwhile.
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
 /// A command to the writer.
 pub(super) enum WriterCommand {
     Write(WriteRequest),
-    /// A read has failed in this generation of the database. `done` is told when the database was reopened.
+    /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
+    /// message when it is open.
     Failed {
         generation: u64,
         done: SyncSender<()>,
     },
-    /// End, after all writes that came before.
+    /// End, after the writes that were sent before.
     Close,
 }
 
-/// A write, and who waits for it.
+/// A write, with the sender of its reply.
 pub(super) struct WriteRequest {
     pub(super) namespace: String,
     pub(super) key: String,
     pub(super) kind: WriteKind,
     /// Receives the revision; 0 if there was nothing to remove.
     pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
-    /// Its share of the bytes that may wait.
+    /// Its part of the bytes that may wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -56,18 +57,21 @@ pub(super) struct Writer {
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<WriterCommand>,
     pub(super) quotas: Quotas,
+    /// The revision of the last change.
     pub(super) revision: u64,
+    /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
     pub(super) next_expiry: Option<u64>,
-    /// What all namespaces are charged for.
+    /// The bytes that all namespaces are charged for.
     pub(super) stored: u64,
     pub(super) compaction: CompactionSchedule,
-    /// When to [settle](StoreFile::settle) the file, if something was written since it was.
+    /// When to [settle](StoreFile::settle) the file; `None` if nothing was written since the last time.
     pub(super) settle_at: Option<Instant>,
-    /// Why the database can only be read, if so.
+    /// The reason why the database can only be read; `None` if it can be written.
     pub(super) broken: Option<Arc<str>>,
-    /// The last revision and the writes of a transaction whose commit has failed. It may have been committed
-    /// nevertheless; the reopened database shows.
+    /// The last revision and the changes of a transaction that is being committed, or whose commit has failed. In the latter
+    /// case it may have been committed nevertheless, which shows when the database is opened again.
     pub(super) unsure: Option<(u64, Vec<(String, Written)>)>,
+    /// When to try again to remove expired keys; `None` if the last write has not failed.
     pub(super) retry_expiry: Option<Instant>,
 }
 
@@ -78,9 +82,9 @@ impl Writer {
         watchers: Arc<Watchers>,
         commands: Receiver<WriterCommand>,
         quotas: Quotas,
-        begin: &StoreState,
+        state: &StoreState,
     ) -> Self {
-        let StoreState { revision, next_expiry, stored } = *begin;
+        let StoreState { revision, next_expiry, stored } = *state;
         Self {
             file,
             cache,
@@ -106,7 +110,7 @@ impl Writer {
             let mut writes = Vec::new();
             let mut failed = Vec::new();
             let mut next = self.wait();
-            // The number of bytes that may wait is limited, and so is this batch.
+            // The batch is limited, since the bytes that may wait are.
             while let Some(command) = next {
                 match command {
                     WriterCommand::Write(write) => writes.push(write),
@@ -138,7 +142,7 @@ impl Writer {
         self.file.close();
     }
 
-    /// The next command; `None` when it is time for something else.
+    /// Waits for the next command. Returns `None` when keys expire, or the file has to be compacted or settled.
     fn wait(&self) -> Option<WriterCommand> {
         let now = Instant::now();
         let expiry = self.next_expiry.map(|at| {
@@ -157,23 +161,23 @@ impl Writer {
         }
     }
 
-    /// Makes the file smaller.
+    /// Compacts the file.
     fn shrink(&mut self) {
         if self.broken.is_some() {
-            // What is open is an overlay in memory.
+            // The open database is on an overlay, which can't be compacted.
             return self.compaction.postpone(Instant::now());
         }
         match self.file.compact() {
             Ok(false) => return self.compaction.postpone(Instant::now()),
             Ok(true) => {}
-            // Nothing is lost. It is not tried again before there is more to gain.
+            // No data is lost. It is not tried again before there is more to gain.
             Err(_) => self.reopen(),
         }
         self.compaction.compacted(self.file.len(), self.stored);
         self.settle_at = Some(Instant::now());
     }
 
-    /// Settles the file: nothing was written for a while.
+    /// Settles the file, since nothing was written for a while.
     fn settle(&mut self) {
         self.settle_at = None;
         if self.broken.is_none() && self.file.settle().is_err() {
@@ -181,7 +185,7 @@ impl Writer {
         }
     }
 
-    /// Makes the writes in one transaction, and replies when they are on the disk.
+    /// Makes the writes in one transaction, and replies when they are on the disk. Removes expired keys, too.
     fn write(&mut self, mut writes: Vec<WriteRequest>) {
         let expiry_is_due = self.next_expiry.is_some_and(|at| at <= expiry::now());
         if writes.is_empty() && !expiry_is_due {
@@ -198,14 +202,14 @@ impl Writer {
             Ok(answers) => {
                 self.retry_expiry = None;
                 for (write, answer) in writes.into_iter().zip(answers) {
-                    // An error means that nobody waits any more.
+                    // An error means that the caller no longer waits.
                     let _ = write.reply.send(answer);
                 }
             }
             Err(reason) => {
                 self.retry_expiry = Some(Instant::now() + RETRY_EXPIRY);
                 if self.broken.is_none() {
-                    // At once, so that reads go on.
+                    // Now, so that reads can go on.
                     self.reopen();
                 }
                 for write in writes {
@@ -215,7 +219,7 @@ impl Writer {
         }
     }
 
-    /// Runs the transaction. Returns the reply for each write.
+    /// Runs the transaction. Returns the reply for each write; the error is that all have failed.
     fn transact(&mut self, writes: &mut [WriteRequest]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
@@ -235,8 +239,8 @@ impl Writer {
             if written.is_empty() {
                 transaction.abort()?;
             } else {
-                // Before the commit: if that fails, it may have reached the disk nevertheless, and these revisions are
-                // used up.
+                // Before the commit: if that fails, the writes may be on the disk nevertheless, so these revisions must not
+                // be used again.
                 self.revision = revision;
                 self.cache.begin_write(written.iter().map(|(namespace, written)| (&**namespace, &*written.key)));
                 self.unsure = Some((revision, written));
@@ -255,25 +259,25 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Tells the watchers what was written.
+    /// Passes the changes of the transaction in `unsure`, which was committed, to the watches.
     fn publish(&mut self) {
         for (namespace, written) in self.unsure.take().into_iter().flat_map(|(_, written)| written) {
             self.watchers.publish(&namespace, written);
         }
     }
 
-    /// Reopens the database, for writing if possible, else for reading.
+    /// Opens the database again: for writing if possible, otherwise for reading.
     fn reopen(&mut self) {
-        let (beginning, result) = self.file.reopen();
+        let (state, result) = self.file.reopen();
         self.cache.clear();
         self.broken = result.err();
-        let Some(beginning) = beginning else { return };
-        self.next_expiry = beginning.next_expiry;
-        self.revision = self.revision.max(beginning.revision);
-        self.stored = beginning.stored;
+        let Some(state) = state else { return };
+        self.next_expiry = state.next_expiry;
+        self.revision = self.revision.max(state.revision);
+        self.stored = state.stored;
         // A transaction is committed as a whole or not at all.
         match &self.unsure {
-            Some((revision, _)) if beginning.revision >= *revision => self.publish(),
+            Some((revision, _)) if state.revision >= *revision => self.publish(),
             _ => self.unsure = None,
         }
     }

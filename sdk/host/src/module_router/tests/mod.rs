@@ -16,14 +16,18 @@ use super::parked::MAX_PARKED;
 use super::*;
 use crate::bus::{BusError, CallHandle, Cause, Envelope, LocalBus, ReplyTo, WriteBatch};
 use crate::call_log::CallLog;
+use crate::config::Config;
 use crate::connection::SharedLimits;
 use crate::connection::tests::{Opened, WITH_IDS, WITHOUT_IDS, caller, open_with};
 use crate::host_resources::HostResources;
 use crate::kv::RedbStore;
+use crate::module::Module;
+use crate::program::Program;
+use crate::release::Deployment;
 use crate::replica::Replica;
+use crate::settings::Settings;
 use crate::status::InstanceState;
 use crate::trace::Spans;
-use crate::{Config, Deployment, Module, Program, Settings};
 
 const MANIFEST: &str = r#"
 schema_version = "3.0"

@@ -1,4 +1,4 @@
-//! Copies of a store that is in use.
+//! Backups of a store that is in use.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -46,7 +46,7 @@ async fn a_backup_is_the_store_at_one_moment() {
     let later = SetOptions { ttl: Some(std::time::Duration::from_secs(1000)), ..SetOptions::default() };
     let expires = store.set("other", "expires", vec![], later).await.unwrap();
     let stop = Arc::new(tokio::sync::SetOnce::<()>::new());
-    // It goes on meanwhile: the first is never less than the second, and at most one more.
+    // Writes go on meanwhile. `first` is always equal to `second`, or one more.
     let writer = tokio::spawn({
         let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
         async move {
@@ -102,7 +102,7 @@ async fn a_backup_replaces_nothing() {
     assert!(error.to_string().contains(nowhere.to_str().unwrap()), "{error}");
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "nothing is left behind");
 
-    // Of a store in memory too.
+    // A store in memory can be backed up too.
     let backup = parent.path().join("backup");
     assert_eq!(store.backup(&backup).await, Ok(1));
     let (_restored, data) = restored(&backup);
@@ -111,13 +111,13 @@ async fn a_backup_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_leaves_no_half_of_a_backup() {
+async fn closing_a_store_leaves_no_partial_backup() {
     let parent = tempdir().unwrap();
     let store = RedbStore::open(parent.path().join("data")).unwrap();
     fill(&store, 1000).await;
     let path = parent.path().join("backup");
     let mut backup = store.backup(&path);
-    // It begins.
+    // The backup begins.
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let _ = backup.as_mut().poll(&mut context);
     drop(store);

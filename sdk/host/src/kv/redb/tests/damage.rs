@@ -1,4 +1,4 @@
-//! Files that are damaged at many places: what is whole in them is told and saved, and nothing else happens.
+//! Files that are damaged at many places: a check finds the damage and changes nothing, and a repair saves the rest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use tokio::runtime::Runtime;
 use super::super::directory::FILE_NAME;
 use super::super::*;
 
-/// By module and key.
+/// Values by namespace and key.
 type Entries = BTreeMap<(String, String), Vec<u8>>;
 
-/// What a store is filled with: enough that its trees have branches.
+/// The entries with which a store is filled: enough for trees with branches.
 fn entries() -> Entries {
     let mut entries = Entries::new();
     for number in 0..300_u16 {
@@ -31,11 +31,11 @@ fn entries() -> Entries {
 }
 
 fn options(key: &str) -> SetOptions {
-    // Some of them expire, but not now.
+    // Some keys expire, but not during the test.
     SetOptions { ttl: key.ends_with('7').then_some(Duration::from_secs(100_000)), ..SetOptions::default() }
 }
 
-/// The same in a data directory, and its file as it was when it was still open, as if the host had been killed.
+/// A data directory with a store of these entries, which is closed, and the store's file from before that, as if the host had been killed.
 async fn filled() -> (TempDir, PathBuf, Entries, Vec<u8>) {
     let parent = tempdir().unwrap();
     let data = parent.path().join("data");
@@ -61,7 +61,7 @@ fn count(entries: &Entries) -> BTreeMap<String, u64> {
     keys
 }
 
-/// What is in a store; of the keys that there may be.
+/// Reads a store. `expected` has all keys that it may have.
 async fn content(store: &RedbStore, expected: &Entries) -> Entries {
     let mut found = Entries::new();
     for (module, key) in expected.keys() {
@@ -73,7 +73,7 @@ async fn content(store: &RedbStore, expected: &Entries) -> Entries {
 }
 
 #[tokio::test]
-async fn what_is_whole_is_whole() {
+async fn a_store_without_damage_is_found_to_be_whole() {
     let (_parent, data, entries, killed) = filled().await;
     let path = data.join(FILE_NAME);
     let closed = fs::read(&path).unwrap();
@@ -101,18 +101,18 @@ async fn what_is_whole_is_whole() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_new_or_empty_is_whole() {
+async fn a_new_store_and_an_empty_file_are_found_to_be_whole() {
     let parent = tempdir().unwrap();
     let data = parent.path().join("data");
     drop(RedbStore::open(&data).unwrap());
     assert!(RedbStore::check(&data).unwrap().damage.is_empty());
-    // Its host was killed before it had written anything to it.
+    // The file is empty if the host was killed before it had written anything.
     fs::write(data.join(FILE_NAME), "").unwrap();
     assert!(RedbStore::check(&data).unwrap().damage.is_empty());
     RedbStore::open(&data).unwrap();
 }
 
-/// Damages the file, and looks at what comes of it: how many keys were lost, or `None` if nothing was.
+/// Replaces the store's file by a damaged one, checks and repairs it, and returns how many keys were lost; `None` if none was.
 async fn damage(path: &Path, file: &[u8], entries: &Entries) -> Option<usize> {
     let data = path.parent().unwrap();
     fs::write(path, file).unwrap();
@@ -129,7 +129,7 @@ async fn damage(path: &Path, file: &[u8], entries: &Entries) -> Option<usize> {
     let repair = RedbStore::repair(data).unwrap();
     assert_eq!(repair.keys, inspection.keys);
     let aside = repair.aside.unwrap();
-    assert!(fs::read(&aside).unwrap() == file, "what was damaged is kept");
+    assert!(fs::read(&aside).unwrap() == file, "the damaged file is kept");
     fs::remove_file(aside).unwrap();
 
     let again = RedbStore::check(data).unwrap();
@@ -156,7 +156,7 @@ async fn wherever_a_file_is_damaged_the_rest_is_saved() {
     let sound = fs::read(&path).unwrap();
     let pages = sound.len() / 4096;
     let (mut found, mut saved_most) = (0, 0);
-    // Each in one of three ways.
+    // The pages are damaged in three ways.
     for page in (1..pages).step_by(pages / 20) {
         let mut file = sound.clone();
         let bytes = &mut file[page * 4096..(page + 1) * 4096];
@@ -174,16 +174,16 @@ async fn wherever_a_file_is_damaged_the_rest_is_saved() {
     assert!(saved_most * 10 >= found * 7, "most was saved only at {saved_most} of {found} places");
 }
 
-/// Some bytes at some place become others.
+/// Damage: bytes that replace others.
 #[derive(Debug, Clone)]
 struct Hit {
-    /// Of all.
+    /// The place, as a part of the file's length.
     at: f64,
     bytes: Vec<u8>,
 }
 
 fn hit() -> impl Strategy<Value = Hit> {
-    // Mostly few, as of a bad cell, or many, as of a lost block.
+    // A few bytes, as of a bad cell, or a whole block.
     let bytes = prop_oneof![prop::collection::vec(any::<u8>(), 1..9), prop::collection::vec(any::<u8>(), 4096)];
     (0.0..1.0, bytes).prop_map(|(at, bytes)| Hit { at, bytes })
 }
@@ -207,14 +207,14 @@ proptest! {
             fs::write(&path, &file).unwrap();
             let whole = is_whole(&path);
             let lost = damage(&path, &file, &entries).await;
-            // After a crash, what damages the last write looks like a write that was not finished: it is gone.
+            // In the file of a killed host, damage of the last write looks like a write that was not finished.
             assert!(!whole || killed || lost.is_none(), "{lost:?} are lost, and it is said to be whole");
         });
     }
 }
 
 #[tokio::test]
-async fn of_a_host_that_was_killed_the_rest_is_saved_too() {
+async fn in_the_file_of_a_killed_host_the_rest_is_saved_too() {
     quiet_panics();
     let (_parent, data, entries, _) = filled().await;
     let path = data.join(FILE_NAME);
@@ -228,7 +228,7 @@ async fn of_a_host_that_was_killed_the_rest_is_saved_too() {
         let mut file = fs::read(&path).unwrap();
         let at = file.windows(50_000).position(|window| window == vec![2; 50_000]).expect("it is there");
         file[at] ^= 1;
-        // Within a moment after the last write, all of it would be lost.
+        // Until the file is settled, a moment after the last write, everything would be lost.
         match damage(&elsewhere.join(FILE_NAME), &file, &entries).await {
             Some(1) => break,
             lost => assert!(std::time::Instant::now() < patience, "{lost:?}"),
@@ -237,7 +237,7 @@ async fn of_a_host_that_was_killed_the_rest_is_saved_too() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_at_all_is_put_aside() {
+async fn a_file_that_is_no_store_is_put_aside() {
     quiet_panics();
     let (_parent, data, entries, killed) = filled().await;
     let path = data.join(FILE_NAME);

@@ -1,9 +1,9 @@
-//! The data directory: its permissions, its lock, its format version, and what is not a store.
+//! The data directory: its permissions, its lock, its format version, and files that are not a store.
 
 use super::*;
 
 #[tokio::test]
-async fn a_directory_has_one_store_at_a_time() {
+async fn a_directory_is_used_by_one_store_at_a_time() {
     let (_parent, data) = directory();
     let store = RedbStore::open(&data).unwrap();
     let error = RedbStore::open(&data).unwrap_err();
@@ -15,7 +15,7 @@ async fn a_directory_has_one_store_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_none() {
+async fn a_file_in_place_of_the_directory_is_an_error() {
     let parent = tempdir().unwrap();
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
@@ -36,11 +36,11 @@ fn a_directory_that_others_can_change_is_refused() {
             assert!(text.contains(&format!("`chmod 700 {}`", data.display())), "{text}");
         }
     }
-    // Others may look at the directory; the file in it they can't read.
+    // Others may read the directory, but not the file in it.
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
     RedbStore::open(&data).unwrap();
 
-    // Nobody but root can give a directory away.
+    // Only root can give a directory to another user.
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&data, Some(12345), None).unwrap();
         let error = RedbStore::open(&data).unwrap_err();
@@ -50,7 +50,7 @@ fn a_directory_that_others_can_change_is_refused() {
 }
 
 #[test]
-fn a_store_that_is_no_file_is_not_followed() {
+fn a_link_in_place_of_the_file_is_not_followed() {
     let parent = tempdir().unwrap();
     let elsewhere = parent.path().join("elsewhere");
     drop(RedbStore::open(&elsewhere).unwrap());
@@ -82,7 +82,7 @@ async fn a_directory_has_a_format_version() {
     let format = data.join("format");
     assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
 
-    // The oldest have none. What can't be read says nothing either.
+    // Directories of version 1 may have no format file. A file without a number is replaced too.
     for old in [None, Some("1\n"), Some("what?")] {
         match old {
             None => fs::remove_file(&format).unwrap(),
@@ -104,9 +104,9 @@ async fn a_directory_has_a_format_version() {
         assert!(text.contains("format version 7") && text.contains("up to 2"), "{text}");
     }
     assert_eq!(fs::read_to_string(&format).unwrap(), "7\n");
-    assert!(fs::read(data.join(FILE_NAME)).unwrap() == before, "it was touched");
+    assert!(fs::read(data.join(FILE_NAME)).unwrap() == before, "the file was changed");
 
-    // Nothing is made in a directory that a later version keeps elsewhere.
+    // No file is created in a directory of a later version, which may keep its values elsewhere.
     fs::remove_file(data.join(FILE_NAME)).unwrap();
     RedbStore::open(&data).unwrap_err();
     assert!(!data.join(FILE_NAME).exists());

@@ -1,4 +1,4 @@
-//! A disk that is full, fails late, or cannot be read.
+//! A disk that is full, that fails after it has written, or that can't be read.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 async fn a_full_disk_fails_writes_until_there_is_room() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
-    // More than one page, so that not all of it is at hand.
+    // More than one page, so that not everything is cached.
     for number in 0..50 {
         set(&store, &format!("{number}"), &[1; 3000]).await;
     }
@@ -36,7 +36,7 @@ async fn a_full_disk_fails_writes_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_write_that_failed_late_uses_up_its_revision_and_is_told_of_if_it_was_done() {
+async fn a_failed_write_uses_up_its_revision_and_is_a_change_if_it_was_made() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     let before = set(&store, "key", b"before").await;
@@ -49,18 +49,18 @@ async fn a_write_that_failed_late_uses_up_its_revision_and_is_told_of_if_it_was_
     assert!(after > before + 1, "{after} may be the revision of what failed");
 
     if now.value == b"failed" {
-        let told = Change { key: "key".to_owned(), revision: now.revision, value: Some(b"failed"[..].into()) };
-        assert_eq!(watch.next().await, Some(told), "what can be read must be told of");
+        let change = Change { key: "key".to_owned(), revision: now.revision, value: Some(b"failed"[..].into()) };
+        assert_eq!(watch.next().await, Some(change), "a write that can be read is a change");
     }
     assert_eq!(watch.next().await.unwrap().key, "other");
-    assert_eq!(store.get(SPACE, "key").await.unwrap(), Some(now), "what was read once stays");
+    assert_eq!(store.get(SPACE, "key").await.unwrap(), Some(now), "a value that was read stays");
 }
 
 #[tokio::test]
-async fn what_could_not_be_read_can_be_when_the_disk_is_well_again() {
+async fn reads_succeed_again_when_the_disk_can_be_read_again() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
-    // More than what is kept in memory.
+    // More than redb caches.
     for number in 0..9 {
         set(&store, &format!("{number}"), &vec![number; 256 * 1024]).await;
     }
@@ -80,11 +80,11 @@ async fn what_could_not_be_read_can_be_when_the_disk_is_well_again() {
 }
 
 #[tokio::test]
-async fn a_bad_page_fails_what_needs_it_and_nothing_else() {
+async fn a_bad_page_fails_only_the_reads_that_need_it() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     set(&store, "good", b"value").await;
-    // If the database were reopened, as after a failure of the disk, nothing could be read any more.
+    // If the database were opened again, as after a failure of the disk, no read would succeed any more.
     disk.unreadable.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let panics = store.read::<()>(None, |_, _| panic!("redb asserts much"));
@@ -115,7 +115,7 @@ async fn keys_expire_while_the_disk_is_full() {
 async fn reads_go_on_while_writes_fail_one_after_the_other() {
     let disk = Arc::new(Disk::default());
     let store = Arc::new(on(&disk));
-    // Not kept in memory, so that each time it is read from the file.
+    // Too large for the cache, so that it is read from the file each time.
     let value = vec![1; 4 * tables::INLINE_BYTES];
     set(&store, "key", &value).await;
     disk.full.store(true, Ordering::SeqCst);
@@ -134,7 +134,7 @@ async fn reads_go_on_while_writes_fail_one_after_the_other() {
         }
     });
     has_read.await.unwrap();
-    // Each of them makes the writer reopen the file, to see whether it can be written again.
+    // Each failed write makes the writer open the file again.
     for _ in 0..100 {
         store.set(SPACE, "new", vec![2], SetOptions::default()).await.unwrap_err();
     }
@@ -143,7 +143,7 @@ async fn reads_go_on_while_writes_fail_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_damaged_value_is_an_error_and_the_others_are_there() {
+async fn a_damaged_value_is_an_error_and_others_can_be_read() {
     let (_parent, data) = directory();
     let store = RedbStore::open(&data).unwrap();
     for number in 0..100 {
@@ -162,7 +162,7 @@ async fn a_damaged_value_is_an_error_and_the_others_are_there() {
     for number in (0..100).filter(|number| *number != 50) {
         assert_eq!(get(&store, &format!("{number}")).await, Some(vec![number; 5000]));
     }
-    // When it is written again, it is whole.
+    // Writing the key again replaces the damaged value.
     set(&store, "50", b"new").await;
     assert_eq!(get(&store, "50").await.as_deref(), Some(&b"new"[..]));
 }

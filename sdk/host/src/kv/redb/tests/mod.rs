@@ -1,4 +1,4 @@
-//! The store on a file and in memory: that both conform, and what the other test files share.
+//! Tests that a store in a file and one in memory conform, and the helpers of the other test files.
 
 mod backup;
 mod damage;
@@ -61,13 +61,13 @@ async fn memory_conforms() {
     conformance::check(Arc::new(RedbStore::ephemeral().unwrap())).await;
 }
 
-/// A directory of this user alone.
+/// Creates a directory that only this user can enter.
 fn private(path: &Path) {
     fs::create_dir(path).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
 }
 
-/// Polls once.
+/// Polls a future once, and returns its result if it is ready.
 fn poll_once<T>(future: &mut KvFuture<T>) -> Option<Result<T, KvError>> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
@@ -76,17 +76,17 @@ fn poll_once<T>(future: &mut KvFuture<T>) -> Option<Result<T, KvError>> {
     }
 }
 
-/// A disk that can be full, or broken.
+/// A disk in memory that can be full, or fail.
 #[derive(Debug, Default)]
 struct Disk {
     memory: InMemoryBackend,
     full: AtomicBool,
-    /// Says that it has failed, having written.
+    /// Whether syncs fail, after the data was written.
     sync_fails: AtomicBool,
     unreadable: AtomicBool,
-    /// How many writes there was no room for.
+    /// How many writes have failed because the disk was full.
     failed: AtomicUsize,
-    /// How many bytes.
+    /// How many bytes were written.
     written: AtomicUsize,
 }
 

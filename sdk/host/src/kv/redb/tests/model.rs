@@ -1,4 +1,4 @@
-//! The store against a model of it: a map.
+//! Compares the store with a model of it, a map, in random steps.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a store is to be like: revisions and values by key.
+/// The model: revisions and values by key.
 #[derive(Default)]
 struct Model {
     entries: BTreeMap<String, (u64, u8)>,
@@ -75,7 +75,7 @@ impl Model {
 }
 
 async fn follow(steps: Vec<Step>) {
-    // Reopened like a file, without its waits for the disk.
+    // In memory, which can be opened again like a file and is faster.
     let disk = Arc::new(Disk::default());
     let mut store = on(&disk);
     set(&store, "other", b"").await;
@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_a_map_does(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_store_does_what_a_map_does(steps in prop::collection::vec(step(), 1..60)) {
         Runtime::new().unwrap().block_on(follow(steps));
     }
 }

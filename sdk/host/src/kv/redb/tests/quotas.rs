@@ -16,11 +16,11 @@ async fn a_namespace_holds_what_its_quota_allows() {
     put(&store, SPACE, "a", 600_000).await.unwrap();
     let used = 600_000 + 1 + 64;
     let full = KvError::QuotaExceeded { used, max: MIB };
-    // Also after a restart, and after one that was none: the file as it was before the store was closed.
+    // Also after a restart, and after a crash: with the file as it was before the store was closed.
     for round in 0..3 {
         assert_eq!(put(&store, SPACE, "b", 600_000).await, Err(full.clone()));
         assert_eq!(get(&store, "b").await, None);
-        // Others have room of their own.
+        // Other namespaces have their own quotas.
         put(&store, "other", "a", 600_000).await.unwrap();
         put(&store, "large", "a", 1_500_000).await.unwrap();
         if round == 1 {
@@ -36,7 +36,7 @@ async fn a_namespace_holds_what_its_quota_allows() {
     let text = full.to_string();
     assert!(text.contains("600065") && text.contains("1048576") && text.contains("`kv_quota`"), "{text}");
 
-    // To the last byte.
+    // The quota can be used up to the last byte.
     let left = usize::try_from(MIB - used).unwrap() - 64 - 1;
     assert!(put(&store, SPACE, "b", left + 1).await.is_err());
     put(&store, SPACE, "b", left).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_namespace_holds_what_its_quota_allows() {
     assert!(store.delete(SPACE, "a", None).await.unwrap());
     put(&store, SPACE, "c", 600_000).await.unwrap();
 
-    // With less than there is, only what takes no more room is written.
+    // With a quota below what is stored, only writes that take no more room than before succeed.
     drop(store);
     let store = RedbStore::open_with(&data, Quotas::each(1000)).unwrap();
     assert!(put(&store, SPACE, "d", 0).await.is_err());
@@ -59,9 +59,9 @@ async fn a_namespace_holds_what_its_quota_allows() {
 }
 
 #[tokio::test]
-async fn what_has_expired_takes_no_room() {
+async fn expired_keys_take_no_room() {
     let store = RedbStore::ephemeral_with(Quotas::each(200_000)).unwrap();
-    // More than are removed at once.
+    // More keys than are removed at once.
     let fill = async |time| {
         let mut writes = JoinSet::new();
         for number in 0..2500 {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn what_was_written_is_there_after_reopening() {
+async fn written_values_are_there_after_reopening() {
     let (_parent, data) = directory();
     let store = RedbStore::open(&data).unwrap();
     assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
@@ -15,7 +15,7 @@ async fn what_was_written_is_there_after_reopening() {
     store.delete(SPACE, "deleted", None).await.unwrap();
     let mut watch = store.watch(SPACE, "").await.unwrap();
     drop(store);
-    // It ends, after what has expired in the meantime.
+    // The watch ends, perhaps after an expiry.
     while watch.next().await.is_some() {}
 
     let store = RedbStore::open(&data).unwrap();
@@ -23,7 +23,7 @@ async fn what_was_written_is_there_after_reopening() {
     assert_eq!(get(&store, "key").await.as_deref(), Some(&b"value"[..]));
     assert_eq!(get(&store, "long").await.as_deref(), Some(&b"y"[..]));
     assert_eq!(get(&store, "deleted").await, None);
-    // It is removed when its time comes even if the store was closed or began in between; before the watch, or after.
+    // A key whose time ends while the store is closed or is being opened is removed too, before or after this watch.
     if get(&store, "short").await.is_some() {
         assert_eq!(watch.next().await.unwrap().value, None);
         assert_eq!(get(&store, "short").await, None);
@@ -39,7 +39,7 @@ async fn dropping_the_store_writes_what_was_accepted() {
     let mut accepted = Vec::new();
     for number in 0..100 {
         let mut write = store.set(SPACE, &format!("{number}"), vec![0; 1000], SetOptions::default());
-        // Sends it, and doesn't wait.
+        // Sends the write, and does not wait for it.
         assert!(poll_once(&mut write).is_none_or(|done| done.is_ok()));
         accepted.push(write);
     }
@@ -52,7 +52,7 @@ async fn dropping_the_store_writes_what_was_accepted() {
 }
 
 #[tokio::test]
-async fn what_was_read_is_there_at_once_until_it_is_written_or_expires() {
+async fn a_read_value_is_cached_until_its_key_is_written_or_expires() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     let at_once =
@@ -83,7 +83,7 @@ async fn what_was_read_is_there_at_once_until_it_is_written_or_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_reads_what_is_older_than_what_was_answered_or_read() {
+async fn no_read_returns_a_value_older_than_one_that_was_written_or_read() {
     let store = Arc::new(RedbStore::ephemeral().unwrap());
     set(&store, "key", b"0").await;
     let answered = Arc::new(AtomicUsize::new(0));
@@ -112,14 +112,14 @@ async fn nobody_reads_what_is_older_than_what_was_answered_or_read() {
     for number in 1..=1000_usize {
         set(&store, "key", number.to_string().as_bytes()).await;
         answered.store(number, Ordering::SeqCst);
-        // Something else is written meanwhile, too.
+        // So that there are also writes of another key.
         set(&store, "other", b"").await;
     }
     let at_once: usize = readers.join_all().await.into_iter().sum();
     assert!(at_once > 0);
 }
 
-/// A disk that takes as long as a test likes.
+/// A disk in memory whose syncs wait while a test holds `gate`.
 #[derive(Debug, Default)]
 struct Slow {
     memory: InMemoryBackend,
@@ -161,7 +161,7 @@ async fn writes_at_once_are_committed_together() {
     let mut writes: Vec<_> =
         (0..1000).map(|number| store.set(SPACE, &format!("{number}"), vec![1], SetOptions::default())).collect();
     for write in &mut writes {
-        assert!(poll_once(write).is_none(), "it was answered before it was on the disk");
+        assert!(poll_once(write).is_none(), "the write completed before it was on the disk");
     }
     drop(shut);
     let mut answers = JoinSet::new();
@@ -169,13 +169,13 @@ async fn writes_at_once_are_committed_together() {
         answers.spawn(write);
     }
     assert!(answers.join_all().await.iter().all(Result::is_ok));
-    // At most the first of them alone, and the others together; a commit may sync more than once.
+    // The first write may be alone in its transaction, the others are together; a commit may sync more than once.
     let syncs = disk.synced.load(Ordering::SeqCst) - before;
     assert!(syncs <= 10, "{syncs} waits for the disk");
 }
 
 #[tokio::test]
-async fn writes_beyond_what_may_wait_wait_to_be_accepted() {
+async fn writes_beyond_the_limit_wait_to_be_accepted() {
     let disk = Arc::new(Slow::default());
     let store =
         RedbStore::with_backend(Arc::clone(&disk) as Arc<_>, Path::new("slow"), Quotas::each(FILE_QUOTA)).unwrap();
@@ -186,7 +186,7 @@ async fn writes_beyond_what_may_wait_wait_to_be_accepted() {
     for write in &mut writes {
         assert!(poll_once(write).is_none());
     }
-    assert!(store.writes.available_permits() < value.len(), "all of it is taken");
+    assert!(store.writes.available_permits() < value.len(), "the limit is reached");
     drop(shut);
     for write in writes {
         write.await.unwrap();

@@ -1,9 +1,9 @@
-//! How large writes are, and when the file is made smaller.
+//! The sizes of writes, and compaction of the file.
 
 use super::*;
 
 #[tokio::test]
-async fn a_small_value_beside_a_large_one_is_written_alone() {
+async fn writing_a_small_value_does_not_write_a_large_one_again() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     set(&store, "large", &vec![1; 8 * 1024 * 1024]).await;
@@ -16,7 +16,7 @@ async fn a_small_value_beside_a_large_one_is_written_alone() {
 }
 
 #[tokio::test]
-async fn a_large_value_gives_its_room_back() {
+async fn the_room_of_a_deleted_large_value_is_freed() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     for round in 0..20 {
@@ -36,7 +36,7 @@ async fn the_file_shrinks_while_the_store_is_open() {
     let len = || fs::metadata(data.join(FILE_NAME)).unwrap().len();
     for number in 0..64 {
         set(&store, &format!("large/{number}"), &vec![number; 1024 * 1024]).await;
-        // Small ones in between, which stay.
+        // Small values in between, which stay.
         set(&store, &format!("small/{number}"), &[number; 100]).await;
     }
     let full = len();
@@ -61,7 +61,7 @@ async fn the_file_shrinks_while_the_store_is_open() {
 }
 
 #[tokio::test]
-async fn a_store_whose_file_can_not_be_made_smaller_goes_on() {
+async fn a_store_goes_on_if_its_file_can_not_be_compacted() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
     for number in 0..40 {
@@ -74,7 +74,7 @@ async fn a_store_whose_file_can_not_be_made_smaller_goes_on() {
     let before = disk.memory.len().unwrap();
     let writes = disk.failed.load(Ordering::SeqCst);
     disk.full.store(true, Ordering::SeqCst);
-    // It is tried, which fails.
+    // Compaction is tried, and fails.
     while disk.failed.load(Ordering::SeqCst) == writes {
         assert_eq!(get(&store, "last").await.as_deref(), Some(&b"kept"[..]));
         tokio::task::yield_now().await;
@@ -83,5 +83,5 @@ async fn a_store_whose_file_can_not_be_made_smaller_goes_on() {
     assert_eq!(get(&store, "last").await.as_deref(), Some(&b"kept"[..]));
     set(&store, "next", b"1").await;
     assert_eq!(get(&store, "next").await.as_deref(), Some(&b"1"[..]));
-    assert!(before > 8 * 1024 * 1024, "{before} bytes: there was nothing to be won");
+    assert!(before > 8 * 1024 * 1024, "{before} bytes: there was nothing to gain");
 }
