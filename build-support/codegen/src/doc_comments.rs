@@ -46,16 +46,7 @@ pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
 
 /// The bounds in one sentence. `None` if there are none.
 pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
-    let Bounds { min, max, min_length, max_length, pattern } = bounds;
-    let mut parts = Vec::new();
-    for (words, bound) in [("at least", min), ("at most", max)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {}", code_span(&bound.value.to_string()))));
-    }
-    for (words, bound) in [("at least", min_length), ("at most", max_length)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {} long", bound.value)));
-    }
-    parts.extend(pattern.iter().map(|pattern| format!("matches {}", code_span(&pattern.value))));
-    let mut sentence = parts.join(", ");
+    let mut sentence = bounds.in_words(code_span).join(", ");
     sentence.get_mut(..1)?.make_ascii_uppercase();
     Some(sentence + ".")
 }

@@ -4,11 +4,13 @@
 //! - this file: one diagnostic
 //! - `codes`: the list of all kinds of mistakes, and of all rules for changes
 //! - `report`: several diagnostics, in order
+//! - `syntax`: the mistakes that the TOML parser finds
 //! - `draw`: how they look on a terminal
 
 mod codes;
 mod draw;
 mod report;
+mod syntax;
 
 pub use codes::{ChangeRule, Code, Severity};
 pub use report::Report;

@@ -40,6 +40,22 @@ impl Bounds {
         *self == Self::default()
     }
 
+    /// The bounds in words for people, one text for each: "at least 1", "at most 64 long", "matches ^a+$". `code` marks up the values and
+    /// the pattern, which may have characters that mean something in Markdown or to a terminal.
+    #[must_use]
+    pub fn in_words(&self, code: impl Fn(&str) -> String) -> Vec<String> {
+        let Self { min, max, min_length, max_length, pattern } = self;
+        let mut words = Vec::new();
+        for (at, bound) in [("at least", min), ("at most", max)] {
+            words.extend(bound.iter().map(|bound| format!("{at} {}", code(&bound.value.to_string()))));
+        }
+        for (at, bound) in [("at least", min_length), ("at most", max_length)] {
+            words.extend(bound.iter().map(|bound| format!("{at} {} long", bound.value)));
+        }
+        words.extend(pattern.iter().map(|pattern| format!("matches {}", code(&pattern.value))));
+        words
+    }
+
     /// Checks a value. The items of a list and the values of a map have bounds of their own, which this does not look at.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::language::{MANIFEST, SCHEMA_VERSION};
 use crate::model::{Manifest, Name, TypeDefinition};
-use crate::source::{Source, Span};
+use crate::source::Source;
 
 /// The types of `[types]` by name.
 type Types = BTreeMap<String, TypeDefinition>;
@@ -51,7 +51,7 @@ impl Manifest {
     pub fn parse(source: &Source) -> Result<Self, Report> {
         let (document, syntax_errors) = DeTable::parse_recoverable(source.text());
         if !syntax_errors.is_empty() {
-            let diagnostics = syntax_errors.iter().map(|error| syntax_diagnostic(error, source.text())).collect();
+            let diagnostics = syntax_errors.iter().map(|error| Diagnostic::syntax(error, source.text())).collect();
             return Err(Report::new(source, diagnostics));
         }
         let mut errors = Vec::new();
@@ -69,31 +69,6 @@ impl Manifest {
             _ => Err(Report::new(source, reader.errors)),
         }
     }
-}
-
-fn syntax_diagnostic(error: &toml::de::Error, text: &str) -> Diagnostic {
-    // The parser's message reads "what is wrong, expected this, that"; the first half is the title.
-    let (title, label) = match error.message().split_once(", expected ") {
-        Some((title, "nothing")) => (title, "not expected here".to_owned()),
-        Some((title, expected)) => (title, format!("expected {expected}")),
-        None => (error.message(), String::new()),
-    };
-    let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
-    match error.span() {
-        Some(span) => diagnostic.at(whole_characters(text, span), label),
-        None => diagnostic,
-    }
-}
-
-/// Widens a span of the parser, which may end within a character, to whole ones.
-fn whole_characters(text: &str, Span { mut start, mut end }: Span) -> Span {
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    start..end
 }
 
 /// Reads one manifest. Its methods are in the files of this folder; a method that returns `None` has reported why.

@@ -67,7 +67,7 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(source.text());
         if !errors.is_empty() {
             this.is_toml = false;
-            this.mistakes = errors.iter().map(|error| syntax(error, source.text())).collect();
+            this.mistakes = errors.iter().map(|error| Diagnostic::syntax(error, source.text())).collect();
             return (T::default(), this);
         }
         this.add_keys(table.get_ref(), &[]);
@@ -208,25 +208,6 @@ fn in_words(expected: &str) -> &str {
         expected if expected.starts_with("struct ") => "a table",
         expected => expected,
     }
-}
-
-/// A mistake that the TOML parser has found.
-fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
-    let (title, label) = match error.message().split_once(", expected ") {
-        Some((title, "nothing")) => (title, "not expected here".to_owned()),
-        Some((title, expected)) => (title, format!("expected {expected}")),
-        None => (error.message(), String::new()),
-    };
-    let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
-    let Some(Span { mut start, mut end }) = error.span() else { return diagnostic };
-    // The parser's spans may begin or end within a character.
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    diagnostic.at(start..end, label)
 }
 
 /// What may be secret in a text that can't be parsed: what follows a `=`, or a whole line without one, except in the tables that are not

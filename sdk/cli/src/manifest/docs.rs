@@ -263,17 +263,14 @@ fn type_text(ty: &Type) -> String {
     if ty.optional { format!("{text}, optional") } else { text }
 }
 
+/// The bounds, a sentence each. Empty if there are none.
 fn bounds(bounds: &Bounds) -> String {
-    let Bounds { min, max, min_length, max_length, pattern } = bounds;
-    let mut parts = Vec::new();
-    for (words, bound) in [("At least", min), ("At most", max)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {}.", code(&bound.value.to_string()))));
+    let mut sentences = bounds.in_words(code);
+    for sentence in &mut sentences {
+        sentence[..1].make_ascii_uppercase();
+        sentence.push('.');
     }
-    for (words, bound) in [("At least", min_length), ("At most", max_length)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {} long.", bound.value)));
-    }
-    parts.extend(pattern.iter().map(|pattern| format!("Matches {}.", code(&pattern.value))));
-    parts.join(" ")
+    sentences.join(" ")
 }
 
 fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> String {
