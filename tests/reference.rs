@@ -123,13 +123,36 @@ fn every_scalar_is_explained_and_compiled() {
         for (place, fields) in [("[config]", &manifest.config), ("[types.All]", fields)] {
             let mut found: Vec<_> = fields
                 .iter()
-                .filter(|field| field.ty.kind == TypeKind::Scalar(*scalar))
+                .filter(|field| field.ty.kind == TypeKind::Scalar(*scalar) && !field.secret)
                 .map(|field| (field.is_required(), field.default.is_some()))
                 .collect();
             found.sort_unstable();
             let expected = [(false, false), (false, true), (true, false)];
             assert_eq!(found, expected, "`{name}` in {place} of scalars.toml: optional, with a default, and required");
         }
+        let secrets = manifest.config.iter().filter(|key| key.ty.kind == TypeKind::Scalar(*scalar) && key.secret);
+        let mut found: Vec<_> = secrets.map(|key| key.default.is_some()).collect();
+        found.sort_unstable();
+        let expected: &[bool] = if scalar.can_be_secret() { &[false, true] } else { &[] };
+        assert_eq!(found, expected, "secret `{name}` in [config] of scalars.toml: without and with a default");
+    }
+}
+
+#[test]
+fn for_every_scalar_there_is_an_invalid_default() {
+    let mut types = Vec::new();
+    for name in ["defaults", "default-values"] {
+        let source = Source::read(workspace().join(format!("manifests/invalid/{name}.toml"))).unwrap();
+        let report = Manifest::parse(&source).unwrap_err();
+        let diagnostics = report.diagnostics().iter();
+        let invalid = diagnostics.filter(|diagnostic| diagnostic.code() == Code::InvalidDefault.as_str());
+        // The related place is where the type is declared.
+        let declared = invalid.flat_map(|diagnostic| diagnostic.related_places());
+        types.extend(declared.map(|place| source.text()[place.span()].to_owned()));
+    }
+    for scalar in Scalar::ALL {
+        let ty = format!("\"{}\"", scalar.name());
+        assert!(types.contains(&ty), "default-values.toml in manifests/invalid has no wrong default of the type {ty}");
     }
 }
 
@@ -158,7 +181,23 @@ fn note_keys(value: &DeValue<'_>, kind: &ValueSpec, found: &mut BTreeSet<(&str, 
             let kind = if is_long { &ValueSpec::Table(long) } else { &ValueSpec::Entries(field) };
             note_keys(value, kind, found);
         }
-        _ => {}
+        // A value of another form, such as the short form of a type, has no keys.
+        (ValueSpec::Table(_) | ValueSpec::Type(_) | ValueSpec::Entries(_) | ValueSpec::Fields { .. }, _) => {}
+        (
+            ValueSpec::Boolean
+            | ValueSpec::Text
+            | ValueSpec::Choice(_)
+            | ValueSpec::Texts
+            | ValueSpec::Arguments
+            | ValueSpec::Integer
+            | ValueSpec::Number
+            | ValueSpec::Size
+            | ValueSpec::Duration
+            | ValueSpec::Deprecated
+            | ValueSpec::Value
+            | ValueSpec::TypeText,
+            _,
+        ) => {}
     }
 }
 

@@ -19,15 +19,32 @@ pub(crate) fn of_field(
     owner: FieldOwner<'_>,
     traits: &TypeTraits<'_>,
 ) -> String {
+    if field.secret {
+        return secret(value);
+    }
+    let value = of_type(value, &field.ty, &names::inline(owner_ident, &field.name), owner, traits);
+    if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box::new({value})") } else { value }
+}
+
+/// A secret value, of the type that `scalar_types::secret_type` returns.
+fn secret(value: &Value) -> String {
     match value {
-        Value::String(text) if field.secret => format!("::ixt_sdk::SecretString::from({})", string(text)),
-        Value::Bytes(bytes) if field.secret => {
+        Value::String(text) => format!("::ixt_sdk::SecretString::from({})", string(text)),
+        Value::Bytes(bytes) => {
             format!("::ixt_sdk::SecretSlice::from(::std::vec::Vec::from({}))", Literal::byte_string(bytes))
         }
-        _ => {
-            let value = of_type(value, &field.ty, &names::inline(owner_ident, &field.name), owner, traits);
-            if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box::new({value})") } else { value }
-        }
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Duration(_)
+        | Value::Size(_)
+        | Value::Path(_)
+        | Value::Datetime(_)
+        | Value::Enum(_)
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Record(_)
+        | Value::Union { .. } => unreachable!("the type can't be secret"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the code of several kinds of types has in common: attributes, the Rust types of fields, and the rules for their values.
 
-use ixt_manifest::{Bounds, Field, Scalar, Type, TypeKind, Value};
+use ixt_manifest::{Bounds, Field, Type, TypeKind, Value};
 
 use crate::generated_types::{FieldOwner, TypeDocs};
 use crate::rust_code::{Lines, string};
@@ -18,8 +18,7 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
 /// The Rust type of a field in the type `owner_ident`, with `Option`, `Box` and the type for secrets where they apply.
 pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
     let ty = match field.ty.kind {
-        TypeKind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
-        _ if field.secret => "::ixt_sdk::SecretString".to_owned(),
+        TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),
         _ => kind(&field.ty, &names::inline(owner_ident, &field.name)),
     };
     let ty = if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box<{ty}>") } else { ty };

@@ -163,7 +163,18 @@ mod tests {
                 reach(one, found);
                 return reach(other, found);
             }
-            _ => return,
+            ValueSpec::Boolean
+            | ValueSpec::Text
+            | ValueSpec::Choice(_)
+            | ValueSpec::Texts
+            | ValueSpec::Arguments
+            | ValueSpec::Integer
+            | ValueSpec::Number
+            | ValueSpec::Size
+            | ValueSpec::Duration
+            | ValueSpec::Deprecated
+            | ValueSpec::Value
+            | ValueSpec::TypeText => return,
         };
         if !found.contains(&table.title) {
             found.push(table.title);

@@ -235,3 +235,25 @@ pub(crate) static CASE: TableSpec = TableSpec {
         deprecated(),
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Scalar;
+
+    #[test]
+    fn the_descriptions_name_all_types_that_a_key_applies_to() {
+        let described =
+            |name| CONFIG_KEY.keys.iter().find(|key| key.name == name).expect("a key of [config]").description;
+        for (key, applies) in [
+            ("min", Scalar::has_order as fn(Scalar) -> bool),
+            ("min_length", Scalar::has_length),
+            ("secret", Scalar::can_be_secret),
+        ] {
+            for scalar in Scalar::ALL {
+                let name = format!("`{}`", scalar.name());
+                assert_eq!(described(key).contains(&name), applies(*scalar), "{name} in the description of `{key}`");
+            }
+        }
+    }
+}

@@ -65,6 +65,11 @@ impl Scalar {
         Self::ALL.iter().copied().find(|scalar| scalar.name() == name)
     }
 
+    /// The names of the types for which `is` holds, such as [`has_order`](Self::has_order).
+    pub(crate) fn names_where(is: impl Fn(Self) -> bool) -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().filter(move |scalar| is(**scalar)).map(|scalar| scalar.name())
+    }
+
     /// How JSON expresses the values.
     #[must_use]
     pub const fn json_form(self) -> JsonForm {

@@ -8,8 +8,9 @@ use super::shorthand::is_name;
 use super::table_reader::TableReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CONFIG_KEY, FIELD, TableSpec};
-use crate::model::{Field, Name, Type, TypeKind};
+use crate::model::{Field, Name, Scalar, Type, TypeKind};
 use crate::source::Span;
+use crate::wording::all_of;
 
 /// Which table of the language declares a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,10 @@ impl ManifestReader<'_> {
         }
         if secret && !matches!(ty.kind, TypeKind::Scalar(scalar) if scalar.can_be_secret()) {
             let error = Diagnostic::new(Code::Inapplicable, format!("a value of type `{ty}` can't be secret"))
-                .at(table.key_span("secret"), "for `string` and `bytes` alone")
+                .at(
+                    table.key_span("secret"),
+                    format!("for {} alone", all_of(Scalar::names_where(Scalar::can_be_secret))),
+                )
                 .related(ty.span.clone(), "declared here");
             self.errors.push(error);
         }
