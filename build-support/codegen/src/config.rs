@@ -110,8 +110,8 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether the key's type implements `Default`. If so, the SDK goes on with that value when a required key is missing or wrong, until
-/// all mistakes are found; it never gets into a configuration.
+/// Whether the key's Rust type implements `Default`. If so, the SDK reads on with the default value when a required key is missing or
+/// wrong, so that it finds all mistakes; the value never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     match &key.ty.kind {
         TypeKind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
@@ -120,7 +120,7 @@ fn has_stand_in(key: &Field) -> bool {
     }
 }
 
-/// The entry of a key in `Config::KEYS`. The default of one that contains a secret is left out.
+/// The entry of a key in `Config::KEYS`. If the key contains a secret, its default is left out.
 fn key_spec(key: &Field) -> Lines {
     let mut spec =
         vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];
@@ -142,7 +142,7 @@ fn key_spec(key: &Field) -> Lines {
     ending(spec, ",")
 }
 
-/// The documentation of a key's field: its description, its type, and whether it is required.
+/// The documentation of a key's field: its description, its type, its default or that it is required, and its bounds.
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
         Some(_) if key.holds_secret() => "with a default".to_owned(),

@@ -1,4 +1,4 @@
-//! Defaults from the manifest as Rust expressions.
+//! Rust expressions for the defaults in the manifest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits:
     }
 }
 
-/// An item of a list or a value of a map, in `Some` if it is optional.
+/// An item of a list or a value of a map; in `Some` if its type is optional.
 fn nested(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
     let value = of_type(value, ty, ident, owner, traits);
     if ty.optional { some(&value) } else { value }
@@ -156,12 +156,12 @@ fn record(
     }
 }
 
-/// The literal of a float. It has a decimal point or an exponent, so it is no integer.
+/// The literal of a float. It has a decimal point or an exponent, so that it is not the literal of an integer.
 pub(crate) fn float(float: f64) -> String {
     Literal::f64_unsuffixed(float).to_string()
 }
 
-/// A duration: in whole seconds or milliseconds if it is, otherwise in seconds and nanoseconds.
+/// A duration: in whole seconds or whole milliseconds if that is exact, otherwise in seconds and nanoseconds.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos == 0 {

@@ -75,7 +75,7 @@ pub(crate) fn member(
     lines
 }
 
-/// The fields as arguments of the SDK's macro `record!`, a line each: index, name, whether it is required, key, default and rules.
+/// The fields as arguments of the SDK's macro `record!`, one line each: index, Rust name, kind of presence, key, default and rules.
 pub(crate) fn entries(fields: &[Field], owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
     let entry = |(index, field): (usize, &Field)| {
         let kind = match (&field.default, field.ty.optional) {

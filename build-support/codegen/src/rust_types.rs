@@ -1,4 +1,4 @@
-//! What the code of several kinds of types has in common: attributes, the Rust types of fields, and the rules for their values.
+//! Parts that the code of several kinds of types has: attributes, the Rust types of fields, and the rules for their values.
 
 use ixt_manifest::{Bounds, Field, Type, TypeKind, Value};
 

@@ -18,7 +18,8 @@ impl Comparison<'_> {
         self.pattern(old.pattern.as_ref(), pattern.as_ref(), subject);
     }
 
-    /// A bound that one of the manifests or both have. `is_tighter` compares the old value with the new one.
+    /// Compares one bound, which either manifest may lack. `is_tighter` gets the old value and the new one, and is true if the new one
+    /// allows less.
     fn bound<T: PartialEq + fmt::Display>(
         &mut self,
         key: &str,

@@ -12,7 +12,7 @@ pub enum Severity {
     Warning,
     /// Callers, subscribers or configurations that worked with the old manifest may not work with the new one.
     Breaking,
-    /// Everything goes on working, but somebody may want to know of the change.
+    /// Everything that worked with the old manifest works with the new one, but differently: callers or operators may have to know.
     Note,
     /// Everything that worked with the old manifest works with the new one.
     Compatible,
@@ -157,13 +157,13 @@ codes! {
     DefaultChanged = Note "default-changed",
     /// Something was deprecated.
     Deprecated = Note "deprecated",
-    /// A service declares an error more, or one less.
+    /// The list of a service's errors changed.
     ErrorsChanged = Note "errors-changed",
     /// An event was added.
     EventAdded = Compatible "event-added",
     /// An event was removed.
     EventRemoved = Breaking "event-removed",
-    /// A field was added to output, or one that is not required to input. Whoever does not know it may ignore it.
+    /// A field was added to output, or one that is not required to input. Receivers that do not know the field ignore it.
     FieldAdded = Compatible "field-added",
     /// A field was removed from input, where it is ignored now, or an optional one from output.
     FieldIgnored = Note "field-ignored",
@@ -175,7 +175,7 @@ codes! {
     FieldRemoved = Breaking "field-removed",
     /// A field of input or a config key was added as required, or became required.
     FieldRequired = Breaking "field-required",
-    /// A request or payload has a declared type now, or a response or payload has none any more.
+    /// A request or payload has a declared type now, or a response or payload has none any longer.
     MessageDeclared = Breaking "message-declared",
     /// The module has another name. The host takes it for another module.
     ModuleRenamed = Breaking "module-renamed",

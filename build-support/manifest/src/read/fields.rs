@@ -105,8 +105,7 @@ impl ManifestReader<'_> {
         Some(Field { name, ty, default: None, default_span, description, deprecated, secret })
     }
 
-    /// Reports what contradicts itself about whether there is a value: at most one of `required = true`, an optional type and a
-    /// default makes sense.
+    /// Reports contradictions about whether a value has to be given: `required = true`, an optional type and a default exclude each other.
     fn check_presence(
         &mut self,
         table: &TableReader<'_>,
@@ -140,7 +139,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reports a name that a config key, a field, a type or a case can't have; `what` says which of them it is for.
+    /// Reports a name that is not ASCII letters, digits, `_` and `-`, beginning with a letter. `what` says what has it: "a config key", "a
+    /// field", "a type" or "a case".
     pub(super) fn check_name(&mut self, name: &Name, what: &str) {
         if !is_name(name.as_str()) || !name.as_str().starts_with(|c: char| c.is_ascii_alphabetic()) {
             self.errors.push(

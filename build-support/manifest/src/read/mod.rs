@@ -71,11 +71,12 @@ impl Manifest {
     }
 }
 
-/// Reads one manifest. Its methods are in the files of this folder; a method that returns `None` has reported why.
+/// Reads one manifest. Its methods are in the files of this folder. A method that returns `None` for something that is there has reported
+/// why.
 struct ManifestReader<'n> {
     /// All mistakes so far.
     errors: Vec<Diagnostic>,
-    /// What is suspicious, as far as one section shows it.
+    /// The warnings that depend on one section alone.
     warnings: Vec<Diagnostic>,
     /// The names that `[types]` declares, sorted.
     declared: Vec<&'n str>,
@@ -84,8 +85,9 @@ struct ManifestReader<'n> {
 impl ManifestReader<'_> {
     /// Reads all sections. `definitions` are the entries of `[types]`.
     ///
-    /// A default can be a value of any type, so defaults come after all types: they are read in a second walk through the
-    /// document, beside what the first one has made of it.
+    /// A default can be a value of any type, so defaults are read when all types are known: in a second walk through the document, beside
+    /// the model that the first walk has made of it. `None` if `[module]` is missing or wrong; that is in `errors`, like all other
+    /// mistakes.
     fn manifest(&mut self, root: &TableReader<'_>, definitions: &[(Name, Node<'_>)]) -> Option<Manifest> {
         if let Some(version) = root.string("schema_version", &mut self.errors)
             && version.as_str() != SCHEMA_VERSION

@@ -15,7 +15,7 @@ use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SE
 use crate::model::{ErrorCode, ImportEntry, Name, ProvidedEvent, ProvidedService, Requires};
 use crate::suggest::closest;
 
-/// The topics of one list.
+/// The topics of one list, each with its place.
 type Topics = BTreeMap<String, Name>;
 
 impl ManifestReader<'_> {
@@ -61,7 +61,7 @@ impl ManifestReader<'_> {
         topics
     }
 
-    /// A service for each of the provided `topics`, with what `[services]` says about it.
+    /// A service for each of the provided `topics`, with what `[services]` says about it. Sorted by topic.
     pub(super) fn services(
         &mut self,
         root: &TableReader<'_>,
@@ -73,7 +73,7 @@ impl ManifestReader<'_> {
             let [request, response] = ["request", "response"].map(|role| {
                 let subject = format!("the {role} of `{topic}`");
                 let message = self.message(&table, role, &subject);
-                check::is_object(message.as_ref(), &subject, types, &mut self.errors);
+                check::check_object(message.as_ref(), &subject, types, &mut self.errors);
                 message
             });
             let ttl_ms = table.integer("ttl_ms", &mut self.errors);
@@ -109,13 +109,13 @@ impl ManifestReader<'_> {
         services
     }
 
-    /// An event for each of the provided `topics`, with what `[events]` says about it.
+    /// An event for each of the provided `topics`, with what `[events]` says about it. Sorted by topic.
     pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<ProvidedEvent> {
         let mut events = Vec::new();
         for (topic, table) in self.topic_tables(root, "events", &EVENT, &mut topics) {
             let subject = format!("the payload of `{topic}`");
             let payload = self.message(&table, "payload", &subject);
-            check::is_object(payload.as_ref(), &subject, types, &mut self.errors);
+            check::check_object(payload.as_ref(), &subject, types, &mut self.errors);
             events.push(ProvidedEvent {
                 payload,
                 description: table.text("description", &mut self.errors),
@@ -225,7 +225,8 @@ impl ManifestReader<'_> {
     }
 }
 
-/// Whether a text is words joined by dots, of which the first begins with a letter.
+/// Whether a text is a topic: one or more words ([`is_name`]) joined by dots. The first word begins with a letter, each other one with a
+/// letter or a digit.
 fn is_topic(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.split('.').all(|word| word.starts_with(|c: char| c.is_ascii_alphanumeric()) && is_name(word))
