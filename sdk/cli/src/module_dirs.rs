@@ -1,4 +1,4 @@
-//! Finds the modules in the directories that `ixt run` and `ixt build` are given.
+//! Finds the modules in the directories on the command line of `ixt run` and `ixt build`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

@@ -69,7 +69,8 @@ fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// The payload, if the module's manifest declares the topic and a request that the payload can be.
+/// The payload. It is an error if the module does not provide the topic, or if its manifest declares a request and the payload is not a
+/// JSON object; the fields are left to the module.
 fn checked_payload(module: &Module, request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let services = module.manifest().services.iter().map(|service| service.topic.as_str());
     if services.clone().all(|topic| topic != request.topic) {

@@ -10,8 +10,9 @@ use super::module_config::{ConfigSources, at_key};
 use crate::args::Setting;
 use crate::suggestion::suggest;
 
-/// The configurations of the modules, in their order, or all mistakes. `unusable` are the mistakes in manifests of modules that are
-/// not in the list; if there are any, a module's name that is not in the list is no mistake.
+/// The configurations of the modules, in their order, or all mistakes. `unusable` are the mistakes in the manifests of modules that could
+/// not be opened, and so are not in `modules`. If there are any, unknown module names are not reported: a name may be that of such a
+/// module.
 pub(crate) fn check<'m>(
     modules: &'m [Module],
     unusable: Report,

@@ -1,5 +1,5 @@
-//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that it
-//! can't become Markdown or HTML; defaults of secrets are not shown.
+//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that
+//! it can't become Markdown or HTML; defaults of secrets are not shown.
 
 use std::fmt::Write as _;
 use std::path::Path;

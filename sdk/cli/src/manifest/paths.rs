@@ -9,8 +9,8 @@ use crate::failure::{Failure, Result};
 /// Names of directories that are not searched, because they hold what tools have put there. Hidden directories are not searched either.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
-/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there is
-/// none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
+/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there
+/// is none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
 pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);

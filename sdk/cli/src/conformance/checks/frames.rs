@@ -136,8 +136,8 @@ pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(Some(target.note()))
 }
 
-/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that is
-/// a note.
+/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that
+/// is a note.
 pub(super) fn over_long(trial: &Trial<'_>) -> Verdict {
     const LIMIT: usize = 64 * 1024;
     let (mut session, _) = trial.ready_with(&Offer { max_frame_bytes: LIMIT, ..Offer::default() })?;

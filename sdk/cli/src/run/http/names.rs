@@ -1,12 +1,12 @@
-//! The host names to which the HTTP server answers. They protect a server on this machine from web pages (DNS rebinding): a page can make its
-//! own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name.
+//! The host names to which the HTTP server answers. They protect a server on this machine from web pages (DNS rebinding): a page can make
+//! its own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name.
 
 use std::net::IpAddr;
 
 /// The address of a server, and the host names that were given for it.
 pub(super) struct Names {
     address: IpAddr,
-    /// In lower case.
+    /// The names that were given, in lower case.
     given: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Names {
         is_host(host) && origins.all(is_origin)
     }
 
-    /// Why a request is not answered, for its client.
+    /// The text of the answer to a request that is not allowed.
     pub(super) fn refusal(&self) -> String {
         let address = self.address.to_string();
         let names: Vec<_> = [address.as_str()].into_iter().chain(self.given.iter().map(String::as_str)).collect();
