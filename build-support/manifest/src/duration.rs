@@ -8,7 +8,7 @@ use humantime::DurationError as Error;
 ///
 /// # Errors
 ///
-/// What is wrong with the text, in words; also if the sum is more than `u64::MAX` seconds.
+/// Says what is wrong with the text. A sum of more than `u64::MAX` seconds is an error too.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut sum = Duration::ZERO;
     for (start, term) in terms(text) {
@@ -18,8 +18,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// The numbers of a text with their units, each with the offset at which it begins. They are parsed one by one, since `humantime` 2.4
-/// panics if the sum of several overflows.
+/// The numbers of a text with their units, each with where it begins. `humantime` 2.4 panics at the sum of some, but not at one.
 fn terms(text: &str) -> Vec<(usize, &str)> {
     let mut starts = vec![0];
     let mut is_in_unit = false;
@@ -33,7 +32,7 @@ fn terms(text: &str) -> Vec<(usize, &str)> {
     starts.iter().zip(ends).map(|(start, end)| (*start, &text[*start..end])).collect()
 }
 
-/// The error of a term that begins at `start`, with offsets in the whole text.
+/// An error within a term, as one within the whole text.
 fn at(error: Error, start: usize) -> Error {
     match error {
         Error::InvalidCharacter(offset) => Error::InvalidCharacter(start + offset),

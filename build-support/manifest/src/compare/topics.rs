@@ -74,7 +74,7 @@ impl<'m> Comparison<'m> {
             let subject = format!("the event `{topic}`");
             self.deprecation(&subject, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
             let broken =
-                format!("`{topic}` is not delivered again any more if a subscriber's process dies while it handles it");
+                format!("`{topic}` is no longer delivered again if a subscriber's process dies while it handles it");
             let made = format!("`{topic}` is delivered again now if a subscriber's process dies while it handles it");
             self.promise((old.durable, new.durable), [broken, made], &spans);
             let subject = format!("the payload of `{topic}`");
