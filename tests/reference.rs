@@ -23,7 +23,7 @@ fn page() -> PathBuf {
     workspace().join("build-support/manifest/REFERENCE.md")
 }
 
-/// Compares a file with what it should be, or writes that if golden files are to be updated.
+/// Compares a file with its expected text. With `IXT_UPDATE_GOLDEN` in the environment, it is written first.
 fn compare(path: &Path, expected: &str) {
     if std::env::var_os("IXT_UPDATE_GOLDEN").is_some() {
         fs::write(path, expected).unwrap();
@@ -113,6 +113,7 @@ fn the_reference_page_has_all_of_the_language() {
 fn every_scalar_is_explained_and_compiled() {
     let page = fs::read_to_string(page()).unwrap();
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let protocol = fs::read_to_string(workspace().join("sdk/protocol/PROTOCOL.md")).unwrap();
     let source = Source::read(workspace().join("manifests/valid/scalars.toml")).unwrap();
     let manifest = Manifest::parse(&source).unwrap_or_else(|report| panic!("{report}"));
     let Shape::Record(fields) = &manifest.types[0].shape else { panic!("not a record") };
@@ -120,6 +121,11 @@ fn every_scalar_is_explained_and_compiled() {
         let name = scalar.name();
         assert!(page.contains(&format!("\n| `{name}` | ")), "REFERENCE.md has no row for `{name}` in \"Types\"");
         assert!(readme.contains(&format!("`{name}`")), "README.md does not name the type `{name}`");
+        // The other types are what JSON calls so.
+        if !matches!(scalar, Scalar::String | Scalar::Float | Scalar::Boolean) {
+            let row = format!("\n| `{name}` | ");
+            assert!(protocol.contains(&row), "PROTOCOL.md has no row for `{name}` in \"Payload\"");
+        }
         for (place, fields) in [("[config]", &manifest.config), ("[types.All]", fields)] {
             let mut found: Vec<_> = fields
                 .iter()
@@ -147,7 +153,7 @@ fn for_every_scalar_there_is_an_invalid_default() {
         let diagnostics = report.diagnostics().iter();
         let invalid = diagnostics.filter(|diagnostic| diagnostic.code() == Code::InvalidDefault.as_str());
         // The related place is where the type is declared.
-        let declared = invalid.flat_map(|diagnostic| diagnostic.related_places());
+        let declared = invalid.flat_map(ixt_manifest::Diagnostic::related_places);
         types.extend(declared.map(|place| source.text()[place.span()].to_owned()));
     }
     for scalar in Scalar::ALL {
@@ -181,10 +187,13 @@ fn note_keys(value: &DeValue<'_>, kind: &ValueSpec, found: &mut BTreeSet<(&str, 
             let kind = if is_long { &ValueSpec::Table(long) } else { &ValueSpec::Entries(field) };
             note_keys(value, kind, found);
         }
-        // A value of another form, such as the short form of a type, has no keys.
-        (ValueSpec::Table(_) | ValueSpec::Type(_) | ValueSpec::Entries(_) | ValueSpec::Fields { .. }, _) => {}
+        // Values without keys, such as the short form of a type.
         (
-            ValueSpec::Boolean
+            ValueSpec::Table(_)
+            | ValueSpec::Type(_)
+            | ValueSpec::Entries(_)
+            | ValueSpec::Fields { .. }
+            | ValueSpec::Boolean
             | ValueSpec::Text
             | ValueSpec::Choice(_)
             | ValueSpec::Texts
