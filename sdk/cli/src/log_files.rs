@@ -218,7 +218,7 @@ mod tests {
         let mut files = LogFiles::open(dir.path(), LogFileLimits::default()).unwrap();
         files.write(b"whole\n").unwrap();
         assert_eq!(content(dir.path())[2], "the next day\ntor\nwhole\n");
-        // What somebody has removed is made again.
+        // A file that was removed is created again.
         fs::remove_file(&there).unwrap();
         files.write(b"more\n").unwrap();
         assert_eq!(fs::read_to_string(&there).unwrap(), "more\n");
