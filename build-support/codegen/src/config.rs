@@ -5,12 +5,13 @@ use quote::quote;
 
 use crate::generated_types::FieldOwner;
 use crate::rust_code::{Lines, RustCode, block, ending, string};
-use crate::type_traits::TypeTraits;
+use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
 /// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
+    let owner = Owner { ident: "Config", kind: FieldOwner::Config, traits };
     let docs = doc_comments::attributes(
         [
             format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
@@ -23,7 +24,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     let fields = config.iter().flat_map(|key| {
         let mut lines = doc_comments::comment(key_docs(key));
         lines.extend(doc_comments::deprecated(key.deprecated.as_ref()));
-        let ty = rust_types::field_type(key, "Config", FieldOwner::Config, traits);
+        let ty = rust_types::field_type(key, owner);
         lines.push(format!("pub {}: {ty},", names::field(&key.name)));
         lines
     });
@@ -38,7 +39,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
         };
         let read = match &key.default {
             Some(default) => {
-                let default = default_values::of_field(default, key, "Config", FieldOwner::Config, traits);
+                let default = default_values::of_field(default, key, owner);
                 format!("keys.or({name}, {rules}, {default})")
             }
             None if key.ty.optional => format!("keys.maybe({name}, {rules})"),

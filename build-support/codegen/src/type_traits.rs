@@ -9,6 +9,27 @@ use crate::generated_types::FieldOwner;
 use crate::type_graph::Graph;
 use crate::{names, scalar_types};
 
+/// The type whose fields are generated, for the code of a field.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner<'a> {
+    /// The Rust name of the type. The names of types that are written in place in its fields begin with it.
+    pub(crate) ident: &'a str,
+    pub(crate) kind: FieldOwner<'a>,
+    pub(crate) traits: &'a TypeTraits<'a>,
+}
+
+impl<'a> Owner<'a> {
+    /// Another type within this one.
+    pub(crate) fn within(self, ident: &'a str) -> Self {
+        Self { ident, ..self }
+    }
+
+    /// Whether a field of this type is in a `Box`; see [`TypeTraits::is_boxed`].
+    pub(crate) fn boxes(self, field: &Field) -> bool {
+        self.traits.is_boxed(self.kind, &field.ty)
+    }
+}
+
 /// The derives and boxes of the types of one manifest. A type *holds* another if its values may contain a value of the other one with no
 /// list or map in between.
 pub(crate) struct TypeTraits<'m> {
@@ -26,8 +47,8 @@ pub(crate) struct TypeTraits<'m> {
 }
 
 impl<'m> TypeTraits<'m> {
-    /// `replaced` are the Rust names of types that the author has replaced by types of their own, which may be neither `Eq` nor
-    /// `Copy`.
+    /// `imported`: the manifest is one of `[requires.from]`. `replaced` are the Rust names of types that the author has replaced by other
+    /// types, which may be neither `Eq` nor `Copy`.
     pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: &BTreeSet<String>) -> Self {
         let held = graph(manifest, false);
         let circles = held.circles();
@@ -102,7 +123,7 @@ impl<'m> TypeTraits<'m> {
     }
 
     /// Whether a field of type `ty` in a record of `owner` is in a `Box`: if `ty` holds `owner`, the struct would have no finite size.
-    pub(crate) fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
+    fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
             (FieldOwner::Type(owner), TypeKind::Named(name)) => self.is_in_circle(owner, name),
             _ => false,
