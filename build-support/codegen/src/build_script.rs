@@ -123,7 +123,7 @@ impl Builder {
     }
 }
 
-/// The line that tells cargo that the output depends on a file. A line end in the file's name would begin another instruction to
+/// The instruction to cargo that the output depends on a file. A line end in the file's name would begin another instruction to
 /// cargo, so it is replaced; cargo does not find the file then, and runs the build script each time.
 fn rerun_if_changed(path: &Path) -> String {
     format!("cargo::rerun-if-changed={}", path.display().to_string().replace('\n', "\\n"))

@@ -13,7 +13,7 @@ impl Derivable {
     pub(crate) const ALL: Self = Self { eq: true, copy: true };
     pub(crate) const NONE: Self = Self { eq: false, copy: false };
 
-    /// What a type can derive that consists of a part of each.
+    /// What a type can derive that has a part of either kind: only what both can.
     #[must_use]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self { eq: self.eq && other.eq, copy: self.copy && other.copy }

@@ -53,7 +53,7 @@ pub(crate) struct GeneratedTypes<'m> {
 }
 
 impl<'m> GeneratedTypes<'m> {
-    /// All types of the module's own manifest.
+    /// All types of the module's own manifest, except those that every module has: `Config`, `Topic` and `Handler`.
     pub(crate) fn of(manifest: &'m Manifest) -> Self {
         let mut types = Self { types: Vec::new(), imported: false };
         types.inline_fields("Config", &manifest.config, FieldOwner::Config);

@@ -25,9 +25,9 @@ pub struct Imports {
 /// A manifest that another one names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
-    /// Its text.
+    /// The text of the manifest, with its path.
     pub source: Source,
-    /// Its content.
+    /// The manifest, parsed from `source`.
     pub manifest: Manifest,
 }
 

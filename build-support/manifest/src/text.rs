@@ -68,7 +68,8 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
     shown
 }
 
-/// The same JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON.
+/// Writes a JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON; the value
+/// stays the same.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_json;

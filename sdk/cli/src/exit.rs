@@ -7,7 +7,7 @@ use crate::output::{print, say};
 
 /// Prints why a command did not succeed, on stderr, and returns its exit status.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
-    // With nothing to say it does not touch stderr, which may be a terminal that was stopped.
+    // Without a text it does not write to stderr, which may be a stopped terminal and block.
     if !failure.text().is_empty() {
         say(failure.text());
     }

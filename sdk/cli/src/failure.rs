@@ -37,7 +37,7 @@ impl Failure {
         Self { text: shown(error), status: 1 }
     }
 
-    /// Status 2: the command can't be carried out as it was given.
+    /// Status 2: the command can't be carried out, because of its arguments, the host's file, or what it refers to.
     pub(crate) fn usage(error: impl Display) -> Self {
         Self { text: shown(error), status: 2 }
     }
@@ -67,7 +67,7 @@ impl Failure {
         self.text.is_empty() && self.status > 128
     }
 
-    /// Status 0 and no message: the reader of stdout, such as `head`, has closed it. The command ends early, which is no failure.
+    /// Status 0 and no message: the reader of stdout, such as `head`, has closed it. The command ends early, which is not an error.
     pub(crate) fn reader_gone() -> Self {
         Self { text: String::new(), status: 0 }
     }

@@ -130,7 +130,7 @@ impl Interrupts {
         Ok(Self { queue, hang_up, first: None })
     }
 
-    /// The same for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
+    /// Like [`Self::new`], for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
     pub(crate) fn for_host() -> io::Result<(Self, ReloadSignals)> {
         let mut this = Self::new()?;
         let reloads = if has_terminal() { None } else { this.hang_up.take() };

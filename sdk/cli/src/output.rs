@@ -59,7 +59,7 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The width of the terminal on stderr in characters; `None` if stderr is no terminal.
+/// The width of the terminal on stderr in characters; `None` if stderr is not a terminal.
 pub(crate) fn stderr_columns() -> Option<u16> {
     let stderr = io::stderr();
     stderr.is_terminal().then(|| match tcgetwinsize(stderr) {

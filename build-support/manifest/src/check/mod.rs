@@ -14,7 +14,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Case, Manifest, MessageType, Name, Shape, TypeDefinition};
 use crate::source::Span;
 
-/// Reports types of `[types]` of which no value can exist, and cases of unions that are no record or have a field `type`. Needs all types
+/// Reports types of `[types]` of which no value can exist, and cases of unions that are not records or have a field `type`. Needs all types
 /// of the manifest; the defaults of their fields may still be missing.
 pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     finite::check_circles(types, errors);
@@ -28,7 +28,7 @@ pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<D
     }
 }
 
-/// Reports a case that is no record, or has a field `type`.
+/// Reports a case that is not a record, or has a field `type`.
 fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     let fields = match &case.content {
         MessageType::Inline { fields, .. } => fields,
@@ -42,7 +42,7 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
                 );
                 return;
             }
-            // The definition has a mistake of its own, which was reported.
+            // The definition has another mistake, which was reported.
             None => return,
         },
     };

@@ -38,7 +38,7 @@ impl<'m> Comparison<'m> {
             let rule = match subject.direction {
                 Direction::Config => ChangeRule::ConfigKeyRemoved,
                 Direction::Input => ChangeRule::FieldIgnored,
-                // Its readers had to do without it before.
+                // Its receivers had to expect that it is absent.
                 Direction::Output if field.ty.optional => ChangeRule::FieldIgnored,
                 Direction::Output => ChangeRule::FieldRemoved,
             };

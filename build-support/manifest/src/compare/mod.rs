@@ -51,7 +51,7 @@ enum Direction {
     Config,
 }
 
-/// Where something that is in both manifests is written.
+/// The places of something that is in both manifests.
 #[derive(Clone)]
 struct Spans {
     old: Span,
@@ -79,7 +79,7 @@ struct Comparison<'m> {
 struct Pairs<'m, T> {
     removed: Vec<&'m T>,
     added: Vec<&'m T>,
-    /// What is in both lists: old and new.
+    /// The items that are in both lists, each as old and new.
     kept: Vec<(&'m T, &'m T)>,
 }
 

@@ -122,7 +122,7 @@ impl<'m> Comparison<'m> {
             (Some(old), Some(new)) => self.object(old, new, &subject),
             // A raw request takes any bytes.
             (Some(_), None) if role == Role::Request => self.relaxed(&subject, "takes any bytes"),
-            // A free-form response is any object, so a declared one is no surprise.
+            // Without a declaration, a response may be any object, so callers have to expect what is declared now.
             (None, Some(_)) if role == Role::Response => self.relaxed(&subject, "is declared"),
             (old, _) => {
                 let now = if old.is_some() { "not declared any more" } else { "declared now, and has to fit" };

@@ -57,8 +57,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     group
 }
 
-/// The lines from the first place to the last. Only these go to the renderer, which reads everything that it is given: a manifest may be
-/// long and have many mistakes.
+/// The lines from the first place to the last. Only these are passed to the renderer, which reads its whole input each time: a manifest may
+/// be long and have many mistakes.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(AnnotationKind, &'a Place)],

@@ -121,7 +121,7 @@ impl Diagnostic {
         }
     }
 
-    /// How serious it is.
+    /// How serious the diagnostic is.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
@@ -133,7 +133,7 @@ impl Diagnostic {
         self.code
     }
 
-    /// What is wrong, in one line. It may quote the manifest, and with it control characters: see [`harmless`](crate::text::harmless).
+    /// What is wrong, in one line. It may quote the manifest, and with it control characters: see [`harmless`].
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -183,7 +183,7 @@ impl Diagnostic {
         })
     }
 
-    /// What a report sorts by.
+    /// The key by which a report sorts.
     fn order(&self) -> (Severity, Option<(usize, usize)>, &'static str) {
         let span = self.place.as_ref().map(|place| (place.span.start, place.span.end));
         (self.severity, span, self.code)

@@ -2,7 +2,7 @@
 //! reference page are generated from here.
 //!
 //! The tables agree with what is read: in debug builds the reader panics if it asks for a key that its table does not have, and
-//! `tests/keys.rs` of this crate gives each key a value that no key takes, and expects an error, which shows keys that are not read.
+//! `tests/keys.rs` of this crate sets each key to a value that no key accepts, and expects an error: without one, the key is not read.
 
 mod process;
 mod reserved;
@@ -81,9 +81,9 @@ pub enum ValueSpec {
     Either(&'static ValueSpec, &'static ValueSpec),
     /// The fields of an object.
     Fields {
-        /// What each field takes, in a table whose keys the author chooses.
+        /// The kind of values of a field, in a table whose keys the author chooses.
         field: &'static ValueSpec,
-        /// The long form: a table that has the fields under a key of its own.
+        /// The long form: a table that has the fields under the key `fields`, beside other keys.
         long: &'static TableSpec,
     },
 }

@@ -57,7 +57,7 @@ impl Bounds {
         words
     }
 
-    /// Checks a value. Its parts are not checked: the items of a list and the values of a map have bounds of their own.
+    /// Checks a value. Its parts are not checked: the types of list items and of map values have separate bounds.
     ///
     /// # Errors
     ///

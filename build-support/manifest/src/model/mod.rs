@@ -51,7 +51,7 @@ pub struct Manifest {
     pub limits: ProcessLimits,
     /// `[env]`.
     pub env: Env,
-    /// What is legal but suspicious, such as a type that nothing uses. Contains no errors.
+    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors.
     pub warnings: Report,
 }
 

@@ -23,7 +23,7 @@ impl Name {
         &self.text
     }
 
-    /// Where the text is written, in bytes; the quotes are part of the range.
+    /// The place of the text in the manifest, with its quotes.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span.clone()

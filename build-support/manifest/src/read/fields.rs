@@ -105,7 +105,7 @@ impl ManifestReader<'_> {
         Some(Field { name, ty, default: None, default_span, description, deprecated, secret })
     }
 
-    /// Reports contradictions about whether a value has to be given: `required = true`, an optional type and a default exclude each other.
+    /// Reports contradictions about whether the field has to be set: `required = true`, an optional type and a default exclude each other.
     fn check_presence(
         &mut self,
         table: &TableReader<'_>,

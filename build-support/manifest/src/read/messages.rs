@@ -47,7 +47,8 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if it is no name of a type; that is reported.
+    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if the text is not the name of such a type, which
+    /// is reported.
     pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
         let ty = self.type_text(text)?;
         match ty.kind {

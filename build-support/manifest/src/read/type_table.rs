@@ -81,7 +81,7 @@ impl ManifestReader<'_> {
     pub(super) fn type_table(&mut self, table: &TableReader<'_>, form: FieldForm) -> Option<Type> {
         let text = table.string("type", &mut self.errors)?;
         let mut ty = self.shorthand(&text)?;
-        // `list`, `map` and `table` have their parts under keys of their own, and are no types of [types].
+        // `list`, `map` and `table` have their parts under separate keys, and are not declared in [types].
         let part = match &ty.kind {
             TypeKind::Named(name) => match name.as_str() {
                 "list" => Some(("list", "items")),

@@ -32,7 +32,7 @@ pub(crate) struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Whether none of the options was given.
+    /// Whether none of the options is set.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { release, profile, features, bin } = self;
         !release && profile.is_none() && features.is_empty() && bin.is_none()

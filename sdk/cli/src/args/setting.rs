@@ -10,7 +10,7 @@ pub(crate) struct Setting {
     pub(crate) value: ValueSource,
 }
 
-/// Where the value of a key comes from.
+/// The source of a key's value.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueSource {
     /// The text itself.

@@ -53,7 +53,7 @@ pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     ControlClient::ask(socket, &command)?.done()
 }
 
-/// The payload that was given; empty if none was. It is an error if a frame can't hold it.
+/// The payload of the arguments; empty if there is none. It is an error if it is larger than a frame may be.
 fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),

@@ -1,5 +1,5 @@
-//! Checks everything that `ixt run` was given before anything is built: the host's file, the command line, and how the modules fit
-//! together. All mistakes are in one report.
+//! Checks the input of `ixt run` before anything is built: the host's file, the command line, and whether the modules fit together. All
+//! mistakes are in one report.
 
 use ixt_host::{Config, Module};
 use ixt_manifest::{Code, Diagnostic, Report};

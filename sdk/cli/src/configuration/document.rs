@@ -198,7 +198,7 @@ fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     }
 }
 
-/// What serde expects, in the words of this project.
+/// The value that serde expects, in the words of this project.
 fn in_words(expected: &str) -> &str {
     match expected.trim_end() {
         "u32" | "u64" | "usize" => "a number",

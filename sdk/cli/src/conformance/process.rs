@@ -107,7 +107,7 @@ impl ModuleProcess {
         Ok(Self { child, group, groups: groups.clone(), readers })
     }
 
-    /// Its status, if it has ended.
+    /// Its exit status; `None` if it still runs.
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }

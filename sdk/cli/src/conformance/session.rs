@@ -1,4 +1,4 @@
-//! A conversation with one process of the module: gives requests their ids, matches replies to them, answers the module's own requests, and
+//! A conversation with one process of the module: numbers requests, matches replies to them, answers the module's own requests, and
 //! checks everything that the module sends against the protocol.
 
 use std::io;

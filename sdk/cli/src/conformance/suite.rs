@@ -120,7 +120,7 @@ fn print(
     output: &OutputTail,
 ) -> Result<()> {
     if subject.groups.is_closed() {
-        // The command has been interrupted, and gives the status itself.
+        // The command was interrupted, and returns its own failure with the signal's status.
         return Err(Failure::no(""));
     }
     match verdict {

@@ -50,7 +50,7 @@ impl<'a> Trial<'a> {
     /// this.
     pub(super) fn finish(&self, mut session: ModuleSession) -> Result<(), Stop> {
         session.lives()?;
-        // That a module does not end with its host is found by a check of its own.
+        // A separate check reports a module that does not end with its host.
         let timeout = if self.facts.closes_with_host { self.subject.timeout } else { LATE_REPLY_WAIT };
         session.end(timeout)?;
         Ok(())

@@ -15,18 +15,18 @@ pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// The bit in the length of a frame that says that it has an attachment.
 const ATTACHED: u32 = 1 << 31;
 
-/// How frames are told apart: by line ends, or by a length before each frame.
+/// How frames are delimited: by line ends, or by a length before each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Line,
     Length,
 }
 
-/// What a module has sent.
+/// The next thing that a module has sent.
 pub(super) enum Incoming {
     /// A frame, with its attachment as base64 in the place that it names.
     Frame(Map<String, Value>),
-    /// Something that is no frame; the text says why.
+    /// Bytes that are not a frame; the text says why.
     NoFrame(String),
     /// The end of the connection.
     Closed,

@@ -215,7 +215,8 @@ impl ReferencePage {
     }
 }
 
-/// Adds the row of a field, and those of its own fields if its type is a table in place: `parent.field`, `list[].field`, `map.*.field`.
+/// Adds the row of a field; if its type is a table written in place, also those of the table's fields: `parent.field`, `list[].field`,
+/// `map.*.field`.
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {

@@ -14,7 +14,7 @@ use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json, print_over};
 
-/// How often `ixt top` asks the host.
+/// The interval at which `ixt top` asks the host.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last answer of the host, for the calls per second: when it came, and its statistics by module and topic.
@@ -261,7 +261,7 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
         assert_eq!(text.lines().count(), 2, "a topic that was not called has no row: {text}");
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["orders.place", "orders", "30", "2", "1", "1.0", "ms", "2.00", "s"]);
-        // Another host counts from 0 again, which is no negative rate.
+        // A restarted host counts from 0 again. The rate is 0 then, and not negative.
         assert!(plain(&topics(&status(5), Some(&before), now)).contains("  0 "), "{text}");
         assert_eq!(topics(&status(0), None, now), "no service has been called yet\n");
     }

@@ -18,7 +18,7 @@ use crate::output::{is_terminal, print, print_bytes, say};
 pub(super) struct LogOutput(Vec<JoinHandle<()>>);
 
 impl LogOutput {
-    /// Starts the threads: one for stdout, and if `files` is given, one for files in that directory. Call it within a runtime.
+    /// Starts the threads: one for stdout, and if `files` is set, one for files in that directory. Call it within a runtime.
     pub(super) fn start(logs: &Logs, json: bool, files: Option<(&Path, LogFileLimits)>) -> Result<Self> {
         let mut threads = vec![print_log(logs.follow_all(), json).map_err(Failure::module)?];
         if let Some((dir, limits)) = files {

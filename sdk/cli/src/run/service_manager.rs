@@ -20,7 +20,7 @@ use ixt_host::{Host, InstanceState, LogLevel, ModuleStatus};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// How often the line about the modules is updated, if it has changed.
+/// The interval at which the line about the modules is updated, if it has changed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long, and at which interval, a report is sent again if the service manager's queue is full. Then it is lost, which the log says.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);

@@ -85,7 +85,7 @@ pub(super) fn unknown_fields(trial: &Trial<'_>, target: &PayloadTarget) -> Verdi
     Ok(None)
 }
 
-/// Lines that are no frames are skipped, and the next request is answered.
+/// Lines that are not frames are skipped, and the next request is answered.
 pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let mut garbage: Vec<&[u8]> = vec![

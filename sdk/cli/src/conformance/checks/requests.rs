@@ -117,7 +117,7 @@ pub(super) fn unknown_type(trial: &Trial<'_>) -> Verdict {
     Ok(reply.note_unless("UNIMPLEMENTED"))
 }
 
-/// A `handle` without a message, without a topic, or with a payload that is no base64 is answered with an error.
+/// A `handle` without a message, without a topic, or with a payload that is not base64 is answered with an error.
 pub(super) fn wrong_shape(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
@@ -172,7 +172,7 @@ pub(super) fn all_bytes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let payload: Vec<u8> = (0..=255).collect();
     let topic = target.topic();
     let mut session = trial.ready()?;
-    // For each padding of base64.
+    // With each length of base64's padding.
     for cut in 0..3 {
         let payload = &payload[cut..];
         let reply = session.request("handle", &message(topic, payload))?;

@@ -108,7 +108,7 @@ impl Drop for RunningServer {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Site {
     host: Host,
     names: Names,

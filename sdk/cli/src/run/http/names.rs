@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-/// The address of a server, and the host names that were given for it.
+/// The address of a server, and the host names of `--http-host` or the host's file.
 pub(super) struct Names {
     address: IpAddr,
-    /// The names that were given, in lower case.
+    /// These host names, in lower case.
     given: Vec<String>,
 }
 
@@ -15,8 +15,9 @@ impl Names {
         Self { address, given: given.iter().map(|name| name.to_ascii_lowercase()).collect() }
     }
 
-    /// Whether a request with these values of `Host` and `Origin` is answered. A server at a loopback address, or one with given names,
-    /// demands exactly one `Host` with a name of its own, and the same of each `Origin`, which browsers add. Any other server answers all.
+    /// Whether a request with these values of `Host` and `Origin` is answered. A server at a loopback address, or with host names, answers
+    /// only a request with exactly one `Host`, which is a name of the server, and whose `Origin`s, which browsers add, are such names too.
+    /// Any other server answers all.
     pub(super) fn allow<'a>(
         &self,
         mut hosts: impl Iterator<Item = &'a [u8]>,
