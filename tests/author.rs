@@ -1,4 +1,5 @@
-//! What a module's author meets who makes mistakes, in a crate outside the workspace, written as the README says.
+//! The mistakes that a module's author can make, and what the build and the module then report: in a crate outside the workspace, written
+//! as the README says.
 
 use std::process::Command;
 
@@ -65,7 +66,7 @@ fn stderr(scratch: &Scratch, command: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The first box of a language in the README, and those after it.
+/// The boxes of a language in the README, in order.
 fn readme_boxes(language: &str) -> impl Iterator<Item = &'static str> {
     const README: &str = include_str!("../README.md");
     README.split("\n```").filter_map(move |text| text.strip_prefix(language)?.strip_prefix('\n'))

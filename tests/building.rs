@@ -1,4 +1,4 @@
-//! What runs is what was named: how the program of a module is built and found.
+//! How the program of a module is found and built, and that exactly this program is started.
 
 use std::fs::{self, Permissions};
 use std::io::Read as _;
@@ -12,7 +12,8 @@ use ixt_host::{Build, Builds, Module};
 use ixt_tests::{block_on, build, needs};
 use serde_json::Value;
 
-/// A module without dependencies, of these files. Its programs are no modules: what they write tells which was started.
+/// A module without dependencies that consists of these files. Its programs do not connect to a host: each writes a text that shows which
+/// program was started.
 fn module(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let manifest =
@@ -44,7 +45,7 @@ fn call(dir: &Path) -> Command {
     command
 }
 
-/// What is said of a module that can't be one.
+/// The error of a command for a module that can't be run.
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -148,7 +149,7 @@ fn ixt_build(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// What the programs say that were built, by the names of their modules.
+/// The texts that the built programs write, with the names of their modules.
 fn built(command: &mut Command) -> Vec<(String, String)> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -244,7 +245,7 @@ fn a_module_is_built_as_the_command_line_and_the_file_say() {
         run(&["--config", "host.toml", "--profile", "dev", "--bin", "one-tool"]),
         ["one-tool dev", "two-tool dev!"]
     );
-    // What nobody has is refused, with what was probably meant.
+    // A feature that no module has is refused, with the one that was probably meant.
     let refused =
         |args: &[&str], status| refused(&mut ixt_build(dir.path(), &[&["one", "two"], args].concat()), status);
     assert_eq!(refused(&["--features", "luod"], 2), "error: no module has a feature `luod`; did you mean `loud`?\n");

@@ -1,4 +1,4 @@
-//! Modules that call each other and publish events, with real processes: what arrives, what is refused, and what waits.
+//! Modules that call each other and publish events, with real processes: which messages arrive, are refused, or wait.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const A: &str = "[provides]\nservices = [\"a\"]";
 const B: &str = "[provides]\nservices = [\"b\"]";
 
-/// A script that calls another module.
+/// A script for the actor: it calls another module.
 #[expect(clippy::needless_pass_by_value, reason = "scripts are written in place, one in another")]
 fn call(topic: &str, with: Value) -> Value {
     json!({ "do": "call", "topic": topic, "with": with })
@@ -341,7 +341,7 @@ fn requests_in_the_form_of_the_rust_sdk_are_taken_in_lines_too() {
         let mut changes = started.host.kv().watch("a", "k").await.unwrap();
         started.ask("a", request(4, "kv_store", "set", set)).await.unwrap();
 
-        // Nobody has waited for the responses to the call and the write.
+        // The module has not waited for the responses to the call and the write.
         let events = started.ask("a", json!({ "do": "events", "least": 3 })).await.unwrap();
         let mut events: Vec<_> = events["events"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         events.sort_unstable();
@@ -390,7 +390,7 @@ fn modules_that_take_one_request_at_a_time_do_not_wait_for_each_other_for_ever()
             tokio::spawn(async move { host.call(one, script.as_bytes(), CallOptions::default()).await })
         });
         for each in both {
-            // Whoever came first has made the other wait.
+            // The call that came first has made the other wait.
             let answer: Value = each.await.unwrap().unwrap().read().unwrap();
             assert!(answer["success"] == true || answer["code"] == "DEADLINE_EXCEEDED", "{answer}");
         }

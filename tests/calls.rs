@@ -1,9 +1,9 @@
-//! What a module asks of its host, and the events that it takes: again a host made of raw bytes.
+//! The requests that a module makes to its host, and the events that it handles. The host is made of raw bytes.
 
 use ixt_tests::{RawHost, base64, entered, fixture, handle, parse};
 use serde_json::{Value, json};
 
-/// The next line is a call of the module: its id, and the rest of it.
+/// Reads the next line, which is a call of the module. Returns its id and the frame.
 fn call(host: &mut RawHost) -> (u64, Value) {
     let request = parse(&host.receive());
     assert_eq!(request["type"], "service_request", "{request}");
@@ -75,7 +75,7 @@ fn a_response_that_does_not_fit_ends_its_call_with_the_reason() {
         assert_eq!((&reply["id"], &reply["code"]), (&json!(id), &json!("INTERNAL")), "{reply}");
         assert!(reply["message"].as_str().unwrap().contains(reason), "{reply}");
     }
-    // One that nobody waits for disturbs nothing.
+    // A response without a call is skipped.
     host.send(r#"{"type":"service_response","id":77,"success":true,"data":{}}"#);
     assert_eq!(entered(&mut host), 3);
 }
@@ -121,7 +121,7 @@ fn a_call_of_the_modules_own_has_no_parent_and_takes_bytes_where_nothing_is_decl
     assert_eq!(host.receive(), r#"{"type":"success","id":7,"data":{"answer":{"free":["form"]}}}"#);
 }
 
-/// The fixture begins to watch keys; gives the id of its request.
+/// Makes the fixture watch keys. Returns the id of the request that it makes for that.
 fn send_watch(host: &mut RawHost, id: u64) -> u64 {
     let payload = base64(br#"{"prefix":"a/"}"#);
     host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"watch","payload":"{payload}"}}}}"#));
@@ -131,7 +131,7 @@ fn send_watch(host: &mut RawHost, id: u64) -> u64 {
     id
 }
 
-/// A change whose value is JSON text, or nothing.
+/// A `kv_change` frame; its value is this text, or none.
 fn change(watch: u64, key: &str, revision: u64, value: Option<&str>) -> String {
     let value = match value {
         Some(value) => format!(r#""value":"{}""#, base64(value.as_bytes())),

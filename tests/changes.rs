@@ -1,7 +1,7 @@
 //! How changes of a manifest are judged: every directory in `manifests/changes/` has an old manifest and a new one, and
-//! `tests/golden/changes/` what is said about the difference.
+//! `tests/golden/changes/` the report on the difference.
 //!
-//! To take over a change that was meant: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test changes`, and read the diff.
+//! To accept an intended change: `IXT_UPDATE_GOLDEN=1 cargo test -p ixt-tests --test changes`, then read the diff.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Whoever connects to a host, and sends too much, too little or nothing, or does not read: nobody else has to wait for it.
+//! Clients that connect to a host and send too much, too little or nothing, or do not read: no other client has to wait for them.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, Lines, Read as _, Write as _};
@@ -59,7 +59,7 @@ async fn ask(socket: &Path, command: Value) -> ControlReply {
     reply(&mut stream).await
 }
 
-/// Code and message.
+/// The code and the message of an error.
 fn error(reply: ControlReply) -> (String, String) {
     let ControlReply::Error { code, message, .. } = reply else { panic!("{reply:?}") };
     (code, message)
@@ -90,7 +90,7 @@ fn connections_that_say_nothing_keep_nobody_out() {
     });
 }
 
-/// Whoever comes while the host shuts down is answered: a call with `UNAVAILABLE`, by the module that ends.
+/// A client that connects while the host shuts down is answered: a call with `UNAVAILABLE`, by the module that ends.
 #[test]
 fn a_host_that_was_asked_to_stop_answers_until_it_has() {
     block_on(async {
@@ -183,7 +183,7 @@ impl Running {
         Self { dir, ixt, log }
     }
 
-    /// Waits for a line that contains this.
+    /// Waits for a line of the log that contains this text, and returns it.
     fn logged(&mut self, text: &str) -> String {
         self.log.by_ref().map(Result::unwrap).find(|line| line.contains(text)).unwrap_or_else(|| panic!("no `{text}`"))
     }
@@ -258,7 +258,7 @@ fn clients_of_http_that_do_not_read_block_nobody() {
     assert!(start.elapsed() < Duration::from_secs(5), "without waiting for those who say nothing");
 }
 
-/// A slice of what `tests/attacks/run` does.
+/// A short part of what `tests/attacks/run` does.
 #[test]
 fn a_host_under_attack_stays_within_its_memory() {
     needs("python3");
@@ -286,7 +286,7 @@ fn what_is_in_the_place_of_the_socket_and_was_not_made_by_a_host_is_left_alone()
         assert!(!path(&format!("{name}.lock")).exists(), "nothing has happened yet");
     }
     assert_eq!(fs::read_to_string(path(link)).unwrap(), "text");
-    // Somebody else listens there.
+    // Another program listens there.
     let listener = std::os::unix::net::UnixListener::bind(path(alive)).unwrap();
     assert!(matches!(Claim::new(path(alive)), Err(ControlError::InUse { .. })));
     drop(listener);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 fn ixt(args: &[&str]) -> Command {
     let mut command = Command::new(build("ixt"));
     command.args(args).current_dir(workspace()).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target_dir());
-    // Not one that whoever runs the tests has running.
+    // Not the host of the user who runs the tests.
     command.env("IXT_HOST", "/no/such/host");
     command
 }
@@ -37,13 +37,13 @@ fn result(output: Output) -> Outcome {
     }
 }
 
-/// `ixt call` of the fixture.
+/// The arguments of an `ixt call` of the fixture.
 fn fixture<'a>(args: &[&'a str]) -> Vec<&'a str> {
     static DIR: LazyLock<String> = LazyLock::new(|| built_fixture().display().to_string());
     [&["call", "-m", DIR.as_str()], args].concat()
 }
 
-/// The same, with the one key that has to be set.
+/// The arguments of [`fixture`], with the one config key that has to be set.
 fn call_fixture<'a>(args: &[&'a str]) -> Vec<&'a str> {
     fixture(&[&["-c", "token=t"], args].concat())
 }
@@ -298,7 +298,7 @@ fn nothing_is_left_running() {
         kill_process(Pid::from_child(&ixt), signal).unwrap();
         let status = ixt.wait().unwrap();
         if signal == Signal::KILL {
-            // The module sees that its host is gone, and ends; nobody is left who could tell when.
+            // The module sees that its host is gone, and ends; no process is left that could report when.
             let patience = Instant::now() + Duration::from_secs(60);
             while is_running(&mark) {
                 assert!(Instant::now() < patience, "the module outlives its host");

@@ -1,5 +1,5 @@
-//! `ixt conformance`: modules in three languages pass, and wrong ones fail with what is wrong. That each check finds its mistake is tested
-//! in `sdk/cli/src/conformance/tests.rs`.
+//! `ixt conformance`: modules in three languages pass, and the report on a wrong module says what is wrong. That each check finds its
+//! mistake is tested in `sdk/cli/src/conformance/tests.rs`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ fn conformance(args: &[&str]) -> Command {
     command
 }
 
-/// Its exit status, and what it prints.
+/// Its exit status, stdout and stderr.
 fn run(args: &[&str]) -> (i32, String, String) {
     let output = conformance(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// What is printed of a module that answers one request at a time, without ids.
+/// The report on a module that answers one request at a time, without ids.
 const SEQUENTIAL: &str = "\
 ok       connects to its host
 ok       init (it answers without ids, so it gets one request at a time)
@@ -60,7 +60,7 @@ skipped  another version of the protocol: it does not say in its reply to `init`
 ok       shutdown
 ";
 
-/// Both know how a host is left that hangs up or sends SIGTERM.
+/// The last lines of the report on a module that ends when the host hangs up or sends SIGTERM.
 const END: &str = "\
 ok       the host hangs up
 ok       SIGTERM
@@ -176,7 +176,7 @@ skipped  all others: it has to start first
     assert_eq!((status, stdout.as_str()), (1, expected));
 }
 
-/// A module that connects, and then answers nothing.
+/// A module that connects, and then does not answer.
 const SILENT: &str = r#"
 import os, socket
 connection = socket.socket(socket.AF_UNIX)

@@ -121,7 +121,7 @@ fn messages_are_read_and_written_as_the_protocol_says() {
     assert_eq!(serde_json::from_str::<types::BranchOfTree>(&json).unwrap(), branch);
 }
 
-/// Nothing in here clashes with the prelude, although the manifest declares a type `Result` and an `Option`.
+/// That this compiles shows that the generated code works although the manifest declares types called `Result` and `Option`.
 struct Everything;
 
 impl names::Handler for Everything {

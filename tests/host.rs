@@ -1,4 +1,4 @@
-//! A host with one module, with real processes: how it is started, called and ended, and what it is told that is wrong.
+//! A host with one module, with real processes: how the module is started, called and ended, and which mistakes the host reports.
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ fn fixture(settings: &[(&str, &str)]) -> Hosts {
     Hosts::new().module("tests/fixture", Program::new(build("fixture")), &settings)
 }
 
-/// A module without an SDK, which answers as its topics say.
+/// A host with the module `tests/fake`, which has no SDK and answers each topic in another way.
 async fn fake() -> Started {
     Hosts::new().module("tests/fake", Program::new(build("fake")), &[]).start().await
 }
@@ -182,7 +182,7 @@ fn what_a_module_has_started_ends_with_it() {
         assert!(child.exists());
         // The child holds the output's pipe, and `shutdown` waits for its end.
         started.host.shutdown().await;
-        // Empty for a process that has ended and that nobody has waited for yet.
+        // Empty for a process that has ended and was not reaped yet.
         assert!(std::fs::read(child.join("environ")).map_or(true, |environment| environment.is_empty()));
     });
 }
@@ -241,7 +241,7 @@ fn a_program_is_the_one_that_the_manifest_names() {
     assert_eq!(block_on(program(&entry)).unwrap(), Program::new(&file).arg("a b"));
 }
 
-/// A module whose program lies with it, and is the one that its manifest has the hash of.
+/// A module with its program in its directory, and the program's hash in its manifest.
 fn module_with_hash(dir: &Path, program: &str, source: &Path) -> Module {
     put(source, &dir.join(program));
     let open = |sha256: &str| {
@@ -258,8 +258,8 @@ fn module_with_hash(dir: &Path, program: &str, source: &Path) -> Module {
     open(&sha256[..64])
 }
 
-/// Puts a file into another one's place. By another process: what has a file open for writing can't execute it, and neither
-/// can what was started meanwhile.
+/// Replaces the file at `place` by a copy of `source`. Another process, `cp`, does that: while a process has a program open for writing,
+/// neither it nor a process that it starts meanwhile can execute the program.
 fn put(source: &Path, place: &Path) {
     let new = place.with_extension("new");
     assert!(Command::new("cp").args([source, &new]).status().unwrap().success());
@@ -431,7 +431,7 @@ fn a_module_has_the_limits_of_its_manifest() {
     });
 }
 
-/// The cgroup (v2) of a process, where it is mounted in one of the usual places.
+/// The directory of a process's cgroup (v2); `None` if cgroups are not mounted in one of the usual places.
 fn cgroup(pid: u64) -> Option<PathBuf> {
     let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;

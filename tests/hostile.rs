@@ -1,5 +1,4 @@
-//! Manifests that nobody would write, or that somebody would write to do harm: each is answered with a report or with
-//! code, in any case with neither a panic nor an overflow of the stack.
+//! Absurd and malicious manifests: each leads to a report or to code, and none to a panic or an overflow of the stack.
 
 use std::fmt::Write as _;
 

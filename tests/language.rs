@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// The required keys.
+/// A configuration with the required keys only.
 fn required() -> Value {
     json!({ "mode": "safe", "token": "t0ken-t0ken", "sku": "AB-1", "database": { "host": "db" } })
 }

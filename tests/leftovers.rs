@@ -1,4 +1,4 @@
-//! Nothing of a module outlives its host: a slice of what `tests/kills/run` does a thousand times.
+//! No process of a module outlives its host: a short part of what `tests/kills/run` does a thousand times.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

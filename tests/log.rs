@@ -1,4 +1,4 @@
-//! What the log says of what happened, as whoever runs the modules reads it.
+//! The lines of the host's log about calls, events and processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn fields(record: &Record) -> Value {
     record.fields.as_ref().map_or(Value::Null, |fields| serde_json::from_str(fields.get()).unwrap())
 }
 
-/// A call of the host that fails.
+/// Makes a call from the host that has to fail.
 async fn fails(started: &Started, topic: &str, payload: &str, ttl: Option<Duration>) {
     let options = CallOptions { ttl, ..CallOptions::default() };
     started.host.call(topic, payload.as_bytes(), options).await.unwrap_err();
@@ -46,7 +46,7 @@ fn each_failure_is_a_line_that_says_what_for_whom_how_and_why() {
         let record = started.record("the call `a` of ixt-host:").await;
         assert!(record.message.contains(" timed out after ") && record.level == LogLevel::Warn, "{}", record.message);
 
-        // What nobody provides, and what it may not call.
+        // A topic that no module provides, and one that it may not call.
         for (topic, code) in [("gone", "NOT_FOUND"), ("b", "PERMISSION_DENIED")] {
             started.ask("b", json!({ "do": "call", "topic": topic, "with": null })).await.unwrap();
             let record = started.record(&format!("the call `{topic}` of b:1.0.0 was refused")).await;
@@ -54,7 +54,7 @@ fn each_failure_is_a_line_that_says_what_for_whom_how_and_why() {
             assert!(record.module.starts_with("b:1.0.0") && !record.trace_id.is_empty());
         }
 
-        // An event has nobody else who is told.
+        // The error of an event's handler is in the log only.
         started.host.publish("e", br#"{"do":"fail","code":"OUT_OF_STOCK"}"#).await.unwrap();
         let record = started.record("the event `e` of ixt-host:").await;
         assert_eq!((record.level, &fields(&record)["event"]), (LogLevel::Warn, &json!("e")));

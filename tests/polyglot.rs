@@ -1,5 +1,5 @@
-//! The same module in Rust, Python and Node.js at one host: each calls each, keeps values, logs and is called. Those in Python
-//! and Node.js take one request at a time, and answer without ids.
+//! The same module in Rust, Python and Node.js with one host: each calls the others, stores values and logs. Those in Python and Node.js
+//! handle one request at a time, and answer without ids.
 
 use ixt_host::{CallOptions, Priority, Program};
 use ixt_tests::{Hosts, Started, block_on, build, needs};

@@ -23,7 +23,7 @@ fn page() -> PathBuf {
     workspace().join("build-support/manifest/REFERENCE.md")
 }
 
-/// Compares a file with what it should be, or writes that if golden files are to be updated.
+/// Compares a file with its expected text. With `IXT_UPDATE_GOLDEN` in the environment, it is written first.
 fn compare(path: &Path, expected: &str) {
     if std::env::var_os("IXT_UPDATE_GOLDEN").is_some() {
         fs::write(path, expected).unwrap();
@@ -113,6 +113,7 @@ fn the_reference_page_has_all_of_the_language() {
 fn every_scalar_is_explained_and_compiled() {
     let page = fs::read_to_string(page()).unwrap();
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let protocol = fs::read_to_string(workspace().join("sdk/protocol/PROTOCOL.md")).unwrap();
     let source = Source::read(workspace().join("manifests/valid/scalars.toml")).unwrap();
     let manifest = Manifest::parse(&source).unwrap_or_else(|report| panic!("{report}"));
     let Shape::Record(fields) = &manifest.types[0].shape else { panic!("not a record") };
@@ -120,16 +121,44 @@ fn every_scalar_is_explained_and_compiled() {
         let name = scalar.name();
         assert!(page.contains(&format!("\n| `{name}` | ")), "REFERENCE.md has no row for `{name}` in \"Types\"");
         assert!(readme.contains(&format!("`{name}`")), "README.md does not name the type `{name}`");
+        // The other types are what JSON calls so.
+        if !matches!(scalar, Scalar::String | Scalar::Float | Scalar::Boolean) {
+            let row = format!("\n| `{name}` | ");
+            assert!(protocol.contains(&row), "PROTOCOL.md has no row for `{name}` in \"Payload\"");
+        }
         for (place, fields) in [("[config]", &manifest.config), ("[types.All]", fields)] {
             let mut found: Vec<_> = fields
                 .iter()
-                .filter(|field| field.ty.kind == TypeKind::Scalar(*scalar))
+                .filter(|field| field.ty.kind == TypeKind::Scalar(*scalar) && !field.secret)
                 .map(|field| (field.is_required(), field.default.is_some()))
                 .collect();
             found.sort_unstable();
             let expected = [(false, false), (false, true), (true, false)];
             assert_eq!(found, expected, "`{name}` in {place} of scalars.toml: optional, with a default, and required");
         }
+        let secrets = manifest.config.iter().filter(|key| key.ty.kind == TypeKind::Scalar(*scalar) && key.secret);
+        let mut found: Vec<_> = secrets.map(|key| key.default.is_some()).collect();
+        found.sort_unstable();
+        let expected: &[bool] = if scalar.can_be_secret() { &[false, true] } else { &[] };
+        assert_eq!(found, expected, "secret `{name}` in [config] of scalars.toml: without and with a default");
+    }
+}
+
+#[test]
+fn for_every_scalar_there_is_an_invalid_default() {
+    let mut types = Vec::new();
+    for name in ["defaults", "default-values"] {
+        let source = Source::read(workspace().join(format!("manifests/invalid/{name}.toml"))).unwrap();
+        let report = Manifest::parse(&source).unwrap_err();
+        let diagnostics = report.diagnostics().iter();
+        let invalid = diagnostics.filter(|diagnostic| diagnostic.code() == Code::InvalidDefault.as_str());
+        // The related place is where the type is declared.
+        let declared = invalid.flat_map(ixt_manifest::Diagnostic::related_places);
+        types.extend(declared.map(|place| source.text()[place.span()].to_owned()));
+    }
+    for scalar in Scalar::ALL {
+        let ty = format!("\"{}\"", scalar.name());
+        assert!(types.contains(&ty), "default-values.toml in manifests/invalid has no wrong default of the type {ty}");
     }
 }
 
@@ -158,7 +187,26 @@ fn note_keys(value: &DeValue<'_>, kind: &ValueSpec, found: &mut BTreeSet<(&str, 
             let kind = if is_long { &ValueSpec::Table(long) } else { &ValueSpec::Entries(field) };
             note_keys(value, kind, found);
         }
-        _ => {}
+        // Values without keys, such as the short form of a type.
+        (
+            ValueSpec::Table(_)
+            | ValueSpec::Type(_)
+            | ValueSpec::Entries(_)
+            | ValueSpec::Fields { .. }
+            | ValueSpec::Boolean
+            | ValueSpec::Text
+            | ValueSpec::Choice(_)
+            | ValueSpec::Texts
+            | ValueSpec::Arguments
+            | ValueSpec::Integer
+            | ValueSpec::Number
+            | ValueSpec::Size
+            | ValueSpec::Duration
+            | ValueSpec::Deprecated
+            | ValueSpec::Value
+            | ValueSpec::TypeText,
+            _,
+        ) => {}
     }
 }
 

@@ -1,5 +1,5 @@
-//! A bus that another crate has made, from the docs of `ixt_host::bus` alone: it conforms, and modules of two hosts call each other
-//! by it.
+//! A bus in another crate, which was written from the docs of `ixt_host::bus` alone: it passes the conformance suite, and modules of two
+//! hosts call each other over it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn modules_of_two_hosts_call_each_other_and_hear_of_each_others_events() {
         let ttl = told["ttl_ms"].as_u64().unwrap();
         assert!((1..=30_000).contains(&ttl), "{ttl} ms of 30 s");
 
-        // An error, and that there is nobody, are told where the call was made.
+        // An error, and that there is no provider, come back to the caller.
         let failed = ask(&here, "a", call("b", &json!({ "do": "fail", "code": "OWN" }))).await.unwrap();
         assert_eq!(
             (&failed["code"], &failed["details"], &failed["retryable"]),

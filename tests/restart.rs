@@ -1,4 +1,4 @@
-//! What a restart does to those who call meanwhile, and what becomes of it when something is wrong.
+//! Restarts of a module: what its callers notice, and what happens if the new version can't be started.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]";
 
-/// Reads the manifest again, and keeps the program.
+/// A loader that reads the manifest again, and keeps the program.
 struct Again;
 
 impl Loader for Again {
@@ -35,20 +35,20 @@ async fn started(hosts: Hosts) -> Started {
     hosts.loader(std::sync::Arc::new(Again)).start().await
 }
 
-/// Another manifest of a module: another version, and something else beside its name.
+/// Writes another manifest of a module, with this version and these lines beside its name.
 fn write(started: &Started, name: &str, version: &str, rest: &str) {
     let manifest = format!("schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"{version}\"\n{rest}\n");
     fs::write(started.files.path().join(name).join("manifest.toml"), manifest).unwrap();
 }
 
-/// What is told meanwhile, and what comes of it.
+/// Reloads a module. Returns the notices that came meanwhile, and the outcome.
 async fn reload(started: &Started, name: &str) -> (Vec<Notice>, Result<(), String>) {
     let notices = Mutex::new(Vec::new());
     let done = started.host.reload(name, false, &|notice| notices.lock().unwrap().push(notice)).await;
     (notices.into_inner().unwrap(), done.map_err(|error| error.to_string()))
 }
 
-/// The processes of a module: their ids and states.
+/// The ids and states of a module's processes.
 fn instances(started: &Started, name: &str) -> Vec<(String, InstanceState)> {
     let status = started.host.status().into_iter().find(|status| status.name == name).unwrap();
     status.instances.into_iter().map(|instance| (instance.id, instance.state)).collect()
@@ -58,7 +58,7 @@ fn id(answer: &Value) -> &str {
     answer["module_id"].as_str().unwrap()
 }
 
-/// Calls again and again until told to stop: how often, and by how many processes it was answered.
+/// Calls again and again until `stop` is set. Returns, for each call, the id of the process that has answered.
 async fn calls(started: &Started, topic: &str, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -313,7 +313,7 @@ fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
     });
 }
 
-/// What users have: modules of the SDK that call each other, with a database of their own.
+/// The examples are what users have: modules of the SDK that call each other, one with a database.
 #[test]
 fn all_examples_are_replaced_while_they_are_called() {
     block_on(async {
@@ -373,20 +373,20 @@ fn on_init(what: &str) -> String {
     format!("[config]\non_init = {{ type = \"string\", default = \"{what}\" }}")
 }
 
-/// A restart that is under way, and what comes of it.
+/// Starts a reload in a task, which returns the outcome.
 fn restarting(started: &Started, name: &'static str) -> tokio::task::JoinHandle<Result<(), CallError>> {
     let host = started.host.clone();
     tokio::spawn(async move { host.reload(name, false, &|_| ()).await })
 }
 
-/// Waits until the processes of a module are so.
+/// Waits until `so` holds for the processes of a module.
 async fn until(started: &Started, name: &str, so: impl Fn(&[(String, InstanceState)]) -> bool) {
     while !so(&instances(started, name)) {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits for the process of the one that is being started.
+/// Waits for the process of the replica that is being started, and returns its id.
 async fn pid_of_new(started: &Started) -> Pid {
     loop {
         let status = started.host.status().remove(0);
@@ -476,7 +476,7 @@ fn what_is_stopped_within_a_restart_of_several_stays_so() {
 
 #[test]
 fn what_is_stopped_while_it_is_built_stays_so() {
-    /// It is at it until told to go on.
+    /// A loader that blocks until the barrier releases it.
     struct Slow(std::sync::Arc<tokio::sync::Barrier>);
 
     impl Loader for Slow {

@@ -1,4 +1,4 @@
-//! `ixt run`, and the commands that talk to what it runs, as their user sees them.
+//! `ixt run`, and the commands that talk to its host, as their user sees them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -102,7 +102,7 @@ fn a_running_host_is_called_shown_and_stopped() {
     assert!(String::from_utf8_lossy(&gone.stderr).starts_with("error: no host is running at "), "{gone:?}");
 }
 
-/// A module of its own cargo package, without dependencies: it answers everything with a number.
+/// Writes a module that is a cargo package without dependencies. It answers every request with this number.
 fn package(dir: &Path, number: &str) {
     let main = r##"use std::io::{BufRead, BufReader, Write};
 
@@ -513,7 +513,7 @@ fn interrupted_it_ends_its_modules_and_leaves_nothing() {
     assert!(!running.dir.path().join("host/h").exists(), "nor its socket");
 }
 
-/// What `ixt run` says of these modules with this file and these arguments, when it refuses them.
+/// The error of an `ixt run` of these modules with this file and these arguments, which has to refuse them.
 fn refused(dir: &Path, file: &str, args: &[&str]) -> String {
     let config = dir.join("host.toml");
     fs::write(&config, file).unwrap();
@@ -524,7 +524,7 @@ fn refused(dir: &Path, file: &str, args: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The mistakes of a report: what is wrong, where, and what to do.
+/// The mistakes of a report, each as one text: the message, the place, and the help.
 fn mistakes(report: &str) -> Vec<String> {
     let mut mistakes = Vec::<String>::new();
     for line in report.lines() {
@@ -769,14 +769,14 @@ fn a_module_gets_a_base_of_the_environment_and_what_is_set_for_it() {
     assert_eq!(running.stop(), Some(0));
 }
 
-/// Where it serves HTTP: `ADDRESS:PORT`.
+/// The address at which it serves HTTP: `ADDRESS:PORT`.
 fn http(running: &mut Running) -> String {
     let note = running.noted("* http://");
     let (address, _) = note.strip_prefix("* http://").and_then(|rest| rest.split_once(' ')).expect("an address");
     address.to_owned()
 }
 
-/// What is answered at this path to a request with these headers.
+/// The answer to a request for this path with these headers.
 fn get(at: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n").unwrap();
@@ -879,7 +879,7 @@ fn whoever_looks_after_a_host_learns_whether_it_lives_and_is_ready() {
     assert!(TcpStream::connect(&at).is_err());
 }
 
-/// A collector of spans on loopback: the head of a request, and what it carries.
+/// Accepts one request to a collector of spans. Returns its head and its content.
 fn collect(collector: &TcpListener) -> (String, ExportTraceServiceRequest) {
     let mut stream = BufReader::new(collector.accept().unwrap().0);
     let mut head = String::new();
@@ -975,7 +975,7 @@ fn a_variable_of_opentelemetry_that_can_not_be_kept_to_is_told_before_anything_r
     let output = ixt(dir.path(), &["run", modules.to_str().unwrap(), "--ephemeral"]).envs(ratio).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("OTEL_TRACES_SAMPLER_ARG is `2`"), "{output:?}");
 
-    // Nothing is said and nobody is asked.
+    // Nothing is printed, and no host is asked.
     let off = [endpoint, ("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "xray")];
     let command = {
         let dir = dir.path();

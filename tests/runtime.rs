@@ -1,4 +1,4 @@
-//! What a module's process does under load, with handlers that block, and with signals: again a host made of raw bytes.
+//! A module's process under load, with handlers that block, and with signals. The host is made of raw bytes.
 
 use std::process::Command;
 
@@ -11,19 +11,19 @@ fn send(host: &mut RawHost, id: u64, topic: &str, payload: &str) {
     host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{payload}"}}}}"#));
 }
 
-/// The fixture, which handles so many requests at once.
+/// The fixture, which handles at most `max_concurrency` requests at once.
 fn limited(max_concurrency: &str) -> RawHost {
     let mut host = RawHost::start_with(&build("fixture"), &[("IXT_MAX_CONCURRENCY", max_concurrency)]);
     host.init(r#"{"token":"t"}"#);
     host
 }
 
-/// What the SDK adds to the answer to a health check.
+/// The detail `ixt` that the SDK adds to the reply to a health check.
 fn health(host: &mut RawHost) -> Value {
     parse(&host.ask(r#"{"type":"health_check","id":900}"#))["data"]["ixt"].take()
 }
 
-/// The ids and codes of the next replies, sorted by id.
+/// Reads `number` replies. Returns their ids and error codes, sorted by id.
 fn replies(host: &mut RawHost, number: usize) -> Vec<(u64, Option<String>)> {
     let mut replies: Vec<_> = (0..number)
         .map(|_| {
@@ -65,7 +65,7 @@ fn handlers_that_block_their_threads_hold_up_nothing() {
             r#"{{"type":"service_response","id":{call},"success":true,"data":{{"left":1,"shelf":"low"}}}}"#
         ));
         assert_eq!(replies(&mut host, 1), [(31, None)], "{when}");
-        // One that is given up is answered, though nobody can end its thread.
+        // A cancelled request is answered, although its thread can't be ended.
         host.send(r#"{"type":"cancel","id":10}"#);
         assert_eq!(replies(&mut host, 1), [(10, Some("CANCELLED".to_owned()))], "{when}");
         for id in 40..56 {
@@ -154,7 +154,7 @@ fn a_thread_that_blocks_for_nobody_still_counts() {
     assert_eq!((&load["in_flight"], &load["queued"]), (&json!(2), &json!(1)), "{load}");
     host.send(r#"{"type":"cancel","id":3}"#);
     assert_eq!(replies(&mut host, 2), [(3, Some("CANCELLED".to_owned())), (4, None)]);
-    // It sees that nobody waits, and its place is free when it ends.
+    // It sees that its caller has given up, and its permit is free when it ends.
     send(&mut host, 5, "unjam", "");
     assert_eq!(replies(&mut host, 1), [(5, None)]);
     while health(&mut host)["in_flight"] != 0 {}
@@ -526,7 +526,7 @@ fn a_shutdown_that_blocks_its_thread_is_not_waited_for() {
     assert_eq!(host.end().1.code(), Some(1));
 }
 
-/// A module that prints while it shuts down, and has a file to write after that.
+/// A module that prints while it shuts down, and writes a file after that.
 fn printing() -> RawHost {
     let mut host = RawHost::start(&build("fixture"));
     host.init(r#"{"token":"t","on_shutdown":"print"}"#);

@@ -1,4 +1,4 @@
-//! `ixt run` as a service: what it tells the service manager, what it takes from it, and when it ends by itself.
+//! `ixt run` as a service: what it reports to the service manager, the sockets that it gets from it, and when it ends by itself.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,22 +15,22 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const A: &str = "[provides]\nservices = [\"a\"]";
-/// Longer than anything here takes.
+/// A timeout that is longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// It does not start.
+/// The manifest of a module whose `init` fails.
 const BAD: &str = "[config]\non_init = { type = \"string\", default = \"exit\" }";
 
-/// The same command, run in its place by one that was started instead.
+/// Makes `command` a wrapper that executes `run`: adds the program, arguments, environment and directory of `run`.
 fn by(command: &mut Command, run: &Command) {
     command.arg(run.get_program()).args(run.get_args());
     command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.current_dir(run.get_current_dir().unwrap());
 }
 
-/// A service manager's socket.
+/// A service manager: the socket that `NOTIFY_SOCKET` names.
 struct Manager {
     socket: UnixDatagram,
-    /// What has come and was not asked for: of a state and what else is told at the time, either may come first.
+    /// The messages that have come and that no [`Self::told`] has returned: reports at the same time may come in any order.
     messages: RefCell<Vec<String>>,
 }
 
@@ -40,7 +40,7 @@ impl Manager {
         Self { socket, messages: RefCell::default() }
     }
 
-    /// A message in which this is a line, and that was not asked for yet.
+    /// Waits for a message that contains this line, and returns it. Each message is returned once.
     fn told(&self, line: &str) -> String {
         let has_it = |message: &String| message.lines().any(|other| other == line);
         let mut messages = self.messages.borrow_mut();
@@ -149,7 +149,8 @@ fn a_module_that_has_failed_ends_the_host_if_that_is_wanted_and_is_no_success() 
     assert_eq!(running.ends(), Some(1));
 }
 
-/// Hands a Unix socket at a path and one of TCP to a command, in this order, as systemd does it. Says which port it has got.
+/// A script that passes sockets to a command and executes it, as systemd does: for each letter of `kinds` a Unix socket at `path` (`u`) or
+/// a TCP socket (others), of which `c` does not listen. Prints the port to stderr.
 const HAND_OVER: &str = r#"
 import os, socket, sys
 path, kinds, names, *command = sys.argv[1:]
@@ -177,7 +178,7 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)), LIS
 os.execv(command[0], command)
 "#;
 
-/// `ixt run`, and what is handed over to it.
+/// `ixt run` with sockets of these kinds and names, which [`HAND_OVER`] passes to it.
 fn handed_over(dir: tempfile::TempDir, kinds: &str, names: &str, args: &[&str]) -> Running {
     needs("python3");
     let mut command = Command::new("python3");
@@ -201,7 +202,7 @@ fn sockets_that_are_handed_over_are_served_and_left_where_they_are() {
     for (kinds, names) in [("ut", "control:http"), ("tu", "ixt-http.socket:ixt.socket")] {
         let mut running = handed_over(actors(&[("a", A)]), kinds, names, &[]);
         let port = running.noted("port ").split_once(' ').unwrap().1.parse().unwrap();
-        // There is nothing to wait for: whoever comes early waits in the socket.
+        // There is nothing to wait for: an early client waits in the socket.
         let status: Value = serde_json::from_str(&running.ok(&["ps", "--json"])).unwrap();
         assert_eq!(status["pid"], running.ixt.id());
         assert!(get(port, "/healthz").starts_with("HTTP/1.1 200 "));

@@ -1,4 +1,4 @@
-//! What signals do to `ixt run`: to one that is to end, to one that is to read its modules anew, and to one that stands still.
+//! Signals to `ixt run`: those that end it, those that make it reload its modules, and those to a process that hangs.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use serde_json::Value;
 const A: &str = "[provides]\nservices = [\"a\"]";
 const B: &str = "[provides]\nservices = [\"b\"]";
 
-/// The same command, started by another program, which runs it in its place.
+/// A command that starts `program` with `args`, which then executes `command`.
 fn by(program: &str, args: &[&str], command: &Command) -> Command {
     needs(program);
     let mut by = Command::new(program);
@@ -29,12 +29,12 @@ fn by(program: &str, args: &[&str], command: &Command) -> Command {
     by
 }
 
-/// Waits until a signal is another one: so soon after the first it is the same, sent to the process and to its group.
+/// Waits until a repeated signal counts as a new one. Until 0.1 s after the first it counts as the same.
 fn later() {
     thread::sleep(Duration::from_millis(150));
 }
 
-/// Graces that are over soon, for a module that does not do what it is asked to.
+/// A host's file with short graces, for a module that does not end when it should.
 fn short_graces(dir: &tempfile::TempDir) -> String {
     let config = dir.path().join("host.toml");
     fs::write(&config, "[shutdown]\ngrace = \"300ms\"\nexit_grace = \"300ms\"\n").unwrap();
@@ -60,7 +60,7 @@ fn a_terminal_that_is_closed_ends_it_in_order() {
     running.logged("waits for ever");
     drop(terminal);
     running.noted("the modules finish what they have begun");
-    // The shell tells it too, and whoever ends the session.
+    // The shell sends a signal too, and so does the program that ends the session.
     running.signal(Signal::HUP);
     running.signal(Signal::TERM);
     running.logged("is shut down with 1 requests that it has not replied to within 300ms");
@@ -122,7 +122,7 @@ fn what_nohup_has_started_does_not_care() {
     assert_eq!(running.ends(), Some(0));
 }
 
-/// The processes of its modules.
+/// The process ids of its modules.
 fn pids(running: &Running) -> Vec<Pid> {
     let status: Value = serde_json::from_str(&running.ok(&["ps", "--json"])).unwrap();
     let modules = status["modules"].as_array().unwrap().iter();
@@ -164,7 +164,7 @@ fn what_timeout_ends_ends_in_order_although_it_is_told_twice() {
     assert!(!call.wait().unwrap().success());
 }
 
-/// A pipe that takes nothing any more, and that nobody reads.
+/// A pipe that is full, and that is not read.
 fn stuck_pipe() -> (PipeReader, io::PipeWriter) {
     let (reader, mut writer) = io::pipe().unwrap();
     let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
@@ -221,7 +221,7 @@ fn the_second_signal_ends_it_although_its_file_takes_nothing_any_more() {
     let file = logs.join("ixt.jsonl");
     needs("mkfifo");
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    // Nobody reads it, although it is open for that here.
+    // It is not read, although its reading end is open here.
     let mut stuck = File::options().read(true).write(true).open(&file).unwrap();
     let size = rustix::pipe::fcntl_getpipe_size(&stuck).unwrap();
     stuck.write_all(&vec![b'\n'; size]).unwrap();
@@ -262,7 +262,7 @@ fn who_stood_still_with_its_modules_ends_none_of_them_for_it() {
     assert_eq!(running.ends(), Some(0));
 }
 
-/// What makes a command the first process of a namespace, if this machine allows it.
+/// A function that returns a wrapper, which makes a command the first process of a namespace. `None` if this machine does not allow that.
 fn namespace() -> Option<impl Fn() -> Command> {
     needs("unshare");
     let plain = ["--pid", "--fork", "--mount-proc", "--kill-child"].as_slice();

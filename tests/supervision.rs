@@ -1,4 +1,4 @@
-//! Processes that end, hang, flood or don't listen: what becomes of them, of what they were asked, and of the others.
+//! Processes that end, hang, send too much or don't read: what happens to them, to their requests, and to other modules.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ fn state(started: &Started, module: &str) -> (InstanceState, u64) {
     (status.instances[0].state, status.instances[0].restarts)
 }
 
-/// Waits for the end of a process that was killed, and that nobody here can wait for.
+/// Waits for the end of a process that was killed and that is not a child of this one.
 fn ends(process: Pid) {
     let patience = Instant::now() + Duration::from_secs(60);
-    // Empty for a process that has ended and that nobody has waited for yet.
+    // Empty for a process that has ended and was not reaped yet.
     while fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).is_ok_and(|environ| !environ.is_empty()) {
         assert!(Instant::now() < patience, "it lives");
         std::thread::yield_now();
@@ -391,7 +391,7 @@ fn a_flood_of_output_holds_up_nobody_and_is_in_the_log_as_a_whole() {
             tokio::spawn(async move { host.call("a", script.as_bytes(), CallOptions::default()).await })
         };
         started.logged("flood 0").await;
-        // Nobody takes the lines now: the one that writes them waits.
+        // The lines are not read now: the process that writes them waits.
         started.ask("b", json!({ "do": "tell" })).await.unwrap();
         assert!(!flood.is_finished());
         for number in [1, 2, 50_000, 99_999] {

@@ -1,4 +1,4 @@
-//! The test harness, and by it what the runtime does with time, which stands still here.
+//! The test harness; and, with its paused clock, what the runtime does about deadlines and timeouts.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -105,7 +105,7 @@ fn required_services_are_stubbed_with_their_types() {
         let urgent = module.call(services::TAKE, &take("A-1")).priority(Priority::High).await;
         urgent?;
         assert_eq!(module.sent()[2].priority, Priority::High);
-        // Without a stub there is nobody.
+        // Without a stub, no module provides the topic.
         assert_eq!(code_of(module.call(services::FORWARD, &raw(b"")).await), code::NOT_FOUND);
         module.shutdown().await
     });
@@ -243,7 +243,7 @@ fn keys_are_watched_by_a_module_until_it_has_no_use_for_it() {
         module.delete_kv("a/old");
         module.delete_kv("a/old");
         assert_eq!(changes().await?, json!({ "changes": [["a/old", 6, null]] }));
-        // Whoever waited and went has taken nothing.
+        // A waiter that has gone has taken nothing.
         assert_eq!(code_of(changes().ttl(SECOND).await), code::DEADLINE_EXCEEDED);
         module.set_kv("a/3", "7");
         assert_eq!(changes().await?, json!({ "changes": [["a/3", 7, 7]] }));
@@ -394,7 +394,7 @@ fn a_stored_value_that_does_not_fit_is_not_shown() {
     });
 }
 
-/// Notes what passes, and gives the handler something, or refuses.
+/// Middleware that records each request, and passes a value to the handler or refuses the request.
 #[derive(Clone)]
 struct Watch<S> {
     inner: S,

@@ -1,5 +1,5 @@
-//! Text from outside stays text: whatever a module, a manifest or an argument says, no command writes what would do something to
-//! a terminal, and nothing that looks like a line of somebody else.
+//! Text from outside stays text: whatever is in a module's output, a manifest or an argument, no command writes characters that control a
+//! terminal, and no line that looks like one of `ixt` or of another module.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 use ixt_tests::{build, needs, workspace};
 use serde_json::Value;
 
-/// What `tests/hostile-module` says.
+/// The text that `tests/hostile-module` writes.
 const NASTY: &str = "a\u{1b}[8mb\u{1b}]0;x\u{7}c\u{202e}d\re\u{9b}31mf\u{2066}\u{7f}\nforged";
 
-/// The same, where it can't do any harm.
+/// The part of [`NASTY`] with control characters, escaped.
 const SPELLED_OUT: &str = r"\u{1b}[8mb\u{1b}]0;x\u{7}c\u{202e}d\re\u{9b}31mf\u{2066}\u{7f}";
 
 const MODULE: &str = "tests/hostile-module";
 
-/// `ixt`, whose host is the one in this directory.
+/// `ixt` with these arguments and the host in this directory.
 fn ixt(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(build("ixt"));
     command.args(args).current_dir(workspace()).env("IXT_HOST", dir.join("host/h"));
     command
 }
 
-/// What a command writes, to stdout and then to stderr.
+/// The stdout of a command, and then its stderr.
 fn written(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -46,7 +46,7 @@ fn check_characters(text: &str, command: &Command) {
     assert!(!text.contains(is_bad), "{command:?} writes {text:?}");
 }
 
-/// What a command writes to a terminal, without its colours.
+/// The output of a command on a terminal, without its colours.
 fn shown(command: &Command) -> String {
     let mut terminal = Command::new("python3");
     terminal.args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])"]).arg(command.get_program());
@@ -64,7 +64,7 @@ fn shown(command: &Command) -> String {
     plain
 }
 
-/// One that goes on, until it has written a line that contains this.
+/// Runs a command that does not end by itself, until it has written a line that contains this text. Calls `meanwhile` again and again.
 fn written_until(mut command: Command, text: &str, mut meanwhile: impl FnMut()) {
     let mut child = Ended(command.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
@@ -89,7 +89,7 @@ fn written_until(mut command: Command, text: &str, mut meanwhile: impl FnMut()) 
     });
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed when this is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {

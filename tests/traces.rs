@@ -1,4 +1,4 @@
-//! Spans for OpenTelemetry: what modules do for one request is one trace, in which each module is a service of its own.
+//! Spans for OpenTelemetry: the calls that one request causes are one trace, in which each module is a separate service.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,12 @@ use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
-/// What a collector has got: each span, and what is said of the service whose it is.
+/// A collector: the spans that it has received, each with the resource of its service.
 #[derive(Debug, Clone)]
 struct Collector {
     resource: Resource,
     got: Arc<Mutex<Vec<(Resource, SpanData)>>>,
-    /// Each request to it waits for one of these.
+    /// Each request to the collector waits for a permit.
     takes: Arc<Semaphore>,
     fails: Arc<AtomicBool>,
     asked: mpsc::UnboundedSender<()>,
@@ -32,7 +32,7 @@ impl Collector {
         (Self { resource: Resource::builder_empty().build(), got: Arc::default(), takes, fails, asked }, requests)
     }
 
-    /// What it has got when the host has ended.
+    /// The spans that it has received when the host has ended.
     async fn end(self, host: Host) -> Vec<(Resource, SpanData)> {
         assert_eq!(host.shutdown().await, [""; 0]);
         std::mem::take(&mut *self.got.lock().unwrap())

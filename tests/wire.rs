@@ -145,7 +145,7 @@ fn what_is_no_frame_is_logged_and_the_next_frame_is_read() {
     assert!(stderr.contains("ERROR skipped what the host sent: a `handle` frame is wrong: `id`: "), "{stderr}");
 }
 
-/// A frame type for which the session has no arm is skipped or answered as one of an unknown type.
+/// If the session has no arm for a frame type, the module treats such a frame as one of an unknown type, and this fails.
 #[test]
 fn a_module_knows_every_frame_of_a_host_that_the_page_shows() {
     const PAGE: &str = include_str!("../sdk/protocol/PROTOCOL.md");

@@ -1,4 +1,4 @@
-//! What holds for the workspace as a whole.
+//! Checks of the workspace as a whole: features, versions, copied files, and pages that name files.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn cargo(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Each package that is compiled for these, with the features that are turned on.
+/// Each package that is compiled for these packages, with the features that are turned on.
 fn features(packages: &[&str]) -> Vec<String> {
     let edges = "normal,build,dev";
     let tree = cargo(&[&["tree", "--edges", edges, "--format", "{p} [{f}]", "--prefix", "none"], packages].concat());
@@ -69,7 +69,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Files that build time and run time need alike, and share no crate for.
+/// The crates of the build and those of the run time share no crate for these files, so each has a copy.
 #[test]
 fn the_sdk_suggests_names_and_reads_durations_as_the_manifest_does() {
     for (manifest, sdk) in [("suggest.rs", "suggest.rs"), ("duration.rs", "types/duration.rs")] {
@@ -81,11 +81,30 @@ fn the_sdk_suggests_names_and_reads_durations_as_the_manifest_does() {
     }
 }
 
-/// The paths that a page names: those from the root, and those in `src`, of the crate in bold before.
+/// The paths of the files in a folder, at any depth.
+fn files(dir: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(workspace().join(dir)).unwrap_or_else(|error| panic!("{dir}: {error}")) {
+        let entry = entry.unwrap();
+        let path = format!("{dir}/{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// The paths that a page names: those from the root; those in `src`, of the crate in bold before; and the ends of paths in the folder of
+/// which a sentence before says "Files are in", up to the next heading. Of such an end that no file has, the path in that folder.
 fn paths(page: &str) -> Vec<String> {
-    let mut crate_dir = String::new();
+    let (mut crate_dir, mut folder, mut in_folder) = (String::new(), String::new(), Vec::new());
     let mut paths = Vec::new();
     for line in page.lines() {
+        if line.starts_with("## ") {
+            folder.clear();
+        }
+        if let Some((dir, _)) = line.split_once("Files are in `").and_then(|(_, line)| line.split_once('`')) {
+            dir.clone_into(&mut folder);
+            in_folder = files(dir);
+        }
         if let Some((dir, _)) = line.strip_prefix("**`").and_then(|line| line.split_once("`**")) {
             dir.clone_into(&mut crate_dir);
         }
@@ -96,6 +115,9 @@ fn paths(page: &str) -> Vec<String> {
                 paths.push(code.to_owned());
             } else if is_path(code) && code.starts_with("src/") && !crate_dir.is_empty() {
                 paths.push(format!("{crate_dir}/{code}"));
+            } else if is_path(code) && !folder.is_empty() && code.strip_suffix(".rs").is_some() {
+                let found = in_folder.iter().find(|path| path.ends_with(&format!("/{code}")));
+                paths.push(found.cloned().unwrap_or_else(|| format!("{folder}/{code}")));
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The expected code of every manifest in `manifests/valid/`, compiled as an author's crate would compile it, under the
-//! strictest lints. `tests/golden.rs` sees to it that none is missing here.
+//! strictest lints. A test in `tests/golden.rs` fails if one is missing here.
 #![deny(warnings, missing_docs, clippy::pedantic)]
 
 /// `manifests/valid/config.toml`.

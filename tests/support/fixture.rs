@@ -1,4 +1,4 @@
-//! What tests do with the module `fixture`, from the wire document alone.
+//! Helpers for tests with the module `fixture`, from PROTOCOL.md alone.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub fn built_fixture() -> PathBuf {
     dir
 }
 
-/// The fixture, initialized.
+/// Starts and initializes the fixture.
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// How often a handler of the fixture was entered.
+/// The number of requests that have entered a handler of the fixture.
 ///
 /// # Panics
 ///
@@ -67,7 +67,7 @@ pub fn handle(host: &mut RawHost, id: u64, topic: &str, payload: &str) -> Value 
     parse(&host.ask(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{base64}"}}}}"#)))
 }
 
-/// RFC 4648, written out, so that no crate is trusted with both sides.
+/// Base64 by RFC 4648, without the crate that the SDK uses: a mistake in it would be on both sides.
 #[must_use]
 pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

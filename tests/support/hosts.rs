@@ -1,4 +1,4 @@
-//! Hosts for tests, with modules that do what they are asked to: see `tests/actor`.
+//! Hosts for tests, with actors: modules that do what a script in the request says (`tests/actor`).
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{build, workspace};
 
-/// What to start of a module.
+/// The program of a module.
 ///
 /// # Errors
 ///
@@ -22,10 +22,10 @@ pub async fn program(module: &Module) -> Result<Program, ProgramError> {
     module.program(&Build::default(), &|line: &str| eprintln!("{line}")).await
 }
 
-/// A host that is about to be.
+/// A host that is not started yet.
 pub struct Hosts {
     dir: tempfile::TempDir,
-    /// How it runs its modules: nothing is restarted, unless that is changed.
+    /// Its settings. By default no process is restarted.
     pub settings: Settings,
     modules: Vec<Planned>,
     loader: Option<Arc<dyn Loader>>,
@@ -45,7 +45,7 @@ impl Default for Hosts {
 }
 
 impl Hosts {
-    /// Without modules.
+    /// A host without modules.
     ///
     /// # Panics
     ///
@@ -57,7 +57,7 @@ impl Hosts {
         Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new(), loader: None }
     }
 
-    /// What ends is started again, at once and so often within a long time.
+    /// Processes that end are restarted at once, this often within a long time.
     #[must_use]
     pub fn restarting(mut self, intensity: u32) -> Self {
         let mut restart = RestartPolicy::default();
@@ -70,14 +70,14 @@ impl Hosts {
         self
     }
 
-    /// What reads its modules anew.
+    /// Sets the loader, which reads modules again at a restart.
     #[must_use]
     pub fn loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.loader = Some(loader);
         self
     }
 
-    /// An actor. `rest` is what its manifest says beside its name.
+    /// Adds an actor. `rest` are the lines of its manifest beside its name and version.
     ///
     /// # Panics
     ///
@@ -87,7 +87,7 @@ impl Hosts {
         self.actors(name, rest, 1)
     }
 
-    /// Several processes of it.
+    /// Adds an actor with several processes.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl Hosts {
         self.program(name, rest, instances, Program::new(build("actor")))
     }
 
-    /// A module of any program.
+    /// Adds a module with this program.
     ///
     /// # Panics
     ///
@@ -113,7 +113,7 @@ impl Hosts {
         self
     }
 
-    /// A module of this workspace.
+    /// Adds a module of this workspace.
     ///
     /// # Panics
     ///
@@ -126,7 +126,7 @@ impl Hosts {
         self
     }
 
-    /// A module of this workspace that says itself what is to be started.
+    /// Adds a module of this workspace whose manifest names the program.
     ///
     /// # Panics
     ///
@@ -137,7 +137,7 @@ impl Hosts {
         self.module(path, program, &[])
     }
 
-    /// Ready to be started.
+    /// The builder, with all modules.
     ///
     /// # Panics
     ///
@@ -159,7 +159,7 @@ impl Hosts {
         builder
     }
 
-    /// Starts it, and waits until all modules are ready.
+    /// Starts the host, and waits until all modules are ready.
     ///
     /// # Panics
     ///
@@ -171,7 +171,7 @@ impl Hosts {
         Started { host, logs, files: self.dir }
     }
 
-    /// Starts it, whatever becomes of the modules.
+    /// Starts the host, without waiting for the modules.
     ///
     /// # Panics
     ///
@@ -183,17 +183,17 @@ impl Hosts {
     }
 }
 
-/// A host that runs.
+/// A running host.
 pub struct Started {
     /// The host.
     pub host: Host,
     logs: Follower,
-    /// The directory in which each module has one.
+    /// The directory that has one for each module.
     pub files: tempfile::TempDir,
 }
 
 impl Started {
-    /// Calls a module, with a script for the actor.
+    /// Calls an actor with this script. Returns the answer as JSON.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl Started {
         self.ask_with(topic, script, CallOptions::default()).await
     }
 
-    /// The same.
+    /// Like [`ask`](Self::ask), with options.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Started {
         Ok(data.read().unwrap())
     }
 
-    /// The answer's error, by its code and message.
+    /// Makes a call that has to fail. Returns the error's code and message.
     ///
     /// # Panics
     ///
@@ -239,7 +239,7 @@ impl Started {
         (record.module.clone(), record.message.clone())
     }
 
-    /// The same; returns the line.
+    /// Like [`logged`](Self::logged); returns the whole record.
     ///
     /// # Panics
     ///
@@ -257,7 +257,7 @@ impl Started {
         tokio::time::timeout(Duration::from_secs(60), search).await.unwrap_or_else(|_| panic!("no `{text}` is logged"))
     }
 
-    /// The next line.
+    /// Waits for the next line of the log.
     ///
     /// # Panics
     ///
@@ -266,7 +266,7 @@ impl Started {
         self.logs.next().await.expect("the host has not ended")
     }
 
-    /// Lines that are there and were not taken yet.
+    /// The lines of the log that have come and were not returned yet.
     pub fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(record) = self.logs.try_next() {
@@ -275,7 +275,7 @@ impl Started {
         lines
     }
 
-    /// The rest of the log, of a host that has ended.
+    /// The rest of the log of a host that has ended.
     pub async fn rest(mut self) -> Vec<String> {
         drop(self.host);
         let mut lines = Vec::new();
@@ -286,7 +286,7 @@ impl Started {
     }
 }
 
-/// The real executor, since a paused clock fires every timeout while a process is waited for.
+/// Runs a test on a runtime with the real clock: a paused clock would let every timeout expire while the test waits for a process.
 ///
 /// # Panics
 ///

@@ -1,5 +1,4 @@
-//! What several of the tests need: the workspace's programs, module crates made on the spot, and a host that is nothing
-//! but a socket.
+//! Helpers for several tests: the programs of the workspace, module crates in temporary directories, hosts, and a host made of raw bytes.
 
 mod fixture;
 mod hosts;

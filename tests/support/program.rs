@@ -16,7 +16,7 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace")
 }
 
-/// Where this test was built.
+/// Cargo's target directory, in which this test was built.
 ///
 /// # Panics
 ///
@@ -36,8 +36,8 @@ fn profile_dir() -> PathBuf {
 /// The program of a package of this workspace. The first call builds the programs of all packages: a plain `cargo test`
 /// builds libraries and tests, but not the programs of other packages.
 ///
-/// With `IXT_PROGRAMS_ARE_BUILT` in the environment nothing is built. Whoever runs each test in a process of its own sets
-/// it, after `cargo build --workspace --bins`: see `.config/nextest.toml`.
+/// With `IXT_PROGRAMS_ARE_BUILT` in the environment, nothing is built. A runner with a process for each test sets it, after
+/// `cargo build --workspace --bins`: see `.config/nextest.toml`.
 ///
 /// # Panics
 ///
@@ -70,8 +70,7 @@ fn build_all() {
     assert!(status.success(), "the workspace's programs do not build");
 }
 
-/// Sees to it that every dependency in the workspace's lock file has been downloaded: `cargo test -p` brings only those of
-/// one package.
+/// Downloads every dependency in the workspace's lock file that is missing: `cargo test -p` downloads only those of one package.
 pub(crate) fn fetch() {
     let status = Command::new(cargo())
         .args(["fetch", "--quiet", "--locked"])
@@ -85,11 +84,11 @@ pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Sees to it that a program is there which is no part of this project.
+/// Checks that a program that is not part of this project is installed.
 ///
 /// # Panics
 ///
-/// If it is not, with what to install: a test that is left out without a word says that all is well.
+/// If it is not, with what to install. The test must not be skipped silently, which would look like success.
 pub fn needs(program: &str) {
     let package = match program {
         "node" => "Node.js 14.6 or newer (Debian and Ubuntu: apt install nodejs)",
@@ -100,8 +99,8 @@ pub fn needs(program: &str) {
     assert!(runs.is_ok_and(|status| status.success()), "this test needs `{program}`: install {package}");
 }
 
-/// Whether any process has this text in its environment. That is how a test finds what one of its own processes has left
-/// running: it gives it a variable with a value of its own.
+/// Whether any process has this text in its environment. So a test finds processes that outlive the one that has started them: it sets a
+/// variable with a unique value there.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! A host made from the wire document alone: a socket, and lines of text. It knows nothing of this project's crates.
+//! A host made from PROTOCOL.md alone: a socket, and lines of text. It uses none of this project's crates.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Longer than anything here takes; a test that waits for ever says less than one that fails.
+/// A timeout that is longer than any step takes, so that a test fails and does not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A module's process, and the host's end of its connection.
@@ -28,7 +28,7 @@ impl RawHost {
         Self::start_with(program, &[])
     }
 
-    /// The same with these environment variables.
+    /// Like [`start`](Self::start), with these environment variables.
     ///
     /// # Panics
     ///
@@ -161,7 +161,7 @@ impl RawHost {
         assert!(reply.starts_with(r#"{"type":"success","id":1,"data":"#), "{reply}");
     }
 
-    /// Sends nothing any more, but still reads.
+    /// Closes the host's sending end; the module's frames can still be read.
     ///
     /// # Panics
     ///
@@ -170,7 +170,7 @@ impl RawHost {
         self.writer.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// Closes the host's end, as a host that dies does.
+    /// Closes the connection, as a host that dies does.
     ///
     /// # Panics
     ///
@@ -179,12 +179,12 @@ impl RawHost {
         self.writer.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
-    /// Reads nothing any more of what the module prints, as a host that dies.
+    /// Closes the pipes of the module's stdout and stderr, as a host that dies does.
     pub fn lose_log(&mut self) {
         (self.module.stdout, self.module.stderr) = (None, None);
     }
 
-    /// All that the module prints to stdout.
+    /// Everything that the module has printed to stdout, up to its end.
     ///
     /// # Panics
     ///
@@ -195,7 +195,7 @@ impl RawHost {
         text
     }
 
-    /// Waits for the module to end, without a word about it.
+    /// Waits for the module to end.
     ///
     /// # Panics
     ///
@@ -210,7 +210,7 @@ impl RawHost {
         self.dir.path()
     }
 
-    /// Waits for the module to end. Returns what it had still sent, how it ended, and what it wrote to stderr.
+    /// Waits for the module to end. Returns the frames that it has still sent, its exit status, and its stderr.
     ///
     /// # Panics
     ///

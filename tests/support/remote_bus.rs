@@ -1,5 +1,5 @@
-//! A bus for several hosts, of nothing but the public API of `ixt_host::bus` and its docs: each host has a connection to a broker,
-//! over which every message goes as a line of JSON, and takes a while. The broker knows who provides what.
+//! A bus for several hosts, written with only the public API of `ixt_host::bus` and its docs. Each host has a connection to a broker, over
+//! which every message goes as a line of JSON, with a delay. The broker knows which host provides which topic.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// How long a message is on its way.
+/// The delay of each message.
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// What goes over a connection, in either direction. The numbers of calls are those of the one who made them on this connection.
+/// A message on a connection, in either direction. A call has the number that its sender on this connection has given it.
 #[derive(Debug, Serialize, Deserialize)]
 enum Packet {
     /// To the broker.
@@ -160,10 +160,10 @@ impl SentResult {
     }
 }
 
-/// The end of a connection to which packets are given, to be sent in the background.
+/// The sending end of a connection. Packets are sent in the background.
 type Link = mpsc::UnboundedSender<Packet>;
 
-/// Sends what comes, and gives what is received to `receive`, until the other end is gone.
+/// Sends the packets of the link, and passes received ones to `receive`, until the other end is gone; then calls `gone`.
 fn run(stream: UnixStream, receive: impl Fn(Packet) + Send + 'static, gone: impl FnOnce() + Send + 'static) -> Link {
     let (link, packets) = mpsc::unbounded_channel();
     let (reader, writer) = stream.into_split();
@@ -193,7 +193,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where hosts meet.
+/// The broker to which all hosts are connected.
 #[derive(Debug, Clone, Default)]
 pub struct Broker(Arc<Mutex<Routes>>);
 
@@ -203,14 +203,14 @@ struct Routes {
     hosts: HashMap<u64, Link>,
     providers: HashMap<String, u64>,
     subscribers: HashMap<String, Vec<u64>>,
-    /// By the number under which the provider knows a call.
+    /// The calls under way, by their numbers on the provider's connection.
     calls: HashMap<u64, Routed>,
 }
 
 #[derive(Debug)]
 struct Routed {
     caller: u64,
-    /// The caller's number of it.
+    /// Its number on the caller's connection.
     number: u64,
     provider: u64,
 }
@@ -298,7 +298,7 @@ impl Routes {
         true
     }
 
-    /// Of a host that takes nothing any more: calls that it has are lost.
+    /// Removes a host that is gone: the calls that it handles are lost.
     fn let_go(&mut self, host: u64) {
         self.providers.retain(|_, provider| *provider != host);
         self.subscribers.values_mut().for_each(|hosts| hosts.retain(|subscriber| *subscriber != host));
@@ -325,16 +325,16 @@ struct Connection {
     state: Mutex<State>,
 }
 
-/// What is under way, and who takes what of this host.
+/// The calls under way, and the endpoints of this host.
 #[derive(Default)]
 struct State {
     last: u64,
     is_closed: bool,
     questions: HashMap<u64, oneshot::Sender<bool>>,
     publications: HashMap<u64, ReplyTo>,
-    /// Those of this host.
+    /// The calls that this host has made.
     calls: HashMap<u64, ReplyTo>,
-    /// Those that this host has, by the broker's number.
+    /// The calls that this host handles, by the broker's number.
     taken: HashMap<u64, CallHandle>,
     providers: HashMap<String, Arc<dyn Endpoint>>,
     subscribers: HashMap<String, Vec<Arc<dyn Endpoint>>>,
@@ -367,7 +367,7 @@ impl RemoteBus {
 }
 
 impl Connection {
-    /// Whether the broker says yes; `None` if it is gone.
+    /// Sends a question to the broker. Returns its answer; `None` if it is gone.
     fn ask(&self, question: Question) -> impl Future<Output = Option<bool>> + Send + use<> {
         let (sender, answer) = oneshot::channel();
         {
@@ -441,7 +441,7 @@ impl Connection {
         }
     }
 
-    /// The broker is gone, or this host is.
+    /// Ends all calls, since the broker or this host is gone.
     fn end(&self) {
         let State { calls, publications, providers, subscribers, .. } = {
             let mut state = lock(&self.state);

@@ -1,4 +1,4 @@
-//! `ixt run` as a process, with its control socket and its modules in a directory of its own.
+//! `ixt run` as a process, with its control socket and its modules in a temporary directory.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
@@ -12,17 +12,17 @@ use crate::{build, is_running, target_dir, workspace};
 
 /// `ixt run`. Dropped, it is killed.
 pub struct Running {
-    /// Where its modules are, in `modules`.
+    /// Its directory; the modules are in `modules`.
     pub dir: tempfile::TempDir,
     /// The process.
     pub ixt: Child,
-    /// Its stdout, until somebody takes it.
+    /// Its stdout, until a test takes it.
     pub log: Option<Lines<BufReader<ChildStdout>>>,
     /// Its stderr.
     pub notes: Option<Lines<BufReader<ChildStderr>>>,
 }
 
-/// A directory with a module for each of these: an actor, and what its manifest says.
+/// A directory with actors: for each a name, and the rest of its manifest.
 ///
 /// # Panics
 ///
@@ -51,7 +51,7 @@ pub fn actor(dir: &Path, name: &str, rest: &str) {
     fs::write(dir.join("modules").join(name).join("manifest.toml"), manifest).unwrap();
 }
 
-/// The command, with what it needs to find the host of this directory.
+/// `ixt` with these arguments, and the environment to find the host of this directory.
 #[must_use]
 pub fn ixt(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(build("ixt"));
@@ -60,7 +60,7 @@ pub fn ixt(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// In the environment of a host and of all that it starts.
+/// A variable in the environment of a host and of all processes that it starts.
 fn mark(dir: &Path) -> String {
     format!("mark-{}", dir.display())
 }
@@ -77,14 +77,14 @@ pub fn ixt_run(dir: &Path, args: &[&str]) -> Command {
 }
 
 impl Running {
-    /// Starts it.
+    /// Starts `ixt run`.
     #[must_use]
     pub fn start(dir: tempfile::TempDir, args: &[&str]) -> Self {
         let command = ixt_run(dir.path(), args);
         Self::spawn(dir, command)
     }
 
-    /// Starts it as this command says.
+    /// Starts this command, with pipes for stdout and stderr.
     ///
     /// # Panics
     ///
@@ -95,7 +95,7 @@ impl Running {
         Self::spawn_as_it_is(dir, command)
     }
 
-    /// The same, with its stdout and stderr as the command says.
+    /// Starts this command, with the stdout and stderr that it has.
     ///
     /// # Panics
     ///
@@ -108,7 +108,7 @@ impl Running {
         Self { dir, ixt, log, notes }
     }
 
-    /// Waits for a line of the log.
+    /// Waits for a line of the log that contains this text, and returns it.
     ///
     /// # Panics
     ///
@@ -124,7 +124,7 @@ impl Running {
         }
     }
 
-    /// Waits for a line of its stderr.
+    /// Waits for a line of its stderr that contains this text, and returns it.
     ///
     /// # Panics
     ///
@@ -134,7 +134,7 @@ impl Running {
         notes.map(Result::unwrap).find(|line| line.contains(text)).unwrap_or_else(|| panic!("stderr has no `{text}`"))
     }
 
-    /// What a command for this host does.
+    /// Runs a command for this host, and returns its output.
     ///
     /// # Panics
     ///
@@ -144,7 +144,7 @@ impl Running {
         ixt(self.dir.path(), args).output().unwrap()
     }
 
-    /// What a command prints that succeeds.
+    /// Runs a command for this host, which has to succeed. Returns its stdout.
     ///
     /// # Panics
     ///
@@ -156,7 +156,7 @@ impl Running {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The status and the errors of a command that fails, and prints nothing on stdout.
+    /// Runs a command for this host, which has to fail and to print nothing to stdout. Returns its exit status and its stderr.
     ///
     /// # Panics
     ///

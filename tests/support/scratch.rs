@@ -1,4 +1,4 @@
-//! Module crates outside the workspace, as an author would have them.
+//! Module crates outside the workspace, like those of authors.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,13 @@ use std::process::{Command, Output};
 
 use crate::program::{cargo, fetch, target_dir, workspace};
 
-/// A module crate in a directory of its own, removed when dropped.
+/// A module crate in a temporary directory, which is removed when this is dropped.
 pub struct Scratch {
     dir: tempfile::TempDir,
 }
 
 impl Scratch {
-    /// A crate with what the README tells an author to write, whose dependencies have the features that they have in the
-    /// workspace.
+    /// The crate that the README describes. Its dependencies have the features that they have in the workspace.
     ///
     /// # Panics
     ///
@@ -25,8 +24,8 @@ impl Scratch {
         scratch
     }
 
-    /// A crate with what the README tells an author to write, and nothing else: its dependencies have the features that they
-    /// have for an author, and are compiled for it.
+    /// The crate that the README describes, and nothing else. Its dependencies have the features that they have for an author, and are
+    /// compiled for it.
     ///
     /// # Panics
     ///
@@ -81,13 +80,12 @@ impl Scratch {
         self.lock();
     }
 
-    /// Takes the versions that the workspace has, so that nothing has to be looked up. Cargo drops from the file what the crate
-    /// does not depend on.
+    /// Copies the workspace's lock file, so that no versions have to be looked up. Cargo removes from it what the crate does not depend on.
     fn lock(&self) {
         fs::copy(workspace().join("Cargo.lock"), self.dir().join("Cargo.lock")).unwrap();
     }
 
-    /// Where the crate is.
+    /// The directory of the crate.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -115,7 +113,7 @@ impl Scratch {
         self.write(path, &text.replace(from, to));
     }
 
-    /// Runs a cargo command in it, into the workspace's target directory: the dependencies are there already.
+    /// Runs a cargo command in it, with the workspace's target directory, where the dependencies are compiled already.
     ///
     /// # Panics
     ///

@@ -1,13 +1,13 @@
-//! For generated code that is checked in: a test that it is up to date.
+//! For generated code in version control: the check that it is up to date.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{Options, Source, generate};
 
-/// Panics if `file` is not the code that is generated from `manifest`. For a `#[test]` of a crate that has its generated code
-/// checked in; both paths are relative to the crate's directory. `ixt generate MANIFEST --out FILE` writes the file. Options of the
-/// [`Builder`](crate::Builder) can't be given.
+/// Panics if `file` is not the code that is generated from `manifest`. For a `#[test]` of a crate that has its generated code in version
+/// control. Both paths are relative to the crate's directory, where cargo runs tests. `ixt generate MANIFEST --out FILE` writes the file.
+/// Code that needs options of the [`Builder`](crate::Builder) can't be checked.
 ///
 /// ```no_run
 /// #[test]
@@ -18,8 +18,8 @@ use crate::{Options, Source, generate};
 ///
 /// # Panics
 ///
-/// If the file differs from the code, which the message shows by the first line that differs; if the file can't be read; or if the
-/// manifest is wrong, with the report.
+/// If the file differs from the code: the message has the first line that differs. Also if the file can't be read, or if the manifest has
+/// mistakes: the message is the report.
 #[track_caller]
 pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
     let (manifest, file) = (manifest.as_ref(), file.as_ref());
@@ -33,7 +33,7 @@ pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
         let (manifest, path) = (manifest.display(), file.display());
         let difference = first_difference(&old, &code);
         panic!(
-            "{path} is not what {manifest} gives now: {difference}\nWrite it with: ixt generate {manifest} --out {path}"
+            "{path} is not what is generated from {manifest} now: {difference}\nWrite it with: ixt generate {manifest} --out {path}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! For a `build.rs`: tells cargo which files the code depends on, generates it, and writes it if it changed.
+//! For a `build.rs`: prints for cargo on which files the code depends, generates the code, and writes it if it changed.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -12,8 +12,8 @@ use crate::{Options, Source};
 /// Generates the module's code from its manifest into `$OUT_DIR/module.rs`, which `ixt_sdk::include_module!()` includes. For a
 /// `build.rs`. `manifest` is relative to the directory of the crate's `Cargo.toml`.
 ///
-/// If the manifest is wrong, this prints the report to stderr, which cargo shows, and ends the build script with exit status 1. An
-/// earlier output remains as it is. [`Builder`] has options.
+/// On a mistake in the manifest, or if the file can't be written, this prints the report or error to stderr, which cargo shows, and ends
+/// the build script with exit status 1. A file of an earlier build remains as it is. [`Builder`] has options, and returns the error.
 ///
 /// ```no_run
 /// // build.rs
@@ -64,43 +64,45 @@ impl Builder {
         self
     }
 
-    /// Derives more for a generated type: `derive("Order", "PartialOrd, Ord")`.
+    /// Derives more for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`. If no such type is generated, `compile`
+    /// fails.
     #[must_use]
     pub fn derive(self, type_name: &str, derives: &str) -> Self {
         self.attribute(type_name, &format!("#[derive({derives})]"))
     }
 
-    /// Adds an attribute to a generated type: `attribute("Order", "#[non_exhaustive]")`.
+    /// Adds one or more attributes to a generated type, by its Rust name: `attribute("Order", "#[non_exhaustive]")`. If no such type is
+    /// generated, `compile` fails.
     #[must_use]
     pub fn attribute(mut self, type_name: &str, attribute: &str) -> Self {
         self.options.attributes.push((type_name.to_owned(), attribute.to_owned()));
         self
     }
 
-    /// Uses a type of the author's instead of a type of `[types]`: `replace("Money", "crate::money::Money")`. See
-    /// [`Options::replaced`] for what it has to implement.
+    /// Uses a type of the author's in place of a type of `[types]`, by its Rust name: `replace("Money", "crate::money::Money")`.
+    /// [`Options::replaced`] says what it has to implement, and what can't be replaced.
     #[must_use]
     pub fn replace(mut self, type_name: &str, path: &str) -> Self {
         self.options.replaced.push((type_name.to_owned(), path.to_owned()));
         self
     }
 
-    /// Sets the path of the SDK's crate, which is `::ixt_sdk` by default. For a crate that has it under another name, or gets it from
-    /// another crate.
+    /// Sets the path of the SDK's crate in the code; the default is `::ixt_sdk`. For a crate that renames the SDK, or uses it through
+    /// another crate's re-export.
     #[must_use]
     pub fn sdk(mut self, path: &str) -> Self {
         self.options.sdk = Some(path.to_owned());
         self
     }
 
-    /// Generates the code into `OUT_DIR`. Prints to stdout what tells cargo when to run the build script again, and the warnings about
-    /// the manifest. A file that would not change is not written.
+    /// Generates the code into `OUT_DIR`. Prints to stdout, for cargo, the files on which the code depends and the warnings about the
+    /// manifest. A file that would not change is not written.
     ///
     /// # Errors
     ///
-    /// A [`Report`](crate::Report) if the manifest or an option is wrong. Otherwise an error that says why the file can't be written: it
-    /// can't be, `OUT_DIR` is not set, or the name of [`out_file`](Self::out_file) has a directory in it. An earlier output remains as it
-    /// is.
+    /// A [`Report`](crate::Report) of mistakes in the manifest, in those of its `[requires.from]` or in the options. Other errors: the file
+    /// can't be written, `OUT_DIR` is not set, or the name of [`out_file`](Self::out_file) has a directory in it. A file of an earlier
+    /// build remains as it is in each case.
     pub fn compile(&self) -> anyhow::Result<()> {
         // Before anything can fail, so that a corrected manifest is read again.
         println!("{}", rerun_if_changed(&self.manifest));
@@ -121,7 +123,7 @@ impl Builder {
     }
 }
 
-/// The line that tells cargo that the output depends on a file. A line end in the file's name would begin another instruction to
+/// The instruction to cargo that the output depends on a file. A line end in the file's name would begin another instruction to
 /// cargo, so it is replaced; cargo does not find the file then, and runs the build script each time.
 fn rerun_if_changed(path: &Path) -> String {
     format!("cargo::rerun-if-changed={}", path.display().to_string().replace('\n', "\\n"))

@@ -1,4 +1,4 @@
-//! The code by which a module uses others: functions that call required services, functions that publish provided events, and typed
+//! The code for messages to other modules: functions that call required services, functions that publish provided events, and typed
 //! constants for services and events.
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ fn module(name: &str, docs: &str, code: RustCode) -> RustCode {
     code.module(attributes, &format_ident!("{name}"))
 }
 
-/// The types of each imported manifest that required services and events need.
+/// For each imported manifest, those of its types that the required services and events need.
 pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'i Import, GeneratedTypes<'i>)> {
     let items = imports.manifests.iter().map(|import| {
         let is_this = |declared: &Import| std::ptr::eq(declared, import);

@@ -1,5 +1,5 @@
-//! Names that can't stand side by side in the generated code: two that become the same name in Rust, and those that become a name
-//! which is generated for every module. Both are errors, since a silent suffix would change when a name is added.
+//! Reports names of a manifest that collide in the generated code: two that become the same Rust name, and those that become a name which
+//! is generated for every module. Both are errors. A suffix would avoid the collision, but it would change when another name is added.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,9 @@ const TYPES: &[&str] = &["Config", "Handler", "Topic"];
 const TOPIC_CONSTANTS: &[&str] = &["ALL"];
 /// Methods of every `Handler`.
 const METHODS: &[&str] = &["health_check", "init", "shutdown"];
-/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become the same,
-/// each but the first is reported, together with the first.
+
+/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become the same Rust name,
+/// each but the first is reported, with the first as its related place.
 pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
 
@@ -94,7 +95,7 @@ fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnosti
     }
 }
 
-/// Names that have to differ, such as the fields of one struct.
+/// A set of names that have to differ, such as those of the fields of one struct.
 struct Namespace<'a> {
     /// What has these names, for messages: "a field of one struct".
     kind: &'static str,
@@ -109,7 +110,7 @@ impl<'a> Namespace<'a> {
         Self { kind, generated, taken: HashMap::new() }
     }
 
-    /// Adds the Rust name of something that the manifest calls `name`. If it is taken, this is reported, and the result is `false`.
+    /// Adds the Rust name of something that the manifest calls `name`. Returns `false` if it is taken, which is reported.
     fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
         if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
             collisions.push(

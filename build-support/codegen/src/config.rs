@@ -5,12 +5,13 @@ use quote::quote;
 
 use crate::generated_types::FieldOwner;
 use crate::rust_code::{Lines, RustCode, block, ending, string};
-use crate::type_traits::TypeTraits;
+use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
 /// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
+    let owner = Owner { ident: "Config", kind: FieldOwner::Config, traits };
     let docs = doc_comments::attributes(
         [
             format!("The configuration of the module `{}`: `[config]` of its manifest.", manifest.module.name),
@@ -23,7 +24,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     let fields = config.iter().flat_map(|key| {
         let mut lines = doc_comments::comment(key_docs(key));
         lines.extend(doc_comments::deprecated(key.deprecated.as_ref()));
-        let ty = rust_types::field_type(key, "Config", FieldOwner::Config, traits);
+        let ty = rust_types::field_type(key, owner);
         lines.push(format!("pub {}: {ty},", names::field(&key.name)));
         lines
     });
@@ -38,7 +39,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
         };
         let read = match &key.default {
             Some(default) => {
-                let default = default_values::of_field(default, key, "Config", FieldOwner::Config, traits);
+                let default = default_values::of_field(default, key, owner);
                 format!("keys.or({name}, {rules}, {default})")
             }
             None if key.ty.optional => format!("keys.maybe({name}, {rules})"),
@@ -110,8 +111,8 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether the key's type implements `Default`. If so, the SDK goes on with that value when a required key is missing or wrong, until
-/// all mistakes are found; it never gets into a configuration.
+/// Whether the key's Rust type implements `Default`. If so, the SDK reads on with the default value when a required key is missing or
+/// wrong, so that it finds all mistakes; the value never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     match &key.ty.kind {
         TypeKind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
@@ -120,7 +121,7 @@ fn has_stand_in(key: &Field) -> bool {
     }
 }
 
-/// The entry of a key in `Config::KEYS`. The default of one that contains a secret is left out.
+/// The entry of a key in `Config::KEYS`. If the key contains a secret, its default is left out.
 fn key_spec(key: &Field) -> Lines {
     let mut spec =
         vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];
@@ -142,7 +143,7 @@ fn key_spec(key: &Field) -> Lines {
     ending(spec, ",")
 }
 
-/// The documentation of a key's field: its description, its type, and whether it is required.
+/// The documentation of a key's field: its description, its type, its default or that it is required, and its bounds.
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
         Some(_) if key.holds_secret() => "with a default".to_owned(),

@@ -1,4 +1,4 @@
-//! Defaults from the manifest as Rust expressions.
+//! Rust expressions for the defaults in the manifest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,32 +9,43 @@ use proc_macro2::Literal;
 use crate::generated_types::FieldOwner;
 use crate::names;
 use crate::rust_code::string;
-use crate::type_traits::TypeTraits;
+use crate::type_traits::{Owner, TypeTraits};
 
-/// The default of a field in the type `owner_ident`: a secret if the field is one, and in a `Box` if the field is.
-pub(crate) fn of_field(
-    value: &Value,
-    field: &Field,
-    owner_ident: &str,
-    owner: FieldOwner<'_>,
-    traits: &TypeTraits<'_>,
-) -> String {
+/// The default of a field: a secret if the field is one, and in a `Box` if the field is.
+pub(crate) fn of_field(value: &Value, field: &Field, owner: Owner<'_>) -> String {
+    if field.secret {
+        return secret(value);
+    }
+    let value = of_type(value, &field.ty, owner.within(&names::inline(owner.ident, &field.name)));
+    if owner.boxes(field) { format!("::std::boxed::Box::new({value})") } else { value }
+}
+
+/// A secret value, of the type that `scalar_types::secret_type` returns.
+fn secret(value: &Value) -> String {
     match value {
-        Value::String(text) if field.secret => format!("::ixt_sdk::SecretString::from({})", string(text)),
-        Value::Bytes(bytes) if field.secret => {
+        Value::String(text) => format!("::ixt_sdk::SecretString::from({})", string(text)),
+        Value::Bytes(bytes) => {
             format!("::ixt_sdk::SecretSlice::from(::std::vec::Vec::from({}))", Literal::byte_string(bytes))
         }
-        _ => {
-            let value = of_type(value, &field.ty, &names::inline(owner_ident, &field.name), owner, traits);
-            if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box::new({value})") } else { value }
-        }
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Duration(_)
+        | Value::Size(_)
+        | Value::Path(_)
+        | Value::Datetime(_)
+        | Value::Enum(_)
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Record(_)
+        | Value::Union { .. } => unreachable!("the type can't be secret"),
     }
 }
 
-/// A value of a type. If the type is written in place, `ident` is its Rust name.
-fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
+/// A value of a type. If the type is written in place, `owner` is that type.
+fn of_type(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
     if let TypeKind::Named(name) = &ty.kind {
-        return named(value, name, traits);
+        return named(value, name, owner.traits);
     }
     match value {
         Value::String(text) => format!("::std::string::String::from({})", string(text)),
@@ -46,18 +57,18 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits:
         Value::Duration(length) => duration(*length),
         Value::Size(size) => size.to_string(),
         Value::Datetime(text) => format!("::ixt_sdk::__private::timestamp({})", string(text)),
-        Value::Enum(text) => format!("{ident}::{}", names::camel(text)),
+        Value::Enum(text) => format!("{}::{}", owner.ident, names::camel(text)),
         Value::List(items) => {
             let TypeKind::List(item) = &ty.kind else { unreachable!("the value was checked against its type") };
-            let ident = format!("{ident}Item");
-            let items: Vec<_> = items.iter().map(|value| nested(value, item, &ident, owner, traits)).collect();
+            let ident = format!("{}Item", owner.ident);
+            let items: Vec<_> = items.iter().map(|value| nested(value, item, owner.within(&ident))).collect();
             format!("::std::vec::Vec::from([{}])", items.join(", "))
         }
         Value::Map(entries) => {
             let TypeKind::Map(ty) = &ty.kind else { unreachable!("the value was checked against its type") };
-            let ident = format!("{ident}Value");
+            let ident = format!("{}Value", owner.ident);
             let entry = |(key, value): (&String, &Value)| {
-                let value = nested(value, ty, &ident, owner, traits);
+                let value = nested(value, ty, owner.within(&ident));
                 format!("(::std::string::String::from({}), {value})", string(key))
             };
             let entries: Vec<_> = entries.iter().map(entry).collect();
@@ -65,15 +76,15 @@ fn of_type(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits:
         }
         Value::Record(values) => {
             let TypeKind::Table(fields) = &ty.kind else { unreachable!("the value was checked against its type") };
-            record(ident, values, fields, ident, owner, traits)
+            record(owner.ident, values, fields, owner)
         }
         Value::Union { .. } => unreachable!("unions are declared in [types]"),
     }
 }
 
-/// An item of a list or a value of a map, in `Some` if it is optional.
-fn nested(value: &Value, ty: &Type, ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
-    let value = of_type(value, ty, ident, owner, traits);
+/// An item of a list or a value of a map; in `Some` if its type is optional.
+fn nested(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
+    let value = of_type(value, ty, owner);
     if ty.optional { some(&value) } else { value }
 }
 
@@ -85,14 +96,14 @@ fn some(value: &str) -> String {
 fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
     let definition = traits.manifest().find_type(name).expect("the types were checked");
     let ident = names::camel(name).to_string();
-    let owner = FieldOwner::Type(name);
+    let owner = Owner { ident: &ident, kind: FieldOwner::Type(name), traits };
     match (&definition.shape, value) {
         (Shape::Newtype(ty), _) => {
-            let value = of_type(value, ty, &ident, owner, traits);
+            let value = of_type(value, ty, owner);
             format!("{ident}({value})")
         }
         (Shape::Enum { .. }, Value::Enum(text)) => format!("{ident}::{}", names::camel(text)),
-        (Shape::Record(fields), Value::Record(values)) => record(&ident, values, fields, &ident, owner, traits),
+        (Shape::Record(fields), Value::Record(values)) => record(&ident, values, fields, owner),
         (Shape::Union { cases, .. }, Value::Union { case, fields: values }) => {
             let case = cases.iter().find(|known| known.name.as_str() == case).expect("the value was checked");
             let variant = names::camel(case.name.as_str());
@@ -103,8 +114,8 @@ fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
                 }
                 MessageType::Inline { fields, .. } if fields.is_empty() => format!("{ident}::{variant}"),
                 MessageType::Inline { fields, .. } => {
-                    let owner_ident = names::inline(&ident, &case.name);
-                    record(&format!("{ident}::{variant}"), values, fields, &owner_ident, owner, traits)
+                    let within = names::inline(&ident, &case.name);
+                    record(&format!("{ident}::{variant}"), values, fields, owner.within(&within))
                 }
             }
         }
@@ -112,20 +123,13 @@ fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
     }
 }
 
-/// A struct, or a variant with fields. A field that is not given has its default, or is `None`.
-fn record(
-    constructor: &str,
-    values: &BTreeMap<String, Value>,
-    fields: &[Field],
-    ident: &str,
-    owner: FieldOwner<'_>,
-    traits: &TypeTraits<'_>,
-) -> String {
+/// A struct, or a variant with fields. A field without a value has its default, or is `None`.
+fn record(constructor: &str, values: &BTreeMap<String, Value>, fields: &[Field], owner: Owner<'_>) -> String {
     let member = |field: &Field| {
         let given = values.get(field.name.as_str()).or(field.default.as_ref());
         let value = match given {
             Some(given) => {
-                let value = of_field(given, field, ident, owner, traits);
+                let value = of_field(given, field, owner);
                 if field.ty.optional { some(&value) } else { value }
             }
             None => "::std::option::Option::None".to_owned(),
@@ -139,12 +143,12 @@ fn record(
     }
 }
 
-/// The literal of a float. It has a decimal point or an exponent, so it is no integer.
+/// The literal of a float. It has a decimal point or an exponent, so that it is not the literal of an integer.
 pub(crate) fn float(float: f64) -> String {
     Literal::f64_unsuffixed(float).to_string()
 }
 
-/// A duration: in whole seconds or milliseconds if it is, otherwise in seconds and nanoseconds.
+/// A duration: in whole seconds or whole milliseconds if that is exact, otherwise in seconds and nanoseconds.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos == 0 {

@@ -1,5 +1,5 @@
-//! Doc comments from the texts of a manifest. Such a text must remain text: rustdoc must find no code block to run in it, and no
-//! link or HTML tag to complain about, and it must contain no character that hides or reorders others.
+//! Doc comments from the texts of a manifest. Such a text must remain text: rustdoc must find no code block in it that it would run, and no
+//! link or HTML tag of which it would warn; and it must contain no character that hides or reorders others.
 
 use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
@@ -7,11 +7,10 @@ use proc_macro2::TokenStream;
 
 use crate::rust_code::{Lines, string, tokens};
 
-/// Allows lints about what the author can't change in the code: names, texts and values from the manifest, and items that the author
-/// does not use.
+/// Allows lints about generated code that its author can't change: names, texts and values from the manifest, and items that are not used.
 pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]";
 
-/// The doc comment of these lines, which are Markdown already. An empty one separates paragraphs.
+/// The doc comment of these lines, which are Markdown already. An empty line separates paragraphs.
 pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Lines {
     let comment = |line: S| match line.as_ref() {
         "" => "///".to_owned(),
@@ -35,7 +34,7 @@ pub(crate) fn allow() -> TokenStream {
     tokens(ALLOW)
 }
 
-/// The attribute `#[deprecated]`, with what to use instead as its note. `None` for what is not deprecated.
+/// The attribute `#[deprecated]`, with what to use instead as its note. `None` if `deprecated` is.
 pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     let deprecated = deprecated?;
     Some(match &deprecated.instead {
@@ -46,21 +45,12 @@ pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
 
 /// The bounds in one sentence. `None` if there are none.
 pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
-    let Bounds { min, max, min_length, max_length, pattern } = bounds;
-    let mut parts = Vec::new();
-    for (words, bound) in [("at least", min), ("at most", max)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {}", code_span(&bound.value.to_string()))));
-    }
-    for (words, bound) in [("at least", min_length), ("at most", max_length)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {} long", bound.value)));
-    }
-    parts.extend(pattern.iter().map(|pattern| format!("matches {}", code_span(&pattern.value))));
-    let mut sentence = parts.join(", ");
+    let mut sentence = bounds.in_words(code_span).join(", ");
     sentence.get_mut(..1)?.make_ascii_uppercase();
     Some(sentence + ".")
 }
 
-/// A text from the manifest, as lines for [`comment`] that show it as it is. Empty if there is nothing in it but white space.
+/// A text from the manifest, as lines for [`comment`] that show it as it is. Empty if the text is empty or white space.
 pub(crate) fn text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
@@ -87,8 +77,8 @@ pub(crate) fn code_span(code: &str) -> String {
     format!("{fence} {code} {fence}")
 }
 
-/// A line in which white space is one space, since four of them would begin a code block, and in which all that has a meaning in
-/// Markdown is escaped, also the colon of a bare URL.
+/// The line with one space for each run of white space, since four spaces would begin a code block, and with escapes for all characters
+/// that mean something in Markdown, also for the colon of a bare URL.
 fn plain_line(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     for word in line.split_whitespace() {

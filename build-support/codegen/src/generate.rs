@@ -1,4 +1,5 @@
-//! From the text of a manifest to the text of the code. It writes nothing; the build script, the command and the golden tests call it.
+//! From the text of a manifest to the text of the code. It reads the manifests of `[requires.from]`, and writes no file. The build script,
+//! the command and the golden tests call it.
 
 use ixt_manifest::{Imports, Manifest, Report, Source};
 use quote::quote;
@@ -9,8 +10,9 @@ use crate::rust_code::{self, RustCode};
 use crate::type_traits::TypeTraits;
 use crate::{client, collisions, config, handler, topic_enum, types};
 
-/// The version of the interface between generated code and `ixt-sdk`, which checks it when the code is compiled. A change of the
-/// generated code that an older `ixt-sdk` can't compile needs a higher number, here and there.
+/// The version of the interface between generated code and `ixt-sdk`, which compares it with its own when the code is compiled. If an older
+/// `ixt-sdk` can't compile the generated code after a change, both numbers are raised: this one, and the one in `__require_generation` in
+/// `sdk/module/src/lib.rs`.
 const GENERATION: u32 = 4;
 
 const HEADER: &str = "\
@@ -21,9 +23,9 @@ const HEADER: &str = "\
 /// The code for a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// The Rust code.
+    /// The Rust code: the whole content of a file, formatted, which begins with a line that says `@generated`.
     pub code: String,
-    /// What is legal in the manifest but suspicious, and in its `[requires.from]`.
+    /// The warnings about the manifest and its `[requires.from]`. Empty if there are none.
     pub warnings: Report,
 }
 
@@ -48,8 +50,8 @@ pub struct Generated {
 ///
 /// # Errors
 ///
-/// A report of all mistakes in the manifest and in those that it imports; if there are none, of those in the names that the code
-/// would have; if there are none, of those in the options.
+/// A report of all mistakes of the first of these steps that finds some: the TOML; the manifest; the manifests of `[requires.from]`; the
+/// names that the code would have; the options.
 ///
 /// # Panics
 ///
@@ -58,7 +60,7 @@ pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report>
     generate_from(source, Manifest::parse(source)?, options)
 }
 
-/// Like [`generate`], for a manifest that was parsed from `source` already.
+/// Like [`generate`], for a `manifest` that was parsed from `source` already. It does the steps after that.
 pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Options) -> Result<Generated, Report> {
     let imports = Imports::read(source, &manifest)?;
     let types = GeneratedTypes::of(&manifest);

@@ -11,13 +11,13 @@ use proc_macro2::{Ident, Span};
 
 use crate::names::{self, MessageRole};
 
-/// A type that is generated, with what the manifest says about it.
+/// A type that is generated, with the parts of the manifest that it is generated from.
 pub(crate) enum GeneratedType<'m> {
     /// A struct.
     Record { docs: TypeDocs<'m>, fields: &'m [Field], owner: FieldOwner<'m> },
-    /// An enum whose variants stand for texts.
+    /// An enum whose variants are texts in JSON.
     Enum { docs: TypeDocs<'m>, values: &'m [EnumValue], open: bool },
-    /// An enum whose variants stand for the cases of a tagged union.
+    /// An enum whose variants are the cases of a tagged union.
     Union { docs: TypeDocs<'m>, cases: &'m [Case], open: bool, owner: FieldOwner<'m> },
     /// A struct around another type. `name` is its name in the manifest.
     Newtype { docs: TypeDocs<'m>, ty: &'m Type, name: &'m Name },
@@ -25,12 +25,12 @@ pub(crate) enum GeneratedType<'m> {
     Errors { service: &'m ProvidedService },
 }
 
-/// What a record is a part of.
+/// What the fields of a record belong to. It decides whether they are boxed, and whether the record can be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldOwner<'m> {
-    /// The configuration. Its types can be read and not written, since they may hold secrets.
+    /// The configuration. Its types can be read, but not written as JSON, since they may hold secrets.
     Config,
-    /// A request, a response or a payload, which nothing refers to by name.
+    /// A request, a response or a payload with fields written in place.
     Message,
     /// The type of `[types]` with this name: the record is this type, or is written in place somewhere within it.
     Type(&'m str),
@@ -40,20 +40,20 @@ pub(crate) enum FieldOwner<'m> {
 pub(crate) struct TypeDocs<'m> {
     pub(crate) description: Option<&'m String>,
     pub(crate) deprecated: Option<&'m Deprecated>,
-    /// What stands for a description if the manifest has none.
+    /// The documentation if the manifest has no description, as a whole sentence.
     pub(crate) fallback: String,
 }
 
-/// The types of a manifest, sorted by their Rust names. Two may have the same one: `collisions` checks that.
+/// The types of a manifest, sorted by their Rust names. Two may have the same name until `collisions` has checked them.
 pub(crate) struct GeneratedTypes<'m> {
     types: Vec<(Ident, GeneratedType<'m>, &'m Name)>,
-    /// Whether the manifest is that of another module. All its enums and unions are open then, whatever it says: that module may
-    /// run in a newer version than its manifest here.
+    /// Whether the manifest is one of `[requires.from]`, that of another module. All its enums and unions are open then, whatever it says:
+    /// that module may run in a newer version than its manifest here.
     imported: bool,
 }
 
 impl<'m> GeneratedTypes<'m> {
-    /// The types of the module's own manifest.
+    /// All types of the module's own manifest, except those that every module has: `Config`, `Topic` and `Handler`.
     pub(crate) fn of(manifest: &'m Manifest) -> Self {
         let mut types = Self { types: Vec::new(), imported: false };
         types.inline_fields("Config", &manifest.config, FieldOwner::Config);
@@ -69,7 +69,7 @@ impl<'m> GeneratedTypes<'m> {
         types.sorted()
     }
 
-    /// The types of another module's manifest that these of its services and events need.
+    /// Those types of another module's manifest that these of its services and events need.
     pub(crate) fn imported(
         manifest: &'m Manifest,
         services: &[&'m ProvidedService],
@@ -101,7 +101,7 @@ impl<'m> GeneratedTypes<'m> {
         self.types.iter()
     }
 
-    /// Adds a type, for what the manifest calls `name`.
+    /// Adds the type that is generated for `name` in the manifest.
     fn add(&mut self, ident: &str, ty: GeneratedType<'m>, name: &'m Name) {
         self.types.push((Ident::new(ident, Span::call_site()), ty, name));
     }

@@ -1,5 +1,5 @@
-//! The code of the trait `Handler`, which the author implements, of the dispatch from topics to its methods, and of the functions that
-//! run the module.
+//! The code of the trait `Handler`, which the author implements; of the dispatch from topics to its methods; and of the functions that run
+//! the module.
 
 use ixt_manifest::{Imports, Manifest, MessageType, Name, ProvidedService};
 use proc_macro2::{Ident, TokenStream};

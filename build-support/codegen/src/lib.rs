@@ -8,23 +8,25 @@
 //! }
 //! ```
 //!
-//! The crate includes the code with `ixt_sdk::include_module!()`, and gets
+//! The code is written to the file `module.rs` in `OUT_DIR` ([`Builder::out_file`] sets another name, for a crate with several manifests).
+//! The crate includes it with `ixt_sdk::include_module!()`, and gets
 //!
 //! - `Config`: a field for each key of `[config]`, with the manifest's defaults and bounds;
 //! - `Topic`: a variant for each service of `[provides]`;
-//! - a struct or an enum for each type of `[types]` and for each that is written in place, and an enum of each service's errors;
+//! - a struct or an enum for each type of `[types]` and for each type that is written in place, and an enum for the errors of each service
+//!   that declares some;
 //! - `Handler`: the trait that the author implements, with a method for each provided service and each required event;
 //! - `client` and `publish`: functions that call the required services and publish the provided events;
 //! - `services` and `events`: typed constants for provided services and required events, for tests;
 //! - `run`, `run_async` and `module`: the module's entry points.
 //!
-//! A mistake in the manifest ends the build with a report that points at the line; what is suspicious is a warning. The generated
-//! code depends only on the manifest and on those that it imports: the same manifests give the same bytes, in any directory, and
-//! in whatever order their keys are.
+//! A mistake in the manifest ends the build with a report that points at the line; a warning does not. The generated code depends only on
+//! the manifest, on the manifests that it names in `[requires.from]`, and on the options: the same ones lead to the same bytes, in any
+//! directory, and whatever the order of their keys is.
 //!
 //! [`compile`] is all that most build scripts need, and [`Builder`] has options. [`assert_fresh`] is for code that is checked in.
-//! [`generate`] is the generator as a function from text to text, for tools. The manifest language is described in `REFERENCE.md`
-//! beside the crate `ixt-manifest`.
+//! [`generate`] returns the code instead of writing it, for tools; it reads the manifests of `[requires.from]` from disk. The manifest
+//! language is described in `REFERENCE.md` beside the crate `ixt-manifest`.
 
 mod assert_fresh;
 mod build_script;

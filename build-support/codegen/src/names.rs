@@ -5,7 +5,7 @@
 //! - a name that is a Rust keyword gets a trailing `_`, and one that begins with a digit a leading one;
 //! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
 //!
-//! Two names may become the same; `collisions` reports them, so no name gets a silent suffix.
+//! Two names may become the same. `collisions` reports them as errors, so no name gets a suffix.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};

@@ -1,5 +1,5 @@
-//! Options of the code generator, the same for the build script and the command. An option that applies to nothing is an error, since
-//! otherwise it would be ignored silently.
+//! Options of the code generator, the same for the build script and the command. An option that applies to no type of the manifest is an
+//! error, and not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,14 @@ use crate::generated_types::{GeneratedType, GeneratedTypes};
 use crate::names;
 use crate::rust_code::{Lines, RustCode};
 
-/// How the generated code differs from the default, which is the empty [`Options::default`]. Types are given by their Rust names.
+/// Changes to the generated code. [`Options::default`] is empty and changes nothing. Types are called by their Rust names. An option that
+/// applies to no type, or that can't be read, is an error with the code [`Code::InvalidOption`](crate::Code::InvalidOption).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Further attributes of types: a generated type and one or more attributes, such as `("Order", "#[derive(PartialOrd)]")`.
+    /// Further attributes of types: the name of a generated type and one or more attributes, such as `("Order", "#[derive(PartialOrd)]")`.
+    /// A type may be here several times.
     pub attributes: Vec<(String, String)>,
-    /// Types of `[types]` that are not generated, and the paths of types of the author's that are used instead, such as
+    /// Types of `[types]` that are not generated, each with the path of the author's type that is used instead, such as
     /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and
     /// `DeserializeOwned`; it has to check the manifest's bounds itself. A type can't be replaced if it is a case of a union, or if a
     /// default is a value of it or contains one.
@@ -34,7 +36,7 @@ pub(crate) struct CheckedOptions {
 }
 
 impl Options {
-    /// Checks that each option can be read and applies to something in the manifest. The error is all mistakes.
+    /// Checks that each option can be read and applies to something in the manifest. The error has all mistakes.
     pub(crate) fn check(
         &self,
         manifest: &Manifest,
@@ -103,7 +105,8 @@ fn is_of_type(case: &Case, name: &str) -> bool {
     matches!(&case.content, MessageType::Named(record) if names::camel(record.as_str()) == *name)
 }
 
-/// A field or a config key that has a default and whose type is, or contains, the one with this Rust name.
+/// The name of a field or a config key that has a default and whose type is, or contains, the type with this Rust name. `None` if there is
+/// none.
 fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>) -> Option<&'m Name> {
     let holds = |field: &&Field| {
         let mut seen = BTreeSet::new();

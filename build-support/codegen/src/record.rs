@@ -7,7 +7,7 @@ use crate::derives::Derivable;
 use crate::generated_types::{FieldOwner, TypeDocs};
 use crate::rust_code::{Lines, RustCode, block, string};
 use crate::rust_types::{any_secret, attributes, field_type, rules};
-use crate::type_traits::TypeTraits;
+use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names};
 
 /// A struct, its `Default` if every field has a default or is optional, and the SDK's traits for it.
@@ -15,13 +15,14 @@ pub(crate) fn record(
     ident: &Ident,
     docs: &TypeDocs<'_>,
     fields: &[Field],
-    owner: FieldOwner<'_>,
+    kind: FieldOwner<'_>,
     traits: &TypeTraits<'_>,
 ) -> RustCode {
     let secret = any_secret(fields);
     let may_be_empty = fields.iter().all(|field| !field.is_required());
     let derive_default = may_be_empty && fields.iter().all(|field| field.default.is_none());
     let owner_ident = ident.to_string();
+    let owner = Owner { ident: &owner_ident, kind, traits };
 
     let mut definition = attributes(docs);
     definition.push(if secret {
@@ -30,13 +31,13 @@ pub(crate) fn record(
         let derivable = traits.of_fields(fields);
         Derivable { copy: derivable.copy && !fields.is_empty(), ..derivable }.attribute(derive_default)
     });
-    let members: Lines = fields.iter().flat_map(|field| member(field, "pub ", &owner_ident, owner, traits)).collect();
+    let members: Lines = fields.iter().flat_map(|field| member(field, "pub ", owner)).collect();
     definition.extend(block(&format!("pub struct {ident}"), &members));
     let mut code = RustCode::lines(&definition);
 
     if may_be_empty && !derive_default && !secret {
         let value = |field: &Field| match &field.default {
-            Some(default) => default_values::of_field(default, field, &owner_ident, owner, traits),
+            Some(default) => default_values::of_field(default, field, owner),
             None => "::std::option::Option::None".to_owned(),
         };
         let values: Lines =
@@ -48,21 +49,15 @@ pub(crate) fn record(
     }
 
     // A record of the configuration can't be written, since it may hold secrets.
-    let traits_macro = if owner == FieldOwner::Config { "decode_record" } else { "record" };
+    let traits_macro = if kind == FieldOwner::Config { "decode_record" } else { "record" };
     let mut arguments = vec![format!("{ident},")];
-    arguments.extend(entries(fields, &owner_ident, owner, traits));
+    arguments.extend(entries(fields, owner));
     code.extend(RustCode::lines(&block(&format!("::ixt_sdk::__private::{traits_macro}!"), &arguments)));
     code
 }
 
 /// The lines of a field in a struct or a variant, with its documentation.
-pub(crate) fn member(
-    field: &Field,
-    visibility: &str,
-    owner_ident: &str,
-    owner: FieldOwner<'_>,
-    traits: &TypeTraits<'_>,
-) -> Lines {
+pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
     let mut docs = doc_comments::described(field.description.as_ref(), fallback);
     if let Some(bounds) = doc_comments::bounds(&field.ty.bounds) {
@@ -70,25 +65,25 @@ pub(crate) fn member(
     }
     let mut lines = doc_comments::comment(docs);
     lines.extend(doc_comments::deprecated(field.deprecated.as_ref()));
-    let ty = field_type(field, owner_ident, owner, traits);
+    let ty = field_type(field, owner);
     lines.push(format!("{visibility}{}: {ty},", names::field(&field.name)));
     lines
 }
 
-/// The fields as arguments of the SDK's macro `record!`, a line each: index, name, whether it is required, key, default and rules.
-pub(crate) fn entries(fields: &[Field], owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
+/// The fields as arguments of the SDK's macro `record!`, one line each: index, Rust name, kind of presence, key, default and rules.
+pub(crate) fn entries(fields: &[Field], owner: Owner<'_>) -> Lines {
     let entry = |(index, field): (usize, &Field)| {
         let kind = match (&field.default, field.ty.optional) {
             (Some(_), _) => "or",
             (None, true) => "optional",
             (None, false) => "required",
         };
-        let boxed = if traits.is_boxed(owner, &field.ty) { "_box" } else { "" };
+        let boxed = if owner.boxes(field) { "_box" } else { "" };
         let mut entry =
             format!("{index} {} = {kind}{boxed}({}", names::field(&field.name), string(field.name.as_str()));
         if let Some(default) = &field.default {
             entry += ", ";
-            entry += &default_values::of_field(default, field, owner_ident, owner, traits);
+            entry += &default_values::of_field(default, field, owner);
         }
         if let Some(rules) = rules(&field.ty) {
             entry += "; ";

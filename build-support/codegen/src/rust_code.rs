@@ -1,15 +1,15 @@
 //! The generated code as text.
 //!
-//! Most items are written with `quote!` and formatted by prettyplease. Those that a large manifest has most of (records, unions,
-//! topics, keys, methods for topics) are written as lines that need no formatting: parsing and formatting them took nearly all of
-//! the time of a build script. Where such lines belong into a quoted item, it has a *blank* for them.
+//! Most items are written with `quote!` and formatted by prettyplease. Those of which a large manifest has many (records, unions, topics,
+//! keys, methods for topics) are written as lines that need no formatting: to parse and format them took nearly all of the time of a build
+//! script. A quoted item has a *blank* where such lines are to be inserted.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 
 /// Lines of code, without line ends, indented as if they began at the left margin.
 pub(crate) type Lines = Vec<String>;
 
-/// What a blank begins and ends with, such as `__ARMS__`.
+/// The text before and after the name of a blank, as in `__ARMS__`.
 const BLANK: &str = "__";
 
 /// Rust items, formatted. They are separated by an empty line.
@@ -29,15 +29,15 @@ impl RustCode {
         Self { items: format_items(file) }
     }
 
-    /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__`: as the only item of a
-    /// list in brackets, `&[__ARMS__]`, or at the beginning of a line of its own, with what it takes to be valid Rust, as in
-    /// `__ARMS__ => {}` or `fn __ARMS__();`. Of a blank without lines, nothing is left.
+    /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__` at one of two places. In
+    /// `&[__ARMS__]`, as the only item of a list in brackets, it is replaced by the lines. At the beginning of a line, as in
+    /// `__ARMS__ => {}` or `fn __ARMS__();`, the whole line is replaced. A blank without lines is removed.
     pub(crate) fn filled(items: TokenStream, blanks: &[(&str, Lines)]) -> Self {
         let Self { items } = Self::quoted(items);
         Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
     }
 
-    /// An item that is written as lines, which are taken as they are.
+    /// An item that is written as lines. They are not formatted.
     pub(crate) fn lines(lines: &[String]) -> Self {
         Self { items: vec![text(lines)] }
     }
@@ -47,7 +47,7 @@ impl RustCode {
         self.items.extend(code.items);
     }
 
-    /// Adds lines before the first item, such as attributes. Without any items they are dropped.
+    /// Adds lines before the first item, such as attributes. If there are no items, the lines are dropped.
     pub(crate) fn prepend(&mut self, lines: &[String]) {
         if let Some(first) = self.items.first_mut() {
             first.insert_str(0, &text(lines));

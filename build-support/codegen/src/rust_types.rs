@@ -1,10 +1,10 @@
-//! What the code of several kinds of types has in common: attributes, the Rust types of fields, and the rules for their values.
+//! Parts that the code of several kinds of types has: attributes, the Rust types of fields, and the rules for their values.
 
-use ixt_manifest::{Bounds, Field, Scalar, Type, TypeKind, Value};
+use ixt_manifest::{Bounds, Field, Type, TypeKind, Value};
 
-use crate::generated_types::{FieldOwner, TypeDocs};
+use crate::generated_types::TypeDocs;
 use crate::rust_code::{Lines, string};
-use crate::type_traits::TypeTraits;
+use crate::type_traits::Owner;
 use crate::{default_values, doc_comments, names, scalar_types};
 
 /// The lines before a type: its documentation, `#[deprecated]`, and the lints that are allowed in it.
@@ -15,14 +15,13 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     lines
 }
 
-/// The Rust type of a field in the type `owner_ident`, with `Option`, `Box` and the type for secrets where they apply.
-pub(crate) fn field_type(field: &Field, owner_ident: &str, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> String {
+/// The Rust type of a field, with `Option`, `Box` and the type for secrets where they apply.
+pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     let ty = match field.ty.kind {
-        TypeKind::Scalar(Scalar::Bytes) if field.secret => "::ixt_sdk::SecretSlice<u8>".to_owned(),
-        _ if field.secret => "::ixt_sdk::SecretString".to_owned(),
-        _ => kind(&field.ty, &names::inline(owner_ident, &field.name)),
+        TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),
+        _ => kind(&field.ty, &names::inline(owner.ident, &field.name)),
     };
-    let ty = if traits.is_boxed(owner, &field.ty) { format!("::std::boxed::Box<{ty}>") } else { ty };
+    let ty = if owner.boxes(field) { format!("::std::boxed::Box<{ty}>") } else { ty };
     if field.ty.optional { option(&ty) } else { ty }
 }
 

@@ -19,6 +19,21 @@ pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     }
 }
 
+/// The Rust type of secret values. Only for types that can be secret ([`Scalar::can_be_secret`]).
+pub(crate) fn secret_type(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::String => "::ixt_sdk::SecretString",
+        Scalar::Bytes => "::ixt_sdk::SecretSlice<u8>",
+        Scalar::Integer
+        | Scalar::Float
+        | Scalar::Boolean
+        | Scalar::Duration
+        | Scalar::Size
+        | Scalar::Path
+        | Scalar::Datetime => unreachable!("a value of type `{}` can't be secret", scalar.name()),
+    }
+}
+
 /// Whether the Rust type implements `Default`.
 pub(crate) const fn has_default(scalar: Scalar) -> bool {
     match scalar {

@@ -1,4 +1,4 @@
-//! The code of the enum for the errors that a service declares.
+//! The code of the enum of the errors that a service declares.
 
 use ixt_manifest::ProvidedService;
 use proc_macro2::Ident;
@@ -53,7 +53,7 @@ pub(crate) fn service_errors(ident: &Ident, service: &ProvidedService) -> RustCo
                 if retryable { error.retryable() } else { error }
             }
 
-            /// Which of these an error is, if it is one.
+            /// The variant with this error's code; `None` if the manifest declares no such error.
             #[must_use]
             pub fn of(error: &::ixt_sdk::Error) -> ::std::option::Option<Self> {
                 Self::ALL.iter().copied().find(|known| known.code() == error.code())

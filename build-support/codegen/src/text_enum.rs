@@ -1,4 +1,4 @@
-//! The code of an enum whose variants stand for texts.
+//! The code of an enum whose variants are texts in JSON.
 
 use ixt_manifest::EnumValue;
 use proc_macro2::Ident;

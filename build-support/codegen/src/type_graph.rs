@@ -10,8 +10,8 @@ impl<'m> Graph<'m> {
         Self(holds.into_iter().collect())
     }
 
-    /// The strongly connected components, by Kosaraju's algorithm: for each type a number, which two types share if each of them
-    /// holds the other, directly or through others. A type in no circle has a number of its own.
+    /// The strongly connected components, by Kosaraju's algorithm: for each type a number. Two types have the same number if each of them
+    /// holds the other, directly or through others; a type in no circle shares its number with no other.
     pub(crate) fn circles(&self) -> BTreeMap<&'m str, usize> {
         let mut finished = Vec::new();
         let mut seen = BTreeSet::new();
@@ -50,7 +50,7 @@ impl<'m> Graph<'m> {
         circles
     }
 
-    /// The set with all types added that hold one of them, directly or through others.
+    /// The `set`, and all types that hold one of its types, directly or through others.
     pub(crate) fn with_holders(&self, mut set: BTreeSet<&'m str>) -> BTreeSet<&'m str> {
         let holders = self.holders();
         let mut pending: Vec<&str> = set.iter().copied().collect();

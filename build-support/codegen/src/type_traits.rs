@@ -1,4 +1,4 @@
-//! What the generated types can derive, and where a field needs a `Box` because its type holds itself.
+//! What the generated types can derive, and which fields need a `Box` because their type contains the record that they are in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,36 @@ use crate::generated_types::FieldOwner;
 use crate::type_graph::Graph;
 use crate::{names, scalar_types};
 
-/// What is known of the types of one manifest. A type *holds* another if a value of it may contain one of the other without a list
-/// or a map in between.
+/// The type whose fields are generated, for the code of a field.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner<'a> {
+    /// The Rust name of the type. The names of types that are written in place in its fields begin with it.
+    pub(crate) ident: &'a str,
+    pub(crate) kind: FieldOwner<'a>,
+    pub(crate) traits: &'a TypeTraits<'a>,
+}
+
+impl<'a> Owner<'a> {
+    /// Another type within this one.
+    pub(crate) fn within(self, ident: &'a str) -> Self {
+        Self { ident, ..self }
+    }
+
+    /// Whether a field of this type is in a `Box`; see [`TypeTraits::is_boxed`].
+    pub(crate) fn boxes(self, field: &Field) -> bool {
+        self.traits.is_boxed(self.kind, &field.ty)
+    }
+}
+
+/// The derives and boxes of the types of one manifest. A type *holds* another if its values may contain a value of the other one with no
+/// list or map in between.
 pub(crate) struct TypeTraits<'m> {
     manifest: &'m Manifest,
     /// Whether all enums and unions are open, since the manifest is that of another module.
     imported: bool,
-    /// The number of each type's circle: types that hold each other have the same.
+    /// For each type the number of its circle. Types that hold each other have the same number.
     circles: BTreeMap<&'m str, usize>,
-    /// The types that hold themselves, directly or through others.
+    /// The types whose values may contain a value of the same type, directly or through others.
     in_circles: BTreeSet<&'m str>,
     /// The types of `[types]` that are not `Eq` and `Hash`.
     not_eq: BTreeSet<&'m str>,
@@ -26,8 +47,8 @@ pub(crate) struct TypeTraits<'m> {
 }
 
 impl<'m> TypeTraits<'m> {
-    /// `replaced` are the Rust names of types that the author has replaced by types of their own, which may be neither `Eq` nor
-    /// `Copy`.
+    /// `imported`: the manifest is one of `[requires.from]`. `replaced` are the Rust names of types that the author has replaced by other
+    /// types, which may be neither `Eq` nor `Copy`.
     pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: &BTreeSet<String>) -> Self {
         let held = graph(manifest, false);
         let circles = held.circles();
@@ -96,13 +117,13 @@ impl<'m> TypeTraits<'m> {
         Derivable { eq: !self.not_eq.contains(name), copy: !self.not_copy.contains(name) }
     }
 
-    /// The manifest that all this is about.
+    /// The manifest whose types these are.
     pub(crate) fn manifest(&self) -> &'m Manifest {
         self.manifest
     }
 
-    /// Whether a field of type `ty` that is part of `owner` is in a `Box`, since a value of `ty` may contain one of `owner` again.
-    pub(crate) fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
+    /// Whether a field of type `ty` in a record of `owner` is in a `Box`: if `ty` holds `owner`, the struct would have no finite size.
+    fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
             (FieldOwner::Type(owner), TypeKind::Named(name)) => self.is_in_circle(owner, name),
             _ => false,

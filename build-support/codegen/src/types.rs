@@ -12,7 +12,7 @@ use crate::text_enum::text_enum;
 use crate::type_traits::TypeTraits;
 use crate::union::union;
 
-/// The code of the types, with the author's attributes, and without those that the author has replaced.
+/// The code of the types, with the author's attributes. A type that the author has replaced is a `use` of the author's type.
 pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, options: &CheckedOptions) -> RustCode {
     let mut code = RustCode::default();
     for (ident, ty, _) in types.iter() {

@@ -7,7 +7,7 @@ use crate::generated_types::{FieldOwner, TypeDocs};
 use crate::record::{entries, member};
 use crate::rust_code::{Lines, RustCode, block, ending, string};
 use crate::rust_types::attributes;
-use crate::type_traits::TypeTraits;
+use crate::type_traits::{Owner, TypeTraits};
 use crate::{doc_comments, names};
 
 /// The enum, with a variant `Unknown` if the union is open, and the SDK's traits for it.
@@ -16,16 +16,18 @@ pub(crate) fn union(
     docs: &TypeDocs<'_>,
     cases: &[Case],
     open: bool,
-    owner: FieldOwner<'_>,
+    kind: FieldOwner<'_>,
     traits: &TypeTraits<'_>,
 ) -> RustCode {
-    let FieldOwner::Type(name) = owner else { unreachable!("unions are declared in [types]") };
+    let FieldOwner::Type(name) = kind else { unreachable!("unions are declared in [types]") };
     let mut definition = attributes(docs);
     definition.push(traits.of_name(name).attribute(false));
-    let mut variants: Lines = cases.iter().flat_map(|case| variant(case, ident, owner, traits)).collect();
+    let union_ident = ident.to_string();
+    let owner = Owner { ident: &union_ident, kind, traits };
+    let mut variants: Lines = cases.iter().flat_map(|case| variant(case, owner)).collect();
     let mut arguments = vec![format!("{ident},")];
     for (index, case) in cases.iter().enumerate() {
-        arguments.extend(entry(index, case, ident, owner, traits));
+        arguments.extend(entry(index, case, owner));
     }
     if open {
         let unknown = names::UNKNOWN;
@@ -39,7 +41,7 @@ pub(crate) fn union(
     code
 }
 
-fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
+fn variant(case: &Case, union: Owner<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = doc_comments::code_span(case.name.as_str());
     let (docs, definition) = match &case.content {
@@ -49,9 +51,8 @@ fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTrait
         }
         MessageType::Inline { fields, description } => {
             let docs = doc_comments::described(description.as_ref(), format!("{tag}."));
-            let owner_ident = names::inline(&union.to_string(), &case.name);
-            let members: Lines =
-                fields.iter().flat_map(|field| member(field, "", &owner_ident, owner, traits)).collect();
+            let ident = names::inline(union.ident, &case.name);
+            let members: Lines = fields.iter().flat_map(|field| member(field, "", union.within(&ident))).collect();
             (docs, if members.is_empty() { vec![variant] } else { block(&variant, &members) })
         }
     };
@@ -62,12 +63,12 @@ fn variant(case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTrait
 }
 
 /// A case as argument of the SDK's macro `union!`.
-fn entry(index: usize, case: &Case, union: &Ident, owner: FieldOwner<'_>, traits: &TypeTraits<'_>) -> Lines {
+fn entry(index: usize, case: &Case, union: Owner<'_>) -> Lines {
     let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
     let lines = match &case.content {
         MessageType::Named(record) => vec![format!("{head} ({})", names::camel(record.as_str()))],
         MessageType::Inline { fields, .. } => {
-            block(&head, &entries(fields, &names::inline(&union.to_string(), &case.name), owner, traits))
+            block(&head, &entries(fields, union.within(&names::inline(union.ident, &case.name))))
         }
     };
     ending(lines, ",")

@@ -16,18 +16,18 @@ use crate::wording::list;
 pub struct Imports {
     /// The manifests, each once, sorted by the names of their modules.
     pub manifests: Vec<Import>,
-    /// What is suspicious: required topics that no manifest declares, and deprecated ones.
+    /// Warnings: required topics that no manifest declares, and required topics that are deprecated.
     pub warnings: Report,
-    /// By topic, the index in `manifests` of the one that declares it.
+    /// For each required topic that a manifest declares, the index of that manifest in `manifests`.
     declared_by: BTreeMap<(TopicKind, String), usize>,
 }
 
 /// A manifest that another one names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
-    /// Its text.
+    /// The text of the manifest, with its path.
     pub source: Source,
-    /// What it says.
+    /// The manifest, parsed from `source`.
     pub manifest: Manifest,
 }
 
@@ -51,13 +51,14 @@ impl Imports {
         Self::load(source, manifest, &mut read_text)
     }
 
-    /// Like [`read`](Self::read), with `read` instead of the file system: it returns the text of the manifest at a path, or in words
-    /// why there is none. It is called once for each file.
+    /// Like [`read`](Self::read), with the function `read` instead of the file system. It returns the text of the manifest at a path, or
+    /// says in words why it can't be read, and is called once for each file.
     ///
     /// # Errors
     ///
-    /// A report of all mistakes: files that can't be read or are invalid (with the mistakes in them), entries that do not match
-    /// what is in the file, topics that two manifests declare, and entries that nothing needs.
+    /// A report of all mistakes: files that can't be read or are invalid (with the mistakes in them), entries whose file is of another
+    /// module or does not provide the topic, topics that two manifests declare, and two modules with the same name in Rust. Entries that
+    /// nothing required needs are reported only if there is no other mistake.
     pub fn load(
         source: &Source,
         manifest: &Manifest,
@@ -117,7 +118,7 @@ impl Imports {
 /// The files that a manifest names.
 #[derive(Default)]
 struct Loaded {
-    /// By path. `None` for a file that is not a valid manifest.
+    /// Each file by its path. `None`: the file can't be read, or is not a valid manifest.
     files: BTreeMap<PathBuf, Option<Import>>,
     /// Mistakes in the manifest that names them.
     errors: Vec<Diagnostic>,
@@ -206,7 +207,7 @@ struct Candidate<'m> {
 /// Finds the manifest that declares each required topic.
 struct Resolver<'m> {
     candidates: Vec<Candidate<'m>>,
-    /// The names of the entries that were needed.
+    /// The names of the entries that declare a required topic.
     used: Vec<&'m str>,
     declared_by: BTreeMap<(TopicKind, String), usize>,
     errors: Vec<Diagnostic>,
@@ -214,8 +215,8 @@ struct Resolver<'m> {
 }
 
 impl Resolver<'_> {
-    /// `complete` says whether all files are valid manifests. If not, a topic that is not found may be in one that is not, so it is
-    /// not reported.
+    /// `complete`: all files are valid manifests. Otherwise a topic that is not found may be in a file with mistakes, so it is not
+    /// reported.
     fn resolve(&mut self, manifest: &Manifest, complete: bool) {
         let required = || manifest.requires.services.iter().chain(&manifest.requires.events);
         self.check_names(&|name| required().any(|topic| topic.as_str() == name));
@@ -241,7 +242,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reports two manifests of modules whose names become the same in Rust, where each becomes the name of a module.
+    /// Reports two manifests whose modules have the same name in Rust: the generated code has a Rust module of that name for each.
     fn check_modules(&mut self) {
         let plain =
             |candidate: &Candidate<'_>| candidate.manifest.module.name.as_str().replace('-', "_").to_ascii_lowercase();
@@ -275,7 +276,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// An entry for the topic itself comes before those for modules.
+    /// Finds the manifest that declares a required topic. An entry for the topic itself comes before entries for modules.
     fn find(&mut self, topic: &Name, kind: TopicKind, complete: bool) {
         let name = topic.as_str();
         if let Some(position) = self.candidates.iter().position(|candidate| candidate.entry.name.as_str() == name) {

@@ -43,11 +43,11 @@
 //! ");
 //! ```
 //!
-//! [`Imports`] reads the manifests of required modules, and [`compare`] tells what a change of a manifest breaks. `REFERENCE.md` beside
+//! [`Imports`] reads the manifests of required modules, and [`compare`] reports what a change of a manifest breaks. `REFERENCE.md` beside
 //! this crate describes the language; [`language`] is the same as data.
 //!
-//! From the text to the model: `source_file` reads the text, `read` turns it into the `model`, with the tables in `language`, and
-//! `check` looks at the whole. Every mistake is a `diagnostic`.
+//! From the text to the model: `source_file` reads the text, `read` turns it into the `model` by the tables in `language`, and `check`
+//! checks what depends on several parts of it. Every mistake is a `diagnostic`.
 
 mod check;
 mod compare;

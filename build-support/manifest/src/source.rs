@@ -18,8 +18,8 @@ struct Inner {
 }
 
 impl Source {
-    /// A text that is already in memory. Diagnostics show `path`, and paths in the manifest are relative to its directory;
-    /// nothing needs to exist there.
+    /// A text that is already in memory. Diagnostics show `path`, and paths in the manifest are relative to its directory. No file needs to
+    /// exist at `path`.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self(Arc::new(Inner { path: path.into(), text: text.into() }))
     }
@@ -36,7 +36,7 @@ impl Source {
         &self.0.text
     }
 
-    /// The file that a path in the manifest means: one that is relative is so to the directory of the manifest.
+    /// The path of a file that the manifest names. A relative `path` is relative to the manifest's directory.
     #[must_use]
     pub fn resolve(&self, path: &str) -> PathBuf {
         Path::new(self.path()).parent().unwrap_or(Path::new("")).join(path)
@@ -46,7 +46,7 @@ impl Source {
     ///
     /// # Panics
     ///
-    /// If `offset` is beyond the text, or within a character.
+    /// If `offset` is beyond the end of the text, or within a character.
     #[must_use]
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
         let before = &self.text()[..offset];

@@ -26,7 +26,7 @@ impl Source {
     }
 }
 
-/// The text of the file at `path`. The error says in words why there is none.
+/// The text of the file at `path`. The error says in words why it can't be read.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Makes text from outside harmless to a terminal: what a module, a manifest or an error says is shown, and has no other effect.
+//! Makes text from outside harmless to a terminal: a text from a module, a manifest or an error is displayed, and has no other effect.
 //!
 //! Characters that move the cursor, that hide or reorder the text around them, or that are invisible are replaced by escapes such as
 //! `\u{1b}`. A few invisible ones remain, since Persian, the languages of India and emoji need them, and they neither hide nor reorder
@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-/// Escapes everything that is not plain text, also line ends, tabs and colours. For what is part of a line: a name, a key, an error.
+/// Escapes everything that is not plain text, also line ends, tabs and colours. For a text that is part of a line: a name, a key, an error.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless;
@@ -22,7 +22,7 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// Escapes everything that is not plain text except line ends, tabs and colours. For several lines, such as the output of a program.
-/// Each line but the first gets `indent` before it, so that none can pass for a line of somebody else.
+/// Each line but the first gets `indent` before it, so that no line can be taken for one of the program that prints it.
 ///
 /// The colours that remain are foreground colours, and bold, dim, italic and underlined. Background colours are escaped, since they can
 /// hide text. If the text leaves a colour on, it is reset at the end.
@@ -68,7 +68,8 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
     shown
 }
 
-/// The same JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON.
+/// Writes a JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON; the value
+/// stays the same.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_json;
@@ -92,7 +93,7 @@ pub fn harmless_json(json: &str) -> String {
     shown
 }
 
-/// Whether a character only shows itself.
+/// Whether a character is displayed, and has no effect on others.
 fn is_plain(c: char) -> bool {
     !c.is_control() && !is_hidden(c)
 }

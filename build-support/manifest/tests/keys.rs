@@ -9,7 +9,7 @@ use ixt_manifest::{Code, Manifest, Source};
 /// A date without a time, which is of no type of the language.
 const NO_VALUE: &str = "1979-05-27";
 
-/// A manifest that is valid but for `KEY`, at which this key of this table is given.
+/// A manifest that is valid except for `KEY`, a placeholder where this key of this table can be set.
 fn manifest(table: &TableSpec, key: &KeySpec) -> String {
     let unless = |name: &str, text: &str| if key.name == name { String::new() } else { format!("{text}\n") };
     let module = "[module]\nname = \"m\"\nversion = \"1.0.0\"\n";

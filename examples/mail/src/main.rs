@@ -1,5 +1,4 @@
-//! A module that others require. It keeps each mail in its store, under `outbox/`: a place of its own, that none of the others
-//! sees.
+//! A module that other modules call. It stores each mail among its keys and values, under `outbox/`; other modules can't read them.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -18,7 +17,7 @@ impl Handler for Outbox {
 
     async fn mail_deliver(&self, mail: MailDeliverRequest, ctx: Context) -> Result<MailDeliverResponse> {
         let id = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos().to_string();
-        // Two in the same moment are told apart: the second one fails.
+        // Of two mails with the same key, the second one fails, and does not overwrite the first.
         ctx.kv().set_json(&format!("outbox/{id}"), &mail).expected_revision(0).await?;
         log(format_args!("a mail to {} is on its way", mail.to));
         Ok(MailDeliverResponse { id })

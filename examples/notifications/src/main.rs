@@ -1,5 +1,4 @@
-//! A module that uses what its host offers: it calls another module, keeps values, publishes events and logs. Its tests run
-//! it without a host.
+//! A module that uses its host's services: it calls another module, stores values, publishes events and logs. Its tests run without a host.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +15,7 @@ struct Notifications {
 }
 
 impl Notifications {
-    /// Counts one more message to a user, unless there were too many.
+    /// Counts one more message to a user. It is an error if there were too many.
     async fn count_one(&self, user_id: i64, ctx: &Context) -> Result<()> {
         let key = format!("sent/{user_id}");
         loop {

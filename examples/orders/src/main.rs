@@ -1,4 +1,5 @@
-//! A module that is typed from end to end: takes orders, and keeps them in the SQLite file that its configuration names.
+//! A module with types for its configuration, requests, responses and errors. It takes orders, and stores them in the SQLite file that its
+//! configuration names.
 
 mod store;
 

@@ -12,9 +12,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the file that a URL of the form `sqlite://path` names, and makes it if there is none.
+    /// Opens the file that a URL of the form `sqlite://path` names, and creates it if it does not exist.
     pub(crate) fn open(database_url: &str) -> Result<Self> {
-        // The error doesn't show the URL: what was meant may hold a password.
+        // The error doesn't show the URL: one of another form may hold a password.
         let path = database_url
             .strip_prefix("sqlite://")
             .filter(|path| !path.is_empty())

@@ -41,8 +41,8 @@ fn args_of(program: &Program) -> Vec<String> {
     program.args().iter().map(|arg| arg.display().to_string()).collect()
 }
 
-/// The builds of these modules. The command line comes before the file, except that features add up and that a module's own `bin` in the
-/// file counts for that module.
+/// The builds of these modules. An option of the command line overrides the file, with two exceptions: features add up, and `bin` of
+/// `[modules.NAME.build]` takes precedence for its module.
 pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]) -> Builds {
     let given = options.build();
     let mut all = file.build();
@@ -61,7 +61,8 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// Why modules could not be built. A feature or a program that does not exist is a usage error, with its line if the file names it.
+/// The failure for modules that could not be built. A feature or a program that does not exist is a usage error, with its line if the file
+/// names it.
 pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
     let (path, key, name) = match error {
         ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),
@@ -76,7 +77,7 @@ pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module])
     }
 }
 
-/// Shows cargo's output on stderr, with its progress if that is a terminal. Dropped, it clears the line with the progress.
+/// Shows cargo's output on stderr; also its progress, if stderr is a terminal. When it is dropped, it clears the line with the progress.
 pub(crate) struct OnStderr {
     columns: Option<u16>,
     /// Whether the last line on stderr shows progress.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 
-/// The directory that was given, or the default one of the XDG Base Directory Specification: `$XDG_DATA_HOME/ixt`, or
+/// `given`, or else the default directory by the XDG Base Directory Specification: `$XDG_DATA_HOME/ixt`, or
 /// `~/.local/share/ixt` if that variable is unset or no absolute path.
 ///
-/// It is an error if nothing was given and `HOME` is not set either.
+/// It is an error if `given` is `None` and neither `XDG_DATA_HOME` nor `HOME` is an absolute path.
 pub(crate) fn data_dir_or_default(given: Option<&Path>) -> Result<PathBuf> {
     data_dir(given, |name| env::var_os(name)).ok_or_else(|| {
         Failure::usage(

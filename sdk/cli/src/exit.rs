@@ -1,13 +1,13 @@
-//! The end of the process: prints what there is to say, and gives the exit status.
+//! The end of the process: prints the failure, if there is one, and returns the exit status.
 
 use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::output::{print, say};
 
-/// Prints why a command did not succeed.
+/// Prints why a command did not succeed, on stderr, and returns its exit status.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
-    // With nothing to say it does not touch stderr, which may be a terminal that was stopped.
+    // Without a text it does not write to stderr, which may be a stopped terminal and block.
     if !failure.text().is_empty() {
         say(failure.text());
     }

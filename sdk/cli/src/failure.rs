@@ -5,10 +5,10 @@ use std::fmt::Display;
 use ixt_host::ErrorReply;
 use ixt_host::text::{harmless, harmless_lines};
 
-/// The end of a command that did not do what it was asked to do.
+/// The end of a command that was not successful: a text for stderr and an exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Complete, with its line end; empty if there is nothing to say.
+    /// The whole text, with its line end; empty if nothing is to be printed.
     text: String,
     status: u8,
 }
@@ -16,8 +16,8 @@ pub(crate) struct Failure {
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    /// Status 1: the command was carried out, and the answer is no, such as for a manifest with mistakes. `text` is printed as it
-    /// is; empty, if everything has been printed already.
+    /// Status 1: the command was carried out, and the answer is no, such as for a manifest with mistakes. `text` is printed as it is; it is
+    /// empty if everything has been printed already.
     pub(crate) fn no(text: impl Into<String>) -> Self {
         Self { text: text.into(), status: 1 }
     }
@@ -37,7 +37,7 @@ impl Failure {
         Self { text: shown(error), status: 1 }
     }
 
-    /// Status 2: the command can't be carried out as it was given.
+    /// Status 2: the command can't be carried out, because of its arguments, the host's file, or what it refers to.
     pub(crate) fn usage(error: impl Display) -> Self {
         Self { text: shown(error), status: 2 }
     }
@@ -47,8 +47,7 @@ impl Failure {
         Self { text: report, status: 2 }
     }
 
-    /// Status 3: the module could not be built, started or kept running; or something that the command needs from the system
-    /// could not be had.
+    /// Status 3: the module could not be built, started or kept running; or the system refused something that the command needs.
     pub(crate) fn module(error: impl Display) -> Self {
         Self { text: shown(error), status: 3 }
     }
@@ -58,7 +57,7 @@ impl Failure {
         Self { text: report, status: 3 }
     }
 
-    /// A signal ended the command. `status` is 128 and the number of the signal, as shells have it.
+    /// A signal ended the command. `status` is 128 plus the signal's number, as in shells.
     pub(crate) fn interrupted(status: u8) -> Self {
         Self { text: String::new(), status }
     }
@@ -68,12 +67,12 @@ impl Failure {
         self.text.is_empty() && self.status > 128
     }
 
-    /// Status 0 and no message: the reader of stdout, such as `head`, has closed it. The command ends early, which is no failure.
+    /// Status 0 and no message: the reader of stdout, such as `head`, has closed it. The command ends early, which is not an error.
     pub(crate) fn reader_gone() -> Self {
         Self { text: String::new(), status: 0 }
     }
 
-    /// What the command says on stderr at its end.
+    /// The text that the command prints on stderr at its end.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

@@ -1,7 +1,7 @@
 //! The signals that end a command: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which the system sends when the terminal is closed.
 //!
-//! The first signal asks the command to end in order. A later one ends the process at once in two cases: the command has not
-//! got to the one before for [`UNRESPONSIVE_AFTER`], or it has said with [`Interrupts::end`] that nothing is left to do.
+//! The first signal asks the command to end in order. A later one ends the process at once in two cases: the command has not read the one
+//! before for [`UNRESPONSIVE_AFTER`], or it has called [`Interrupts::end`], since it has nothing left to do.
 //!
 //! For `ixt run` without a terminal SIGHUP means something else: it asks for a reload ([`ReloadSignals`]).
 
@@ -29,7 +29,7 @@ pub(crate) enum Interrupt {
 }
 
 impl Interrupt {
-    /// 128 and the signal's number, as shells have it: 130, 143 or 129.
+    /// 128 plus the signal's number, as in shells: 130, 143 or 129.
     fn status(self) -> u8 {
         let signal = match self {
             Self::CtrlC => SIGINT,
@@ -60,8 +60,8 @@ pub(crate) struct Interrupts {
 /// The SIGHUPs that ask a host to reload its modules.
 pub(crate) struct ReloadSignals(Option<Signal>);
 
-/// The SIGINTs and SIGTERMs that the command has not got to yet. A thread of its own fills it, so that signals are seen even if
-/// all threads of the runtime are blocked.
+/// The SIGINTs and SIGTERMs that the command has not read yet. A separate thread fills it, so that signals are seen even if all threads of
+/// the runtime are blocked.
 #[derive(Default)]
 struct SignalQueue {
     received: Mutex<ReceivedSignals>,
@@ -70,11 +70,11 @@ struct SignalQueue {
 
 #[derive(Default)]
 struct ReceivedSignals {
-    /// The oldest first, each with the time at which it came.
+    /// The signals that were not read yet, the oldest first, each with the time at which it came.
     waiting: VecDeque<(Interrupt, Instant)>,
-    /// The one that came last, to recognize its duplicate.
+    /// The signal that came last, and when, to recognize its duplicate.
     last: Option<(Interrupt, Instant)>,
-    /// The command does not read the queue any more.
+    /// The command reads no more signals.
     is_closed: bool,
 }
 
@@ -83,7 +83,7 @@ impl SignalQueue {
         lock(&self.received)
     }
 
-    /// Adds a signal that came now, or ends the process if the command does not get to its signals.
+    /// Adds a signal that came now, or ends the process if the command reads no signals.
     fn add(&self, interrupt: Interrupt, now: Instant) {
         let mut received = self.lock();
         if received.last.is_some_and(|(last, at)| last == interrupt && now.duration_since(at) < DUPLICATE_WITHIN) {
@@ -130,7 +130,7 @@ impl Interrupts {
         Ok(Self { queue, hang_up, first: None })
     }
 
-    /// The same for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
+    /// Like [`Self::new`], for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
     pub(crate) fn for_host() -> io::Result<(Self, ReloadSignals)> {
         let mut this = Self::new()?;
         let reloads = if has_terminal() { None } else { this.hang_up.take() };
@@ -150,8 +150,8 @@ impl Interrupts {
         }
     }
 
-    /// Whether a signal asks for more than the one before. The end of a terminal is announced several times: by the system, by
-    /// the shell, and often by a SIGTERM of the program that ends the session.
+    /// Whether a signal is a new request to end, and not the announcement of the same end of a terminal: the system, the shell, and often
+    /// the program that ends the session each send a signal for that.
     fn counts(&mut self, interrupt: Interrupt) -> bool {
         match (self.first.replace(interrupt), interrupt) {
             (Some(first), Interrupt::HangUp) => {
@@ -163,7 +163,7 @@ impl Interrupts {
         }
     }
 
-    /// Says that nothing is left to do: from now on a signal ends the process at once. It is an error if one has come that
+    /// Call it when nothing is left to do: from now on a signal ends the process at once. It is an error if a signal has come that
     /// [`Self::next`] has not returned.
     pub(crate) fn end(mut self) -> Result<()> {
         let waiting = {
@@ -177,7 +177,8 @@ impl Interrupts {
         }
     }
 
-    /// Does the work, unless a signal comes first: then the work is dropped, which ends the processes that it has started.
+    /// Does the work, and returns its result. If a signal comes first, the work is dropped, which ends the processes that it has started,
+    /// and the result is a failure with the signal's status.
     pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
@@ -193,7 +194,8 @@ impl Drop for Interrupts {
 }
 
 impl ReloadSignals {
-    /// Waits for the next SIGHUP; without one in use, for ever. Those that come while nobody waits count as one. Cancel-safe.
+    /// Waits for the next SIGHUP. Never returns if SIGHUP does not mean a reload. Several that come between two calls count as one.
+    /// Cancel-safe.
     pub(crate) async fn next(&mut self) {
         received(&mut self.0).await;
     }

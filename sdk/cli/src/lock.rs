@@ -1,5 +1,5 @@
-//! Locks of which a panic elsewhere makes no difference: no code in this crate panics while it holds one, so that what a lock
-//! guards is whole even if the standard library calls it poisoned.
+//! Locks that ignore poisoning: no code in this crate panics while it holds a lock, so the data behind it is whole even if the standard
+//! library calls the lock poisoned.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
-//! The log in files. Lines are written to `ixt.jsonl`; when it is full, or at the first line of a new day in UTC, it is renamed to
-//! `ixt.TIME.jsonl`, and the oldest files are removed. Only this user can read them, because a log may hold what others must not see.
+//! The log in files. Lines are written to `ixt.jsonl`. When it is full, or at the first line of a new day in UTC, it is renamed to
+//! `ixt.TIME.jsonl`, and the oldest files beyond the limit are removed. Only this user can read the files, because a log may hold secrets.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -17,9 +17,9 @@ const CURRENT: &str = "ixt.jsonl";
 /// The limits of the files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogFileLimits {
-    /// The size of a file in bytes. A line that is longer has a file of its own.
+    /// The greatest size of a file in bytes. A line that is longer than this is alone in its file.
     pub(crate) bytes: u64,
-    /// The number of files with the one that lines are written to; 0 counts as 1.
+    /// The greatest number of files, with the one that lines are written to; 0 counts as 1.
     pub(crate) files: usize,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct LogFiles {
 }
 
 impl LogFiles {
-    /// Makes the directory if need be, and opens the file, which goes on if there is one.
+    /// Creates the directory if there is none, and opens the file; new lines are appended to those of an existing file.
     pub(crate) fn open(dir: &Path, limits: LogFileLimits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
@@ -218,7 +218,7 @@ mod tests {
         let mut files = LogFiles::open(dir.path(), LogFileLimits::default()).unwrap();
         files.write(b"whole\n").unwrap();
         assert_eq!(content(dir.path())[2], "the next day\ntor\nwhole\n");
-        // What somebody has removed is made again.
+        // A file that was removed is created again.
         fs::remove_file(&there).unwrap();
         files.write(b"more\n").unwrap();
         assert_eq!(fs::read_to_string(&there).unwrap(), "more\n");

@@ -12,6 +12,7 @@
 mod args;
 mod building;
 mod call;
+mod children;
 mod configuration;
 mod conformance;
 mod data_dir;

@@ -1,4 +1,4 @@
-//! Finds the modules in the directories that `ixt run` and `ixt build` are given.
+//! Finds the modules in the directories on the command line of `ixt run` and `ixt build`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -6,6 +6,7 @@ use std::{fs, io};
 use ixt_host::Module;
 use ixt_manifest::Report;
 
+use crate::children::children;
 use crate::failure::{Failure, Result};
 
 /// Opens the modules of these directories. A directory with a `manifest.toml` is a module; of any other directory its direct
@@ -39,10 +40,9 @@ fn module_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
     if is_module(&dir) {
         return Ok(vec![dir]);
     }
-    let mut children = fs::read_dir(&dir)?.map(|child| Ok(child?.path())).collect::<io::Result<Vec<_>>>()?;
-    children.retain(is_module);
-    children.sort();
-    Ok(children)
+    let mut dirs = children(&dir)?;
+    dirs.retain(is_module);
+    Ok(dirs)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Everything that `ixt` writes to stdout and stderr goes through these functions; a lint forbids any other way. They spell
-//! out control characters other than colours, so that text from modules, manifests or the network can't give a terminal commands.
+//! Everything that `ixt` writes to stdout and stderr goes through these functions; a lint forbids any other way. They escape control
+//! characters other than colours, so that text from modules, manifests or the network can't control a terminal.
 //!
-//! They can't know where such a text ends within a line. A caller that puts one into a line of its own passes it through
-//! `ixt_host::text::harmless` first, which makes it one line.
+//! They can't know where such a text ends within a line. A caller that makes it part of a line passes it through `ixt_host::text::harmless`
+//! first, which also escapes line ends and colours.
 #![expect(clippy::disallowed_methods, reason = "everything else goes through here")]
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -59,7 +59,7 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The width of the terminal on stderr in characters; `None` if stderr is no terminal.
+/// The width of the terminal on stderr in characters; `None` if stderr is not a terminal.
 pub(crate) fn stderr_columns() -> Option<u16> {
     let stderr = io::stderr();
     stderr.is_terminal().then(|| match tcgetwinsize(stderr) {

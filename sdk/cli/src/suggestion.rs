@@ -1,4 +1,4 @@
-//! What to say of a name that is not known: the name that was probably meant, or else all names that there are.
+//! The help for an unknown name: the name that was probably meant, or else all known names.
 
 use ixt_manifest::{Diagnostic, Manifest, closest};
 
@@ -16,7 +16,7 @@ pub(crate) fn suggest<'a>(
     })
 }
 
-/// That a module does not provide a service of this topic.
+/// The message that a module does not provide a service of this topic, with the topic that was probably meant, or all that it provides.
 pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
     let name = &manifest.module.name;
     let topics: Vec<_> = manifest.services.iter().map(|service| service.topic.as_str()).collect();

@@ -1,5 +1,5 @@
-//! A module made of a socket and lines of JSON, for tests of the host. What it does stands in the payload of each request, as
-//! `{ "do": … }`; each request has a thread. Its name and its topics are those of whatever manifest it is started with.
+//! A module made of a socket and lines of JSON, for tests of the host. The payload of each request is a script, `{ "do": … }`, which says
+//! what it does; each request has a thread. Its name and its topics are those of the manifest that it is started with.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,7 +18,7 @@ struct Actor {
     last_id: AtomicU64,
     calls: Mutex<HashMap<u64, Sender<Value>>>,
     handled: AtomicU64,
-    /// Which names were released, and events that came.
+    /// The names that were released; in the next field, the events that came.
     released: Mutex<Vec<String>>,
     changed: Condvar,
     events: Mutex<Vec<Value>>,
@@ -54,7 +54,7 @@ fn main() {
     }
 }
 
-/// What a message asks for.
+/// The script in the payload of a message.
 fn script(frame: &Value) -> Value {
     let payload = STANDARD.decode(frame["message"]["payload"].as_str().unwrap_or_default()).unwrap_or_default();
     serde_json::from_slice(&payload).unwrap_or(Value::Null)
@@ -244,7 +244,7 @@ impl Actor {
                 self.changed.notify_all();
                 self.success(id, json!({}));
             }
-            // All events, when there are so many.
+            // All events, once there are at least this many.
             "events" => {
                 let events = self.collected(&self.events, &script["least"]);
                 self.success(id, json!({ "events": events }));
@@ -309,7 +309,7 @@ impl Actor {
         }
     }
 
-    /// Waits until there are so many.
+    /// Waits for at least `least` values, and returns them.
     fn collected(&self, values: &Mutex<Vec<Value>>, least: &Value) -> Vec<Value> {
         let least = least.as_u64().and_then(|least| usize::try_from(least).ok()).unwrap_or_default();
         let mut values = values.lock().unwrap();
@@ -358,7 +358,7 @@ impl Actor {
     }
 }
 
-/// Whether its working directory has this file.
+/// Whether the working directory has this file.
 fn exists(name: &str) -> bool {
     std::path::Path::new(name).exists()
 }

@@ -1,4 +1,4 @@
-//! What happens to the modules' processes meanwhile.
+//! The faults: what happens to the modules' processes while requests are made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidf
 use tokio::signal;
 use tokio::sync::watch;
 
-/// Makes a fault after every few hundred requests, until there are no more. Tells how often it made each.
+/// Makes a fault after every few hundred requests, until no more requests are made. Returns how often it made each fault.
 pub(crate) async fn make(host: Host, mut made: watch::Receiver<u64>, seed: u64) -> BTreeMap<&'static str, u64> {
     let mut random = fastrand::Rng::with_seed(seed);
-    // Whoever is told of it is not ended by it: what writes more than it may is told so.
+    // With a handler, the signal does not end this process: a write beyond the limit fails instead.
     let _too_large = signal::unix::signal(signal::unix::SignalKind::from_raw(Signal::XFSZ.as_raw()));
     let mut faults = BTreeMap::new();
     let mut next = 0;
@@ -38,13 +38,13 @@ pub(crate) async fn make(host: Host, mut made: watch::Receiver<u64>, seed: u64) 
     }
 }
 
-/// A process closes its half of the connection, and lives on.
+/// Makes a process close its half of the connection and run on.
 async fn fall_silent(host: &Host) -> bool {
     let options = CallOptions { ttl: Some(Duration::from_millis(500)), ..CallOptions::default() };
     host.call("mute.fall_silent", b"", options).await.is_err()
 }
 
-/// This process, which is the host's, has no more than this for a while.
+/// Limits a resource of this process, which is the host's, to `current` for a while.
 async fn limited(resource: Resource, current: u64, random: &mut fastrand::Rng) -> bool {
     let before = getrlimit(resource);
     if setrlimit(resource, Rlimit { current: Some(current), ..before }).is_err() {
@@ -64,14 +64,14 @@ fn send(host: &Host, random: &mut fastrand::Rng, signal: Signal) -> Option<impl 
     let pids: Vec<_> = instances.iter().filter_map(|instance| instance.pid).collect();
     let pid = *random.choice(&pids)?;
     let process = pidfd_open(Pid::from_raw(pid.try_into().ok()?)?, PidfdFlags::empty()).ok()?;
-    // Nobody else's process, which may have got the number since. In the file, the parent is the second field behind the name.
+    // Not another process that has got the id since. In the file, the parent is the second field after the name.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let parent: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
     let send = move |signal| pidfd_send_signal(&process, signal).is_ok();
     (parent == std::process::id() && send(signal)).then_some(send)
 }
 
-/// Stops a process for a while: now and then for longer than the host waits for its health.
+/// Stops a process for a while: sometimes for longer than the host's health timeout.
 async fn pause(host: &Host, random: &mut fastrand::Rng) -> bool {
     let Some(send) = send(host, random, Signal::STOP) else { return false };
     let longest = if random.u8(..) < 32 { 1500 } else { 50 };

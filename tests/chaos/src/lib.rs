@@ -1,7 +1,7 @@
-//! A host and its modules under load, with and without faults. Every request is counted: what became of it, whether its
-//! answer is its own, and how often it entered a handler.
+//! A host and its modules under load, with and without faults. For every request it is checked how it ended, whether the answer is that to
+//! this request, and how often it entered a handler.
 //!
-//! `ixt-chaos` runs it for as long as it is told to; a test here runs a few thousand requests with fixed seeds.
+//! `ixt-chaos` makes a number of requests, or makes them for a time; a test here makes a few thousand with fixed seeds.
 
 mod faults;
 mod load;
@@ -13,8 +13,8 @@ pub use load::{Outcomes, Until};
 pub use resources::Growth;
 pub use system::System;
 
-/// Calls modules that are killed, paused, ended, restarted and fall silent meanwhile, in a host whose disk is full and which has no
-/// files left now and then, from as many tasks as there are `clients`.
+/// Calls modules from `clients` tasks. Meanwhile the modules' processes are killed, paused, ended, restarted and made silent; and now and
+/// then the host's disk is full, or it can open no more files.
 ///
 /// # Errors
 ///
@@ -26,8 +26,8 @@ pub async fn with_faults(system: System, until: Until, clients: u64, seed: u64) 
     Ok(outcomes)
 }
 
-/// Calls modules to which nothing happens, first for a tenth of the time to warm up. Tells what the processes had more of in
-/// the end than after that tenth.
+/// Calls modules without faults, first for a tenth of the time to warm up. Returns what the processes had more of at the end than after
+/// that tenth.
 ///
 /// # Errors
 ///

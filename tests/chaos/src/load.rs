@@ -1,4 +1,4 @@
-//! Requests, and what became of them.
+//! Makes the requests, and records how each ended.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::faults;
 use crate::request::{Request, sum};
 use crate::system::System;
 
-/// When it is enough.
+/// When to stop.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// After so many requests.
+    /// After this number of requests.
     Requests(u64),
     /// After this time.
     Time(Duration),
@@ -32,53 +32,53 @@ impl Until {
     }
 }
 
-/// No request takes as long as this, or it was lost: the longest that one may take is half of it.
+/// A request without an answer after this time was lost: the longest timeout of a request is half of it.
 const LOST: Duration = Duration::from_secs(60);
 
-/// The codes that a caller has to expect of modules that are killed, paused and restarted.
+/// The error codes that calls of modules may have that are killed, paused and restarted.
 const EXPECTED: [&str; 4] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"];
 
-/// What became of the requests. Each list has their numbers, and is to be empty.
+/// How the requests ended. The lists from `lost` on have the numbers of requests that ended wrongly, and have to be empty.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub(crate) seed: u64,
     /// The numbers of those that were answered with success.
     answered: Vec<u64>,
-    /// How many were answered with each error.
+    /// The number of requests that were answered with each error code.
     pub refused: BTreeMap<String, u64>,
     /// How often each fault was made.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Not answered at all.
+    /// Requests that were not answered.
     pub lost: Vec<u64>,
-    /// Answered with the answer to something else.
+    /// Requests that got the answer to another request.
     pub mixed_up: Vec<u64>,
-    /// Entered a handler more than once, without being idempotent.
+    /// Requests that are not idempotent and entered a handler more than once.
     pub doubled: Vec<u64>,
-    /// Answered with success, without ever having entered a handler.
+    /// Requests that were answered with success and never entered a handler.
     pub invented: Vec<u64>,
-    /// Answered when they were stored, and not in the store.
+    /// Requests that were answered with success, and whose value is not in the store.
     pub values_lost: Vec<u64>,
-    /// Answered with an error that has no reason here.
+    /// Requests that were answered with an error that is not expected.
     pub unexpected: Vec<String>,
-    /// How long it took.
+    /// The time that all requests took.
     pub took: Duration,
 }
 
 impl Outcomes {
-    /// How many requests there were.
+    /// The number of requests.
     #[must_use]
     pub fn asked(&self) -> u64 {
         let wrong = self.lost.len() + self.mixed_up.len() + self.unexpected.len();
         (self.answered.len() + wrong) as u64 + self.refused.values().sum::<u64>()
     }
 
-    /// How many were answered with success.
+    /// The number of requests that were answered with success.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.len() as u64
     }
 
-    /// What must never happen, and has.
+    /// A line for each kind of wrong end that has occurred. Empty if all is well.
     #[must_use]
     pub fn wrong(&self) -> Vec<String> {
         let lists = [
@@ -105,7 +105,7 @@ impl Outcomes {
         self.took += other.took;
     }
 
-    /// Compares with what has entered a handler.
+    /// Compares the answers with the numbers of the requests that have entered a handler, once for each time.
     pub(crate) fn compare(&mut self, entries: &[u64]) {
         let mut times = BTreeMap::new();
         for id in entries {
@@ -116,7 +116,7 @@ impl Outcomes {
         self.invented.extend(self.answered.iter().filter(|id| !times.contains_key(id)));
     }
 
-    /// Those whose value has to be in the store.
+    /// The requests whose value has to be in the store.
     pub(crate) fn kept(&self) -> impl Iterator<Item = u64> {
         self.answered.iter().copied().filter(|id| Request::new(*id, self.seed).is_kept())
     }
@@ -167,7 +167,7 @@ impl fmt::Display for Outcomes {
     }
 }
 
-/// What the clients share.
+/// The state that the clients share.
 struct Load {
     host: Host,
     /// The number of the first request.
@@ -204,7 +204,7 @@ impl Load {
     }
 }
 
-/// Makes requests, the first of which has the number `from`, as many at once as there are `clients`.
+/// Makes requests with numbers from `from` on, `clients` at once.
 pub(crate) async fn run(system: &System, from: u64, until: Until, clients: u64, seed: u64, faults: bool) -> Outcomes {
     let (made, progress) = watch::channel(0);
     let outcomes = Mutex::new(Outcomes { seed, ..Outcomes::default() });

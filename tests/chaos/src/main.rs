@@ -1,5 +1,5 @@
-//! A host and its modules under load, for as long as it is told to. Exit status 1 if something happened that must never
-//! happen: a request that is lost, doubled or mixed up, a value that is lost, memory that grows.
+//! A host and its modules under load, for a number of requests or a time. Exit status 1 if a request was lost, handled twice or mixed up
+//! with another, if a value was lost, or if memory grows.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use ixt_chaos::{System, Until};
 
 #[derive(Parser)]
 enum Command {
-    /// Kills, pauses, ends and restarts the modules' processes meanwhile
+    /// Kill, pause, end and restart the modules' processes meanwhile
     Faults(Load),
-    /// Lets nothing happen, and compares in the end what memory, descriptors and threads there are
+    /// Make no faults, and compare memory, file descriptors and threads at the end with those after the warm-up
     Soak(Load),
 }
 
 #[derive(Args)]
 struct Load {
-    /// How many requests
+    /// The number of requests
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
-    /// For how long, however many requests that are
+    /// Make requests for this time, instead of a number of them
     #[arg(long = "for", value_parser = humantime::parse_duration, value_name = "TIME")]
     time: Option<Duration>,
-    /// How many requests at once
+    /// The number of requests at once
     #[arg(long, default_value_t = 32)]
     clients: u64,
-    /// What the requests and faults follow from; another one each time if there is none
+    /// The seed of the requests and faults. The default is another one each time
     #[arg(long)]
     seed: Option<u64>,
 }

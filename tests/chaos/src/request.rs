@@ -1,4 +1,4 @@
-//! A request: its number, and bytes that follow from it. Both sides know how.
+//! A request: its number, and bytes that follow from the number. The clients and the modules share this code.
 
 /// The number of the request with this payload.
 #[must_use]
@@ -6,7 +6,7 @@ pub fn id(payload: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*payload.first_chunk()?))
 }
 
-/// What the answer to this payload says of it. Two payloads hardly ever have the same.
+/// A checksum of the payload, which is in the answer.
 #[must_use]
 pub fn sum(payload: &[u8]) -> u32 {
     payload.iter().fold(17, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
@@ -18,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) id: u64,
     pub(crate) topic: &'static str,
     pub(crate) payload: Vec<u8>,
-    /// In milliseconds.
+    /// Its timeout in milliseconds.
     pub(crate) ttl: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What processes have of what must not grow.
+//! The resources of processes that must not grow.
 
 use std::fmt;
 use std::fs;
@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result};
 
 use crate::System;
 
-/// What a process has.
+/// The resources of one process.
 pub(crate) struct Resources {
     process: String,
-    /// In bytes.
+    /// The memory in bytes.
     memory: u64,
     descriptors: u64,
     threads: u64,
 }
 
-/// Of the host, which is this process, and of each module's process.
+/// The resources of the host, which is this process, and of each module's process.
 pub(crate) fn of(system: &System) -> Result<Vec<Resources>> {
     let mut all = vec![of_process("host", "self")?];
     for instance in system.instances() {
@@ -37,7 +37,7 @@ fn of_process(name: &str, pid: &str) -> Result<Resources> {
     Ok(Resources { process: name.to_owned(), memory: kilobytes * 1024, descriptors, threads })
 }
 
-/// What a process has more of than before.
+/// A line that says of what a process has more than before.
 #[derive(Debug)]
 pub struct Growth(String);
 
@@ -47,8 +47,8 @@ impl fmt::Display for Growth {
     }
 }
 
-/// Memory goes up and down with what is on its way, and so do threads: one that has nothing to do stays for ten seconds. In the
-/// process of the host, the numbers of all requests that were asked are kept, too.
+/// What has grown more than expected. Memory and threads vary with the requests under way, and an idle thread stays for ten seconds. The
+/// host's process also keeps the numbers of all `asked` requests.
 pub(crate) fn growth(before: &[Resources], after: &[Resources], asked: u64) -> Vec<Growth> {
     const SLACK: u64 = 16 * 1024 * 1024;
     let kept = 2 * size_of::<u64>() as u64 * asked;

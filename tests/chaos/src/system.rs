@@ -18,7 +18,7 @@ pub struct System {
 }
 
 impl System {
-    /// Starts it. `programs` is the directory with the programs `ledger`, `relay` and `mute`.
+    /// Starts the host. `programs` is the directory with the programs `ledger`, `relay` and `mute`.
     ///
     /// # Errors
     ///
@@ -59,13 +59,13 @@ impl System {
         CallOptions { ttl: Some(Duration::from_millis(ttl)), ..CallOptions::default() }
     }
 
-    /// How often each request has entered a handler: the numbers, one for each time.
+    /// The numbers of the requests that have entered a handler, one for each time.
     pub(crate) fn entries(&self) -> Result<Vec<u64>> {
         let text = fs::read_to_string(entries(self.dir.path())).context("the ledger's entries")?;
         text.lines().map(|line| line.parse().with_context(|| format!("an entry is torn: {line}"))).collect()
     }
 
-    /// Compares what was handled and what is stored with what was answered.
+    /// Compares the outcomes with the requests that have entered a handler and with the store, and adds what is wrong to them.
     pub(crate) async fn check_kept(&self, outcomes: &mut Outcomes) -> Result<()> {
         outcomes.compare(&self.entries()?);
         for id in outcomes.kept().collect::<Vec<_>>() {

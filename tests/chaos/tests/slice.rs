@@ -1,4 +1,4 @@
-//! A short slice of what `tests/long` does for hours, with fixed seeds.
+//! A short part of what `tests/long` does for hours, with fixed seeds.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ async fn nothing_is_lost_doubled_or_mixed_up_when_processes_are_killed() {
     }
 }
 
-/// In a process of its own: what it counts is the process's.
+/// Runs `ixt-chaos` as a process, since it counts the resources of its process.
 #[test]
 fn nothing_grows_and_every_request_is_answered() {
     let mut soak = Command::new(env!("CARGO_BIN_EXE_ixt-chaos"));

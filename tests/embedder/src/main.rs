@@ -1,4 +1,4 @@
-//! `embedder DIR GRACE`: a host of the module in a directory, until it is killed. It has no guard of its own, so that a script does.
+//! `embedder DIR GRACE`: a host of the module in a directory, until it is killed. It sets no guard program, so the host uses its script.
 
 use std::time::Duration;
 use std::{env, io};

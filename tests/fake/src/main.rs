@@ -1,4 +1,4 @@
-//! A module made of a socket and lines of text, for tests of the host: it does by its topics what no SDK would do.
+//! A module made of a socket and lines of text, for tests of the host. Each topic makes it do something that an SDK would not do.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -40,7 +40,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The text between two others, or nothing.
+/// The text between two others; empty if one of them is missing.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let rest = text.split_once(start).map_or("", |(_, rest)| rest);
     rest.split_once(end).map_or(rest, |(found, _)| found)

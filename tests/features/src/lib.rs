@@ -1,1 +1,1 @@
-//! Nothing: what is depended on here has the features that it has in the whole workspace.
+//! Empty. The dependencies of this crate turn on all features that any member of the workspace turns on.

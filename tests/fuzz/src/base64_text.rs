@@ -1,4 +1,4 @@
-//! Base64 by the fast crate against the plain one: what is written, what is read, and what is refused.
+//! Base64 with the fast crate and with the plain one: both write, read and refuse the same.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The decoder: a stream gives the same frames in whatever pieces it comes, and the buffer is bounded by the limit.
+//! The decoder: it cuts a stream into the same frames in whatever pieces the stream comes, and its buffer stays within the limit.
 
 use ixt_protocol::{FrameDecoder, Framing, FramingError};
 
@@ -6,7 +6,7 @@ use crate::input::with_length;
 
 type Owned = Result<(Framing, Vec<u8>, Option<Vec<u8>>), FramingError>;
 
-/// What the first bytes of an input say.
+/// The settings of a run, from the first bytes of the input.
 #[derive(Clone, Copy)]
 struct Setup {
     framing: Option<Framing>,
@@ -16,7 +16,7 @@ struct Setup {
     later_limit: usize,
 }
 
-/// The capacity that the decoder may keep whatever the limit is: an upper bound of what its constants allow.
+/// The capacity in bytes that the decoder may keep beyond the limit: an upper bound of what its constants allow.
 const ROOM: usize = 512 * 1024;
 
 pub(crate) fn run(data: &[u8]) {

@@ -1,4 +1,4 @@
-//! Frames of either side: a frame that the quick reader reads is read as the same by serde.
+//! Frames of the host and of the module: if the quick reader reads a frame, serde reads the same.
 
 use ixt_protocol::{HostFrame, ModuleFrame};
 

@@ -1,4 +1,4 @@
-//! How an input becomes frames.
+//! Makes frames of the bytes of an input.
 
 use std::borrow::Cow;
 

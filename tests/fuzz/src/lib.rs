@@ -1,4 +1,4 @@
-//! Fuzz targets. The README lists them, and what holds for each.
+//! Fuzz targets. The README lists them, and what each checks.
 //!
 //! `main.rs` runs one of them on what libFuzzer finds or on files; a test here runs all of them on a few hundred inputs.
 
@@ -15,17 +15,17 @@ mod session;
 mod slice;
 mod text;
 
-/// What is fuzzed.
+/// A fuzz target.
 pub struct Target {
     /// Its name, on the command line and as the directory of its corpus.
     pub name: &'static str,
-    /// Panics if something does not hold for this input.
+    /// Runs the target on an input. Panics if a check fails.
     pub run: fn(&[u8]),
-    /// The inputs to begin with: of frames, those that `PROTOCOL.md` shows.
+    /// The first inputs; for frames, the examples in `PROTOCOL.md`.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// All of them. The README says what holds for each.
+/// All targets, sorted by name.
 pub const TARGETS: &[Target] = &[
     Target { name: "base64_text", run: base64_text::run, seeds: seeds::base64_text },
     Target { name: "control", run: control::run, seeds: control::seeds },
@@ -38,7 +38,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 impl Target {
-    /// The target of this name.
+    /// The target of this name; `None` if there is none.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         TARGETS.iter().find(|target| target.name == name)

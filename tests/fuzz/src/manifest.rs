@@ -1,4 +1,4 @@
-//! A manifest of any text: it is read, or what is wrong with it is told, and neither does anything to a terminal.
+//! A manifest of any text: it is read, or reported with its mistakes, and no text of either can control a terminal.
 
 use ixt_manifest::{Manifest, Source};
 

@@ -1,4 +1,4 @@
-//! The module that the target `session` runs: what a module can do with a message, without a thread of its own.
+//! The module that the target `session` runs. Its handlers do what handlers can do without starting a thread.
 
 use std::time::Duration;
 

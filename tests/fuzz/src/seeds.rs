@@ -1,11 +1,11 @@
-//! The inputs to begin with, of the frames that `PROTOCOL.md` shows.
+//! The first inputs of the targets, most of them from the frames in `PROTOCOL.md`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::input::ATTACHMENT;
 
-/// The lines of the document's boxes of one kind, `host` or `module`.
+/// The lines of PROTOCOL.md's boxes of one kind, `host` or `module`.
 fn shown(side: &str) -> Vec<&'static str> {
     const PROTOCOL: &str = include_str!("../../../sdk/protocol/PROTOCOL.md");
     let boxes = PROTOCOL.split("\n```").filter_map(|text| text.strip_prefix(side)?.strip_prefix('\n'));
@@ -91,7 +91,7 @@ pub(crate) fn session() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The manifests of this project, right and wrong.
+/// The manifests in `manifests/`, valid and invalid.
 pub(crate) fn manifests() -> Vec<Vec<u8>> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
     let mut paths = Vec::new();
@@ -103,7 +103,7 @@ pub(crate) fn manifests() -> Vec<Vec<u8>> {
     paths.map(|path| std::fs::read(path).expect("it is a file")).collect()
 }
 
-/// What would do something to a terminal.
+/// Texts with characters that control a terminal.
 pub(crate) fn texts() -> Vec<Vec<u8>> {
     let texts = [
         "plain, \u{e4}\u{20ac}\u{1f642}",

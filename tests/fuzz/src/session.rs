@@ -10,7 +10,7 @@ use ixt_sdk::testing::Pipe;
 use crate::input::with_length;
 use crate::module;
 
-/// Behind it comes how many milliseconds are to pass. No text holds it.
+/// A byte after which a byte with a number of milliseconds comes, for which the clock goes on. It is in no UTF-8 text.
 const WAIT: u8 = 0xFE;
 
 pub(crate) fn run(data: &[u8]) {
@@ -45,7 +45,7 @@ pub(crate) fn run(data: &[u8]) {
 const INIT_ID: u64 = 1;
 const MAX_FRAME_BYTES: usize = 4096;
 
-/// A host that offers this framing, takes log lines, and has a small limit.
+/// An `init` that offers this framing and the feature `log`, with a small limit of frames.
 fn init(framing: Framing) -> String {
     let framing = framing.as_str();
     format!(
@@ -54,7 +54,7 @@ fn init(framing: Framing) -> String {
     )
 }
 
-/// How many requests there are with each id.
+/// The number of requests with each id.
 fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(init(framing).as_bytes());
@@ -66,7 +66,7 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
     decoder.input().extend_from_slice(sent);
     let mut requests = HashMap::from([(INIT_ID, 1)]);
     while let Some(frame) = decoder.next_frame() {
-        // What is no request is not answered, whatever else is wrong with it.
+        // A frame that is not a request is not answered, even if its fields are wrong.
         let id = match frame.map(HostFrame::read) {
             Ok(Ok(Frame { id, body })) => {
                 let none = matches!(
@@ -92,7 +92,7 @@ fn requests(sent: &[u8], framing: Framing) -> HashMap<u64, usize> {
     requests
 }
 
-/// How many replies there are to each id.
+/// The number of replies with each id.
 fn answered(output: &[u8], framing: Framing) -> HashMap<u64, usize> {
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(output);

@@ -1,4 +1,4 @@
-//! A short slice of what `run` does for hours: the targets' first inputs, and some hundred changes to them.
+//! A short part of what `run` does for hours: the targets' first inputs, and some thousand changed ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::{TARGETS, Target};
 
-/// A change to an input, as libFuzzer makes them, without knowing what they cover.
+/// A change to an input, as libFuzzer makes them, but without looking at the code that they reach.
 #[derive(Clone, Debug)]
 enum Edit {
     Set(Index, u8),

@@ -1,4 +1,4 @@
-//! Text from outside, and what is made of it: nothing that moves a cursor, hides, or reorders.
+//! Text from outside: what `ixt_manifest::text` makes of it moves no cursor, and hides and reorders nothing.
 
 use ixt_manifest::text::{harmless, harmless_json, harmless_lines};
 

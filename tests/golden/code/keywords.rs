@@ -1132,7 +1132,7 @@ impl AbstractError {
         };
         if retryable { error.retryable() } else { error }
     }
-    /// Which of these an error is, if it is one.
+    /// The variant with this error's code; `None` if the manifest declares no such error.
     #[must_use]
     pub fn of(error: &::ixt_sdk::Error) -> ::std::option::Option<Self> {
         Self::ALL.iter().copied().find(|known| known.code() == error.code())
@@ -1203,7 +1203,7 @@ impl AsError {
         };
         if retryable { error.retryable() } else { error }
     }
-    /// Which of these an error is, if it is one.
+    /// The variant with this error's code; `None` if the manifest declares no such error.
     #[must_use]
     pub fn of(error: &::ixt_sdk::Error) -> ::std::option::Option<Self> {
         Self::ALL.iter().copied().find(|known| known.code() == error.code())
@@ -1274,7 +1274,7 @@ impl AsyncError {
         };
         if retryable { error.retryable() } else { error }
     }
-    /// Which of these an error is, if it is one.
+    /// The variant with this error's code; `None` if the manifest declares no such error.
     #[must_use]
     pub fn of(error: &::ixt_sdk::Error) -> ::std::option::Option<Self> {
         Self::ALL.iter().copied().find(|known| known.code() == error.code())

@@ -5,7 +5,7 @@
 /// The configuration of the module `scalars`: `[config]` of its manifest.
 ///
 /// The host gives it when it starts the module; where it gives no value, the manifest's default holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 pub struct Config {
     /// `boolean_default`, of type `boolean`; default `true`.
@@ -24,6 +24,10 @@ pub struct Config {
     pub bytes_optional: ::std::option::Option<::ixt_sdk::Bytes>,
     /// `bytes_required`, of type `bytes`; required.
     pub bytes_required: ::ixt_sdk::Bytes,
+    /// `bytes_secret`, secret, of type `bytes`; required.
+    pub bytes_secret: ::ixt_sdk::SecretSlice<u8>,
+    /// `bytes_secret_default`, secret, of type `bytes`; with a default.
+    pub bytes_secret_default: ::ixt_sdk::SecretSlice<u8>,
     /// `datetime_default`, of type `datetime`; default `2026-01-31T12:00:00Z`.
     pub datetime_default: ::ixt_sdk::Timestamp,
     /// `datetime_list`, of type `[datetime]`; default `[2026-01-31T12:00:00Z]`.
@@ -80,6 +84,10 @@ pub struct Config {
     pub string_optional: ::std::option::Option<::std::string::String>,
     /// `string_required`, of type `string`; required.
     pub string_required: ::std::string::String,
+    /// `string_secret`, secret, of type `string`; required.
+    pub string_secret: ::ixt_sdk::SecretString,
+    /// `string_secret_default`, secret, of type `string`; with a default.
+    pub string_secret_default: ::ixt_sdk::SecretString,
 }
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -113,6 +121,11 @@ impl ::ixt_sdk::__private::FromConfig for Config {
         ::ixt_sdk::ConfigKey::new("bytes_optional", "bytes?"),
         ::ixt_sdk::ConfigKey::new("bytes_required", "bytes")
             .required(),
+        ::ixt_sdk::ConfigKey::new("bytes_secret", "bytes")
+            .required()
+            .secret(),
+        ::ixt_sdk::ConfigKey::new("bytes_secret_default", "bytes")
+            .secret(),
         ::ixt_sdk::ConfigKey::new("datetime_default", "datetime")
             .with_default("2026-01-31T12:00:00Z"),
         ::ixt_sdk::ConfigKey::new("datetime_list", "[datetime]")
@@ -162,10 +175,17 @@ impl ::ixt_sdk::__private::FromConfig for Config {
         ::ixt_sdk::ConfigKey::new("string_optional", "string?"),
         ::ixt_sdk::ConfigKey::new("string_required", "string")
             .required(),
+        ::ixt_sdk::ConfigKey::new("string_secret", "string")
+            .required()
+            .secret(),
+        ::ixt_sdk::ConfigKey::new("string_secret_default", "string")
+            .secret(),
     ];
     fn from_config(
         keys: &mut ::ixt_sdk::__private::ConfigKeys,
     ) -> ::std::option::Option<Self> {
+        let value_8 = keys.take("bytes_secret", &[]);
+        let value_38 = keys.take("string_secret", &[]);
         ::std::option::Option::Some(Self {
             boolean_default: keys.or("boolean_default", &[], true),
             boolean_list: keys.or("boolean_list", &[], ::std::vec::Vec::from([true])),
@@ -175,6 +195,7 @@ impl ::ixt_sdk::__private::FromConfig for Config {
             bytes_list: keys.or("bytes_list", &[], ::std::vec::Vec::from([::ixt_sdk::Bytes::from(b"\0\x01")])),
             bytes_optional: keys.maybe("bytes_optional", &[]),
             bytes_required: keys.required("bytes_required", &[]),
+            bytes_secret_default: keys.or("bytes_secret_default", &[], ::ixt_sdk::SecretSlice::from(::std::vec::Vec::from(b"\0\x01"))),
             datetime_default: keys.or("datetime_default", &[], ::ixt_sdk::__private::timestamp("2026-01-31T12:00:00Z")),
             datetime_list: keys.or("datetime_list", &[], ::std::vec::Vec::from([::ixt_sdk::__private::timestamp("2026-01-31T12:00:00Z")])),
             datetime_optional: keys.maybe("datetime_optional", &[]),
@@ -203,6 +224,9 @@ impl ::ixt_sdk::__private::FromConfig for Config {
             string_list: keys.or("string_list", &[], ::std::vec::Vec::from([::std::string::String::from("x")])),
             string_optional: keys.maybe("string_optional", &[]),
             string_required: keys.required("string_required", &[]),
+            string_secret_default: keys.or("string_secret_default", &[], ::ixt_sdk::SecretString::from("x")),
+            bytes_secret: value_8?,
+            string_secret: value_38?,
         })
     }
 }

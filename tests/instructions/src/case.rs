@@ -1,4 +1,4 @@
-//! What is counted: a message of some size to one of the modules, in one of the framings.
+//! The cases: each is a message of some size to one of the modules, in one of the framings.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ixt_instructions_topics::CALLED;
@@ -11,19 +11,19 @@ use serde_json::value::to_raw_value;
 
 use crate::module::{Counted, module};
 
-/// One line of the figures.
+/// A case: one line of the figures.
 pub(crate) struct Case {
-    /// What it is called, there and on the command line.
+    /// Its name, in the figures and on the command line.
     pub(crate) name: &'static str,
     start: fn() -> ixt_sdk::Result<Pipe>,
     topic: &'static str,
     payload: fn() -> Vec<u8>,
     framing: Framing,
-    /// So many messages are as good as any number.
+    /// How many messages suffice for a stable figure.
     pub(crate) messages: usize,
 }
 
-/// The cases of a few services and of many, which have to be the same.
+/// The cases of a module with few services and of one with many, which have to need as many instructions.
 pub(crate) const TOPICS: [&str; 2] = ["64-bytes-among-10-topics", "64-bytes-among-10000-topics"];
 
 pub(crate) const CASES: &[Case] = &[
@@ -64,7 +64,7 @@ impl Case {
         CASES.iter().find(|case| case.name == name).with_context(|| format!("there is no case `{name}`"))
     }
 
-    /// Starts a module and sends it so many messages. Besides these, it does always the same.
+    /// Starts a module and sends it this number of messages. All else is the same whatever the number is.
     pub(crate) fn run(&self, messages: usize) -> Result<()> {
         let mut pipe = (self.start)().map_err(|error| anyhow!("no module: {error}"))?;
         pipe.exchange(&init(self.framing)?);
@@ -97,7 +97,7 @@ impl Case {
         bytes
     }
 
-    /// That the reply is what was sent: a mistake is answered with fewer instructions.
+    /// Checks that the reply has the payload of the message: an error would need fewer instructions.
     fn check(&self, reply: &[u8]) -> Result<()> {
         let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         decoder.set_framing(self.framing);
@@ -114,7 +114,7 @@ impl Case {
     }
 }
 
-/// The bytes of `init`, after which frames come in this framing.
+/// The bytes of an `init` after which frames are in this framing.
 fn init(framing: Framing) -> Result<Vec<u8>> {
     let config = to_raw_value(&serde_json::json!({}))?;
     let protocol = ProtocolOffer {

@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::case::Case;
 
-/// Instructions for one message: from the difference between few messages and many, so that what is done once doesn't
-/// count.
+/// The instructions for one message: from the difference between few messages and many, so that what is done once does not count.
 pub(crate) fn per_message(case: &Case) -> Result<u64> {
     let few = case.messages / 4;
     let (of_many, of_few) = std::thread::scope(|scope| {
@@ -31,8 +30,8 @@ fn instructions(case: &Case, messages: usize) -> Result<u64> {
     Ok(figure.trim().parse()?)
 }
 
-/// What the figures depend on besides the code: the compiler, valgrind, and what of its processor valgrind offers to what
-/// chooses at run time, as memchr, base64-simd and glibc do.
+/// What the figures depend on besides the code: the versions of the compiler and of valgrind, and the instruction sets that valgrind offers
+/// to code that chooses at run time, such as memchr, base64-simd and glibc.
 pub(crate) fn made_with() -> Result<String> {
     let version = |program: &str| -> Result<String> {
         let output = Command::new(program).arg("--version").output().with_context(|| format!("{program} is needed"))?;
@@ -44,7 +43,7 @@ pub(crate) fn made_with() -> Result<String> {
     Ok(format!("{}, {}, {}", version("rustc")?, version("valgrind")?, String::from_utf8_lossy(&features).trim()))
 }
 
-/// Which instructions can be used, as those find it out that choose.
+/// The instruction sets that such code finds.
 pub(crate) fn features() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {

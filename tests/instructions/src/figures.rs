@@ -1,17 +1,17 @@
-//! The figures as a file: a line for each case, and with what they were made.
+//! The figures as a file: a line for each case, and the versions of the tools.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result};
 
-/// So much more than what is recorded is too much, in hundredths.
+/// The tolerated increase over the recorded figure, in percent.
 const MARGIN: u64 = 5;
 
-/// Instructions for a message, case by case.
+/// The instructions for a message in each case.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Figures {
-    /// What else they depend on: the compiler, valgrind, the processor.
+    /// What they depend on besides the code: the compiler, valgrind, the processor.
     pub(crate) made_with: String,
     pub(crate) instructions: BTreeMap<String, u64>,
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Figures {
 }
 
 impl Figures {
-    /// Reads what was recorded.
+    /// Reads recorded figures.
     pub(crate) fn read(text: &str) -> Result<Self> {
         let made_with = text.lines().find_map(|line| line.strip_prefix(MADE_WITH)).context("no line `made with`")?;
         let figure = |line: &str| {
@@ -41,7 +41,7 @@ impl Figures {
         Ok(Self { made_with: made_with.to_owned(), instructions: lines.map(figure).collect::<Result<_>>()? })
     }
 
-    /// What the figures are against those that were recorded.
+    /// Compares these figures with recorded ones.
     pub(crate) fn against(&self, recorded: &Self) -> Comparison {
         let mut comparison = Comparison::default();
         for (case, now) in &self.instructions {
@@ -63,7 +63,7 @@ impl Figures {
         comparison
     }
 
-    /// That the second case takes no more than the first: what should make no difference makes none.
+    /// Checks that the second case needs no more instructions than the first. Returns a line if it does.
     pub(crate) fn check_same(&self, [few, many]: [&str; 2]) -> Option<String> {
         let (few, of_many) = (self.instructions.get(few)?, self.instructions.get(many)?);
         (of_many * 100 > few * (100 + MARGIN)).then(|| format!("{many}: {}", than(*of_many, *few)))
@@ -76,7 +76,7 @@ fn than(now: u64, before: u64) -> String {
     format!("{}.{} % {word} than {before}", tenths / 10, tenths % 10)
 }
 
-/// What is to be said.
+/// The result of a comparison: a line for each case that is wrong, and for each that needs fewer instructions.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Comparison {
     pub(crate) wrong: Vec<String>,

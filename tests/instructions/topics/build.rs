@@ -12,7 +12,7 @@ fn main() {
     }
 }
 
-/// A module of so many services, all but the first of which are never called.
+/// Generates a module with this number of services, of which only the first is called.
 fn generate(name: &str, services: usize) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let topics: Vec<_> = (0..services).map(topic).collect();
@@ -41,7 +41,7 @@ fn generate(name: &str, services: usize) {
     }
 }
 
-/// Its name. They are as long as names are, and begin as others do.
+/// The topic of a service. Topics are as long as usual ones, and many have the same beginning.
 fn topic(index: usize) -> String {
     format!("department{:02}.object.action{index:04}", index % 40)
 }

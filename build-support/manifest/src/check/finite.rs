@@ -1,14 +1,15 @@
-//! Types of which no value can exist, since each would have to contain another one.
+//! Types of which no value can exist, since each value would have to contain another value of the same type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
 
-/// Reports records and newtypes that hold themselves, directly or through others, without a list, a map or an optional in
-/// between. A group of types that hold each other is reported at least once.
+/// Reports records and newtypes whose values would have to contain another value of the same type: they hold themselves, directly or
+/// through other types, with no list, map or optional in between. A group of types that hold each other is reported at least once. Circles
+/// through unions are left to [`check_unions`].
 pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
-    // The types of which every value holds one. Unions have a check of their own.
+    // For each type, the named types of which each of its values contains one.
     let held: BTreeMap<&str, Vec<&Type>> = types
         .values()
         .map(|definition| {
@@ -56,7 +57,8 @@ pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &m
     }
 }
 
-/// Reports each closed union of which no case can exist, since each holds the union again. One case that can exist is enough.
+/// Reports each closed union whose cases all have to contain a value of the union again. One case that does not is enough; an open union
+/// always has values, those of unknown cases.
 pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     if !types.values().any(|definition| matches!(definition.shape, Shape::Union { .. })) {
         return;

@@ -1,8 +1,9 @@
-//! Checks of what depends on several parts of a manifest, after all of them were read.
+//! Checks of what depends on several parts of a manifest. `read` calls them: `check_object` while it reads a service or an event, `types`
+//! when it has read all sections but the defaults, and `warnings` at the end, for a manifest without errors.
 //!
 //! - `finite`: types of which no value can exist
 //! - `usage`: types that nothing uses, and deprecated ones that are used
-//! - this file: what has to be an object, and deprecated config keys that are required
+//! - this file: messages and cases of unions that have to be objects, and deprecated config keys that are required
 
 mod finite;
 mod usage;
@@ -13,7 +14,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Case, Manifest, MessageType, Name, Shape, TypeDefinition};
 use crate::source::Span;
 
-/// Reports mistakes in `[types]`: types of which no value can exist, and cases that can't be cases. Defaults need not be read yet.
+/// Reports types of `[types]` of which no value can exist, and cases of unions that are not records or have a field `type`. Needs all types
+/// of the manifest; the defaults of their fields may still be missing.
 pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     finite::check_circles(types, errors);
     finite::check_unions(types, errors);
@@ -40,7 +42,7 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
                 );
                 return;
             }
-            // The definition has a mistake of its own, which was reported.
+            // The definition has another mistake, which was reported.
             None => return,
         },
     };
@@ -55,8 +57,8 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
     }
 }
 
-/// Reports a message, called `subject`, whose type is neither a record nor a union.
-pub(crate) fn is_object(
+/// Reports a message whose type is neither a record nor a union. The report calls the message `subject`.
+pub(crate) fn check_object(
     message: Option<&MessageType>,
     subject: &str,
     types: &BTreeMap<String, TypeDefinition>,
@@ -70,13 +72,13 @@ pub(crate) fn is_object(
     }
 }
 
-/// The mistake that the type at `span` is no object, as `subject` must be.
+/// The diagnostic for a message or case, called `subject`, whose type at `span` is not an object.
 pub(crate) fn not_an_object(subject: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::NotAnObject, format!("{subject} must be an object"))
         .at(span, "expected a record or a union of [types], or a table of fields")
 }
 
-/// Warns of what is suspicious in a valid manifest, as far as it takes more than one section to see it.
+/// Adds the warnings about a valid manifest that depend on more than one section. `read` has those that one section shows.
 pub(crate) fn warnings(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     usage::check(manifest, warnings);
     check_deprecated_config(manifest, warnings);

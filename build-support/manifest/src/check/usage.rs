@@ -6,8 +6,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 use crate::source::Span;
 
-/// Warns of types that no config key, service or event needs, and of deprecated types that something uses that is not
-/// deprecated itself.
+/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type by
+/// something that is not deprecated.
 pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     let mut pending = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// That a type of `[types]` is used.
+/// One use of a type of `[types]`.
 struct TypeUse<'m> {
     name: &'m str,
     span: Span,

@@ -18,7 +18,8 @@ impl Comparison<'_> {
         self.pattern(old.pattern.as_ref(), pattern.as_ref(), subject);
     }
 
-    /// A bound that one of the manifests or both have. `is_tighter` compares the old value with the new one.
+    /// Compares one bound, which either manifest may lack. `is_tighter` gets the old value and the new one, and is true if the new one
+    /// allows less.
     fn bound<T: PartialEq + fmt::Display>(
         &mut self,
         key: &str,
@@ -45,7 +46,7 @@ impl Comparison<'_> {
         if old.map(|bound| &bound.value) == new.map(|bound| &bound.value) {
             return;
         }
-        // Which of two patterns is tighter can't be told, so another pattern breaks both input and output.
+        // There is no way to find out which of two patterns is tighter, so another pattern breaks both input and output.
         let rule = match (old, new, subject.direction) {
             (Some(_), None, Direction::Input | Direction::Config) | (None, Some(_), Direction::Output) => {
                 ChangeRule::BoundCompatible
@@ -61,7 +62,7 @@ impl Comparison<'_> {
     }
 }
 
-/// Where the bounds are written, or the types if they have none.
+/// The places of the two bounds; if there is none, of the type.
 fn spans<T>(old: Option<&Bound<T>>, new: Option<&Bound<T>>, subject: &Subject) -> Spans {
     let span = |bound: Option<&Bound<T>>, or: &Span| bound.map_or(or.clone(), |bound| bound.span.clone());
     Spans { old: span(old, &subject.spans.old), new: span(new, &subject.spans.new) }

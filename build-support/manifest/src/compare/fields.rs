@@ -11,7 +11,7 @@ impl<'m> Comparison<'m> {
         self.fields(&self.old.1.config, &self.new.1.config, &subject);
     }
 
-    /// Two messages that are both declared.
+    /// Compares two messages that both have a declared type.
     pub(super) fn object(&mut self, old: &'m MessageType, new: &'m MessageType, subject: &Subject) {
         if let (MessageType::Named(old), MessageType::Named(new)) = (old, new) {
             return self.named(old.as_str(), new.as_str(), subject);
@@ -22,14 +22,14 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// The fields of two cases of a union, which are those of a record whose own name does not matter.
+    /// Compares the fields of two cases of a union. If a case is a record of `[types]`, the record's name does not matter.
     pub(super) fn case_fields(&mut self, old: &'m Case, new: &'m Case, subject: &Subject) {
         if let (Some(old), Some(new)) = (fields_of(self.old.1, &old.content), fields_of(self.new.1, &new.content)) {
             self.fields(old, new, subject);
         }
     }
 
-    /// The fields of two objects, or the keys of the configuration.
+    /// Compares the fields of two objects, or the keys of two configurations.
     pub(super) fn fields(&mut self, old: &'m [Field], new: &'m [Field], subject: &Subject) {
         let noun = if subject.direction == Direction::Config { "key" } else { "field" };
         let words = |name: &Name| format!("the {noun} `{name}` of {}", subject.words);
@@ -38,7 +38,7 @@ impl<'m> Comparison<'m> {
             let rule = match subject.direction {
                 Direction::Config => ChangeRule::ConfigKeyRemoved,
                 Direction::Input => ChangeRule::FieldIgnored,
-                // Its readers had to do without it before.
+                // Its receivers had to expect that it is absent.
                 Direction::Output if field.ty.optional => ChangeRule::FieldIgnored,
                 Direction::Output => ChangeRule::FieldRemoved,
             };

@@ -1,9 +1,9 @@
-//! What a change of a manifest does to those who call the module, handle its events and configure it.
+//! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and configure it.
 //!
-//! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that
-//! the old one accepted. *Output* is what it sends: responses and events. A change is compatible if whoever could handle all that
-//! the old module sent can handle all that the new one sends, by ignoring fields that it does not know. So a field may be added to
-//! output, but none may be removed or become optional.
+//! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that the old
+//! one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the old
+//! module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to output,
+//! but none may be removed or become optional.
 //!
 //! - this file: the comparison as a whole; the module and what it requires
 //! - `topics`: services, events and their messages
@@ -24,9 +24,9 @@ use crate::diagnostic::{ChangeRule, Diagnostic, Report, Severity};
 use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
-/// Judges the change from `old` to `new`: a report of everything that differs and that somebody may notice, with the breaking
-/// changes first. Empty if there is nothing. The place of a change is in the new manifest: for something that was removed, it is
-/// what it was removed from. If it has a place in the old manifest too, that is the related one.
+/// Judges the change from `old` to `new`: a report of all differences that a caller, a subscriber or an operator may notice, breaking
+/// changes first. It is empty if there are none; descriptions and the order of keys make no difference. The place of a change is in the new
+/// manifest; if something was removed, it is what that was removed from. A place in the old manifest is a related place.
 #[must_use]
 pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     let mut comparison = Comparison { old, new, changes: Vec::new(), compared: BTreeSet::new() };
@@ -51,7 +51,7 @@ enum Direction {
     Config,
 }
 
-/// Where something that is in both manifests is written.
+/// The places of something that is in both manifests.
 #[derive(Clone)]
 struct Spans {
     old: Span,
@@ -79,7 +79,7 @@ struct Comparison<'m> {
 struct Pairs<'m, T> {
     removed: Vec<&'m T>,
     added: Vec<&'m T>,
-    /// What is in both lists: old and new.
+    /// The items that are in both lists, each as old and new.
     kept: Vec<(&'m T, &'m T)>,
 }
 
@@ -98,7 +98,7 @@ impl Comparison<'_> {
         self.report(rule, message, (spans.old.clone(), "it was this"), (spans.new.clone(), ""));
     }
 
-    /// Reports something that is only in the old manifest, at `from` in the new one: what it was removed from.
+    /// Reports something that is only in the old manifest; `from` is the place in the new manifest of what it was removed from.
     fn removed_from(&mut self, rule: ChangeRule, message: String, old: Span, from: Span) {
         self.report(rule, message, (old, "it was here"), (from, ""));
     }
@@ -109,7 +109,7 @@ impl Comparison<'_> {
         self.report(rule, message, (old, "it was here"), (module, "not in this module any more"));
     }
 
-    /// Reports something that is only in the new manifest, and is a part of something that was at `of` in the old one.
+    /// Reports something that is only in the new manifest; `of` is the place in the old manifest of what it was added to.
     fn added_to(&mut self, rule: ChangeRule, message: String, of: Span, new: Span) {
         self.report(rule, message, (of, "it was this"), (new, "new here"));
     }
@@ -145,7 +145,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Reports if some change is breaking and the new version is compatible with the old one. Comes last.
+    /// Reports if some change is breaking and the new version does not say so. Called last, since it looks at all other changes.
     fn version(&mut self) {
         let (old, new) = (&self.old.1.module.version, &self.new.1.module.version);
         let breaks = self.changes.iter().any(|change| change.severity() == Severity::Breaking);

@@ -1,4 +1,4 @@
-//! What changes for those who run the module: `[artifacts.process]`, `[limits]` and `[env]`. Each change is a note.
+//! `[artifacts.process]`, `[limits]` and `[env]`, which matter to those who run the module. Each change is a note.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Comparison<'_> {
         self.env();
     }
 
-    /// A section as a whole, whose keys are the same in both manifests.
+    /// Reports the keys of a section whose values differ. `old` and `new` list the same keys in the same order.
     fn section(&mut self, section: &str, old: Shown, new: Shown, spans: &Spans) {
         for ((key, was), (_, is)) in old.into_iter().zip(new).filter(|((_, was), (_, is))| was != is) {
             let or_none = |shown: Option<String>| shown.unwrap_or("none".to_owned());
@@ -33,7 +33,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// `[env]`. The values of variables are left out, since somebody may have put a secret there.
+    /// Compares `[env]`. Messages leave the values of variables out, since a value may be a secret.
     fn env(&mut self) {
         let (old, new) = (&self.old.1.env, &self.new.1.env);
         let passed = pair_up(&old.pass, &new.pass, Name::as_str);

@@ -73,8 +73,9 @@ impl<'m> Comparison<'m> {
             let spans = Spans { old: old.topic.span(), new: new.topic.span() };
             let subject = format!("the event `{topic}`");
             self.deprecation(&subject, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
-            let broken = format!("`{topic}` is not kept any more for subscribers that are away");
-            let made = format!("`{topic}` is kept now for subscribers that are away");
+            let broken =
+                format!("`{topic}` is no longer delivered again if a subscriber's process dies while it handles it");
+            let made = format!("`{topic}` is delivered again now if a subscriber's process dies while it handles it");
             self.promise((old.durable, new.durable), [broken, made], &spans);
             let subject = format!("the payload of `{topic}`");
             self.message(subject, Role::Payload, (old.payload.as_ref(), new.payload.as_ref()), &spans);
@@ -95,7 +96,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Reports a promise that only one of the manifests makes, with one of two messages: if it is broken, or made.
+    /// Reports a promise (idempotent, durable) that was dropped or added, with the first or the second message.
     fn promise(&mut self, (old, new): (bool, bool), [broken, made]: [String; 2], spans: &Spans) {
         if old != new {
             let (rule, message) =
@@ -121,7 +122,7 @@ impl<'m> Comparison<'m> {
             (Some(old), Some(new)) => self.object(old, new, &subject),
             // A raw request takes any bytes.
             (Some(_), None) if role == Role::Request => self.relaxed(&subject, "takes any bytes"),
-            // A free-form response is any object, so a declared one is no surprise.
+            // Without a declaration, a response may be any object, so callers have to expect what is declared now.
             (None, Some(_)) if role == Role::Response => self.relaxed(&subject, "is declared"),
             (old, _) => {
                 let now = if old.is_some() { "not declared any more" } else { "declared now, and has to fit" };

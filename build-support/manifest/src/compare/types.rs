@@ -29,7 +29,7 @@ impl<'m> Comparison<'m> {
         self.bounds(old, new, subject);
     }
 
-    /// The items of two lists, or the values of two maps.
+    /// Compares the items of two lists, or the values of two maps.
     fn element(&mut self, old: &'m Type, new: &'m Type, part: &str, subject: &Subject) {
         let subject = Subject { words: format!("{part} of {}", subject.words), ..subject.clone() };
         if old.optional != new.optional {
@@ -44,24 +44,24 @@ impl<'m> Comparison<'m> {
         self.types(old, new, &subject);
     }
 
-    /// Two types of different kinds, such as an integer and a float.
+    /// Compares two types of different kinds, such as an integer and a float.
     fn kinds(&mut self, old: &Type, new: &Type, subject: &Subject) {
         let fits = if subject.direction == Direction::Output { accepts(old, new) } else { accepts(new, old) };
         let now = format!("is of type `{}` now, and was `{}`", new.kind.name(), old.kind.name());
         if fits { self.relaxed(subject, &now) } else { self.type_changed(subject, &now) }
     }
 
-    /// Reports that the type of the subject breaks others; `now` says what it is.
+    /// Reports a breaking change of the subject's type; `now` follows the subject in the message: "is of type …".
     pub(super) fn type_changed(&mut self, subject: &Subject, now: &str) {
         self.changed(ChangeRule::TypeChanged, format!("{} {now}", subject.words), &subject.spans);
     }
 
-    /// Reports that the type of the subject is another one and breaks nobody; `now` says what it is.
+    /// Reports a compatible change of the subject's type; `now` follows the subject in the message.
     pub(super) fn relaxed(&mut self, subject: &Subject, now: &str) {
         self.changed(ChangeRule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
     }
 
-    /// Two types of `[types]`. Each pair is compared once in each direction, however often it is used.
+    /// Compares two types of `[types]`. Each pair is compared once in each direction, however often it is used.
     pub(super) fn named(&mut self, old: &'m str, new: &'m str, subject: &Subject) {
         let (Some(old_type), Some(new_type)) = (self.old.1.find_type(old), self.new.1.find_type(new)) else { return };
         let direction = subject.direction;
@@ -95,7 +95,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// The values of an enum, or the cases of a union; and whether it was open, and is.
+    /// Compares the values of two enums, or the cases of two unions, and whether they are open.
     fn values(
         &mut self,
         noun: &str,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// How serious a [`Diagnostic`](crate::Diagnostic) is. The first two are about a manifest, the others about a change.
+/// How serious a [`Diagnostic`](crate::Diagnostic) is. `Error` and `Warning` are about a manifest, the other three about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The manifest is invalid: it can be neither compiled nor run.
@@ -12,7 +12,7 @@ pub enum Severity {
     Warning,
     /// Callers, subscribers or configurations that worked with the old manifest may not work with the new one.
     Breaking,
-    /// Everything goes on working, but somebody may want to know of the change.
+    /// Everything that worked with the old manifest works with the new one, but differently: callers or operators may have to know.
     Note,
     /// Everything that worked with the old manifest works with the new one.
     Compatible,
@@ -45,7 +45,7 @@ macro_rules! codes {
             /// All of them, sorted by their names.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its name as reports show it in brackets. It stays the same from release to release.
+            /// The name that reports show in brackets. It stays the same from release to release.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -61,7 +61,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Its meaning in a sentence, for the reference page.
+            /// The meaning in one or two sentences, for the reference page.
             #[must_use]
             pub const fn summary(self) -> &'static str {
                 match self {
@@ -79,7 +79,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// What kind of mistake a [`Diagnostic`](crate::Diagnostic) is about, for programs: the text in brackets in `error[unknown-key]`.
+    /// The kind of mistake that a [`Diagnostic`](crate::Diagnostic) is about, for programs: the text in brackets in `error[unknown-key]`.
     Code:
     /// Two manifests of `[requires.from]` provide the same required topic.
     AmbiguousImport = Error "ambiguous-import",
@@ -157,25 +157,25 @@ codes! {
     DefaultChanged = Note "default-changed",
     /// Something was deprecated.
     Deprecated = Note "deprecated",
-    /// A service declares an error more, or one less.
+    /// The list of a service's errors changed.
     ErrorsChanged = Note "errors-changed",
     /// An event was added.
     EventAdded = Compatible "event-added",
     /// An event was removed.
     EventRemoved = Breaking "event-removed",
-    /// A field was added to output, or one that is not required to input. Whoever does not know it may ignore it.
+    /// A field was added to output, or one that is not required to input. Receivers that do not know the field ignore it.
     FieldAdded = Compatible "field-added",
     /// A field was removed from input, where it is ignored now, or an optional one from output.
     FieldIgnored = Note "field-ignored",
     /// A field of output may be absent now.
     FieldOptional = Breaking "field-optional",
-    /// A field of input need not be given any more, or one of output is always there now.
+    /// A field of input may be absent now, or one of output is always there now.
     FieldRelaxed = Compatible "field-relaxed",
     /// A field was removed from output.
     FieldRemoved = Breaking "field-removed",
     /// A field of input or a config key was added as required, or became required.
     FieldRequired = Breaking "field-required",
-    /// A request or payload has a declared type now, or a response or payload has none any more.
+    /// A request or payload has a declared type now, or a response or payload has none any longer.
     MessageDeclared = Breaking "message-declared",
     /// The module has another name. The host takes it for another module.
     ModuleRenamed = Breaking "module-renamed",

@@ -1,4 +1,4 @@
-//! Draws diagnostics the way rustc does, with the crate `annotate-snippets`.
+//! Draws diagnostics as rustc does, with the crate `annotate-snippets`.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     group
 }
 
-/// The lines from the first place to the last. The renderer goes through all that it is given, and a manifest may be long
-/// and have many mistakes.
+/// The lines from the first place to the last. Only these are passed to the renderer, which reads its whole input each time: a manifest may
+/// be long and have many mistakes.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(AnnotationKind, &'a Place)],

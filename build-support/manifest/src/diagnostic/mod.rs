@@ -1,14 +1,15 @@
-//! What is wrong with a manifest, or has changed between two. Every check collects [`Diagnostic`]s and returns them in one
-//! [`Report`].
+//! Mistakes in a manifest, and changes between two manifests. The checks collect [`Diagnostic`]s, and return all of them in a [`Report`].
 //!
 //! - this file: one diagnostic
-//! - `codes`: the list of all kinds of mistakes, and of all rules for changes
+//! - `codes`: the lists of all kinds of mistakes and of all rules for changes
 //! - `report`: several diagnostics, in order
+//! - `syntax`: the mistakes that the TOML parser finds
 //! - `draw`: how they look on a terminal
 
 mod codes;
 mod draw;
 mod report;
+mod syntax;
 
 pub use codes::{ChangeRule, Code, Severity};
 pub use report::Report;
@@ -16,7 +17,7 @@ pub use report::Report;
 use crate::source::{Source, Span};
 use crate::text::harmless;
 
-/// A mistake in a manifest, or a change between two: what it is, where it is, and what to do about it.
+/// A mistake in a manifest, or a change between two manifests: what it is, where it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
@@ -31,7 +32,7 @@ pub struct Diagnostic {
 /// A marked range in a manifest, with the text that is shown beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// `None` until the diagnostic becomes part of a report.
+    /// `None` until the diagnostic becomes part of a report, which sets it.
     source: Option<Source>,
     span: Span,
     label: String,
@@ -120,7 +121,7 @@ impl Diagnostic {
         }
     }
 
-    /// How serious it is.
+    /// How serious the diagnostic is.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
@@ -132,19 +133,19 @@ impl Diagnostic {
         self.code
     }
 
-    /// What is wrong, in one line. It may quote the manifest, so it is not free of control characters.
+    /// What is wrong, in one line. It may quote the manifest, and with it control characters: see [`harmless`].
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Where it is wrong. `None` if the mistake is in no particular place, such as a file that can't be read.
+    /// Where the mistake is. `None` if it is in no particular place, such as a file that can't be read.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
-    /// Further places that belong to it.
+    /// Further places that belong to the mistake, in this or another manifest.
     #[must_use]
     pub fn related_places(&self) -> &[Place] {
         &self.related
@@ -156,7 +157,7 @@ impl Diagnostic {
         &self.notes
     }
 
-    /// What to do about it, if there is something to say.
+    /// What to do about the mistake. `None` if the message says it all.
     #[must_use]
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()
@@ -182,7 +183,7 @@ impl Diagnostic {
         })
     }
 
-    /// What a report sorts by.
+    /// The key by which a report sorts.
     fn order(&self) -> (Severity, Option<(usize, usize)>, &'static str) {
         let span = self.place.as_ref().map(|place| (place.span.start, place.span.end));
         (self.severity, span, self.code)

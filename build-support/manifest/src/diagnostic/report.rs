@@ -1,4 +1,4 @@
-//! All that is wrong with a manifest, in order.
+//! All diagnostics about a manifest, in order.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::draw::draw;
 use super::{Diagnostic, Severity};
 use crate::source::Source;
 
-/// What was found in one manifest, or in several that belong together.
+/// The diagnostics about one manifest, or about several that belong together.
 ///
 /// The diagnostics are sorted by severity in the order of [`Severity`], errors first, and those of equal severity by their place
 /// in the text; those without a place come first. A diagnostic that would follow an equal one is left out.
@@ -19,7 +19,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of these diagnostics, in any order. Places without a source are in `source`.
+    /// A report of these diagnostics, which may be in any order. `source` is the manifest that their places are in, but for those of
+    /// [`Diagnostic::related_in`].
     #[must_use]
     pub fn new(source: &Source, mut diagnostics: Vec<Diagnostic>) -> Self {
         for diagnostic in &mut diagnostics {
@@ -30,8 +31,7 @@ impl Report {
         Self { diagnostics }
     }
 
-    /// Adds a report on another manifest, or of another check. Of equal severity, its diagnostics come after those that are
-    /// here.
+    /// Adds a report on another manifest, or of another check. Its diagnostics come after those of the same severity that are here.
     pub fn extend(&mut self, other: Self) {
         self.diagnostics.extend(other.diagnostics);
         self.diagnostics.sort_by_key(Diagnostic::severity);
@@ -43,7 +43,7 @@ impl Report {
         &self.diagnostics
     }
 
-    /// Whether nothing was found.
+    /// Whether there are no diagnostics.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()

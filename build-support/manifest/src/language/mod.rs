@@ -1,8 +1,8 @@
 //! The manifest language as data: every table, and every key in it. The reader refuses all other keys, and the JSON Schema and the
 //! reference page are generated from here.
 //!
-//! What is here agrees with what is read: in debug builds the reader panics if it asks for a key that a table does not have, and
-//! `tests/keys.rs` of this crate gives every key a value that no key takes, which shows keys that nothing reads.
+//! The tables agree with what is read: in debug builds the reader panics if it asks for a key that its table does not have, and
+//! `tests/keys.rs` of this crate sets each key to a value that no key accepts, and expects an error: without one, the key is not read.
 
 mod process;
 mod reserved;
@@ -15,7 +15,7 @@ pub(crate) use process::{ARTIFACTS, ENV, LIMITS, PROCESS};
 pub(crate) use sections::{ERROR, EVENT, MANIFEST, MESSAGE, MODULE, PROVIDES, REQUIRES, SERVICE};
 pub(crate) use types::{CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, TYPE_LONG};
 
-/// The only version of the language, as the quick starts of the Python and Node.js SDKs have it.
+/// The only value of `schema_version`. The manifests of the Python and Node.js quick starts have it.
 pub const SCHEMA_VERSION: &str = "3.0";
 
 /// A table whose keys the language fixes.
@@ -36,7 +36,7 @@ pub struct KeySpec {
     pub name: &'static str,
     /// Which values it takes.
     pub kind: ValueSpec,
-    /// Whether a table without the key is invalid.
+    /// Whether a table without the key is an error.
     pub required: bool,
     /// What the value means.
     pub description: &'static str,
@@ -77,18 +77,18 @@ pub enum ValueSpec {
     Table(&'static TableSpec),
     /// A table whose keys the author chooses; their values are of this kind.
     Entries(&'static ValueSpec),
-    /// One of the two.
+    /// A value of either kind.
     Either(&'static ValueSpec, &'static ValueSpec),
     /// The fields of an object.
     Fields {
-        /// What each field takes, in a table whose keys the author chooses.
+        /// The kind of values of a field, in a table whose keys the author chooses.
         field: &'static ValueSpec,
-        /// The long form: a table that has the fields under a key of its own.
+        /// The long form: a table that has the fields under the key `fields`, beside other keys.
         long: &'static TableSpec,
     },
 }
 
-/// The manifest as a whole, from which all other tables can be reached.
+/// The table of the manifest as a whole. All other tables are the kinds of its keys, of their keys, and so on.
 #[must_use]
 pub fn root() -> &'static TableSpec {
     &MANIFEST
@@ -163,7 +163,18 @@ mod tests {
                 reach(one, found);
                 return reach(other, found);
             }
-            _ => return,
+            ValueSpec::Boolean
+            | ValueSpec::Text
+            | ValueSpec::Choice(_)
+            | ValueSpec::Texts
+            | ValueSpec::Arguments
+            | ValueSpec::Integer
+            | ValueSpec::Number
+            | ValueSpec::Size
+            | ValueSpec::Duration
+            | ValueSpec::Deprecated
+            | ValueSpec::Value
+            | ValueSpec::TypeText => return,
         };
         if !found.contains(&table.title) {
             found.push(table.title);

@@ -27,7 +27,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "interpreter",
             ValueSpec::Text,
             "\"python3\"",
-            "The program that runs the program. With a `/` in it, it is relative to the manifest's directory, otherwise it is looked for on the `PATH`. It is the name of one file: arguments are `interpreter_args`. Without it the program is executed itself.",
+            "The interpreter that runs the program. With a `/` in it, it is relative to the manifest's directory, otherwise it is looked for on the `PATH`. It is the name of one file: arguments are `interpreter_args`. Without it, the program itself is executed.",
         ),
         key(
             "interpreter_args",
@@ -40,7 +40,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "args",
             ValueSpec::Arguments,
             "[\"--verbose\"]",
-            "The arguments of the program. No shell reads them. Everybody on the machine can see them.",
+            "The arguments of the program. No shell reads them. Every user of the machine can see them.",
         ),
         key(
             "framing",
@@ -52,25 +52,25 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "sha256",
             ValueSpec::Text,
             "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"",
-            "The SHA-256 of the program, in 64 hexadecimal digits. The host refuses to start another program.",
+            "The SHA-256 of the program's file (with an `interpreter`, of the script), in 64 hexadecimal digits. The host does not start a file that has another one.",
         ),
         key(
             "size_bytes",
             ValueSpec::Integer,
             "81920",
-            "The size of the program in bytes. The host refuses to start a program of another size.",
+            "The size of the same file in bytes. The host does not start a file of another size.",
         ),
         key(
             "connect_timeout",
             ValueSpec::Duration,
             "\"30s\"",
-            "The timeout for a started process to connect to its host, `1ms` to `24h`. A process that misses it is ended and started again. Without it the host's own, which is 10 s.",
+            "The timeout for a started process to connect to its host, `1ms` to `24h`. A process that misses it is ended and started again. Without it the host's default, which is 10 s.",
         ),
         key(
             "init_timeout",
             ValueSpec::Duration,
             "\"5m\"",
-            "The timeout for a connected process to answer `init`, `1ms` to `24h`, with the same consequence. Without it the host's own, which is 60 s.",
+            "The timeout for a connected process to answer `init`, `1ms` to `24h`, with the same consequence. Without it the host's default, which is 60 s.",
         ),
         key(
             "overlap",
@@ -83,7 +83,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
 
 pub(crate) static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
-    description: "What one process of the module may use. There is no limit for a key that is left out.",
+    description: "What one process of the module may use. Without a key, the manifest sets no such limit.",
     keys: &[
         key("memory", ValueSpec::Size, "\"256MiB\"", "Memory that the process can write to, at least 1 byte."),
         key("files", ValueSpec::Integer, "1024", "Files that the process has open at once, at least 1."),
@@ -98,13 +98,13 @@ pub(crate) static LIMITS: TableSpec = TableSpec {
 
 pub(crate) static ENV: TableSpec = TableSpec {
     title: "[env]",
-    description: "Environment variables of the module's processes. From the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` if nothing sets it. Nothing else is passed on but what is listed here or set in the host's configuration.",
+    description: "Environment variables of the module's processes. Of the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` unless it is set. It gets further variables only if they are listed here or in the host's configuration.",
     keys: &[
         key(
             "pass",
             ValueSpec::Texts,
             "[\"RUST_BACKTRACE\", \"SSL_CERT_FILE\"]",
-            "Further variables of the host's environment that are passed on if they are set there.",
+            "The names of further variables of the host's environment that the processes get. One that is not set there is left out.",
         ),
         key(
             "set",

@@ -1,7 +1,7 @@
-//! Names that a manifest can't use, because the host or the protocol gives them a meaning.
+//! Names that a manifest can't declare, because they mean something to the host or in the protocol.
 
-/// The codes of errors that host and SDK answer by themselves, for any service. A service can't declare an error with one of
-/// them. Sorted. A test in `tests/workspace.rs` compares them with those of `ixt-protocol`.
+/// The codes of the errors with which host and SDK reply by themselves, for any service; sorted. A service can't declare an error with one
+/// of them. A test in `tests/workspace.rs` compares them with those of `ixt-protocol`.
 pub const BUILT_IN_ERROR_CODES: [&str; 12] = [
     "ABORTED",
     "CANCELLED",
@@ -17,8 +17,8 @@ pub const BUILT_IN_ERROR_CODES: [&str; 12] = [
     "UNKNOWN_TOPIC",
 ];
 
-/// The reason why an environment variable can't be set or passed on to the processes of a module, neither by `[env]` of its
-/// manifest nor by the configuration of its host. `None` if it can.
+/// Whether an environment variable is reserved: neither `[env]` of a manifest nor the host's configuration can set it for a module's
+/// processes or pass it on to them. Returns the reason; `None` if the variable is not reserved.
 #[must_use]
 pub fn reserved_variable(name: &str) -> Option<&'static str> {
     match name {

@@ -101,7 +101,7 @@ pub(crate) static MODULE: TableSpec = TableSpec {
 
 pub(crate) static PROVIDES: TableSpec = TableSpec {
     title: "[provides]",
-    description: "What other modules can use of this one.",
+    description: "What other modules can use of this one. A topic is words of ASCII letters, digits, `_` and `-`, joined by dots, beginning with a letter.",
     keys: &[
         key("services", ValueSpec::Texts, "[\"orders.place\"]", "The topics of the services that can be called."),
         key("events", ValueSpec::Texts, "[\"orders.placed\"]", "The topics of the events that the module publishes."),
@@ -110,7 +110,7 @@ pub(crate) static PROVIDES: TableSpec = TableSpec {
 
 pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
-    description: "What the module uses of other modules. With this table, calls to services that are not listed are refused.",
+    description: "What the module uses of other modules. With this table, the host refuses calls to services that are not listed; without it, the module may call any service.",
     keys: &[
         key(
             "services",
@@ -148,13 +148,13 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
             "request",
             MESSAGE_KIND,
             "{ sku = \"string\" }",
-            "The type of its requests, an object. Without it the handler gets the bytes of the payload as they are.",
+            "The type of its requests, an object. Without it, the handler gets the bytes of the payload as they are.",
         ),
         key(
             "response",
             MESSAGE_KIND,
             "\"Order\"",
-            "The type of its responses, an object. Without it the handler may answer any JSON object.",
+            "The type of its responses, an object. Without it, the handler may return any JSON object.",
         ),
         key(
             "errors",
@@ -163,7 +163,7 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
                 &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ERROR))),
             ),
             "{ OUT_OF_STOCK = \"There is nothing left\" }",
-            "The codes of its own errors: upper-case ASCII letters, digits and `_`. A text describes the error.",
+            "The codes of its own errors: upper-case ASCII letters, digits and `_`, beginning with a letter. A text describes the error. The built-in codes, such as `NOT_FOUND`, can't be declared.",
         ),
         description(),
         deprecated(),
@@ -171,13 +171,13 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
             "ttl_ms",
             ValueSpec::Integer,
             "5000",
-            "The timeout of a call whose caller sets none, in milliseconds, at least 1. Without it the host's default timeout.",
+            "The timeout of a call whose caller sets none, in milliseconds, at least 1. Without it, a call that a module makes while it handles a request has the host's default timeout, which is 5 minutes; any other call has none.",
         ),
         key(
             "idempotent",
             ValueSpec::Boolean,
             "true",
-            "Handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has died.",
+            "Handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has died, until three attempts were made or two processes died that handled nothing else.",
         ),
         key(
             "blocking",
@@ -206,7 +206,7 @@ pub(crate) static EVENT: TableSpec = TableSpec {
             "payload",
             MESSAGE_KIND,
             "\"Order\"",
-            "The type of its payload, an object. Without it the payload is bytes.",
+            "The type of its payload, an object. Without it, the payload is any bytes.",
         ),
         description(),
         deprecated(),
@@ -214,7 +214,7 @@ pub(crate) static EVENT: TableSpec = TableSpec {
             "durable",
             ValueSpec::Boolean,
             "true",
-            "If a subscriber's process dies while it handles the event, the host delivers the event again.",
+            "If a subscriber's process dies while it handles the event, the host delivers the event again, however often that happens.",
         ),
     ],
 };

@@ -30,7 +30,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
             "secret",
             ValueSpec::Boolean,
             "true",
-            "The value is never shown in logs, errors and `Debug`. Only for `string` and `bytes`.",
+            "The value is never shown in logs, errors and `Debug`. For `string` and `bytes`.",
         ),
     ],
 };
@@ -137,7 +137,7 @@ const fn required() -> KeySpec {
         "required",
         ValueSpec::Boolean,
         "true",
-        "`true` changes nothing, since a key without a default is required; with a default it is an error. `false` is the same as `optional = true`, unless there is a default.",
+        "`true` changes nothing, since a key without a default is required; it is an error beside a default or an optional type. `false` without a default is the same as `optional = true`; with a default it changes nothing.",
     )
 }
 
@@ -146,7 +146,7 @@ const fn optional() -> KeySpec {
         "optional",
         ValueSpec::Boolean,
         "true",
-        "`true`: the value may be absent or `null`, as with `?` behind the type.",
+        "`true`: the value may be absent or `null`, as with `?` behind the type. It is an error beside a default.",
     )
 }
 
@@ -168,7 +168,12 @@ const fn min_length() -> KeySpec {
 }
 
 const fn max_length() -> KeySpec {
-    key("max_length", ValueSpec::Integer, "64", "The greatest length that is allowed, in the same units.")
+    key(
+        "max_length",
+        ValueSpec::Integer,
+        "64",
+        "The greatest length that is allowed, in the same units and for the same types.",
+    )
 }
 
 const fn pattern() -> KeySpec {
@@ -235,3 +240,25 @@ pub(crate) static CASE: TableSpec = TableSpec {
         deprecated(),
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Scalar;
+
+    #[test]
+    fn the_descriptions_name_all_types_that_a_key_applies_to() {
+        let described =
+            |name| CONFIG_KEY.keys.iter().find(|key| key.name == name).expect("a key of [config]").description;
+        for (key, applies) in [
+            ("min", Scalar::has_order as fn(Scalar) -> bool),
+            ("min_length", Scalar::has_length),
+            ("secret", Scalar::can_be_secret),
+        ] {
+            for scalar in Scalar::ALL {
+                let name = format!("`{}`", scalar.name());
+                assert_eq!(described(key).contains(&name), applies(*scalar), "{name} in the description of `{key}`");
+            }
+        }
+    }
+}

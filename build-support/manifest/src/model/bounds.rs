@@ -1,6 +1,5 @@
 //! `min`, `max`, `min_length`, `max_length` and `pattern`, and the check of a value against them. Used for the defaults of a
-//! manifest, and by the host for the configuration that it gives to a module. The SDK has its own check for what arrives at
-//! run time.
+//! manifest, and by the host for the configuration that it sends to a module. The SDK has its own check of what a module receives.
 
 use std::cmp::Ordering;
 
@@ -9,18 +8,20 @@ use regex_lite::Regex;
 use super::Value;
 use crate::source::Span;
 
-/// What the values of a type have to satisfy beyond the type itself. A bound that is `None` holds for every value.
+/// What the values of a type have to satisfy beyond the type itself. `None`: the manifest has no such bound, so every value satisfies it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bounds {
-    /// The least value, which is itself allowed. Of the same type as the values.
+    /// The least value that is allowed, of the same type as the values. Only for `integer`, `float`, `duration` and `size`.
     pub min: Option<Bound<Value>>,
-    /// The greatest value, which is itself allowed.
+    /// The greatest value that is allowed, for the same types as `min`. It is not less than `min`.
     pub max: Option<Bound<Value>>,
-    /// The least length: characters of a string, bytes, items of a list, entries of a map.
+    /// The least length that is allowed: characters of a `string`, bytes of a `bytes`, items of a list, entries of a map. Only for these
+    /// types.
     pub min_length: Option<Bound<u64>>,
-    /// The greatest length, in the same units.
+    /// The greatest length that is allowed, in the same units and for the same types. It is not less than `min_length`.
     pub max_length: Option<Bound<u64>>,
-    /// A regular expression of the crate `regex-lite` that has to match somewhere in the string.
+    /// A regular expression of the crate `regex-lite` that has to match somewhere in the value. Only for `string`. The manifest's reader
+    /// has compiled it, so it is valid.
     pub pattern: Option<Bound<String>>,
 }
 
@@ -29,7 +30,7 @@ pub struct Bounds {
 pub struct Bound<T> {
     /// The bound itself.
     pub value: T,
-    /// Where it is written.
+    /// Where it is written in the manifest.
     pub span: Span,
 }
 
@@ -40,12 +41,28 @@ impl Bounds {
         *self == Self::default()
     }
 
-    /// Checks a value. The items of a list and the values of a map have bounds of their own, which this does not look at.
+    /// The bounds in words for people, one text for each: "at least 1", "at most 64 long", "matches ^a+$". `code` marks up the values and
+    /// the pattern, which may have characters that mean something in Markdown or to a terminal.
+    #[must_use]
+    pub fn in_words(&self, code: impl Fn(&str) -> String) -> Vec<String> {
+        let Self { min, max, min_length, max_length, pattern } = self;
+        let mut words = Vec::new();
+        for (at, bound) in [("at least", min), ("at most", max)] {
+            words.extend(bound.iter().map(|bound| format!("{at} {}", code(&bound.value.to_string()))));
+        }
+        for (at, bound) in [("at least", min_length), ("at most", max_length)] {
+            words.extend(bound.iter().map(|bound| format!("{at} {} long", bound.value)));
+        }
+        words.extend(pattern.iter().map(|pattern| format!("matches {}", code(&pattern.value))));
+        words
+    }
+
+    /// Checks a value. Its parts are not checked: the types of list items and of map values have separate bounds.
     ///
     /// # Errors
     ///
-    /// The first bound that the value violates, in words: "at least 1". The value itself is not part of it, since it may be
-    /// secret.
+    /// The first bound that the value violates, in words that follow "expected": "at least 1". The value itself is not part of them, since
+    /// it may be secret. A `pattern` that is not a valid regular expression is violated by every string.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         if let Some(min) = &self.min
             && value.partial_cmp(&min.value).is_some_and(Ordering::is_lt)

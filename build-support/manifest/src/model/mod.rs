@@ -51,7 +51,7 @@ pub struct Manifest {
     pub limits: ProcessLimits,
     /// `[env]`.
     pub env: Env,
-    /// What is legal but suspicious, such as a type that nothing uses. Contains no errors.
+    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors.
     pub warnings: Report,
 }
 
@@ -72,14 +72,14 @@ pub struct ModuleInfo {
     pub name: Name,
     /// The module's version, the second part of that id. A semantic version, such as `1.0.0`.
     pub version: Name,
-    /// What the module does.
+    /// What the module does: any text. `None`, here and in the next two, if the manifest does not say.
     pub description: Option<String>,
-    /// Who wrote the module.
+    /// Who wrote the module: any text.
     pub author: Option<String>,
-    /// The module's licence.
+    /// The module's licence: any text.
     pub license: Option<String>,
-    /// The runtimes that the module is made for, in the order of the manifest. Two names that differ only in case count as one.
-    /// Empty if the manifest does not say.
+    /// The runtimes that the module is made for, in the order and the spelling of the manifest: ASCII letters, digits, `_` and `-`. Of
+    /// names that differ only in case, the first. Empty if the manifest does not say. A list without `Process` is a warning.
     pub runtime_targets: Vec<String>,
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::source::Span;
 
-/// A text from the manifest, mostly a name, and where it is written, so that later stages can point at it. Two are equal only
-/// if both text and place are.
+/// A text from the manifest, mostly a name, and where it is written, so that a diagnostic can point at it. Two are equal only if both their
+/// texts and their places are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     text: String,
@@ -23,7 +23,7 @@ impl Name {
         &self.text
     }
 
-    /// Where the text is written, in bytes; the quotes are part of the range.
+    /// The place of the text in the manifest, with its quotes.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span.clone()

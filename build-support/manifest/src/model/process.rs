@@ -8,13 +8,13 @@ use crate::source::Span;
 /// `[artifacts.process]`: the program that the host starts. [`ProcessInfo::default`] is what holds if a manifest has no such table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessInfo {
-    /// Where the table is written. `None` if the manifest has none.
+    /// Where the key `process` is written. `None` if the manifest has no such table.
     pub span: Option<Span>,
     /// The program, or the directory that contains `entry`; relative to the directory of the manifest. `None`: the program that
     /// cargo builds of the package in that directory. Then `interpreter`, `entry`, `sha256` and `size_bytes` are `None` too.
     pub path: Option<Name>,
-    /// The program that runs the program, such as `python3`. With a `/` in it relative to the directory of the manifest,
-    /// otherwise looked for on the `PATH`. `None`: the program is executed itself.
+    /// The file of the interpreter that runs the program, such as `python3`. With a `/` in it, it is relative to the directory of the
+    /// manifest; otherwise it is looked for on the `PATH`. `None`: the program itself is executed.
     pub interpreter: Option<String>,
     /// The arguments of the interpreter, which come before the program. Empty without an interpreter.
     pub interpreter_args: Vec<String>,
@@ -24,13 +24,15 @@ pub struct ProcessInfo {
     pub args: Vec<String>,
     /// How frames are delimited on the module's socket, `line` or `length`. `None`: `line`.
     pub framing: Option<String>,
-    /// The SHA-256 of the program, in 64 lower-case hexadecimal digits. `None`: the host does not check it.
+    /// The SHA-256 of the program's file, which is `entry` or `path` (not the interpreter), in 64 hexadecimal digits. Lower case; the
+    /// manifest may have upper case. The host does not start a file that has another one. `None`: the host does not check it.
     pub sha256: Option<String>,
-    /// The size of the program in bytes. `None`: the host does not check it.
+    /// The size of the same file in bytes. The host does not start a file of another size. `None`: the host does not check it.
     pub size_bytes: Option<u64>,
-    /// The timeout for a started process to connect to its host, 1 ms to 24 h. `None`: the host's default.
+    /// The timeout for a started process to connect to its host, 1 ms to 24 h. A process that misses it is ended, and started again after a
+    /// pause. `None`: the host's default.
     pub connect_timeout: Option<Duration>,
-    /// The timeout for a connected process to answer `init`, 1 ms to 24 h. `None`: the host's default.
+    /// The timeout for a connected process to answer `init`, 1 ms to 24 h, with the same consequence. `None`: the host's default.
     pub init_timeout: Option<Duration>,
     /// Whether, on a restart, the new process may run at the same time as the old one. If not, the old one ends first. `true`
     /// if the manifest does not say.
@@ -59,11 +61,11 @@ impl Default for ProcessInfo {
 /// `[limits]`: what one process of the module may use. A limit that is `None` is not set by the manifest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProcessLimits {
-    /// Where the table is written. `None` if the manifest has none.
+    /// Where the key `limits` is written. `None` if the manifest has no such table.
     pub span: Option<Span>,
     /// Bytes of memory that the process can write to, at least 1 (`RLIMIT_DATA`).
     pub memory: Option<u64>,
-    /// Open files, at least 1 (`RLIMIT_NOFILE`).
+    /// The number of files that the process may have open at once, at least 1 (`RLIMIT_NOFILE`).
     pub files: Option<u64>,
     /// Processors that the process and its children may use, at least 0.01: `0.5` is half of the time of one, `2.0` all of the
     /// time of two.
@@ -74,10 +76,10 @@ pub struct ProcessLimits {
 /// `pass` and in `set`, and none is [reserved](crate::language::reserved_variable).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Env {
-    /// The variables that have the value that they have in the host's environment, sorted. One that the host does not have is
-    /// left out.
+    /// The names of the variables that are copied from the host's environment, sorted: ASCII letters, digits and `_`, not beginning with a
+    /// digit. A variable that is not set there is left out.
     pub pass: Vec<Name>,
-    /// The variables that have a value of their own, sorted by name.
+    /// The variables whose values the manifest sets, sorted by name.
     pub set: Vec<Variable>,
 }
 

@@ -25,7 +25,7 @@ macro_rules! scalars {
 }
 
 scalars! {
-    /// UTF-8 text.
+    /// UTF-8 text of any length.
     String "string",
     /// An integer of 64 bits with a sign, as in TOML.
     Integer "integer",
@@ -39,13 +39,13 @@ scalars! {
     Duration "duration",
     /// A number of bytes, at most 2^63 - 1; an integer, or text such as `"16MiB"`.
     Size "size",
-    /// A path of the file system; UTF-8 text. Nothing checks that it exists.
+    /// A path of the file system; UTF-8 text. Whether the file exists is not checked.
     Path "path",
     /// A point in time; text by RFC 3339 with an offset. In the manifest also a TOML date-time.
     Datetime "datetime",
 }
 
-/// How JSON expresses the values of a type.
+/// Which JSON values a type has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonForm {
     /// Each value is a string.
@@ -65,7 +65,12 @@ impl Scalar {
         Self::ALL.iter().copied().find(|scalar| scalar.name() == name)
     }
 
-    /// How JSON expresses the values.
+    /// The names of the types for which `is` holds, such as [`has_order`](Self::has_order).
+    pub(crate) fn names_where(is: impl Fn(Self) -> bool) -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().filter(move |scalar| is(**scalar)).map(|scalar| scalar.name())
+    }
+
+    /// Which JSON values the type has.
     #[must_use]
     pub const fn json_form(self) -> JsonForm {
         match self {
@@ -85,7 +90,7 @@ impl Scalar {
         }
     }
 
-    /// Whether values have a length, so that `min_length` and `max_length` apply: characters of a string, bytes of bytes.
+    /// Whether values have a length, so that `min_length` and `max_length` apply: the characters of a `string`, the bytes of a `bytes`.
     #[must_use]
     pub const fn has_length(self) -> bool {
         match self {

@@ -5,9 +5,11 @@ use super::{Deprecated, MessageType, Name};
 /// A topic of `[provides] services`, with what `[services."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvidedService {
-    /// The topic under which the service is called, such as `orders.place`.
+    /// The topic under which the service is called, such as `orders.place`: words of ASCII letters, digits, `_` and `-`, joined by dots.
+    /// The first begins with a letter, each other one with a letter or a digit. An event may have the same topic; another module of the
+    /// same host can't provide a service with it.
     pub topic: Name,
-    /// What the service does.
+    /// What the service does, for people: it is in the documentation of the generated code. `None` if the manifest does not say.
     pub description: Option<String>,
     /// Set if new code should not call the service.
     pub deprecated: Option<Deprecated>,
@@ -15,12 +17,14 @@ pub struct ProvidedService {
     pub request: Option<MessageType>,
     /// The type of its responses. `None`: the handler may answer any JSON object.
     pub response: Option<MessageType>,
-    /// The errors of its own that it may answer, sorted by code. The codes that every service may answer are not among them.
+    /// The errors that the manifest declares for it, sorted by code. The codes with which any service can fail
+    /// ([`BUILT_IN_ERROR_CODES`](crate::language::BUILT_IN_ERROR_CODES)) are not among them.
     pub errors: Vec<ErrorCode>,
-    /// The timeout of a call whose caller sets none, in milliseconds, at least 1. `None`: the host's default timeout.
+    /// The timeout of a call whose caller sets none, in milliseconds, at least 1. `None`: a call that a module makes while it handles a
+    /// request has the host's default timeout, any other call has none.
     pub ttl_ms: Option<u64>,
-    /// Whether handling the same request twice has the same effect as handling it once. The host then repeats a call whose
-    /// process has died.
+    /// Whether handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has
+    /// died: until three attempts were made, or two processes died that handled nothing else.
     pub idempotent: bool,
     /// Whether the handler blocks its thread. The generated method is then a plain `fn`, which the SDK runs on a thread for
     /// blocking work.
@@ -30,15 +34,17 @@ pub struct ProvidedService {
 /// A topic of `[provides] events`, with what `[events."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvidedEvent {
-    /// The topic under which the event is published, such as `orders.placed`.
+    /// The topic under which the event is published, such as `orders.placed`. The same characters as in [`ProvidedService::topic`]. A
+    /// service, and events of other modules, may have the same topic.
     pub topic: Name,
-    /// What has happened when the event is published.
+    /// What has happened when the event is published, for people. `None` if the manifest does not say.
     pub description: Option<String>,
     /// Set if new code should not handle the event.
     pub deprecated: Option<Deprecated>,
     /// The type of its payload. `None`: the payload is bytes.
     pub payload: Option<MessageType>,
-    /// Whether the host delivers the event again if the subscriber's process dies while handling it.
+    /// Whether the host delivers the event again if the subscriber's process dies while handling it. There is no limit to that: an event
+    /// that ends each process that handles it comes back each time.
     pub durable: bool,
 }
 
@@ -47,10 +53,11 @@ pub struct ProvidedEvent {
 pub struct ErrorCode {
     /// The code on the wire, such as `OUT_OF_STOCK`: upper-case ASCII letters, digits and `_`, beginning with a letter.
     pub code: Name,
-    /// What the error means. Generated code uses it as the default message.
+    /// What the error means; generated code uses it as the default message. `None`: the default message is the code in lower case, with
+    /// spaces for `_`.
     pub description: Option<String>,
     /// Set if new code should not answer the error.
     pub deprecated: Option<Deprecated>,
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later. The caller reads it in the reply.
     pub retryable: bool,
 }

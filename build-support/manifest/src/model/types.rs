@@ -12,16 +12,17 @@ pub struct Field {
     pub name: Name,
     /// The type of its value.
     pub ty: Type,
-    /// The value that holds if none is given. A field without a default is required, unless its type is optional; a field never
+    /// The value that holds if none is given. `None`: the field has no default, and is required unless its type is optional. A field never
     /// has both a default and an optional type.
     pub default: Option<Value>,
     /// Where the default is written. `Some` exactly if `default` is.
     pub default_span: Option<Span>,
-    /// What the value is for.
+    /// What the value is for, for people. `None` if the manifest does not say.
     pub description: Option<String>,
     /// Set if new code should not use the field.
     pub deprecated: Option<Deprecated>,
-    /// Whether the value must not appear in logs, errors and `Debug`. Only in `[config]`, and only for `string` and `bytes`.
+    /// Whether the value must not appear in logs, errors and `Debug`. Only in `[config]`, and only for types that
+    /// [can be secret](Scalar::can_be_secret).
     pub secret: bool,
 }
 
@@ -48,7 +49,7 @@ pub enum MessageType {
     Inline {
         /// The fields, sorted by name. May be empty.
         fields: Vec<Field>,
-        /// What the message is; only its long form has a description.
+        /// What the message is, for people. `None` if the manifest does not say; only the long form can.
         description: Option<String>,
     },
 }
@@ -58,7 +59,7 @@ pub enum MessageType {
 pub struct TypeDefinition {
     /// The name by which fields and other types refer to it.
     pub name: Name,
-    /// What the type is.
+    /// What the type is, for people. `None` if the manifest does not say.
     pub description: Option<String>,
     /// Set if new code should not use the type.
     pub deprecated: Option<Deprecated>,
@@ -86,7 +87,7 @@ pub enum Shape {
         /// Whether an object whose case is not listed is accepted and kept. If not, it is refused.
         open: bool,
     },
-    /// A type of its own with the values of another type, which is neither optional nor an enum or table written in place.
+    /// A distinct type with the values of this one, which is neither optional nor an enum or table written in place.
     Newtype(Type),
 }
 
@@ -95,7 +96,7 @@ pub enum Shape {
 pub struct EnumValue {
     /// The text: printable ASCII with at least one letter or digit.
     pub name: Name,
-    /// What the value means.
+    /// What the value means, for people. `None` if the manifest does not say.
     pub description: Option<String>,
     /// Set if new code should not use the value.
     pub deprecated: Option<Deprecated>,
@@ -115,7 +116,7 @@ pub struct Case {
 /// Marks something that new code should not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deprecated {
-    /// What to use instead. `None` if the manifest does not say.
+    /// What to use instead: any text. `None` if the manifest does not say.
     pub instead: Option<String>,
 }
 
@@ -126,9 +127,9 @@ pub struct Type {
     pub kind: TypeKind,
     /// Whether the value may be absent or `null`.
     pub optional: bool,
-    /// What the value has to satisfy beyond its type.
+    /// What the value has to satisfy beyond its type. Empty if the manifest has no bounds.
     pub bounds: Bounds,
-    /// Where the text of the type is written.
+    /// Where the text of the type is written in the manifest.
     pub span: Span,
 }
 
@@ -150,7 +151,8 @@ pub enum TypeKind {
 }
 
 impl TypeKind {
-    /// The word for the type in a manifest: of a list `list`, of an enum written in place `enum`, of a type of `[types]` its name.
+    /// The word for the type in messages: `string` and so on for a built-in type; `list`, `map`, `enum` and `table`; for a type of
+    /// `[types]` its name.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -165,7 +167,7 @@ impl TypeKind {
 }
 
 impl Type {
-    /// Types of `[types]` hold no secrets: only `[config]` has the key `secret`.
+    /// Whether a part of the value is secret. A type of `[types]` holds no secrets: only `[config]` has the key `secret`.
     fn holds_secret(&self) -> bool {
         match &self.kind {
             TypeKind::List(inner) | TypeKind::Map(inner) => inner.holds_secret(),

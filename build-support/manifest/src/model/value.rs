@@ -10,37 +10,37 @@ use toml_datetime::Datetime;
 
 use crate::duration::parse_duration;
 
-/// A default or a bound from the manifest, or a value of the configuration. The variant follows the type that it was checked
-/// against: a newtype's value is one of the inner type.
+/// A default or a bound from the manifest, or a value of the configuration. The variant is that of the type that it was checked against;
+/// for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Of type `string`.
+    /// A `string`.
     String(String),
-    /// Of type `integer`.
+    /// An `integer`.
     Integer(i64),
-    /// Of type `float`. Finite.
+    /// A `float`: finite.
     Float(f64),
-    /// Of type `boolean`.
+    /// A `boolean`.
     Boolean(bool),
-    /// Of type `bytes`, decoded from base64.
+    /// A `bytes`: decoded from base64.
     Bytes(Vec<u8>),
-    /// Of type `duration`.
+    /// A `duration`.
     Duration(Duration),
-    /// Of type `size`: a number of bytes.
+    /// A `size`: a number of bytes, at most 2^63 - 1.
     Size(u64),
-    /// Of type `path`.
+    /// A `path`.
     Path(String),
-    /// Of type `datetime`: RFC 3339, with an offset.
+    /// A `datetime`: RFC 3339 with an offset, before 9999-12-29.
     Datetime(String),
-    /// Of an enum: the text of the value.
+    /// A value of an enum: its text, which is listed in the manifest.
     Enum(String),
-    /// Of a list.
+    /// The items of a list.
     List(Vec<Value>),
-    /// Of a map.
+    /// The entries of a map.
     Map(BTreeMap<String, Value>),
-    /// Of a record or a table written in place: the given fields. Fields that are not given have their defaults or are absent.
+    /// A record or a table written in place: the given fields. Fields that are not given have their defaults or are absent.
     Record(BTreeMap<String, Value>),
-    /// Of a union.
+    /// A union.
     Union {
         /// The name of the case.
         case: String,
@@ -50,11 +50,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` and so on, such as `250ms` or `1h 30m`.
+    /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` and `years`, which are added up, such
+    /// as `250ms` or `1h 30m`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, in words.
+    /// What is wrong with the text, in words; also if the sum is more than `u64::MAX` seconds.
     pub fn duration(text: &str) -> Result<Self, String> {
         parse_duration(text).map(Self::Duration)
     }
@@ -142,7 +143,7 @@ impl PartialOrd for Value {
     }
 }
 
-/// Writes the value as TOML, for people: of bytes only their number, and tables in one line.
+/// Writes the value as TOML, for people: tables in one line, and of a `bytes` only the number of its bytes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = |f: &mut fmt::Formatter<'_>, case: Option<&String>, entries: &BTreeMap<String, Value>| {

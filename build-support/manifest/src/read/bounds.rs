@@ -10,6 +10,7 @@ use super::value::ValueReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Bound, Bounds, Scalar, Type, TypeKind};
 use crate::source::Span;
+use crate::wording::{all_of, list};
 
 impl ManifestReader<'_> {
     /// The bounds in the table that declares the type `ty`. A bound that does not apply to the type is reported.
@@ -23,7 +24,8 @@ impl ManifestReader<'_> {
         for (key, bound) in [("min", &mut bounds.min), ("max", &mut bounds.max)] {
             let Some(node) = table.get(key) else { continue };
             if !has_order {
-                self.inapplicable(table, key, ty, "for `integer`, `float`, `duration` and `size` alone");
+                let label = format!("for {} alone", all_of(Scalar::names_where(Scalar::has_order)));
+                self.inapplicable(table, key, ty, &label);
                 continue;
             }
             let reader = ValueReader {
@@ -38,7 +40,8 @@ impl ManifestReader<'_> {
         for (key, bound) in [("min_length", &mut bounds.min_length), ("max_length", &mut bounds.max_length)] {
             let Some(node) = table.get(key) else { continue };
             if !has_length {
-                self.inapplicable(table, key, ty, "for `string`, `bytes`, lists and maps alone");
+                let label = format!("for {}, lists and maps alone", list(Scalar::names_where(Scalar::has_length)));
+                self.inapplicable(table, key, ty, &label);
                 continue;
             }
             *bound = table.integer(key, &mut self.errors).map(|value| Bound { value, span: node.span() });

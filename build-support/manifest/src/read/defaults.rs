@@ -23,7 +23,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The defaults in `[types]`. They see the types without any defaults, which makes no difference to whether a value fits.
+    /// The defaults in `[types]`. They are checked against the types without defaults: whether a value fits does not depend on them.
     pub(super) fn read_type_defaults(&mut self, definitions: &[(Name, Node<'_>)], types: &mut Types) {
         let known = types.clone();
         for (name, node) in definitions {
@@ -82,7 +82,7 @@ impl ManifestReader<'_> {
         self.read_defaults(fields, entries, types);
     }
 
-    /// The defaults of fields that were read from `entries`.
+    /// Reads the defaults of fields that were read from `entries`.
     fn read_defaults(&mut self, fields: &mut [Field], entries: &DeTable<'_>, types: &Types) {
         for field in fields {
             // A field in its short form, a string, has no default.
@@ -101,7 +101,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The defaults of fields within a type, which was read from the table `entries`.
+    /// Reads the defaults of the fields within a type that was read from the table `entries`.
     fn read_defaults_within(&mut self, ty: &mut Type, entries: &DeTable<'_>, types: &Types) {
         match &mut ty.kind {
             TypeKind::Table(fields) => {
@@ -115,7 +115,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The same for a type that was read from the value at `key`. As a string it has no fields.
+    /// Reads the defaults within a type that was read from the value at `key`. If that is a string, the type has no fields.
     fn read_nested_defaults(&mut self, ty: &mut Type, entries: &DeTable<'_>, key: &str, types: &Types) {
         if let Some(entries) = table_at(entries, key) {
             self.read_defaults_within(ty, entries, types);
@@ -123,7 +123,7 @@ impl ManifestReader<'_> {
     }
 }
 
-/// The table that a value is, if it is one.
+/// The table that `node` is; `None` for any other value.
 fn table(node: Node<'_>) -> Option<&DeTable<'_>> {
     match node.get_ref() {
         DeValue::Table(table) => Some(table),
@@ -131,7 +131,7 @@ fn table(node: Node<'_>) -> Option<&DeTable<'_>> {
     }
 }
 
-/// The table at a key, if there is one.
+/// The table at a key; `None` if the key is absent or has another value.
 fn table_at<'a>(entries: &'a DeTable<'a>, key: &str) -> Option<&'a DeTable<'a>> {
     entries.get(key).and_then(|node: &'a Spanned<DeValue<'a>>| table(node))
 }

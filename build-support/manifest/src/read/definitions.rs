@@ -12,11 +12,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CASE, TYPE_LONG};
 use crate::model::{Case, MessageType, Name, Shape, Type, TypeDefinition, TypeKind};
 
-/// The keys of which the long form of a type has one.
+/// The long form of a type has exactly one of these keys.
 pub(super) const SHAPES: [&str; 4] = ["fields", "enum", "union", "newtype"];
 
 impl ManifestReader<'_> {
-    /// The types of `[types]`, without the defaults of their fields.
+    /// The types of `[types]`, without the defaults of their fields. A definition with a mistake that leaves its shape open is left out.
     pub(super) fn types(&mut self, definitions: &[(Name, Node<'_>)]) -> Types {
         definitions
             .iter()
@@ -78,7 +78,7 @@ impl ManifestReader<'_> {
         Some(TypeDefinition { name, description, deprecated, shape })
     }
 
-    /// Which of [`SHAPES`] a long form has. If there are several, they are reported, and it is the first.
+    /// The one of [`SHAPES`] that a long form has. If it has several, this is reported, and the result is the first.
     fn the_shape(&mut self, table: &TableReader<'_>, subject: &str) -> &'static str {
         let mut shapes = SHAPES.into_iter().filter(|key| table.get(key).is_some());
         let (Some(key), second) = (shapes.next(), shapes.next()) else { unreachable!("the long form has one of them") };

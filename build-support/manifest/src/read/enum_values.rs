@@ -9,16 +9,16 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{ENUM_VALUE, TableSpec};
 use crate::model::{Deprecated, EnumValue, Name};
 
-/// What stands for something with a name: a description alone, or a table.
+/// What a manifest says about a value or an error: a description alone, or a table.
 pub(super) struct Described<'a> {
     pub(super) description: Option<String>,
     pub(super) deprecated: Option<Deprecated>,
-    /// The table, for keys that not all of them have. `None` for a description alone.
+    /// The table, for keys beside these two. `None` for a description alone.
     pub(super) table: Option<TableReader<'a>>,
 }
 
 impl ManifestReader<'_> {
-    /// The values of an enum: an array of strings, or a table of descriptions.
+    /// The values of an enum: an array of strings, or a table of descriptions. `None` if it is neither, which is reported.
     pub(super) fn enum_values(&mut self, node: Node<'_>, subject: &str) -> Option<Vec<EnumValue>> {
         let values: Vec<_> = match node.get_ref() {
             DeValue::Array(items) => distinct_strings(items.iter(), subject, &mut self.errors)

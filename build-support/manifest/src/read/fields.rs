@@ -8,8 +8,9 @@ use super::shorthand::is_name;
 use super::table_reader::TableReader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CONFIG_KEY, FIELD, TableSpec};
-use crate::model::{Field, Name, Type, TypeKind};
+use crate::model::{Field, Name, Scalar, Type, TypeKind};
 use crate::source::Span;
+use crate::wording::all_of;
 
 /// Which table of the language declares a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,15 +95,17 @@ impl ManifestReader<'_> {
         }
         if secret && !matches!(ty.kind, TypeKind::Scalar(scalar) if scalar.can_be_secret()) {
             let error = Diagnostic::new(Code::Inapplicable, format!("a value of type `{ty}` can't be secret"))
-                .at(table.key_span("secret"), "for `string` and `bytes` alone")
+                .at(
+                    table.key_span("secret"),
+                    format!("for {} alone", all_of(Scalar::names_where(Scalar::can_be_secret))),
+                )
                 .related(ty.span.clone(), "declared here");
             self.errors.push(error);
         }
         Some(Field { name, ty, default: None, default_span, description, deprecated, secret })
     }
 
-    /// Reports what contradicts itself about whether there is a value: at most one of `required = true`, an optional type and a
-    /// default makes sense.
+    /// Reports contradictions about whether the field has to be set: `required = true`, an optional type and a default exclude each other.
     fn check_presence(
         &mut self,
         table: &TableReader<'_>,
@@ -136,7 +139,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reports a name that a config key, a field, a type or a case can't have; `what` says which of them it is for.
+    /// Reports a name that is not ASCII letters, digits, `_` and `-`, beginning with a letter. `what` says what has it: "a config key", "a
+    /// field", "a type" or "a case".
     pub(super) fn check_name(&mut self, name: &Name, what: &str) {
         if !is_name(name.as_str()) || !name.as_str().starts_with(|c: char| c.is_ascii_alphabetic()) {
             self.errors.push(

@@ -12,7 +12,7 @@ use crate::language::MESSAGE;
 use crate::model::{Field, MessageType, Name, TypeKind};
 
 impl ManifestReader<'_> {
-    /// A request, response or payload, which messages call `subject`.
+    /// The request, response or payload at a key; diagnostics call it `subject`. `None` if the key is absent, or its value was reported.
     pub(super) fn message(&mut self, table: &TableReader<'_>, key: &'static str, subject: &str) -> Option<MessageType> {
         let node = table.get(key)?;
         match node.get_ref() {
@@ -47,7 +47,8 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The name of a type of `[types]`. Whether that is an object is checked when all types are known.
+    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if the text is not the name of such a type, which
+    /// is reported.
     pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
         let ty = self.type_text(text)?;
         match ty.kind {

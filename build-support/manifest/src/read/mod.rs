@@ -35,7 +35,7 @@ use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::language::{MANIFEST, SCHEMA_VERSION};
 use crate::model::{Manifest, Name, TypeDefinition};
-use crate::source::{Source, Span};
+use crate::source::Source;
 
 /// The types of `[types]` by name.
 type Types = BTreeMap<String, TypeDefinition>;
@@ -51,7 +51,7 @@ impl Manifest {
     pub fn parse(source: &Source) -> Result<Self, Report> {
         let (document, syntax_errors) = DeTable::parse_recoverable(source.text());
         if !syntax_errors.is_empty() {
-            let diagnostics = syntax_errors.iter().map(|error| syntax_diagnostic(error, source.text())).collect();
+            let diagnostics = syntax_errors.iter().map(|error| Diagnostic::syntax(error, source.text())).collect();
             return Err(Report::new(source, diagnostics));
         }
         let mut errors = Vec::new();
@@ -71,36 +71,12 @@ impl Manifest {
     }
 }
 
-fn syntax_diagnostic(error: &toml::de::Error, text: &str) -> Diagnostic {
-    // The parser's message reads "what is wrong, expected this, that"; the first half is the title.
-    let (title, label) = match error.message().split_once(", expected ") {
-        Some((title, "nothing")) => (title, "not expected here".to_owned()),
-        Some((title, expected)) => (title, format!("expected {expected}")),
-        None => (error.message(), String::new()),
-    };
-    let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
-    match error.span() {
-        Some(span) => diagnostic.at(whole_characters(text, span), label),
-        None => diagnostic,
-    }
-}
-
-/// Widens a span of the parser, which may end within a character, to whole ones.
-fn whole_characters(text: &str, Span { mut start, mut end }: Span) -> Span {
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    start..end
-}
-
-/// Reads one manifest. Its methods are in the files of this folder; a method that returns `None` has reported why.
+/// Reads one manifest. Its methods are in the files of this folder. A method that returns `None` for something that is there has reported
+/// why.
 struct ManifestReader<'n> {
     /// All mistakes so far.
     errors: Vec<Diagnostic>,
-    /// What is suspicious, as far as one section shows it.
+    /// The warnings that depend on one section alone.
     warnings: Vec<Diagnostic>,
     /// The names that `[types]` declares, sorted.
     declared: Vec<&'n str>,
@@ -109,8 +85,9 @@ struct ManifestReader<'n> {
 impl ManifestReader<'_> {
     /// Reads all sections. `definitions` are the entries of `[types]`.
     ///
-    /// A default can be a value of any type, so defaults come after all types: they are read in a second walk through the
-    /// document, beside what the first one has made of it.
+    /// A default can be a value of any type, so defaults are read when all types are known: in a second walk through the document, beside
+    /// the model that the first walk has made of it. `None` if `[module]` is missing or wrong; that is in `errors`, like all other
+    /// mistakes.
     fn manifest(&mut self, root: &TableReader<'_>, definitions: &[(Name, Node<'_>)]) -> Option<Manifest> {
         if let Some(version) = root.string("schema_version", &mut self.errors)
             && version.as_str() != SCHEMA_VERSION

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::MODULE;
 use crate::model::ModuleInfo;
 
-/// The runtime target that stands for a process of its own, as the manifests of the Python and Node.js quick starts have it.
+/// The runtime target of modules that run as processes. The manifests of the Python and Node.js quick starts have it.
 const PROCESS_TARGET: &str = "Process";
 
 impl ManifestReader<'_> {
@@ -60,7 +60,8 @@ impl ManifestReader<'_> {
     }
 }
 
-/// Whether a text can be part of a module's id, `name:version/instance-001`.
+/// Whether a text can be the name in a module's id, `name:version/instance-001`: at least one character; ASCII letters, digits, `.`, `_`,
+/// `-` and `+`.
 fn is_id_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
 }

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Name;
 use crate::source::Span;
 
-/// A value in the document, with its place.
+/// A value in the document, with its place in the text.
 pub(crate) type Node<'a> = &'a Spanned<DeValue<'a>>;
 
 /// The entries of a table, sorted by key.
@@ -46,12 +46,12 @@ pub(crate) fn distinct_strings<'a>(
     strings
 }
 
-/// The mistake that `value`, which messages call `subject`, is not `kind`, such as "a string".
+/// The diagnostic for a `value` that is not of the wanted `kind`, such as "a string". It calls the value `subject`.
 pub(crate) fn wrong_kind(subject: &str, value: Node<'_>, kind: &str) -> Diagnostic {
     Diagnostic::new(Code::WrongKind, format!("{subject} must be {kind}")).at(value.span(), expected(kind, value))
 }
 
-/// The label beside a value that is not `kind`.
+/// The label beside a value that is not of the wanted `kind`: "expected a string, found an integer".
 pub(crate) fn expected(kind: &str, value: Node<'_>) -> String {
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",

@@ -12,13 +12,13 @@ use crate::model::{Bound, Bounds, Name, ProcessInfo, ProcessLimits, Scalar, Type
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
 
-/// The keys of `[artifacts.process]` that are about the file at `path`.
+/// The keys of `[artifacts.process]` that are about the file at `path`, so that they are an error without it.
 const NEED_PATH: [&str; 4] = ["interpreter", "entry", "sha256", "size_bytes"];
 /// The values of `framing`.
 const FRAMINGS: [&str; 2] = ["line", "length"];
-/// The greatest timeout of a step of a start. Nobody waits longer for a module.
+/// The greatest `connect_timeout` and `init_timeout`; a longer one is an error.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The least `cpu`: Linux enforces no less than 1 ms of each period of 100 ms.
+/// The least `cpu`: Linux can't limit a process to less than 1 ms of each period of 100 ms.
 const MIN_CPU: f64 = 0.01;
 
 impl ManifestReader<'_> {
@@ -99,7 +99,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reports keys of `[artifacts.process]` that are there without the key that they are about.
+    /// Reports keys of `[artifacts.process]` that have no meaning without another key, which is missing.
     fn check_needed_keys(&mut self, table: &TableReader<'_>) {
         let given: Vec<_> = NEED_PATH.into_iter().filter(|key| table.get(key).is_some()).collect();
         if table.get("path").is_none()
@@ -141,7 +141,7 @@ impl ManifestReader<'_> {
         );
     }
 
-    /// A duration, 1 ms to [`MAX_TIMEOUT`].
+    /// The duration at a key, from 1 ms to [`MAX_TIMEOUT`]. `None` if the key is absent, or if its value was reported.
     fn timeout(&mut self, table: &TableReader<'_>, key: &'static str) -> Option<Duration> {
         let bound = |time| Some(Bound { value: Value::Duration(time), span: 0..0 });
         let bounds = Bounds { min: bound(Duration::from_millis(1)), max: bound(MAX_TIMEOUT), ..Bounds::default() };
@@ -175,7 +175,7 @@ impl ManifestReader<'_> {
         ProcessLimits { span: Some(root.key_span("limits")), memory, files, cpu }
     }
 
-    /// The value of a key whose type the language fixes.
+    /// The value of a key whose type the language fixes. `None` if the key is absent, or if its value was reported.
     fn value(&mut self, table: &TableReader<'_>, key: &'static str, scalar: Scalar, bounds: Bounds) -> Option<Value> {
         let node = table.get(key)?;
         let ty = Type { kind: TypeKind::Scalar(scalar), optional: false, bounds, span: table.key_span(key) };

@@ -3,7 +3,7 @@
 use crate::model::{Bounds, Scalar, Type, TypeKind};
 use crate::source::Span;
 
-/// The deepest nesting of lists, maps and optionals. It bounds the recursion, and nobody needs more.
+/// The deepest nesting of lists, maps and optionals. A deeper one is an error, so that the recursion has an end.
 const MAX_DEPTH: usize = 16;
 
 /// The names of types that need no entry in `[types]` and can have none. `list`, `map` and `table` have a long form only.
@@ -14,7 +14,7 @@ pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
 /// Parses the type that is written at `span`. Any name that is not a [`Scalar`] becomes [`TypeKind::Named`], also `list`, `map` and
 /// `table`; whether it is declared is for the caller to check.
 ///
-/// The error says what is wrong, as a label for the type.
+/// The error is the label beside the type.
 pub(super) fn parse(text: &str, span: &Span) -> Result<Type, String> {
     parse_nested(text, span, MAX_DEPTH)
 }

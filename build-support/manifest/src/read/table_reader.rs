@@ -62,7 +62,7 @@ impl<'a> TableReader<'a> {
         }
     }
 
-    /// The value at a key, of any kind.
+    /// The value at a key, of any kind. `None` if the key is absent.
     pub(crate) fn get(&self, key: &'static str) -> Option<Node<'a>> {
         debug_assert!(
             self.spec.keys.iter().any(|known| known.name == key),
@@ -72,12 +72,12 @@ impl<'a> TableReader<'a> {
         self.entries.get(key)
     }
 
-    /// Where the key itself is written. An empty range at 0 if it is absent.
+    /// Where the key itself is written; the range 0..0 if it is absent.
     pub(crate) fn key_span(&self, key: &str) -> Span {
         self.entries.get_key_value(key).map(|(key, _)| key.span()).unwrap_or_default()
     }
 
-    /// Where the value of the key is written. An empty range at 0 if it is absent.
+    /// Where the value of the key is written; the range 0..0 if the key is absent.
     pub(crate) fn value_span(&self, key: &'static str) -> Span {
         self.get(key).map(toml::Spanned::span).unwrap_or_default()
     }

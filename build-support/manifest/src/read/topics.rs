@@ -11,11 +11,11 @@ use super::table_reader::TableReader;
 use super::{ManifestReader, Types};
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SERVICE};
+use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SERVICE, TableSpec};
 use crate::model::{ErrorCode, ImportEntry, Name, ProvidedEvent, ProvidedService, Requires};
 use crate::suggest::closest;
 
-/// The topics of one list.
+/// The topics of one list, each with its place.
 type Topics = BTreeMap<String, Name>;
 
 impl ManifestReader<'_> {
@@ -61,7 +61,7 @@ impl ManifestReader<'_> {
         topics
     }
 
-    /// A service for each of the provided `topics`, with what `[services]` says about it.
+    /// A service for each of the provided `topics`, with what `[services]` says about it. Sorted by topic.
     pub(super) fn services(
         &mut self,
         root: &TableReader<'_>,
@@ -69,18 +69,11 @@ impl ManifestReader<'_> {
         types: &Types,
     ) -> Vec<ProvidedService> {
         let mut services = Vec::new();
-        for (key, node) in root.entries("services", &mut self.errors) {
-            let Some(topic) = self.provided(&key, node, "service", &mut topics) else { continue };
-            let subject = format!("[services.\"{topic}\"]");
-            let DeValue::Table(entries) = node.get_ref() else {
-                self.errors.push(wrong_kind(&subject, node, "a table"));
-                continue;
-            };
-            let table = TableReader::new(entries, &key.span(), subject, &SERVICE, &mut self.errors);
+        for (topic, table) in self.topic_tables(root, "services", &SERVICE, &mut topics) {
             let [request, response] = ["request", "response"].map(|role| {
                 let subject = format!("the {role} of `{topic}`");
                 let message = self.message(&table, role, &subject);
-                check::is_object(message.as_ref(), &subject, types, &mut self.errors);
+                check::check_object(message.as_ref(), &subject, types, &mut self.errors);
                 message
             });
             let ttl_ms = table.integer("ttl_ms", &mut self.errors);
@@ -116,20 +109,13 @@ impl ManifestReader<'_> {
         services
     }
 
-    /// An event for each of the provided `topics`, with what `[events]` says about it.
+    /// An event for each of the provided `topics`, with what `[events]` says about it. Sorted by topic.
     pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<ProvidedEvent> {
         let mut events = Vec::new();
-        for (key, node) in root.entries("events", &mut self.errors) {
-            let Some(topic) = self.provided(&key, node, "event", &mut topics) else { continue };
-            let subject = format!("[events.\"{topic}\"]");
-            let DeValue::Table(entries) = node.get_ref() else {
-                self.errors.push(wrong_kind(&subject, node, "a table"));
-                continue;
-            };
-            let table = TableReader::new(entries, &key.span(), subject, &EVENT, &mut self.errors);
+        for (topic, table) in self.topic_tables(root, "events", &EVENT, &mut topics) {
             let subject = format!("the payload of `{topic}`");
             let payload = self.message(&table, "payload", &subject);
-            check::is_object(payload.as_ref(), &subject, types, &mut self.errors);
+            check::check_object(payload.as_ref(), &subject, types, &mut self.errors);
             events.push(ProvidedEvent {
                 payload,
                 description: table.text("description", &mut self.errors),
@@ -144,7 +130,32 @@ impl ManifestReader<'_> {
         events
     }
 
-    /// Takes the topic that `key` names out of the provided ones. One that is not provided is reported.
+    /// The tables of `section`, which is `services` or `events`, each with its topic, which is taken out of the provided `topics`. A table
+    /// for a topic that is not provided, and a value that is not a table, are left out and reported.
+    fn topic_tables<'a>(
+        &mut self,
+        root: &TableReader<'a>,
+        section: &'static str,
+        spec: &'static TableSpec,
+        topics: &mut Topics,
+    ) -> Vec<(Name, TableReader<'a>)> {
+        let entries = root.entries(section, &mut self.errors).into_iter();
+        entries
+            .filter_map(|(key, node)| {
+                let topic = self.provided(&key, node, section.trim_end_matches('s'), topics)?;
+                let subject = format!("[{section}.\"{topic}\"]");
+                let DeValue::Table(entries) = node.get_ref() else {
+                    self.errors.push(wrong_kind(&subject, node, "a table"));
+                    return None;
+                };
+                let table = TableReader::new(entries, &key.span(), subject, spec, &mut self.errors);
+                Some((topic, table))
+            })
+            .collect()
+    }
+
+    /// Takes the topic that `key` names out of the provided `topics`; `what` is "service" or "event". `None` if it is not among them, which
+    /// is reported.
     fn provided(&mut self, key: &Name, node: Node<'_>, what: &str, topics: &mut Topics) -> Option<Name> {
         if let Some(topic) = topics.remove(key.as_str()) {
             return Some(topic);
@@ -214,7 +225,8 @@ impl ManifestReader<'_> {
     }
 }
 
-/// Whether a text is words joined by dots, of which the first begins with a letter.
+/// Whether a text is a topic: one or more words ([`is_name`]) joined by dots. The first word begins with a letter, each other one with a
+/// letter or a digit.
 fn is_topic(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.split('.').all(|word| word.starts_with(|c: char| c.is_ascii_alphanumeric()) && is_name(word))

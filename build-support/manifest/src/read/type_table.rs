@@ -30,7 +30,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// A type as a string. One that is not declared is reported.
+    /// A type as a string. `None` if it can't be read, or names a type that is not declared; that is reported.
     pub(super) fn type_text(&mut self, text: &Name) -> Option<Type> {
         let ty = self.shorthand(text)?;
         self.check_declared(&ty).then_some(ty)
@@ -77,11 +77,11 @@ impl ManifestReader<'_> {
         });
     }
 
-    /// A type as a table: of a config key, of a field, or of an element.
+    /// A type as a table: that of a config key, of a field or of an element. `None` if a mistake in it was reported.
     pub(super) fn type_table(&mut self, table: &TableReader<'_>, form: FieldForm) -> Option<Type> {
         let text = table.string("type", &mut self.errors)?;
         let mut ty = self.shorthand(&text)?;
-        // `list`, `map` and `table` have their parts under keys of their own, and are no types of [types].
+        // `list`, `map` and `table` have their parts under separate keys, and are not declared in [types].
         let part = match &ty.kind {
             TypeKind::Named(name) => match name.as_str() {
                 "list" => Some(("list", "items")),
@@ -121,7 +121,7 @@ impl ManifestReader<'_> {
         Some(ty)
     }
 
-    /// A list, a map or a table, as `of` says, from what is under `key`.
+    /// The list, map or table, as `of` says, whose parts are under `key`.
     fn part(
         &mut self,
         table: &TableReader<'_>,

@@ -26,8 +26,8 @@ pub(super) struct ValueReader<'r> {
 }
 
 impl ValueReader<'_> {
-    /// The value at `node`, with its bounds checked. `None` if a mistake in it or in its type was reported. A list or table may come
-    /// without the parts that were reported.
+    /// The value at `node`, with its bounds checked. `None` if a mistake in it or in its type was reported. A list or table is without the
+    /// parts that have mistakes, which are reported too.
     pub(super) fn read(&self, node: Node<'_>, ty: &Type, errors: &mut Vec<Diagnostic>) -> Option<Value> {
         let before = errors.len();
         let value = self.read_kind(node, &ty.kind, errors)?;
@@ -242,7 +242,7 @@ fn scalar_value(scalar: Scalar, node: Node<'_>) -> Result<Value, String> {
     }
 }
 
-/// An integer of 64 bits. The error is the label beside it.
+/// An integer of 64 bits with a sign. The error is the label beside it.
 fn integer(node: Node<'_>) -> Result<i64, String> {
     let DeValue::Integer(integer) = node.get_ref() else { return Err("expected an integer".to_owned()) };
     i64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| "does not fit into 64 bits, signed".to_owned())

@@ -32,13 +32,13 @@ pub(crate) struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Whether none of the options was given.
+    /// Whether none of the options is set.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { release, profile, features, bin } = self;
         !release && profile.is_none() && features.is_empty() && bin.is_none()
     }
 
-    /// The options as the host takes them.
+    /// The options in the form that the host takes.
     pub(crate) fn build(&self) -> ixt_host::Build {
         let mut build = ixt_host::Build::default();
         build.profile = self.profile.clone().or_else(|| self.release.then(|| "release".to_owned()));

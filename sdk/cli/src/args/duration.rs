@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The longest duration that is taken: 1000 years. The host adds durations to points in time, and tells them to others in
-/// milliseconds; both work up to here.
+/// The longest duration that is accepted: 1000 years. The host adds durations to points in time, and sends them in milliseconds; up to this
+/// one neither can overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 /// Reads a duration from 0 to [`LONGEST`]. The error says what is wrong with the text.

@@ -15,7 +15,7 @@ pub(crate) enum DataInput {
 }
 
 impl DataInput {
-    /// Reads all of it. `what` is named in the error, such as `the value`.
+    /// Reads all of its bytes, without a limit. The error calls them `what`, such as "the value".
     pub(crate) fn read(&self, what: &str) -> anyhow::Result<Vec<u8>> {
         match self {
             Self::File(path) => fs::read(path).with_context(|| format!("can't read {what} from {}", path.display())),

@@ -29,7 +29,8 @@ pub(crate) struct LogsArgs {
     pub(crate) since: Option<SystemTime>,
 }
 
-/// A duration before now, or a time in RFC 3339. A duration that reaches back beyond 1970 is the year 1970.
+/// Reads the value of `--since`: a duration before now, or a time in RFC 3339. With a duration that reaches back beyond 1970 it is the
+/// start of 1970.
 pub(super) fn since(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = duration(text) {
         return Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH));

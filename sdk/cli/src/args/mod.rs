@@ -1,5 +1,6 @@
-//! The command line. Doc comments here are the text of `--help`. Each command has its arguments in a file; `setting`, `input` and
-//! `duration` are kinds of values that several commands take.
+//! The command line. Doc comments here are the text of `--help`. This file has the commands, and the arguments of those with one or two.
+//! The others have theirs in files: `build`, `conformance`, `kv`, `logs`, `run`; `call` (with `publish`); `manifest` (`check`, `diff`,
+//! `generate`). `setting`, `input` and `duration` are kinds of values that several commands take.
 
 mod build;
 mod call;
@@ -98,13 +99,13 @@ pub(crate) enum CliCommand {
     Call(CallArgs),
     /// Publish an event at a running host.
     ///
-    /// Waits until the host has it, not until subscribers have handled it. An event without subscribers is no error.
+    /// Waits until the host has accepted it, not until subscribers have handled it. It is not an error if there are no subscribers.
     ///
     /// Exits 1 if the host answers with an error, and 2 if the event can't be published as it was given.
     Publish(PublishArgs),
     /// Show the state of a running host and of its modules' processes.
     Ps,
-    /// Show the same once a second until Ctrl-C, and for each service how often it is called and how long that takes.
+    /// Show what `ixt ps` shows once a second until Ctrl-C, and for each service how often it is called and how long that takes.
     Top,
     /// Show the log of a running host.
     Logs(LogsArgs),
@@ -116,7 +117,7 @@ pub(crate) enum CliCommand {
     Restart {
         /// The name of the module.
         module: String,
-        /// Don't build: start the program that is there.
+        /// Don't build: start the program of the last build.
         #[arg(long)]
         no_build: bool,
     },

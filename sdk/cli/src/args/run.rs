@@ -48,8 +48,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<SocketAddr>,
     /// Also answer HTTP requests to this host name. Without it, a server at a loopback address answers requests to `localhost`
-    /// and loopback addresses only, and a server at any other address answers all. With it, the latter answers only requests
-    /// to these names, to `localhost` and to addresses of its own.
+    /// and loopback addresses only, and a server at any other address answers all. With this option, such a server answers
+    /// only requests to these names, to `localhost` and to its own addresses.
     #[arg(long, value_name = "NAME", value_parser = http_host)]
     pub(crate) http_host: Vec<String>,
     /// Send a span for each call to this OpenTelemetry collector, over HTTP, such as `http://localhost:4318/v1/traces`. The

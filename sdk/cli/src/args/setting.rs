@@ -10,16 +10,16 @@ pub(crate) struct Setting {
     pub(crate) value: ValueSource,
 }
 
-/// Where the value of a key comes from.
+/// The source of a key's value.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueSource {
     /// The text itself.
     Text(String),
-    /// `@FILE`
+    /// The content of a file: `@FILE`.
     File(PathBuf),
-    /// `env:NAME`, an environment variable.
+    /// The value of an environment variable: `env:NAME`.
     Variable(String),
-    /// `credential:NAME`, a file in the directory that systemd gives a service for its credentials.
+    /// The content of a file in the directory in which systemd puts a service's credentials: `credential:NAME`. The name has no `/`.
     Credential(String),
 }
 

@@ -12,8 +12,8 @@ use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::output::say;
 
-/// Gives the data of the reply as JSON. A signal during the call shuts the module down in order, and a second one kills it; a signal before
-/// the call kills what was started. In any case no process is left.
+/// Calls the service, and returns the data of the reply as JSON. A signal during the call shuts the module down in order, and a second one
+/// kills it; a signal before the call kills what was started. When this returns, no process is left.
 pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let mut builds = Builds::new(args.build.build());

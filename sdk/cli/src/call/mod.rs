@@ -53,7 +53,7 @@ pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     ControlClient::ask(socket, &command)?.done()
 }
 
-/// The payload that was given; empty if none was. It is an error if a frame can't hold it.
+/// The payload of the arguments; empty if there is none. It is an error if it is larger than a frame may be.
 fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
@@ -69,7 +69,8 @@ fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// The payload, if the module's manifest declares the topic and a request that the payload can be.
+/// The payload. It is an error if the module does not provide the topic, or if its manifest declares a request and the payload is not a
+/// JSON object; the fields are left to the module.
 fn checked_payload(module: &Module, request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let services = module.manifest().services.iter().map(|service| service.topic.as_str());
     if services.clone().all(|topic| topic != request.topic) {

@@ -1,5 +1,5 @@
-//! Checks everything that `ixt run` was given before anything is built: the host's file, the command line, and how the modules fit
-//! together. All mistakes are in one report.
+//! Checks the input of `ixt run` before anything is built: the host's file, the command line, and whether the modules fit together. All
+//! mistakes are in one report.
 
 use ixt_host::{Config, Module};
 use ixt_manifest::{Code, Diagnostic, Report};
@@ -10,8 +10,9 @@ use super::module_config::{ConfigSources, at_key};
 use crate::args::Setting;
 use crate::suggestion::suggest;
 
-/// The configurations of the modules, in their order, or all mistakes. `unusable` are the mistakes in manifests of modules that are
-/// not in the list; if there are any, a module's name that is not in the list is no mistake.
+/// The configurations of the modules, in their order, or all mistakes. `unusable` are the mistakes in the manifests of modules that could
+/// not be opened, and so are not in `modules`. If there are any, unknown module names are not reported: a name may be that of such a
+/// module.
 pub(crate) fn check<'m>(
     modules: &'m [Module],
     unusable: Report,

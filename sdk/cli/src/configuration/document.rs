@@ -1,4 +1,4 @@
-//! The text of the host's file: finds all of its mistakes, knows where each key stands, and shows lines without the secrets in them.
+//! The text of the host's file: finds all mistakes in it, knows where each key is, and shows its lines with the secrets hidden.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,19 +9,19 @@ use toml::de::{DeTable, DeValue};
 
 use crate::suggestion::suggest;
 
-/// A file in TOML. The default is that of no file: empty, and without mistakes.
+/// A file in TOML. The default stands for no file: it is empty, and has no mistakes.
 #[derive(Debug)]
 pub(super) struct Document {
     source: Source,
     /// All keys, also those of tables, by their paths.
     keys: BTreeMap<Vec<String>, KeyPosition>,
-    /// The mistakes of the file itself.
+    /// The mistakes of the file itself, as opposed to those that the modules' manifests show.
     mistakes: Vec<Diagnostic>,
-    /// The paths of keys that are unknown, and of those of modules that are wrong. Their values are hidden: anything may stand there.
+    /// The paths of unknown keys, and of wrong keys in `[modules]`. Their values are hidden in reports, since they may be secret.
     hidden: Vec<Vec<String>>,
-    /// Whether it can be parsed. If not, `keys` is empty.
+    /// Whether the text can be parsed. If not, `keys` is empty.
     is_toml: bool,
-    /// Why the file can't be read.
+    /// Why the file can't be read; `None` if it was read.
     unreadable: Option<Report>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Document {
     }
 }
 
-/// Where a key and its value stand in the text.
+/// The places of a key and its value in the text.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPosition {
     pub(super) key: Span,
@@ -57,7 +57,8 @@ struct RemovedKey {
 }
 
 impl Document {
-    /// Reads a file. What is wrong in it is left out, and reported by [`Self::report`]; `T` is the default if nothing can be read.
+    /// Reads a file. Keys with mistakes are left out of `T`, and [`Self::report`] has the mistakes. If the file can't be read or parsed,
+    /// `T` is the default.
     pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> (T, Self) {
         let source = match Source::read(path) {
             Ok(source) => source,
@@ -67,7 +68,7 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(source.text());
         if !errors.is_empty() {
             this.is_toml = false;
-            this.mistakes = errors.iter().map(|error| syntax(error, source.text())).collect();
+            this.mistakes = errors.iter().map(|error| Diagnostic::syntax(error, source.text())).collect();
             return (T::default(), this);
         }
         this.add_keys(table.get_ref(), &[]);
@@ -90,7 +91,7 @@ impl Document {
         }
     }
 
-    /// Adds a mistake about a key, found elsewhere.
+    /// Adds a mistake about the key at this path that the caller has found.
     pub(super) fn add(&mut self, path: &[&str], code: Code, message: String) {
         let diagnostic = Diagnostic::new(code, message);
         self.mistakes.push(match self.entry(path) {
@@ -99,13 +100,13 @@ impl Document {
         });
     }
 
-    /// Where a key stands; `None` if the file does not have it.
+    /// The place of the key at this path; `None` if the file does not have it.
     pub(super) fn entry(&self, path: &[&str]) -> Option<KeyPosition> {
         let path: Vec<_> = path.iter().map(|key| (*key).to_owned()).collect();
         self.keys.get(&path).cloned()
     }
 
-    /// Whether the file could be read and parsed, so that an absent key is really absent.
+    /// Whether the file could be read and parsed. Only then is a key absent that [`Self::entry`] does not find.
     pub(super) fn is_complete(&self) -> bool {
         self.is_toml && self.unreadable.is_none()
     }
@@ -121,8 +122,8 @@ impl Document {
         }
     }
 
-    /// The mistakes of the file itself, and `more`. What may be secret is hidden in the lines: of the modules' values, only those of the
-    /// keys `not_secret` are shown.
+    /// A report of the mistakes of the file itself and of `more`. Its lines of the file show, of the values in `config`, `config_from` and
+    /// `env` of modules, only those at the paths `not_secret`; all others may be secret, and are hidden.
     pub(super) fn report(&self, more: Vec<Diagnostic>, not_secret: &[Vec<String>]) -> Report {
         let mistakes: Vec<_> = self.mistakes.iter().cloned().chain(more).collect();
         let hidden = if self.is_toml { self.hidden_spans(not_secret) } else { guessed_secrets(self.source.text()) };
@@ -141,7 +142,8 @@ impl Document {
     }
 }
 
-/// Removes the key that an error at this place is about: the innermost one whose key or value it points at or into.
+/// Removes the key that an error at this place is about: the innermost key that the place is in, or whose value it is in. `None` if there
+/// is none.
 fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     for (key, value) in table.iter_mut() {
         if let DeValue::Table(inner) = value.get_mut()
@@ -168,7 +170,7 @@ fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     Some(RemovedKey { path: vec![name], position, found, is_unknown })
 }
 
-/// serde's error in the words of this project, and without the value, which may be secret.
+/// The diagnostic for an error of serde, in the words of this project, and without the value, which may be secret.
 fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     let (name, tables) = wrong.path.split_last().expect("a path has a key");
     let name = name.escape_debug();
@@ -196,7 +198,7 @@ fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     }
 }
 
-/// What serde expects, in the words of this project.
+/// The value that serde expects, in the words of this project.
 fn in_words(expected: &str) -> &str {
     match expected.trim_end() {
         "u32" | "u64" | "usize" => "a number",
@@ -210,27 +212,8 @@ fn in_words(expected: &str) -> &str {
     }
 }
 
-/// A mistake that the TOML parser has found.
-fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
-    let (title, label) = match error.message().split_once(", expected ") {
-        Some((title, "nothing")) => (title, "not expected here".to_owned()),
-        Some((title, expected)) => (title, format!("expected {expected}")),
-        None => (error.message(), String::new()),
-    };
-    let diagnostic = Diagnostic::new(Code::Syntax, format!("this is not TOML: {title}"));
-    let Some(Span { mut start, mut end }) = error.span() else { return diagnostic };
-    // The parser's spans may begin or end within a character.
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    diagnostic.at(start..end, label)
-}
-
-/// What may be secret in a text that can't be parsed: what follows a `=`, or a whole line without one, except in the tables that are not
-/// about modules.
+/// The parts of a text that can't be parsed that may be secret. In the tables about modules, and before the first table, that is what
+/// follows a `=`, or a whole line without one.
 fn guessed_secrets(text: &str) -> Vec<Span> {
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
     let (mut hidden, mut start, mut is_plain) = (Vec::new(), 0, true);

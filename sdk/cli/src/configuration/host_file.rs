@@ -15,7 +15,7 @@ use super::document::Document;
 use super::values::{DurationText, HttpName, SizeText};
 use crate::log_files;
 
-/// What the file says. Paths are relative to the file's directory once it was read.
+/// The content of the file. When it is read, relative paths are joined to the file's directory.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HostFile {
@@ -41,9 +41,9 @@ pub(crate) struct HostFile {
 struct LogTable {
     /// Whether each call and event is logged, and not only those that fail.
     calls: Option<bool>,
-    /// The size of each log file.
+    /// The greatest size of a log file.
     file_size: Option<SizeText>,
-    /// The number of log files.
+    /// The greatest number of log files, with the one that is written.
     files: Option<NonZeroUsize>,
 }
 
@@ -59,7 +59,7 @@ struct RestartTable {
     give_up: Option<bool>,
 }
 
-/// `[start]` and `[modules.NAME.start]`: how long a process has to connect, and then to answer `init`.
+/// `[start]` and `[modules.NAME.start]`: the timeouts for a process to connect, and then to answer `init`.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
@@ -67,7 +67,7 @@ struct StartTable {
     init: Option<DurationText>,
 }
 
-/// `[health]`: how often a process is asked, how long it has to answer, and after how many failures in a row it is restarted.
+/// `[health]`: the interval of health checks, the timeout of each, and the number of failures in a row after which a process is restarted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
@@ -92,7 +92,7 @@ struct CallsTable {
     timeout: Option<DurationText>,
 }
 
-/// `[kv]`: how much each module may keep.
+/// `[kv]`: the quota of each module for its keys and values.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
@@ -126,11 +126,11 @@ pub(crate) struct HttpTable {
     pub(crate) names: Vec<HttpName>,
 }
 
-/// `[modules.NAME]`: what holds for one module.
+/// `[modules.NAME]`: the settings of one module.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
-    /// How many processes it has.
+    /// The number of its processes.
     pub(crate) instances: Option<NonZeroU32>,
     kv_quota: Option<SizeText>,
     build: BuildTable,
@@ -144,8 +144,8 @@ pub(crate) struct ModuleTable {
 }
 
 impl HostFile {
-    /// Reads the file; without one, nothing is set. A mistake is left out here and reported by [`Self::check`], and with the mistakes
-    /// of the modules by [`check()`](super::check()).
+    /// Reads the file; for `None`, nothing is set. Keys with mistakes are left out. [`Self::check`] reports the mistakes, as does
+    /// [`check()`](super::check()), together with those of the modules.
     pub(crate) fn of(path: Option<&Path>) -> Self {
         path.map_or_else(Self::default, Self::read)
     }
@@ -155,8 +155,8 @@ impl HostFile {
         self.build.build()
     }
 
-    /// A mistake that cargo has found, as a report that points at its line: in `[modules.NAME.build]`, or without a module in
-    /// `[build]`. `None` if `name` does not stand there.
+    /// A report of a mistake that cargo has found: that there is no feature or program called `name`. It points at the line, which is in
+    /// `[modules.NAME.build]`, or without a module in `[build]`. `None` if `name` is not there.
     pub(crate) fn build_mistake(&self, module: Option<&str>, key: &str, name: &str, mistake: &str) -> Option<Report> {
         let (table, path) = match module {
             Some(module) => (&self.modules.get(module)?.build, vec!["modules", module, "build", key]),
@@ -241,7 +241,7 @@ impl HostFile {
     }
 }
 
-/// Why `[modules.NAME.env]` can't set this variable; `None` if it can.
+/// The reason why `[modules.NAME.env]` can't set this variable; `None` if it can.
 fn variable_mistake(name: &str, value: &str) -> Option<String> {
     if let Some(reason) = reserved_variable(name) {
         return Some(format!("can't set `{name}`: {reason}"));
@@ -259,8 +259,8 @@ impl ModuleTable {
         self.build.build()
     }
 
-    /// `[modules.NAME.start]`: how long its processes have to connect, and how long to answer `init`. `None` leaves it to the manifest,
-    /// and then to `[start]`.
+    /// `[modules.NAME.start]`: the timeouts for its processes to connect and to answer `init`. `None`: that of the manifest holds, or else
+    /// that of `[start]`.
     pub(crate) fn start(&self) -> [Option<Duration>; 2] {
         let StartTable { connect, init } = self.start;
         [connect, init].map(|time| time.map(|DurationText(time)| time))
@@ -272,7 +272,7 @@ impl ModuleTable {
     }
 }
 
-/// A value in JSON. TOML's dates and times become text.
+/// A TOML value as JSON. Dates and times become text.
 pub(super) fn json(value: &toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),

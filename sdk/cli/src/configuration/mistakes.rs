@@ -1,4 +1,4 @@
-//! Collects everything that is wrong, to report it at once: in the host's file, on the command line and in manifests.
+//! Collects the mistakes in the host's file, on the command line and in manifests, to report all of them at once.
 
 use ixt_manifest::{Diagnostic, Report, Source};
 
@@ -6,16 +6,16 @@ use super::host_file::HostFile;
 
 #[derive(Default)]
 pub(super) struct ConfigMistakes {
-    /// In the host's file, beside the mistakes that its document has already.
+    /// The mistakes in the host's file, beside those that its document has already.
     pub(super) in_file: Vec<Diagnostic>,
     /// The keys in the host's file whose values a report may show. All other values of modules are hidden, because they may be secret.
     pub(super) not_secret: Vec<Vec<String>>,
-    /// On the command line and in manifests.
+    /// The mistakes on the command line and in manifests.
     pub(super) elsewhere: Report,
 }
 
 impl ConfigMistakes {
-    /// Adds a mistake on the command line. It is reported without a line, because a secret may stand there.
+    /// Adds a mistake on the command line. It is reported without the text of the command line, which may hold a secret.
     pub(super) fn on_command_line(&mut self, diagnostic: Diagnostic) {
         self.in_manifest(&Source::new("", ""), diagnostic);
     }
@@ -25,7 +25,7 @@ impl ConfigMistakes {
         self.elsewhere.extend(Report::new(source, vec![diagnostic]));
     }
 
-    /// The report of all mistakes, those of the file first, if there are any.
+    /// The error is the report of all mistakes, those of the file first. `Ok` if there are none.
     pub(super) fn report(self, file: &HostFile) -> Result<(), Report> {
         let mut report = file.document.report(self.in_file, &self.not_secret);
         report.extend(self.elsewhere);

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::say;
 use crate::suggestion::suggest;
 
-/// What sets the keys of one module's configuration.
+/// The sources of one module's configuration: the host's file and the options of the command line.
 pub(crate) struct ConfigSources<'a> {
     file: &'a HostFile,
     settings: Vec<&'a Setting>,
@@ -37,7 +37,7 @@ pub(crate) fn config_of_one<'m>(
 }
 
 impl<'a> ConfigSources<'a> {
-    /// Those of a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`.
+    /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`.
     pub(crate) fn of_module(name: &str, file: &'a HostFile, set: &'a [(String, Setting)]) -> Self {
         let settings = set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting).collect();
         Self { file, settings, option: format!("--set {name}.") }
@@ -64,7 +64,7 @@ impl<'a> ConfigSources<'a> {
         }
     }
 
-    /// Reads the configuration; what is wrong is added to the mistakes and left out.
+    /// Reads the configuration. Wrong values are left out, and added to `mistakes`.
     pub(super) fn read<'m>(
         &self,
         manifest: &'m Manifest,
@@ -162,7 +162,7 @@ impl<'a> ConfigSources<'a> {
     }
 }
 
-/// Why a key was not set. `whose` begins the message where there is no line to point at.
+/// The diagnostic for a key that was not set. Its message begins with `whose`, which names the option if there is no line to point at.
 fn refused(error: &anyhow::Error, module: &str, whose: &str) -> Diagnostic {
     match error.downcast_ref() {
         Some(ConfigError::UnknownKey { key, known }) => {

@@ -1,4 +1,4 @@
-//! Sets a key of a module's configuration: takes the value from where the setting says, and checks it against the declared type.
+//! Sets a key of a module's configuration: gets the value from its source, and checks it against the declared type.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,8 +9,8 @@ use ixt_host::Config;
 
 use crate::args::{Setting, ValueSource};
 
-/// Sets one key. An error names the key, but never shows the value: it may be secret. Of a file or a credential the line end at its
-/// end is left out, except for the type `bytes`.
+/// Sets one key. An error names the key, but never shows the value, which may be secret. A line end at the end of a file or credential is
+/// not part of the value, except for the type `bytes`.
 pub(super) fn set_key(config: &mut Config<'_>, Setting { key, value }: &Setting) -> anyhow::Result<()> {
     match value {
         ValueSource::Text(text) => config.set_text(key, text)?,

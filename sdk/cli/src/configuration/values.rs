@@ -23,7 +23,7 @@ impl TryFrom<String> for DurationText {
     }
 }
 
-/// A number of bytes such as `"256MiB"`.
+/// A number of bytes such as `"256MiB"`, up to 2^63 - 1.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct SizeText(pub(super) u64);

@@ -10,7 +10,7 @@ use super::section::Section;
 use super::subject::Subject;
 use super::verdict::{Stop, Verdict, failed};
 
-/// What a module tells in its first conversation.
+/// What the module's first conversation has shown.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Facts {
@@ -30,7 +30,7 @@ pub(super) fn connects(subject: &Subject, output: &OutputTail) -> Verdict {
     Ok(None)
 }
 
-/// The second check: the module answers `init`. Gives the facts, and a note for people.
+/// The second check: the module answers `init`. Returns the facts, and a note for people.
 pub(super) fn gather(subject: &Subject, output: &OutputTail) -> Result<(Facts, String), Stop> {
     let mut session = subject.start(output)?;
     let reply = session.initialize(&subject.config, &Offer::default())?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::wire::MAX_FRAME_BYTES;
 
-/// What the host offers in `init`.
+/// The field `protocol` of `init`: what the host offers.
 #[derive(Debug, Clone)]
 pub(super) struct Offer {
     pub(super) version: u64,

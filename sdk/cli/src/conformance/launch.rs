@@ -1,4 +1,4 @@
-//! What is started for a check: the command after `--`, or what the manifest's `[artifacts.process]` names.
+//! The command that starts the module for a check: the one after `--`, or that of the manifest's `[artifacts.process]`.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +9,7 @@ use ixt_manifest::Manifest;
 use crate::args::ConformanceArgs;
 use crate::failure::{Failure, Result};
 
-/// A command with its surroundings.
+/// A command with its directory and environment.
 #[derive(Debug)]
 pub(super) struct LaunchCommand {
     pub(super) program: OsString,

@@ -4,8 +4,9 @@
 //! - `launch` is the command that starts the module, `subject` the module under test;
 //! - `process` starts and ends the module, `wire` reads and writes frames, `frame` spells them, `reply` checks the shape of replies, and
 //!   `session` is a conversation with one process;
-//! - `facts` are gathered first; `services` calls the module's services; `trial` is what one check works with; `checks` are the checks;
-//! - `suite` makes the checks that were asked for, `verdict` is what each finds, with a `section` of PROTOCOL.md, and `report` prints it.
+//! - `facts` are gathered first; `services` calls the module's services; a `trial` is the surroundings of one check; `checks` are the
+//!   checks;
+//! - `suite` makes the selected checks; `verdict` is the result of one, with a `section` of PROTOCOL.md; `report` prints it.
 
 mod checks;
 mod facts;

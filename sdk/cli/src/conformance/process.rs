@@ -1,4 +1,4 @@
-//! A process of the module, in a process group of its own. When it is dropped, all processes of the group are killed.
+//! A process of the module, in a separate process group. When it is dropped, all processes of the group are killed.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::launch::LaunchCommand;
 use crate::lock::lock;
 
-/// The interval at which the end of a process, or its connection, is polled.
+/// The interval between two looks whether a process has ended or connected.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How long the output of a process that has ended is read at most. A process that has left the group may keep the pipe open.
+/// The longest time that the output of a process is read after it has ended: a process that has left the group may keep the pipe open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many lines of output are kept, to be shown with a failed check.
+/// The number of lines of output that are kept, the last ones. They are shown with a failed check.
 const LOG_LINES: usize = 12;
 
 /// The last lines that the module's processes wrote to stdout and stderr. A clone is the same log.
@@ -107,7 +107,7 @@ impl ModuleProcess {
         Ok(Self { child, group, groups: groups.clone(), readers })
     }
 
-    /// Its status, if it has ended.
+    /// Its exit status; `None` if it still runs.
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }

@@ -9,13 +9,13 @@ use super::wire::shown;
 /// A reply that keeps to the rules.
 #[derive(Debug)]
 pub(super) struct ModuleReply {
-    /// The request that it answers; `None` if it does not say.
+    /// The id of the request that it answers; `None` if it has none.
     pub(super) id: Option<u64>,
     frame: Map<String, Value>,
 }
 
 impl ModuleReply {
-    /// Checks a frame of the type `success` or `error`.
+    /// Checks the shape of a frame of the type `success` or `error`.
     pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
         let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
         let is = |key: &str, test: fn(&Value) -> bool| frame.get(key).is_none_or(test);
@@ -48,12 +48,12 @@ impl ModuleReply {
         Ok(Self { id, frame })
     }
 
-    /// The data, if it is a `success`.
+    /// The data of a `success`; `None` for an `error`.
     pub(super) fn data(&self) -> Option<&Map<String, Value>> {
         self.frame.get("data").filter(|_| self.frame["type"] == "success").and_then(Value::as_object)
     }
 
-    /// The code, if it is an `error`.
+    /// The code of an `error`; `None` for a `success`.
     pub(super) fn code(&self) -> Option<&str> {
         self.frame.get("code").filter(|_| self.frame["type"] == "error").and_then(Value::as_str)
     }
@@ -63,7 +63,7 @@ impl ModuleReply {
         self.data().is_some_and(|data| data.get("healthy").is_some_and(Value::is_boolean))
     }
 
-    /// A note, if the protocol prefers an `error` with this code to this reply, which it allows.
+    /// A note for a reply that the protocol allows, unless it is an `error` with this code, which the protocol prefers.
     pub(super) fn note_unless(&self, code: &str) -> Option<String> {
         match self.code() {
             Some(answered) if answered == code => None,
@@ -72,7 +72,8 @@ impl ModuleReply {
         }
     }
 
-    /// Checks that it answers a request as another reply has answered the same request in another form.
+    /// Checks that this reply does not show that the module failed to understand a request, if `other` answers the same request in another
+    /// form. `what` is the request, for the verdict.
     pub(super) fn is_like(&self, other: &Self, what: &str) -> Result<(), Stop> {
         /// A service itself may answer with another code each time. These codes say that the request was not understood, or that it
         /// failed before the service got it.

@@ -1,4 +1,4 @@
-//! The sections of PROTOCOL.md, one of which is named with each failed check.
+//! The sections of PROTOCOL.md. The verdict of a failed check names the one that was broken.
 
 /// A section of PROTOCOL.md. [`Self::heading`] is its heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Calls the module's services, each once and with an empty payload: that is a check of each service, and finds the one to which other
-//! checks send their payloads.
+//! Calls the module's services, each once and with an empty payload. Each call is a check of its service; together they show to which
+//! service the other checks can send payloads.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 pub(super) const UNKNOWN_TOPIC: &str = "ixt.conformance.no_such_topic";
 /// The `ttl_ms` of a call, unless half the timeout is less.
 const SERVICE_TTL: Duration = Duration::from_secs(1);
-/// How much later than its `ttl_ms` a reply may come without a note.
+/// The time after its `ttl_ms`, in milliseconds, from which on a reply gets a note that it was late.
 const LATE_MS: u128 = 250;
 
 /// One call of a service.
@@ -31,7 +31,7 @@ pub(super) struct ServiceCall {
 }
 
 impl ServiceCall {
-    /// Calls a service in a process of its own, unless `--skip` names it.
+    /// Starts a process and calls the service, unless `--skip` names it.
     pub(super) fn make(trial: &Trial<'_>, topic: &str) -> Self {
         let mut call =
             Self { topic: topic.to_owned(), verdict: Ok(None), succeeded: None, service_requests: Vec::new() };
@@ -70,15 +70,15 @@ impl ServiceCall {
 pub(super) enum PayloadTarget {
     /// The service of `--echo`, whose reply has the payload.
     Echo(String),
-    /// A service that takes bytes and has answered; what it answers is not known.
+    /// A service that takes bytes and has answered. What its replies mean is unknown.
     Service(String),
-    /// The module has neither. Payloads go to a topic that it does not provide.
+    /// The module has neither. Payloads go to [`UNKNOWN_TOPIC`], which it does not provide.
     Unknown,
 }
 
 impl PayloadTarget {
-    /// Chooses the echo; or of the services that take bytes the first one that has answered with success, or else the first one that
-    /// has answered. `calls` has to have all services that take bytes.
+    /// Chooses the echo. Without one, it is the first service that takes bytes and has answered with success, or else the first that takes
+    /// bytes and has answered. `calls` must contain all services that take bytes.
     pub(super) fn choose(subject: &Subject, calls: &[ServiceCall]) -> Self {
         if let Some(echo) = &subject.echo {
             return Self::Echo(echo.clone());
@@ -97,7 +97,7 @@ impl PayloadTarget {
         }
     }
 
-    /// Which service was called, and how much that proves, for people.
+    /// A note for people: which service was called, and what that shows.
     pub(super) fn note(&self) -> String {
         match self {
             Self::Echo(topic) => format!("`{topic}` gives it back"),
@@ -106,7 +106,7 @@ impl PayloadTarget {
         }
     }
 
-    /// Checks that the reply of an echo has the payload. Other services answer what they like.
+    /// Checks that the reply of an echo has the payload. The replies of other services are not checked.
     pub(super) fn comes_back(&self, reply: &ModuleReply, payload: &[u8]) -> Result<(), Stop> {
         let text = BASE64_STANDARD.encode(payload);
         let has_it = |data: &Map<String, Value>| data.values().any(|value| value.as_str() == Some(&text));

@@ -15,9 +15,9 @@ use super::section::Section;
 use super::verdict::{Stop, failed};
 use super::wire::{HostWire, Incoming};
 
-/// The longest extension that a `starting` frame can ask for, in milliseconds. It is cut to this.
+/// The longest extension by one `starting` frame, in milliseconds. A longer one is shortened to it.
 const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
-/// How long a process that has closed its connection has to exit, before it is said to run still.
+/// How long to wait for the exit of a process that has closed its connection. Then the verdict says that it still runs.
 const EXIT_WAIT: Duration = Duration::from_secs(2);
 
 /// A connection to one process, from its start to its end.
@@ -30,12 +30,12 @@ pub(super) struct ModuleSession {
     last_id: u64,
     /// The id of the last `init`.
     init_id: Option<u64>,
-    /// The ids of requests without a reply, the oldest first.
+    /// The ids of the requests that were not answered yet, the oldest first.
     pub(super) outstanding: Vec<u64>,
     /// Whether the module's replies have ids; `None` until its first reply.
     pub(super) replies_have_ids: Option<bool>,
-    /// Whether the module answers `health_check` as the protocol demands. If not, that is found by a check of its own, and any reply will
-    /// do elsewhere.
+    /// Whether the module answers `health_check` as the protocol demands. If not, one check reports that, and all others accept any reply
+    /// to it.
     pub(super) answers_health_check: bool,
     /// The requests that the module has made itself: `SERVICE.METHOD`.
     pub(super) service_requests: Vec<String>,
@@ -63,7 +63,7 @@ impl ModuleSession {
         self.reply_to(id)
     }
 
-    /// Sends a request without waiting. Gives its id.
+    /// Sends a request, and returns its id without waiting for the reply.
     pub(super) fn send(&mut self, kind: &str, fields: &Value) -> Result<u64, Stop> {
         let id = self.expect_reply();
         if kind == "init" {
@@ -74,14 +74,14 @@ impl ModuleSession {
         Ok(id)
     }
 
-    /// Takes the next id, for a request that the caller sends itself and that is to be answered.
+    /// Returns the next id, for a request that the caller sends itself. From now on a reply to it is expected.
     pub(super) fn expect_reply(&mut self) -> u64 {
         self.last_id += 1;
         self.outstanding.push(self.last_id);
         self.last_id
     }
 
-    /// Checks that the module has read what was sent.
+    /// Makes a failed check of an error of sending: the module does not read, or has closed its connection.
     pub(super) fn sent(&mut self, sent: io::Result<()>) -> Result<(), Stop> {
         sent.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failed(
@@ -193,7 +193,7 @@ impl ModuleSession {
         }
     }
 
-    /// Checks a `starting` frame. Gives the time that it asks for.
+    /// Checks a `starting` frame, and returns the time that it asks for.
     fn starting(&self, frame: &Map<String, Value>) -> Result<Duration, Stop> {
         if !self.init_id.is_some_and(|id| self.outstanding.contains(&id)) {
             return Err(failed(Section::ModuleToHost, "`starting` only before the reply to `init`", show(frame)));
@@ -239,14 +239,14 @@ impl ModuleSession {
         self.sent(sent)
     }
 
-    /// Closes the host's end of the connection, and checks that no further reply comes. Gives whether the module has closed its end within
-    /// `timeout`.
+    /// Closes the host's end of the connection, and checks that no further reply comes. Returns whether the module has closed its end
+    /// within `timeout`.
     pub(super) fn end(&mut self, timeout: Duration) -> Result<bool, Stop> {
         self.wire.close_output();
         self.no_more_replies(timeout)
     }
 
-    /// Checks that no reply comes until the module closes its connection. Gives whether it has done so within `timeout`.
+    /// Checks that no reply comes until the module closes its connection. Returns whether it has done so within `timeout`.
     pub(super) fn no_more_replies(&mut self, timeout: Duration) -> Result<bool, Stop> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -270,14 +270,14 @@ impl ModuleSession {
         }
     }
 
-    /// Why a check fails if the module has closed its connection.
+    /// The failure of a check because the module has closed its connection.
     fn gone(&mut self, expected: &str) -> Stop {
         let status = self.process.wait(self.timeout.min(EXIT_WAIT));
         failed(Section::Lifecycle, expected, format!("it closed its connection: {}", ended(status)))
     }
 }
 
-/// What is expected while these requests have no reply.
+/// What the verdict says was expected while these requests have no reply.
 fn waits_for(outstanding: &[u64]) -> String {
     match outstanding {
         [] => "no reply: each request has had its one".to_owned(),

@@ -1,4 +1,4 @@
-//! The module under test: how it is started, and what it is given. Nothing here changes while the checks are made.
+//! The module under test: its command, its configuration, and the options of the checks. It does not change while the checks are made.
 
 use std::fs::Permissions;
 use std::io;

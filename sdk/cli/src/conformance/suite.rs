@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 
 /// The checks that were asked for.
 pub(super) struct Selection {
-    /// Texts, one of which a check has to have in its name; all checks, if there are none.
+    /// A check is made if its name contains one of these texts. If there are none, all checks are made.
     only: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ fn of_service(topic: &str) -> String {
     format!("the service `{topic}`")
 }
 
-/// Makes one check that is not about a single service. `calls` are those of the services that the selection calls. Also gives the last
+/// Makes one check that is not about a single service. `calls` are those of the services that the selection calls. Also returns the last
 /// lines of the module's output.
 pub(super) fn verdict(
     check: &ConformanceCheck,
@@ -66,7 +66,8 @@ pub(super) fn verdict(
     (verdict, trial.output)
 }
 
-/// Makes the selected checks, and prints each verdict as it comes. It is a failure if a check has failed, or if the module can't be started.
+/// Makes the selected checks, and prints each verdict as it comes. It is a failure if a check has failed, or if the module can't be
+/// started.
 pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: VerdictPrinter) -> Result<()> {
     let Some(facts) = gather_facts(subject, &mut printer)? else {
         print(subject, &mut printer, "all others", Err(skipped("it has to start first")), &OutputTail::default())?;
@@ -110,7 +111,7 @@ fn gather_facts(subject: &Subject, printer: &mut VerdictPrinter) -> Result<Optio
     Ok(facts)
 }
 
-/// Prints a verdict, unless it is due to an interrupt, or says that no check can be made.
+/// Prints a verdict. It is a failure, and nothing is printed, if the command was interrupted or the module can't be started.
 fn print(
     subject: &Subject,
     printer: &mut VerdictPrinter,
@@ -119,7 +120,7 @@ fn print(
     output: &OutputTail,
 ) -> Result<()> {
     if subject.groups.is_closed() {
-        // The command has been interrupted, and gives the status itself.
+        // The command was interrupted, and returns its own failure with the signal's status.
         return Err(Failure::no(""));
     }
     match verdict {

@@ -1,5 +1,5 @@
-//! The checks, made of a module that is right unless it is told to break one rule. It is this test program itself, started again with
-//! another test, [`module::serve`], as its whole work.
+//! The checks, made of a module that keeps to the protocol unless a variable tells it to break one rule. The module is this test program
+//! itself, started again to run only the test [`module::serve`].
 
 mod module;
 
@@ -20,7 +20,7 @@ use super::suite::{Selection, verdict};
 use super::trial::Trial;
 use super::verdict::{Stop, Verdict};
 
-/// A module that breaks this rule; an empty text breaks none.
+/// A module that breaks the rule `broken`; none if that is empty.
 fn subject(broken: &str, timeout: Duration, echo: bool) -> Subject {
     let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n\
                     [provides]\nservices = [\"typed\", \"fails\", \"give\"]\n[services.typed]\nrequest = {}\n";
@@ -37,9 +37,9 @@ fn subject(broken: &str, timeout: Duration, echo: bool) -> Subject {
     Subject { launch, manifest, config: json!({}), timeout, skip: Vec::new(), echo, groups: ProcessGroups::default() }
 }
 
-/// Longer than any step takes.
+/// A timeout that is longer than any step takes.
 const LONG: Duration = Duration::from_secs(60);
-/// For modules that don't answer.
+/// A timeout for modules that don't answer.
 const SHORT: Duration = Duration::from_secs(2);
 
 fn facts(subject: &Subject) -> Facts {

@@ -1,4 +1,4 @@
-//! What one check works with: the module, the facts, and processes of its own.
+//! The surroundings of one check: the module, the facts, and the processes that it starts.
 
 use std::time::Duration;
 
@@ -39,18 +39,18 @@ impl<'a> Trial<'a> {
         self.ready_with(&Offer::default()).map(|(session, _)| session)
     }
 
-    /// Starts a process, and initializes it with an offer other than the default. Gives its reply to `init` too.
+    /// Starts a process, and initializes it with this offer. Also returns its reply to `init`.
     pub(super) fn ready_with(&self, offer: &Offer) -> Result<(ModuleSession, ModuleReply), Stop> {
         let mut session = self.start()?;
         let reply = session.initialize(&self.subject.config, offer)?;
         Ok((session, reply))
     }
 
-    /// Checks that the module is alive and sends nothing that was not asked for, and ends it. Every check that leaves the module running
-    /// ends with this.
+    /// Checks that the module still answers and has sent no second reply, and ends it. Each check that leaves the module running ends with
+    /// this.
     pub(super) fn finish(&self, mut session: ModuleSession) -> Result<(), Stop> {
         session.lives()?;
-        // That a module does not end with its host is found by a check of its own.
+        // A separate check reports a module that does not end with its host.
         let timeout = if self.facts.closes_with_host { self.subject.timeout } else { LATE_REPLY_WAIT };
         session.end(timeout)?;
         Ok(())

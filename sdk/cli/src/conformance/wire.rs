@@ -15,18 +15,18 @@ pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// The bit in the length of a frame that says that it has an attachment.
 const ATTACHED: u32 = 1 << 31;
 
-/// How frames are told apart: by line ends, or by a length before each frame.
+/// How frames are delimited: by line ends, or by a length before each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Line,
     Length,
 }
 
-/// What a module has sent.
+/// The next thing that a module has sent.
 pub(super) enum Incoming {
     /// A frame, with its attachment as base64 in the place that it names.
     Frame(Map<String, Value>),
-    /// Something that is no frame; the text says why.
+    /// Bytes that are not a frame; the text says why.
     NoFrame(String),
     /// The end of the connection.
     Closed,
@@ -39,9 +39,9 @@ pub(super) struct HostWire {
     stream: UnixStream,
     /// The framing in both directions. A check may change it between two frames.
     pub(super) framing: Framing,
-    /// The bytes that have come after the last frame.
+    /// The bytes that were received after the last frame.
     buffer: Vec<u8>,
-    /// How many bytes of the buffer are known to have no line end.
+    /// The number of bytes at the beginning of the buffer that were searched for a line end and have none.
     searched: usize,
 }
 
@@ -117,7 +117,7 @@ impl HostWire {
         }
     }
 
-    /// The next frame in the buffer, if it is complete.
+    /// Takes the next frame out of the buffer; `None` if it is not complete.
     fn take(&mut self) -> Option<Incoming> {
         match self.framing {
             Framing::Line => {
@@ -154,7 +154,7 @@ impl HostWire {
         }
     }
 
-    /// A frame over the limit. Where it ends is unknown, so that the buffer is dropped.
+    /// Reports a frame over the limit. Where it ends is unknown, so the buffer is dropped.
     fn too_long(&mut self, bytes: usize) -> Incoming {
         let begin = shown(&self.buffer);
         self.buffer.clear();
@@ -163,7 +163,7 @@ impl HostWire {
     }
 }
 
-/// A length as the wire has it, in 31 bits. The frames of the checks are far shorter.
+/// A length in 31 bits, as on the wire. The frames of the checks are far shorter.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX) & !ATTACHED
 }
@@ -213,7 +213,7 @@ mod tests {
         (HostWire::new(here, framing, LONG).unwrap(), there)
     }
 
-    /// What the host receives of these bytes and of the end of the connection behind them.
+    /// What the host receives if the module sends these bytes and then closes the connection.
     fn received(framing: Framing, bytes: &[u8]) -> Vec<String> {
         let (mut wire, mut module) = pair(framing);
         let mut all = Vec::new();

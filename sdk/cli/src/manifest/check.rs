@@ -1,4 +1,5 @@
-//! `ixt check`: reports the mistakes in manifests, as a build script would, and what only a host would notice.
+//! `ixt check`: reports the mistakes in manifests that a build script reports, and one that only a host would: that there is nothing to
+//! start.
 
 use std::path::Path;
 

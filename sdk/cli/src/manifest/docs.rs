@@ -1,5 +1,5 @@
-//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that it
-//! can't become Markdown or HTML; defaults of secrets are not shown.
+//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that
+//! it can't become Markdown or HTML; defaults of secrets are not shown.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -215,7 +215,8 @@ impl ReferencePage {
     }
 }
 
-/// Adds the row of a field, and those of its own fields if its type is a table in place: `parent.field`, `list[].field`, `map.*.field`.
+/// Adds the row of a field; if its type is a table written in place, also those of the table's fields: `parent.field`, `list[].field`,
+/// `map.*.field`.
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {
@@ -263,17 +264,14 @@ fn type_text(ty: &Type) -> String {
     if ty.optional { format!("{text}, optional") } else { text }
 }
 
+/// The bounds, a sentence each. Empty if there are none.
 fn bounds(bounds: &Bounds) -> String {
-    let Bounds { min, max, min_length, max_length, pattern } = bounds;
-    let mut parts = Vec::new();
-    for (words, bound) in [("At least", min), ("At most", max)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {}.", code(&bound.value.to_string()))));
+    let mut sentences = bounds.in_words(code);
+    for sentence in &mut sentences {
+        sentence[..1].make_ascii_uppercase();
+        sentence.push('.');
     }
-    for (words, bound) in [("At least", min_length), ("At most", max_length)] {
-        parts.extend(bound.iter().map(|bound| format!("{words} {} long.", bound.value)));
-    }
-    parts.extend(pattern.iter().map(|pattern| format!("Matches {}.", code(&pattern.value))));
-    parts.join(" ")
+    sentences.join(" ")
 }
 
 fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> String {

@@ -1,15 +1,16 @@
 //! Finds the manifests that a path on the command line stands for.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use crate::children::children;
 use crate::failure::{Failure, Result};
 
 /// Names of directories that are not searched, because they hold what tools have put there. Hidden directories are not searched either.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
-/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there is
-/// none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
+/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there
+/// is none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
 pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -41,17 +42,10 @@ fn find(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// The files and directories in a directory, sorted.
-fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    // `manifest.toml` in messages, instead of `./manifest.toml`.
-    let plain = |path: PathBuf| path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
-    let mut children = fs::read_dir(dir)?.map(|child| Ok(plain(child?.path()))).collect::<io::Result<Vec<_>>>()?;
-    children.sort();
-    Ok(children)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

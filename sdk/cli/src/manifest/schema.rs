@@ -73,7 +73,7 @@ impl Schema {
         }
     }
 
-    /// A reference to the definition of a table, which is added if need be. Tables may contain themselves, so that they can't be inlined.
+    /// A reference to the definition of a table, which is added if it is missing. A table may contain itself, so it can't be inlined.
     fn reference(&mut self, table: &'static TableSpec) -> Value {
         let words = table.title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");

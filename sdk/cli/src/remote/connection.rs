@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 
 use crate::failure::{Failure, Result};
 
-/// The answer of a running host to a command: zero or more data, then the end or an error.
+/// A connection on which a command was sent, and the host's answer comes: any number of data, then the end or an error. The methods that
+/// wait for the answer wait without a limit.
 ///
-/// An error that the host answers with is a failure with status 1; if the connection breaks, or the answer can't be read, the
-/// status is 3.
+/// If the answer is an error, that is a failure with status 1; if the connection breaks, or the answer can't be read, the status is 3.
 pub(crate) struct ControlClient {
     path: PathBuf,
     lines: BufReader<UnixStream>,
@@ -78,18 +78,18 @@ impl ControlClient {
         }
     }
 
-    /// Waits for an answer that consists of one data.
+    /// Waits for an answer with one datum, and returns it. Later ones are not read.
     pub(crate) fn one<T: DeserializeOwned>(self) -> Result<T> {
         let data = self.raw()?;
         serde_json::from_str(data.get()).map_err(|error| unreadable(&error, data.get()))
     }
 
-    /// The same, as JSON.
+    /// Like [`Self::one`], as JSON.
     pub(crate) fn raw(mut self) -> Result<Box<RawValue>> {
         self.next()?.ok_or_else(|| Failure::module("the host's answer is empty"))
     }
 
-    /// Waits for the end of the answer, whatever data it has.
+    /// Waits for the end of the answer, and ignores its data.
     pub(crate) fn done(mut self) -> Result<()> {
         while self.next()?.is_some() {}
         Ok(())
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Asks a host that answers with these lines and then closes the connection. Gives what `take` makes of the answer.
+    /// Asks a host that answers with these lines and then closes the connection. Returns what `take` returns for the answer.
     fn answered<T: Send>(lines: &str, take: impl FnOnce(ControlClient) -> Result<T>) -> Result<T> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("h");

@@ -1,5 +1,5 @@
-//! `ixt kv`: the keys and values that a running host keeps for its modules; and those in the data directory of a host that is not
-//! running, which are read without it.
+//! `ixt kv`: reads, writes and backs up the keys and values of a running host's modules; and checks and repairs the data directory of a
+//! host that is not running.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -137,7 +137,7 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
     }
 }
 
-/// Why `get` and `delete` fail if there is no such key.
+/// The failure of `get` and `delete` if there is no such key.
 fn no_key(module: &str, key: &str) -> Failure {
     Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
 }

@@ -10,7 +10,7 @@ use crate::args::LogsArgs;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json};
 
-/// How many lines are printed if none of `-n`, `--trace` and `--since` is given.
+/// The number of lines that are printed if none of `-n`, `--trace` and `--since` is given.
 const DEFAULT_LINES: usize = 100;
 
 pub(crate) fn logs(args: &LogsArgs, socket: Option<&Path>, json: bool) -> Result<()> {

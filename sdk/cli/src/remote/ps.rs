@@ -14,10 +14,10 @@ use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json, print_over};
 
-/// How often `ixt top` asks the host.
+/// The interval at which `ixt top` asks the host.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The answer before, to compute calls per second: when it came, and its statistics by module and topic.
+/// The last answer of the host, for the calls per second: when it came, and its statistics by module and topic.
 type Before = (Instant, HashMap<(String, String), TopicStats>);
 
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
@@ -52,7 +52,7 @@ fn status(socket: Option<&Path>) -> Result<HostStatus> {
     ControlClient::ask(socket, &ControlCommand::Status)?.one()
 }
 
-/// The host's line, a row for each process, and below the table why processes are not ready.
+/// A line about the host, a table with a row for each process, and below it the reasons why processes are not ready.
 fn instances(status: &HostStatus) -> String {
     let mut rows =
         vec![["MODULE", "STATE", "PID", "RESTARTS", "IN FLIGHT", "HEALTH", "FOR", "EVENTS"].map(str::to_owned)];
@@ -102,7 +102,7 @@ fn instances(status: &HostStatus) -> String {
     text
 }
 
-/// A row for each topic with at least one call. Calls per second are those between the answer before and `now`; without one, 0.
+/// A table with a row for each topic that was called. Calls per second are those between the last answer and `now`; 0 for the first answer.
 fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String {
     let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
     let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
@@ -128,7 +128,7 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
     if rows.len() == 1 { "no service has been called yet\n".to_owned() } else { table(&rows) }
 }
 
-/// Aligns columns. The first row is the head; in the others a state in the second column gives the row its colour.
+/// The rows as a table with aligned columns. The first row is the head. The other rows are coloured by the state in their second column.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let bold = Style::new().bold();
     let widths: [usize; N] =
@@ -261,7 +261,7 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
         assert_eq!(text.lines().count(), 2, "a topic that was not called has no row: {text}");
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["orders.place", "orders", "30", "2", "1", "1.0", "ms", "2.00", "s"]);
-        // Another host counts from 0 again, which is no negative rate.
+        // A restarted host counts from 0 again. The rate is 0 then, and not negative.
         assert!(plain(&topics(&status(5), Some(&before), now)).contains("  0 "), "{text}");
         assert_eq!(topics(&status(0), None, now), "no service has been called yet\n");
     }

@@ -1,4 +1,4 @@
-//! `ixt restart`: replaces a module of a running host by its newest version, and prints what the host reports meanwhile.
+//! `ixt restart`: asks a running host to replace a module by its newest version, and prints what the host reports meanwhile.
 
 use std::path::Path;
 

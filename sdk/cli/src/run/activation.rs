@@ -1,5 +1,5 @@
-//! Socket activation: a service manager such as systemd makes the sockets and hands them to the host when it starts it. Clients can
-//! connect from then on; while the host starts or is restarted, they wait instead of being refused.
+//! Socket activation: a service manager such as systemd creates the sockets, and passes them to the host when it starts it. Clients can
+//! connect before the host has started, and while it is restarted: they wait, and are not refused.
 //!
 //! `LISTEN_FDNAMES` says what a socket is for: `control` for the commands of `ixt`, `http` for `--http`. A socket with another name
 //! is recognized by its kind: Unix or TCP.
@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 
-/// The sockets that were handed over, each `None` if there was none of its kind.
+/// The sockets that the service manager has passed on; `None` where there was none of that kind.
 #[derive(Debug, Default)]
 pub(super) struct Activation {
     pub(super) control: Option<UnixListener>,
@@ -27,7 +27,8 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// If a socket is neither of the two kinds, does not listen, or is the second one of its kind: clients would wait there for ever.
+    /// If a socket is neither of the two kinds, does not listen, or is the second one of its kind: its clients would wait without an
+    /// answer.
     pub(super) fn take() -> anyhow::Result<Self> {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');

@@ -1,5 +1,5 @@
-//! Makes deployments of the modules of `ixt run`: at the start, and again at each restart, when manifest, file and configuration are
-//! read anew.
+//! Makes deployments of the modules of `ixt run`: at the start, and again at each restart, which reads the manifest, the host's file and
+//! the configuration again.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::configuration::{ConfigSources, HostFile, ModuleTable};
 
 /// The options of `ixt run` that concern its modules.
 pub(super) struct Deployer {
-    /// `--config`
+    /// The host's file, `--config`.
     file: Option<PathBuf>,
     set: Vec<(String, Setting)>,
     instances: Vec<(String, u32)>,
@@ -37,8 +37,8 @@ impl Deployer {
         }
     }
 
-    /// A deployment of a module: what the host is to run. `[modules.NAME]` of the file adds the environment, and `--instances` or the
-    /// file the number of processes.
+    /// A deployment of a module: what the host is to run. `[modules.NAME]` of the file adds environment variables and timeouts. The number
+    /// of processes is that of `--instances`, or else that of the file, or else 1.
     pub(super) fn deployment(
         &self,
         module: &Module,
@@ -65,8 +65,8 @@ impl Deployer {
         Ok(deployment)
     }
 
-    /// Reads a running module anew, and builds it if `build` is set. What there is to say goes to `notify`; the error is one line. If there
-    /// is no cargo, the program of the last build is taken, and that is said.
+    /// Reads a running module again, and builds it if `build` is set. Progress and reports go to `notify`; the error is one line. If cargo
+    /// can't be run, `notify` gets that too, and the deployment has the program of the last build.
     async fn read(&self, request: LoadRequest<'_>) -> Result<Deployment, String> {
         let LoadRequest { running, build, notify, guard, .. } = request;
         let wrong = |report: Report, what: &str| {
@@ -108,7 +108,7 @@ impl Deployer {
     }
 }
 
-/// The host's settings as text, to be compared. They hold no secret.
+/// The host's settings as text, to find out whether they have changed. They hold no secrets.
 fn settings(file: &HostFile) -> String {
     format!("{:?}", file.settings())
 }

@@ -1,6 +1,6 @@
-//! Where the log of `ixt run` goes: to stdout, and with `--log-dir` to files. Each has a thread of its own, because a terminal or
-//! a disk may block. If one is thousands of lines behind, the output of modules waits for it, but only for a second; then it loses lines, and
-//! gets a line that says how many.
+//! Writes the log of `ixt run` to stdout, and with `--log-dir` to files. Each is written by a separate thread, because a terminal or a disk
+//! may block. If one is thousands of lines behind, the modules' output waits for it, but for a second at most; then lines are left out
+//! there, and a line says how many.
 
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
@@ -18,7 +18,7 @@ use crate::output::{is_terminal, print, print_bytes, say};
 pub(super) struct LogOutput(Vec<JoinHandle<()>>);
 
 impl LogOutput {
-    /// Starts to write: to stdout, and if `files` has a directory, to files there. Call it within a runtime.
+    /// Starts the threads: one for stdout, and if `files` is set, one for files in that directory. Call it within a runtime.
     pub(super) fn start(logs: &Logs, json: bool, files: Option<(&Path, LogFileLimits)>) -> Result<Self> {
         let mut threads = vec![print_log(logs.follow_all(), json).map_err(Failure::module)?];
         if let Some((dir, limits)) = files {
@@ -27,7 +27,7 @@ impl LogOutput {
         Ok(Self(threads))
     }
 
-    /// Waits until a host that has ended has its whole log written. Does not wait if the system starts no more threads.
+    /// Waits until the whole log of a host that has ended is written. Returns at once if the system can't start a thread for that.
     pub(super) async fn written(self) {
         let (sender, written) = oneshot::channel();
         let waiting = Builder::new().spawn(move || {
@@ -42,8 +42,8 @@ impl LogOutput {
     }
 }
 
-/// Prints the log on stdout until the host has ended, or until nobody reads it any more; the modules go on then. It is for people
-/// on a terminal, and JSON otherwise or with `--json`.
+/// Prints the log on stdout until the host has ended, or until stdout is closed, after which the modules still run. On a terminal the lines
+/// are for people; otherwise, and with `--json`, they are JSON.
 fn print_log(mut follower: Follower, json: bool) -> anyhow::Result<JoinHandle<()>> {
     let style = if !json && is_terminal() { Style::Pretty } else { Style::Json };
     let runtime = Handle::current();

@@ -39,7 +39,7 @@ use http::Server;
 use log_output::LogOutput;
 use service_manager::ServiceManager;
 
-/// How long an interrupted command waits at most for its modules to be killed.
+/// The longest time that an interrupted command waits until its modules are killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
@@ -136,7 +136,7 @@ async fn serve(
     }
 }
 
-/// Builds the modules, and adds them to the host with what reads them anew at a restart.
+/// Builds the modules, and adds them to the host, with the loader that reads them again at a restart.
 async fn add_modules(
     builder: &mut HostBuilder,
     args: &RunArgs,
@@ -163,8 +163,8 @@ fn say_beside(text: String) {
     let _ = thread::Builder::new().spawn(move || say(&text));
 }
 
-/// Binds the HTTP server, if the command line, the host's file or the service manager ask for one. The command line wins over the
-/// file. It is an error if there are two addresses, or names without an address.
+/// Binds the HTTP server if the command line, the host's file or the service manager asks for one; `None` otherwise. The command line
+/// overrides the file. It is an error if there are two addresses, or names without an address.
 fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let in_file = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { in_file } else { args.http_host.clone() };

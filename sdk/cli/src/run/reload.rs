@@ -1,5 +1,5 @@
-//! SIGHUP to `ixt run` without a terminal: reads all modules again, and replaces those that have changed, one after the other. The
-//! log has the outcome.
+//! SIGHUP to an `ixt run` without a terminal: reads all modules again, and replaces those that have changed, one after the other. The log
+//! says what was replaced.
 
 use std::convert::Infallible;
 
@@ -8,8 +8,8 @@ use ixt_host::{Host, LogLevel, Notice};
 use super::service_manager::ServiceManager;
 use crate::interrupts::ReloadSignals;
 
-/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. The service manager
-/// is told when a reload begins and when the host is ready again.
+/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. Reports
+/// to the service manager when a reload begins, and when the host is ready again.
 pub(super) async fn at_each_signal(
     reloads: &mut ReloadSignals,
     host: &Host,

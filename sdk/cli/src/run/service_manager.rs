@@ -20,12 +20,12 @@ use ixt_host::{Host, InstanceState, LogLevel, ModuleStatus};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// How often the line about the modules is updated, if it has changed.
+/// The interval at which the line about the modules is updated, if it has changed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a report is tried if the service manager's queue is full, and how often. Then it is lost.
+/// How long, and at which interval, a report is sent again if the service manager's queue is full. Then it is lost, which the log says.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// How many processes that are not ready the line names at most.
+/// The greatest number of processes that are not ready that the line names.
 const NAMED_PROCESSES: usize = 3;
 
 /// The service manager of this process; `None` if there is none.
@@ -35,14 +35,14 @@ pub(super) struct ServiceManager(Option<Arc<NotifySocket>>);
 struct NotifySocket {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// Gets a warning if reporting fails.
+    /// The log, which gets a warning if reporting fails.
     logs: Logs,
     /// Whether the last report failed. Only the first failure in a row is logged.
     has_failed: AtomicBool,
 }
 
 impl ServiceManager {
-    /// The one that `NOTIFY_SOCKET` names. If it can't be reached, the log has a warning, and nothing is reported.
+    /// The service manager that `NOTIFY_SOCKET` names. If it can't be reached, the log has a warning, and nothing is reported.
     pub(super) fn of_environment(logs: &Logs) -> Self {
         let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return Self(None) };
         let open = || {

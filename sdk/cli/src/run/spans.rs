@@ -17,8 +17,8 @@ use opentelemetry_sdk::trace::{Sampler, ShouldSample};
 
 use crate::output::say;
 
-/// Makes the host export spans, if that is asked for. Gives a sentence that says where they go, without a password; `None` if no spans
-/// are exported.
+/// Makes the host export spans, if the command line or a variable asks for it. Returns a sentence that says where they go, without a
+/// password; `None` if no spans are exported.
 pub(super) fn export_spans(builder: &mut HostBuilder, url: Option<&str>) -> Result<Option<String>> {
     let Some(endpoint) = endpoint(url)? else { return Ok(None) };
     check_protocol()?;

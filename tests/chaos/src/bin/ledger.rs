@@ -1,5 +1,4 @@
-//! A module that writes down each request that enters a handler, so that what was handled can be compared with what was
-//! asked.
+//! A module that records each request that enters a handler, so that the handled requests can be compared with the sent ones.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,7 +13,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// One write each, so that a process that is killed leaves whole lines.
+    /// Records a request, with one write, so that a process that is killed leaves whole lines.
     fn enter(&self, payload: &Payload) -> Result<Response> {
         let id = request::id(payload).ok_or_else(|| Error::invalid_input("the payload begins with no id"))?;
         (&self.entries).write_all(format!("{id}\n").as_bytes())?;

@@ -1,4 +1,5 @@
-//! A module without an SDK: one request at a time, without ids. Told to, it closes its half of the connection, and lives on.
+//! A module without an SDK: one request at a time, without ids. The topic `mute.fall_silent` makes it close its half of the connection and
+//! run on.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,8 +1,8 @@
-//! The same module with few services and with many: what it costs to find one of them.
+//! The same module with few services and with many, to count the instructions that it takes to find one of them.
 
 use ixt_sdk::testing::Pipe;
 
-/// The service that is called, and echoes.
+/// The topic of the service that is called; it echoes.
 pub const CALLED: &str = "department00.object.action0000";
 
 /// A module of which one service is called.
@@ -41,6 +41,6 @@ macro_rules! with_topics {
 }
 
 with_topics!(few, few_topics, "/few_topics_methods.rs");
-// It takes its time to compile, and nobody needs it but who counts: `../count` asks for it.
+// It takes long to compile, and only `../count` needs it.
 #[cfg(many_topics)]
 with_topics!(many, many_topics, "/many_topics_methods.rs");

@@ -1,5 +1,5 @@
-//! What the modules in Python and Node.js beside this one do, with this project's SDK: bytes back, calls of whatever topic
-//! it is told, keys and values, log lines.
+//! The same as the modules in Python and Node.js beside this one, with this project's SDK: it echoes bytes, calls the topic that a request
+//! names, stores keys and values, and logs.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ struct Pair {
     runtime: Runtime,
 }
 
-/// Whom to call, and with what.
+/// A request to call another module: the topic, and the payload.
 #[derive(Deserialize)]
 struct Relay {
     topic: String,
@@ -24,7 +24,7 @@ struct Relay {
     ttl_ms: Option<u64>,
 }
 
-/// What to do with a key.
+/// A request to read or write a key.
 #[derive(Deserialize)]
 struct Keep {
     op: String,

@@ -85,7 +85,7 @@ pub(super) fn unknown_fields(trial: &Trial<'_>, target: &PayloadTarget) -> Verdi
     Ok(None)
 }
 
-/// Lines that are no frames are skipped, and the next request is answered.
+/// Lines that are not frames are skipped, and the next request is answered.
 pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let mut garbage: Vec<&[u8]> = vec![
@@ -136,8 +136,8 @@ pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(Some(target.note()))
 }
 
-/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that is
-/// a note.
+/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that
+/// is a note.
 pub(super) fn over_long(trial: &Trial<'_>) -> Verdict {
     const LIMIT: usize = 64 * 1024;
     let (mut session, _) = trial.ready_with(&Offer { max_frame_bytes: LIMIT, ..Offer::default() })?;

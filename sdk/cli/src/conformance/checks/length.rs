@@ -32,7 +32,7 @@ pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
             Incoming::Frame(frame) => {
                 Err(failed(Section::Framing, "`success` to `init`", Value::Object(frame).to_string()))
             }
-            // A module that reads lines may answer with a line, which is no frame in this framing.
+            // A module that reads lines may answer with a line, which is not a frame in this framing.
             Incoming::NoFrame(_) | Incoming::Closed | Incoming::TimedOut => Err(skipped("it takes only `line`")),
         };
     }

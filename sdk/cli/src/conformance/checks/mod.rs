@@ -1,4 +1,4 @@
-//! The checks, one function each. A check starts processes of its own, and depends on nothing but the module and the facts about it. So its
+//! The checks, one function each. A check starts the processes that it needs, and depends only on the module and the facts about it. So its
 //! verdict is the same whichever other checks are made, and in whichever order.
 
 mod frames;
@@ -16,7 +16,7 @@ pub(super) struct ConformanceCheck {
     pub(super) body: CheckBody,
 }
 
-/// How a check is made, by what it needs.
+/// The function that makes a check, by what it needs.
 pub(super) enum CheckBody {
     /// It needs no service.
     Plain(fn(&Trial<'_>) -> Verdict),

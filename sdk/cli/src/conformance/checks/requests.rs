@@ -47,7 +47,7 @@ pub(super) fn unknown_topic(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// An event is answered. It is one that the manifest requires, if there is one; any answer will do.
+/// An event is answered, with success or any error. The topic is the first that the manifest requires, or an unknown one.
 pub(super) fn event(trial: &Trial<'_>) -> Verdict {
     let topic = trial.subject.manifest.requires.events.first().map_or(UNKNOWN_TOPIC, |topic| topic.as_str());
     let mut session = trial.ready()?;
@@ -117,7 +117,7 @@ pub(super) fn unknown_type(trial: &Trial<'_>) -> Verdict {
     Ok(reply.note_unless("UNIMPLEMENTED"))
 }
 
-/// A `handle` without a message, without a topic, or with a payload that is no base64 is answered with an error.
+/// A `handle` without a message, without a topic, or with a payload that is not base64 is answered with an error.
 pub(super) fn wrong_shape(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
@@ -167,12 +167,12 @@ pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(None)
 }
 
-/// A payload may have any bytes and any length. An echo gives them back.
+/// A payload may have any bytes and any length. An echo replies with them.
 pub(super) fn all_bytes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let payload: Vec<u8> = (0..=255).collect();
     let topic = target.topic();
     let mut session = trial.ready()?;
-    // For each padding of base64.
+    // With each length of base64's padding.
     for cut in 0..3 {
         let payload = &payload[cut..];
         let reply = session.request("handle", &message(topic, payload))?;

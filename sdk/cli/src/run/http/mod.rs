@@ -1,5 +1,5 @@
-//! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has what
-//! holds for all pages: limits for what a client sends and for how long it takes, and the end of the server.
+//! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has the
+//! connections: the limits on what a client sends and on the time that it takes, and the end of the server.
 //!
 //! The number of connections is limited by [`ConnectionLimit`], which closes the one that has been idle longest for a new one. A
 //! request has [`CLIENT_TIMEOUT`] to arrive, and a client as long to read the answer.
@@ -33,10 +33,10 @@ use tokio_io_timeout::TimeoutStream;
 use names::Names;
 use routes::{HttpPage, ROUTES, paths};
 
-/// The limits for the headers of a request: bytes together, and number. A request beyond them is answered 431.
+/// The limits on the headers of a request: their bytes together, and their number. A request beyond them is answered 431.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// How long the server waits at its end for requests that have begun.
+/// How long the server waits at its end for requests that have begun. Then their connections are closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that is bound to its address. Clients can connect, and are served once it is started.
@@ -81,7 +81,7 @@ impl Server {
         format!("http://{} serves {}", self.address, paths())
     }
 
-    /// Serves until the result is dropped or ended. Call it within a runtime.
+    /// Serves until [`RunningServer::end`] is called or the result is dropped. Call it within a runtime.
     pub(crate) fn start(self, host: Host) -> RunningServer {
         let (phase, phases) = watch::channel(ServerPhase::Open);
         let site = Arc::new(Site { host, names: Names::new(self.address.ip(), &self.names), phase: phases });
@@ -90,7 +90,7 @@ impl Server {
 }
 
 impl RunningServer {
-    /// Says that the host shuts down. From now on `/readyz` is answered 503.
+    /// Call it when the host begins to shut down. From now on `/readyz` is answered 503, and each answer closes its connection.
     pub(crate) fn drain(&self) {
         self.phase.send_replace(ServerPhase::Draining);
     }
@@ -108,7 +108,7 @@ impl Drop for RunningServer {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Site {
     host: Host,
     names: Names,

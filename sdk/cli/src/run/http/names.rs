@@ -1,12 +1,12 @@
-//! The host names to which the HTTP server answers. They protect a server on this machine from web pages (DNS rebinding): a page can make its
-//! own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name.
+//! The host names to which the HTTP server answers. They protect a server on this machine from web pages (DNS rebinding): a page can make
+//! its own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name.
 
 use std::net::IpAddr;
 
-/// The address of a server, and the host names that were given for it.
+/// The address of a server, and the host names of `--http-host` or the host's file.
 pub(super) struct Names {
     address: IpAddr,
-    /// In lower case.
+    /// These host names, in lower case.
     given: Vec<String>,
 }
 
@@ -15,8 +15,9 @@ impl Names {
         Self { address, given: given.iter().map(|name| name.to_ascii_lowercase()).collect() }
     }
 
-    /// Whether a request with these values of `Host` and `Origin` is answered. A server at a loopback address, or one with given names,
-    /// demands exactly one `Host` with a name of its own, and the same of each `Origin`, which browsers add. Any other server answers all.
+    /// Whether a request with these values of `Host` and `Origin` is answered. A server at a loopback address, or with host names, answers
+    /// only a request with exactly one `Host`, which is a name of the server, and whose `Origin`s, which browsers add, are such names too.
+    /// Any other server answers all.
     pub(super) fn allow<'a>(
         &self,
         mut hosts: impl Iterator<Item = &'a [u8]>,
@@ -36,7 +37,7 @@ impl Names {
         is_host(host) && origins.all(is_origin)
     }
 
-    /// Why a request is not answered, for its client.
+    /// The text of the answer to a request that is not allowed.
     pub(super) fn refusal(&self) -> String {
         let address = self.address.to_string();
         let names: Vec<_> = [address.as_str()].into_iter().chain(self.given.iter().map(String::as_str)).collect();

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use ixt_host::text::harmless;
 use ixt_host::{Host, InstanceState, ModuleStatus};
 
-/// The content of an answer.
+/// The content of an answer: status, content type and text.
 pub(super) struct HttpPage {
     pub(super) status: StatusCode,
     /// The content type.
@@ -45,8 +45,8 @@ fn readyz(host: &Host, query: &str, is_open: bool) -> HttpPage {
     ready(&host.status(), is_verbose, is_open)
 }
 
-/// Whether all modules take calls and the host does not shut down: 200 or 503. The text is that of Kubernetes' own `/readyz`: `ok`, or a line
-/// for each check if one has failed or with the query `verbose`.
+/// Whether all modules take calls and the host does not shut down: 200 or 503. The text is that of Kubernetes' own `/readyz`: `ok`, or a
+/// line for each check if one has failed or with the query `verbose`.
 fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage {
     let mut lines = String::new();
     let mut check = |name: &str, failure: Option<String>| {

@@ -82,7 +82,7 @@ async fn a_request_has_to_come_in_time_and_an_answer_to_be_taken() {
     stream.write_all(&HEALTHZ[..20]).await.unwrap();
     assert_eq!((rest(&mut stream).await.as_str(), start.elapsed().as_secs()), ("", CLIENT_TIMEOUT.as_secs()));
 
-    // The buffer is too small for the answer, which nobody reads.
+    // The buffer is too small for the answer, which is not read.
     let (mut stream, phase) = connect(64).await;
     let start = Instant::now();
     stream.write_all(HEALTHZ).await.unwrap();
