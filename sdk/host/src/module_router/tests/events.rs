@@ -113,3 +113,19 @@ async fn events_wait_for_one_that_does_not_read() {
     }
     assert_eq!((router.status().events_waiting, router.status().events_dropped), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_event_includes_how_long_it_waits() {
+    let router = router(1).await;
+    event(&router, &message("kept", 0));
+    tokio::time::sleep(CALL_TIMEOUT - Duration::from_secs(1)).await;
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 1000);
+    end(&router, &opened, "it crashed");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 0);
+    opened.connection.drained().await;
+    end(&router, &opened, "it crashed");
+    assert_eq!(router.status().events_waiting, 0, "a durable event is not sent again after its time");
+}
