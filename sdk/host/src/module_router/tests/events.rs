@@ -1,8 +1,8 @@
-//! Events: which process gets them, and which are dropped.
+//! Tests of events: which process gets one, and which are dropped or sent again.
 
 use super::*;
 
-/// Whoever publishes an event does not wait for its handling, so that what the handler calls may be answered by it.
+/// A publisher does not wait for the handlers of its event, so that it can answer the calls that these make.
 #[tokio::test]
 async fn what_the_handler_of_an_event_calls_is_not_called_from_its_publisher() {
     let router = router(1).await;
