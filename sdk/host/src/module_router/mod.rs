@@ -13,12 +13,12 @@
 //!                                          v
 //!  ┌───────────────────────────────────> dispatch ──> refused: deadline passed, or it would wait for itself
 //!  │                                       │
-//!  │ a replica is ready, or                ├── no replica is ready ──> Parked ──> refused: its deadline passes,
-//!  │ none will be                          │                           │        too many wait, or no replica comes
-//!  ├──────────────────────────────────────────────────────────────────┘
-//!  │                                       v
-//!  │ given back: it was queued when      Connection::send_message (see `connection::request_table`)
-//!  └─────────────────────────────────────┤
+//!  │ a replica is ready,                   ├── no replica is ready ──> Parked ──> refused: its deadline passes,
+//!  │ or none will be                       │                            │      too many wait, or no replica comes
+//!  ├────────────────────────────────────────────────────────────────────┘
+//!  │ not sent: the process                 v
+//!  │ was told to end before              Connection::send_message (see `connection::request_table`)
+//!  └───────────────────────────────────────┤
 //!                                          │ result
 //!                                          v
 //!                                        lost and idempotent ──> route again, up to 3 attempts

@@ -19,7 +19,7 @@ pub enum ProgramError {
     },
     /// A file of `[artifacts.process]` does not exist or can't be read.
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
@@ -103,7 +103,7 @@ pub enum BuildError {
     UnknownProgram {
         /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
         path: Option<PathBuf>,
-        /// The name.
+        /// The name of the program.
         name: String,
         /// The names of the programs of this package, or of all packages.
         found: Vec<String>,
@@ -112,7 +112,7 @@ pub enum BuildError {
     UnknownFeature {
         /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
         path: Option<PathBuf>,
-        /// The name.
+        /// The name of the feature.
         name: String,
         /// The names of the features of this package, or of all packages.
         found: Vec<String>,

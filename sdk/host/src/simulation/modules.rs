@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ixt_sdk::prelude::*;
-use ixt_sdk::{Priority, testing};
+use ixt_sdk::testing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::lock::lock;
@@ -29,8 +29,6 @@ pub(super) struct Record {
     pub(super) ended: Mutex<BTreeMap<i64, u32>>,
     /// How often each event `work.told` was delivered, by the id in it.
     pub(super) told: Mutex<BTreeMap<i64, u32>>,
-    /// The priorities of the requests in the order in which their handlers began.
-    pub(super) order: Mutex<Vec<(i64, Priority)>>,
 }
 
 /// The records of the simulations that run, by number. A module has its number in its configuration, which is all that it is made from.
@@ -62,9 +60,9 @@ fn count(counts: &Mutex<BTreeMap<i64, u32>>, id: i64) {
 struct Worker(Arc<Record>);
 
 impl Worker {
-    async fn work(&self, id: i64, ms: i64, ctx: &Context) {
+    /// Handles a job, which takes this many milliseconds.
+    async fn work(&self, id: i64, ms: i64) {
         count(&self.0.begun, id);
-        lock(&self.0.order).push((id, ctx.priority()));
         if ms > 0 {
             tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
         }
@@ -77,13 +75,13 @@ impl worker::Handler for Worker {
         record_of(config.simulation).map(Self)
     }
 
-    async fn work_once(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
-        self.work(job.id, job.ms, &ctx).await;
+    async fn work_once(&self, job: worker::Job, _: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms).await;
         Ok(worker::Done { id: job.id })
     }
 
-    async fn work_again(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
-        self.work(job.id, job.ms, &ctx).await;
+    async fn work_again(&self, job: worker::Job, _: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms).await;
         Ok(worker::Done { id: job.id })
     }
 

@@ -231,7 +231,7 @@ async fn connect(
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
     let opened = Connection::open(connected, Arc::clone(id), hello, limits, services, spans, call_log);
-    // Not raced against the end of the process: a refusal of `init` is in the socket before the process exits, and is
+    // This does not wait for the end of the process too: a refusal of `init` is in the socket before the process exits, and is
     // the better reason.
     let log = LimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {

@@ -29,7 +29,7 @@ impl StartError {
         Self { tail, ..self }
     }
 
-    /// What went wrong.
+    /// Why the process did not start, without its last lines.
     #[must_use]
     pub fn kind(&self) -> &StartErrorKind {
         &self.kind
@@ -74,12 +74,13 @@ pub enum StartErrorKind {
         /// The system's error.
         error: io::Error,
     },
-    /// The process ended before it had connected, or before it had replied to `init`.
+    /// The process ended before it had connected, before it had replied to `init`, or, if it replaces another one, before it was
+    /// ready.
     Exited {
         /// The id of the process.
         module: String,
-        /// What the process had not done yet: `connected to its host`, `answered `init``, or `said that it takes calls` (for a
-        /// process that replaces another one).
+        /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or `said that it takes calls` (for
+        /// a process that replaces another one).
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
@@ -101,7 +102,7 @@ pub enum StartErrorKind {
         /// The module's error, or the host's about the reply.
         reply: ErrorReply,
     },
-    /// The module was stopped before the process was ready.
+    /// The module was stopped, or the host was shut down, before the process was ready.
     Stopped {
         /// The id of the process.
         module: String,

@@ -23,10 +23,9 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     while !left.is_empty() {
         let (mut group, rest): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits[**index].is_empty());
         if group.is_empty() {
-            // What is left is one or more circles and the modules that wait for them. A module in a circle reaches
-            // itself.
+            // The modules that are left are in one or more circles, or wait for one. A module in a circle reaches itself.
             group = left.iter().copied().filter(|index| reaches(*index, *index, &waits)).collect();
-            // Of several circles take one that waits for no other.
+            // If there are several circles, the group is one that waits for no other circle.
             let first = group.iter().copied().find(|index| {
                 group.iter().all(|other| !reaches(*index, *other, &waits) || reaches(*other, *index, &waits))
             });
