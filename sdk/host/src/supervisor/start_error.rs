@@ -207,4 +207,10 @@ mod tests {
         };
         assert!(program(Errno::MFILE).is_shortage() && !program(Errno::NOENT).is_shortage());
     }
+
+    #[test]
+    fn an_exit_without_a_reply_to_shutdown_is_an_error_even_with_status_0() {
+        let message = ShutdownError::Status(ExitStatus::default()).to_string();
+        assert_eq!(message, "the module ended without a reply to `shutdown`: it exited with status 0");
+    }
 }
