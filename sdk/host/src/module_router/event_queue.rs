@@ -21,6 +21,7 @@ pub(super) const MAX_EVENTS: usize = 1024;
 /// How many events a concurrent process handles at once. A sequential one handles one.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
+/// The queue of one module.
 #[derive(Default)]
 pub(super) struct EventQueue {
     /// The events that no process has, in the order in which they are sent.
@@ -38,7 +39,9 @@ pub(super) struct EventQueue {
 }
 
 struct QueuedEvent {
+    /// The event, with the deadline until which it has to be handled.
     envelope: Envelope<'static>,
+    /// The memory that the event takes while it waits, and, if it is durable, until it was handled.
     _memory: Reservation,
 }
 

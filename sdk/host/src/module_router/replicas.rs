@@ -12,6 +12,7 @@ use crate::logs::LimitedLog;
 use crate::release::Release;
 use crate::replica::Replica;
 
+/// The list of a module's replicas.
 #[derive(Default)]
 pub(super) struct Replicas {
     /// The replicas in the order in which they are shown. A new one comes directly after the one that it replaces.

@@ -16,7 +16,9 @@ pub(super) struct Topics {
     events: BTreeMap<String, TopicEntry>,
 }
 
+/// One topic of the module.
 struct TopicEntry {
+    /// The topic's rules and counts.
     topic: Arc<ModuleTopic>,
     /// What the bus calls. It is kept, since the bus is given the same one to withdraw the topic.
     endpoint: Arc<dyn Endpoint>,
@@ -135,6 +137,7 @@ impl ModuleRouter {
         }
     }
 
+    /// Withdraws a topic from the bus. Nothing happens if the module never had it.
     async fn unregister(&self, kind: TopicKind, topic: &str) {
         let Some(endpoint) = lock(&self.topics).of_kind(kind).get(topic).map(|entry| Arc::clone(&entry.endpoint))
         else {

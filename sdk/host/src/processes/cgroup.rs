@@ -61,6 +61,7 @@ impl Cgroup {
         Self { dir }
     }
 
+    /// Makes the cgroup `name` in the directory of another one.
     fn create_in(parent: &Path, name: &str) -> Result<Self, String> {
         let dir = parent.join(name);
         fs::create_dir(&dir).map_err(|error| format!("can't make a cgroup in {}: {error}", parent.display()))?;
@@ -160,6 +161,7 @@ fn shares_out(dir: &Path, controller: &str) -> bool {
     lists(&dir.join("cgroup.subtree_control"), controller)
 }
 
+/// Writes to a file of a cgroup. The error names the file and the reason.
 fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
 }

@@ -97,6 +97,7 @@ impl Descendants {
         pids.filter(|pid| *pid != own && self.is_marked(*pid)).collect()
     }
 
+    /// Whether a process has all marks in its environment. False if that can't be read: the process has ended, or is of another user.
     fn is_marked(&self, pid: Pid) -> bool {
         let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) else { return false };
         let stands_there = |mark: &String| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());

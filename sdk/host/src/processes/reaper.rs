@@ -91,6 +91,7 @@ fn given() -> impl Iterator<Item = Pid> {
     })
 }
 
+/// Whether a process has ended and was not waited for.
 fn is_zombie(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     // The name of a process may contain anything, and ends at the last bracket.

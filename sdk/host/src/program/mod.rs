@@ -116,6 +116,7 @@ impl Program {
         Ok(LaunchCommand { command, verified })
     }
 
+    /// The error for a file that could not be checked.
     fn unreadable(&self, error: io::Error) -> ProgramError {
         ProgramError::Unreadable { path: self.path.clone(), error }
     }

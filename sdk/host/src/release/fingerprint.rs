@@ -37,6 +37,7 @@ impl Fingerprint {
         fingerprint
     }
 
+    /// Adds a file. A path that is not a regular file, or can't be seen, is left out.
     fn add(&mut self, path: &Path, metadata: &std::io::Result<Metadata>) {
         if let Ok(metadata) = metadata
             && metadata.is_file()
@@ -46,6 +47,7 @@ impl Fingerprint {
         }
     }
 
+    /// Adds the files with this extension in a directory and the directories in it.
     fn add_dir(&mut self, dir: &Path, extension: &std::ffi::OsStr) {
         let mut open = vec![dir.to_owned()];
         while let Some(dir) = open.pop() {

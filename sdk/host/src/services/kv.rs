@@ -37,6 +37,7 @@ struct SetParams<'a> {
 
 #[derive(Deserialize)]
 struct ListParams<'a> {
+    /// Only keys that begin with this are listed; all keys if it is empty or missing.
     #[serde(borrow, default)]
     prefix: Cow<'a, str>,
     /// Only keys that come after this one are listed. `None`: from the first on.
@@ -48,6 +49,7 @@ struct ListParams<'a> {
 
 #[derive(Deserialize)]
 struct WatchParams<'a> {
+    /// Only keys that begin with this are watched; all keys if it is empty or missing.
     #[serde(borrow, default)]
     prefix: Cow<'a, str>,
 }
@@ -124,7 +126,7 @@ impl HostServices {
     }
 }
 
-/// Refuses a prefix that is longer than a key can be.
+/// Refuses a prefix that is longer than a key may be (1,024 bytes) with `INVALID_INPUT`.
 fn check_prefix(prefix: &str) -> Refusal {
     kv::check_prefix(prefix).map_err(|error| (error.code(), error.to_string()))
 }
@@ -148,6 +150,7 @@ fn respond<T: Send + 'static>(
     });
 }
 
+/// Ends the call with the store's result. `data` makes the response of a success.
 fn end<T>(call: &mut OwnCall<'_>, done: Result<T, KvError>, data: impl FnOnce(T) -> Object<'static>) {
     match done {
         Ok(done) => call.end(Ok(data(done))),
@@ -166,7 +169,7 @@ pub(super) fn fail(call: &mut OwnCall<'_>, error: &KvError) {
     call.end(Err(body));
 }
 
-/// The data of a response.
+/// Serializes the data of a response, which must be a struct or an object.
 pub(super) fn object(data: &impl Serialize) -> Object<'static> {
     Object::serialize(data).expect("it has texts, numbers and lists, under keys that are texts")
 }

@@ -79,6 +79,7 @@ impl OwnCall<'_> {
 }
 
 impl HostServices {
+    /// The services for the process `instance` of `release`, whose last lines `output` keeps.
     pub(crate) fn new(
         backends: Backends,
         release: Arc<Release>,
@@ -130,6 +131,7 @@ fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
     params.read_borrowed().map_err(wrong_params)
 }
 
+/// The refusal of parameters that are missing or wrong: `INVALID_INPUT`.
 fn wrong_params(invalid: InvalidJson) -> (&'static str, String) {
     (code::INVALID_INPUT, invalid.under("params").to_string())
 }

@@ -14,6 +14,7 @@ pub(super) struct Operation {
     pub(super) what: What,
 }
 
+/// What an operation did, and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// A read, with the value and the revision that it returned; `None` if there was no such key.

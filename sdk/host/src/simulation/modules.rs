@@ -48,6 +48,7 @@ pub(super) fn end_record(simulation: i64) {
     lock(&RECORDS).remove(&simulation);
 }
 
+/// The record of the simulation with this number.
 fn record_of(simulation: i64) -> Result<Arc<Record>> {
     lock(&RECORDS).get(&simulation).map(Arc::clone).ok_or_else(|| Error::internal("there is no such simulation"))
 }
@@ -57,6 +58,7 @@ fn count(counts: &Mutex<BTreeMap<i64, u32>>, id: i64) {
     *lock(counts).entry(id).or_default() += 1;
 }
 
+/// Handles jobs, and reads and writes keys.
 struct Worker(Arc<Record>);
 
 impl Worker {
@@ -104,6 +106,7 @@ impl worker::Handler for Worker {
     }
 }
 
+/// Passes jobs on to the worker, and takes events.
 struct Relay(Arc<Record>);
 
 impl relay::Handler for Relay {

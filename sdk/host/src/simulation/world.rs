@@ -184,6 +184,7 @@ impl World {
         }
     }
 
+    /// Calls a service with a job, with a random duration, priority and timeout. Now and then the client gives up.
     async fn call(&self, rng: &mut fastrand::Rng, topic: &'static str) {
         // The relay makes a call for each one that it gets.
         self.requests.fetch_add(if topic.starts_with("relay") { 2 } else { 1 }, Ordering::Relaxed);
@@ -206,6 +207,7 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
+    /// Writes one of three keys, now and then only if it has a certain revision, and adds that to the key's history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -232,6 +234,7 @@ impl World {
         lock(&self.history).entry(key).or_default().push(Operation { begin, end, what });
     }
 
+    /// Reads one of three keys, and adds that to the key's history. A read that fails says nothing, and is left out.
     async fn read(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -353,6 +356,7 @@ impl World {
         *last
     }
 
+    /// Adds a line to the trace, with the simulated time.
     fn trace(&self, what: &str) {
         let _ = writeln!(lock(&self.trace), "{:>9.3?} {what}", self.start.elapsed());
     }

@@ -82,6 +82,7 @@ impl Instance {
         &self.connection
     }
 
+    /// The process id; `None` once the process was waited for, and for a simulated one.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.pid()
     }

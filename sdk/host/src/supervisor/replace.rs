@@ -210,6 +210,7 @@ fn stopped(router: &ModuleRouter) -> CallError {
     refusal(code::UNAVAILABLE, "the module was stopped before its restart was done".to_owned())
 }
 
+/// The error for a restart while the host shuts down.
 fn shutting_down() -> CallError {
     refusal(code::UNAVAILABLE, "the host is shutting down".to_owned())
 }

@@ -74,6 +74,7 @@ struct UnexpectedEnd {
 }
 
 impl ReplicaTask {
+    /// The task of `replica`, one of those of `router`. `first` receives the result of the first start.
     pub(crate) fn new(
         router: Arc<ModuleRouter>,
         replica: Arc<Replica>,

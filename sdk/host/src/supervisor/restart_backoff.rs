@@ -25,6 +25,8 @@ impl RestartBackoff {
         Self { backoff: Self::backoff(&policy), policy, recent: VecDeque::new(), keep_failing: false }
     }
 
+    /// The pauses from the shortest on: each is twice as long as the one before, up to the longest, plus a random time of up to the
+    /// same length.
     fn backoff(policy: &RestartPolicy) -> backon::ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(policy.backoff)

@@ -80,6 +80,7 @@ struct Tally {
     destination: String,
 }
 
+/// The spans that were dropped.
 #[derive(Debug, Default)]
 struct Drops {
     /// How many spans were dropped.
@@ -91,6 +92,7 @@ struct Drops {
 }
 
 impl Export {
+    /// Starts the thread that sends spans to the exporter. To be called within a tokio runtime, in which the exporter then works.
     pub(super) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: Logs) -> Self {
         let SpanOptions { sampler, resource, max_queue_size, max_export_batch_size, schedule_delay, destination } =
             options;
