@@ -83,7 +83,7 @@ impl ModuleRouter {
                     queue.logged = queue.dropped;
                     let (topic, dropped) = (&envelope.topic, queue.dropped);
                     let why = if is_gone { "does not run" } else { "takes its events too slowly" };
-                    format!("{why}: `{topic}` was dropped, as were {dropped} events so far")
+                    format!("{why}: `{topic}` was dropped (events dropped so far: {dropped})")
                 })
             }
         };

@@ -67,7 +67,7 @@ impl Cgroup {
         fs::create_dir(&dir).map_err(|error| format!("can't make a cgroup in {}: {error}", parent.display()))?;
         let cgroup = Self { dir };
         if !cgroup.dir.join("cgroup.kill").exists() {
-            return Err("cgroups can't be killed before Linux 5.14".to_owned());
+            return Err("a cgroup can't be killed with a kernel before Linux 5.14".to_owned());
         }
         Ok(cgroup)
     }
@@ -100,7 +100,7 @@ impl Cgroup {
                 return Err(format!("`{controller}` is not in {}", controllers.display()));
             }
             if !is_delegated(own) {
-                return Err(format!("{} is systemd's, which has not delegated it", own.display()));
+                return Err(format!("{} belongs to systemd, which has not delegated it", own.display()));
             }
             // The root cgroup may distribute controllers although it has processes.
             if own.join("cgroup.type").exists() {

@@ -157,7 +157,8 @@ impl ChangeSender {
     /// Logs that the store has ended the watch, and sends the module `kv_watch_ended` when there is room for it.
     async fn send_ended(&self) {
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
-        let message = "does not take the changes of the keys that it watches: the watch was ended, and some are lost";
+        let message =
+            "reads the changes of the keys that it watches too slowly: the watch was ended, and some changes are lost";
         self.logs.host(LogLevel::Warn, &self.instance, message);
         while lock(&open).tasks.remove(&self.number).is_some() {
             connection.room().await;

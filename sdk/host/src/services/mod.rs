@@ -2,8 +2,8 @@
 //! `kv_watch` the key-value store, `log` the module's log. Who calls, and what it may do, is known from its connection and its manifest,
 //! never from what the frame says.
 //!
-//! A connection calls [`Services::request`] for each frame. The request is registered as an [`OwnCall`] and dispatched by its service and
-//! method, and its response is sent now or later.
+//! A connection calls [`Services::request`] for each frame. The call is registered at the connection, so that the module can cancel it,
+//! and dispatched by its service and method as an [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
 mod kv;
@@ -99,7 +99,7 @@ impl Services for HostServices {
         batch: &mut WriteBatch,
     ) {
         if !connection.begin_call(id) {
-            let message = "too many requests of this module wait, or one with this id does";
+            let message = "this process has too many calls without a response, or one with the same id";
             connection.respond(id, Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, true)), batch);
             return;
         }

@@ -297,8 +297,8 @@ impl ReplicaTask {
         let fate = match next {
             None if intensity == 0 => String::new(),
             None => format!(
-                "; it has failed, after {intensity} restarts within {within}, and is not started again (see why, then: ixt \
-                 restart {name})"
+                "; it has failed, after {intensity} restarts within {within}, and is not started again (when the \
+                 cause is removed: ixt restart {name})"
             ),
             Some(pause) if self.restarts.keep_failing() => format!(
                 "; it was restarted {intensity} times within {within}, so that it is started again only after {}, and its calls \

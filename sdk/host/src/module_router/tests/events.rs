@@ -82,7 +82,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     }
     let status = router.status();
     assert_eq!((status.events_waiting, status.events_dropped), (MAX_EVENTS as u64, 2));
-    let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
+    let slow = "takes its events too slowly: `lost` was dropped (events dropped so far: 1)";
     assert_eq!(told(&router), [slow], "and not again for each of them");
     first(&router).set(InstanceState::Stopped, |_| {});
     router.given_up();
@@ -91,7 +91,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     assert_eq!((status.events_waiting, status.events_dropped), (0, MAX_EVENTS as u64 + 3));
     let told = told(&router);
     assert_eq!(told[1], "1024 events that waited for it are dropped: it does not run any more");
-    assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
+    assert_eq!(told[2], "does not run: `lost` was dropped (events dropped so far: 1027)");
 
     let router = super::router(1).await;
     event(&router, &message("lost", MAX_WAITING_BYTES));
