@@ -237,7 +237,7 @@ fn a_slow_subscriber_holds_up_nobody_and_its_losses_are_counted() {
         let (module, message) = started.logged("takes its events too slowly").await;
         assert_eq!(
             (module.as_str(), message.as_str()),
-            ("slow:1.0.0", "takes its events too slowly: `e` was dropped, as were 1 events so far")
+            ("slow:1.0.0", "takes its events too slowly: `e` was dropped (events dropped so far: 1)")
         );
         let status = started.host.status().into_iter().find(|module| module.name == "slow").unwrap();
         assert_eq!((status.events_waiting, status.events_dropped), (1024, 5));

@@ -1,5 +1,6 @@
-//! Finds the level in a line that a program has written to its output: at its beginning, as the loggers of many
-//! languages write it, or in a JSON object. A line in which such a word only occurs in the text has no level.
+//! Finds the level in a line that a program has written to stdout or stderr: at the beginning of the line, as the loggers of
+//! many languages write it, or in a JSON object. HOST.md ("Levels of captured output") has the forms. Every other line is
+//! `info`, also one that has the name of a level within a sentence.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,22 +8,25 @@ use std::collections::BTreeMap;
 use ixt_protocol::{LogLevel, MAX_TRACE_ID_BYTES};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// How far into a line the level is looked for, in bytes.
+/// How far into a line the level may begin, in bytes.
 const HEAD_BYTES: usize = 256;
-/// How many words may come before it: a time, a process, a thread, a logger.
+/// The level is one of the first this many words of the line: before it may come a time, a process, a thread and a logger.
 const HEAD_WORDS: usize = 8;
 
-/// A line of a program's output, taken apart.
+/// A line of a program's output, with what was found in it.
 #[derive(Debug)]
 pub(crate) struct CapturedLine<'a> {
     pub(crate) level: LogLevel,
+    /// The line; without its level if it begins with that. Of a JSON object: its message.
     pub(crate) message: Cow<'a, str>,
     /// Empty if the line has none.
     pub(crate) trace_id: Cow<'a, str>,
+    /// The other keys of a JSON object; `None` for any other line, and if there are none.
     pub(crate) fields: Option<Box<RawValue>>,
 }
 
-/// The level with this name, in upper or lower case: names of Python, Node.js, log4j, Java, .NET and syslog.
+/// The level with this name, in upper or lower case. Known are the names of Python, Node.js, log4j, Java, .NET and syslog;
+/// `None` for any other.
 pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     const NAMES: [(LogLevel, &[&str]); 5] = [
         (LogLevel::Trace, &["trace", "silly"]),
@@ -39,6 +43,7 @@ pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
 }
 
 impl<'a> CapturedLine<'a> {
+    /// Reads a line without its line end.
     pub(crate) fn read(line: &'a str) -> Self {
         if let Some((level, message)) = syslog(line) {
             return Self::plain(level, message);
@@ -47,7 +52,7 @@ impl<'a> CapturedLine<'a> {
             return structured;
         }
         match find_level(line) {
-            // The message, without the level that is shown anyway.
+            // The message without the level, which is shown beside it.
             Some(FoundLevel { level, rest: Some(rest) }) if !rest.is_empty() => Self::plain(level, rest),
             Some(FoundLevel { level, .. }) => Self::plain(level, line),
             None => Self::plain(LogLevel::Info, line),
@@ -59,7 +64,7 @@ impl<'a> CapturedLine<'a> {
     }
 }
 
-/// A syslog priority such as `<3>`, as in sd-daemon(3).
+/// The level and the text after it, if the line begins with a syslog priority, `<0>` to `<7>`, as in sd-daemon(3).
 fn syslog(line: &str) -> Option<(LogLevel, &str)> {
     let (priority, message) = line.strip_prefix('<')?.split_at_checked(1)?;
     let message = message.strip_prefix('>')?;
@@ -73,7 +78,8 @@ fn syslog(line: &str) -> Option<(LogLevel, &str)> {
     Some((level, message))
 }
 
-/// A JSON object that has a level. Keys without a place of their own become fields.
+/// The line, if it is a JSON object that has a level. Message and trace id are taken from their keys; the other keys become
+/// fields.
 fn structured(line: &str) -> Option<CapturedLine<'_>> {
     const LEVELS: [&str; 7] = ["level", "severity", "lvl", "levelname", "log.level", "loglevel", "LogLevel"];
     const MESSAGES: [&str; 4] = ["msg", "message", "event", "Message"];
@@ -101,7 +107,8 @@ fn structured(line: &str) -> Option<CapturedLine<'_>> {
     Some(CapturedLine { level, message: message.into(), trace_id: trace_id.into(), fields })
 }
 
-/// The message within `fields`, as the crate tracing-subscriber writes it, and the remaining fields.
+/// The message in the object `fields`, where the crate tracing-subscriber writes it, and the remaining fields of both objects.
+/// `None` if it is not there.
 fn in_fields(all: &mut BTreeMap<Cow<'_, str>, &RawValue>) -> Option<(String, Option<Box<RawValue>>)> {
     let mut inner: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(all.remove("fields")?.get()).ok()?;
     let message = serde_json::from_str(inner.remove("message")?.get()).ok()?;
@@ -109,7 +116,7 @@ fn in_fields(all: &mut BTreeMap<Cow<'_, str>, &RawValue>) -> Option<(String, Opt
     Some((message, to_raw_value(&inner).ok()))
 }
 
-/// A level by name or number: up to 7 as in syslog, above that as in pino and bunyan.
+/// A level by name or number: numbers up to 7 are those of syslog, higher ones those of pino and bunyan.
 fn json_level(value: &RawValue) -> Option<LogLevel> {
     if let Ok(name) = serde_json::from_str::<String>(value.get()) {
         return level_named(&name);
@@ -126,14 +133,15 @@ fn json_level(value: &RawValue) -> Option<LogLevel> {
 /// A level that was found in a line.
 struct FoundLevel<'a> {
     level: LogLevel,
-    /// What follows it, if nothing comes before it.
+    /// The text after the level, if the line begins with the level; otherwise `None`.
     rest: Option<&'a str>,
 }
 
-/// Skips what loggers write before the level, word by word, until it finds the level or something else.
+/// Finds the level after a time, a process, a thread or a logger's name, which are skipped word by word. `None` if any other
+/// word comes first.
 fn find_level(line: &str) -> Option<FoundLevel<'_>> {
     let mut rest = line;
-    // Whether a time or brackets have come. Without them a word is part of a sentence.
+    // Whether a time or brackets were skipped. Otherwise a word may be the first one of a sentence.
     let mut is_header = false;
     for _ in 0..HEAD_WORDS {
         rest = skip_space(rest);
@@ -167,7 +175,7 @@ fn find_level(line: &str) -> Option<FoundLevel<'_>> {
     None
 }
 
-/// Skips white space and colour codes.
+/// The text without the white space and the colour codes at its beginning.
 fn skip_space(text: &str) -> &str {
     let mut text = text.trim_start();
     while let Some(rest) = text.strip_prefix("\u{1b}[")
@@ -179,8 +187,8 @@ fn skip_space(text: &str) -> &str {
     text
 }
 
-/// A level at the beginning of the text, and what follows it: `ERROR …`, `Error: …`, `[error] …`, `level=error`,
-/// `WARNING:root:…`.
+/// The level with which the text begins, and the message after it: `ERROR …`, `Error: …`, `[error] …`, `level=error`,
+/// `WARNING:root:…`. `None` if it does not begin with one.
 fn level_at(text: &str) -> Option<(LogLevel, &str)> {
     let (named, closing) = match text.as_bytes().first()? {
         b'[' => (&text[1..], Some(']')),
@@ -206,7 +214,7 @@ fn level_at(text: &str) -> Option<(LogLevel, &str)> {
     is_level.then(|| (level, message_of(behind)))
 }
 
-/// The text after a level, without the separator.
+/// The message: the text after a level, without the separator.
 fn message_of(behind: &str) -> &str {
     let message = skip_space(behind.strip_prefix([':', '"', '|', ',']).unwrap_or(behind));
     ["- ", "| ", ": ", "-- "].iter().find_map(|mark| message.strip_prefix(mark)).unwrap_or(message).trim_start()
@@ -227,7 +235,7 @@ fn is_time(word: &str) -> bool {
     digits >= 6 && time.bytes().all(is_of_time) && (begins(b"0000-00-00") || begins(b"00:00:00"))
 }
 
-/// If the text begins with `[…]` or `(…)`: what follows it.
+/// The text after `[…]` or `(…)`, if it begins with one of them; otherwise `None`.
 fn in_brackets(text: &str) -> Option<&str> {
     let closing = match text.as_bytes().first()? {
         b'[' => ']',
@@ -244,7 +252,7 @@ fn is_filler(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit() || b"-|:+".contains(&byte)) || word == "UTC" || word == "Z"
 }
 
-/// Whether a word is the name of a logger: it has several parts, or a separator follows.
+/// Whether a word is the name of a logger: it has several parts, or ` - ` or ` | ` follows it.
 fn is_logger(word: &str, behind: &str) -> bool {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "._-$:/".contains(c);
     let has_parts = word.trim_end_matches([':', '.']).contains(['.', ':']);
@@ -384,11 +392,11 @@ mod tests {
             read(r#"{"level":"ERROR","fields":{"message":"no disk","free":1},"target":"orders"}"#),
             is("error", "no disk", "", r#"{"free":1,"target":"orders"}"#)
         );
-        // What is no trace's id stays.
+        // A text that is too long for a trace id stays a field.
         let long = format!(r#"{{"trace_id":"{}"}}"#, "t".repeat(MAX_TRACE_ID_BYTES + 1));
         let line = format!(r#"{{"level":"warn","msg":"hot",{}"#, &long[1..]);
         assert_eq!(read(&line), is("warn", "hot", "", &long));
-        // Nothing of one without a message is lost.
+        // An object without a message is its own message, whole.
         let line = r#"{"level":"warn","fields":{"free":1},"msg":{"a":1}}"#;
         assert_eq!(read(line), is("warn", line, "", ""));
     }

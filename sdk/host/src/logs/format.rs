@@ -1,4 +1,4 @@
-//! Shows lines of the log: to people, or as JSON.
+//! Shows lines of the log, as text for people or as JSON.
 
 use std::fmt::Write as _;
 
@@ -13,17 +13,18 @@ use crate::logs::{Origin, Part, Record};
 /// How a line of the log is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and trace, with
-    /// ANSI colours. Remove the colours if the output is not a terminal.
+    /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and trace id, with ANSI
+    /// colours. For an output without colours, the caller has to remove these.
     Pretty,
     /// Like `Pretty`, but with date, time and offset from UTC: for text that is kept or sent on.
     Dated,
-    /// A JSON object.
+    /// A JSON object in one line, with all fields of [`Record`].
     Json,
 }
 
 impl Style {
-    /// The line as text, with its line end. Control characters of modules are escaped.
+    /// The record as text that ends with a line end. For people, it has several lines if the message or a field has. Characters
+    /// that could move the cursor, or reorder or hide text, are escaped.
     #[must_use]
     pub fn show(self, record: &Record) -> String {
         let time = || Timestamp::try_from(record.time).unwrap_or_default().to_zoned(TimeZone::system());
@@ -36,7 +37,7 @@ impl Style {
     }
 }
 
-/// The time, with the date if that is not today.
+/// The time of day, with the date if that is not the one of `now`.
 fn time_of_day(time: &Zoned, now: &Zoned) -> String {
     let format = if time.date() == now.date() { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
     time.strftime(format).to_string()
@@ -107,17 +108,19 @@ fn pretty(record: &Record, time: &str) -> String {
     line
 }
 
-/// Whether a field is left out for people, because the line says it already or it is too much. JSON has all fields.
+/// Whether a field is not shown to people, because the line says the same elsewhere, or because it is too long. JSON has all
+/// fields.
 fn is_left_out(key: &str, origin: Origin) -> bool {
-    // From the crate tracing.
+    // Fields of the crate tracing.
     let of_spans = ["spans", "target"].contains(&key);
-    // From loggers that write JSON.
+    // Fields of loggers that write JSON.
     let is_captured = matches!(origin, Origin::Stdout | Origin::Stderr);
     of_spans
         || is_captured && ["time", "timestamp", "@timestamp", "ts", "asctime", "pid", "hostname", "v"].contains(&key)
 }
 
-/// The short name of a process: `orders` for `orders:1.0.0/instance-001`, `orders/2` for the second.
+/// The short name of a process: `orders` for `orders:1.0.0/instance-001`, `orders/2` for `orders:1.0.0/instance-002`. A name
+/// without a version stays as it is.
 fn short(module: &str) -> String {
     let Some((name, rest)) = module.split_once(':') else { return module.to_owned() };
     match rest.rsplit_once("/instance-").and_then(|(_, number)| number.parse::<u32>().ok()) {

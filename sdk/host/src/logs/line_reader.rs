@@ -1,15 +1,16 @@
-//! Reads the lines of a process's output. A line that is too long comes in pieces, which are cut between characters.
+//! Reads the lines of a process's output. A line over 64 KiB is split into pieces, between characters.
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Part;
 
-/// The longest line that is passed on whole, in bytes.
+/// The longest line that is not split, in bytes without the line end; so also the longest piece.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Reads lines with a limit.
+/// Reads lines of limited length.
 pub(crate) struct LineReader<R> {
     source: BufReader<R>,
+    /// The beginning of the line or piece that is being read.
     line: Vec<u8>,
     /// Whether the next piece continues a line.
     continues: bool,
@@ -20,11 +21,12 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { source: BufReader::new(source), line: Vec::new(), continues: false }
     }
 
-    /// The next line, or the next piece of a long one; `None` at the end of the output. Bytes that are not UTF-8 are
-    /// replaced.
+    /// Waits for the next line, or the next piece of a long one, and returns it without its line end (`\n` or `\r\n`), with
+    /// which piece it is; a whole line has no [`Part`]. `None` at the end of the output, or if it can't be read. Bytes that are
+    /// not UTF-8 are replaced by U+FFFD.
     pub(crate) async fn next(&mut self) -> Option<(String, Option<Part>)> {
         loop {
-            // Reads one byte more than a line may have, to see whether it goes on.
+            // Reads one byte more than a line may have, to see whether the line goes on.
             let room = MAX_LINE_BYTES + 1 - self.line.len();
             let read = (&mut self.source).take(room as u64).read_until(b'\n', &mut self.line).await;
             if self.line.ends_with(b"\n") {
@@ -45,13 +47,14 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
+    /// Takes the end of a line: the whole line, or the last piece.
     fn end(&mut self) -> (String, Option<Part>) {
         let part = std::mem::take(&mut self.continues).then_some(Part::Last);
         (text(std::mem::take(&mut self.line)), part)
     }
 }
 
-/// Where to cut a line: at the beginning of a character, if it is UTF-8.
+/// Where to split a line over [`MAX_LINE_BYTES`]: between characters if it is UTF-8, otherwise at [`MAX_LINE_BYTES`].
 fn boundary(line: &[u8]) -> usize {
     let begins = |at: &usize| line[*at] & 0xC0 != 0x80;
     (MAX_LINE_BYTES - 3..=MAX_LINE_BYTES).rev().find(begins).unwrap_or(MAX_LINE_BYTES)
@@ -99,7 +102,7 @@ mod tests {
             assert!(joined == long, "nothing is broken or lost");
             assert!(got.iter().all(|(piece, _)| piece.len() <= MAX_LINE_BYTES));
         }
-        // What is no UTF-8 at all is cut somewhere.
+        // Bytes that are not UTF-8 are split anywhere.
         let bytes = vec![0x80; 2 * MAX_LINE_BYTES];
         assert_eq!(pieces(&bytes).await.len(), 2);
         // The output may end within a line.

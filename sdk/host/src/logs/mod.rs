@@ -1,7 +1,7 @@
-//! The log of a host: lines that modules send as log frames, their captured output, and the host's own lines. The
-//! latest lines are kept in memory, with a share for each module; followers read them. A follower that is too slow is
-//! told how many lines it has missed. For followers that want all lines, the output of modules is held up, but for a
-//! second at most: a reader that stands still stops nobody.
+//! The log of a host: lines that modules send as log frames, their captured output, and the host's own lines. The latest
+//! lines are kept in memory, with a share for each module; followers read them. In place of lines that were dropped before a
+//! follower has read them, it gets a record with their number. If a follower of all lines falls behind, processes that write
+//! to stdout or stderr wait for it, but for a second at most: a reader that stands still does not stop the modules.
 //!
 //! `line_reader` and `process_output` capture the output of processes, `captured_line` finds the level in a line,
 //! `limited` and `line_limit` limit repetitive lines, `ring` keeps the lines, `format` shows them.
@@ -35,42 +35,45 @@ pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
 use ring::{FollowerPosition, Ring};
 
-/// How many lines are kept at most …
+/// The largest number of lines that are kept. Beyond it, or beyond [`KEPT_BYTES`], the oldest line of the largest share is
+/// dropped.
 const KEPT_LINES: usize = 10_000;
-/// … and how many bytes.
+/// The memory of the lines that are kept, in bytes: see [`Record::bytes`].
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
-/// How many lines a follower of all lines may be behind before the output of modules is held up …
+/// The number of lines that a follower of all lines may be behind. Beyond it, or beyond [`MAX_BEHIND_BYTES`], captured output
+/// waits.
 const MAX_BEHIND_LINES: u64 = KEPT_LINES as u64 / 2;
-/// … and how many bytes.
+/// The bytes of lines that a follower of all lines may be behind.
 const MAX_BEHIND_BYTES: u64 = KEPT_BYTES as u64 / 2;
-/// For how long output is held up. A follower that is still behind then does not hold it up again before it has caught
-/// up.
+/// The longest time that captured output waits for a follower. If the follower is still behind then, output does not wait for
+/// it again until it has caught up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line of the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// When the host received it.
+    /// When the host received the line.
     #[serde(with = "format::rfc3339")]
     pub time: SystemTime,
     /// The level.
     pub level: LogLevel,
-    /// What the line is from or about: the process `name:version/instance-NNN`, a module (`name` or `name:version`), or
+    /// What the line is from or about: a process (`name:version/instance-NNN`), a module (`name` or `name:version`), or
     /// `host`.
     pub module: String,
     /// Where the line comes from.
     pub origin: Origin,
-    /// The trace id of the request during which it was logged. Empty if it is not known.
+    /// The trace id of the request during which the line was logged: at most 256 bytes. Empty if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// The text.
+    /// The text. What a module has written is at most 64 KiB; a longer message of a log frame is cut, and ends with its length.
     pub message: String,
     /// Which piece of a line over 64 KiB this is. Such a line is split into several records, in order. `None`: a whole
     /// line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// Structured fields, a JSON object. A record that stands for dropped lines has their number as `missed`.
+    /// A JSON object with more facts: at most 64 KiB for a module's own line. `None` if there are none. A record in place of
+    /// dropped lines has their number as `missed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }
@@ -116,14 +119,15 @@ impl Record {
         }
     }
 
-    /// About how many bytes of memory it takes.
+    /// About how many bytes of memory the record takes.
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
         size_of::<Self>() + self.module.len() + self.trace_id.len() + self.message.len() + fields
     }
 }
 
-/// The text, or if it has more than `max` bytes, its beginning and its length. Cut between characters.
+/// The text; if it has more than `max` bytes, its first `max` bytes or up to 3 fewer (it is cut between characters), and its
+/// length in words.
 pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return text.into();
@@ -139,14 +143,14 @@ pub struct Logs(Arc<LogState>);
 #[derive(Debug, Default)]
 struct LogState {
     ring: Mutex<Ring>,
-    /// Notified when a line was added.
+    /// Notified when a line was added, or the log was closed.
     grown: Notify,
-    /// Notified when a follower of all lines has read some.
+    /// Notified when captured output need not wait for a follower any more.
     taken: Notify,
 }
 
 impl Logs {
-    /// Adds a line. Never waits; the oldest lines are dropped if there is no room.
+    /// Adds a line. Never waits: if there is no room, the largest share loses its oldest lines.
     pub(crate) fn write(&self, record: Record) {
         self.lock().write(record);
         self.0.grown.notify_waiters();
@@ -158,8 +162,7 @@ impl Logs {
         self.write(Record { level, ..Record::new(module, message) });
     }
 
-    /// Waits until the followers of all lines are not far behind, for a second at most. To be called before captured
-    /// output is added.
+    /// Waits until no follower of all lines is far behind, for a second at most. To be called before captured output is added.
     pub(crate) async fn room(&self) {
         if timeout(PATIENCE, self.caught_up()).await.is_err() {
             self.lock().give_up();
@@ -179,29 +182,30 @@ impl Logs {
         }
     }
 
-    /// Ends the log: followers get what is there, and then `None`.
+    /// Ends the log: followers get the lines that are kept, and then `None`.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.0.grown.notify_waiters();
     }
 
-    /// Follows the log from now on, beginning with up to `last` of the kept lines. If all of those are wanted, what was
-    /// dropped before is told too.
+    /// Follows the log. The follower first returns the last `last` of the kept lines (0: none of them), and then each new line. If
+    /// `last` is at least the number of kept lines, it also returns records with the number of lines that were dropped before.
     #[must_use]
     pub fn follow(&self, last: usize) -> Follower {
         let position = self.lock().position(last);
         Follower { logs: self.clone(), position }
     }
 
-    /// Follows the log from the oldest kept line on. If this follower is far behind, the output of modules is held up
-    /// for up to a second; then it misses lines, and is told so, like any other.
+    /// Follows the log from the oldest kept line on, for a reader that wants all lines. If this follower is more than half of what
+    /// is kept behind, processes that write to stdout or stderr wait for it, for up to a second. After that it misses lines like
+    /// any other follower, and gets a record with their number.
     #[must_use]
     pub fn follow_all(&self) -> Follower {
         let position = self.lock().complete_position();
         Follower { logs: self.clone(), position }
     }
 
-    /// How many lines the followers of all lines have missed.
+    /// How many lines all followers of all lines together have missed.
     pub(crate) fn missed(&self) -> u64 {
         self.lock().missed
     }
@@ -211,7 +215,8 @@ impl Logs {
     }
 }
 
-/// Reads the log. In place of dropped lines it gets a record of the host that says how many were dropped, and whose.
+/// Reads the log. In place of lines that were dropped before they were read, it returns a record of the host that says how many
+/// these were, and of which module.
 #[derive(Debug)]
 pub struct Follower {
     logs: Logs,
@@ -219,7 +224,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next line, if there is one now.
+    /// The next line, or `None` if there is none now.
     pub fn try_next(&mut self) -> Option<Arc<Record>> {
         let (record, caught_up) = self.logs.lock().take(&mut self.position)?;
         if caught_up {
@@ -228,7 +233,7 @@ impl Follower {
         Some(record)
     }
 
-    /// Waits for the next line. `None` when the log has ended. Cancel-safe: no line is lost.
+    /// Waits for the next line. `None` when the host has ended and all kept lines were read. Cancel-safe: no line is lost.
     pub async fn next(&mut self) -> Option<Arc<Record>> {
         let logs = self.logs.clone();
         loop {
@@ -265,7 +270,7 @@ mod tests {
         line.map_or_else(|| "end".to_owned(), |line| line.message.clone())
     }
 
-    /// What a follower is told about dropped lines of the host about a module.
+    /// The message in place of dropped lines of the host about a module.
     fn missed(lines: usize) -> String {
         format!("{lines} lines of the host about it before this were dropped: they came too fast to be kept")
     }
@@ -311,8 +316,8 @@ mod tests {
             }
         }
         says("quiet:1.0.0/instance-001", "third");
-        // As many lines are kept as before, of which four are not of the flood, and the host's line about the flooding
-        // module.
+        // `KEPT_LINES` lines are kept. Five of them are not of the flood: four about and of `quiet`, one of the host about
+        // `loud`.
         let dropped = 2 * KEPT_LINES + 5;
         let expected = [
             "is ready".to_owned(),
@@ -329,10 +334,10 @@ mod tests {
             assert_eq!((lines[4].module.as_str(), lines[4].time), ("loud", lines[5].time));
             assert_eq!(message(lines.last().cloned()), "third");
         }
-        // A follower that wants the last lines has missed nothing.
+        // A follower of the last lines has missed nothing.
         let mut last = logs.follow(2);
         assert_eq!(message(last.try_next()), (3 * KEPT_LINES - 1).to_string());
-        // What is large counts by its size.
+        // The size of lines counts too.
         for _ in 0..KEPT_BYTES / 1024 {
             says("large:1.0.0/instance-001", &"x".repeat(1024));
         }

@@ -1,4 +1,4 @@
-//! The output of a process on its way into the log, and the last lines of it, which tell why a process has ended.
+//! The output of a process on its way into the log, and its last lines, which may say why the process has ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,17 +9,18 @@ use tokio::io::AsyncRead;
 use super::{CapturedLine, LineReader, Logs, Origin, Part, Record, shortened};
 use crate::lock::lock;
 
-/// How many of the last lines are kept for the case that the process fails.
+/// How many last lines are kept for the case that the process fails; an older one is dropped for each further one.
 const TAIL_LINES: usize = 20;
-/// How many bytes of each are kept.
+/// How many bytes of each are kept; the rest is cut.
 const TAIL_LINE_BYTES: usize = 2 * 1024;
+
 /// The output of one process.
 #[derive(Debug)]
 pub(crate) struct ProcessOutput {
     logs: Logs,
     /// The id of the process.
     instance: Arc<str>,
-    /// The last lines of stderr, and errors of the module's log.
+    /// See [`ProcessOutput::tail`].
     tail: Mutex<VecDeque<String>>,
 }
 
@@ -33,12 +34,12 @@ impl ProcessOutput {
         &self.instance
     }
 
-    /// The last lines of stderr, and errors of the module's log, oldest first.
+    /// The last lines of stderr and the last errors of the module's log, together at most 20, oldest first.
     pub(crate) fn tail(&self) -> Vec<String> {
         lock(&self.tail).iter().cloned().collect()
     }
 
-    /// Adds a line to the last lines: it may tell why the process ends.
+    /// Adds a line to the last lines.
     pub(crate) fn keep(&self, line: &str) {
         let mut tail = lock(&self.tail);
         if tail.len() == TAIL_LINES {
@@ -47,8 +48,9 @@ impl ProcessOutput {
         tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
 
-    /// Logs all lines of stdout or stderr until its end. If the log's readers are behind, this waits; the pipe then
-    /// fills up and the process waits too.
+    /// Logs all lines of stdout or stderr until its end. If a reader of the log is behind, this waits before each line, for up to
+    /// a second; the pipe fills up meanwhile, so that the process waits too. The later pieces of a long line have the level of
+    /// the first one.
     pub(crate) async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
         let mut pieces = LineReader::new(source);
         let mut level = LogLevel::Info;
@@ -56,7 +58,6 @@ impl ProcessOutput {
             if origin == Origin::Stderr {
                 self.keep(&line);
             }
-            // A process that floods its output is held up here by its full pipe.
             self.logs.room().await;
             let is_continued = matches!(part, Some(Part::Middle | Part::Last));
             let record = if is_continued {

@@ -1,4 +1,4 @@
-//! Keeps the latest lines. Each module has a share, and the host's lines about it have another one. When there is no
+//! Keeps the latest lines. Each module has a share, and the host's lines about that module have another one. When there is no
 //! room, the largest share loses its oldest line, so that a module that floods the log displaces only its own lines.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,21 +13,25 @@ use super::{KEPT_BYTES, KEPT_LINES, MAX_BEHIND_BYTES, MAX_BEHIND_LINES, Origin, 
 /// The kept lines, and the positions of the followers that want all lines.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// The kept lines by number, in the order in which they were written.
+    /// The kept lines by their numbers, which count up in the order in which lines are written.
     lines: BTreeMap<u64, KeptRecord>,
+    /// The memory of the kept lines.
     bytes: usize,
     shares: Vec<Share>,
-    /// The index of a module's share. The share for the host's lines about it comes after it.
+    /// The index of a module's share in `shares`, by the module's name. The share for the host's lines about the module comes
+    /// after it.
     by_module: HashMap<String, usize>,
     /// The number of the next line.
     next: u64,
     /// How many bytes were ever written.
     written: u64,
-    /// The followers that want all lines.
+    /// The followers of all lines.
     complete: Vec<CompleteFollower>,
+    /// The id of the last of these; 0 before the first.
     last_follower: u64,
+    /// Whether the log has ended, so that followers do not wait for more.
     pub(super) closed: bool,
-    /// How many lines the followers of all lines have missed.
+    /// How many lines all followers of all lines together have missed.
     pub(super) missed: u64,
 }
 
@@ -35,8 +39,9 @@ pub(super) struct Ring {
 #[derive(Debug)]
 struct KeptRecord {
     record: Arc<Record>,
+    /// The index of its share in `shares`.
     share: usize,
-    /// Its number within its share.
+    /// How many lines were written to its share before it.
     index: u64,
     /// How many bytes were written before it.
     before: u64,
@@ -45,17 +50,20 @@ struct KeptRecord {
 /// The lines of a module, or of the host about a module.
 #[derive(Debug)]
 struct Share {
+    /// The name of the module, or `host`.
     module: String,
+    /// Whether these are the host's lines about the module.
     is_host: bool,
-    /// The numbers of its lines.
+    /// The numbers of the kept lines of this share, in their order.
     numbers: VecDeque<u64>,
+    /// The memory of these lines.
     bytes: usize,
-    /// How many lines it ever had.
+    /// How many lines were ever written to this share.
     written: u64,
 }
 
 impl Share {
-    /// The index within the share of its first line with this number or a higher one.
+    /// The index (see [`KeptRecord::index`]) of the first line of this share with this number or a higher one.
     fn index_at(&self, number: u64) -> u64 {
         let before = self.numbers.partition_point(|other| *other < number);
         self.written - (self.numbers.len() - before) as u64
@@ -76,15 +84,15 @@ impl Share {
     }
 }
 
-/// The progress of a follower that wants all lines.
+/// The progress of a follower of all lines.
 #[derive(Debug)]
 struct CompleteFollower {
     id: u64,
     /// The number of its next line.
     next: u64,
-    /// How many bytes it has read or missed.
+    /// How many of all bytes ever written it has read or missed.
     taken: u64,
-    /// Whether output was held up for it in vain. It does not hold up anything until it has caught up.
+    /// Whether output has waited for it in vain. Then output does not wait for it until it has caught up.
     stands_still: bool,
 }
 
@@ -93,13 +101,14 @@ struct CompleteFollower {
 pub(super) struct FollowerPosition {
     /// The number of its next line.
     next: u64,
-    /// For each share, the index of the next line that it expects. A gap means that lines were dropped.
+    /// For each share, the index of the next line that it expects. If the next line has a higher index, lines were dropped.
     seen: Vec<u64>,
-    /// The id of a follower that wants all lines.
+    /// Its id among the followers of all lines; `None` if it is another one.
     complete: Option<u64>,
 }
 
 impl Ring {
+    /// Adds a line, and drops others if there is no room.
     pub(super) fn write(&mut self, record: Record) {
         let share = self.share_of(&record);
         let bytes = record.bytes();
@@ -117,6 +126,7 @@ impl Ring {
         }
     }
 
+    /// The index of the record's share in `shares`, which is made if it does not exist.
     fn share_of(&mut self, record: &Record) -> usize {
         let name = record.module.split(':').next().unwrap_or_default();
         let is_host = record.origin == Origin::Host;
@@ -135,7 +145,7 @@ impl Ring {
         own + usize::from(is_host)
     }
 
-    /// Drops the oldest line of the largest share.
+    /// Drops the oldest line of the share that has the most lines, or, if there are not too many lines, the most bytes.
     fn drop_one(&mut self) {
         let too_many = self.lines.len() > KEPT_LINES;
         let size = |share: &&mut Share| if too_many { share.numbers.len() } else { share.bytes };
@@ -146,8 +156,8 @@ impl Ring {
         }
     }
 
-    /// The position of a follower that wants `last` of the kept lines. If it wants all, it is told what was dropped
-    /// before.
+    /// The position of a new follower before the last `last` of the kept lines. If that is all of them, it is before the first
+    /// line ever, so that the follower gets records for what was dropped.
     pub(super) fn position(&self, last: usize) -> FollowerPosition {
         if last >= self.lines.len() {
             return FollowerPosition { next: 0, seen: Vec::new(), complete: None };
@@ -157,7 +167,7 @@ impl Ring {
         FollowerPosition { next, seen: self.shares.iter().map(|share| share.index_at(next)).collect(), complete: None }
     }
 
-    /// The position of a follower that wants all lines, and for which output is held up.
+    /// Adds a follower of all lines, for which output waits, and returns its position.
     pub(super) fn complete_position(&mut self) -> FollowerPosition {
         self.last_follower += 1;
         let (next, first) =
@@ -166,7 +176,8 @@ impl Ring {
         FollowerPosition { complete: Some(self.last_follower), ..self.position(usize::MAX) }
     }
 
-    /// The next line for a follower, and whether output that was held up may go on.
+    /// The next line for a follower, or the record in place of lines that were dropped; `None` if there is no further line. Also
+    /// returns whether output that was waiting may go on.
     pub(super) fn take(&mut self, position: &mut FollowerPosition) -> Option<(Arc<Record>, bool)> {
         let (number, kept) = self.lines.range(position.next..).next()?;
         if position.seen.len() < self.shares.len() {
@@ -189,7 +200,7 @@ impl Ring {
         Some((record, position.complete.is_some_and(|id| self.caught_up(id, position.next, taken))))
     }
 
-    /// Notes the progress of a follower of all lines. Returns whether output that was held up may go on.
+    /// Notes the progress of a follower of all lines. Returns whether output that was waiting may go on.
     fn caught_up(&mut self, id: u64, next: u64, taken: u64) -> bool {
         let was_behind = self.is_behind();
         if let Some(follower) = self.complete.iter_mut().find(|follower| follower.id == id) {
@@ -206,12 +217,12 @@ impl Ring {
         self.next - follower.next > MAX_BEHIND_LINES || self.written - follower.taken > MAX_BEHIND_BYTES
     }
 
-    /// Whether output is to be held up for a follower.
+    /// Whether output has to wait for a follower.
     pub(super) fn is_behind(&self) -> bool {
         self.complete.iter().any(|follower| !follower.stands_still && self.has_fallen_behind(follower))
     }
 
-    /// Stops holding up output for the followers that are behind, until they have caught up.
+    /// Lets output go on although followers are behind. It does not wait for these until they have caught up.
     pub(super) fn give_up(&mut self) {
         let behind: Vec<_> = self.complete.iter().map(|follower| self.has_fallen_behind(follower)).collect();
         for (follower, behind) in self.complete.iter_mut().zip(behind) {
@@ -219,7 +230,7 @@ impl Ring {
         }
     }
 
-    /// Removes a follower. Returns whether output may have been held up for it.
+    /// Removes a follower. Returns whether output may have waited for it.
     pub(super) fn leave(&mut self, position: &FollowerPosition) -> bool {
         let Some(id) = position.complete else { return false };
         self.complete.retain(|follower| follower.id != id);

@@ -13,12 +13,12 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::{Connection, HostRequest, ProcessLoad};
 use crate::topic::ModuleTopic;
 
-/// The longest chain of requests that wait for each other. A call beyond it is refused with `RESOURCE_EXHAUSTED`: the modules call
-/// each other in a circle.
+/// The longest chain of requests that wait for each other. A call at the end of such a chain is refused with `RESOURCE_EXHAUSTED`,
+/// since the modules must be calling each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
 /// How many attempts an idempotent call gets in all.
 const MAX_ATTEMPTS: u32 = 3;
-/// How many processes a call may end while it is their only request. It is not tried again then.
+/// If this many processes have ended while the call was their only request, the call is not tried again.
 const MAX_ENDED_ALONE: u32 = 2;
 
 /// What [`ModuleRouter::pick`] finds.
@@ -33,10 +33,10 @@ pub(super) enum Picked {
     None,
 }
 
-/// The history of an idempotent call.
+/// The earlier attempts of an idempotent call.
 #[derive(Debug, Clone, Copy)]
 struct Attempts {
-    /// When the first one was made.
+    /// When the first attempt was made.
     started: Instant,
     /// How many processes have ended while the call was their only request.
     ended_alone: u32,

@@ -1,5 +1,5 @@
-//! The events that wait for a module. Each is handled by one of its processes, a limited number at once. A module that is slow holds
-//! up nobody else; events beyond its queue are dropped, counted and logged.
+//! The events that wait for a module. Each is handled by one of the module's processes, and each process handles a limited number at
+//! once. A slow module does not hold up publishers or other modules: events for which there is no room are dropped, counted and logged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,46 +16,53 @@ use crate::connection::{Connection, HostRequest};
 use crate::lock::lock;
 use crate::topic::ModuleTopic;
 
-/// How many events may wait for a module. More are dropped.
+/// How many events may wait for a module, besides those that its processes have. More are dropped.
 pub(super) const MAX_EVENTS: usize = 1024;
 /// How many events a concurrent process handles at once. A sequential one handles one.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
+/// The queue of one module.
 #[derive(Default)]
 pub(super) struct EventQueue {
+    /// The events that no process has, in the order in which they are sent.
     waiting: VecDeque<QueuedEvent>,
-    /// How many events were dropped since the host started.
+    /// How many events were dropped since the host started, or lost with a process that had them.
     pub(super) dropped: u64,
-    /// The value of `dropped` that was logged last.
+    /// The value of `dropped` when dropping was last logged.
     logged: u64,
-    /// Whether a thread gives out events.
+    /// Whether a thread is in [`ModuleRouter::pump`].
     is_pumping: bool,
-    /// Whether that thread has to look once more.
+    /// Whether that thread has to go through the queue once more before it returns.
     look_again: bool,
-    /// Whether a task waits until the next process has room.
+    /// Whether a task waits until the process that is to get the next event has read more of what it was sent.
     waits_for_room: bool,
 }
 
 struct QueuedEvent {
+    /// The event, with the deadline until which it has to be handled.
     envelope: Envelope<'static>,
+    /// The memory that the event takes while it waits, and, if it is durable, until it was handled.
     _memory: Reservation,
 }
 
-/// What to do next about the queue.
+/// What [`ModuleRouter::pump`] does next.
 enum NextEvent {
+    /// Sends this event, which is no longer in the queue, to this process.
     Send(Arc<Connection>, QueuedEvent),
-    /// Nothing: no process takes any of the events now.
+    /// Ends: no process can take any of the events now.
     Wait,
 }
 
 impl EventQueue {
+    /// How many events wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 }
 
 impl ModuleRouter {
-    /// Takes an event from the bus: queues it, or drops it if too many wait or the module does not run.
+    /// Takes an event from the bus. Queues it, with the call timeout for waiting and handling together; or drops it, if too many or too
+    /// large events wait, or no process of the module runs or will be started.
     pub(super) fn take_event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
@@ -63,20 +70,20 @@ impl ModuleRouter {
             let is_full = queue.waiting.len() >= MAX_EVENTS;
             let memory = if is_gone || is_full { None } else { self.waiting.take(envelope.bytes()) };
             if let Some(memory) = memory {
-                // The publisher does not wait for the handling, whatever a bus says.
+                // The publisher does not wait for the handling: a deadline or a cause from the bus is ignored.
                 let deadline = Instant::now().checked_add(self.call_timeout);
                 let envelope = Envelope { deadline, cause: None, ..envelope.borrowed().into_owned() };
                 queue.waiting.push_back(QueuedEvent { envelope, _memory: memory });
                 None
             } else {
                 queue.dropped += 1;
-                // The first is logged at once, and then ever fewer of them.
+                // The first event that is dropped is logged, then the 10th, the 100th and so on.
                 let is_logged = queue.dropped >= (queue.logged * 10).max(1);
                 is_logged.then(|| {
                     queue.logged = queue.dropped;
                     let (topic, dropped) = (&envelope.topic, queue.dropped);
                     let why = if is_gone { "does not run" } else { "takes its events too slowly" };
-                    format!("{why}: `{topic}` was dropped, as were {dropped} events so far")
+                    format!("{why}: `{topic}` was dropped (events dropped so far: {dropped})")
                 })
             }
         };
@@ -86,13 +93,13 @@ impl ModuleRouter {
         self.pump(batch);
     }
 
-    /// Puts an event that no process has begun with back to the front of the queue, even if that is full.
+    /// Puts an event that was not sent to a process back to the front of the queue, even if the queue or its memory is full.
     pub(super) fn put_back(&self, envelope: Envelope<'static>) {
         let memory = self.waiting.overdraw(envelope.bytes());
         lock(&self.events).waiting.push_front(QueuedEvent { envelope, _memory: memory });
     }
 
-    /// Drops, counts and logs the queued events of certain topics.
+    /// Drops, counts and logs the queued events for whose topic `is_dropped` returns true. `why` is the reason, for the log.
     pub(super) fn drop_events(&self, why: &str, is_dropped: impl Fn(&str) -> bool) {
         let dropped = {
             let mut queue = lock(&self.events);
@@ -108,8 +115,8 @@ impl ModuleRouter {
         }
     }
 
-    /// Gives out events as long as a process takes one. If that is under way already, perhaps further up this very call stack, it
-    /// looks once more.
+    /// Sends queued events for as long as a process takes one. If another call of this is under way, perhaps further up in the same call
+    /// stack, this returns at once, and the other call goes through the queue once more.
     pub(super) fn pump(&self, batch: &mut WriteBatch) {
         {
             let mut queue = lock(&self.events);
@@ -131,10 +138,11 @@ impl ModuleRouter {
         }
     }
 
-    /// Removes the first event of the queue that a process takes now.
+    /// Removes the first event in the queue that a process can take now. If the process with the fewest requests has too much to read, a
+    /// task calls [`pump`](Self::pump) when it has read enough.
     fn next_event(&self) -> NextEvent {
         let mut queue = lock(&self.events);
-        // An event that no process takes keeps its place, and does not hold up those of other topics.
+        // An event that no process takes keeps its place, and does not hold up events of other topics.
         let mut not_taken: Vec<&str> = Vec::new();
         let mut found = None;
         for (index, event) in queue.waiting.iter().enumerate() {
@@ -168,25 +176,27 @@ impl ModuleRouter {
         queue.waiting.remove(index).map_or(NextEvent::Wait, |event| NextEvent::Send(connection, event))
     }
 
+    /// Sends an event to a process. If that takes no more requests, the event goes back into the queue.
     fn send_event(&self, connection: &Arc<Connection>, event: QueuedEvent, batch: &mut WriteBatch) {
         let Some(topic) = lock(&self.topics).event(&event.envelope.topic).map(Arc::clone) else { return };
-        // A durable event is kept until it is handled.
+        // A copy of a durable event is kept until the event was handled.
         let (envelope, kept) =
             if topic.again() { (event.envelope.clone(), Some(event)) } else { (event.envelope, None) };
-        // The count of this process: the next one in its place begins at 0.
+        // The count belongs to this connection: that of the next process begins at 0.
         let events = Arc::clone(connection.events());
         events.fetch_add(1, Ordering::Relaxed);
         let reply = self.event_reply(Arc::clone(&topic), Arc::clone(&envelope.trace_id), kept, events);
         if let Err(back) = connection.send_message(HostRequest::Event, envelope, &topic, reply, Instant::now(), batch) {
             let (envelope, reply) = *back;
-            // It was stopped in this moment: another process, or the next one, gets the event.
+            // The process was told to stop in this moment: another one, or the next one, gets the event.
             connection.events().fetch_sub(1, Ordering::Relaxed);
             reply.discard();
             self.put_back(envelope.into_owned());
         }
     }
 
-    /// What happens when an event was handled or is lost. A lost one that was kept goes back to the front of the queue.
+    /// The `ReplyTo` of an event. When the event was handled or is lost, it lowers `events`, the number of events that the process has,
+    /// and sends the next ones. If the event is lost, `kept` goes back to the front of the queue; without it the event counts as dropped.
     fn event_reply(
         &self,
         topic: Arc<ModuleTopic>,

@@ -1,4 +1,6 @@
-//! A module in its host: its replicas, which of them gets a call or an event, and what waits until one can take it.
+//! A module in its host: its replicas, which of them gets a call or an event, and what waits until a replica can take it. `calls`
+//! routes calls, `parked` has those that wait for a replica, `event_queue` the events; `replicas` has the replicas, and `topics` what
+//! the bus knows of the module.
 //!
 //! A call on its way through the host:
 //!
@@ -11,12 +13,12 @@
 //!                                          v
 //!  ┌───────────────────────────────────> dispatch ──> refused: deadline passed, or it would wait for itself
 //!  │                                       │
-//!  │ a replica is ready, or                ├── no replica is ready ──> Parked ──> refused: its deadline passes,
-//!  │ none will be                          │                           │        too many wait, or no replica comes
-//!  ├──────────────────────────────────────────────────────────────────┘
-//!  │                                       v
-//!  │ given back: it was queued when      Connection::send_message (see `connection::request_table`)
-//!  └─────────────────────────────────────┤
+//!  │ a replica is ready,                   ├── no replica is ready ──> Parked ──> refused: its deadline passes,
+//!  │ or none will be                       │                            │      too many wait, or no replica comes
+//!  ├────────────────────────────────────────────────────────────────────┘
+//!  │ not sent: the process                 v
+//!  │ was told to end before              Connection::send_message (see `connection::request_table`)
+//!  └───────────────────────────────────────┤
 //!                                          │ result
 //!                                          v
 //!                                        lost and idempotent ──> route again, up to 3 attempts
@@ -25,7 +27,7 @@
 //!                                        ReplyTo::send, to the caller
 //! ```
 //!
-//! Events wait in a [queue](event_queue) until a replica takes them.
+//! Events wait in the [queue](event_queue) until a replica takes them.
 
 mod calls;
 mod event_queue;
@@ -60,30 +62,34 @@ pub(crate) use replicas::StartPermit;
 use topics::Topics;
 pub(crate) use topics::Unregistered;
 
-/// How much memory, in bytes, everything that waits for a module may take: parked and queued calls, copies of idempotent ones, events,
-/// and what its processes have not read. Calls beyond it are refused with `RESOURCE_EXHAUSTED`, events are dropped.
+/// The memory, in bytes, that everything that waits for a module may take: parked and queued calls, copies of idempotent ones, events,
+/// and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and events are dropped.
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
+/// A module in its host. The host makes one for each module when it starts, and keeps it until it ends.
 pub(crate) struct ModuleRouter {
     this: Weak<Self>,
+    /// The module's name.
     name: Arc<str>,
-    /// The timeout of a call by a module that has none, and of an event.
+    /// The timeout of a call that a module makes for a request, if neither the call, that request nor the service has one; and the time
+    /// that an event has in all. Other calls have no default timeout.
     call_timeout: Duration,
     logs: Logs,
     call_log: CallLog,
     bus: Arc<dyn Bus>,
-    /// Gets why a replica has failed for good.
+    /// Where the reason goes when a replica has failed for good: see [`Host::failed`](crate::Host::failed).
     failures: watch::Sender<Option<String>>,
     topics: Mutex<Topics>,
     replicas: Mutex<Replicas>,
     serving: RwLock<Serving>,
-    /// Where the search for the replica with the least to do begins, so that equal ones take turns.
+    /// The index at which the next search for the replica with the least to do begins, so that replicas with equal loads take turns.
     next_start: AtomicUsize,
     /// See [`MAX_WAITING_BYTES`].
     waiting: Arc<Budget>,
+    /// The calls that wait until a replica is ready, in no certain order.
     parked: Mutex<ParkedCalls>,
     events: Mutex<EventQueue>,
-    /// Held during a restart, so that there is one at a time.
+    /// Locked during a restart, so that there is one at a time.
     pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -91,21 +97,22 @@ pub(crate) struct ModuleRouter {
 struct Serving {
     /// The newest release of which a process has been ready; before there is one, the release that is being started.
     release: Arc<Release>,
+    /// The processes that have become ready and were not told to end. Each may say that it is not ready now.
     ready: Vec<Ready>,
-    /// Between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
+    /// Whether a restart is between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
     is_changing: bool,
-    /// Whether processes may be of different releases, so that not each takes each topic.
+    /// Whether the replicas may be of different releases, so that each process has to be asked whether its release takes a topic.
     is_mixed: bool,
 }
 
-/// A process that takes calls and events.
+/// A process that takes calls and events of the topics of its release.
 struct Ready {
     connection: Arc<Connection>,
     release: Arc<Release>,
 }
 
 impl ModuleRouter {
-    /// A module without replicas, whose topics are not registered.
+    /// Makes a module without replicas, whose topics are not registered. `failures` receives the reason when a replica has failed.
     pub(crate) fn new(
         release: Arc<Release>,
         call_timeout: Duration,
@@ -141,7 +148,7 @@ impl ModuleRouter {
         Arc::clone(&self.serving().release)
     }
 
-    /// The memory that what waits for the module may take.
+    /// The budget for what waits for the module: 48 MiB, as a part of the host's budget.
     pub(crate) fn waiting(&self) -> &Arc<Budget> {
         &self.waiting
     }
@@ -168,7 +175,7 @@ impl ModuleRouter {
         }
     }
 
-    /// Logs a warning that belongs to a trace.
+    /// Logs a warning about the module, with a trace id.
     fn warn(&self, trace_id: &str, message: String) {
         let trace_id = trace_id.to_owned();
         self.logs.write(Record { level: LogLevel::Warn, trace_id, ..Record::new(self.release().source(), message) });

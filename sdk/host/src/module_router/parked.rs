@@ -1,4 +1,5 @@
-//! Calls that wait until a replica is ready. No process was asked yet, so that waiting does no harm.
+//! Calls that wait until a replica is ready. They were not sent to any process yet, so that they can wait even if they are not
+//! idempotent.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::replica::Replica;
 use crate::status::InstanceState;
 use crate::topic::ModuleTopic;
 
-/// How many calls may be parked. More are refused with `RESOURCE_EXHAUSTED`.
+/// How many calls may be parked for a module. More are refused with `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_PARKED: usize = 1024;
 
 #[derive(Default)]

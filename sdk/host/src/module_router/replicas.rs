@@ -1,4 +1,4 @@
-//! The replicas of a module: which there are, and which take calls and events.
+//! The replicas of a module: the list of them, and which of their processes take calls and events.
 
 use std::sync::Arc;
 
@@ -12,20 +12,21 @@ use crate::logs::LimitedLog;
 use crate::release::Release;
 use crate::replica::Replica;
 
+/// The list of a module's replicas.
 #[derive(Default)]
 pub(super) struct Replicas {
-    /// In the order in which they are shown; a new one stands behind the one that it replaces.
+    /// The replicas in the order in which they are shown. A new one comes directly after the one that it replaces.
     list: Vec<Arc<Replica>>,
-    /// The host ends: no replica is added.
+    /// Whether the host shuts down, so that no replica is added.
     is_closed: bool,
-    /// How often the module was stopped.
+    /// How often the module was stopped by hand.
     stops: u64,
 }
 
-/// The right to add replicas. It ends when the module is stopped.
+/// The permit to add replicas to a module. It ends when the module is stopped by hand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartPermit {
-    /// How often the module had been stopped when this was given out.
+    /// How often the module had been stopped when the permit was given.
     stops: u64,
 }
 
@@ -35,13 +36,13 @@ impl ModuleRouter {
         lock(&self.replicas).list.clone()
     }
 
-    /// The right to add replicas from here on, until the module is stopped.
+    /// A permit to add replicas until the module is stopped the next time.
     pub(crate) fn start_permit(&self) -> StartPermit {
         StartPermit { stops: lock(&self.replicas).stops }
     }
 
-    /// Adds a replica with the lowest number that is free, behind this one. `None` if the host ends, or the module was stopped
-    /// since the right was given out.
+    /// Adds a replica with the lowest free number, from 1, to the list: directly after `behind`, or, without it, at the end. `None` if
+    /// the host shuts down, or the module was stopped after the permit was given.
     pub(crate) fn add_replica(
         &self,
         release: &Arc<Release>,
@@ -63,13 +64,13 @@ impl ModuleRouter {
         Some(replica)
     }
 
-    /// Removes a replica that has ended and was replaced.
+    /// Removes a replica that has stopped, from the list. Its number is free then.
     pub(crate) fn forget(&self, replica: &Arc<Replica>) {
         lock(&self.replicas).list.retain(|other| !Arc::ptr_eq(other, replica));
         self.update_mixed();
     }
 
-    /// Stops the module until it is restarted. Gives the replicas, which have been told to end.
+    /// Stops the module until it is restarted by hand. Tells all replicas to end, and returns them, for the caller to wait for.
     pub(crate) fn stop(&self) -> Vec<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
         replicas.stops += 1;
@@ -79,28 +80,29 @@ impl ModuleRouter {
         replicas.list.clone()
     }
 
-    /// Whether the host ends, so that no replica is added.
+    /// Whether the host shuts down, so that no replica is added.
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.replicas).is_closed
     }
 
-    /// The host ends: no replica is added from here on.
+    /// Adds no replica from here on. Called when the host shuts down.
     pub(crate) fn close(&self) {
         lock(&self.replicas).is_closed = true;
     }
 
-    /// Ends all processes at once, and lets go of the topics.
+    /// Kills all processes at once, and drops the topics. Called when the host is dropped.
     pub(crate) fn end(&self) {
         self.close();
         for replica in self.replicas() {
             replica.abort();
         }
         let topics = std::mem::take(&mut *lock(&self.topics));
-        // After the lock is released: their endpoints may hold the last reference to this.
+        // After the lock is released: their endpoints may have the last reference to this router.
         drop(topics);
     }
 
-    /// Gives calls and events to a process from here on, and no new ones to that of the replica which it replaces.
+    /// Sends calls and events to a process from here on. `old` is the replica that it replaces: its process gets no new ones, and what
+    /// is queued for it goes to the new one. Then dispatches what waits for the module.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
         let this = self.this.clone();
         let log = LimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls");
@@ -137,7 +139,7 @@ impl ModuleRouter {
         self.pump(&mut WriteBatch::new());
     }
 
-    /// Gives no calls and events to a process from here on. What is queued for it goes to another one.
+    /// Sends no calls and events to a process from here on. What is queued for it goes to another process, or waits for one.
     pub(crate) fn remove(&self, connection: &Arc<Connection>) {
         {
             let mut serving = write(&self.serving);
@@ -146,6 +148,7 @@ impl ModuleRouter {
         self.take_back(connection.stop());
     }
 
+    /// Dispatches the calls that a process was not sent, and puts the events back into the queue.
     fn take_back(&self, not_asked: Vec<Undelivered>) {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let mut events = Vec::new();
@@ -160,20 +163,21 @@ impl ModuleRouter {
                 }
             }
         }
-        // In their order, before those that wait already.
+        // The last one first, so that they keep their order, before the events that wait already.
         for event in events.into_iter().rev() {
             self.put_back(event);
         }
         self.pump(&mut batch);
     }
 
-    /// Refuses the parked calls that no replica will take.
+    /// Refuses the parked calls that no replica will take soon. Called when a replica's process has ended.
     pub(crate) fn refuse_parked_in_vain(&self) {
-        // The others are parked again.
+        // Dispatches all of them: those that a replica will take are parked again.
         self.release_parked();
     }
 
-    /// A replica will not start again by itself: refuses the calls, and drops the events, that wait in vain.
+    /// Called when a replica has stopped or failed: refuses the parked calls that no other replica will take soon. Drops the queued
+    /// events if all replicas have stopped or failed.
     pub(crate) fn given_up(&self) {
         self.refuse_parked_in_vain();
         if self.replicas().iter().all(|replica| replica.state().is_final()) {
@@ -181,12 +185,12 @@ impl ModuleRouter {
         }
     }
 
-    /// A replica has failed, and is not started again by itself: tells who waits for [`Host::failed`](crate::Host::failed).
+    /// Called when a replica has failed, with a sentence: makes [`Host::failed`](crate::Host::failed) return it.
     pub(crate) fn has_failed(&self, failure: &str) {
         self.failures.send_replace(Some(failure.to_owned()));
     }
 
-    /// Makes a release the current one although none of its processes is ready, unless a process of another one is.
+    /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of the module is ready.
     pub(crate) fn adopt(&self, release: &Arc<Release>) {
         {
             let mut serving = write(&self.serving);
@@ -199,12 +203,13 @@ impl ModuleRouter {
         self.apply_rules(release);
     }
 
-    /// Whether topics are being registered for another release, so that processes of several releases may run.
+    /// Sets whether a restart is under way, during which replicas of several releases may run.
     pub(super) fn set_changing(&self, is_changing: bool) {
         write(&self.serving).is_changing = is_changing;
         self.update_mixed();
     }
 
+    /// Updates `is_mixed`. To be called when replicas, the current release or `is_changing` have changed.
     fn update_mixed(&self) {
         let replicas = self.replicas();
         let mut serving = write(&self.serving);

@@ -1,4 +1,4 @@
-//! The topics of a module: which the bus knows, and the rules and counts of each.
+//! The topics of a module: which are registered at the bus, and the rules and counts of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,21 +9,24 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::topic::{ModuleTopic, TopicKind};
 
-/// Every topic that a release of the module has had. Those that no release has now stay, for their counts.
+/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its counts.
 #[derive(Default)]
 pub(super) struct Topics {
     services: BTreeMap<String, TopicEntry>,
     events: BTreeMap<String, TopicEntry>,
 }
 
+/// One topic of the module.
 struct TopicEntry {
+    /// The topic's rules and counts.
     topic: Arc<ModuleTopic>,
+    /// What the bus calls. It is kept, since the bus is given the same one to withdraw the topic.
     endpoint: Arc<dyn Endpoint>,
-    /// Whether it is registered at the bus.
+    /// Whether the topic is registered at the bus.
     is_registered: bool,
 }
 
-/// What the bus calls for one topic of the module.
+/// What the bus calls for a call or an event of one topic of the module.
 struct TopicEndpoint {
     router: Arc<ModuleRouter>,
     topic: Arc<ModuleTopic>,
@@ -54,6 +57,7 @@ impl Topics {
         all.into_iter()
     }
 
+    /// The event with this name; `None` if no release of the module has required it.
     pub(super) fn event(&self, topic: &str) -> Option<&Arc<ModuleTopic>> {
         self.events.get(topic).map(|entry| &entry.topic)
     }
@@ -67,8 +71,9 @@ impl Topics {
 }
 
 impl ModuleRouter {
-    /// Registers the topics of a release at the bus, unless they are already: their calls wait for the release's first process.
-    /// Until [`disconnect`](Self::disconnect), no process gets a topic that its own release lacks.
+    /// Registers those topics of a release at the bus that are not registered yet. Their calls wait for the release's first process. From
+    /// here until [`disconnect`](Self::disconnect), each process only gets the topics of its own release. The supervisor calls this before
+    /// it starts replicas of the release.
     ///
     /// # Errors
     ///
@@ -87,7 +92,7 @@ impl ModuleRouter {
         registered
     }
 
-    /// Registers what is not registered yet; `added` gets the topics that are now.
+    /// Registers the topics of a release that are not registered yet, and adds each to `added`.
     async fn register(
         self: &Arc<Self>,
         release: &Release,
@@ -115,7 +120,7 @@ impl ModuleRouter {
         Ok(())
     }
 
-    /// The endpoint of a topic that is to be registered; `None` if it is registered.
+    /// The endpoint to register for a topic, made if need be; `None` if the topic is registered.
     fn endpoint_to_register(self: &Arc<Self>, kind: TopicKind, topic: &str) -> Option<Arc<dyn Endpoint>> {
         let mut topics = lock(&self.topics);
         let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
@@ -132,6 +137,7 @@ impl ModuleRouter {
         }
     }
 
+    /// Withdraws a topic from the bus. Nothing happens if the module never had it.
     async fn unregister(&self, kind: TopicKind, topic: &str) {
         let Some(endpoint) = lock(&self.topics).of_kind(kind).get(topic).map(|entry| Arc::clone(&entry.endpoint))
         else {
@@ -144,8 +150,8 @@ impl ModuleRouter {
         self.set_registered(kind, topic, false);
     }
 
-    /// Ends a change that [`connect`](Self::connect) has begun: topics that no replica takes are withdrawn from the bus, and
-    /// events that wait for them are dropped.
+    /// Ends a change that [`connect`](Self::connect) has begun. The supervisor calls this when the replicas were replaced. Topics that no
+    /// replica takes any more are withdrawn from the bus, their queued events are dropped, and their parked calls are refused.
     pub(crate) async fn disconnect(&self) {
         let (replicas, release) = (self.replicas(), self.release());
         let is_taken =
@@ -163,12 +169,12 @@ impl ModuleRouter {
             self.unregister(kind, &topic).await;
         }
         self.drop_events("it does not take them any more", |topic| !is_taken(topic));
-        // Calls of topics that are gone, before each process is given any topic again.
+        // Refuses calls of topics that are gone, before it is no longer checked which process takes which topic.
         self.release_parked();
         self.set_changing(false);
     }
 
-    /// Puts what a release's manifest says of its services in force.
+    /// Sets the timeouts of the services, and which are idempotent, from a release's manifest.
     pub(super) fn apply_rules(&self, release: &Release) {
         let topics = lock(&self.topics);
         for service in &release.manifest().services {
@@ -178,7 +184,7 @@ impl ModuleRouter {
         }
     }
 
-    /// Sets which of the events that the module takes are durable: that is up to the manifest of their publisher.
+    /// Sets which of the events that the module takes are durable. The manifests of their publishers say so, which the supervisor knows.
     pub(crate) fn set_durable(&self, is_durable: &dyn Fn(&str) -> bool) {
         for (name, event) in &lock(&self.topics).events {
             event.topic.set_rules(None, is_durable(name));

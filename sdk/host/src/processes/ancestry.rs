@@ -4,23 +4,27 @@ use std::{fs, io};
 
 use rustix::io::Errno;
 
-/// A process, as far as `/proc/PID/stat` is needed here.
+/// What is read from `/proc/PID/stat` about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessStat {
     pub(crate) pid: u32,
+    /// The process id of its parent; 0 if it has none that can be seen.
     pub(crate) parent: u32,
     /// The id of its process group.
     pub(crate) group: u32,
 }
 
-/// A longer chain of parents can only come from process ids that were reused while it was read.
+/// How many processes of a chain of parents are read. A longer chain can only come from process ids that were reused meanwhile.
 const MAX_ANCESTORS: usize = 10_000;
-/// The errors that mean that a process can't be seen: it has ended, or belongs to another user.
+/// The errors of a process that can't be seen: it has ended, or belongs to another user.
 const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// The process with this id, its parent, and so on, as far as they can be seen. Empty if the process itself can't be
-/// seen: it has ended, or `/proc` hides other users' processes. Errors say nothing about the process, such as that no
-/// more files can be opened.
+/// The process with this id, its parent, the parent's parent and so on, until one that can't be seen. Empty if the process itself
+/// can't be seen: it has ended, or `/proc` hides other users' processes.
+///
+/// # Errors
+///
+/// If `/proc` can't be read for a reason that has nothing to do with the process, such as that no more files can be opened.
 pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = Vec::new();
     let mut next = pid;
@@ -37,21 +41,20 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     Ok(chain)
 }
 
-/// Whether a process is `started`, or descends from it. A process whose parent has ended has another parent; it is
-/// recognized by its process group, unless it has left that too.
+/// Whether the process `pid` is `started`, or descends from it. If its parent has ended, the system has given it another parent;
+/// then it is recognized by its process group, unless it has left that too. False if nothing is known of `pid`.
 pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
     let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
     // The first comparison works without `/proc`.
     pid == started || ancestry(pid).is_ok_and(|chain| chain.iter().any(is_kin))
 }
 
-/// Whether ancestry can be known here at all. Opens no file, so that it works in a host that has no file descriptors
-/// left.
+/// Whether `/proc` is mounted, so that [`ancestry`] can work. Opens no file, so that it works in a host that can open no more.
 pub(crate) fn is_available() -> bool {
     fs::symlink_metadata("/proc/self/stat").is_ok()
 }
 
-/// The process for messages: its id and, if it still runs, its name.
+/// The process in words, for messages: `process 7 (NAME)`, or without the name if the process has ended.
 pub(crate) fn describe(pid: u32) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim_end()),
@@ -59,8 +62,8 @@ pub(crate) fn describe(pid: u32) -> String {
     }
 }
 
-/// Parses `PID (NAME) STATE PARENT GROUP …`. The name is chosen by the process, and may contain anything, also
-/// brackets.
+/// Parses `PID (NAME) STATE PARENT GROUP …`; `None` if it has another form. The process chooses its name, which may contain
+/// anything, also brackets.
 fn parse(pid: u32, stat: &str) -> Option<ProcessStat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
@@ -82,7 +85,8 @@ mod tests {
         assert_eq!(parse(7, ""), None);
     }
 
-    /// A shell that has started another process, which waits for its stdin, and the id of that process.
+    /// Starts a shell whose script starts another process and writes its id. That process ends with the shell's stdin. Returns the
+    /// shell and the id.
     fn shell(script: &str) -> (Child, u32) {
         use std::io::{BufRead as _, BufReader};
         use std::os::unix::process::CommandExt as _;

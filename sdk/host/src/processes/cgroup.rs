@@ -1,17 +1,17 @@
-//! A cgroup (v2) for what a host starts, where the system lets it make one. What is in a cgroup is found and killed
-//! whatever it does to escape, and keeps its limits. The cgroup is found by the mounts of this process, since there are
-//! hybrid hierarchies and containers.
+//! A cgroup (v2) for the processes that a host starts, if the system lets the host make one. A process can't leave its cgroup by
+//! forking, or by changing its group, session or environment; so all of them are found and killed, and their limits hold. Where
+//! cgroups are mounted is read from the mounts of this process, since there are hybrid hierarchies and containers.
 //!
-//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself. So
-//! where a limit is asked for, the host moves into a child of its own cgroup, together with what it has started, and
-//! moves nobody else:
+//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself. Therefore, if a
+//! manifest has a `cpu` limit, the host moves itself and what it has started into a child of its cgroup. It moves no other
+//! process:
 //!
 //! ```text
-//! own                 distributes `cpu`
-//! ├── ixt-host        the host and its guard; stays as long as `own` does
-//! └── ixt-ID          distributes `cpu`
-//!     ├── 1           a process of a module, with its `cpu.max`
-//!     └── 2
+//! own                 the cgroup in which the host was started; distributes `cpu`
+//! ├── ixt-host        the host and its guard; it is never removed by the host
+//! └── ixt-ID          made by the host; distributes `cpu`
+//!     ├── 1           the first process of a module, with its `cpu.max`
+//!     └── 2           the second one
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -26,46 +26,48 @@ use crate::processes::ancestry;
 const HOST: &str = "ixt-host";
 /// The period of a `cpu` quota, in microseconds: the system's default.
 const PERIOD: u32 = 100_000;
-/// How many times to look for processes that were started meanwhile.
+/// How often [`vacate`] moves the processes that it finds: further ones may have been started meanwhile.
 const ROUNDS: usize = 20;
 
-/// A cgroup that this host has made. It is removed when this is dropped, if no process is in it any more.
+/// A cgroup that a host has made. When this is dropped, the cgroup and its children are removed, unless a process is still in them.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
+    /// Its directory, below the place where cgroups are mounted.
     dir: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes a child of this process's own cgroup.
+    /// Makes a child of the cgroup in which this process was started.
     ///
     /// # Errors
     ///
-    /// Why that is not possible: there is no cgroup v2, it may not be written to, or the kernel is older than 5.14.
+    /// A reason, for people: there is no cgroup v2, this process may not write to it, or the kernel is older than 5.14.
     pub(crate) fn create(name: &str) -> Result<Self, String> {
         let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("can't read {file}: {error}"));
         let own = place(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
         let own = own.ok_or("there is no cgroup v2 with this process in it")?;
-        // Another host in this process may have moved it before.
+        // An earlier host in this process may have moved the process into `ixt-host`.
         let moved = own.file_name().is_some_and(|name| name == HOST);
         Self::create_in(own.parent().filter(|_| moved).unwrap_or(&own), name)
     }
 
-    /// Makes a child of this cgroup.
+    /// Makes a child of this cgroup. The error is a reason, for people.
     pub(crate) fn part(&self, name: &str) -> Result<Self, String> {
         Self::create_in(&self.dir, name)
     }
 
-    /// A cgroup that another host has made and left behind.
+    /// The cgroup at `dir`, which a host has made that was killed.
     pub(crate) fn left(dir: PathBuf) -> Self {
         Self { dir }
     }
 
+    /// Makes the cgroup `name` in the directory of another one.
     fn create_in(parent: &Path, name: &str) -> Result<Self, String> {
         let dir = parent.join(name);
         fs::create_dir(&dir).map_err(|error| format!("can't make a cgroup in {}: {error}", parent.display()))?;
         let cgroup = Self { dir };
         if !cgroup.dir.join("cgroup.kill").exists() {
-            return Err("cgroups can't be killed before Linux 5.14".to_owned());
+            return Err("a cgroup can't be killed with a kernel before Linux 5.14".to_owned());
         }
         Ok(cgroup)
     }
@@ -74,22 +76,22 @@ impl Cgroup {
         &self.dir
     }
 
-    /// Moves a process into it. What that process starts from now on is in it too.
+    /// Moves a process into this cgroup. Processes that it starts afterwards are in the cgroup too.
     pub(crate) fn add(&self, pid: Pid) -> Result<(), String> {
         write(&self.dir.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())
     }
 
-    /// Limits its processes together to this many processors: 1.5 is one and a half.
+    /// Limits the processes of this cgroup together to this many processors: 1.5 is one and a half. Less than 0.01 counts as 0.01.
     pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
         write(&self.dir.join("cpu.max"), &quota(cpu))
     }
 
-    /// Distributes a controller to its children. If need be, this moves the host with process id `host` and what it has
-    /// started out of the parent cgroup into a child of that.
+    /// Distributes a controller from the parent cgroup to this one, and from this one to its children. If need be, this first moves
+    /// the host (the process `host`) and what it has started from the parent cgroup into the child `ixt-host` of that.
     ///
     /// # Errors
     ///
-    /// Why that is not possible. Then nothing has changed, except perhaps the place of the host.
+    /// A reason, for people. Then nothing has changed, except perhaps that the host was moved.
     pub(crate) fn share_out(&self, controller: &str, host: Pid) -> Result<(), String> {
         let Some(own) = self.dir.parent().filter(|_| !shares_out(&self.dir, controller)) else { return Ok(()) };
         if !shares_out(own, controller) {
@@ -98,7 +100,7 @@ impl Cgroup {
                 return Err(format!("`{controller}` is not in {}", controllers.display()));
             }
             if !is_delegated(own) {
-                return Err(format!("{} is systemd's, which has not delegated it", own.display()));
+                return Err(format!("{} belongs to systemd, which has not delegated it", own.display()));
             }
             // The root cgroup may distribute controllers although it has processes.
             if own.join("cgroup.type").exists() {
@@ -111,23 +113,24 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether there is a process in it or in a child of it.
+    /// Whether a process is in this cgroup or in a child of it.
     pub(crate) fn is_populated(&self) -> bool {
         fs::read_to_string(self.dir.join("cgroup.events"))
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
-    /// The processes in it and in its children.
+    /// The processes in this cgroup and in its children.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         let dirs = self.parts().into_iter().chain([self.dir.clone()]);
         dirs.flat_map(|dir| listed(&dir).into_iter().filter_map(Pid::from_raw).collect::<Vec<_>>()).collect()
     }
 
-    /// Kills all processes in it and in its children.
+    /// Kills all processes in this cgroup and in its children, also those that are being forked.
     pub(crate) fn kill(&self) {
         let _ = fs::write(self.dir.join("cgroup.kill"), "1");
     }
 
+    /// The directories of its children.
     fn parts(&self) -> Vec<PathBuf> {
         let children = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         children.map(|child| child.path()).filter(|path| path.is_dir()).collect()
@@ -142,27 +145,29 @@ impl Drop for Cgroup {
     }
 }
 
-/// The processes of this cgroup itself. One from another pid namespace is 0.
+/// The ids of the processes in this cgroup itself. A process that is not in this process's pid namespace has the id 0.
 fn listed(dir: &Path) -> Vec<i32> {
     let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     listed.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Whether a file with words in it has this one.
+/// Whether `word` is one of the words in a file. False if the file can't be read.
 fn lists(file: &Path, word: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|words| words.split_whitespace().any(|listed| listed == word))
 }
 
+/// Whether a cgroup distributes a controller to its children.
 fn shares_out(dir: &Path, controller: &str) -> bool {
     lists(&dir.join("cgroup.subtree_control"), controller)
 }
 
+/// Writes to a file of a cgroup. The error names the file and the reason.
 fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
 }
 
-/// Whether systemd lets others manage this cgroup. An ordinary user could not write there otherwise, but the superuser
-/// has to ask.
+/// Whether systemd has delegated this cgroup, or does not run. Only the superuser has to look: an ordinary user can only write to a
+/// cgroup that was delegated, so that this is true.
 fn is_delegated(dir: &Path) -> bool {
     let marked = |dir: &Path| {
         ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
@@ -173,8 +178,11 @@ fn is_delegated(dir: &Path) -> bool {
     !geteuid().is_root() || !Path::new("/run/systemd/system").exists() || dir.ancestors().any(marked)
 }
 
-/// Moves a host and what it has started out of its cgroup into a child of it, until the cgroup itself is empty. Refused
-/// if there is a process of anybody else.
+/// Moves a host and what it has started from its cgroup `own` into the child `ixt-host` of that, until `own` itself has no process.
+///
+/// # Errors
+///
+/// A reason, for people: `own` has a process that the host has not started, or a process could not be moved.
 fn vacate(own: &Path, host: Pid) -> Result<(), String> {
     let is_of_host = |pid: i32| {
         let host = host.as_raw_nonzero().get();
@@ -189,7 +197,7 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
             return Ok(());
         }
         if let Some(other) = there.iter().copied().find(|pid| !is_of_host(*pid))
-            // It may have ended meanwhile.
+            // The process may have ended meanwhile.
             && listed(own).contains(&other)
         {
             let other = match u32::try_from(other) {
@@ -204,21 +212,23 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
             return Err(format!("can't make a cgroup in {}: {error}", own.display()));
         }
         for pid in there {
-            // A process that has ended can't be moved. The next round sees who is left.
+            // A process that has ended can't be moved. The next round sees which ones are left.
             let _ = fs::write(part.join("cgroup.procs"), pid.to_string());
         }
     }
     Err(format!("the host can't leave its cgroup {}", own.display()))
 }
 
-/// The content of `cpu.max` for this many processors: microseconds in each period.
+/// The content of `cpu.max` for this many processors: microseconds of processor time, and the period. The system demands at least
+/// 1,000 µs.
 fn quota(cpu: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within what the system takes")]
     let micros = (cpu * f64::from(PERIOD)).round().clamp(1_000.0, 1e12) as u64;
     format!("{micros} {PERIOD}")
 }
 
-/// The directory of this process's own cgroup, from `/proc/self/mountinfo` and `/proc/self/cgroup`.
+/// The directory of this process's own cgroup, from the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. `None` if it is not
+/// in a cgroup v2, or the cgroup is outside of what is mounted.
 fn place(mounts: &str, own: &str) -> Option<PathBuf> {
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounts.lines().find_map(|line| {
@@ -241,7 +251,7 @@ mod tests {
     fn what_is_in_a_cgroup_is_found_and_killed_with_all_that_it_has_started() {
         let cgroup = match Cgroup::create(&format!("ixt-test-{}", std::process::id())) {
             Ok(cgroup) => cgroup,
-            Err(reason) => return eprintln!("not told here: {reason}"),
+            Err(reason) => return eprintln!("not tested here: {reason}"),
         };
         let part = cgroup.part("1").unwrap();
         let mut child = std::process::Command::new("sh")
@@ -265,7 +275,7 @@ mod tests {
         assert!(!dir.exists());
     }
 
-    /// A shell that has started another process, and has written so; both end with its stdin.
+    /// Starts a shell, and waits until its script has started another process. Both end with the shell's stdin.
     fn shell() -> std::process::Child {
         let mut shell = std::process::Command::new("sh")
             .args(["-c", "exec 3<&0; (read -r end) <&3 & echo; wait"])
@@ -277,23 +287,25 @@ mod tests {
         shell
     }
 
-    /// With whatever controller there is: they are all distributed in the same way.
+    /// Uses any controller that there is, since all are distributed in the same way.
     #[test]
     fn a_host_moves_so_that_its_cgroup_shares_out_a_controller_unless_others_are_there() {
         let top = match Cgroup::create(&format!("ixt-top-{}", std::process::id())) {
             Ok(top) => top,
-            Err(reason) => return eprintln!("not told here: {reason}"),
+            Err(reason) => return eprintln!("not tested here: {reason}"),
         };
         let controllers = fs::read_to_string(top.dir.parent().unwrap().join("cgroup.controllers")).unwrap();
         // No `cpuset`, which needs more than that.
         let mut controllers: Vec<_> = controllers.split_whitespace().filter(|name| *name != "cpuset").collect();
         controllers.sort_by_key(|name| *name != "cpu");
-        let Some(controller) = controllers.first() else { return eprintln!("not told here: there are no controllers") };
+        let Some(controller) = controllers.first() else {
+            return eprintln!("not tested here: there are no controllers");
+        };
         let me = Pid::from_raw(std::process::id().cast_signed()).unwrap();
         let parent = top.dir.parent().unwrap().to_owned();
         let was_shared_out = shares_out(&parent, controller);
         if let Err(reason) = top.share_out(controller, me) {
-            return eprintln!("not told here: {reason}");
+            return eprintln!("not tested here: {reason}");
         }
         let own = top.part("own").unwrap();
         let modules = own.part("ixt-0").unwrap();
@@ -349,7 +361,7 @@ mod tests {
         let dir = top.dir.clone();
         drop((part, modules, own, top));
         if !was_shared_out {
-            // Restores the state before. Refused if somebody else needs the controller meanwhile.
+            // Restores the state before. The system refuses that if another cgroup needs the controller by now.
             let _ = fs::write(parent.join("cgroup.subtree_control"), format!("-{controller}"));
         }
         assert!(!dir.exists());

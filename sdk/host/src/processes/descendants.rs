@@ -1,5 +1,6 @@
-//! The descendants of a process, found wherever they have gone: by process group, by two marks in their environment,
-//! and by cgroup where there is one. A process has all three from its parent, unless it takes care to lose them.
+//! The descendants of a process, also those whose parent has ended. They are found by their process group, by two variables in
+//! their environment (the marks), and by their cgroup if there is one. A process inherits all three from its parent. It can leave
+//! the first two on purpose, but not the cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,23 +13,24 @@ use rustix::process::{
 
 use crate::processes::cgroup::Cgroup;
 
-/// The environment variable of everything that a host starts: the host's random id.
+/// The environment variable with the host's random id, which every process that a host starts has.
 pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
-/// The environment variable with the id of the module's process, `name:version/instance-NNN`.
+/// The environment variable with the id of the module's process (`name:version/instance-NNN`), which each of these has.
 pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
 
-/// How many times to look for processes to kill: one may have forked meanwhile.
+/// How often [`Descendants::kill`] looks for processes: one may have forked meanwhile.
 const ROUNDS: usize = 20;
 
-/// The descendants of one process of a module, or of a whole host. Empty by default.
+/// The descendants of one process of a module, or of a whole host: all processes that one of the fields describes. The default
+/// describes none.
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
-    /// The process groups.
+    /// Process groups, by their ids.
     pub(crate) groups: Vec<Pid>,
-    /// A process is a descendant if all of these `NAME=value` entries are in its environment. Without marks, none is
-    /// found by them.
+    /// `NAME=value` entries of the environment. A process is a descendant if it has all of them; if this is empty, no process is
+    /// found by it.
     pub(crate) marks: Vec<String>,
-    /// The cgroup, if there is one: all of its processes are descendants.
+    /// The cgroup of the descendants. `None` if the host could not make one.
     pub(crate) cgroup: Option<Cgroup>,
 }
 
@@ -38,9 +40,9 @@ pub(crate) fn host_mark(id: &str) -> String {
 }
 
 impl Descendants {
-    /// Whether any descendant is left. A process group that is found empty is dropped, since its id may be reused.
+    /// Whether any descendant is left.
     pub(crate) fn any_left(&mut self) -> bool {
-        // A group that has ended is not looked at again: its id may belong to another.
+        // A group that has ended is not looked at again, since its id may be reused.
         self.groups.retain(|group| test_kill_process_group(*group).is_ok());
         !self.groups.is_empty() || self.cgroup.as_ref().is_some_and(Cgroup::is_populated) || !self.marked().is_empty()
     }
@@ -65,7 +67,7 @@ impl Descendants {
         }
     }
 
-    /// Kills all descendants, and those that they start meanwhile. Later calls do nothing for the groups.
+    /// Kills all descendants, and those that they start meanwhile. Forgets the process groups.
     pub(crate) fn kill(&mut self) {
         for _ in 0..ROUNDS {
             if let Some(cgroup) = &self.cgroup {
@@ -76,12 +78,11 @@ impl Descendants {
                 break;
             }
         }
-        // Their ids may belong to others from here on.
+        // Their ids may be reused from here on.
         self.groups.clear();
     }
 
-    /// The processes with all marks in their environment, of this user. The superuser sees those of all users, as
-    /// modules may run as another one.
+    /// The processes of this user with all marks in their environment; for the superuser, those of all users. Not this process.
     fn marked(&self) -> Vec<Pid> {
         if self.marks.is_empty() {
             return Vec::new();
@@ -89,13 +90,14 @@ impl Descendants {
         let (own, user) = (getpid(), geteuid());
         let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
         let mine = processes.flatten().filter(|process| {
-            // The superuser looks at those of all users: its modules may have become one of them.
+            // The modules of the superuser may have changed their user.
             user.is_root() || process.metadata().is_ok_and(|metadata| metadata.uid() == user.as_raw())
         });
         let pids = mine.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?));
         pids.filter(|pid| *pid != own && self.is_marked(*pid)).collect()
     }
 
+    /// Whether a process has all marks in its environment. False if that can't be read: the process has ended, or is of another user.
     fn is_marked(&self, pid: Pid) -> bool {
         let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) else { return false };
         let stands_there = |mark: &String| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
@@ -103,8 +105,8 @@ impl Descendants {
     }
 }
 
-/// Sends a signal to a process, and to no other one: `is_it` looks at it again after the pidfd is open, when its id
-/// can't be reused any more.
+/// Sends a signal to a process if `is_it` is true. `is_it` is called when the pidfd is open, so that the process id can't be reused
+/// between the check and the signal.
 fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) {
     if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
         && is_it()
@@ -119,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell in a session of its own that has written that it runs. It waits for its stdin.
+    /// Starts a shell in a new session, and waits until its script has run. It ends with its stdin.
     fn shell(variables: &[(&str, &str)], script: &str) -> Child {
         let mut command = Command::new("setsid");
         // It starts nothing that could outlive the test.
@@ -144,7 +146,7 @@ mod tests {
         assert!(descendants.any_left(), "it does not heed that");
         descendants.kill();
         marked.wait().unwrap();
-        // The process that it had started was killed too, and is not waited for here.
+        // The process that the shell had started was killed too. It may take a moment until it is gone.
         while descendants.any_left() {
             std::thread::yield_now();
         }

@@ -1,4 +1,4 @@
-//! A process group that ends with its owner.
+//! A process group that is killed when its owner is dropped.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
@@ -13,7 +13,7 @@ impl ProcessGroup {
         Self(pid_of(leader))
     }
 
-    /// Kills what is left of the group now. Later calls do nothing, since the id may belong to another group by then.
+    /// Kills what is left of the group. Later calls do nothing, since the id may be reused by then.
     pub(crate) fn end(&mut self) {
         if let Some(group) = self.0.take() {
             // Fails if nothing is left in the group, which is the aim.
@@ -28,7 +28,7 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// The process id of a child, unless it has been waited for.
+/// The process id of a child; `None` once it was waited for.
 pub(crate) fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
 }

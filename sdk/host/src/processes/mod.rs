@@ -1,5 +1,5 @@
-//! The processes that a host has started and their descendants: who descends from whom (`ancestry`), how all of them
-//! are found and killed (`descendants`, `cgroup`, `group`), and how they are reaped (`reaper`).
+//! The processes that a host has started and their descendants: from which process another one descends (`ancestry`), how all of
+//! them are found and killed (`descendants`, `cgroup`, `group`), and how they are reaped (`reaper`).
 
 pub(crate) mod ancestry;
 pub(crate) mod cgroup;

@@ -1,7 +1,8 @@
-//! The children of the host's process: which of them this crate waits for, and, where the host adopts orphans, how the
-//! others are reaped.
+//! The children of the host's process: those that this crate has started and waits for, and, if the host adopts orphans, the
+//! others, which are reaped here.
 //!
-//! Nobody waits for *any* child: that would take the exit status of one that somebody else waits for.
+//! Nothing in this crate waits for *any* child (`waitpid(-1)`): that could take the exit status of a child for which other code
+//! waits.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -14,15 +15,15 @@ use tokio::task::AbortHandle;
 
 use crate::lock::lock;
 
-/// The children that this crate has started and waits for. A static, since children belong to the process, however many
-/// hosts it has.
+/// The children that this crate has started and waits for. It is a static, since children belong to the process, which may have
+/// several hosts.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
     lock(&OWN)
 }
 
-/// Starts a process for which the caller waits. When the caller has, it calls [`reaped`].
+/// Starts a process. The caller has to wait for it, and then to call [`reaped`].
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     // Under the lock, so that a child that ends at once is not mistaken for an orphan.
     let mut own = own();
@@ -31,16 +32,18 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// To be called when a process from [`spawn`] has ended and was waited for.
+/// To be called once for each process from [`spawn`], when it was waited for.
 pub(crate) fn reaped(pid: u32) {
     own().remove(&pid);
 }
 
-/// Makes this process a child subreaper, and reaps the orphans that it is given, until this is dropped.
+/// Adopts orphans: descendants of this process whose parent has ended become its children, and are reaped when they end. It stops
+/// when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reaper(AbortHandle);
 
 impl Reaper {
+    /// Makes this process a child subreaper, and starts the task that reaps orphans.
     pub(crate) fn start() -> io::Result<Self> {
         let mut ended = signal(SignalKind::child())?;
         set_child_subreaper(Some(getpid()))?;
@@ -73,13 +76,13 @@ fn reap() {
     }
 }
 
-/// The orphans that were given to this process and still run.
+/// The orphans that this process has adopted and that still run.
 pub(crate) fn orphans() -> Vec<Pid> {
     let own = own();
     given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs()) && !is_zombie(*pid)).collect()
 }
 
-/// All children of this process, by whichever thread they were started or adopted.
+/// All children of this process, of all of its threads.
 fn given() -> impl Iterator<Item = Pid> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     threads.flat_map(|thread| {
@@ -88,8 +91,9 @@ fn given() -> impl Iterator<Item = Pid> {
     })
 }
 
+/// Whether a process has ended and was not waited for.
 fn is_zombie(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // A name may contain anything, but ends with the last bracket.
+    // The name of a process may contain anything, and ends at the last bracket.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }

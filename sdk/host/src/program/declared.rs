@@ -10,8 +10,14 @@ use crate::program::file_check::FileCheck;
 use crate::program::pinned::PinnedFile;
 
 impl Module {
-    /// The program of `[artifacts.process]`, with its arguments, checked against its hash. `None` if the manifest has
-    /// no `path` there, and cargo is to build the package in the directory.
+    /// The program that `[artifacts.process]` names, with its arguments. Its file is checked here against `sha256` and `size_bytes`, if
+    /// the manifest has them, and again before each start. `None` if the manifest has no `path` there: then cargo has to build the
+    /// package in the module's directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Nothing`](ProgramError::Nothing) without a `path` and without a `Cargo.toml`, [`Unreadable`](ProgramError::Unreadable),
+    /// [`Different`](ProgramError::Different), and [`Outside`](ProgramError::Outside).
     pub(crate) async fn declared_program(&self) -> Result<Option<Program>, ProgramError> {
         let process = &self.manifest().process;
         let Some(path) = &process.path else {
@@ -38,14 +44,14 @@ impl Module {
         let check = FileCheck { file: file.clone(), sha256, size_bytes };
         let check = Some(check).filter(|check| check.sha256.is_some() || check.size_bytes.is_some());
         if let Some(check) = check.clone() {
-            // Checked now too, so that a wrong file is reported before anything is started.
+            // Checked here too, so that a wrong file is reported before any module is started.
             tokio::task::spawn_blocking(move || check.open()).await.map_err(|error| unreadable(error.into()))??;
         }
         let mut outside = Vec::from_iter(is_outside.then_some(real));
         let program = match &process.interpreter {
             None => Program::new(file),
-            // An interpreter with a slash is relative to the module; others are found on the PATH. Links are not
-            // resolved: what a link points to may act by the link's name, as in a virtual environment of Python.
+            // An interpreter with a slash is relative to the module's directory; others are looked up on the PATH. Links are not
+            // resolved: the interpreter may depend on the path by which it is called, as in a virtual environment of Python.
             Some(interpreter) => {
                 let interpreter = if interpreter.contains('/') {
                     Program::new(self.dir().join(interpreter))
@@ -59,8 +65,7 @@ impl Module {
         if let Some(interpreter) = &process.interpreter
             && interpreter.contains('/')
             && Path::new(interpreter).is_relative()
-            // The interpreter of a virtual environment is a link out of it, so that it is the link's own place that
-            // counts.
+            // The interpreter of a virtual environment is a link to a file outside of it: what counts is where the link is.
             && let Some(place) = program.path().parent().and_then(|place| fs::canonicalize(place).ok())
             && !place.starts_with(&dir)
         {
@@ -69,7 +74,8 @@ impl Module {
         Ok(Some(Program { check, outside, ..program }))
     }
 
-    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`.
+    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open, so that this
+    /// program can be started even after another build.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
         let pinned = PinnedFile::new(&path);
         let program = Program { pinned, ..Program::new(path) };

@@ -1,6 +1,5 @@
-//! The environment of a module's processes: a base that every program needs, what the manifest asks for, and what the
-//! host's configuration sets. Nothing else of the host's environment is passed on, since it may hold another module's
-//! secret.
+//! The environment of a module's processes: a base that every program needs, what the manifest asks for, and what the host's
+//! configuration sets. Nothing else of the host's environment is passed on, since a variable may hold another module's secret.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +15,7 @@ const BASE: [&str; 10] = [
     "LANG",
     "TZ",
     "TMPDIR",
-    // What `PATH` is for programs, these are for the libraries of Python and Node.js.
+    // Where Python and Node.js look for libraries.
     "PYTHONPATH",
     "NODE_PATH",
     // Settings of the SDK.
@@ -24,9 +23,9 @@ const BASE: [&str; 10] = [
     "IXT_MAX_CONCURRENCY",
 ];
 
-/// The variables of a process: those of the host that are passed on, those that its manifest sets, and those of the
-/// host's configuration. Where several set the same one, the last of these three counts. Reserved variables are left
-/// out, whoever sets them.
+/// The variables of a process: those of `host`, the host's environment, that are passed on; those that its manifest sets; and
+/// `configured`, those of the host's configuration. If several of these set the same variable, the last one counts. Reserved
+/// variables (see [`reserved_variable`]) are left out, and `PYTHONUNBUFFERED=1` is added unless the variable is set.
 pub(crate) fn environment(
     host: impl Iterator<Item = (OsString, OsString)>,
     manifest: &Env,
@@ -40,7 +39,7 @@ pub(crate) fn environment(
     let set = manifest.set.iter().map(|variable| (variable.name.as_str().into(), variable.value.as_str().into()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut variables: BTreeMap<_, _> = passed.chain(set).chain(configured).collect();
-    // A module that had them would speak for its host, or pass for another module.
+    // A module that had them could speak to the service manager for its host, or pass for another module.
     variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
     // Otherwise Python buffers what it prints into a pipe, and the buffer is lost when the process is killed.
     variables.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
@@ -58,7 +57,8 @@ mod tests {
         Manifest::parse(&Source::new("manifest.toml", text)).unwrap()
     }
 
-    /// What comes of a host's environment, by the names.
+    /// The names of a process's variables, if the host has the variables `host`, the manifest ends with the text `pass`, and the
+    /// configuration sets the variables `set`.
     fn names(host: &[&str], pass: &str, set: &[&str]) -> Vec<String> {
         let manifest = manifest(pass);
         let variables = |names: &[&str]| names.iter().map(|name| (name.into(), "x".into())).collect::<BTreeMap<_, _>>();

@@ -1,4 +1,4 @@
-//! Why there is no program to start.
+//! The errors of finding, checking and building a module's program.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -10,30 +10,30 @@ use ixt_manifest::text::harmless;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// The program could not be built or found.
+    /// Cargo could not build the program, or it is not clear which program is meant.
     Build(BuildError),
-    /// The module is no cargo package, and its manifest has no `path` in `[artifacts.process]`.
+    /// The module's directory has no `Cargo.toml`, and its manifest no `path` in `[artifacts.process]`.
     Nothing {
         /// The module's directory.
         dir: PathBuf,
     },
     /// A file of `[artifacts.process]` does not exist or can't be read.
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         error: io::Error,
     },
-    /// The program is not the one that the manifest's `sha256` or `size_bytes` describes.
+    /// The file is not the one that the manifest's `sha256` or `size_bytes` describes.
     Different {
-        /// The program.
+        /// The file that was checked: the program, or, with an `interpreter`, the script.
         path: PathBuf,
         /// A sentence with the key of `[artifacts.process]`, its value, and what was found.
         found: String,
     },
     /// The manifest has a `sha256` for a file outside of the module's directory.
     Outside {
-        /// The program.
+        /// The file, with links resolved.
         path: PathBuf,
         /// The module's directory.
         dir: PathBuf,
@@ -81,17 +81,18 @@ pub enum BuildError {
         /// The `Cargo.toml`.
         path: PathBuf,
     },
-    /// Cargo could not be run, or its output not be read.
+    /// Cargo could not be run, or its output could not be read.
     NoCargo {
-        /// The error.
+        /// The system's error.
         error: io::Error,
     },
-    /// Cargo has failed, and has written why to the [`BuildOutput`](crate::BuildOutput).
+    /// Cargo has failed. It has written the reason to the [`BuildOutput`](crate::BuildOutput).
     Failed {
         /// The `Cargo.toml` of each package that was to be built.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several of which none is the default.
+    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the package's name
+    /// says which one is meant.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
@@ -100,32 +101,32 @@ pub enum BuildError {
     },
     /// There is no program with the name in [`Build::bin`](crate::Build::bin).
     UnknownProgram {
-        /// The package's `Cargo.toml`; `None` if no module has such a program.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
         path: Option<PathBuf>,
-        /// The name.
+        /// The name of the program.
         name: String,
-        /// The names of the programs that there are.
+        /// The names of the programs of this package, or of all packages.
         found: Vec<String>,
     },
-    /// There is no feature with a name in [`Build::features`](crate::Build::features).
+    /// There is no feature with one of the names in [`Build::features`](crate::Build::features).
     UnknownFeature {
-        /// The package's `Cargo.toml`; `None` if no module has such a feature.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
         path: Option<PathBuf>,
-        /// The name.
+        /// The name of the feature.
         name: String,
-        /// The names of the features that there are.
+        /// The names of the features of this package, or of all packages.
         found: Vec<String>,
     },
-    /// The programs of two modules have the same name and target directory, and would overwrite each other.
+    /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite the other.
     SameProgram {
         /// The program's name.
         name: String,
-        /// The two `Cargo.toml`.
+        /// The `Cargo.toml` of the two modules.
         paths: [PathBuf; 2],
     },
     /// With [`Builds::without_building`](crate::Builds::without_building): there is no program from an earlier build.
     NotBuilt {
-        /// Where it was expected.
+        /// Where the program was expected.
         path: PathBuf,
     },
 }
@@ -169,6 +170,7 @@ impl fmt::Display for BuildError {
     }
 }
 
+/// Writes that there is no such program or feature (`what`), and which ones there are.
 fn unknown(f: &mut fmt::Formatter<'_>, what: &str, path: Option<&Path>, name: &str, found: &[String]) -> fmt::Result {
     let shown = harmless(name);
     match path {

@@ -1,5 +1,5 @@
-//! Checks a program against the hash and size in its manifest, before each start. What was checked is what is started:
-//! the file stays open from before it is read until the process runs.
+//! Checks a program against the hash and the size in its manifest, before each start. The file stays open from the check until the
+//! process runs; an ELF executable is started from this open file, so that it can't be replaced after the check.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,8 +13,11 @@ use crate::program::error::ProgramError;
 /// What `[artifacts.process]` says about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileCheck {
+    /// The path: of the program, or, with an `interpreter`, of the script.
     pub(crate) file: PathBuf,
+    /// The SHA-256 in hexadecimal digits of either case. `None`: it is not checked.
     pub(crate) sha256: Option<String>,
+    /// `None`: the size is not checked.
     pub(crate) size_bytes: Option<u64>,
 }
 
@@ -22,12 +25,16 @@ pub(crate) struct FileCheck {
 #[derive(Debug)]
 pub(crate) struct VerifiedFile {
     file: File,
-    /// Whether it is an ELF executable. A script is opened once more, by its interpreter.
+    /// Whether it is an ELF executable. A script is opened again, by its interpreter.
     is_elf: bool,
 }
 
 impl FileCheck {
-    /// Opens, reads and checks the file. Blocks: not to be called from an async task.
+    /// Opens, reads and checks the file. Blocks, so it must not be called from an async task.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Unreadable`] and [`ProgramError::Different`].
     pub(crate) fn open(&self) -> Result<VerifiedFile, ProgramError> {
         let unreadable = |error| ProgramError::Unreadable { path: self.file.clone(), error };
         let different = |found| ProgramError::Different { path: self.file.clone(), found };
@@ -62,8 +69,8 @@ impl FileCheck {
 }
 
 impl VerifiedFile {
-    /// A path by which a child process executes this very file, whatever is at its own path by then. `None` for a
-    /// script: its interpreter would find the file closed, and looks beside it for what belongs to it.
+    /// A path by which a child process executes this open file, even if there is another file at its own path by then. `None` for a
+    /// script: the interpreter would find the file closed, and a script looks for other files beside its own path.
     pub(crate) fn executable(&self) -> Option<PathBuf> {
         self.is_elf.then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }

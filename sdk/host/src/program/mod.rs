@@ -1,8 +1,8 @@
 //! What is started as a process of a module: a program with its arguments and environment.
 //!
-//! `declared` takes it from the manifest; `build` (beside this folder) makes it with cargo; `file_check` compares it
-//! with the manifest's hash before each start; `pinned` keeps what cargo has built; `environment` makes its
-//! environment; `error` says why there is none.
+//! `declared` finds the program that the manifest names; the folder `build`, beside this one, builds one with cargo. `file_check`
+//! compares a declared one with the manifest's hash before each start; `pinned` keeps a built one; `environment` makes the
+//! environment; `error` has the errors.
 
 mod declared;
 mod environment;
@@ -23,15 +23,18 @@ pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{FileCheck, VerifiedFile};
 use crate::program::pinned::PinnedFile;
 
-/// A program with its arguments and additional environment variables.
+/// A program with its arguments and additional environment variables. Two are equal if all of these are, and if a build has not
+/// replaced the file in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
+    /// See [`Program::path`].
     path: PathBuf,
     args: Vec<OsString>,
+    /// What [`Program::env`] has set.
     env: BTreeMap<OsString, OsString>,
-    /// The file to check before each start, if the manifest has a hash or a size.
+    /// What to check before each start. `None` if the manifest has neither a hash nor a size.
     check: Option<FileCheck>,
-    /// The file that cargo has built, kept open.
+    /// The file that cargo has built, kept open. `None` if cargo has not built the program.
     pinned: Option<PinnedFile>,
     /// Files of `[artifacts.process]` that lie outside of the module's directory.
     outside: Vec<PathBuf>,
@@ -40,51 +43,54 @@ pub struct Program {
 /// A command that is ready to be started.
 pub(crate) struct LaunchCommand {
     pub(crate) command: Command,
-    /// To be kept until the process runs: the executable is opened through this file.
+    /// The file that was checked; `None` if none had to be. To be kept until the process runs, which is executed from it.
     pub(crate) verified: Option<VerifiedFile>,
 }
 
 impl Program {
-    /// A program by its path, relative to the current directory, or by a name alone, which is looked up on the `PATH`.
+    /// A program by its path, which is made absolute now (a relative one starts at the current directory); or by a name without a
+    /// slash, which is looked up on the `PATH` at each start. Whether the program exists is only found at the start.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
         Self { path, args: Vec::new(), env: BTreeMap::new(), check: None, pinned: None, outside: Vec::new() }
     }
 
-    /// The path of the program, or its name.
+    /// The absolute path of the program, or its name if it is looked up on the `PATH`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The arguments.
+    /// The arguments, without the program itself.
     #[must_use]
     pub fn args(&self) -> &[OsString] {
         &self.args
     }
 
-    /// Adds an argument.
+    /// Adds an argument after the others.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// Sets an environment variable of its processes. Variables that are reserved for the host are ignored: see
-    /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
+    /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment. Variables
+    /// that are reserved for the host are ignored: see [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// Files of `[artifacts.process]` that lie outside of the module's directory. They are warned of at the start.
+    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The supervisor logs a
+    /// warning about each.
     pub(crate) fn outside(&self) -> &[PathBuf] {
         &self.outside
     }
 
-    /// The command for a process of this module, after its file was checked against the manifest.
+    /// Checks the file against the manifest, and returns the command for a process of this module: with arguments, environment and
+    /// working directory.
     pub(crate) async fn launch(&self, module: &Module) -> Result<LaunchCommand, ProgramError> {
         let verified = match self.check.clone() {
             Some(check) => {
@@ -93,7 +99,7 @@ impl Program {
             }
             None => None,
         };
-        // With an interpreter, it is the interpreter that is executed.
+        // With an interpreter, the checked file is the script, and the interpreter is executed.
         let is_verified = self.check.as_ref().is_some_and(|check| check.file == self.path);
         let executable = verified.as_ref().filter(|_| is_verified).and_then(VerifiedFile::executable);
         let executable = executable.or_else(|| self.pinned.as_ref()?.path_if_replaced(&self.path));
@@ -110,12 +116,14 @@ impl Program {
         Ok(LaunchCommand { command, verified })
     }
 
+    /// The error for a file that could not be checked.
     fn unreadable(&self, error: io::Error) -> ProgramError {
         ProgramError::Unreadable { path: self.path.clone(), error }
     }
 }
 
-/// Makes the path of a program absolute, since it will run in another directory. A name alone is left to the `PATH`.
+/// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it is, for the
+/// `PATH`.
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }

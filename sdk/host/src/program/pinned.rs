@@ -1,5 +1,5 @@
-//! Keeps the program that a release was started from, while the next build puts another one in its place: a failed
-//! restart has to go back to it.
+//! Keeps the program that cargo has built for a release, even if a later build puts another file in its place: after a restart that
+//! fails, the old program has to be started again.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that is kept open, so that its content exists as long as this. Equal if they are the same file.
+/// A file that is kept open, so that its content exists as long as this. Two are equal if they are the same file.
 #[derive(Debug, Clone)]
 pub(crate) struct PinnedFile {
     file: Arc<File>,
@@ -24,14 +24,15 @@ impl PartialEq for PinnedFile {
 impl Eq for PinnedFile {}
 
 impl PinnedFile {
-    /// `None` if the file can't be opened; the start will report why.
+    /// Opens the file. `None` if it can't be opened; the start then reports the reason.
     pub(crate) fn new(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
         let metadata = file.metadata().ok()?;
         Some(Self { identity: (metadata.dev(), metadata.ino()), file: Arc::new(file) })
     }
 
-    /// If there is another file, or none, at `path` by now: a path by which a child process still executes this one.
+    /// A path by which a child process can execute this file, if there is another file or none at `path` by now. `None` if this file is
+    /// still there.
     pub(crate) fn path_if_replaced(&self, path: &Path) -> Option<PathBuf> {
         let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
         (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())

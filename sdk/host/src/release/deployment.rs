@@ -1,4 +1,4 @@
-//! What a host is told to run.
+//! What an embedder, such as `ixt run`, gives a host to run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +9,23 @@ use crate::config::{Config, ConfigError};
 use crate::module::Module;
 use crate::program::Program;
 
-/// A module as it is to be run: its program, its configuration, and in how many processes.
+/// A module as it is to be run: its program, its configuration, the number of its processes, and timeouts for their start.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     pub(crate) module: Arc<Module>,
     pub(crate) program: Program,
+    /// The configuration as `init` carries it: a JSON object.
     pub(crate) config: Box<RawValue>,
+    /// The number of processes, at least 1.
     pub(crate) instances: u32,
+    /// `None`: the one of the manifest or the settings, in this order.
     pub(crate) connect_timeout: Option<Duration>,
+    /// `None`: the one of the manifest or the settings, in this order.
     pub(crate) init_timeout: Option<Duration>,
 }
 
 impl Deployment {
-    /// Runs one process of the module.
+    /// A deployment of the module with one process.
     ///
     /// # Errors
     ///
@@ -31,23 +35,24 @@ impl Deployment {
         Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
     }
 
-    /// Sets the number of processes among which calls are divided. 0 is taken as 1.
+    /// Sets the number of processes: 1 by default; 0 counts as 1. A call goes to the process with the fewest requests.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);
         self
     }
 
-    /// Sets how long a process has to connect after it was started. Takes precedence over the manifest and
-    /// [`Settings`](crate::Settings).
+    /// Sets how long a process has to connect after it was started. This takes precedence over the manifest and
+    /// [`Settings`](crate::Settings). When the time is over, the process is ended, and the start has failed.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// Sets how long a process has to reply to `init`. Takes precedence over the manifest and
-    /// [`Settings`](crate::Settings).
+    /// Sets how long a process has to reply to `init` after it has connected. This takes precedence over the manifest and
+    /// [`Settings`](crate::Settings). The process can ask for more time by `starting` frames. When the time is over, the process is
+    /// ended, and the start has failed.
     #[must_use]
     pub fn init_timeout(mut self, timeout: Duration) -> Self {
         self.init_timeout = Some(timeout);

@@ -1,4 +1,4 @@
-//! Whether the files from which a module is started have changed on disk.
+//! Finds out whether the files from which a module is started have changed on disk. A SIGHUP only replaces modules that have changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -7,19 +7,21 @@ use std::path::{Path, PathBuf};
 
 use crate::release::deployment::Deployment;
 
-/// Inode, size and modification time of each file that belongs to a module's program. Two fingerprints are equal if
-/// they are of the same, unchanged files.
+/// The files that belong to a module's program, each with its inode, size and modification time (seconds and nanoseconds). Two
+/// fingerprints are equal if they are of the same, unchanged files. File contents are not read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Fingerprint(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 
-/// How many files of a module are looked at.
+/// How many files of a module are looked at. Changes of further ones are not noticed.
 const MAX_FILES: usize = 10_000;
-/// Directories whose files were made by tools, not by the module's author.
+/// Names of directories that are not looked at: tools have made their files, not the module's author. Nor are those whose names begin
+/// with a dot.
 const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv", "site-packages"];
 
 impl Fingerprint {
-    /// Looks at the program, and at its arguments that are files. If cargo does not build the program, also at the
-    /// files in the module's directory with the program's extension, which it may load: `*.py` beside `main.py`.
+    /// Looks at the program, and at its arguments that are absolute paths of files. If the manifest names a file with an extension, also
+    /// looks at all files with that extension in the module's directory and the directories in it, since the program may load them, as
+    /// `main.py` other `*.py`. A file that can't be seen is left out. Blocks.
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let mut fingerprint = Self::default();
         let program = &deployment.program;
@@ -35,6 +37,7 @@ impl Fingerprint {
         fingerprint
     }
 
+    /// Adds a file. A path that is not a regular file, or can't be seen, is left out.
     fn add(&mut self, path: &Path, metadata: &std::io::Result<Metadata>) {
         if let Ok(metadata) = metadata
             && metadata.is_file()
@@ -44,6 +47,7 @@ impl Fingerprint {
         }
     }
 
+    /// Adds the files with this extension in a directory and the directories in it.
     fn add_dir(&mut self, dir: &Path, extension: &std::ffi::OsStr) {
         let mut open = vec![dir.to_owned()];
         while let Some(dir) = open.pop() {
@@ -51,7 +55,7 @@ impl Fingerprint {
                 let (path, name) = (entry.path(), entry.file_name());
                 let is_its_own =
                     !name.as_encoded_bytes().starts_with(b".") && NOT_ITS_OWN.iter().all(|other| name != *other);
-                // The type of the link itself, so that links can't lead in a circle.
+                // Of a link, its own type: a link to a directory is not followed, since it could lead in a circle.
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && is_its_own {
                     open.push(path);

@@ -1,7 +1,7 @@
-//! A release of a module: what its processes are started from. A restart may bring another manifest, program and
-//! configuration, which is another release.
+//! A release of a module: what its processes are started from. After a reload, the module has another release, with another
+//! manifest, program or configuration.
 //!
-//! `deployment` is what a host is told to run; `reload` reads one again; `fingerprint` tells whether its files have
+//! `deployment` is what an embedder gives a host to run; `reload` reads one again; `fingerprint` finds out whether its files have
 //! changed.
 
 mod deployment;
@@ -24,32 +24,33 @@ pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::settings::Settings;
 
-/// A deployment as of when it was read, with what is looked up in it for each call. Immutable.
+/// A deployment at the time when it was read, with what is looked up for each call. It never changes.
 #[derive(Debug)]
 pub(crate) struct Release {
-    /// Later releases have higher numbers, over all modules.
+    /// A later release has a higher number, also if it is of another module.
     number: u64,
     deployment: Deployment,
-    /// `name:version`: the name under which its processes call.
+    /// `name:version`: the source of the calls and events of its processes.
     source: Arc<str>,
-    /// The topics that it provides.
+    /// The topics of the services that it provides.
     services: HashSet<String>,
-    /// The events that it takes.
+    /// The topics of the events that it requires.
     events: HashSet<String>,
     fingerprint: Fingerprint,
 }
 
-static RELEASES: AtomicU64 = AtomicU64::new(1);
+/// The number of the next release.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Release {
-    /// Looks at the files of the deployment, so it blocks.
+    /// Makes a release of a deployment. Looks at its files, so it blocks.
     pub(crate) fn new(deployment: Deployment) -> Arc<Self> {
         let manifest = deployment.module.manifest();
         let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
         let services = manifest.services.iter().map(|service| service.topic.to_string()).collect();
         let events = manifest.requires.events.iter().map(ToString::to_string).collect();
         Arc::new(Self {
-            number: RELEASES.fetch_add(1, Ordering::Relaxed),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             source,
             services,
             events,
@@ -82,13 +83,13 @@ impl Release {
         &self.deployment.config
     }
 
-    /// `name:version`: the name under which its processes call.
+    /// `name:version`: the source of the calls and events of its processes, and the module in the host's log lines about it.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// Whether its processes would be the same as those of `other`: manifest, configuration, program, files and number
-    /// of processes are equal.
+    /// Whether its processes would be the same as those of `other`: manifest, configuration, program, files, number of processes and
+    /// timeouts are equal.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.deployment, &other.deployment);
         one.module.source().text() == two.module.source().text()
@@ -104,24 +105,24 @@ impl Release {
         self.services.contains(topic)
     }
 
-    /// Whether its processes provide this service or take this event.
+    /// Whether its processes provide this service or require this event.
     pub(crate) fn takes(&self, topic: &str) -> bool {
         self.services.contains(topic) || self.events.contains(topic)
     }
 
-    /// Whether a new process may run beside the one that it replaces.
+    /// Whether a new process may run beside the one that it replaces: `overlap` in the manifest.
     pub(crate) fn overlaps(&self) -> bool {
         self.manifest().process.overlap
     }
 
-    /// The timeout for connecting: that of the deployment, the manifest or the settings, whichever is set first.
+    /// The timeout for connecting: that of the deployment; without it, that of the manifest; without both, that of the settings.
     pub(crate) fn connect_timeout(&self, settings: &Settings) -> Duration {
         let said = self.deployment.connect_timeout.or(self.manifest().process.connect_timeout);
         said.unwrap_or(settings.connect_timeout)
     }
 
-    /// The timeout for the reply to `init`: that of the deployment, the manifest or the settings, whichever is set
-    /// first.
+    /// The timeout for the reply to `init`: that of the deployment; without it, that of the manifest; without both, that of the
+    /// settings.
     pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
         self.deployment.init_timeout.or(self.manifest().process.init_timeout).unwrap_or(settings.init_timeout)
     }

@@ -1,4 +1,4 @@
-//! Reloads a module: reads it again from disk, and compares it with what runs.
+//! Reads a module again from disk, for a reload, and compares it with the release that runs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use crate::guard::Guard;
 use crate::release::Release;
 use crate::release::deployment::Deployment;
 
-/// Reads modules again when they are [reloaded](crate::Host::reload). The embedder of a host implements it, since it
-/// knows where configurations come from.
+/// Reads a module again when it is [reloaded](crate::Host::reload). The embedder of a host implements it, since it knows where
+/// configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader).
 pub trait Loader: Send + Sync + 'static {
-    /// Returns the deployment that is to replace `request.running`: the manifest in the module's directory as it is
-    /// now, its configuration, and its program, built if `request.build` is set.
+    /// Returns the deployment that is to replace `request.running`: with the manifest in the module's directory as it is now, its
+    /// configuration, and its program, which is built if `request.build` is true. May be called for
+    /// several modules at once.
     fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a>;
 }
 
@@ -26,40 +27,45 @@ pub trait Loader: Send + Sync + 'static {
 pub struct LoadRequest<'a> {
     /// The deployment that runs and is to be replaced.
     pub running: &'a Deployment,
-    /// Whether to build the program.
+    /// Whether to build the program. If false, the program of an earlier build is used.
     pub build: bool,
-    /// To be called with each step, before it is made.
+    /// Shows a step to the user or program that has asked for the reload. The loader calls it before each step, and with output of the
+    /// build.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
-    /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by). `None` if it could not be
-    /// started.
+    /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build ends with the host. `None`
+    /// if the guard could not be started.
     pub guard: Option<&'a Guard>,
 }
 
-/// The future of [`Loader::load`]: a [`Deployment`], or the reason why there is none, as a sentence for people. When it
-/// is dropped, what it has started must end.
+/// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none, as a sentence for people. When it is
+/// dropped before it has completed, it must end what it has started, such as a build.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
 
-/// A step of a restart, for whoever asked for it.
+/// A step of a reload, for the user or program that has asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// Output of the build.
+    /// Output of the build: one or more lines, with their line ends.
     Build(String),
-    /// The next step, or a remark.
+    /// The next step, or a remark, in one sentence.
     Step(String),
-    /// A report of what is wrong with the manifest or the configuration, in several lines.
+    /// A report of all mistakes in the manifest or the configuration, in several lines.
     Report(String),
-    /// A difference between the manifest that runs and the new one that concerns other modules.
+    /// A difference between the manifest that runs and the new one that matters to other modules. Sent after the build.
     Change {
-        /// Whether callers that go on as before will fail.
+        /// Whether callers that are not changed too will fail.
         breaking: bool,
         /// The difference, in one line.
         text: String,
     },
 }
 
-/// Loads the release that is to replace `release`, and notifies of the differences. The error is one for the caller of
-/// the restart.
+/// Loads the release that is to replace `release`, and calls `notify` with each difference of the manifests.
+///
+/// # Errors
+///
+/// The error for the caller of the reload: `FAILED_PRECONDITION` if the loader has failed, or the module has another name now;
+/// `UNAVAILABLE` if the host shuts down.
 pub(crate) async fn load(
     loader: &dyn Loader,
     release: &Release,
@@ -91,7 +97,7 @@ pub(crate) async fn load(
     release.map_err(|_| refusal(code::UNAVAILABLE, "the host is shutting down".to_owned()))
 }
 
-/// An error reply of the host that is not retryable.
+/// An error reply of the host itself, without details and not retryable.
 pub(crate) fn refusal(code: &str, message: String) -> CallError {
     CallError::Replied(ErrorReply {
         code: code.to_owned(),

@@ -1,5 +1,6 @@
-//! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds who sends them, and
-//! what they inherit from the request that the module handles: its trace, its priority and its deadline.
+//! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds the sender, and what
+//! they inherit from the request that the module handles: a call its trace, span, priority, deadline and chain of callers, an event only
+//! its trace and span.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use ixt_protocol::{CallContext, InvalidJson, Object, Priority, WirePayload, code
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{HostServices, Refusal, read_params, wrong_params};
-use crate::bus::{Envelope, ParentSpan, ReplyTo, WriteBatch};
+use super::{HostServices, OwnCall, Refusal, read_params, wrong_params};
+use crate::bus::{Envelope, ParentSpan, ReplyTo};
 use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::Connection;
 use crate::permissions::{may_call, may_publish};
@@ -21,51 +22,41 @@ use crate::topic::TopicKind;
 struct SendParams<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
-    /// Base64, which is passed on without being decoded. `None` if the payload is attached.
+    /// The payload in base64, which is passed on without being decoded. `None` if the payload is attached.
     #[serde(borrow)]
     payload: Option<Cow<'a, str>>,
-    /// `None`: that of the request that the module handles.
+    /// `None`: the priority of the request that the module handles; if it handles none, low (1). Ignored for an event.
     priority: Option<Priority>,
+    /// How long the module waits for the result, in milliseconds. `None`: as long as the caller of the request that it handles; if that
+    /// has no deadline either, the module that is called decides (see `module_router/calls`). Ignored for an event.
     ttl_ms: Option<u64>,
 }
 
 impl HostServices {
-    pub(super) fn send(
-        &self,
-        connection: &Arc<Connection>,
-        id: Option<u64>,
-        params: &Object<'_>,
-        context: &CallContext<'_>,
-        batch: &mut WriteBatch,
-    ) -> Refusal {
-        let envelope = self.envelope(connection, params, context)?;
+    /// `message_bus.send`: calls a service, if the module's manifest allows it. The result of the call is the response.
+    pub(super) fn send(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
+        let envelope = self.envelope(call.connection, params, context)?;
         let right = may_call(self.release.manifest(), &envelope.topic);
         right.map_err(|reason| self.denied(&envelope, TopicKind::Service, reason))?;
-        let handle = self.backends.bus.call(envelope, reply_to(connection, id), batch);
-        if let Some(id) = id {
-            connection.set_call_handle(id, handle);
+        let handle = self.backends.bus.call(envelope, reply_to(call.connection, call.id), call.batch);
+        if let Some(id) = call.id {
+            call.connection.set_call_handle(id, handle);
         }
         Ok(())
     }
 
-    pub(super) fn publish(
-        &self,
-        connection: &Arc<Connection>,
-        id: Option<u64>,
-        params: &Object<'_>,
-        context: &CallContext<'_>,
-        batch: &mut WriteBatch,
-    ) -> Refusal {
+    /// `event_bus.publish`: publishes an event, if the module's manifest allows it. The response comes when the bus has accepted it.
+    pub(super) fn publish(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
         // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
-        let envelope = self.envelope(connection, params, context)?;
+        let envelope = self.envelope(call.connection, params, context)?;
         let envelope = Envelope { deadline: None, priority: Priority::default(), cause: None, ..envelope };
         let right = may_publish(self.release.manifest(), &envelope.topic);
         right.map_err(|reason| self.denied(&envelope, TopicKind::Event, reason))?;
-        self.backends.bus.publish(envelope, reply_to(connection, id), batch);
+        self.backends.bus.publish(envelope, reply_to(call.connection, call.id), call.batch);
         Ok(())
     }
 
-    /// Logs what the manifest does not allow.
+    /// Logs a call or an event that the manifest does not allow. Returns the refusal for the module.
     fn denied(&self, envelope: &Envelope<'_>, kind: TopicKind, reason: String) -> (&'static str, String) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let started = Instant::now();
@@ -74,7 +65,8 @@ impl HostServices {
         (code::PERMISSION_DENIED, reason)
     }
 
-    /// Reads the parameters. A deadline of the module's own can only be sooner than that of the request that it handles.
+    /// Reads the parameters, and adds what the request that the module handles passes on. The deadline is the sooner one of the module's
+    /// `ttl_ms` and that request's deadline.
     fn envelope<'a>(
         &self,
         connection: &Connection,
@@ -107,10 +99,11 @@ impl HostServices {
     }
 }
 
-/// A new trace id: 32 hexadecimal digits, as in W3C Trace Context.
+/// Makes a random trace id of 32 hexadecimal digits, as in W3C Trace Context. For a call or an event for which there is none: the
+/// module names no request that it handles and no trace, or the host itself calls.
 pub(crate) fn new_trace_id() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // By hand: each call of the host makes one, and `format!` takes as long as a tenth of the rest.
+    // Without `format!`, which would take a tenth of the time of the whole call.
     let bytes = fastrand::u128(..).max(1).to_be_bytes();
     let digits: [u8; 32] = std::array::from_fn(|at| DIGITS[usize::from(bytes[at / 2] >> (4 - at % 2 * 4) & 0xF)]);
     std::str::from_utf8(&digits).expect("digits are ASCII").into()

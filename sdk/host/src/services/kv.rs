@@ -1,4 +1,4 @@
-//! `kv_store`: the module's own keys and values. The namespace is the module's name, whichever of its processes calls.
+//! `kv_store`: the module's own keys and values. The namespace is the module's name, so that all of its processes share them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use super::{HostServices, Refusal, read_params, wrong_params};
+use super::{HostServices, OwnCall, Refusal, read_params, wrong_params};
 use crate::bus::{WriteBatch, empty_object};
-use crate::connection::Connection;
 use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions};
 
 /// The parameters of `get`, `delete` and `exists`.
@@ -20,7 +19,7 @@ use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions}
 struct KeyParams<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
-    /// Of `delete` alone.
+    /// Only `delete` has it: the key must have this revision, or, for 0, must not exist. `None`: any.
     expected_revision: Option<u64>,
 }
 
@@ -30,28 +29,34 @@ struct SetParams<'a> {
     key: Cow<'a, str>,
     /// `None` if the value is attached.
     value: Option<WirePayload<'static>>,
+    /// After how many milliseconds the key expires. `None`: never.
     ttl_ms: Option<u64>,
-    /// The key must have this revision, or, for 0, must not exist.
+    /// The key must have this revision, or, for 0, must not exist. `None`: any.
     expected_revision: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct ListParams<'a> {
+    /// Only keys that begin with this are listed; all keys if it is empty or missing.
     #[serde(borrow, default)]
     prefix: Cow<'a, str>,
+    /// Only keys that come after this one are listed. `None`: from the first on.
     #[serde(borrow)]
     after: Option<Cow<'a, str>>,
+    /// The largest number of keys in the response. `None`, and more than [`MAX_PAGE_KEYS`]: [`MAX_PAGE_KEYS`]; 0: 1.
     limit: Option<usize>,
 }
 
 #[derive(Deserialize)]
 struct WatchParams<'a> {
+    /// Only keys that begin with this are watched; all keys if it is empty or missing.
     #[serde(borrow, default)]
     prefix: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 struct UnwatchParams {
+    /// The number of the watch, from the response to `watch`.
     watch: u64,
 }
 
@@ -59,25 +64,19 @@ struct UnwatchParams {
 #[derive(Serialize)]
 struct Listed {
     keys: Vec<String>,
-    /// `after` of the next page.
+    /// `after` for the next page; `None` if this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 impl HostServices {
-    pub(super) fn kv(
-        &self,
-        connection: &Arc<Connection>,
-        id: Option<u64>,
-        method: &str,
-        mut params: Object<'_>,
-        batch: &mut WriteBatch,
-    ) -> Refusal {
+    /// `kv_store.METHOD`: does what the method says to the module's keys, and responds when the store has done it.
+    pub(super) fn kv(&self, call: &mut OwnCall<'_>, method: &str, mut params: Object<'_>) -> Refusal {
         let (store, namespace) = (&self.backends.kv, self.release.deployment().name());
         match method {
             "get" => {
                 let KeyParams { key, .. } = read_params(&params)?;
-                respond(connection, id, store.get(namespace, &key), batch, entry);
+                respond(call, store.get(namespace, &key), entry);
             }
             "set" => {
                 let attached = params.detach("value");
@@ -88,40 +87,38 @@ impl HostServices {
                     (None, _) => return Err(wrong_params(InvalidJson::missing("value"))),
                 };
                 let options = SetOptions { ttl: ttl_ms.map(Duration::from_millis), expected_revision };
-                let held = connection.hold(value.len());
-                respond(connection, id, store.set(namespace, &key, value, options), batch, move |revision| {
+                let held = call.connection.hold(value.len());
+                respond(call, store.set(namespace, &key, value, options), move |revision| {
                     drop(held);
                     object(&json!({ "revision": revision }))
                 });
             }
             "delete" => {
                 let KeyParams { key, expected_revision } = read_params(&params)?;
-                respond(connection, id, store.delete(namespace, &key, expected_revision), batch, |deleted| {
+                respond(call, store.delete(namespace, &key, expected_revision), |deleted| {
                     object(&json!({ "deleted": deleted }))
                 });
             }
             "exists" => {
                 let KeyParams { key, .. } = read_params(&params)?;
-                respond(connection, id, store.exists(namespace, &key), batch, |exists| {
-                    object(&json!({ "exists": exists }))
-                });
+                respond(call, store.exists(namespace, &key), |exists| object(&json!({ "exists": exists })));
             }
             "list" => {
                 let ListParams { prefix, after, limit } = read_params(&params)?;
                 check_prefix(&prefix)?;
                 check_prefix(after.as_deref().unwrap_or_default())?;
                 let page = store.list(namespace, &prefix, after.as_deref(), limit.unwrap_or(MAX_PAGE_KEYS));
-                respond(connection, id, page, batch, |Page { keys, next }| object(&Listed { keys, next }));
+                respond(call, page, |Page { keys, next }| object(&Listed { keys, next }));
             }
             "watch" => {
                 let WatchParams { prefix } = read_params(&params)?;
                 check_prefix(&prefix)?;
-                self.watch(connection, id, store.watch(namespace, &prefix), batch)?;
+                self.watch(call, store.watch(namespace, &prefix))?;
             }
             "unwatch" => {
                 let UnwatchParams { watch } = read_params(&params)?;
                 self.watches.end(watch);
-                connection.end_call(id, Ok(empty_object()), batch);
+                call.end(Ok(empty_object()));
             }
             _ => return Err((code::UNIMPLEMENTED, format!("this host has no `kv_store.{method}`"))),
         }
@@ -129,62 +126,55 @@ impl HostServices {
     }
 }
 
-/// Refuses a prefix that is longer than a key can be.
+/// Refuses a prefix that is longer than a key may be (1,024 bytes) with `INVALID_INPUT`.
 fn check_prefix(prefix: &str) -> Refusal {
     kv::check_prefix(prefix).map_err(|error| (error.code(), error.to_string()))
 }
 
-/// Responds with what the store's future gives: at once if it is ready, otherwise from a task.
+/// Ends the call with the result of the store's future: at once if it is ready, otherwise later, in a task. `data` makes the response.
 fn respond<T: Send + 'static>(
-    connection: &Arc<Connection>,
-    id: Option<u64>,
+    call: &mut OwnCall<'_>,
     mut work: KvFuture<T>,
-    batch: &mut WriteBatch,
     data: impl FnOnce(T) -> Object<'static> + Send + 'static,
 ) {
     if let Poll::Ready(done) = work.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
-        return end(connection, id, done, batch, data);
+        return end(call, done, data);
     }
-    let connection = Arc::downgrade(connection);
+    let (connection, id) = (Arc::downgrade(call.connection), call.id);
     tokio::spawn(async move {
         let done = work.await;
-        // Otherwise the module is gone.
+        // Otherwise the process has ended.
         if let Some(connection) = connection.upgrade() {
-            end(&connection, id, done, &mut WriteBatch::none(), data);
+            end(&mut OwnCall { connection: &connection, id, batch: &mut WriteBatch::none() }, done, data);
         }
     });
 }
 
-fn end<T>(
-    connection: &Connection,
-    id: Option<u64>,
-    done: Result<T, KvError>,
-    batch: &mut WriteBatch,
-    data: impl FnOnce(T) -> Object<'static>,
-) {
+/// Ends the call with the store's result. `data` makes the response of a success.
+fn end<T>(call: &mut OwnCall<'_>, done: Result<T, KvError>, data: impl FnOnce(T) -> Object<'static>) {
     match done {
-        Ok(done) => connection.end_call(id, Ok(data(done)), batch),
-        Err(error) => fail(connection, id, &error, batch),
+        Ok(done) => call.end(Ok(data(done))),
+        Err(error) => fail(call, &error),
     }
 }
 
-/// Responds with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision.
-pub(super) fn fail(connection: &Connection, id: Option<u64>, error: &KvError, batch: &mut WriteBatch) {
+/// Ends the call with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision, `{"revision": N}`.
+pub(super) fn fail(call: &mut OwnCall<'_>, error: &KvError) {
     let details = match error {
         KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),
         _ => None,
     };
     let mut body = ErrorBody::new(error.code(), error.to_string(), error.retryable());
     body.details = details.as_deref();
-    connection.end_call(id, Err(body), batch);
+    call.end(Err(body));
 }
 
-/// The data of a response.
+/// Serializes the data of a response, which must be a struct or an object.
 pub(super) fn object(data: &impl Serialize) -> Object<'static> {
     Object::serialize(data).expect("it has texts, numbers and lists, under keys that are texts")
 }
 
-/// The response to `get`. The value is attached as raw bytes where the framing can do that.
+/// The response to `get`. A large value is attached as raw bytes if the framing is `length`; otherwise it is base64 in the JSON.
 fn entry(entry: Option<Entry>) -> Object<'static> {
     match entry {
         Some(Entry { value, revision }) => {

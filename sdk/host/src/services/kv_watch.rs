@@ -1,4 +1,4 @@
-//! `kv_store.watch`: tells a module of changes of its keys, as fast as it reads them.
+//! `kv_store.watch`: sends a module the changes of its keys as `kv_change` frames, as fast as the module reads them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::AbortHandle;
 
 use super::kv::{fail, object};
-use super::{HostServices, Refusal};
+use super::{HostServices, OwnCall, Refusal};
 use crate::bus::WriteBatch;
 use crate::connection::{Connection, Refused};
 use crate::kv::{KvFuture, Watch};
@@ -20,19 +20,21 @@ use crate::logs::Logs;
 /// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`.
 const MAX_WATCHES: usize = 1024;
 
-/// The watches of a process. They end when this is dropped, which its connection does.
+/// The watches of one process. It is dropped with the process's connection, which ends them.
 #[derive(Default)]
 pub(super) struct Watches(Arc<Mutex<OpenWatches>>);
 
 #[derive(Default)]
 struct OpenWatches {
-    /// The number of the last one.
+    /// The number of the last watch; 0 before the first. Numbers are not used again.
     last: u64,
+    /// The task of each watch, by the number of the watch.
     tasks: HashMap<u64, AbortHandle>,
 }
 
 impl Watches {
-    /// Ends a watch: no change is told after this. Nothing happens if there is none with this number.
+    /// Ends a watch, as the module has asked by `unwatch`. The module gets no change of it after this, and no `kv_watch_ended`. Nothing
+    /// happens if there is no watch with this number.
     pub(super) fn end(&self, number: u64) {
         if let Some(task) = lock(&self.0).tasks.remove(&number) {
             task.abort();
@@ -49,22 +51,16 @@ impl Drop for Watches {
 }
 
 impl HostServices {
-    /// Responds with the number of the watch once the store has begun it, which may be now.
-    pub(super) fn watch(
-        &self,
-        connection: &Arc<Connection>,
-        id: Option<u64>,
-        mut opening: KvFuture<Watch>,
-        batch: &mut WriteBatch,
-    ) -> Refusal {
+    /// Responds with the number of the watch when the store has begun it, now or later. From then on a task sends the changes.
+    pub(super) fn watch(&self, call: &mut OwnCall<'_>, mut opening: KvFuture<Watch>) -> Refusal {
         let mut open = lock(&self.watches.0);
         if open.tasks.len() >= MAX_WATCHES {
             let message = format!("this process has {MAX_WATCHES} watches already: end some with `kv_store.unwatch`");
             return Err((code::RESOURCE_EXHAUSTED, message));
         }
         let number = open.last + 1;
-        let teller = Teller {
-            connection: Arc::downgrade(connection),
+        let sender = ChangeSender {
+            connection: Arc::downgrade(call.connection),
             number,
             open: Arc::downgrade(&self.watches.0),
             logs: self.backends.logs.clone(),
@@ -72,15 +68,15 @@ impl HostServices {
         };
         let task = match opening.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(changes)) => {
-                // Before the first change.
-                connection.end_call(id, Ok(watching(number)), batch);
-                tokio::spawn(teller.run(changes))
+                // Before the first change is sent.
+                call.end(Ok(watching(number)));
+                tokio::spawn(sender.run(changes))
             }
             Poll::Ready(Err(error)) => {
-                fail(connection, id, &error, batch);
+                fail(call, &error);
                 return Ok(());
             }
-            Poll::Pending => tokio::spawn(teller.open(id, opening)),
+            Poll::Pending => tokio::spawn(sender.open(call.id, opening)),
         };
         open.last = number;
         open.tasks.insert(number, task.abort_handle());
@@ -93,38 +89,42 @@ fn watching(number: u64) -> Object<'static> {
     object(&json!({ "watch": number }))
 }
 
-/// Tells a module of the changes of one watch.
-struct Teller {
+/// Sends a module the changes of one watch.
+struct ChangeSender {
     connection: Weak<Connection>,
+    /// The number of the watch.
     number: u64,
     open: Weak<Mutex<OpenWatches>>,
     logs: Logs,
+    /// The id of the process.
     instance: Arc<str>,
 }
 
-impl Teller {
-    /// Waits until the store has begun the watch, responds, and then tells the changes.
+impl ChangeSender {
+    /// Waits until the store has begun the watch, responds, and then sends the changes.
     async fn open(self, id: Option<u64>, opening: KvFuture<Watch>) {
         let opened = opening.await;
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
+        let mut call = OwnCall { connection: &connection, id, batch: &mut WriteBatch::none() };
         match opened {
             Ok(changes) => {
-                connection.end_call(id, Ok(watching(self.number)), &mut WriteBatch::none());
+                call.end(Ok(watching(self.number)));
                 drop((connection, open));
                 self.run(changes).await;
             }
             Err(error) => {
                 lock(&open).tasks.remove(&self.number);
-                fail(&connection, id, &error, &mut WriteBatch::none());
+                fail(&mut call, &error);
             }
         }
     }
 
-    /// Returns when the module or its watch is gone, or after the module was told that the store has ended the watch.
+    /// Sends the changes until the process or its watch has ended. If the store ends the watch, the module is sent `kv_watch_ended`
+    /// when there is room for it.
     async fn run(self, mut changes: Watch) {
         loop {
-            // A change is only taken from the store when the module can take it: the store counts what waits, and keeps the last
-            // change of each key.
+            // A change is only taken from the store when the module has room for it: what waits in the store is counted there, and
+            // only the last change of each key waits.
             match self.connection.upgrade() {
                 Some(connection) => connection.room().await,
                 None => return,
@@ -144,16 +144,16 @@ impl Teller {
                 match connection.notify(HostFrame::KvChange(frame)) {
                     Err(Refused::Full) => {}
                     Err(Refused::Closed) => return,
-                    // A value fits into a frame, unless the limit of frames was lowered.
+                    // The value does not fit into a frame, which only happens where `max_frame_bytes` was lowered: it is left out.
                     Ok(()) | Err(Refused::TooLong { .. }) => break,
                 }
             }
         }
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
         let message = if changes.is_overrun() {
-            "does not take the changes of the keys that it watches: the watch was ended, and some are lost"
+            "reads the changes of the keys that it watches too slowly: the watch was ended, and some changes are lost"
         } else {
-            "watched keys, but the store has ended the watch: changes may be lost"
+            "watched keys, but the store has ended the watch: some changes may be lost"
         };
         self.logs.host(LogLevel::Warn, &self.instance, message);
         while lock(&open).tasks.remove(&self.number).is_some() {

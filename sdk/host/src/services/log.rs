@@ -1,20 +1,18 @@
-//! A module's log: `log` frames, and the call `logging.log`, which has a response.
+//! A module's log: `log` frames, which have no response, and the call `logging.log`, which has one.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use ixt_protocol::{LogFrame, LogLevel, Object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HostServices, Refusal, read_params};
-use crate::bus::{WriteBatch, empty_object};
-use crate::connection::Connection;
+use super::{HostServices, OwnCall, Refusal, read_params};
+use crate::bus::empty_object;
 use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 
 impl HostServices {
-    /// Writes a line of the module's log. A message longer than [`MAX_LINE_BYTES`] is cut, and fields longer than that are left out; the
-    /// message says so.
+    /// Writes a line of the module's log. A message over [`MAX_LINE_BYTES`] is cut, and fields over [`MAX_LINE_BYTES`] are left out; the
+    /// message then says so. A line of the level `error` is also kept among the last lines of the process.
     pub(super) fn write_log(&self, log: &LogFrame<'_>) {
         let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
         let are_left_out = log.fields.is_some() && fields.is_none();
@@ -31,15 +29,9 @@ impl HostServices {
         });
     }
 
-    /// `logging.log`. Without a trace of its own, a line has that of the request that a sequential module handles.
-    pub(super) fn logging(
-        &self,
-        connection: &Arc<Connection>,
-        id: Option<u64>,
-        params: &Object<'_>,
-        trace_id: &str,
-        batch: &mut WriteBatch,
-    ) -> Refusal {
+    /// `logging.log`. `trace_id` is the one in the frame; if it is empty, and the module handles one request at a time, the line has the
+    /// trace of that request.
+    pub(super) fn logging(&self, call: &mut OwnCall<'_>, params: &Object<'_>, trace_id: &str) -> Refusal {
         #[derive(Deserialize)]
         struct Params<'a> {
             level: LenientLevel,
@@ -49,17 +41,17 @@ impl HostServices {
             fields: Option<&'a RawValue>,
         }
         let Params { level: LenientLevel(level), message, fields } = read_params(params)?;
-        let trace_id = match connection.handled(None) {
+        let trace_id = match call.connection.handled(None) {
             Some(request) if trace_id.is_empty() => request.trace_id.to_string(),
             _ => trace_id.to_owned(),
         };
         self.write_log(&LogFrame { level, message, fields, trace_id: trace_id.into() });
-        connection.end_call(id, Ok(empty_object()), batch);
+        call.end(Ok(empty_object()));
         Ok(())
     }
 }
 
-/// A level in any case, and by the names of other loggers, such as `WARNING`.
+/// A level in upper or lower case, also by a name that other loggers use, such as `WARNING`. An unknown name is `INVALID_INPUT`.
 struct LenientLevel(LogLevel);
 
 impl<'de> Deserialize<'de> for LenientLevel {

@@ -1,5 +1,9 @@
-//! What a module can call on its host: the message bus and events (`bus`), the store (`kv`, `kv_watch`), and the log (`log`). The host
-//! says who the module is and what it may do; a module's own word does not count.
+//! The host's services: what a module can call by a `service_request` frame. `bus` has calls of other modules and events, `kv` and
+//! `kv_watch` the key-value store, `log` the module's log. Who calls, and what it may do, is known from its connection and its manifest,
+//! never from what the frame says.
+//!
+//! A connection calls [`Services::request`] for each frame. The call is registered at the connection, so that the module can cancel it,
+//! and dispatched by its service and method as an [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
 mod kv;
@@ -25,7 +29,7 @@ pub(crate) use bus::new_trace_id;
 
 use kv_watch::Watches;
 
-/// What the modules of a host share.
+/// What all modules of a host share. The host makes one when it starts; clones are cheap, and are the same bus, store and so on.
 #[derive(Clone)]
 pub(crate) struct Backends {
     pub(crate) bus: Arc<dyn Bus>,
@@ -33,27 +37,49 @@ pub(crate) struct Backends {
     pub(crate) logs: Logs,
     pub(crate) spans: Spans,
     pub(crate) call_log: CallLog,
-    /// The memory that everything which waits in the host may take.
+    /// The host-wide budget, 160 MiB, for calls, events and unread data that wait. Beyond it calls are refused with
+    /// `RESOURCE_EXHAUSTED`, and events are dropped.
     pub(crate) memory: Arc<Budget>,
+    /// The limits that the connections of all modules have together.
     pub(crate) connections: SharedLimits,
+    /// What the host has of the system: the directory for sockets, the cgroup, the guard.
     pub(crate) resources: Arc<HostResources>,
 }
 
-/// The services for one process of a module.
+/// The host's services as one process of a module sees them.
 pub(crate) struct HostServices {
     backends: Backends,
-    /// What the process was started from: its manifest says what it may do.
+    /// What the process was started from: its manifest says what the process may do.
     release: Arc<Release>,
-    /// `name:version/instance-NNN`.
+    /// The id of the process: `name:version/instance-NNN`.
     instance: Arc<str>,
+    /// Keeps the errors of the module's log, for when the process fails.
     output: Arc<ProcessOutput>,
     watches: Watches,
 }
 
-/// `Err` is a refused call: its code and message.
+/// `Err`: the call was refused, with this code and message. It is not retryable.
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
+/// A call that a module makes of the host, until its response is sent.
+struct OwnCall<'a> {
+    /// The connection of the calling process.
+    connection: &'a Arc<Connection>,
+    /// The id that the module has given the call. `None`: it has given none, and can't cancel the call.
+    id: Option<u64>,
+    /// The batch to which the response belongs.
+    batch: &'a mut WriteBatch,
+}
+
+impl OwnCall<'_> {
+    /// Ends the call with this response. Nothing is sent if the module has cancelled it.
+    fn end(&mut self, response: Result<Object<'_>, ErrorBody<'_>>) {
+        self.connection.end_call(self.id, response, self.batch);
+    }
+}
+
 impl HostServices {
+    /// The services for the process `instance` of `release`, whose last lines `output` keeps.
     pub(crate) fn new(
         backends: Backends,
         release: Arc<Release>,
@@ -73,20 +99,21 @@ impl Services for HostServices {
         batch: &mut WriteBatch,
     ) {
         if !connection.begin_call(id) {
-            let message = "too many requests of this module wait, or one with this id does";
+            let message = "this process has too many calls without a response, or one with the same id";
             connection.respond(id, Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, true)), batch);
             return;
         }
         let ServiceRequest { service, method, params, context } = request;
+        let mut call = OwnCall { connection, id, batch };
         let done = match (&*service, &*method) {
-            ("message_bus", "send") => self.send(connection, id, &params, &context, batch),
-            ("event_bus", "publish") => self.publish(connection, id, &params, &context, batch),
-            ("kv_store", method) => self.kv(connection, id, method, params, batch),
-            ("logging", "log") => self.logging(connection, id, &params, &context.trace_id, batch),
+            ("message_bus", "send") => self.send(&mut call, &params, &context),
+            ("event_bus", "publish") => self.publish(&mut call, &params, &context),
+            ("kv_store", method) => self.kv(&mut call, method, params),
+            ("logging", "log") => self.logging(&mut call, &params, &context.trace_id),
             _ => Err((code::UNIMPLEMENTED, format!("this host has no `{service}.{method}`"))),
         };
         if let Err((code, message)) = done {
-            connection.end_call(id, Err(ErrorBody::new(code, &message, false)), batch);
+            call.end(Err(ErrorBody::new(code, &message, false)));
         }
     }
 
@@ -99,10 +126,12 @@ impl Services for HostServices {
     }
 }
 
+/// Reads the parameters of a call. Ones that are missing or wrong are refused with `INVALID_INPUT`.
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
     params.read_borrowed().map_err(wrong_params)
 }
 
+/// The refusal of parameters that are missing or wrong: `INVALID_INPUT`.
 fn wrong_params(invalid: InvalidJson) -> (&'static str, String) {
     (code::INVALID_INPUT, invalid.under("params").to_string())
 }

@@ -1,44 +1,48 @@
-//! The history of one key: what was asked, when, and what came back; and whether the operations can have happened one after the other,
-//! each at some moment between its begin and its end (linearizability).
+//! The history of one key: which operations were made, from when to when, and with which results; and whether it is linearizable: whether
+//! the operations can have taken effect one after the other, each at some moment between its begin and its end.
 
 use tokio::time::Instant;
 
-/// An operation of a client.
+/// An operation of a client on one key.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
+    /// When the call was made.
     pub(super) begin: Instant,
-    /// `None` if it is not known whether it has happened: the call ended with an error behind which the write may be done, also
-    /// later.
+    /// When the reply came. `None`: the call of a write failed with an error that leaves open whether the write takes effect; it may still
+    /// do so later.
     pub(super) end: Option<Instant>,
     pub(super) what: What,
 }
 
+/// What an operation did, and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// Read this value with this revision; `None` if there was no such key.
+    /// A read, with the value and the revision that it returned; `None` if there was no such key.
     Read(Option<(i64, u64)>),
-    /// Wrote the value, if the key had the expected revision (0: if there was none). `Ok`: the new revision. `Err`: it had another one. The
-    /// result of one of which nothing is known is `None`.
+    /// A write of `value`. `expected`: the revision that the key has to have, 0 if the key must not exist, `None` if any will do. `result`:
+    /// `Ok` with the new revision; `Err` if the key had another revision than the expected one; `None` if the outcome is unknown.
     Write { value: i64, expected: Option<u64>, result: Option<Result<u64, ()>> },
 }
 
-/// The value and its revision at a moment; `None` if there is no such key. The revision of a write whose result is not known is `None`, until
-/// somebody reads it.
+/// What the key holds at a moment: its value and its revision; `None` if there is no such key. The revision is `None` after a write with
+/// an unknown outcome, until a read shows it.
 type Stored = Option<(i64, Option<u64>)>;
 
-/// Whether there is an order in which the operations can have happened.
+/// Whether the operations can have taken effect in some order, beginning with a key that does not exist. Tries all orders, so that the time
+/// is exponential in the number of operations that overlap: for a few dozen operations of a few clients.
 pub(super) fn is_linearizable(operations: &[Operation]) -> bool {
     search(operations, &mut vec![false; operations.len()], None, 0)
 }
 
-/// `last` is the greatest revision that is known.
+/// Whether the operations that are not `done` can follow in some order, if the key holds `stored`. `last` is the greatest revision that was
+/// seen.
 fn search(operations: &[Operation], done: &mut [bool], stored: Stored, last: u64) -> bool {
     let left: Vec<_> = (0..operations.len()).filter(|index| !done[*index]).collect();
-    // Those whose result is not known need not have happened.
+    // If only operations with an unknown outcome are left, none of them need have taken effect.
     let Some(first_end) = left.iter().filter_map(|index| operations[*index].end).min() else { return true };
     left.into_iter().any(|index| {
         let operation = &operations[index];
-        // The next one has begun before any that is left has ended.
+        // The next one can only be an operation that had begun before the first of those that are left ended.
         operation.begin <= first_end
             && after(operation.what, stored, last).is_some_and(|(stored, last)| {
                 done[index] = true;
@@ -49,7 +53,7 @@ fn search(operations: &[Operation], done: &mut [bool], stored: Stored, last: u64
     })
 }
 
-/// What is stored after the operation, and the greatest known revision; `None` if the operation can't have happened now.
+/// What the key holds after the operation, and the greatest revision that was seen; `None` if the operation can't have had its result now.
 fn after(what: What, stored: Stored, last: u64) -> Option<(Stored, u64)> {
     match (what, stored) {
         (What::Read(None), None) => Some((None, last)),
@@ -59,7 +63,7 @@ fn after(what: What, stored: Stored, last: u64) -> Option<(Stored, u64)> {
         }
         (What::Read(_), _) => None,
         (What::Write { value, expected, result }, stored) => {
-            // True, false, or perhaps.
+            // Whether the key has the expected revision; `None` if that is not known.
             let has_expected = match (expected, stored) {
                 (None, _) => Some(true),
                 (Some(expected), None) => Some(expected == 0),
@@ -100,7 +104,7 @@ mod tests {
             &[(0, Some(1), wrote(1, None, 1)), (2, Some(3), What::Read(Some((1, 1))))][..],
             // The two overlap, so that the read may be before the write.
             &[(0, Some(5), wrote(1, None, 1)), (2, Some(3), What::Read(None))],
-            // A write whose end is not known happens later, or never.
+            // A write with an unknown outcome takes effect later, or never.
             &[
                 (0, None, What::Write { value: 1, expected: None, result: None }),
                 (5, Some(6), What::Read(None)),
@@ -117,16 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nothing_explains_is_not() {
+    fn a_history_that_no_order_explains_is_not_linearizable() {
         for list in [
             // A stale read.
             &[(0, Some(1), wrote(1, None, 1)), (2, Some(3), What::Read(None))][..],
             &[(0, Some(1), wrote(1, None, 1)), (2, Some(3), wrote(2, None, 2)), (4, Some(5), What::Read(Some((1, 1))))],
-            // Two that both found nothing.
+            // Two writes that both demanded, and found, that the key did not exist.
             &[(0, Some(9), wrote(1, Some(0), 1)), (0, Some(9), wrote(2, Some(0), 2))],
-            // Something that nobody has written.
+            // A read of a value that was not written.
             &[(0, Some(1), What::Read(Some((1, 1))))],
-            // A write that happened is forgotten again.
+            // A read does not see a write that an earlier read has seen.
             &[
                 (0, None, What::Write { value: 1, expected: None, result: None }),
                 (5, Some(6), What::Read(Some((1, 4)))),

@@ -1,4 +1,5 @@
-//! The machine on which the processes of modules run: tasks, which can be killed, at the other end of simulated sockets.
+//! The simulated machine on which the processes of modules run. A process is a task at the other end of a simulated socket. It can be
+//! killed.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,15 +16,18 @@ use super::modules;
 use super::pipe::{Socket, socket_pair};
 use crate::lock::lock;
 
-/// The signal that a killed process has got.
+/// The number of the signal in the exit status of a killed process.
 const SIGKILL: i32 = 9;
 
+/// The machine of one world. It takes the place of real processes: see [`HostResources`](crate::host_resources::HostResources).
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// What chance a process has depends on this and on its id alone: tokio wakes tasks that wait for the same thing in no certain order, so
-    /// that several processes start in any.
+    /// Together with a process's id and how often that was started, the seed of its random numbers. They are not drawn in the order of
+    /// starts, since tokio wakes tasks that wait for the same thing in a different order each time.
     seed: u64,
+    /// How many requests each module handles at once: 1 to 4.
     max_concurrency: usize,
+    /// How many more may wait in each module: 0 to 49.
     max_queued: usize,
     processes: Mutex<Processes>,
 }
@@ -31,27 +35,29 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 struct Processes {
     rng: fastrand::Rng,
-    /// Those that run, by the ids of their instances.
+    /// The tasks of the processes, by process id (`name:version/instance-NNN`). Some may have ended.
     running: BTreeMap<String, AbortHandle>,
-    /// How often each instance was started.
+    /// How often a process was started with each id.
     starts: BTreeMap<String, u64>,
 }
 
-/// A process of a module.
+/// A simulated process of a module. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Process {
     task: JoinHandle<ixt_sdk::Result<()>>,
+    /// Its exit status, once it was waited for.
     status: Option<ExitStatus>,
 }
 
 impl Machine {
+    /// Makes a machine without processes, with random limits for the modules.
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         let (max_concurrency, max_queued) = (rng.usize(1..5), rng.usize(0..50));
         let processes = Processes { rng: rng.fork(), running: BTreeMap::new(), starts: BTreeMap::new() };
         Self { seed: rng.u64(..), max_concurrency, max_queued, processes: Mutex::new(processes) }
     }
 
-    /// Starts a process of a module. The host gets one end of its socket.
+    /// Starts a process of a module, which connects after a random time of less than 20 ms. Returns it with the host's end of its socket.
     pub(crate) fn start(&self, module: &str, instance: &str) -> (Process, Socket) {
         let mut processes = lock(&self.processes);
         let starts = processes.starts.entry(instance.to_owned()).or_default();
@@ -69,7 +75,7 @@ impl Machine {
         (Process { task, status: None }, host_end)
     }
 
-    /// Kills a process, if one runs.
+    /// Kills a process that is picked by chance. Does nothing if none runs.
     pub(super) fn kill_one(&self) {
         let Processes { rng, running, .. } = &mut *lock(&self.processes);
         running.retain(|_, process| !process.is_finished());
@@ -87,6 +93,7 @@ impl Machine {
 }
 
 impl Process {
+    /// Waits until the process has ended. Returns status 0, status 1 if the module returned an error, or SIGKILL if it was killed.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         if let Some(status) = self.status {
             return status;
@@ -100,7 +107,7 @@ impl Process {
         status
     }
 
-    /// Waits for the process, and kills it then.
+    /// Waits until the process has ended; kills it after `patience`.
     pub(crate) async fn end(&mut self, patience: Duration) -> ExitStatus {
         if timeout(patience, self.wait()).await.is_err() {
             self.task.abort();
@@ -115,7 +122,7 @@ impl Drop for Process {
     }
 }
 
-/// So that a test can wait for something that needs no event.
+/// Polls `condition` every 10 ms, until it is true or `limit` has passed. Returns whether it became true.
 pub(super) async fn until(condition: impl Fn() -> bool, limit: Duration) -> bool {
     let wait = async {
         while !condition() {
@@ -125,7 +132,7 @@ pub(super) async fn until(condition: impl Fn() -> bool, limit: Duration) -> bool
     timeout(limit, wait).await.is_ok()
 }
 
-/// A future that can be given up.
+/// The result of `work`; `None` if it took longer than `time`, and was dropped. Without `time` it may take as long as it wants.
 pub(super) async fn give_up_after<T>(time: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match time {
         None => Some(work.await),

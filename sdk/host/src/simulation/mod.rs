@@ -1,10 +1,10 @@
-//! Deterministic simulation: a real host and real modules of the Rust SDK, in one thread, on a clock that is paused, with sockets in
-//! memory that delay and cut what is sent, and with processes that are killed. Each seed is another world; the same seed is the same
-//! world again. What must hold in all of them is checked at the end of each.
+//! Deterministic simulation: a real host and real modules of the Rust SDK, in one thread, with a clock that only advances when all tasks
+//! wait, with sockets in memory that delay and split what is sent, and with processes that are killed. Each seed makes another world; the
+//! same seed makes the same world again. At the end of each world it is checked what must hold in all of them (`world`).
 //!
 //! ```sh
-//! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation            # one world again
-//! IXT_SIMULATION_REQUESTS=1000000 cargo test -p ixt-host simulation     # new worlds, until they have had so many requests
+//! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation            # the world of this seed, with its trace
+//! IXT_SIMULATION_REQUESTS=1000000 cargo test -p ixt-host simulation     # new worlds, until they have had this many requests
 //! ```
 
 mod history;
@@ -21,16 +21,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::{Lived, World};
 
-/// The worlds of a run of the tests: those of the seeds below this.
+/// How many worlds a test run simulates: those of the seeds from 0 to below this.
 const SEEDS: u64 = 2000;
 
-/// The variable's number, if it is set.
+/// Reads a number from an environment variable. `None` if it is not set; panics if it is not a number.
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
 }
 
-/// Runs a world to its end, and checks it.
+/// Runs the world of a seed to its end, and checks it. Panics if something is wrong with it, with the command to run it again.
 fn run(seed: u64) -> Lived {
     let again = format!("again: IXT_SIMULATION_SEED={seed} cargo test -p ixt-host simulation");
     let world = std::panic::catch_unwind(|| World::run(seed));
@@ -71,7 +71,7 @@ fn in_every_world_each_request_ends_once_and_nothing_is_left() {
     println!("{} requests in {} worlds from {first} on", requests.into_inner(), next.into_inner() - threads as u64);
 }
 
-/// Otherwise a failure could not be looked at again.
+/// Otherwise a failure could not be reproduced from its seed.
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 0..100 {
@@ -80,6 +80,7 @@ fn the_same_seed_is_the_same_world() {
     }
 }
 
+/// The first line in which two traces differ, of both.
 fn first_difference(one: &str, other: &str) -> String {
     let lines = one.lines().zip(other.lines()).enumerate().find(|(_, (one, other))| one != other);
     lines.map_or_else(

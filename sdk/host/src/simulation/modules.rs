@@ -1,5 +1,5 @@
-//! The modules of the simulation: written as their authors would, with the code that is generated from
-//! `manifests/valid/simulation-worker.toml` and `simulation-relay.toml`. They record what they are asked to do.
+//! The modules of the simulation, written like those of any author, with the code that is generated from
+//! `manifests/valid/simulation-worker.toml` and `simulation-relay.toml`. They record which requests they handle.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ixt_sdk::prelude::*;
-use ixt_sdk::{Priority, testing};
+use ixt_sdk::testing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::lock::lock;
@@ -20,24 +20,22 @@ mod relay {
     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/code/simulation-relay.rs"));
 }
 
-/// What the modules of one simulation have been asked to do.
+/// The requests that the modules of one simulation have handled.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// How often a handler has begun with each job, by its id.
+    /// How often a handler has begun with each job, by the id of the job.
     pub(super) begun: Mutex<BTreeMap<i64, u32>>,
-    /// How often a handler has ended with it.
+    /// How often a handler has ended with each job.
     pub(super) ended: Mutex<BTreeMap<i64, u32>>,
-    /// How often each event was delivered.
+    /// How often each event `work.told` was delivered, by the id in it.
     pub(super) told: Mutex<BTreeMap<i64, u32>>,
-    /// The priorities of the requests in the order in which their handlers began.
-    pub(super) order: Mutex<Vec<(i64, Priority)>>,
 }
 
-/// The records of the simulations that run, by the number that is in their modules' configuration: a handler is made from nothing
-/// else.
+/// The records of the simulations that run, by number. A module has its number in its configuration, which is all that it is made from.
 static RECORDS: Mutex<BTreeMap<i64, Arc<Record>>> = Mutex::new(BTreeMap::new());
 
-/// Returns the number of a new simulation, and its record. All numbers have as many digits, so that no frame depends on them.
+/// Adds the record of a new simulation, and returns its number with it. All numbers have 10 digits, so that the length of a frame does not
+/// depend on them.
 pub(super) fn begin_record() -> (i64, Arc<Record>) {
     static LAST: AtomicI64 = AtomicI64::new(1_000_000_000);
     let (simulation, record) = (LAST.fetch_add(1, Ordering::Relaxed), Arc::<Record>::default());
@@ -45,24 +43,28 @@ pub(super) fn begin_record() -> (i64, Arc<Record>) {
     (simulation, record)
 }
 
+/// Removes the record of a simulation.
 pub(super) fn end_record(simulation: i64) {
     lock(&RECORDS).remove(&simulation);
 }
 
+/// The record of the simulation with this number.
 fn record_of(simulation: i64) -> Result<Arc<Record>> {
     lock(&RECORDS).get(&simulation).map(Arc::clone).ok_or_else(|| Error::internal("there is no such simulation"))
 }
 
+/// Adds 1 to the count of an id.
 fn count(counts: &Mutex<BTreeMap<i64, u32>>, id: i64) {
     *lock(counts).entry(id).or_default() += 1;
 }
 
+/// Handles jobs, and reads and writes keys.
 struct Worker(Arc<Record>);
 
 impl Worker {
-    async fn work(&self, id: i64, ms: i64, ctx: &Context) {
+    /// Handles a job, which takes this many milliseconds.
+    async fn work(&self, id: i64, ms: i64) {
         count(&self.0.begun, id);
-        lock(&self.0.order).push((id, ctx.priority()));
         if ms > 0 {
             tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
         }
@@ -75,13 +77,13 @@ impl worker::Handler for Worker {
         record_of(config.simulation).map(Self)
     }
 
-    async fn work_once(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
-        self.work(job.id, job.ms, &ctx).await;
+    async fn work_once(&self, job: worker::Job, _: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms).await;
         Ok(worker::Done { id: job.id })
     }
 
-    async fn work_again(&self, job: worker::Job, ctx: Context) -> Result<worker::Done> {
-        self.work(job.id, job.ms, &ctx).await;
+    async fn work_again(&self, job: worker::Job, _: Context) -> Result<worker::Done> {
+        self.work(job.id, job.ms).await;
         Ok(worker::Done { id: job.id })
     }
 
@@ -104,6 +106,7 @@ impl worker::Handler for Worker {
     }
 }
 
+/// Passes jobs on to the worker, and takes events.
 struct Relay(Arc<Record>);
 
 impl relay::Handler for Relay {
@@ -129,7 +132,7 @@ impl relay::Handler for Relay {
     }
 }
 
-/// Runs a process of a module to its end.
+/// Runs a process of the module with this name, `worker` or `relay`, until its host has shut it down or has closed the socket.
 pub(super) async fn run(
     module: &str,
     max_concurrency: usize,

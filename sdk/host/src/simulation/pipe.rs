@@ -1,5 +1,5 @@
-//! One direction of a simulated socket. Bytes arrive in order and whole, but late, in pieces of any size, and only as many as fit are on
-//! their way.
+//! One direction of a simulated socket. Like that of a real one, it loses and reorders no bytes, but it may deliver them late and in pieces
+//! of any size, and has room for a limited number.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -14,34 +14,40 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lock::lock;
 
-/// The longest that bytes take; most take none of it.
+/// The longest delay. Most bytes have none.
 const MAX_DELAY: Duration = Duration::from_millis(40);
 
+/// What the two ends of a direction share.
 #[derive(Debug)]
 struct Wire {
     rng: fastrand::Rng,
-    /// How many bytes may be on their way.
+    /// How many bytes there is room for: 128 bytes to 64 KiB.
     capacity: usize,
-    /// With when they arrive.
+    /// The bytes that were written and not read, each chunk with the time at which it arrives.
     chunks: VecDeque<(Instant, VecDeque<u8>)>,
+    /// How many bytes are in `chunks`.
     bytes: usize,
     writer_gone: bool,
     reader_gone: bool,
+    /// The task that waits for bytes.
     reader: Option<Waker>,
+    /// The tasks that wait for room.
     writers: Vec<Waker>,
 }
 
-/// Where bytes go in.
+/// The end at which bytes are written.
 #[derive(Debug)]
 pub(crate) struct WriteEnd(Arc<Mutex<Wire>>);
 
-/// Where they come out.
+/// The end at which bytes are read.
 #[derive(Debug)]
 pub(crate) struct ReadEnd {
     wire: Arc<Mutex<Wire>>,
+    /// Wakes the reader when the next chunk arrives.
     arrival: Pin<Box<Sleep>>,
 }
 
+/// Makes one direction of a socket, with a random capacity and random delays.
 pub(crate) fn pipe(rng: &mut fastrand::Rng) -> (WriteEnd, ReadEnd) {
     let wire = Arc::new(Mutex::new(Wire {
         capacity: 1 << rng.usize(7..17),
@@ -58,7 +64,8 @@ pub(crate) fn pipe(rng: &mut fastrand::Rng) -> (WriteEnd, ReadEnd) {
 }
 
 impl WriteEnd {
-    /// Takes some of the bytes; `WouldBlock` if there is no room.
+    /// Writes the first of the bytes, as many as there is room for or fewer, and returns how many. Fails with `WouldBlock` if there is no
+    /// room, and with `BrokenPipe` if the other end was dropped.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = lock(&self.0);
         if wire.reader_gone {
@@ -68,7 +75,7 @@ impl WriteEnd {
         if room == 0 {
             return if bytes.is_empty() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
-        // A part of a frame now and then, as a socket that is almost full takes it.
+        // Now and then it takes less than there is room for, as a socket that is almost full does.
         let taken = if wire.rng.u8(..8) == 0 { wire.rng.usize(1..=room) } else { room };
         let delay = if wire.rng.u8(..4) == 0 { MAX_DELAY.mul_f64(wire.rng.f64()) } else { Duration::ZERO };
         let arrival = wire.chunks.back().map_or_else(Instant::now, |(last, _)| *last).max(Instant::now() + delay);
@@ -80,7 +87,7 @@ impl WriteEnd {
         Ok(taken)
     }
 
-    /// Calls `write` each time that there is room, until it returns something else than `WouldBlock`.
+    /// Calls `write` whenever there is room, until it succeeds or fails with another error than `WouldBlock`.
     pub(crate) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
         loop {
             self.writable().await;
@@ -90,7 +97,7 @@ impl WriteEnd {
         }
     }
 
-    /// Waits until there is room, or nobody reads any more.
+    /// Waits until there is room, or the other end was dropped.
     async fn writable(&self) {
         std::future::poll_fn(|cx| self.poll_writable(cx)).await;
     }
@@ -185,14 +192,14 @@ impl Drop for ReadEnd {
     }
 }
 
-/// Both directions of a socket, as one end has them.
+/// One end of a socket: it reads one direction and writes the other.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) reader: ReadEnd,
     pub(crate) writer: WriteEnd,
 }
 
-/// The two ends of a socket.
+/// Makes a socket, and returns its two ends.
 pub(crate) fn socket_pair(rng: &mut fastrand::Rng) -> (Socket, Socket) {
     let (one, other) = (pipe(rng), pipe(rng));
     (Socket { reader: other.1, writer: one.0 }, Socket { reader: one.1, writer: other.0 })

@@ -1,4 +1,5 @@
-//! A store in memory that takes its time: each operation happens at one moment between its begin and its end.
+//! A store in memory with random delays: an operation takes effect at one moment between its call and its reply. It has no quotas, no times
+//! to live, no lists and no watches, and is the smallest implementation of [`KvStore`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,16 +8,19 @@ use std::time::Duration;
 use crate::kv::{Entry, KvError, KvFuture, KvStore, Page, SetOptions, Watch};
 use crate::lock::lock;
 
-/// The longest that an operation takes, before and after the moment at which it happens.
+/// The longest delay before an operation takes effect, and again after it.
 const MAX_DELAY: Duration = Duration::from_millis(15);
 
+/// The store of one world. It is empty at first.
 #[derive(Debug)]
 pub(super) struct Store(Arc<Mutex<Contents>>);
 
 #[derive(Debug)]
 struct Contents {
     rng: fastrand::Rng,
+    /// The revision of the last write; 0 before the first.
     revision: u64,
+    /// By namespace and key.
     entries: BTreeMap<(String, String), Entry>,
 }
 
@@ -25,7 +29,7 @@ impl Store {
         Self(Arc::new(Mutex::new(Contents { rng: rng.fork(), revision: 0, entries: BTreeMap::new() })))
     }
 
-    /// Does `operation` at some moment.
+    /// A future that runs `operation` after a random delay, and returns its result after another one.
     fn at_some_moment<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Contents) -> Result<T, KvError> + Send + 'static,
@@ -45,6 +49,7 @@ impl Store {
 }
 
 impl Contents {
+    /// Checks that a key has the expected revision: 0 if it must not exist, `None` if any will do.
     fn check(&self, at: &(String, String), expected: Option<u64>) -> Result<(), KvError> {
         let current = self.entries.get(at).map_or(0, |entry| entry.revision);
         match expected {

@@ -1,4 +1,6 @@
-//! One world: clients that call, a store, processes that are killed, and what must hold at the end.
+//! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the end: each call has
+//! ended with its own reply and in time, no call that is not idempotent was handled twice, each event was delivered at most once, the
+//! operations on each key are linearizable, and no memory, process or task is left.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,51 +28,56 @@ use crate::program::Program;
 use crate::release::Deployment;
 use crate::settings::Settings;
 
-/// How much later than at its deadline a call may end: what the simulated sockets take.
+/// How long after its deadline a call may end: the delays of the simulated sockets.
 const LATE: Duration = Duration::from_millis(200);
-/// Longer than anything takes.
+/// The limit for all calls of a world, in simulated time. Nothing takes as long, unless a call never ends.
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// A call of a client, when it has ended.
+/// A call of a client that has ended.
 #[derive(Debug, Clone)]
 struct Done {
     topic: &'static str,
+    /// The id of the job that it carried.
     id: i64,
+    /// Its timeout; `None` if it had none.
     ttl: Option<Duration>,
     begin: Instant,
     end: Instant,
-    /// `None`: it was given up by its caller.
+    /// Success, or the code of the error. `None`: the client gave up the call.
     result: Option<Result<(), String>>,
 }
 
-/// What a world was like.
+/// What happened in a world that has ended.
 pub(super) struct Lived {
-    /// What happened, a line each.
+    /// A line for each result that a client got, each kill and each restart, with the time.
     pub(super) trace: String,
-    /// How many requests there were, but for health checks.
+    /// How many calls the clients and the relay made.
     pub(super) requests: u64,
 }
 
+/// A world, from its begin to its end.
 pub(super) struct World {
     host: Host,
     machine: Arc<Machine>,
     record: Arc<modules::Record>,
     start: Instant,
-    /// Whether processes are killed.
+    /// Whether processes are killed and modules are restarted.
     is_deadly: bool,
+    /// The last id of a job, a value or an event.
     last_id: Mutex<i64>,
     done: Mutex<Vec<Done>>,
     /// The operations on each key.
     history: Mutex<BTreeMap<String, Vec<Operation>>>,
+    /// The ids of the events that the host has accepted.
     published: Mutex<Vec<i64>>,
     trace: Mutex<String>,
     requests: AtomicU64,
 }
 
 impl World {
-    /// Runs the world of this seed. Returns what happened in it; an error is what should not have.
+    /// Runs the world of this seed, and checks it. An error describes what must not have happened.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
-        // What the host draws by itself is of this thread.
+        // The host draws its own random numbers from the generator of this thread.
         fastrand::seed(seed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -85,6 +92,7 @@ impl World {
         result
     }
 
+    /// Starts the host with both modules, with random settings and numbers of processes.
     async fn begin(simulation: i64, record: Arc<modules::Record>, rng: &mut fastrand::Rng) -> Result<Self, String> {
         let machine = Arc::new(Machine::new(rng));
         let health_interval = Duration::from_millis(rng.u64(500..5000));
@@ -120,8 +128,9 @@ impl World {
         })
     }
 
+    /// Runs the clients, and kills and restarts meanwhile. Returns when all clients have ended.
     async fn live(self: &Arc<Self>, rng: &mut fastrand::Rng) -> Result<(), String> {
-        // Some clients are there before the modules are.
+        // In half of the worlds, clients begin before the modules are ready.
         if rng.bool() {
             self.host.ready().await.map_err(|error| format!("the modules did not start: {error:?}"))?;
         }
@@ -161,7 +170,7 @@ impl World {
         ended.map_err(|_| "a call has never ended".to_owned())
     }
 
-    /// Does something that a client does.
+    /// Makes one call, write, read or event of a client.
     async fn act(&self, rng: &mut fastrand::Rng) {
         match rng.u8(..10) {
             0..=4 => {
@@ -181,8 +190,9 @@ impl World {
         }
     }
 
+    /// Calls a service with a job, with a random duration, priority and timeout. Now and then the client gives up.
     async fn call(&self, rng: &mut fastrand::Rng, topic: &'static str) {
-        // One that is relayed is two.
+        // The relay makes a call for each one that it gets.
         self.requests.fetch_add(if topic.starts_with("relay") { 2 } else { 1 }, Ordering::Relaxed);
         let id = self.next_id();
         let payload = json!({ "id": id, "ms": if rng.bool() { 0 } else { rng.u64(..300) } }).to_string();
@@ -203,6 +213,7 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
+    /// Writes one of three keys, now and then only if it has a certain revision, and adds that to the key's history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -220,7 +231,7 @@ impl World {
                 Some(Ok(data["revision"].as_u64().expect("a revision is a number")))
             }
             Err(CallError::Replied(reply)) if reply.code == code::ABORTED => Some(Err(())),
-            // It may have happened, or happen yet.
+            // The write may have taken effect, or may still do so.
             Err(_) => None,
         };
         self.trace(&format!("{key} = {value} if {expected:?}: {result:?}"));
@@ -229,6 +240,7 @@ impl World {
         lock(&self.history).entry(key).or_default().push(Operation { begin, end, what });
     }
 
+    /// Reads one of three keys, and adds that to the key's history. A read that fails says nothing, and is left out.
     async fn read(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -243,7 +255,7 @@ impl World {
         lock(&self.history).entry(key).or_default().push(operation);
     }
 
-    /// Waits until the world is quiet, and checks it.
+    /// Waits until no request is in flight and no memory is reserved, checks the world, and shuts the host down.
     async fn end(self: Arc<Self>) -> Result<Lived, String> {
         let memory = Arc::clone(self.host.memory());
         let is_quiet = || {
@@ -280,6 +292,7 @@ impl World {
         Ok(Lived { trace: std::mem::take(&mut *lock(&self.trace)), requests: self.requests.load(Ordering::Relaxed) })
     }
 
+    /// Checks the results of all calls against what the modules have recorded.
     fn check_calls(&self) -> Result<(), String> {
         let (begun, ended) = (lock(&self.record.begun), lock(&self.record.ended));
         let of = |counts: &BTreeMap<i64, u32>, id| counts.get(&id).copied().unwrap_or_default();
@@ -313,9 +326,10 @@ impl World {
         Ok(())
     }
 
+    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not at all.
     fn check_events(&self) -> Result<(), String> {
         let told = lock(&self.record.told);
-        // A module that is full refuses an event, and then the log says so.
+        // The log says so if an event was dropped, or a module that had too many requests refused it.
         let is_logged = self.log().iter().any(|line| line.message.contains("`work.told`"));
         for id in &*lock(&self.published) {
             match told.get(id).copied().unwrap_or_default() {
@@ -327,7 +341,7 @@ impl World {
         Ok(())
     }
 
-    /// A host and modules that understand each other have nothing to complain of.
+    /// Checks that neither the host nor a module has logged a frame that it could not read.
     fn check_log(&self) -> Result<(), String> {
         let lines = self.log();
         let complaint = lines.iter().find(|line| {
@@ -348,12 +362,13 @@ impl World {
         *last
     }
 
+    /// Adds a line to the trace, with the simulated time.
     fn trace(&self, what: &str) {
         let _ = writeln!(lock(&self.trace), "{:>9.3?} {what}", self.start.elapsed());
     }
 }
 
-/// The code of an error, as the caller sees it.
+/// The code of a call's error. An error that should not occur is shown instead.
 fn code_of(error: &CallError) -> String {
     match error {
         CallError::Replied(reply) => reply.code.clone(),

@@ -7,12 +7,14 @@ use tokio::sync::{SetOnce, oneshot};
 use crate::supervisor::{StartError, Supervisor};
 
 impl Supervisor {
-    /// Starts all modules in the background. A group is started when each process of the group before is ready or has
-    /// failed its first start. Returns the errors of all first starts, when all have been made.
+    /// Starts all modules in the background, once, when the host starts. `groups` has their indexes in `modules`, as
+    /// [`start_order::groups`](super::start_order::groups) returns them. A group is started when each process of the group
+    /// before is ready, has failed its first start, or was stopped. When that holds for the last group too, the receiver
+    /// gets the errors of all failed first starts.
     pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
         let mut firsts = Vec::new();
         for group in groups {
-            // Not a `watch`, which would wake the replicas in no certain order.
+            // Not a `watch`, which would wake the replicas in a different order each time.
             let turn = Arc::new(SetOnce::new());
             let mut of_group = Vec::new();
             for router in group.iter().map(|index| &self.modules[*index]) {
@@ -38,7 +40,7 @@ impl Supervisor {
             for (turn, group) in firsts {
                 let _ = turn.set(());
                 for first in group {
-                    // A replica that was stopped meanwhile has no result, and is not waited for.
+                    // A replica that was stopped meanwhile has closed its channel.
                     if let Ok(Err(error)) = first.await {
                         failed.push(error);
                     }

@@ -1,5 +1,5 @@
-//! Health checks: the host asks each process at an interval, and the replica's task ends a process that has failed too
-//! many in a row.
+//! Health checks: a replica's task asks its process at an interval how it is, and ends a process that has failed too many
+//! checks in a row. HOST.md ("Health checks") has the rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,13 @@ use crate::standstill;
 use crate::supervisor::instance::OVERDUE_HEALTH_TIMEOUTS;
 use crate::supervisor::replica_task::ReplicaTask;
 
-/// The largest health report that is kept, in bytes. Of a larger one only the result is.
+/// The largest health report that is kept for the status, in bytes of JSON. Of a larger one only `healthy` is used.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
 impl ReplicaTask {
-    /// Checks the process at each interval. Returns when it has failed `health_failures` checks in a row, with the
-    /// reason for ending it.
+    /// Checks the process at each interval, for the first time one interval after the call. Returns when it has failed
+    /// `health_failures` checks in a row, with the reason for ending it as a sentence. A check without a result counts
+    /// neither as passed nor as failed.
     pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
         let Settings { health_interval, health_failures, .. } = *self.settings;
         let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
@@ -49,8 +50,14 @@ impl ReplicaTask {
         }
     }
 
-    /// Makes one health check. `None` if the process can't be judged now: it handles one request at a time and is busy
-    /// with one that somebody still waits for, it has not been read from, or the host itself stood still.
+    /// Makes one health check. `None` if there is no result:
+    ///
+    /// - the process handles one request at a time and is busy with one whose caller still waits, or gave up less than the
+    ///   health timeout ago;
+    /// - it has not replied in time, but the host does not read from it now (it has too much to do), or stood still
+    ///   meanwhile.
+    ///
+    /// If the connection is closed, this never returns: the caller also waits for that.
     async fn examine(&self, connection: &Arc<Connection>) -> Option<Finding> {
         #[derive(Deserialize)]
         struct Data {
@@ -58,8 +65,8 @@ impl ReplicaTask {
         }
         let health_timeout = self.settings.health_timeout;
         if connection.is_busy() {
-            // It handles one request at a time, and can't be asked meanwhile. A request may take as long as its caller
-            // waits, but not much longer.
+            // The health check would wait behind the request. A request may take as long as its caller waits, and a
+            // health timeout longer.
             let late = connection.abandoned_for()?.min(standstill::runs_for());
             if late < health_timeout {
                 return None;
@@ -70,7 +77,7 @@ impl ReplicaTask {
         let asked = std::time::Instant::now();
         let data = match connection.check_health(health_timeout).await {
             HealthCheckResult::Replied(data) => data,
-            // It replied, so it lives, but its health report is not known.
+            // A frame of the wrong shape, or a `ready` that is not a boolean. The process has replied, so it lives.
             HealthCheckResult::Unreadable(error) => {
                 let complaint = Some(format!("its reply to a health check is wrong: {error}"));
                 return Some(Finding { healthy: true, data: Value::Null, complaint });
@@ -98,7 +105,7 @@ impl ReplicaTask {
             let limit = format!("its health report has {bytes} bytes, more than the {MAX_HEALTH_BYTES} that are kept");
             (Value::Null, Some(limit))
         };
-        // What became overdue while the host itself stood still does not count.
+        // Requests that became overdue while the host itself stood still do not count.
         let is_known = standstill::runs_for() >= OVERDUE_HEALTH_TIMEOUTS * health_timeout;
         let overdue = if is_known { connection.overdue() } else { 0 };
         let complaint = if !healthy {
@@ -115,10 +122,11 @@ impl ReplicaTask {
 
 /// The result of a health check.
 struct Finding {
+    /// Whether the check has passed.
     healthy: bool,
-    /// The module's health report, or null.
+    /// The module's health report, or null if there is none, or none that is kept.
     data: Value,
-    /// What to log: why the check failed, or what was wrong with a report of a process that is well.
+    /// What to log. If the check has failed: why. If it has passed: what is wrong with the reply, or `None`.
     complaint: Option<String>,
 }
 

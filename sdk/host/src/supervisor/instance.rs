@@ -1,4 +1,4 @@
-//! A running process of a module with its connection: started until it has replied to `init`, and shut down.
+//! A process of a module together with its connection, from its start, which ends with the reply to `init`, to its shutdown.
 
 use std::pin::pin;
 use std::process::ExitStatus;
@@ -27,8 +27,8 @@ use crate::standstill::timeout;
 use crate::supervisor::process::{ChildProcess, ModuleProcess};
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
-/// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and answers
-/// its callers.
+/// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and ends the
+/// requests that it has with `UNAVAILABLE`.
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,
@@ -36,12 +36,16 @@ pub(crate) struct Instance {
     output: Arc<ProcessOutput>,
 }
 
-/// A request that was given up by its caller counts as overdue after this many health timeouts.
+/// A request of a process that handles many at once is overdue this many health timeouts after its caller gave up.
 pub(crate) const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 
 impl Instance {
-    /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called with
-    /// the process id. After an error no process is left.
+    /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called once, with
+    /// the process id, when the process runs. After an error no process is left.
+    ///
+    /// # Errors
+    ///
+    /// Why the process did not start; [`StartErrorKind::Stopped`] if the replica was told to stop meanwhile.
     pub(crate) async fn start(
         router: &Arc<ModuleRouter>,
         replica: &Replica,
@@ -78,11 +82,12 @@ impl Instance {
         &self.connection
     }
 
+    /// The process id; `None` once the process was waited for, and for a simulated one.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.pid()
     }
 
-    /// The last lines of its stderr and of its log's errors: see [`StartError::last_lines`].
+    /// The last lines of its stderr and the last errors of its log, oldest first: see [`StartError::last_lines`].
     pub(crate) fn tail(&self) -> Vec<String> {
         self.output.tail()
     }
@@ -92,21 +97,26 @@ impl Instance {
         let _ = self.process.wait().await;
     }
 
-    /// Ends the process: waits `patience` for it to end by itself, then sends SIGTERM and, after the exit grace,
-    /// SIGKILL. Returns its status if it ended by itself.
+    /// Ends the process without `shutdown`: waits `patience` for it to end by itself, then sends SIGTERM and, after the exit
+    /// grace, SIGKILL. What it leaves behind is ended too. Returns its status if it ended by itself, otherwise `None`.
     pub(crate) async fn end(&mut self, patience: Duration, settings: &Settings) -> Option<ExitStatus> {
         let by_itself = timeout(patience, self.process.wait()).await.is_ok();
         let status = self.process.end(Duration::ZERO, settings.exit_grace).await;
         status.ok().filter(|_| by_itself)
     }
 
-    /// Waits until the output of a process that has ended is in the log.
+    /// Waits until the output of a process that has ended is in the log, for 2 s at most.
     pub(crate) async fn output(&mut self) {
         self.process.output().await;
     }
 
-    /// Shuts the process down: sends `shutdown`, waits for the reply and the exit within their graces, and kills it
-    /// otherwise. In any case the process has ended afterwards. The error says what was not as it should be.
+    /// Shuts the process down: sends `shutdown`, and waits for the reply within `shutdown_grace`, then for the exit within
+    /// `exit_grace`. If one of them does not come in time, the process gets SIGTERM and, after another `exit_grace`, SIGKILL.
+    /// In any case it has ended when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What the process did not do as it should.
     pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
         let Settings { shutdown_grace, exit_grace, .. } = *settings;
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
@@ -115,14 +125,14 @@ impl Instance {
             biased;
             reply = timeout(shutdown_grace, &mut ask) => reply.ok(),
             () = self.connection.closed() => {
-                // It will not send more, but the reply may have just come.
+                // Nothing more will come, but the reply may have come just before.
                 let gone = CallError::Gone { reason: "it has hung up".to_owned() };
                 Some(timeout(Duration::ZERO, ask).await.unwrap_or(Err(gone)))
             }
         };
         let status = self.process.end(if reply.is_some() { exit_grace } else { Duration::ZERO }, exit_grace).await;
-        // Frames that it wrote before it ended are still in the socket, and count. A child may hold the socket open, so
-        // there is a limit.
+        // Replies that it wrote before it ended are still in the socket, and go to their callers. A child may hold the
+        // socket open, so this does not wait longer than the exit grace.
         let _ = timeout(exit_grace, self.connection.closed()).await;
         let how = status.as_ref().ok().filter(|status| !status.success());
         self.connection.close(&how.map_or_else(|| "it was shut down".to_owned(), |status| describe(*status)));
@@ -139,7 +149,7 @@ impl Instance {
     }
 }
 
-/// The process is killed by its own drop; closing the connection answers those who wait for it.
+/// Closing the connection ends the requests. The process is killed when its field is dropped.
 impl Drop for Instance {
     fn drop(&mut self) {
         self.connection.close("its host has ended");
@@ -148,13 +158,14 @@ impl Drop for Instance {
 
 /// The socket of a process that was just started.
 enum ProcessSocket {
-    /// The process has still to connect to it.
+    /// The process has yet to connect.
     Listening(Socket),
+    /// The process is simulated, and connected from the beginning.
     #[cfg(test)]
     Connected(ModuleSocket),
 }
 
-/// Starts a process of the release.
+/// Starts a process of the release, with a socket for it. Does not wait for the process to connect.
 async fn spawn(
     release: &Release,
     output: &Arc<ProcessOutput>,
@@ -178,7 +189,7 @@ async fn spawn(
     Ok((ModuleProcess::Child(process), ProcessSocket::Listening(socket)))
 }
 
-/// Waits until the process has connected, and sends `init`.
+/// Waits until the process has connected, sends `init`, and waits for the reply; both within their timeouts.
 async fn connect(
     process: &mut ModuleProcess,
     socket: ProcessSocket,
@@ -196,7 +207,8 @@ async fn connect(
     let exited = |step, status| StartError::new(StartErrorKind::Exited { module: module(), step, status });
     let refused = |pid| {
         let other = ancestry::describe(pid);
-        services.complain(&format!("turned {other} away from its socket: it was not started for it"));
+        services
+            .complain(&format!("turned {other} away from its socket: that process was not started for this module"));
     };
     let started = process.pid();
     let connected: ModuleSocket = match socket {
@@ -220,7 +232,7 @@ async fn connect(
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
     let opened = Connection::open(connected, Arc::clone(id), hello, limits, services, spans, call_log);
-    // Not raced against the end of the process: a refusal of `init` is in the socket before the process exits, and is
+    // This does not wait for the end of the process too: a refusal of `init` is in the socket before the process exits, and is
     // the better reason.
     let log = LimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {

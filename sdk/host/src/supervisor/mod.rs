@@ -1,25 +1,25 @@
-//! Supervision: starts the replicas of each module, watches and restarts them, replaces them on a restart, and shuts
-//! them down.
+//! Supervision: starts the replicas of each module, checks and restarts their processes, replaces the replicas on a
+//! restart by hand, and shuts them down.
 //!
-//! Who holds whom (the folders in which each lives are in brackets):
+//! Each item holds those below it (in brackets: its file in this folder, or its folder):
 //!
 //! ```text
 //! Host                        the handle (host/)
 //!  └─ Supervisor              starts and replaces replicas; one per host (this file, first_start, replace)
 //!      ├─ ModuleRouter        one per module: routes its calls and events, knows its replicas (module_router/)
-//!      │   └─ Replica         status of one replica, shared with everyone who asks (replica.rs)
-//!      └─ ReplicaTask         one tokio task per replica, which runs it until it has stopped (replica_task)
-//!          ├─ Replica         the status that it keeps up to date
+//!      │   └─ Replica         status of one replica, shared with the router and the task (replica.rs)
+//!      └─ ReplicaTask         one tokio task per replica, until the replica has stopped (replica_task); spawned, not held
+//!          ├─ Replica         the status that the task keeps up to date
 //!          ├─ RestartBackoff  how long to wait before the next start (restart_backoff)
-//!          └─ Instance        the process that runs now, if one does (instance; checked by health)
+//!          └─ Instance        the process that runs now, if any (instance; checked by health)
 //!              ├─ ChildProcess  the process and its descendants (process)
 //!              └─ Connection  its socket: calls, events and the host's services (connection/)
 //! ```
 //!
-//! A *release* is what a replica's processes are started from; it never changes for a replica. A *replica* has one
-//! process after the other, until it is told to stop: a restart by hand makes a new replica beside it. The states of a
-//! replica are drawn in [`replica`](crate::replica). `start_order` decides which modules are started together,
-//! `start_error` says why a start failed.
+//! A *release* is what a replica's processes are started from: manifest, program and configuration. A replica keeps its
+//! release. A *replica* has one process after the other, until it is told to stop. A restart by hand makes new replicas
+//! beside the old ones, and stops these. The states of a replica are drawn in [`replica`](crate::replica). `start_order`
+//! decides which modules are started together, `start_error` says why a start failed.
 
 mod first_start;
 mod health;
@@ -45,15 +45,18 @@ pub(crate) use crate::supervisor::replace::RestartPermit;
 use crate::supervisor::replica_task::{Predecessor, ReplicaTask};
 pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 
-/// Starts and replaces the replicas of all modules of a host. Cheap to clone: each task that replaces a module has one.
+/// Starts and replaces the replicas of all modules of a host. The host has one; a task that replaces a module has a clone,
+/// which is cheap.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
+    /// The modules in the order in which they were added to the host. The set never changes.
     pub(crate) modules: Arc<[Arc<ModuleRouter>]>,
     pub(crate) backends: Backends,
     pub(crate) settings: Arc<Settings>,
 }
 
-/// The result of a replica's first start. Closed without a result if the replica was told to stop before.
+/// Receives the result of a replica's first start. The channel is closed without a result if the replica was told to stop
+/// before that.
 type Started = oneshot::Receiver<Result<(), StartError>>;
 
 impl Supervisor {
@@ -77,8 +80,8 @@ impl Supervisor {
         started
     }
 
-    /// Marks which events are durable. The manifest of the module that publishes an event says so, but each module that
-    /// takes it has to keep it. To be called whenever the set of releases changes.
+    /// Tells each module's router which events are durable: those that a manifest of this host provides as such. To be
+    /// called after each change of the releases that have replicas.
     pub(crate) fn set_durable(&self) {
         let mut releases: Vec<_> = self.modules.iter().map(|router| router.release()).collect();
         // Also the releases of replicas that are being replaced, or were just added.
@@ -91,8 +94,8 @@ impl Supervisor {
         }
     }
 
-    /// Warns of what is unusual about a release: files that are run from outside of its directory, and required
-    /// services that nobody provides.
+    /// Logs warnings about a release: for each file that is run from outside of the module's directory, and for each
+    /// required service that no module provides.
     pub(crate) async fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {

@@ -1,5 +1,5 @@
-//! A child process of the host: in a process group of its own, with its limits, its output in the log, and killed with
-//! all of its descendants when dropped.
+//! A child process of the host: it leads a new process group, has the limits of its manifest, and its output goes to the
+//! log. When it is dropped, it is killed with all of its descendants.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +20,7 @@ use crate::processes::group::pid_of;
 use crate::processes::reaper;
 use crate::standstill::timeout;
 
-/// How long to wait for the rest of the output after the process has ended.
+/// How long [`ChildProcess::output`] waits for the rest of the output after the process has ended.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// A process of a module.
@@ -28,12 +28,13 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "the small one is of tests alone"))]
 pub(crate) enum ModuleProcess {
     Child(ChildProcess),
+    /// A task in place of a process.
     #[cfg(test)]
     Simulated(crate::simulation::Process),
 }
 
 impl ModuleProcess {
-    /// As [`ChildProcess::pid`].
+    /// See [`ChildProcess::pid`]; `None` for a simulated one.
     pub(crate) fn pid(&self) -> Option<u32> {
         match self {
             Self::Child(child) => child.pid(),
@@ -42,7 +43,7 @@ impl ModuleProcess {
         }
     }
 
-    /// As [`ChildProcess::wait`].
+    /// See [`ChildProcess::wait`].
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match self {
             Self::Child(child) => child.wait().await,
@@ -51,7 +52,7 @@ impl ModuleProcess {
         }
     }
 
-    /// As [`ChildProcess::end`].
+    /// See [`ChildProcess::end`].
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
         match self {
             Self::Child(child) => child.end(patience, grace).await,
@@ -60,7 +61,7 @@ impl ModuleProcess {
         }
     }
 
-    /// As [`ChildProcess::output`].
+    /// See [`ChildProcess::output`].
     pub(crate) async fn output(&mut self) {
         match self {
             Self::Child(child) => child.output().await,
@@ -76,7 +77,7 @@ pub(crate) struct ChildProcess {
     child: Child,
     /// Its process id, which is that of its process group too.
     leader: Pid,
-    /// Whether it was waited for. From then on its process id may belong to another process.
+    /// Whether the process was waited for. From then on its process id may belong to another process.
     is_reaped: bool,
     /// The process itself and all that it has started.
     descendants: Descendants,
@@ -86,7 +87,8 @@ pub(crate) struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest.
+    /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest. On an error, nothing
+    /// of it is left.
     pub(crate) fn spawn(
         mut command: Command,
         limits: &ProcessLimits,
@@ -118,15 +120,16 @@ impl ChildProcess {
     /// Waits until the process itself ends. Cancel-safe. May be called again afterwards.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
-        // Once only: later its process id may belong to another process.
+        // Only after the first call: later the process id may belong to another process.
         if !std::mem::replace(&mut self.is_reaped, true) {
             reaper::reaped(self.leader.as_raw_nonzero().get().unsigned_abs());
         }
         status
     }
 
-    /// Ends the process and everything that it has started. It has `patience` to end by itself, then `grace` after
-    /// SIGTERM, then it gets SIGKILL. What it leaves behind has another `grace` after SIGTERM.
+    /// Ends the process and everything that it has started. The process has `patience` to end by itself. Then all of them
+    /// get SIGTERM, and after `grace` SIGKILL. Descendants that are left when the process has ended get SIGTERM, and after
+    /// another `grace` SIGKILL. Returns the status of the process.
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
         let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
@@ -146,14 +149,14 @@ impl ChildProcess {
         status
     }
 
-    /// Nothing of the process is left: the guard is told, and nothing is killed any more.
+    /// Records that nothing of the process is left: tells the guard, and drops what would be killed.
     fn forget(&mut self) {
         self.descendants = Descendants::default();
         self.resources.ended(self.leader);
     }
 
-    /// Waits until the output of a process that has ended is in the log, for 2 s at most: a process that has left the
-    /// group may hold the pipe open, and the log may be slow.
+    /// Waits until the output of a process that has ended is in the log, for 2 s at most: a descendant that has escaped may
+    /// hold the pipe open, and the log may be slow. What comes later is lost.
     pub(crate) async fn output(&mut self) {
         let limit = Instant::now() + OUTPUT_GRACE;
         for mut pump in self.output.drain(..) {
@@ -171,19 +174,18 @@ impl Drop for ChildProcess {
     }
 }
 
-/// Sets the resource limits of a process that has just been started.
+/// Sets the resource limits of a process that was just started.
 fn limit(pid: Pid, limits: &ProcessLimits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)
     };
     if let Some(memory) = limits.memory {
-        // The memory that it writes to, not what it reserves: runtimes reserve much more than they use.
+        // Counts the memory that the process can write to, not what it reserves: runtimes reserve much more than they use.
         set(Resource::Data, memory)?;
     }
     match limits.files {
         Some(files) => set(Resource::Nofile, files)?,
-        // The host has raised its own limit, which its modules do not inherit: some programs are slow or wrong with a
-        // high one.
+        // The host has raised its own limit. Modules get the one before: with a high limit some programs are slow or fail.
         None => {
             if let Some(before) = file_limit::before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;

@@ -1,4 +1,4 @@
-//! Replaces the replicas of a module by new ones, one after the other, so that calls always find a process.
+//! A restart by hand: replaces the replicas of a module by new ones, one after the other, so that calls always find a process.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::status::InstanceState;
 use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
 
-/// The permit to restart a module. There is one per module: restarts of it are made one after the other. It is void for
-/// adding replicas once the module has been stopped.
+/// The permit to restart a module. While it exists, no other restart of the same module begins. If the module is stopped
+/// after the permit was given, no replica can be added with it, and the restart fails.
 pub(crate) struct RestartPermit {
     guard: OwnedMutexGuard<()>,
     start: StartPermit,
@@ -31,8 +31,13 @@ impl RestartPermit {
 }
 
 impl Supervisor {
-    /// Replaces all replicas of a module by replicas of `release`, and logs the result. If the future is dropped the
-    /// work goes on, and the permit is held until it is done. The error says what runs now.
+    /// Replaces all replicas of a module by replicas of `release`, and logs the result. If the future is dropped, a task goes
+    /// on with the work, and keeps the permit until it is done.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not answer, a
+    /// new replica did not become ready, or the module or the host was stopped meanwhile. The message says what runs now.
     pub(crate) async fn replace(
         &self,
         router: &Arc<ModuleRouter>,
@@ -66,8 +71,8 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    /// Connects the topics of a new release to the bus. Refused if another module provides one of them, or the bus does
-    /// not take one; nothing has changed then.
+    /// Registers the topics of a new release at the bus, after warnings about the release. If another module provides one of
+    /// them, or the bus does not take one, the error is for the caller of the restart, and nothing has changed.
     async fn connect(&self, router: &ModuleRouter, release: &Release) -> Result<(), CallError> {
         self.warn(release).await;
         router.connect(release).await.map_err(|Unregistered { topic, error }| {
@@ -85,8 +90,8 @@ impl Supervisor {
         })
     }
 
-    /// Replaces the old replicas pairwise, then adds or ends replicas until there are as many as the release wants.
-    /// Ends with the first that does not become ready.
+    /// Replaces each old replica by a new one, then adds or ends replicas until there are as many as the release demands.
+    /// Returns the error of the first new replica that does not become ready; those that are replaced by then stay replaced.
     async fn replace_all(
         &self,
         router: &Arc<ModuleRouter>,
@@ -96,7 +101,7 @@ impl Supervisor {
         let mut old = router.replicas().into_iter();
         for _ in 0..release.deployment().instances {
             match old.next() {
-                // One after the other, so that most of them serve all the time.
+                // One after the other, so that the others serve meanwhile.
                 Some(old) => self.replace_one(router, release, &old, permit).await?,
                 None => {
                     let replica = router.add_replica(release, None, permit).ok_or_else(|| stopped(router))?;
@@ -118,14 +123,14 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What becomes of a replica that did not become ready, where there is no process to go back to: the end of a
-    /// sentence.
+    /// What becomes of a new replica that did not become ready and has no predecessor to go back to, for the message of
+    /// [`not_ready`].
     fn what_now(&self) -> &'static str {
         if self.settings.restart.intensity == 0 { "" } else { ", and is tried again" }
     }
 
-    /// Replaces one replica. If the new one does not become ready, the old one goes on, or, where the two must not
-    /// overlap, is started again.
+    /// Replaces one replica. If the new one does not become ready, the old one goes on; if the two must not overlap, what the
+    /// old one ran is started again in a third replica. An old one that was not ready is ended in any case.
     async fn replace_one(
         &self,
         router: &Arc<ModuleRouter>,
@@ -168,7 +173,7 @@ impl Supervisor {
         if !served {
             return Err(not_ready(&new, &error, self.what_now()));
         }
-        // The old replica has ended to make room: start what it ran again.
+        // The old replica has ended before the new one was started: its release is started again.
         let back = router.add_replica(old.release(), Some(&new), permit);
         let Some(back) = back else {
             new.retire();
@@ -178,7 +183,7 @@ impl Supervisor {
         let started = self.run(router, &back, Some(predecessor), std::future::ready(()));
         let what_now = match started.await {
             Ok(Ok(())) => format!(", and what ran before was started again, as {}", back.id()),
-            Ok(Err(again)) => format!(", nor does what ran before any more ({})", again.kind()),
+            Ok(Err(again)) => format!(", and what ran before does not start any more ({})", again.kind()),
             Err(_) => ", and was stopped meanwhile".to_owned(),
         };
         router.forget(&new);
@@ -186,8 +191,8 @@ impl Supervisor {
     }
 }
 
-/// The error for a replica that did not become ready. `what_now` says what becomes of the module; the process's last
-/// lines are in the details.
+/// The error for a replica that did not become ready: `UNAVAILABLE`, not retryable. `what_now` goes into the message, and
+/// says what runs now. The process's last lines are in the details, under `last_lines`.
 fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
     let message = format!("{} did not get ready{what_now}: {}", replica.id(), error.kind());
     let details = match error.last_lines() {
@@ -197,14 +202,15 @@ fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError
     CallError::Replied(ErrorReply::new(code::UNAVAILABLE.to_owned(), message, details, false))
 }
 
-/// The error for a module that was stopped during its restart.
+/// The error for a restart during which the module was stopped, or the host began to shut down.
 fn stopped(router: &ModuleRouter) -> CallError {
     if router.is_closed() {
         return shutting_down();
     }
-    refusal(code::UNAVAILABLE, "the module was stopped before that was done".to_owned())
+    refusal(code::UNAVAILABLE, "the module was stopped before its restart was done".to_owned())
 }
 
+/// The error for a restart while the host shuts down.
 fn shutting_down() -> CallError {
     refusal(code::UNAVAILABLE, "the host is shutting down".to_owned())
 }

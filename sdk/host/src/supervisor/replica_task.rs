@@ -1,7 +1,7 @@
 //! The task that runs one replica, from its first start until it has stopped for good.
 //!
-//! The task is a loop over [`Phase`]s; their transitions are drawn in [`replica`](crate::replica). It writes the
-//! replica's status and tells the module's router which connection takes calls.
+//! The task is a loop over [`Phase`]s; their transitions are drawn in [`replica`](crate::replica). It keeps the replica's
+//! status up to date, and adds the connection to the module's router while the process takes calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,26 +21,26 @@ use crate::supervisor::instance::Instance;
 use crate::supervisor::restart_backoff::RestartBackoff;
 use crate::supervisor::start_error::{StartError, StartErrorKind, describe};
 
-/// Runs a replica. [`run`](Self::run) is spawned by the [`Supervisor`](crate::supervisor::Supervisor).
+/// Runs a replica. The [`Supervisor`](crate::supervisor::Supervisor) spawns [`run`](Self::run), once.
 pub(crate) struct ReplicaTask {
     pub(super) router: Arc<ModuleRouter>,
     pub(super) replica: Arc<Replica>,
     pub(super) backends: Backends,
     pub(super) settings: Arc<Settings>,
-    /// The replica that this one replaces, until it has taken over.
+    /// The replica that this one replaces; `None` if there is none, and once this one has taken over.
     predecessor: Option<Predecessor>,
     restarts: RestartBackoff,
-    /// Receives the result of the first start. Dropped unsent if the replica is stopped before.
+    /// Where the result of the first start goes; `None` once it was sent. Dropped unsent if the replica is stopped before.
     first: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
-/// The replica that is replaced.
+/// The replica that a new one replaces.
 pub(crate) struct Predecessor {
     pub(crate) replica: Arc<Replica>,
-    /// Whether it serves until the new replica is ready. Otherwise it ends first.
+    /// Whether the old replica serves until the new one is ready. Otherwise it ends before the new one is started.
     pub(crate) overlaps: bool,
-    /// Whether it was ready, so that there is something to go back to. The new replica then has one attempt to start;
-    /// otherwise it is restarted like any other.
+    /// Whether the old replica was ready. Then the new one has one attempt to start, and if that fails the module goes back
+    /// to the old one. Otherwise a start that fails is repeated, as for any replica.
     pub(crate) served: bool,
 }
 
@@ -50,7 +50,7 @@ enum Phase {
     Starting,
     /// The process takes calls.
     Ready(Instance),
-    /// The process gets nothing new and finishes its requests.
+    /// The process gets no new requests, finishes those that it has, and is shut down.
     Draining(Instance),
     /// There is no process; one is started after this pause.
     Backoff(Duration),
@@ -60,18 +60,21 @@ enum Phase {
     Stopped,
 }
 
-/// The pause between starts when the host itself lacks something for them.
+/// The pause before the next start if the host itself lacks something for a start.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 
-/// A process that was to run has ended or did not start.
+/// Why there is no process, although the replica is not to stop: it did not start, or it has ended.
 struct UnexpectedEnd {
+    /// A sentence for the status, the log and callers.
     reason: String,
+    /// The last lines of a process that did not start. Those of one that was ready are taken from `ended`.
     last_lines: Vec<String>,
-    /// The instance, if it had been ready. Its callers are told the reason once the state of the replica is updated.
+    /// The process, if it had been ready. Its requests end with the reason after the replica's state was changed.
     ended: Option<Instance>,
 }
 
 impl ReplicaTask {
+    /// The task of `replica`, one of those of `router`. `first` receives the result of the first start.
     pub(crate) fn new(
         router: Arc<ModuleRouter>,
         replica: Arc<Replica>,
@@ -84,7 +87,7 @@ impl ReplicaTask {
         Self { router, replica, backends, settings, predecessor, restarts, first: Some(first) }
     }
 
-    /// Runs until the replica has stopped. If it must not overlap with its predecessor, that one is stopped first.
+    /// Runs the replica until it has stopped. If it must not overlap with its predecessor, this stops that one first.
     pub(crate) async fn run(mut self) {
         if let Some(predecessor) = &self.predecessor
             && !predecessor.overlaps
@@ -105,8 +108,8 @@ impl ReplicaTask {
         }
     }
 
-    /// Starts a process. A failed start ends in [`Phase::Backoff`] or [`Phase::Failed`], except that a replica with a
-    /// predecessor to go back to waits to be stopped.
+    /// Starts a process. After a failed start the next phase is [`Phase::Backoff`] or [`Phase::Failed`]; but if the
+    /// predecessor was ready, this waits until the replica is told to stop, and returns [`Phase::Stopped`].
     async fn start(&mut self) -> Phase {
         if self.replica.is_retired() {
             return Phase::Stopped;
@@ -132,7 +135,7 @@ impl ReplicaTask {
             let _ = first.send(Err(error));
         }
         if self.predecessor.as_ref().is_some_and(|predecessor| predecessor.served) {
-            // The predecessor goes on, or is started again. Whoever asked for this replica has the error, and stops it.
+            // The predecessor goes on, or is started again. The supervisor has received the error, and stops this replica.
             self.replica.set(InstanceState::Starting, |status| {
                 status.pid = None;
                 status.reason = Some(reason);
@@ -148,8 +151,9 @@ impl ReplicaTask {
         self.ended(UnexpectedEnd { reason, last_lines, ended: None }, false).await
     }
 
-    /// Waits until a process that takes over from another one takes calls, for as long as `init` may take. Until then
-    /// the predecessor serves.
+    /// If the process overlaps with its predecessor, waits until it says that it is ready for calls; until then the
+    /// predecessor serves. The limit is the timeout of `init`, once more. Returns the instance, or the error of the start;
+    /// then the process has ended.
     async fn warmed_up(&self, mut instance: Instance) -> Result<Instance, StartError> {
         if !self.predecessor.as_ref().is_some_and(|predecessor| predecessor.overlaps) {
             return Ok(instance);
@@ -181,10 +185,12 @@ impl ReplicaTask {
         Err(StartError::new(kind).with_last_lines(instance.tail()))
     }
 
-    /// The time in which the process is ready, until it is to stop, has ended, or has failed its health checks.
+    /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended, or it has
+    /// failed its health checks.
     async fn serve(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
-        // The router first: whoever sees the state `ready` may call. From here on the predecessor gets nothing new.
+        // Before the state is `ready`: a caller that sees this state expects that calls arrive. From here on the predecessor
+        // gets no new calls.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
         self.router.add(&connection, self.replica.release(), predecessor.as_deref());
         self.replica.set(InstanceState::Ready, |status| {
@@ -203,7 +209,8 @@ impl ReplicaTask {
         let unwell = tokio::select! {
             biased;
             () = self.replica.retired() => return Phase::Draining(instance),
-            // Either of the two: a process may close its connection and run on, or leave the connection to a child.
+            // Either of the two may come alone: a process may close its connection and run on, or end while a child keeps the
+            // connection open.
             () = connection.closed() => None,
             () = instance.wait() => None,
             unwell = self.check_health(&connection) => Some(unwell),
@@ -219,20 +226,20 @@ impl ReplicaTask {
                 let end_reason = connection.end_reason();
                 let patience = if end_reason.is_some() { Duration::ZERO } else { settings.exit_grace };
                 let status = instance.end(patience, settings).await;
-                // Frames that it wrote before it ended are still in the socket, and count. A child may hold the socket
-                // open, so there is a limit.
+                // Replies that it wrote before it ended are still in the socket, and go to their callers. A child may hold the
+                // socket open, so this does not wait longer than the exit grace.
                 let _ = timeout(settings.exit_grace, connection.closed()).await;
                 let hung_up = || "it has closed its connection, and was ended".to_owned();
                 end_reason.unwrap_or_else(|| status.map_or_else(hung_up, describe))
             }
         };
         self.restarts.was_ready_for(since.elapsed());
-        // A call that has ended one process after the other is to blame, not the module.
+        // The process had a call that was lost with another process before: probably that call is to blame, not the module.
         let is_blameless = connection.has_retried_call();
         self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
-    /// Gives the process nothing new, waits until it has finished its requests, and shuts it down.
+    /// Ends a process in order: it gets no new requests, has the shutdown grace to finish those that it has, and is shut down.
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(InstanceState::Draining, |_| {});
@@ -261,7 +268,8 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// Records why there is no process any more, and decides whether and when the next is started.
+    /// Records why there is no process, and decides whether and when the next one is started. With `is_blameless` the end does
+    /// not count for the limit of restarts.
     async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
         let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
@@ -274,7 +282,7 @@ impl ReplicaTask {
             status.reason = Some(reason.clone());
             status.last_lines.clone_from(&last_lines);
         });
-        // Only now, since callers who retry look at the updated state.
+        // Only now: a call that is tried again is routed by the new state.
         if let Some(mut ended) = ended {
             ended.connection().close(&reason);
             ended.output().await;
@@ -289,8 +297,8 @@ impl ReplicaTask {
         let fate = match next {
             None if intensity == 0 => String::new(),
             None => format!(
-                "; it has failed, after {intensity} restarts within {within}, and is not started again (see why, then: ixt \
-                 restart {name})"
+                "; it has failed, after {intensity} restarts within {within}, and is not started again (when the \
+                 cause is removed: ixt restart {name})"
             ),
             Some(pause) if self.restarts.keep_failing() => format!(
                 "; it was restarted {intensity} times within {within}, so that it is started again only after {}, and its calls \
@@ -303,7 +311,8 @@ impl ReplicaTask {
         next.map_or(Phase::Failed, Phase::Backoff)
     }
 
-    /// Waits for the next start. Calls that wait for a process are refused if none is to come soon.
+    /// Waits until the next start, or until the replica is told to stop. Before that, calls that wait for a process are refused
+    /// if none will be started soon.
     async fn pause(&mut self, pause: Duration) -> Phase {
         self.router.refuse_parked_in_vain();
         tokio::select! {
@@ -313,7 +322,8 @@ impl ReplicaTask {
         }
     }
 
-    /// Refuses what waits for the module, reports the failure to the host, and waits until the replica is stopped.
+    /// If no other replica can take them, refuses the calls and drops the events that wait. Then reports the failure to
+    /// [`Host::failed`](crate::Host::failed), and waits until the replica is told to stop.
     async fn fail(&mut self) -> Phase {
         self.router.given_up();
         let failure = self.replica.reason().unwrap_or_default();
@@ -322,22 +332,21 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// Marks the replica as stopped, and refuses what waits for the module if no other replica is to come.
+    /// Marks the replica as stopped. If no other replica can take them, refuses the calls and drops the events that wait.
     fn stop(self) {
         self.replica.set(InstanceState::Stopped, |status| {
             status.pid = None;
             status.connection = None;
         });
-        // Nobody is to wait for the first start any more.
+        // Ends the wait for the first start, if that was not made.
         drop(self.first);
         self.router.given_up();
     }
 
-    /// Logs that the host itself lacks what a start needs (open files, processes, memory, a place for a socket), once
-    /// for as long as that lasts. It does not count as a restart of the module.
+    /// Records that the host itself lacks what a start needs (open files, processes, memory, a place for a socket). It is
+    /// logged once, as long as the reason is the same, and does not count as a restart of the module.
     fn lacks(&self, reason: &str) {
         let reason = format!("the host itself lacks what it needs: {reason}");
-        // Logged once for as long as it lasts.
         if self.replica.reason().as_ref() != Some(&reason) {
             self.log(LogLevel::Error, format!("{reason}; it tries again every {} s", SHORTAGE_PAUSE.as_secs()));
         }

@@ -1,5 +1,5 @@
-//! When a process that has ended is started again: after a pause that doubles each time, and after too many restarts
-//! only after the longest pause, or not at all.
+//! When a process that has ended is started again: after a pause that doubles each time; after too many restarts, only after
+//! the longest pause, or not at all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use crate::settings::RestartPolicy;
 /// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {
     policy: RestartPolicy,
-    /// When the restarts within the window were made.
+    /// When each restart was decided that counts and may be within the window, oldest first.
     recent: VecDeque<Instant>,
+    /// The pauses, from the shortest on, each with its random part.
     backoff: backon::ExponentialBackoff,
-    /// Whether there were too many restarts within the window, and the process has not been stable since.
+    /// See [`RestartBackoff::keep_failing`].
     keep_failing: bool,
 }
 
@@ -24,6 +25,8 @@ impl RestartBackoff {
         Self { backoff: Self::backoff(&policy), policy, recent: VecDeque::new(), keep_failing: false }
     }
 
+    /// The pauses from the shortest on: each is twice as long as the one before, up to the longest, plus a random time of up to the
+    /// same length.
     fn backoff(policy: &RestartPolicy) -> backon::ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(policy.backoff)
@@ -34,8 +37,9 @@ impl RestartBackoff {
             .build()
     }
 
-    /// The pause before the next start, or `None` if the process is not to be started again. A blameless end (a call is
-    /// to blame, not the module) waits, but does not count for the limit.
+    /// The pause before the next start, or `None` if the process is not to be started again: there were `intensity` restarts
+    /// within the window, and `give_up` is set or `intensity` is 0. With `is_blameless` (a call is to blame for the end, not
+    /// the module) this is never `None`, and the restart does not count.
     pub(crate) fn next(&mut self, is_blameless: bool) -> Option<Duration> {
         let pause = self.backoff.next().unwrap_or(self.policy.max_backoff);
         if is_blameless {
@@ -55,12 +59,13 @@ impl RestartBackoff {
         Some(if self.keep_failing { self.policy.max_backoff } else { pause })
     }
 
-    /// Whether there were too many restarts within the window, and the process has not been stable since.
+    /// Whether there were more than `intensity` restarts within the window at some time, and no process has been stable since.
     pub(crate) fn keep_failing(&self) -> bool {
         self.keep_failing
     }
 
-    /// Tells how long a process was ready. If that was long enough to be stable, pauses begin at the shortest again.
+    /// To be called when a process that was ready has ended, with how long it was ready. If that was `stable_after` or more,
+    /// the pauses begin at the shortest again.
     pub(crate) fn was_ready_for(&mut self, duration: Duration) {
         if duration >= self.policy.stable_after {
             self.backoff = Self::backoff(&self.policy);
@@ -85,7 +90,7 @@ mod tests {
                 let pause = restarts.next(false).unwrap().as_millis();
                 assert!(
                     (least..=2 * least).contains(&pause),
-                    "{pause} ms where {least} ms and a part of it more are meant"
+                    "the pause is {pause} ms, not {least} ms and up to as much again"
                 );
             }
             assert!(!restarts.keep_failing());

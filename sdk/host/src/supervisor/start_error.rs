@@ -1,4 +1,4 @@
-//! Why a process of a module did not start, or did not end as it should.
+//! The errors of a process's start and of its shutdown.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::call_error::{CallError, ErrorReply};
 use crate::program::ProgramError;
 
-/// Why a process of a module did not start. Nothing of it is left running.
+/// Why a process of a module did not start, with its last lines. Nothing of the process is left running.
 #[derive(Debug)]
 pub struct StartError {
     kind: StartErrorKind,
@@ -25,19 +25,19 @@ impl StartError {
         Self { kind, tail: Vec::new() }
     }
 
-    /// Adds the last lines of the process.
+    /// Sets [`StartError::last_lines`].
     pub(crate) fn with_last_lines(self, tail: Vec<String>) -> Self {
         Self { tail, ..self }
     }
 
-    /// What went wrong.
+    /// Why the process did not start, without its last lines.
     #[must_use]
     pub fn kind(&self) -> &StartErrorKind {
         &self.kind
     }
 
-    /// The last lines that the process wrote to stderr, and the last errors of its log: at most 20 of up to 2 KiB.
-    /// Empty if there was no process.
+    /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest first, each
+    /// cut after 2 KiB. Empty if there was no process, or it wrote none.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -58,54 +58,58 @@ impl fmt::Display for StartError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// The module's socket could not be made or accepted on. This is the host's failure, not the module's.
+    /// The host could not make the socket for the module, or not accept a connection on it. This is the host's failure, not
+    /// the module's: the host tries again each second.
     Socket {
-        /// Its path, or the directory for it.
+        /// The path of the socket, or of the directory for it.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         error: io::Error,
     },
     /// The program is missing, unreadable, or not the one that the manifest declares.
     Program(ProgramError),
     /// The system could not start the program.
     Spawn {
-        /// The program.
+        /// The path of the program.
         program: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         error: io::Error,
     },
-    /// The process ended before it had connected, or before it had replied to `init`.
+    /// The process ended before it had connected, before it had replied to `init`, or, if it replaces another one, before it was
+    /// ready.
     Exited {
         /// The id of the process.
         module: String,
-        /// What it had not done yet, as the end of a sentence: that it connected, or answered `init`.
+        /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or `said that it takes calls` (for
+        /// a process that replaces another one).
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process did not connect, or did not reply to `init`, in time. It was ended.
+    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready in time. It
+    /// was ended.
     TimedOut {
         /// The id of the process.
         module: String,
-        /// What it has not done.
+        /// What the process has not done, as in [`Exited`](Self::Exited).
         step: &'static str,
-        /// The timeout.
+        /// How long it had: the timeout, or more if it has asked for more by `starting` frames.
         after: Duration,
     },
-    /// The module replied to `init` with an error.
+    /// The module replied to `init` with an error, or with something that the host can't accept.
     Refused {
         /// The id of the process.
         module: String,
-        /// The module's error.
+        /// The module's error, or the host's about the reply.
         reply: ErrorReply,
     },
-    /// The module was stopped before the process was ready.
+    /// The module was stopped, or the host was shut down, before the process was ready.
     Stopped {
         /// The id of the process.
         module: String,
     },
-    /// The connection failed before the process was ready: what it sent was no reply to `init`, or it closed the
-    /// connection and ran on.
+    /// The process closed its connection before it was ready, and ran on; or `init`, with the configuration, is longer than a
+    /// frame may be.
     Connection {
         /// The id of the process.
         module: String,
@@ -115,8 +119,8 @@ pub enum StartErrorKind {
 }
 
 impl StartErrorKind {
-    /// Whether the host is to blame and not the module: it has no more open files, processes or memory, or no place for
-    /// a socket.
+    /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no memory is
+    /// left, or a socket can't be made.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);
@@ -156,11 +160,12 @@ impl std::error::Error for StartError {}
 /// Why a process did not shut down as it should. It has ended all the same.
 #[derive(Debug)]
 pub(crate) enum ShutdownError {
-    /// It replied to `shutdown` with an error, or not at all.
+    /// The process replied to `shutdown` with an error; or it hung up without a reply, and its status is not known.
     Reply(CallError),
-    /// It did not exit with status 0.
+    /// The process ended without a reply to `shutdown`, or with another status than 0, such as by a signal because it did not
+    /// exit in time.
     Status(ExitStatus),
-    /// It did not reply to `shutdown` within this time, and was killed.
+    /// The process did not reply to `shutdown` within this time, and was ended by signals.
     TimedOut(Duration),
 }
 
@@ -168,6 +173,9 @@ impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reply(error) => write!(f, "the module could not shut down: {error}"),
+            Self::Status(status) if status.success() => {
+                write!(f, "the module ended without a reply to `shutdown`: {}", describe(*status))
+            }
             Self::Status(status) => write!(f, "the module did not shut down well: {}", describe(*status)),
             Self::TimedOut(grace) => {
                 write!(f, "the module did not shut down within {} and was ended", humantime::format_duration(*grace))
@@ -199,5 +207,11 @@ mod tests {
             StartErrorKind::Program(ProgramError::Unreadable { path: "program".into(), error })
         };
         assert!(program(Errno::MFILE).is_shortage() && !program(Errno::NOENT).is_shortage());
+    }
+
+    #[test]
+    fn an_exit_without_a_reply_to_shutdown_is_an_error_even_with_status_0() {
+        let message = ShutdownError::Status(ExitStatus::default()).to_string();
+        assert_eq!(message, "the module ended without a reply to `shutdown`: it exited with status 0");
     }
 }

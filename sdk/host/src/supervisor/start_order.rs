@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use ixt_manifest::Manifest;
 
-/// Sorts the modules, by index, into groups that are started one after the other. No module requires a service of a
-/// later group. Modules that require each other in a circle are in one group.
+/// Sorts modules into groups that are started one after the other. A group has the indexes of its modules in `manifests`. No
+/// module requires a service of a later group. Modules that require each other in a circle are in one group. A required
+/// service that none of the modules provides is ignored, as is one that the module provides itself.
 pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     let mut providers = HashMap::new();
     for (index, manifest) in manifests.iter().enumerate() {
@@ -22,10 +23,9 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     while !left.is_empty() {
         let (mut group, rest): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits[**index].is_empty());
         if group.is_empty() {
-            // What is left is one or more circles and the modules that wait for them. A module in a circle reaches
-            // itself.
+            // The modules that are left are in one or more circles, or wait for one. A module in a circle reaches itself.
             group = left.iter().copied().filter(|index| reaches(*index, *index, &waits)).collect();
-            // Of several circles take one that waits for no other.
+            // If there are several circles, the group is one that waits for no other circle.
             let first = group.iter().copied().find(|index| {
                 group.iter().all(|other| !reaches(*index, *other, &waits) || reaches(*other, *index, &waits))
             });
@@ -43,7 +43,8 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Whether `from` waits for `to`, directly or through others.
+/// Whether the module `from` requires a service of `to`, directly or through others. `waits` has the modules that each one
+/// directly requires.
 fn reaches(from: usize, to: usize, waits: &[Vec<usize>]) -> bool {
     let mut seen = vec![false; waits.len()];
     let mut open = waits[from].clone();

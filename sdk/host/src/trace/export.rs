@@ -1,5 +1,5 @@
-//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. Each module
-//! appears as a service of its own, though one host sends for all.
+//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. One host sends the spans of all
+//! modules, but each module appears as a separate service (`service.name`).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
@@ -19,7 +19,7 @@ use super::SpanCounts;
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// The attribute with the process that has handled the call, `name:version/instance-NNN`.
+/// The key of the attribute with the process that has handled the call, `name:version/instance-NNN`.
 pub(super) const INSTANCE: &str = "ixt.instance";
 
 const SERVICE_NAME: &str = "service.name";
@@ -30,18 +30,18 @@ const SERVICE_VERSION: &str = "service.version";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Decides which traces are recorded. By default all, except those whose caller has decided otherwise.
+    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is not sampled.
     pub sampler: Box<dyn ShouldSample>,
-    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`. A `service.name`
-    /// in it is used as the `service.namespace` of all modules, unless it has one.
+    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`. Empty by default. If it has a
+    /// `service.name` but no `service.namespace`, the former becomes the `service.namespace` of all modules.
     pub resource: Resource,
-    /// How many spans may wait to be sent: 2,048. More are dropped, counted and logged.
+    /// How many spans may wait to be sent: 2,048 by default. More are dropped, counted and logged.
     pub max_queue_size: usize,
-    /// How many spans are sent at once: 512.
+    /// How many spans are sent at once: at most 512 by default. As soon as this many wait, they are sent.
     pub max_export_batch_size: usize,
-    /// The longest time that a span waits before it is sent: 5 s.
+    /// The longest time that a span waits before it is sent: 5 s by default.
     pub schedule_delay: Duration,
-    /// What the log calls the place where spans go: `the collector`.
+    /// How log messages call the place to which spans are sent: `the collector` by default.
     pub destination: String,
 }
 
@@ -58,35 +58,41 @@ impl Default for SpanOptions {
     }
 }
 
+/// The sampler, and the queue with the thread that sends its spans. There is one per host.
 #[derive(Debug)]
 pub(super) struct Export {
     pub(super) sampler: Box<dyn ShouldSample>,
     processor: BatchSpanProcessor,
+    /// See [`SpanOptions::max_queue_size`].
     max_queue_size: usize,
     tally: Arc<Tally>,
 }
 
-/// Counts what became of the spans, and logs when exporting begins or stops to fail.
+/// Counts the spans that wait, were sent and were dropped, and logs when exports begin to fail and when they succeed again.
 #[derive(Debug)]
 struct Tally {
-    /// Spans that were taken and not sent yet.
+    /// How many spans were queued and not sent yet.
     waiting: AtomicUsize,
+    /// How many spans were sent.
     sent: AtomicU64,
     drops: SyncMutex<Drops>,
     logs: Logs,
     destination: String,
 }
 
+/// The spans that were dropped.
 #[derive(Debug, Default)]
 struct Drops {
+    /// How many spans were dropped.
     count: u64,
-    /// While the exporter fails: the count of dropped spans when that began.
+    /// While exports fail: the value of `count` when that began. `None` if the last export has succeeded, or there was none.
     fails_since: Option<u64>,
-    /// The count of dropped spans when a full queue was logged last.
+    /// The value of `count` when it was last logged that the queue is full; 0 before that.
     told: u64,
 }
 
 impl Export {
+    /// Starts the thread that sends spans to the exporter. To be called within a tokio runtime, in which the exporter then works.
     pub(super) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: Logs) -> Self {
         let SpanOptions { sampler, resource, max_queue_size, max_export_batch_size, schedule_delay, destination } =
             options;
@@ -108,7 +114,7 @@ impl Export {
 
     /// Queues a span, or drops it if the queue is full.
     pub(super) fn take(&self, span: SpanData) {
-        // The processor's own queue is as long, so that it never drops a span silently.
+        // The processor's own queue has the same length, so that it never drops a span, which it would not count.
         if self.tally.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_size {
             self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
             return self.tally.no_room();
@@ -120,10 +126,9 @@ impl Export {
         SpanCounts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
     }
 
-    /// Sends what waits. Blocks for 5 s at most.
+    /// Sends the spans that wait. Blocks, for 5 s at most; spans that were not sent by then are dropped, counted and logged.
     pub(super) fn shutdown(&self) {
         let _ = self.processor.shutdown();
-        // What the thread has not sent by then is lost.
         let left = self.tally.waiting.load(Ordering::Relaxed) as u64;
         if left > 0 {
             self.tally.failed(left, "the host has ended before they were sent");
@@ -132,11 +137,12 @@ impl Export {
 }
 
 impl Tally {
+    /// Counts a span that was dropped because the queue is full.
     fn no_room(&self) {
         let mut drops = lock(&self.drops);
         drops.count += 1;
-        // Logs the first, and then each time that there are ten times as many. While the exporter fails, that was
-        // logged already.
+        // Logs the first one, and then each time that ten times as many were dropped. While exports fail, the log says already that
+        // spans are dropped.
         if drops.fails_since.is_none() && drops.count >= (drops.told * 10).max(1) {
             drops.told = drops.count;
             let message = format!("spans come faster than they are sent: {} were dropped so far", drops.count);
@@ -145,6 +151,7 @@ impl Tally {
         }
     }
 
+    /// Counts spans that were dropped because an export has failed.
     fn failed(&self, spans: u64, error: &str) {
         let mut drops = lock(&self.drops);
         let before = drops.count;
@@ -158,6 +165,7 @@ impl Tally {
         }
     }
 
+    /// Counts spans that were sent.
     fn sent(&self, spans: u64) {
         self.sent.fetch_add(spans, Ordering::Relaxed);
         let mut drops = lock(&self.drops);
@@ -169,10 +177,11 @@ impl Tally {
     }
 }
 
-/// An exporter that sends each module's spans with a resource of its own.
+/// An exporter that sends the spans of each module separately, with that module's resource.
 #[derive(Debug)]
 struct ByModule<E> {
     exporter: Arc<Mutex<E>>,
+    /// See [`SpanOptions::resource`].
     resource: Resource,
     tally: Arc<Tally>,
     /// Exporters that use the network need a runtime, which the processor's thread does not have.
@@ -192,7 +201,7 @@ impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
             });
             let sent = sent.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
             if let Err(error) = sent {
-                // Give up the rest of the batch: it would most likely fail too, and hold up what comes meanwhile.
+                // Drops the rest of the batch too: it would most likely fail as well, and hold up the spans that come meanwhile.
                 self.tally.waiting.fetch_sub(left, Ordering::Relaxed);
                 match &error {
                     OTelSdkError::InternalFailure(reason) => self.tally.failed(left as u64, reason),
@@ -213,7 +222,7 @@ impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
 }
 
 impl<E> ByModule<E> {
-    /// The attributes of a module, by its `name:version`.
+    /// The attributes of the module with this `name:version`.
     fn resource_of(&self, id: &str) -> Resource {
         let (name, version) = id.split_once(':').unwrap_or((id, ""));
         let mut attributes: Vec<_> =
@@ -229,7 +238,7 @@ impl<E> ByModule<E> {
     }
 }
 
-/// Groups spans by the `name:version` of their module.
+/// Groups spans by the `name:version` of their module, which is taken from the attribute [`INSTANCE`].
 fn by_module(batch: Vec<SpanData>) -> Vec<(String, Vec<SpanData>)> {
     let mut modules: Vec<(String, Vec<SpanData>)> = Vec::new();
     for span in batch {

@@ -1,6 +1,8 @@
-//! OpenTelemetry spans, with the feature `otel`: one for each call, and one for each event that a module takes, as a
-//! child of the call during which it was made. Modules need not do anything, since the host routes all calls. A module
-//! with spans of its own gets the parent in `traceparent`.
+//! OpenTelemetry spans, with the feature `otel`: one for each call that a module handles, and one for each event that it takes. A span is a
+//! child of the span of the request during which the call or event was made. Modules need not do anything for this, since the host routes
+//! all calls. A module that makes spans itself gets their parent as `traceparent` with each request.
+//!
+//! `spans` says which spans are made and what is in them, `export` sends them.
 
 #[cfg(feature = "otel")]
 mod export;
@@ -14,7 +16,7 @@ pub(crate) use spans::Spans;
 #[cfg(not(feature = "otel"))]
 pub(crate) use without::Spans;
 
-/// How many spans were sent to the exporter, and how many were dropped.
+/// How many spans were sent, and how many were dropped, since the host started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SpanCounts {
     pub(crate) sent: u64,
@@ -31,7 +33,7 @@ mod without {
     use crate::bus::{CallResult, ParentSpan};
     use crate::topic::{RequestInfo, TopicKind};
 
-    /// Without the feature: no spans.
+    /// Makes no spans: the feature `otel` is off.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Spans {}
 

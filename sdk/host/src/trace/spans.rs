@@ -1,4 +1,4 @@
-//! Which spans are made, and what is in them, by OpenTelemetry's semantic conventions for RPC and messaging.
+//! Which spans are made, and what is in them, after OpenTelemetry's semantic conventions for RPC and messaging.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -17,21 +17,23 @@ use crate::bus::{CallResult, ParentSpan};
 use crate::logs::Logs;
 use crate::topic::{RequestInfo, TopicKind};
 
-/// The version of the semantic conventions.
+/// The URL of the version of the semantic conventions that the spans follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 /// The value of `rpc.system.name` and `messaging.system`.
 const SYSTEM: &str = "ixt";
 
-/// Makes spans, if an exporter was given.
+/// Makes spans. Without an exporter (`None`, the default), no span is made. Clones share the exporter.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spans(Option<Arc<Export>>);
 
 impl Spans {
+    /// Makes spans for this exporter. To be called within a tokio runtime.
     pub(crate) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: &Logs) -> Self {
         Self(Some(Arc::new(Export::new(exporter, options, logs.clone()))))
     }
 
-    /// Whether the sampler wants a span for this call or event.
+    /// Whether a span is made for this call or event, as the sampler decides. `parent` is the span of the request during which it is
+    /// made; `None` if there is none. Called once, when the request is sent to a process or queued for it.
     pub(crate) fn is_sampled(&self, kind: TopicKind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
@@ -43,7 +45,8 @@ impl Spans {
         result.decision == SamplingDecision::RecordAndSample
     }
 
-    /// The `traceparent` (W3C Trace Context) for the module that handles the call: its parent is the call's span.
+    /// The `traceparent` (W3C Trace Context) that the module gets with the call: the trace, the call's span, and whether that is sampled.
+    /// `None` without an exporter, or if `call` returns `None`.
     pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
@@ -51,7 +54,8 @@ impl Spans {
         Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.is_sampled)))
     }
 
-    /// Exports the span of a call or event that has ended, if it is sampled.
+    /// Queues the span of a call or event that has ended, if it is sampled. `started` is when the request was given to its process,
+    /// `answer` how it ended.
     pub(crate) fn finished(&self, call: &RequestInfo, started: Instant, answer: &CallResult<'_>) {
         let Some(export) = self.0.as_ref().filter(|_| call.is_sampled) else { return };
         let end_time = SystemTime::now();
@@ -81,7 +85,7 @@ impl Spans {
             }
         }
         let status = match answer {
-            // By the conventions, only the application sets the status to OK.
+            // By the conventions, only an application sets the status to OK.
             CallResult::Success(_) => Status::Unset,
             CallResult::Error(error) => Status::error(error.message.to_string()),
             CallResult::Unreadable(reason) | CallResult::Lost { reason, .. } => Status::error((*reason).to_owned()),
@@ -107,17 +111,19 @@ impl Spans {
         });
     }
 
+    /// `None` without an exporter.
     pub(crate) fn counts(&self) -> Option<SpanCounts> {
         self.0.as_ref().map(|export| export.counts())
     }
 
-    /// Sends the spans that wait, for 5 s at most.
+    /// Sends the spans that wait, for 5 s at most. Called when the host shuts down, after its modules have ended.
     pub(crate) async fn shutdown(&self) {
         let Some(export) = self.0.clone() else { return };
         let _ = tokio::task::spawn_blocking(move || export.shutdown()).await;
     }
 }
 
+/// The name of a span: the topic of a service, `process TOPIC` for an event.
 fn name(kind: TopicKind, topic: &str) -> String {
     match kind {
         TopicKind::Service => topic.to_owned(),
@@ -141,8 +147,8 @@ fn span_id(span: u64) -> SpanId {
     SpanId::from_bytes(span.to_be_bytes())
 }
 
-/// The W3C trace id for a trace's name, and whether the name itself is one. A module may name a trace as it likes; the
-/// same name gives the same id.
+/// The W3C trace id for the trace id of a request, and whether that is a W3C trace id itself: 32 hexadecimal digits, not all 0. A module
+/// may use any text; another text is hashed, so that the same text makes the same W3C id.
 fn trace_id_of(name: &str) -> (TraceId, bool) {
     match TraceId::from_hex(name) {
         Ok(trace_id) if name.len() == 32 && trace_id != TraceId::INVALID => (trace_id, true),

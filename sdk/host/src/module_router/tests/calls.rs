@@ -1,8 +1,8 @@
-//! Which replica gets a call, and what is refused or tried again.
+//! Tests of calls: which replica gets one, and which are refused or tried again.
 
 use super::*;
 
-/// What a future gives now.
+/// Polls a future once.
 async fn now<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
     std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await
 }
@@ -22,7 +22,7 @@ async fn a_call_goes_to_the_process_with_the_least_to_do() {
     let _more: Vec<_> = (0..5).map(|_| call(&router, message("once", 0))).collect();
     assert_eq!(load(&both), [5, 5]);
     drop(calls);
-    // One that takes nothing more is passed over, even before it is removed.
+    // A process that takes no more calls is not picked, even before it is removed.
     let _ = both[0].connection.stop();
     let _more: Vec<_> = (0..5).map(|_| call(&router, message("once", 0))).collect();
     assert_eq!(load(&both), [5, 10]);
@@ -94,7 +94,7 @@ async fn a_call_that_a_process_gave_back_is_cancelled_at_another_one() {
     assert_eq!(new.peer.next().await["type"], "cancel");
 }
 
-/// Beside others it may be another one that ends the process; alone, it is this one.
+/// If the process had other requests, one of these may have ended it; if not, this call did.
 #[tokio::test]
 async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
     let router = router(1).await;
@@ -119,7 +119,7 @@ async fn what_has_ended_two_processes_for_certain_gets_no_third_one() {
     assert_eq!(errors.count(), 1, "it is told once");
 }
 
-/// Of a module that takes one request at a time: what it has not begun with is none of its business any more.
+/// A sequential process that stops gives its queued requests to another one.
 #[tokio::test]
 async fn what_a_process_was_not_asked_goes_to_another_one() {
     let router = router(2).await;
@@ -138,7 +138,7 @@ async fn what_a_process_was_not_asked_goes_to_another_one() {
     for queued in queued {
         assert_eq!(queued.await.unwrap(), "{}");
     }
-    // It finishes what it has begun, and no more.
+    // The old process finishes the request that it has, and gets no more.
     let drained = old.connection.drained();
     tokio::pin!(drained);
     assert!(now(drained.as_mut()).await.is_pending());
@@ -165,7 +165,7 @@ async fn a_call_has_a_time_and_an_end() {
         "RESOURCE_EXHAUSTED: `once` is the end of a chain of 1000 calls: they go round in a circle (false)"
     );
 
-    // One of a module has the time of the host, unless the manifest has another; one from outside may wait for ever.
+    // A call of a module has the host's call timeout, unless the manifest sets one; a call from outside has none.
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 300_000);
     let _quick = call(&router, Envelope { cause: cause(0), ..message("quick", 0) });
     assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 50);

@@ -1,8 +1,8 @@
-//! Events: which process gets them, and which are dropped.
+//! Tests of events: which process gets one, and which are dropped or sent again.
 
 use super::*;
 
-/// Whoever publishes an event does not wait for its handling, so that what the handler calls may be answered by it.
+/// A publisher does not wait for the handlers of its event, so that it can answer the calls that these make.
 #[tokio::test]
 async fn what_the_handler_of_an_event_calls_is_not_called_from_its_publisher() {
     let router = router(1).await;
@@ -82,7 +82,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     }
     let status = router.status();
     assert_eq!((status.events_waiting, status.events_dropped), (MAX_EVENTS as u64, 2));
-    let slow = "takes its events too slowly: `lost` was dropped, as were 1 events so far";
+    let slow = "takes its events too slowly: `lost` was dropped (events dropped so far: 1)";
     assert_eq!(told(&router), [slow], "and not again for each of them");
     first(&router).set(InstanceState::Stopped, |_| {});
     router.given_up();
@@ -91,7 +91,7 @@ async fn events_are_dropped_and_counted_when_too_many_wait_or_nobody_will_come()
     assert_eq!((status.events_waiting, status.events_dropped), (0, MAX_EVENTS as u64 + 3));
     let told = told(&router);
     assert_eq!(told[1], "1024 events that waited for it are dropped: it does not run any more");
-    assert_eq!(told[2], "does not run: `lost` was dropped, as were 1027 events so far");
+    assert_eq!(told[2], "does not run: `lost` was dropped (events dropped so far: 1027)");
 
     let router = super::router(1).await;
     event(&router, &message("lost", MAX_WAITING_BYTES));
@@ -112,4 +112,20 @@ async fn events_wait_for_one_that_does_not_read() {
         assert_eq!(opened.peer.next().await["type"], "event");
     }
     assert_eq!((router.status().events_waiting, router.status().events_dropped), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_event_includes_how_long_it_waits() {
+    let router = router(1).await;
+    event(&router, &message("kept", 0));
+    tokio::time::sleep(CALL_TIMEOUT / 2).await;
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 150_000);
+    end(&router, &opened, "it crashed");
+    tokio::time::sleep(CALL_TIMEOUT / 2).await;
+    let mut opened = ready(&router, WITH_IDS).await;
+    assert_eq!(opened.peer.next().await["message"]["ttl_ms"], 0);
+    opened.connection.drained().await;
+    end(&router, &opened, "it crashed");
+    assert_eq!(router.status().events_waiting, 0, "a durable event is not sent again after its time");
 }

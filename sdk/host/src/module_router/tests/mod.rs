@@ -1,4 +1,4 @@
-//! A module whose processes are played by the test.
+//! Tests of the router, which play the part of the module's processes.
 
 mod calls;
 mod events;
@@ -84,7 +84,7 @@ fn message(topic: &str, bytes: usize) -> Envelope<'static> {
     Envelope::new(topic.to_owned(), WirePayload::from(vec![0; bytes]), "web:1.0.0", "")
 }
 
-/// What becomes of a call.
+/// Calls the module over the bus. The receiver gets the result as text.
 fn call(router: &ModuleRouter, message: Envelope<'_>) -> oneshot::Receiver<String> {
     let (reply, answer) = caller();
     drop(router.bus.call(message, reply, &mut WriteBatch::none()));
@@ -107,14 +107,14 @@ async fn ready(router: &ModuleRouter, reply: &str) -> Opened {
     opened
 }
 
-/// The process has ended.
+/// Does what the supervisor does when a process has ended.
 fn end(router: &ModuleRouter, opened: &Opened, reason: &str) {
     router.remove(&opened.connection);
     first(router).set(InstanceState::Backoff, |status| status.reason = Some(reason.to_owned()));
     opened.connection.close(reason);
 }
 
-/// What is told, without how long it took.
+/// The messages in the log, without how long each call took.
 fn told(router: &ModuleRouter) -> Vec<String> {
     let mut lines = router.logs.follow(usize::MAX);
     let without_time =

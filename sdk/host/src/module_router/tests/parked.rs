@@ -1,4 +1,4 @@
-//! Calls that wait for a replica.
+//! Tests of calls that wait for a replica.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn without_a_process_a_call_waits_for_one_as_long_as_its_time() {
     assert_eq!(opened.connection.in_flight(), 0, "the other one was answered");
 }
 
-/// What the module has sent has been read.
+/// Waits until the host has read everything that the module has sent.
 async fn read(opened: &mut Opened) {
     opened.peer.send(r#"{"type":"service_request","id":1,"service":"s","method":"echo","params":{}}"#).await;
     while opened.peer.next().await["type"] != "service_response" {}
@@ -44,7 +44,7 @@ async fn one_that_is_not_ready_gets_nothing_new_and_what_waits_for_it_when_it_is
     assert_eq!((opened.connection.in_flight(), router.status().events_waiting), (1, 1), "it has what it had");
     opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
     assert_eq!(has.await.unwrap(), r#"{"n":1}"#);
-    // Another one takes them, and so does this one when it can.
+    // Another process takes what waits, and so does this one when it is ready again.
     let mut other = ready(&router, WITH_IDS).await;
     let got = [other.peer.next().await, other.peer.next().await];
     assert_eq!(got.each_ref().map(|frame| &frame["message"]["topic"]), ["often", "kept"]);
@@ -90,7 +90,7 @@ async fn no_more_calls_wait_than_may_and_none_for_a_module_that_is_given_up() {
     assert_eq!(call(&router, message("once", 1000)).await.unwrap(), full);
 }
 
-/// What is kept to be asked again counts as long as it is kept, and so do events.
+/// The copy of an idempotent call counts for the limit until the call has ended; queued events count too.
 #[tokio::test]
 async fn what_waits_for_a_module_takes_no_more_than_it_may() {
     const THIRD: usize = 100_000;
@@ -101,7 +101,7 @@ async fn what_waits_for_a_module_takes_no_more_than_it_may() {
     assert_eq!(call(&router, message("often", THIRD)).await.unwrap(), full);
     event(&router, &message("kept", THIRD));
     assert_eq!(router.status().events_dropped, 1);
-    // What is kept nowhere is sent, if the module reads.
+    // A call of which no copy is kept is sent, if the module reads.
     let once = call(&router, message("once", 0));
     for _ in 0..4 {
         opened.peer.next().await;
@@ -117,7 +117,7 @@ async fn what_waits_for_a_module_takes_no_more_than_it_may() {
     assert_eq!(router.waiting.used(), 0);
 }
 
-/// One that ends again and again is not waited for.
+/// Calls do not wait for a module that ends again and again.
 #[tokio::test]
 async fn while_it_is_restarted_only_now_and_then_calls_are_refused() {
     let router = router(1).await;
@@ -154,7 +154,7 @@ async fn why_there_is_no_process_is_told_by_its_state() {
     assert_eq!(why(InstanceState::Stopped, None), "`m` is stopped");
 }
 
-/// Each would otherwise stay until the deadline of a call that has long been answered.
+/// Otherwise each timer would run until the deadline of a call that was answered long before.
 #[tokio::test(start_paused = true)]
 async fn the_timer_of_a_parked_call_ends_when_the_call_is_dispatched() {
     let router = router(1).await;

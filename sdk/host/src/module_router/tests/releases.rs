@@ -1,4 +1,4 @@
-//! Releases, their topics, and the status.
+//! Tests of several releases with different topics, and of the status.
 
 use super::*;
 
@@ -24,7 +24,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     router.connect(&next).await.unwrap();
     let replica = router.add_replica(&next, None, router.start_permit()).unwrap();
     assert_eq!(&**replica.id(), "m:1.1.0/instance-003");
-    // Nobody has it yet, and somebody will.
+    // No process takes it yet, but the one of the new release will.
     let mut new_topic = call(&router, message("new", 0));
     assert!(new_topic.try_recv().is_err());
     let mut new = open_with(WITH_IDS, 1 << 20, router.call_log.clone()).await.unwrap();
@@ -40,7 +40,7 @@ async fn each_process_gets_what_its_own_manifest_provides() {
     let _both = call(&router, message("once", 0));
     assert_eq!(old.peer.next().await["message"]["topic"], "once", "it has less to do");
 
-    // What only the old ones have is there as long as one of them is.
+    // A topic of the old release alone exists as long as one of its processes does.
     for replica in router.replicas().iter().filter(|replica| !Arc::ptr_eq(replica.release(), &next)) {
         router.forget(replica);
     }
