@@ -1,7 +1,7 @@
 //! Work that blocks its thread, run where that holds up nothing.
 
+use crate::error::{Error, Result};
 use crate::log::Scope;
-use crate::{Error, Result};
 
 /// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't hold up others.
 ///

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use crate::error::{Error, Result};
 use crate::request::Boxed;
-use crate::{Error, Result};
 
 /// Runs what `make` returns to its end. A panic, also in `make`, becomes the error `INTERNAL`, in which `what` names the work. The
 /// message of the panic may hold secrets, so it is not in the error: the panic hook writes it to the log.

@@ -7,11 +7,12 @@
 use ixt_protocol::{InvalidJson, read_json};
 use serde_json::{Map, Value, json};
 
+use crate::error::{Error, Result};
+use crate::log::log_error;
 use crate::types::mistakes::Mistakes;
 use crate::types::record::unknown_key;
 use crate::types::rules::Rules;
 use crate::types::{Decode, Reading};
-use crate::{Error, Result, log_error};
 
 /// What the manifest says about a key of the configuration, for tools that list or explain the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::error::Error;
 use crate::json_value::json_or_reason;
 
 /// What a module's health check says: whether the module works, and any details. It is what `on_health_check` returns in the Python and

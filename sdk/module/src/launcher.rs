@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::error::Error;
+use crate::log::log_error;
 use crate::middleware::{Next, Reply, Request};
 use crate::module::{Module, Starter};
 use crate::outgoing::Outgoing;
@@ -26,7 +28,6 @@ use crate::transport::connection::Connection;
 use crate::transport::plain::PlainExecutor;
 use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
-use crate::{Error, log_error};
 
 /// The path of the host's socket.
 const SOCKET: &str = "IXT_IPC_SOCKET";

@@ -50,7 +50,6 @@
 //! - `testing`: the test harness, which runs a module in memory.
 
 mod blocking;
-mod bytes;
 mod caller;
 mod catch_panic;
 mod clock;
@@ -84,7 +83,6 @@ mod transport;
 mod types;
 
 pub use blocking::blocking;
-pub use bytes::Bytes;
 pub use caller::Caller;
 pub use config::ConfigKey;
 pub use context::Context;
@@ -107,6 +105,7 @@ pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use serde_json::{Value, json};
 pub use service::{Event, Service};
 pub use topic::UnknownTopic;
+pub use types::bytes::Bytes;
 pub use types::newtype::InvalidValue;
 pub use types::text_enum::UnknownValue;
 

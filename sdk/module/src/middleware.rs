@@ -64,10 +64,10 @@ use std::task::{self, Poll};
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 
+use crate::error::{Error, Result};
 pub use crate::reply::Reply;
 use crate::request::Handling;
 pub use crate::request::{Request, TopicKind};
-use crate::{Error, Result};
 
 /// What a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready.
 #[derive(Clone)]

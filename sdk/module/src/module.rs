@@ -8,12 +8,18 @@ use std::sync::Arc;
 
 use ixt_protocol::code;
 
+use crate::blocking::blocking;
 use crate::config::{FromConfig, read_config};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::middleware::Next;
-use crate::payload::FromPayload;
+use crate::payload::{FromPayload, Payload};
 use crate::reply::IntoReply;
 use crate::request::{Boxed, Handling, Permit, Request, TopicKind};
-use crate::{Context, Error, Health, Payload, Response, Result, Runtime, UnknownTopic, blocking};
+use crate::response::Response;
+use crate::runtime::Runtime;
+use crate::topic::UnknownTopic;
 
 /// What generated code says about a module and the author's `Handler` of it.
 pub trait Module: 'static {

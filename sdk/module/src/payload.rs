@@ -6,7 +6,7 @@ use std::ops::Deref;
 use ixt_protocol::{decode_base64, encode_base64, read_json};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The bytes that a service without a declared `request` is called with, or that an event without a declared payload carries.
 #[derive(Clone, PartialEq, Eq, Default)]

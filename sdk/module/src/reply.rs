@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use ixt_protocol::Object;
 use serde::{Serialize, Serializer};
 
-use crate::Result;
+use crate::error::Result;
 use crate::types::{Apart, Encode};
 
 /// The successful reply of a handler: a JSON object.

@@ -5,7 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Context, Payload, Reply, Result};
+use crate::context::Context;
+use crate::error::Result;
+use crate::payload::Payload;
+use crate::reply::Reply;
 
 /// What a topic is: a service that is called, or an event that is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,8 @@ use ixt_protocol::{Object, encode_base64};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::error::{Error, Result};
 use crate::reply::{IntoReply, Reply};
-use crate::{Error, Result};
 
 /// The response of a service whose manifest declares none: a JSON object with any keys. It is the `success(data)` of the Python and
 /// Node.js SDKs.

@@ -10,11 +10,13 @@ use std::time::Duration;
 use ixt_protocol::{Object, Priority};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::calls::object;
 use super::link::Link;
+use crate::caller::Caller;
+use crate::error::{Error, Result};
 use crate::request::Boxed;
-use crate::{Caller, Error, Result, Value};
 
 /// The message bus: calls services of other modules, and publishes events. It is the `send_message` of the Python and Node.js SDKs. For
 /// topics in the manifest, the generated modules `client` and `publish` have a typed function each.

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::changes::Changes;
 use crate::clock::Clock;
+use crate::error::{Error, Result};
 use crate::outgoing::Outgoing;
-use crate::{Error, Result};
 
 /// `Calls::expire` asks to be called again after this time at the earliest, so that many deadlines that lie close together are
 /// handled in one pass. A call may end this much after its deadline.

@@ -11,7 +11,7 @@ use super::calls::object;
 use super::link::Link;
 pub use super::stored::{Change, Entry};
 pub use super::watch::Watch;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The module's key-value store, which the host keeps: `kv_get`, `kv_set`, `kv_delete` and `kv_exists` of the Python and Node.js SDKs.
 /// All processes of the module share it; other modules have their own. Keys are strings, values bytes; the `_json` methods read

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::calls::{Calls, Limit, object, service_request};
 use super::watch::Watch;
-use crate::Result;
+use crate::error::Result;
 use crate::log::{LogTarget, Scope};
 use crate::outgoing::Outgoing;
 

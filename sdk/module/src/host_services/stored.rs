@@ -3,7 +3,7 @@
 use ixt_protocol::{InvalidJson, read_json};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A stored value with its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,8 +20,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::log::{LineParts, write};
-use crate::log_error;
+use crate::log::{LineParts, log_error, write};
 
 /// The variable with the filter.
 const FILTER: &str = "IXT_LOG";
@@ -51,7 +50,7 @@ pub(crate) fn install() {
 }
 
 /// The span in which a request is handled.
-pub(crate) fn request_span(context: &crate::Context) -> Span {
+pub(crate) fn request_span(context: &crate::context::Context) -> Span {
     tracing::info_span!(
         "request",
         topic = context.topic(),

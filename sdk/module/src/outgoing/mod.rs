@@ -30,9 +30,9 @@ use ixt_protocol::{
 use serde_json::value::to_raw_value;
 use tokio::sync::SetOnce;
 
-use crate::log::LogTarget;
+use crate::error::{Error, Result};
+use crate::log::{LogTarget, log_error};
 use crate::reply::Reply;
-use crate::{Error, Result, log_error};
 use buffer_pool::BufferPool;
 use log_backlog::LogBacklog;
 pub(crate) use write_buffer::WriteBuffer;

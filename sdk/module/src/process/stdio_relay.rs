@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
-use crate::log_error;
+use crate::log::log_error;
 
 /// How long the end waits for the last output to be passed on.
 const MAX_WAIT: Duration = Duration::from_secs(1);

@@ -13,10 +13,10 @@ use super::Requests;
 use super::table::Key;
 use crate::catch_panic::Caught;
 use crate::clock::Clock;
-use crate::log::Scope;
+use crate::error::{Error, Result};
+use crate::log::{Scope, log_error};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
-use crate::{Error, Result, log_error};
 
 /// What runs handlers: the threads of a process, or the one task of the test harness.
 pub(crate) trait Executor: Clock {

@@ -40,12 +40,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::error::{Error, Result};
 use crate::log::Scope;
 use crate::module::Serve;
 use crate::outgoing::Outgoing;
 use crate::reply::Reply;
 use crate::request::{Permit, PermitIssuer, Request, TopicKind};
-use crate::{Error, Result};
 use active::{ActiveRequest, Work};
 pub(crate) use active::{Executor, Step, StepClass, spawn};
 use admission::Admission;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Priority;
+use ixt_protocol::Priority;
 
 /// One of so many begins out of turn because it is the oldest, whatever its priority.
 const OLDEST_EVERY: u64 = 8;

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::priority_queue::PriorityQueue;
 use super::stats::Stats;
+use crate::context::Context;
+use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
-use crate::{Context, Error, Result};
 
 pub(super) struct RequestTable {
     last_number: u64,

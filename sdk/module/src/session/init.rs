@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{Session, Stage, shutting_down};
 use crate::catch_panic::caught;
+use crate::error::{Error, Result};
 use crate::outgoing::Features;
 use crate::reply::Reply;
-use crate::{Error, Result, Runtime};
+use crate::runtime::Runtime;
 
 /// How the host frames what it sends after `init`.
 #[derive(Debug, Clone, Copy)]

@@ -29,15 +29,18 @@ use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout};
 
 use crate::catch_panic::caught;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::host_services::calls::Calls;
 use crate::host_services::link::Link;
-use crate::log::Scope;
+use crate::log::{Scope, log_error};
 use crate::module::{Serve, Start};
 use crate::outgoing::Outgoing;
+use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 use crate::requests::{Executor, Key, Limits, Requests, Stats};
-use crate::{Context, Error, Health, Payload, Result, log_error};
 use init::HostFraming;
 pub(crate) use shutdown::{Cause, DEFAULT_GRACE};
 

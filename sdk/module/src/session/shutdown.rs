@@ -10,10 +10,11 @@ use tokio::time::timeout;
 
 use super::{End, Session, Stage, shutting_down};
 use crate::catch_panic::caught;
+use crate::error::{Error, Result};
+use crate::log::log_error;
 use crate::module::Serve;
 use crate::reply::Reply;
 use crate::requests::{Step, StepClass, spawn};
-use crate::{Error, Result, log_error};
 
 /// How long a module has to finish if the host names no time, or is gone.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);

@@ -6,19 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, ModuleFrame, encode_base64};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, ModuleFrame, code, encode_base64};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::End;
+use crate::caller::Caller as _;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::module::{Serve, Start};
 use crate::reply::Reply;
 use crate::request::{Boxed, Handling, Request, TopicKind};
 use crate::requests::Limits;
+use crate::runtime::Runtime;
 use crate::transport::task_executor::{Wire, connect};
-use crate::{Caller as _, Error, Health, Result, Runtime, code};
 
 /// A module whose topics say what it does; a payload is the request's id.
 #[derive(Debug, Default)]

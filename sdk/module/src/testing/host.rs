@@ -11,13 +11,16 @@ use tokio::runtime::Handle;
 use super::host_end::{HostEnd, Stub};
 use super::kv::Store;
 use super::module::Module;
-use crate::module::{Start, Starter};
+use crate::error::{Error, Result};
+use crate::launcher::Launcher;
+use crate::module::{Serve, Start, Starter};
 use crate::payload::FromPayload;
 use crate::reply::IntoReply;
 use crate::request::{Boxed, TopicKind};
 use crate::requests::Limits;
+use crate::runtime::Runtime;
+use crate::service::Service;
 use crate::transport::task_executor::connect;
-use crate::{Error, Launcher, Result, Service};
 
 /// A host in memory, for one module: set it up, then start the module.
 #[derive(Default)]
@@ -73,7 +76,7 @@ impl Host {
     /// # Errors
     ///
     /// Those of `Handler::init`.
-    pub async fn start<M: crate::__private::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
+    pub async fn start<M: crate::module::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
         let Launcher { starter, limits } = module;
         let config = Mutex::new(Some(config));
         self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
@@ -84,7 +87,7 @@ impl Host {
     /// # Errors
     ///
     /// Those of `Handler::init`; `INVALID_INPUT` if the configuration is wrong.
-    pub async fn start_json<M: crate::__private::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
+    pub async fn start_json<M: crate::module::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
         let Launcher { starter, limits } = module;
         self.start_any(Box::new(starter), limits, config).await
     }
@@ -112,17 +115,17 @@ impl Host {
 }
 
 /// Starts a module with a `Config` that is given instead of read.
-struct Preset<M: crate::__private::Module> {
+struct Preset<M: crate::module::Module> {
     starter: Starter<M>,
     config: Mutex<Option<M::Config>>,
 }
 
-impl<M: crate::__private::Module> Start for Preset<M> {
+impl<M: crate::module::Module> Start for Preset<M> {
     fn topics(&self) -> Vec<(TopicKind, &'static str)> {
         self.starter.topics()
     }
 
-    fn start(&self, _: &str, runtime: crate::Runtime) -> Boxed<Result<Arc<dyn crate::module::Serve>>> {
+    fn start(&self, _: &str, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.starter.start_with(config.ok_or_else(|| Error::internal("started twice")), runtime)
     }

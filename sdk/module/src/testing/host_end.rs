@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ixt_protocol::{
     DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame, Priority, RawFrame,
-    Readiness, ServiceRequest, deserialize_base64,
+    Readiness, ServiceRequest, code, deserialize_base64,
 };
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
@@ -17,11 +17,12 @@ use tokio::time::sleep_until;
 
 use super::kv::Store;
 use super::observed::{Log, Sent, Starting};
+use crate::error::{Error, Result};
+use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::request::Boxed;
 use crate::session::End;
 use crate::transport::task_executor::Wire;
-use crate::{Error, Payload, Result, code};
 
 /// Answers the calls of one service.
 pub(super) type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync>;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ixt_protocol::{KvChange, decode_base64, encode_base64};
+use ixt_protocol::{KvChange, code, decode_base64, encode_base64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{Error, Result, code};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Default)]
 pub(super) struct Store {

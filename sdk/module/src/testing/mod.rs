@@ -47,7 +47,7 @@ pub use observed::{Log, Sent, Starting};
 pub use pipe::Pipe;
 pub use serve::serve;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Runs a test on a tokio runtime of its own, with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
 ///

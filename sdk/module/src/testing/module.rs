@@ -11,9 +11,11 @@ use serde_json::Value;
 
 use super::host_end::HostEnd;
 use super::observed::{Log, Sent, Starting};
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::payload::{FromPayload, IntoPayload};
+use crate::service::{Event, Service};
 use crate::session::End;
-use crate::{Error, Event, Health, Result, Service};
 
 /// A module that runs under test. Drop it to hang up on it.
 pub struct Module {

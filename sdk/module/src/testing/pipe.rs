@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
+use crate::error::Result;
+use crate::launcher::Launcher;
 use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::{DEFAULT_GRACE, Session};
 use crate::transport::connection::BATCH_FRAMES;
-use crate::{Launcher, Result};
 
 /// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself.
 ///
@@ -112,7 +113,7 @@ impl Pipe {
     /// # Errors
     ///
     /// If the tokio runtime can't be built.
-    pub fn new<M: crate::__private::Module>(module: Launcher<M>) -> Result<Self> {
+    pub fn new<M: crate::module::Module>(module: Launcher<M>) -> Result<Self> {
         let Launcher { starter, limits } = module;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         let (steps, output) = (Arc::new(Steps::default()), Output::default());

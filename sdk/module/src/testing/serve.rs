@@ -3,9 +3,10 @@
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 
+use crate::error::{Error, Result};
+use crate::launcher::Launcher;
 use crate::session::End;
 use crate::transport::task_executor::{Wire, connect};
-use crate::{Error, Launcher, Result};
 
 /// The most that is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -37,7 +38,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// # Errors
 ///
 /// `INTERNAL` if `Handler::init` or `Handler::shutdown` has failed; the module's log says why.
-pub async fn serve<M: crate::__private::Module>(
+pub async fn serve<M: crate::module::Module>(
     module: Launcher<M>,
     stream: impl AsyncRead + AsyncWrite + Send,
 ) -> Result<()> {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::reader_lease::{Check, Next};
 use super::thread_executor::ThreadExecutor;
 use crate::clock::Clock as _;
-use crate::log_error;
+use crate::log::log_error;
 use crate::session::Session;
 
 /// The frames that are taken before their handlers are run. Few, so that what one handler has touched is still in the processor's

@@ -4,6 +4,7 @@
 //! [`Decode`] and [`Encode`] are the two traits. `scalars` and `containers` implement them for the built-in types; the other files
 //! hold what the macros of generated code expand to, one for each way to declare a type.
 
+pub(crate) mod bytes;
 mod containers;
 mod duration;
 pub(crate) mod mistakes;

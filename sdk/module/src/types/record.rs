@@ -554,8 +554,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Bytes;
     use crate::reply::Reply;
+    use crate::types::bytes::Bytes;
 
     struct Image {
         small: Bytes,

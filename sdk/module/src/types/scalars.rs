@@ -9,11 +9,12 @@ use secrecy::{SecretSlice, SecretString};
 use serde::de::Visitor;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
+use super::bytes::Bytes;
 use super::duration::parse_duration;
 use super::rules::{Rule, Rules, check};
 use super::{Decode, Encode, Reading};
-use crate::{Bytes, Value};
 
 fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, E> {
     match value.check(rules) {
