@@ -1,4 +1,4 @@
-//! The author's way into the harness: what the host knows before a module starts.
+//! The test host before its module starts: stubs, the store, and the start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,8 +42,8 @@ impl Host {
         Self::default()
     }
 
-    /// Stands in for a service that the module requires: `answer` is called with each request. Calls of a service without a stub fail with
-    /// `NOT_FOUND`. If a stub panics, so does the test.
+    /// Replaces a service that the module requires: each call of the module calls `answer`. Calls of a service without a stub fail with
+    /// `NOT_FOUND`. If a stub panics, the test panics too. A second stub for a service replaces the first.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -82,7 +82,7 @@ impl Host {
         self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
     }
 
-    /// The same with the configuration as JSON, which is read and checked as that of a real host.
+    /// Starts the module with the configuration as JSON, which is read and checked like that of a real host.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Host {
     }
 }
 
-/// Starts a module with a `Config` that is given instead of read.
+/// Starts a module with a given `Config`, instead of one that is read.
 struct Preset<M: crate::module::Module> {
     starter: Starter<M>,
     config: Mutex<Option<M::Config>>,
