@@ -63,7 +63,8 @@ impl Fake {
 
     /// The frames that were written.
     fn frames(&self) -> Vec<String> {
-        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
+        // Large enough for the replies of 16 MiB.
+        let mut decoder = FrameDecoder::new(2 * DEFAULT_MAX_FRAME_BYTES);
         decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
         let mut frames = Vec::new();
         while let Some(frame) = decoder.next_frame() {
