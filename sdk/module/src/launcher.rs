@@ -105,7 +105,7 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Runs the module on a tokio runtime of its own until it is shut down. Call it in `main`, and return its result:
+    /// Runs the module on a new tokio runtime until it is shut down. Call it in `main`, and return its result:
     ///
     /// - 0 after a shutdown that went well; also if the host is gone, or after SIGTERM or SIGINT;
     /// - 1 if the module can't start, or if `Handler::init` or `Handler::shutdown` fails; the log says why;

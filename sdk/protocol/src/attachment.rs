@@ -52,6 +52,6 @@ impl<'a> Attachment<'a> {
     }
 
     fn misplaced(&self) -> InvalidJson {
-        InvalidJson::at("attachment", format!("`{}` is nothing that an attachment can stand for here", self.path))
+        InvalidJson::at("attachment", format!("can't stand for `{}`", self.path))
     }
 }

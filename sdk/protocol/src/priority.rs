@@ -44,7 +44,7 @@ pub struct UnknownPriority {
 
 impl fmt::Display for UnknownPriority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)", self.number)
+        write!(f, "{} is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)", self.number)
     }
 }
 

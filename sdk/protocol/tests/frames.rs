@@ -196,11 +196,11 @@ fn the_error_of_a_wrong_frame_has_the_id_of_its_request() {
         (r#"{"topic":"a","payload":"?"}"#, "`message.payload`: not base64: Invalid symbol 63, offset 0."),
         (
             r#"{"topic":"a","payload":"","priority":5}"#,
-            "`message.priority`: 5 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+            "`message.priority`: 5 is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
         ),
         (
             r#"{"topic":"a","payload":"","priority":0}"#,
-            "`message.priority`: 0 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+            "`message.priority`: 0 is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
         ),
     ] {
         assert_eq!(handle(message), (Some(7), format!("a `handle` frame is wrong: {says}")));
@@ -363,12 +363,12 @@ fn an_attachment_stands_for_a_field_that_can_have_one() {
     for (json, says) in [
         (
             r#"{"type":"handle","id":7,"message":{"topic":"a"},"attachment":"message.topic"}"#,
-            "`attachment`: `message.topic` is nothing that an attachment can stand for here",
+            "`attachment`: can't stand for `message.topic`",
         ),
         (r#"{"type":"handle","id":7,"message":{"topic":"a"}}"#, "`attachment`: missing, though the frame has one"),
         (
             r#"{"type":"service_response","id":7,"success":true,"data":{},"attachment":"data"}"#,
-            "`attachment`: `data` is nothing that an attachment can stand for here",
+            "`attachment`: can't stand for `data`",
         ),
         (
             r#"{"type":"service_response","id":7,"success":true,"data":[],"attachment":"data.a"}"#,

@@ -1,6 +1,6 @@
 //! The methods that send a frame. Two limits are checked here. A frame over the host's limit is not sent: a request fails with
 //! `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If the host leaves more than 64 MiB unread,
-//! requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have limits of their own.
+//! requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have other limits: see `Outgoing::log`.
 
 use std::sync::{Arc, MutexGuard};
 

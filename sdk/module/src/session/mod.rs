@@ -216,7 +216,7 @@ impl Session {
             HostFrame::ServiceResponse(response) => {
                 let response = response.map(Object::into_owned).map_err(Error::from_body);
                 if !self.calls.respond(id, response) {
-                    log_error("skipped a response to nothing that was asked");
+                    log_error("skipped a response whose `id` is that of no request of the module");
                 }
             }
             HostFrame::HealthCheck => self.health_check(id),

@@ -49,7 +49,7 @@ pub use serve::serve;
 
 use crate::error::Result;
 
-/// Runs a test on a tokio runtime of its own, with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
+/// Runs a test on a new tokio runtime with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
 ///
 /// # Panics
 ///

@@ -26,7 +26,7 @@ use crate::session::Session;
 /// the processor's cache.
 pub(crate) const BATCH_FRAMES: usize = 4;
 /// How many frames are taken at once after handlers have been run for [`MAX_BURST`](super::reader_lease::MAX_BURST). Health checks and
-/// cancels among them don't wait for the handlers of the others.
+/// cancels among them take effect before the handlers of the others begin.
 const LARGE_BATCH_FRAMES: usize = 64;
 
 /// When the host has sent nothing for this time, the buffers of large frames are freed.

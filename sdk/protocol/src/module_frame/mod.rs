@@ -1,5 +1,5 @@
 //! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and
-//! its examples. This file chooses by the type, and between the quick reader and serde. `sdk_info` is no frame: it is a part of the
+//! its examples. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a frame, but a part of the
 //! reply to `init`.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
