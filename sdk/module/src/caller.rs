@@ -7,7 +7,7 @@ use crate::host_services::kv::Kv;
 ///
 /// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set
 ///   their own, and end at its deadline at the latest.
-/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and no deadline but its own.
+/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and no deadline but its own or that of the called service.
 pub trait Caller: sealed::Sealed + Sync {
     /// The message bus: calls other modules, and publishes events, by topic.
     fn bus(&self) -> Bus<'_> {

@@ -22,7 +22,7 @@ use crate::process::panic_hook;
 use crate::process::signals::Signals;
 use crate::process::stdio_relay::Relays;
 use crate::requests::{Executor, Limits};
-use crate::session::{Cause, End, Session};
+use crate::session::{End, Session, ShutdownCause};
 use crate::transport::connection::Connection;
 #[cfg(feature = "compare-machinery")]
 use crate::transport::plain::PlainExecutor;
@@ -213,7 +213,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         let relays = Arc::clone(&relays);
         // If the host has closed the connection, it may stop reading stdout and stderr at any moment: relay both. Otherwise relay only a
         // stream that it reads no longer.
-        move |cause| relays.start(!matches!(cause, Cause::HostGone))
+        move |cause| relays.start(!matches!(cause, ShutdownCause::HostGone))
     });
     #[cfg(feature = "compare-machinery")]
     if let Some(plain) = plain {
@@ -226,7 +226,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         end = &mut ended => end,
         // A second signal ends the process by itself.
         () = signals.received() => {
-            session.shutdown(Cause::Signal, None);
+            session.shutdown(ShutdownCause::Signal, None);
             ended.await
         }
     };

@@ -106,7 +106,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 ///   doesn't list the call;
 /// - `DEADLINE_EXCEEDED` at the end of its [`ttl`](Self::ttl), at the deadline of the request that it is made for, or at the host's
 ///   timeout;
-/// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, or the host does not read;
+/// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, the host does not read, or 16,384 calls of the process wait;
 /// - `INTERNAL` if the response is not of the declared type;
 /// - `UNAVAILABLE` if the host is gone.
 #[must_use = "nothing is sent before it is awaited"]

@@ -21,7 +21,6 @@ use ixt_protocol::{Framing, LogFrame};
 use tokio::sync::SetOnce;
 
 use crate::log::LogTarget;
-pub(crate) use queue::Features;
 use queue::Queue;
 pub(crate) use write_buffer::WriteBuffer;
 pub(crate) use writing::{Done, Sink};
@@ -33,6 +32,17 @@ pub(crate) struct Outgoing {
     sink: Box<dyn Sink>,
     /// Set when all frames are written after [`close`](Outgoing::close), or when the host is gone.
     finished: SetOnce<()>,
+}
+
+/// The optional frames that the module may send to this host.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Features {
+    /// The frame `log`. If false, log lines go to stderr.
+    pub(crate) log: bool,
+    /// The frame `starting`. False also from the reply to `init` on.
+    pub(crate) starting: bool,
+    /// The frame `ready`. If false, only health checks say whether the module is ready.
+    pub(crate) ready: bool,
 }
 
 impl Outgoing {

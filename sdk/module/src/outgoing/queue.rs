@@ -6,6 +6,7 @@ use std::thread::ThreadId;
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, LogFrame, LogLevel, ModuleFrame, code};
 use serde_json::value::to_raw_value;
 
+use super::Features;
 use super::buffer_pool::BufferPool;
 use super::log_backlog::LogBacklog;
 use super::write_buffer::WriteBuffer;
@@ -37,17 +38,6 @@ pub(super) struct Queue {
     pub(super) features: Features,
     /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first.
     pub(super) ready: bool,
-}
-
-/// The optional frames that the module may send to this host.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Features {
-    /// The frame `log`. If false, log lines go to stderr.
-    pub(crate) log: bool,
-    /// The frame `starting`. False also from the reply to `init` on.
-    pub(crate) starting: bool,
-    /// The frame `ready`. If false, only health checks say whether the module is ready.
-    pub(crate) ready: bool,
 }
 
 /// The error of a frame over the host's limit, with its size in bytes. The frame was not queued.

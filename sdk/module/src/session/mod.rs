@@ -46,9 +46,9 @@ use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 use crate::requests::{Executor, Key, Limits, Requests, Stats};
 use init::HostFraming;
-pub(crate) use shutdown::{Cause, DEFAULT_GRACE};
+pub(crate) use shutdown::{DEFAULT_GRACE, ShutdownCause};
 
-/// How a session ended. It is the exit status of the process.
+/// How a session ended. It decides the exit status of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The module was shut down, by the host, by a signal, or because the host is gone, and `Handler::shutdown` has not failed.
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     /// Set by `draining` and at the beginning of the shutdown: `Runtime::stopping` waits for it.
     stopping: Arc<SetOnce<()>>,
     /// See [`Session::before_shutdown`].
-    before_shutdown: OnceLock<Box<dyn Fn(Cause) + Send + Sync>>,
+    before_shutdown: OnceLock<Box<dyn Fn(ShutdownCause) + Send + Sync>>,
     ended: SetOnce<End>,
     /// Runs the shutdown, which needs a timer.
     tokio: Tokio,
@@ -123,7 +123,7 @@ impl Session {
 
     /// Sets the function that each call of [`shutdown`](Self::shutdown) calls first, even if a shutdown runs already. Only the first
     /// function that is set counts.
-    pub(crate) fn before_shutdown(&self, act: impl Fn(Cause) + Send + Sync + 'static) {
+    pub(crate) fn before_shutdown(&self, act: impl Fn(ShutdownCause) + Send + Sync + 'static) {
         let _ = self.before_shutdown.set(Box::new(act));
     }
 
@@ -200,7 +200,7 @@ impl Session {
         match body {
             HostFrame::Init(init) => return self.init(id, &init, framing),
             HostFrame::Shutdown(shutdown) => {
-                self.shutdown(Cause::Asked { id }, shutdown.grace_ms.map(Duration::from_millis));
+                self.shutdown(ShutdownCause::Asked { id }, shutdown.grace_ms.map(Duration::from_millis));
             }
             HostFrame::Cancel => {
                 if let Some(id) = id {

@@ -21,7 +21,7 @@ pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
 /// Why a module shuts down.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Cause {
+pub(crate) enum ShutdownCause {
     /// The host has sent `shutdown`, with this id.
     Asked { id: Option<u64> },
     /// The host has closed the connection.
@@ -34,18 +34,18 @@ impl Session {
     /// To be called when the host has closed the connection: ends the module's own calls and begins the shutdown.
     pub(crate) fn host_gone(self: &Arc<Self>) {
         self.calls.close();
-        self.shutdown(Cause::HostGone, None);
+        self.shutdown(ShutdownCause::HostGone, None);
     }
 
     /// Begins the shutdown, and returns at once. A task then waits for the requests that run, for half of `grace` at most, and ends those
     /// that are left; calls `Handler::shutdown` with the other half as its limit; replies to the host if it has asked; and ends the
     /// session. `grace` is 5 seconds if it is `None`. If a shutdown runs already, only answers a `shutdown` frame, with `UNAVAILABLE`.
-    pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
+    pub(crate) fn shutdown(self: &Arc<Self>, cause: ShutdownCause, grace: Option<Duration>) {
         if let Some(act) = self.before_shutdown.get() {
             act(cause);
         }
         if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
-            if let Cause::Asked { id } = cause {
+            if let ShutdownCause::Asked { id } = cause {
                 self.outgoing.reply(id, Err(shutting_down()));
             }
             return;
@@ -68,7 +68,7 @@ impl Session {
                 error.log_causes(&"`shutdown`");
             }
             let end = if closed.is_ok() { End::Clean } else { End::Failed };
-            if let Cause::Asked { id } = cause {
+            if let ShutdownCause::Asked { id } = cause {
                 this.outgoing.reply(id, closed.and_then(|()| Reply::json(&json!({}))));
             }
             let _ = this.ended.set(end);
