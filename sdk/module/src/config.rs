@@ -13,7 +13,7 @@ use crate::types::record::unknown_key;
 use crate::types::rules::Rules;
 use crate::types::{Decode, Reading};
 
-/// What the manifest says about a key of the configuration, for tools that list or explain the keys.
+/// A key of the configuration as the manifest declares it, for tools that list or explain the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigKey {
     name: &'static str,

@@ -40,8 +40,8 @@ pub(crate) trait Sink: Debug + Send + Sync {
     /// Writes as many of the bytes as it can without waiting. Returns their number, which is 0 if the sink is full. After an error
     /// nothing more is written: the host is gone.
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Returns at once. Writes all bytes from the index `from` on, on a thread that may wait; then calls `done` there with the buffer and
-    /// the result.
+    /// Writes all bytes from the index `from` on, and then calls `done` with the buffer and the result: on another thread, which may wait,
+    /// or, if no thread can be started, on this one before it returns.
     fn write_later(&self, bytes: WriteBuffer, from: usize, done: Done);
 }
 

@@ -109,7 +109,7 @@ macro_rules! __pattern {
     };
 }
 
-/// Without the feature, code with a pattern doesn't compile, and says what to add.
+/// Without the feature, code with a pattern doesn't compile; the error says what to add.
 #[cfg(not(feature = "pattern"))]
 #[doc(hidden)]
 #[macro_export]
