@@ -95,7 +95,7 @@ fn a_frame_of_the_wrong_shape_is_answered_with_the_path_of_what_is_wrong() {
         (
             r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"","priority":5}}"#,
             "INVALID_INPUT",
-            "`message.priority`: 5 is no priority",
+            "`message.priority`: 5 is not a priority",
         ),
         (
             r#"{"type":"handle","id":10,"message":{"topic":"raw","payload":"","ttl_ms":-1}}"#,

@@ -140,8 +140,20 @@ fn pages_about_the_code_name_files_that_are_there() {
     }
 }
 
+/// The codes in this column of those rows of a page's tables that begin like this, sorted.
+fn codes_in(page: &str, row: &str, column: usize) -> Vec<String> {
+    let page = read(page);
+    let cells = page.lines().filter(|line| line.starts_with(row)).filter_map(|line| line.split(" | ").nth(column));
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let is_code = |word: &&str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let mut codes: Vec<_> = quoted.filter(is_code).map(str::to_owned).collect();
+    codes.sort();
+    codes
+}
+
+/// `sdk/protocol/src/code.rs` lists these places.
 #[test]
-fn a_manifest_can_not_declare_the_error_codes_of_the_protocol() {
+fn every_place_of_the_error_codes_has_all_of_them() {
     // A code is a constant with its own name as value, wherever in the crate it is.
     fn codes(dir: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -160,4 +172,8 @@ fn a_manifest_can_not_declare_the_error_codes_of_the_protocol() {
     codes(&workspace().join("sdk/protocol/src"), &mut protocol);
     protocol.sort();
     assert_eq!(protocol, BUILT_IN_ERROR_CODES, "left: ixt-protocol; right: `BUILT_IN_ERROR_CODES` of ixt-manifest");
+    let page = codes_in("sdk/protocol/PROTOCOL.md", "| `", 0);
+    assert_eq!(protocol, page, "left: ixt-protocol; right: the table in \"Errors\" of PROTOCOL.md");
+    let page = codes_in("sdk/host/HOST.md", "| `answered` |", 3);
+    assert_eq!(protocol, page, "left: ixt-protocol; right: the levels of `answered` in HOST.md, \"Logs\"");
 }

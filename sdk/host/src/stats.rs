@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ixt_protocol::code;
+use ixt_manifest::language::BUILT_IN_ERROR_CODES;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::lock;
@@ -21,26 +21,10 @@ pub const DURATION_BOUNDS: [f64; 19] = [
 /// of ISO 3), so that a quantile is at most a quarter off. [`DURATION_BOUNDS`] are some of them.
 const FINE: [u64; 71] = fine();
 
-/// How many error codes of the module's own are counted one by one, beside those of [`code`].
+/// How many error codes of the module's own are counted one by one, beside [`BUILT_IN_ERROR_CODES`], which always are.
 const OWN_CODES: usize = 16;
 /// The code under which further ones are counted together.
 const OTHER: &str = "OTHER";
-
-/// The codes that are always counted one by one: the host itself uses them.
-const KNOWN_CODES: [&str; 12] = [
-    code::UNKNOWN_TOPIC,
-    code::INVALID_INPUT,
-    code::CANCELLED,
-    code::UNAVAILABLE,
-    code::FAILED_PRECONDITION,
-    code::RESOURCE_EXHAUSTED,
-    code::UNIMPLEMENTED,
-    code::INTERNAL,
-    code::NOT_FOUND,
-    code::ABORTED,
-    code::DEADLINE_EXCEEDED,
-    code::PERMISSION_DENIED,
-];
 
 /// The counts, which any thread may add to.
 #[derive(Debug)]
@@ -111,8 +95,9 @@ impl Stats {
             *count += 1;
             return;
         }
-        let own = || errors.keys().filter(|code| !KNOWN_CODES.contains(&&***code) && ***code != *OTHER).count();
-        let code = if KNOWN_CODES.contains(&code) || own() < OWN_CODES { code } else { OTHER };
+        let own =
+            || errors.keys().filter(|code| !BUILT_IN_ERROR_CODES.contains(&&***code) && ***code != *OTHER).count();
+        let code = if BUILT_IN_ERROR_CODES.contains(&code) || own() < OWN_CODES { code } else { OTHER };
         *errors.entry(code.into()).or_default() += 1;
     }
 
@@ -193,6 +178,8 @@ fn f64_of(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ixt_protocol::code;
+
     use super::*;
 
     #[test]

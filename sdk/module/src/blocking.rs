@@ -1,11 +1,11 @@
-//! Work that blocks its thread, run where that holds up nothing.
+//! Runs work that blocks its thread on a thread where it delays no other handler.
 
+use crate::error::{Error, Result};
 use crate::log::Scope;
-use crate::{Error, Result};
 
-/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't hold up others.
+/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others.
 ///
-/// If the future is dropped (the caller has cancelled the request, say), the work runs on to its end, and its result is lost.
+/// If the future is dropped (the caller has cancelled the request, say), the work still runs to its end, and its result is lost.
 ///
 /// ```
 /// # async fn example() -> ixt_sdk::Result<()> {
@@ -16,7 +16,8 @@ use crate::{Error, Result};
 ///
 /// # Errors
 ///
-/// Those of the work; `UNAVAILABLE` if the module ends before the work has begun. A panic of the work continues in the caller.
+/// Those of the work; `UNAVAILABLE`, retryable, if the module ends before the work has begun. A panic of the work becomes a panic of the
+/// caller.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     // Log lines of the work belong to the same request.
     let scope = Scope::current();

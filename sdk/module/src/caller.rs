@@ -1,20 +1,20 @@
-//! Who can call the host and other modules.
+//! The trait of the two types that can call the host and other modules.
 
 use crate::host_services::bus::Bus;
 use crate::host_services::kv::Kv;
 
-/// What calls are made with. Two types implement it:
+/// Makes calls to the host and to other modules. Two types implement it:
 ///
-/// - [`Context`](crate::Context), in a handler. Calls belong to its request: they carry its trace id, have its priority unless they
-///   set their own, and end at its deadline at the latest.
-/// - [`Runtime`](crate::Runtime), everywhere else. Calls stand for themselves.
+/// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set
+///   their own, and end at its deadline at the latest.
+/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and no deadline but its own or that of the called service.
 pub trait Caller: sealed::Sealed + Sync {
     /// The message bus: calls other modules, and publishes events, by topic.
     fn bus(&self) -> Bus<'_> {
         Bus::new(self.link())
     }
 
-    /// The module's key-value store, which the host keeps. All instances of the module share it; no other module sees it.
+    /// The module's key-value store, which the host keeps. All processes of the module share it; no other module sees it.
     fn kv(&self) -> Kv<'_> {
         Kv::new(self.link())
     }

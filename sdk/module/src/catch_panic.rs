@@ -1,21 +1,21 @@
-//! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. Everything that
-//! runs a `Handler` or a middleware goes through here.
+//! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. All code that calls a
+//! `Handler` or a middleware uses this.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use crate::error::{Error, Result};
 use crate::request::Boxed;
-use crate::{Error, Result};
 
-/// Runs what `make` returns to its end. A panic, also in `make`, becomes the error `INTERNAL`, in which `what` names the work. The
-/// message of the panic may hold secrets, so it is not in the error: the panic hook writes it to the log.
+/// Runs the future that `make` returns to its end. A panic, also in `make`, becomes the error `INTERNAL`, in which `what` names the work.
+/// The error does not have the message of the panic, which may be secret: the panic hook writes it to the log.
 pub(crate) async fn caught<T>(what: impl Display, make: impl FnOnce() -> Boxed<Result<T>>) -> Result<T> {
     let mut work = Caught::new(make);
     std::future::poll_fn(|cx| work.poll(cx, &what)).await
 }
 
-/// A future whose panics become errors, in its polls as in its destructor. `None` after a panic of `make`.
+/// A future whose panics become errors, and whose destructor may panic. `None` after a panic of `make`.
 pub(crate) struct Caught<T>(Option<Boxed<Result<T>>>);
 
 impl<T> Caught<T> {
@@ -25,8 +25,8 @@ impl<T> Caught<T> {
 
     /// Polls the future; `what` names it in the error. Must not be called again after `Ready`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, what: &impl Display) -> Poll<Result<T>> {
-        // Unwind safety: after a panic the future isn't polled again. What it shares with other handlers may be half changed; as
-        // everywhere in Rust, a poisoned mutex is the guard against that.
+        // Unwind safety: after a panic the future isn't polled again. Data that it shares with other handlers may be half changed. As
+        // everywhere in Rust, a poisoned mutex guards against that.
         let polled = self.0.as_mut().map(|work| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))));
         match polled {
             Some(Ok(polled)) => polled,

@@ -1,14 +1,14 @@
-//! The time, handed in: a session asks its clock instead of the system, so that a test can stop it.
+//! The clock of a session. It is a trait, so that a test can stop the time.
 
 use std::fmt::Debug;
 
 use tokio::time::Instant;
 
-/// What tells the time, and wakes the session when a deadline is due.
+/// The time, and calls of `Session::expire` when a deadline is over.
 pub(crate) trait Clock: Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> Instant;
-    /// Makes sure that `Session::expire` is called at this time or soon after. Several times may be outstanding; the clock may
-    /// keep the earliest alone, since `expire` returns the next one.
+    /// Plans a call of `Session::expire` at this time or soon after. If several calls are planned, the clock may keep only the earliest:
+    /// `expire` returns the next time.
     fn wake_at(&self, time: Instant);
 }

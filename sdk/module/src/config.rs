@@ -1,19 +1,19 @@
-//! Reads the configuration that the host sends into the generated `Config`, and reports everything that is wrong with it at once.
+//! Reads the configuration that the host sends into the generated `Config`, and reports all its mistakes at once.
 //!
-//! Generated code builds the struct in one expression, key by key, and hardly returns early: a wrong key is noted, the default of
-//! its type takes its place, and the struct is thrown away at the end. That also compiles fast; a derived `Deserialize` with 2,000
-//! fields does not.
+//! Generated code builds the struct in one expression, key by key. If a key is wrong, the mistake is noted, the default of its type takes
+//! its place, and the struct is dropped at the end. That also compiles fast; a derived `Deserialize` with 2,000 fields does not.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde_json::{Map, Value, json};
 
+use crate::error::{Error, Result};
+use crate::log::log_error;
 use crate::types::mistakes::Mistakes;
 use crate::types::record::unknown_key;
 use crate::types::rules::Rules;
 use crate::types::{Decode, Reading};
-use crate::{Error, Result, log_error};
 
-/// What the manifest says about a key of the configuration, for tools that list or explain the keys.
+/// A key of the configuration as the manifest declares it, for tools that list or explain the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigKey {
     name: &'static str,
@@ -86,7 +86,7 @@ impl ConfigKey {
         self.description
     }
 
-    /// The default as the manifest writes it. `None` if there is none, and for secrets.
+    /// The default, as text in the form of the manifest. `None` if there is none, and for secrets.
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         self.default
@@ -104,23 +104,24 @@ impl ConfigKey {
         self.secret
     }
 
-    /// `Some` if the key is deprecated: the manifest's words on what to use instead, empty if it has none.
+    /// The manifest's text on what to use instead, if the key is deprecated; empty if the manifest has no text. `None` if the key is not
+    /// deprecated.
     #[must_use]
     pub const fn deprecation(&self) -> Option<&'static str> {
         self.deprecated
     }
 }
 
-/// Implemented by the generated `Config`.
+/// The reader of the generated `Config`, which implements this.
 pub trait FromConfig: Sized + 'static {
-    /// What the manifest says about the keys, sorted by name.
+    /// The keys that the manifest declares, sorted by name.
     const KEYS: &'static [ConfigKey];
 
-    /// Takes every key that the manifest declares. `None` if a wrong key has a type without a default.
+    /// Takes every key that the manifest declares. `None` if a key whose Rust type has no default is wrong or missing.
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
-/// The keys that the host has sent, and what is wrong with those that were taken.
+/// The keys that the host has sent and that were not taken yet, and the mistakes in those that were taken.
 #[derive(Debug, Default)]
 pub struct ConfigKeys {
     given: Map<String, Value>,
@@ -128,23 +129,23 @@ pub struct ConfigKeys {
 }
 
 impl ConfigKeys {
-    /// Takes a key that has no default. `None` if it is absent or wrong, which is noted.
+    /// Takes a required key. If it is absent or wrong, notes the mistake and returns `None`.
     pub fn take<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
         let value = self.given.remove(key);
         self.read(key, rules, value, |mistakes| mistakes.note(key, "required, but not given".to_owned()))
     }
 
-    /// The same, but returns the default of the Rust type if the key is absent or wrong.
+    /// Takes a required key. If it is absent or wrong, notes the mistake and returns the default of the Rust type.
     pub fn required<T: Decode + Default>(&mut self, key: &'static str, rules: Rules) -> T {
         self.take(key, rules).unwrap_or_default()
     }
 
-    /// Takes a key with a default, which is returned if the key is absent, or is wrong, which is noted.
+    /// Takes a key with a default. If it is absent, returns the default; if it is wrong, notes the mistake and returns the default.
     pub fn or<T: Decode>(&mut self, key: &'static str, rules: Rules, default: T) -> T {
         self.maybe(key, rules).unwrap_or(default)
     }
 
-    /// Takes an optional key. `None` if it is absent, or is wrong, which is noted.
+    /// Takes an optional key. `None` if it is absent; if it is wrong, notes the mistake and returns `None`.
     pub fn maybe<T: Decode>(&mut self, key: &'static str, rules: Rules) -> Option<T> {
         let value = self.given.remove(key);
         self.read(key, rules, value, |_| ())
@@ -166,7 +167,7 @@ impl ConfigKeys {
     }
 }
 
-/// Removes the value from serde's message "invalid …: …, expected …": it may be a secret.
+/// Removes the wrong value from an error: it may be a secret.
 fn without_value(invalid: InvalidJson) -> InvalidJson {
     let mut invalid = invalid.without_value();
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
@@ -177,11 +178,12 @@ fn without_value(invalid: InvalidJson) -> InvalidJson {
     invalid
 }
 
-/// Reads the configuration from a JSON object. Deprecated keys that are set are logged.
+/// Reads the configuration from a JSON object. Logs each deprecated key that is set.
 ///
 /// # Errors
 ///
-/// `INVALID_INPUT` with all mistakes: in the message, and with `path` and `message` each in the detail `mistakes`.
+/// `INVALID_INPUT` with all mistakes, without the wrong values. They are in the message, and in the detail `mistakes`, a list of objects
+/// with `path` and `message`.
 pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     let given = read_json::<Map<String, Value>>(json.as_bytes())
         .map_err(|invalid| Error::invalid_json("the configuration is not an object", &without_value(invalid)))?;
@@ -211,7 +213,7 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     Err(Error::invalid_input(format!("the configuration is wrong: {message}")).detail("mistakes", details))
 }
 
-/// The configuration if the host sets no key: all defaults. Generated code has it where the manifest requires no key.
+/// The configuration of all defaults, as if the host sets no key. Generated code calls it only if the manifest requires no key.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! The error that handlers return and callers receive.
+//! The error that handlers return and that calls of other modules and of the host return.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::json_value::json_or_reason;
-use crate::log_error;
+use crate::log::log_error;
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -38,12 +38,14 @@ struct Inner {
     message: String,
     details: Map<String, Value>,
     retryable: bool,
+    /// The error that was converted with `?`. Not sent to the caller.
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error with one of the codes in [`code`](crate::code), or with a code of the service's own: by convention in upper case, such as
-    /// `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`.
+    /// An error with one of the codes in [`code`](crate::code), or with a code of the service: by convention in upper case, such as
+    /// `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the caller gets `INTERNAL`. The host cuts
+    /// a message after 64 KiB.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -54,7 +56,7 @@ impl Error {
         }))
     }
 
-    /// [`INVALID_INPUT`](code::INVALID_INPUT): the request itself is wrong, and will be wrong again.
+    /// [`INVALID_INPUT`](code::INVALID_INPUT): the request is wrong. The same request will fail again.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(code::INVALID_INPUT, message)
     }
@@ -65,7 +67,7 @@ impl Error {
     }
 
     /// [`INTERNAL`](code::INTERNAL): something is wrong with the service, not with the request. Takes anything that can be displayed, for
-    /// errors that are no `std::error::Error`.
+    /// errors that don't implement `std::error::Error`.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(code::INTERNAL, message.to_string())
     }
@@ -75,8 +77,8 @@ impl Error {
         Self::new(code::UNAVAILABLE, message).retryable()
     }
 
-    /// Sets a detail for the caller's program, in place of one with the same key. A value that can't be JSON is replaced by a string that
-    /// says why.
+    /// Sets a detail for the caller's program, in place of one with the same key. A value that can't be JSON (a map whose keys are not
+    /// strings, say) becomes a string with the reason.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.details.insert(key.into(), json_or_reason(value));
@@ -90,7 +92,7 @@ impl Error {
         self
     }
 
-    /// The code: one of those in [`code`](crate::code), or one of the service's own.
+    /// The code: one of those in [`code`](crate::code), or a code of the service.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0.code
@@ -114,7 +116,7 @@ impl Error {
         self.0.retryable
     }
 
-    /// Logs the sources of an error that was converted with `?`, if it has any; `what` has failed.
+    /// Logs the error with its sources, if it was converted with `?` and has any. `what` names the work that has failed.
     pub(crate) fn log_causes(&self, what: &dyn fmt::Display) {
         let causes = self.causes();
         if !causes.is_empty() {
@@ -122,6 +124,7 @@ impl Error {
         }
     }
 
+    /// The messages of the sources, the nearest first.
     fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut cause = self.0.cause.as_deref().and_then(std::error::Error::source);
@@ -132,7 +135,7 @@ impl Error {
         causes
     }
 
-    /// An error that the host has sent.
+    /// The error in a `service_response`.
     pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
         let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
         Self(Box::new(Inner {

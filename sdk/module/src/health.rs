@@ -1,13 +1,13 @@
-//! The answer to a health check.
+//! The author's report in the reply to a health check.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::error::Error;
 use crate::json_value::json_or_reason;
 
-/// What a module's health check says: whether the module works, and any details. It is what `on_health_check` returns in the Python and
-/// Node.js SDKs.
+/// The result of a module's health check: whether the module works, whether it takes calls, and any details. `on_health_check` of the
+/// Python and Node.js SDKs returns the same.
 ///
 /// ```
 /// use ixt_sdk::Health;
@@ -27,16 +27,16 @@ impl Health {
         Self::new(true)
     }
 
-    /// The module doesn't work, for this reason, which becomes the detail `message`. What the host does then is set in its
-    /// configuration.
+    /// The module doesn't work, for this reason, which becomes the detail `message`. After some such checks in a row the host ends the
+    /// process; its configuration says how many.
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
         Self::new(false).detail("message", reason.into())
     }
 
-    /// The module works, but this process takes no new calls and events for now, for this reason: a cache that is being filled, say.
-    /// The host sends them to other processes of the module, or queues them, until a later health check says otherwise. To tell the
-    /// host at once, use [`Runtime::set_ready`](crate::Runtime::set_ready).
+    /// The module works, but this process takes no new calls and events for now, for this reason, which becomes the detail `message`: a
+    /// cache is being filled, say. Until a later health check is ready again, the host sends them to other processes of the module, or
+    /// queues them. To tell the host at once, use [`Runtime::set_ready`](crate::Runtime::set_ready).
     #[must_use]
     pub fn not_ready(reason: impl Into<String>) -> Self {
         Self::new(true).detail("ready", false).detail("message", reason.into())
@@ -48,7 +48,7 @@ impl Health {
         self.0.get("healthy") == Some(&Value::Bool(true))
     }
 
-    /// Whether this process takes new calls and events.
+    /// Whether this process takes new calls and events: true unless the detail `ready` is false.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.get("ready") != Some(&Value::Bool(false))
@@ -64,7 +64,8 @@ impl Health {
         Self(Map::from_iter([("healthy".to_owned(), Value::Bool(healthy))]))
     }
 
-    /// Sets a detail, in place of one with the same key. A value that can't be JSON is replaced by a string that says why.
+    /// Sets a detail, in place of one with the same key; the SDK sets `ixt`. A value that can't be JSON (a map whose keys are not strings,
+    /// say) becomes a string with the reason. If all details have more than 64 KiB, the host keeps only `healthy` and `ready`.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.insert(key.into(), json_or_reason(value));
@@ -72,7 +73,7 @@ impl Health {
     }
 }
 
-/// A health check that fails reports the module as unhealthy, with the error's message, code and details.
+/// A health check that returns an error reports the module as unhealthy, with the error's message, code and details.
 impl From<Error> for Health {
     fn from(error: Error) -> Self {
         let health = Self::unhealthy(error.message()).detail("code", error.code());

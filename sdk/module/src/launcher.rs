@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::error::Error;
+use crate::log::log_error;
 use crate::middleware::{Next, Reply, Request};
 use crate::module::{Module, Starter};
 use crate::outgoing::Outgoing;
@@ -20,30 +22,30 @@ use crate::process::panic_hook;
 use crate::process::signals::Signals;
 use crate::process::stdio_relay::Relays;
 use crate::requests::{Executor, Limits};
-use crate::session::{Cause, End, Session};
+use crate::session::{End, Session, ShutdownCause};
 use crate::transport::connection::Connection;
 #[cfg(feature = "compare-machinery")]
 use crate::transport::plain::PlainExecutor;
 use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
-use crate::{Error, log_error};
 
-/// The path of the host's socket.
+/// The environment variable with the path of the host's socket.
 const SOCKET: &str = "IXT_IPC_SOCKET";
-/// This process's id, for hosts that don't send it in `init`.
+/// The environment variable with this process's id, for hosts that don't send it in `init`.
 const MODULE_ID: &str = "IXT_MODULE_ID";
-/// Overrides `Launcher::max_concurrency`.
+/// The environment variable that overrides `Launcher::max_concurrency`.
 const MAX_CONCURRENCY: &str = "IXT_MAX_CONCURRENCY";
 /// The exit status of a module that was started without a host.
 const NO_HOST: u8 = 2;
-/// The most topics that the help lists.
+/// How many topics the help lists at most.
 const LISTED_TOPICS: usize = 20;
 /// The default of `max_concurrency`.
 const DEFAULT_MAX_CONCURRENCY: usize = 256;
 /// The default of `max_queued`.
 const DEFAULT_MAX_QUEUED: usize = 4096;
 
-/// Runs a module with other limits than the defaults, or with middleware. The generated function `module::<Greeter>()` makes it.
+/// Runs a module with other limits than the defaults, or with middleware. The generated function `module::<H>()` makes it, where `H` is
+/// the author's handler.
 ///
 /// ```no_run
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -67,26 +69,26 @@ impl<M: Module> Launcher<M> {
     }
 
     /// Sets how many handlers of services and events run at the same time; 256 by default. The environment variable
-    /// `IXT_MAX_CONCURRENCY` takes precedence. A handler whose thread blocks counts until its method returns, even if the request was
-    /// answered before. Health checks and the module's own calls don't count.
+    /// `IXT_MAX_CONCURRENCY` takes precedence; if it is not a number above 0, the module does not start. A handler whose thread blocks
+    /// counts until its method returns, even if the request was answered before. Health checks and the module's own calls don't count.
     ///
     /// # Panics
     ///
     /// If it is 0.
     pub fn max_concurrency(mut self, requests: usize) -> Self {
-        assert!(requests > 0, "a module that handles no request at all does nothing");
+        assert!(requests > 0, "`max_concurrency` is at least 1");
         self.limits.max_concurrency = requests;
         self
     }
 
-    /// Sets how many more requests are queued while all handlers are busy; 4,096 by default. The one with the highest priority begins
-    /// next, but every eighth is the oldest. Requests beyond the limit are refused with `RESOURCE_EXHAUSTED`, retryable.
+    /// Sets how many more requests are queued while all handlers are busy; 4,096 by default. With 0, none. The one with the highest
+    /// priority begins next, but every eighth is the oldest. Requests beyond the limit are refused with `RESOURCE_EXHAUSTED`, retryable.
     pub fn max_queued(mut self, requests: usize) -> Self {
         self.limits.max_queued = requests;
         self
     }
 
-    /// Puts [middleware](crate::middleware) around the handler, and around the layers of earlier calls.
+    /// Puts [middleware](crate::middleware) around the handler and around the layers of earlier calls: the last layer is the outermost.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
@@ -103,7 +105,7 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Runs the module on a tokio runtime of its own until it is shut down. Call it in `main`, and return its result:
+    /// Runs the module on a new tokio runtime until it is shut down. Call it in `main`, and return its result:
     ///
     /// - 0 after a shutdown that went well; also if the host is gone, or after SIGTERM or SIGINT;
     /// - 1 if the module can't start, or if `Handler::init` or `Handler::shutdown` fails; the log says why;
@@ -125,12 +127,12 @@ impl<M: Module> Launcher<M> {
             ));
             return ExitCode::FAILURE;
         }
-        // One for each handler, since each may block, and tokio's own default for the author's code.
+        // A thread for each handler, since each may block, and tokio's default of 512 for the author's code.
         let threads = self.limits.max_concurrency.saturating_add(512);
         match tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build() {
             Ok(runtime) => {
                 let status = runtime.block_on(self.run_async());
-                // Background tasks of the author's are not waited for: the host was told that the module is done.
+                // Without waiting for background tasks: the host knows that the module has ended.
                 runtime.shutdown_background();
                 status
             }
@@ -141,7 +143,7 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// Does what [`run`](Self::run) does on the current tokio runtime. The runtime needs its I/O and time drivers (`enable_all`), and at
+    /// Does the same as [`run`](Self::run) on the current tokio runtime. The runtime needs its I/O and time drivers (`enable_all`), and at
     /// least `max_concurrency` threads in its blocking pool if all handlers may block.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
@@ -178,6 +180,7 @@ impl<M: Module> std::fmt::Debug for Launcher<M> {
 }
 
 impl Limits {
+    /// Sets the limit of `IXT_MAX_CONCURRENCY`, if there is one.
     fn read_environment(&mut self) -> Result<(), String> {
         let Some(text) = env::var_os(MAX_CONCURRENCY) else { return Ok(()) };
         let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
@@ -187,7 +190,7 @@ impl Limits {
     }
 }
 
-/// Runs the session with the host at the other end of the stream, to its end.
+/// Runs the session with the host at the other end of the stream, and waits for its end.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
     panic_hook::install();
@@ -208,8 +211,9 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     let relays = Arc::new(Relays::default());
     session.before_shutdown({
         let relays = Arc::clone(&relays);
-        // If the host has hung up, it may also be gone as the reader of stdout and stderr, now or in a moment.
-        move |cause| relays.start(!matches!(cause, Cause::HostGone))
+        // If the host has closed the connection, it may stop reading stdout and stderr at any moment: relay both. Otherwise relay only a
+        // stream that it reads no longer.
+        move |cause| relays.start(!matches!(cause, ShutdownCause::HostGone))
     });
     #[cfg(feature = "compare-machinery")]
     if let Some(plain) = plain {
@@ -222,7 +226,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
         end = &mut ended => end,
         // A second signal ends the process by itself.
         () = signals.received() => {
-            session.shutdown(Cause::Signal, None);
+            session.shutdown(ShutdownCause::Signal, None);
             ended.await
         }
     };
@@ -231,7 +235,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     Ok(end)
 }
 
-/// What a module prints that was started by hand.
+/// The text that a module prints if it is started without a host.
 fn help<M: Module>() -> String {
     let mut topics = M::topics();
     let mut help = format!(

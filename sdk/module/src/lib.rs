@@ -29,14 +29,14 @@
 //! }
 //! ```
 //!
-//! What an author meets:
+//! The types that an author uses:
 //!
 //! - [`Error`] and [`Result`]: what a handler returns if it fails. Any `std::error::Error` converts with `?`.
 //! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both are
 //!   [`Caller`]s: they have the message [`Bus`] and the [`Kv`] store, and the generated functions that call other modules and
 //!   publish events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
-//! - [`Payload`] and [`Response`]: the raw request and the free-form response of a service whose manifest declares no types.
+//! - [`Payload`] and [`Response`]: the request as bytes and the free-form response of a service whose manifest declares no types.
 //! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
 //! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
@@ -44,13 +44,12 @@
 //!
 //! Features, none of which is on by default:
 //!
-//! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without them the
-//!   code of a manifest that needs one doesn't compile, and says so.
+//! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without the feature,
+//!   the code of a manifest that needs it doesn't compile, and the error names the feature.
 //! - `tracing`: events of the crate tracing become lines of the host's log.
 //! - `testing`: the test harness, which runs a module in memory.
 
 mod blocking;
-mod bytes;
 mod caller;
 mod catch_panic;
 mod clock;
@@ -84,7 +83,6 @@ mod transport;
 mod types;
 
 pub use blocking::blocking;
-pub use bytes::Bytes;
 pub use caller::Caller;
 pub use config::ConfigKey;
 pub use context::Context;
@@ -107,6 +105,7 @@ pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use serde_json::{Value, json};
 pub use service::{Event, Service};
 pub use topic::UnknownTopic;
+pub use types::bytes::Bytes;
 pub use types::newtype::InvalidValue;
 pub use types::text_enum::UnknownValue;
 
@@ -114,14 +113,14 @@ pub use types::text_enum::UnknownValue;
 #[cfg_attr(not(doctest), doc = include_str!("../RUNTIME.md"))]
 pub mod guide {}
 
-/// What a module's `main.rs` uses: [`Bytes`], [`Caller`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`],
+/// The types that most modules use: [`Bytes`], [`Caller`], [`Context`], [`Error`], [`ExposeSecret`], [`Health`], [`Payload`],
 /// [`Response`], [`Result`] and [`Runtime`].
 pub mod prelude {
     pub use crate::{Bytes, Caller, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
 }
 
-/// Includes the code that `ixt_build::compile` generated from the crate's manifest, in a build script. Without one it does not
-/// compile, and says what to add.
+/// Includes the code that the crate's build script has generated from its manifest with `ixt_build::compile`. In a crate without a build
+/// script it does not compile, and the error says what to add.
 #[macro_export]
 macro_rules! include_module {
     () => {
@@ -137,7 +136,7 @@ macro_rules! include_module {
     };
 }
 
-/// What generated code uses. Not for authors: all of it may change together with `ixt-build`.
+/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "pattern")]
@@ -163,7 +162,8 @@ pub mod __private {
     };
 }
 
-/// Refuses code that was generated for an incompatible version of this crate.
+/// Fails to compile in code that was generated for an incompatible version of this crate. The number is `GENERATION` in
+/// `build-support/codegen/src/generate.rs`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {

@@ -1,9 +1,9 @@
-//! Code around every call of a handler: authentication, metrics, timing, limits.
+//! Middleware: code around every call of a handler, for authentication, metrics, timing or limits.
 //!
 //! A middleware is a tower [`Layer`] over a [`Service`] that takes a [`Request`] and returns a [`Reply`] or an [`Error`];
-//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It sees service calls and events alike, before their
-//! payload is read into the manifest's type. It runs within the request's deadline, log scope and concurrency limit. If it panics,
-//! the reply is `INTERNAL`, as after a panic of the handler.
+//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their
+//! payload is read into the manifest's type. The request's deadline, log scope and concurrency limit hold for it too. If it panics, the
+//! reply is `INTERNAL`, as after a panic of the handler.
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -64,12 +64,12 @@ use std::task::{self, Poll};
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 
+use crate::error::{Error, Result};
 pub use crate::reply::Reply;
 use crate::request::Handling;
 pub use crate::request::{Request, TopicKind};
-use crate::{Error, Result};
 
-/// What a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready.
+/// The [`Service`] that a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready.
 #[derive(Clone)]
 pub struct Next(Arc<dyn Fn(Request) -> Handling + Send + Sync>);
 
@@ -82,7 +82,7 @@ impl Next {
         self.0(request)
     }
 
-    /// Puts a layer around this.
+    /// Puts a layer around this service. Each request gets a clone of the layer's service.
     pub(crate) fn wrapped<L>(self, layer: &L) -> Self
     where
         L: Layer<Self>,

@@ -1,4 +1,4 @@
-//! The seam between the session, which knows frames and topics, and generated code, which knows the manifest's types.
+//! Connects the session, which knows frames and topics, with generated code, which knows the manifest's types.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -8,14 +8,20 @@ use std::sync::Arc;
 
 use ixt_protocol::code;
 
+use crate::blocking::blocking;
 use crate::config::{FromConfig, read_config};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::middleware::Next;
-use crate::payload::FromPayload;
+use crate::payload::{FromPayload, Payload};
 use crate::reply::IntoReply;
 use crate::request::{Boxed, Handling, Permit, Request, TopicKind};
-use crate::{Context, Error, Health, Payload, Response, Result, Runtime, UnknownTopic, blocking};
+use crate::response::Response;
+use crate::runtime::Runtime;
+use crate::topic::UnknownTopic;
 
-/// What generated code says about a module and the author's `Handler` of it.
+/// A module and the author's `Handler` of it. Generated code implements it.
 pub trait Module: 'static {
     /// The module's name in its manifest.
     const NAME: &'static str;
@@ -32,11 +38,11 @@ pub trait Module: 'static {
     fn topics() -> impl Iterator<Item = &'static str>;
     /// `Handler::init`.
     fn init(config: Self::Config, runtime: Runtime) -> impl Future<Output = Result<Self::Handler>> + Send;
-    /// Calls the handler's method for a service.
+    /// Calls the handler's method for a service of this module.
     fn handle(topic: Self::Topic, call: Call<Self::Handler>) -> Handling;
     /// The topics of the events that the module subscribes to, sorted.
     const EVENTS: &'static [&'static str] = &[];
-    /// Calls the handler's method for the event with this index in `EVENTS`.
+    /// Calls the handler's method for the event with this index in `EVENTS`. Generated code has it if there is an event.
     #[must_use]
     fn handle_event(_event: usize, _call: Call<Self::Handler>) -> Handling {
         unreachable!("the module takes no events")
@@ -47,10 +53,10 @@ pub trait Module: 'static {
     fn shutdown(handler: &Self::Handler) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// An `async fn` of the handler. A trait of its own, because a bound on `Fn` can't say that the returned future, which borrows the
-/// handler, is `Send`.
+/// An `async fn` of the handler. It is a trait because a bound on `Fn` can't say that the returned future, which borrows the handler, is
+/// `Send`.
 pub trait Method<'a, H: 'a, Req, Res>: FnOnce(&'a H, Req, Context) -> Self::Future {
-    /// What the method returns.
+    /// The future that the method returns.
     type Future: Future<Output = Result<Res>> + Send;
 }
 
@@ -63,13 +69,13 @@ where
     type Future = Fut;
 }
 
-/// A request together with the handler. Generated code calls one of its methods with the name of the handler's method: neither a
-/// closure nor an `async` block for each topic, which would be most of the compile time.
+/// A request together with the handler. Generated code calls one of its methods with the path of the handler's method. That needs neither
+/// a closure nor an `async` block for each topic, which would be most of the compile time.
 pub struct Call<H> {
     handler: Arc<H>,
     payload: Payload,
     context: Context,
-    /// Held for as long as the method runs.
+    /// Dropped when the method has returned.
     permit: Option<Permit>,
 }
 
@@ -97,7 +103,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         Box::pin(async move {
             let Self { handler, payload, context, permit } = self;
             let request = Req::read(payload)?;
-            // The thread keeps the permit: it runs on even if this future is dropped.
+            // The thread keeps the permit: it runs to its end even if this future is dropped.
             blocking(move || {
                 let _permit = permit;
                 method(&handler, request, context)?.into_reply()
@@ -121,7 +127,7 @@ impl<H: Send + Sync + 'static> Call<H> {
     }
 }
 
-/// A module before `init`, without its types.
+/// A module before `init`, for code that does not know its types.
 pub(crate) trait Start: Send + Sync {
     /// The topics of all services and events.
     fn topics(&self) -> Vec<(TopicKind, &'static str)>;
@@ -129,7 +135,7 @@ pub(crate) trait Start: Send + Sync {
     fn start(&self, config: &str, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>>;
 }
 
-/// A module after `init`, without its types.
+/// A module after `init`, for code that does not know its types.
 pub(crate) trait Serve: Debug + Send + Sync {
     /// Calls the middleware, and within it the handler's method.
     fn handle(&self, request: Request) -> Handling;
@@ -142,15 +148,16 @@ pub(crate) trait Serve: Debug + Send + Sync {
 /// Puts all middleware around the handler.
 pub(crate) type Wrap = Arc<dyn Fn(Next) -> Next + Send + Sync>;
 
-/// Starts a module of generated code.
+/// Starts the module `M`, which generated code has made.
 pub(crate) struct Starter<M> {
+    /// `None` if there is no middleware.
     pub(crate) wrap: Option<Wrap>,
     pub(crate) module: PhantomData<fn() -> M>,
 }
 
 struct Started<M: Module> {
     handler: Arc<M::Handler>,
-    /// The handler with its middleware; `None` if there is none.
+    /// The handler within its middleware. `None` if there is no middleware.
     wrapped: Option<Next>,
 }
 
@@ -185,7 +192,7 @@ impl<M: Module> Serve for Started<M> {
         match &self.wrapped {
             None => dispatch::<M>(&self.handler, request),
             Some(wrapped) => {
-                // Middleware may run on after the handler has returned its part.
+                // Middleware may still run after the handler has returned its part of the permit.
                 let (permit, inner) = request.permit.take().map(Permit::split).unzip();
                 request.permit = inner;
                 let handling = wrapped.call(request);
@@ -214,7 +221,7 @@ impl<M: Module> Debug for Started<M> {
     }
 }
 
-/// Calls the handler's method for a request.
+/// Calls the handler's method for a request. `UNKNOWN_TOPIC` if the module has none for the topic.
 fn dispatch<M: Module>(handler: &Arc<M::Handler>, request: Request) -> Handling {
     let Request { kind, payload, context, permit } = request;
     let unknown = |does: &str, topic: &str| -> Handling {

@@ -1,4 +1,4 @@
-//! The payload of a request as bytes, and how typed requests are read from it.
+//! The payload of a request or an event as bytes, and the reading of declared types from it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,9 +6,10 @@ use std::ops::Deref;
 use ixt_protocol::{decode_base64, encode_base64, read_json};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// The bytes that a service without a declared `request` is called with, or that an event without a declared payload carries.
+/// The payload of a request or an event, as bytes. A handler gets it as it came if the manifest declares no `request`, or no `payload`
+/// of the event.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload(Vec<u8>);
 
@@ -65,9 +66,9 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// What a handler's method can take as its request or event.
+/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`].
 pub trait FromPayload: Sized + Send {
-    /// Reads it from the payload.
+    /// Reads the value from the payload. For a declared type, an empty payload stands for `{}`.
     ///
     /// # Errors
     ///
@@ -90,10 +91,10 @@ impl<T: DeserializeOwned + Send> FromPayload for T {
     }
 }
 
-/// What the test harness can send as a request or an event.
+/// The types that the test harness can send as a request or an event: a declared type, or [`Payload`].
 #[cfg(feature = "testing")]
 pub trait IntoPayload {
-    /// The bytes.
+    /// The payload: JSON for a declared type.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl<T: serde::Serialize> IntoPayload for T {
     }
 }
 
-/// Encodes bytes as the base64 text that a payload is on the wire (RFC 4648, standard alphabet, padded): the `encode_payload` of
-/// the Python and Node.js SDKs.
+/// Encodes bytes as base64 text (RFC 4648, standard alphabet, padded), the form of a payload on the wire: the `encode_payload` of the
+/// Python and Node.js SDKs.
 ///
 /// ```
 /// let text = ixt_sdk::encode_payload(b"hello world");

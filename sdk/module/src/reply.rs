@@ -1,4 +1,5 @@
-//! The reply of a handler, as a JSON object that is ready to be sent.
+//! The successful reply of a handler, as a JSON object that is ready to be sent. A reply that is too large for the host becomes an error
+//! later, when it is sent: `outgoing/sending.rs`.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -6,20 +7,20 @@ use std::cell::RefCell;
 use ixt_protocol::Object;
 use serde::{Serialize, Serializer};
 
-use crate::Result;
+use crate::error::Result;
 use crate::types::{Apart, Encode};
 
 /// The successful reply of a handler: a JSON object.
 #[derive(Debug, Clone)]
 pub struct Reply(Object<'static>);
 
-/// What a service's handler can return: a response of a declared type, or a [`Response`](crate::Response).
+/// The types that a service's handler can return: a response of a declared type, or a [`Response`](crate::Response).
 pub trait IntoReply {
-    /// Writes it as JSON.
+    /// Writes the response as JSON.
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if JSON has no such value: a float that is not finite, a path that is not UTF-8.
+    /// `INTERNAL` if JSON can't express it: a float that is not finite, a path that is not UTF-8.
     fn into_reply(self) -> Result<Reply>;
 }
 
@@ -34,8 +35,8 @@ impl Reply {
         Self(data)
     }
 
-    /// Encodes a value of a generated type. The first large `bytes` field is kept apart, so that a host that has negotiated it gets
-    /// the bytes as they are.
+    /// Encodes a value of a generated type. The first `bytes` field of 256 bytes or more is kept outside of the JSON, so that it can be
+    /// sent without base64.
     pub(crate) fn encode(value: &impl Encode) -> Result<Self> {
         struct Whole<'a, T>(&'a T, RefCell<Apart>);
 

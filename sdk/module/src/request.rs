@@ -1,13 +1,16 @@
-//! A request on its way to the handler: what came, and the permit that it holds meanwhile.
+//! A request on its way to the handler, with the permit that it has while it is handled.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Context, Payload, Reply, Result};
+use crate::context::Context;
+use crate::error::Result;
+use crate::payload::Payload;
+use crate::reply::Reply;
 
-/// What a topic is: a service that is called, or an event that is published.
+/// Whether a topic is that of a service, which is called, or of an event, which is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TopicKind {
     /// A service that the module provides. The caller gets the reply.
@@ -26,7 +29,7 @@ pub struct Request {
     pub(crate) permit: Option<Permit>,
 }
 
-/// A handler that runs: a future of its reply. Boxed, so that dispatch over a thousand topics isn't one huge future.
+/// A running handler: the future of its reply. Boxed, since one future for a thousand topics would be huge.
 pub type Handling = Boxed<Result<Reply>>;
 
 /// A boxed future.
@@ -49,33 +52,33 @@ impl Request {
         &self.context
     }
 
-    /// The same, to give values to the handler with [`Context::insert`].
+    /// The context, to pass values to the handler with [`Context::insert`].
     pub fn context_mut(&mut self) -> &mut Context {
         &mut self.context
     }
 
-    /// The payload as it came. It is read into the manifest's type behind the last middleware.
+    /// The payload as it came. The SDK reads it into the manifest's type after the last middleware.
     #[must_use]
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// The same, to replace it: by one that was decrypted, say.
+    /// The payload, to replace it: by one that was decrypted, say.
     pub fn payload_mut(&mut self) -> &mut Payload {
         &mut self.payload
     }
 }
 
-/// One of the `max_concurrency` handlers that may run at once. Held for as long as the author's code may run, and dropped behind it,
-/// so that the next queued request can begin.
+/// The right to be one of the `max_concurrency` handlers that run at the same time. A request has it while the author's code may run.
+/// Dropping it returns it, so that the next queued request can begin.
 #[derive(Debug)]
 pub(crate) struct Permit {
     issuer: Arc<dyn PermitIssuer>,
-    /// Shared by all parts of a permit that was split.
+    /// Shared by all parts of a permit that was split. `None` if it was not split.
     parts: Option<Arc<()>>,
 }
 
-/// Who is told when a permit is returned.
+/// Takes permits back.
 pub(crate) trait PermitIssuer: Debug + Send + Sync {
     /// Called once for each permit, by the thread that drops its last part.
     fn permit_returned(self: Arc<Self>);
@@ -86,7 +89,7 @@ impl Permit {
         Self { issuer, parts: None }
     }
 
-    /// Splits the permit in two. It is returned when both are dropped.
+    /// Splits the permit in two parts. It is returned when both are dropped.
     pub(crate) fn split(mut self) -> (Self, Self) {
         let parts = self.parts.get_or_insert_default();
         let other = Self { issuer: Arc::clone(&self.issuer), parts: Some(Arc::clone(parts)) };
@@ -96,7 +99,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // Of several parts that are dropped at the same time, `into_inner` tells exactly one that it was the last.
+        // If several parts are dropped at the same time, `into_inner` returns `Some` for exactly one of them.
         if self.parts.take().is_none_or(|parts| Arc::into_inner(parts).is_some()) {
             Arc::clone(&self.issuer).permit_returned();
         }

@@ -1,4 +1,4 @@
-//! The free-form response of a service whose manifest declares none.
+//! The free-form response of a service whose manifest declares no response.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,11 @@ use ixt_protocol::{Object, encode_base64};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::error::{Error, Result};
 use crate::reply::{IntoReply, Reply};
-use crate::{Error, Result};
 
-/// The response of a service whose manifest declares none: a JSON object with any keys. It is the `success(data)` of the Python and
-/// Node.js SDKs.
+/// The response of a service whose manifest declares no response: a JSON object with any keys. It is the `success(data)` of the Python
+/// and Node.js SDKs.
 ///
 /// ```
 /// use ixt_sdk::{Bytes, Response};
@@ -22,9 +22,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Response {
     data: Map<String, Value>,
-    /// The bytes that can be sent raw, under a key that is not in `data`.
+    /// A key that is not in `data`, and the bytes that are its value: they can be sent raw.
     bytes: Option<(Cow<'static, str>, Vec<u8>)>,
-    /// Why the first value that can't be JSON can't be; it becomes the reply.
+    /// Set by the first value that JSON can't express: the reason, which becomes the reply.
     invalid: Option<String>,
 }
 
@@ -53,9 +53,9 @@ impl Response {
         self
     }
 
-    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster if they are large: where both ends
-    /// of a call have negotiated it, the bytes are sent raw. Otherwise they are base64 text in the JSON. Of several such keys
-    /// the last is sent raw.
+    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 256 bytes or more: these are sent
+    /// raw if the host and the module have negotiated that. Otherwise they are base64 text in the JSON. If several keys are set to
+    /// bytes, only those of the last one are sent raw.
     ///
     /// ```
     /// # use ixt_sdk::Response;
@@ -69,7 +69,7 @@ impl Response {
         self.data.remove(&*key);
         let before =
             self.bytes.replace((key, bytes)).filter(|(key, _)| self.bytes.as_ref().is_none_or(|(new, _)| new != key));
-        // A frame has room for one attachment.
+        // A frame has at most one attachment.
         if let Some((key, bytes)) = before {
             self.data.insert(key.into_owned(), encode_base64(&bytes).into());
         }
@@ -80,7 +80,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if the value is not an object in JSON, or can't be JSON at all.
+    /// `INTERNAL` if the value is something else than an object in JSON, or can't be JSON at all.
     pub fn json(value: impl Serialize) -> Result<Self> {
         match serde_json::to_value(value)? {
             Value::Object(data) => Ok(Self { data, ..Self::new() }),
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_several_keys_are_all_in_the_response_and_of_one_key_the_last() {
+    fn the_bytes_of_several_keys_are_all_in_the_response_and_a_key_has_the_last() {
         let json = |response: &Response| serde_json::to_string(response).unwrap();
         let response = Response::new().with("a", 1).with_bytes("a", *b"one").with_bytes("b", *b"two");
         assert_eq!(json(&response), r#"{"a":"b25l","b":"dHdv"}"#);

@@ -1,4 +1,4 @@
-//! What a module knows about its host and its process.
+//! The module's view of its host and its process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +33,15 @@ impl Runtime {
         Self { module_id: module_id.into(), link: Link::of_module(calls), stopping: Arc::clone(stopping) }
     }
 
-    /// This process's id, `name:version/instance-NNN`, as the host gave it in `init` or in the environment variable `IXT_MODULE_ID`.
+    /// This process's id, `name:version/instance-NNN`: the one in the host's `init`, or else in the environment variable
+    /// `IXT_MODULE_ID`. Empty if the host has set neither.
     #[must_use]
     pub fn module_id(&self) -> &str {
         &self.module_id
     }
 
-    /// Tells the host what `Handler::init` is doing, and asks it to wait: at least `extend` from now, at most an hour; call it again
-    /// for more. The host logs the message. An `extend` of [`Duration::ZERO`] logs the message and changes no timeout.
+    /// Tells the host what `Handler::init` is doing, and asks it to wait for at least `extend` from now: an hour at most for each call, so
+    /// call it again for more. The host logs the message. With [`Duration::ZERO`] the host logs the message and changes no timeout.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -50,27 +51,27 @@ impl Runtime {
     /// # }
     /// ```
     ///
-    /// It does nothing after `init` has ended, or if the host doesn't know the frame `starting`: then only the host's own
-    /// `init_timeout` counts.
+    /// It does nothing after `init` has ended, or if the host doesn't know the frame `starting`: such a host waits for its own
+    /// `init_timeout` only.
     pub fn starting(&self, message: impl AsRef<str>, extend: Duration) {
         let extend_ms = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX).min(MAX_EXTEND_MS);
         self.link.outgoing().starting(message.as_ref(), extend_ms);
     }
 
-    /// Sets whether this process takes new calls and events. It is ready unless it says otherwise; what is set during `init` holds
-    /// from its end on.
+    /// Sets whether this process takes new calls and events. The default is true. A value that is set during `init` has its effect when
+    /// `init` ends.
     ///
-    /// While a process is not ready, the host sends new calls and events to other processes of the module, or queues them. Requests
-    /// that the process has already go on, and health checks come as before. The host hears of it at once, or, if it doesn't
-    /// know the frame `ready`, with the next health check. A health check that answers
-    /// [`Health::not_ready`](crate::Health::not_ready) has the same effect; the process gets calls only while both say ready.
+    /// While a process is not ready, the host sends new calls and events to other processes of the module, or queues them. The process
+    /// still handles the requests that it has, and still gets health checks. The SDK tells the host at once, or, if the host doesn't know
+    /// the frame `ready`, with the next health check. A health check that returns [`Health::not_ready`](crate::Health::not_ready) has the
+    /// same effect: the process gets calls only while this value is true and the last health check was ready.
     pub fn set_ready(&self, ready: bool) {
         self.link.outgoing().set_ready(ready);
     }
 
-    /// Waits until this process begins to stop: the host is draining it before a restart, or it shuts down. For background tasks, and
-    /// for handlers that would otherwise hold up the end, such as a long poll. Calls to the host and to other modules still work until
-    /// `Handler::shutdown` has ended, unless the host is gone.
+    /// Waits until this process begins to stop: the host drains it before a restart or a stop, or it shuts down. Returns at once after
+    /// that. For background tasks, and for handlers that would otherwise delay the end, such as a long poll. Calls to the host and to
+    /// other modules still work until `Handler::shutdown` has ended, unless the host is gone.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

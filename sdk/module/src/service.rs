@@ -1,4 +1,4 @@
-//! Services and events as values that carry their types: generated code has one for each, for the test harness.
+//! A service or an event as a value that knows its types. Generated code has one for each, for the test harness.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -32,7 +32,7 @@ macro_rules! named {
             }
         }
 
-        // Not derived: a derive would ask the same of the types.
+        // Not derived: a derive would require the same of the type parameters.
         impl<$($parameter),+> Clone for $type<$($parameter),+> {
             fn clone(&self) -> Self {
                 *self

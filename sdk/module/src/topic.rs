@@ -1,18 +1,18 @@
-//! From the name of a topic to the generated `Topic`.
+//! Finds the generated `Topic` of a name.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use rustc_hash::FxHashMap;
 
-/// A topic that the module does not provide.
+/// The error of a `FromStr` of the generated `Topic`: the module provides no service with this topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownTopic {
     topic: String,
 }
 
 impl UnknownTopic {
-    /// The topic that was asked for.
+    /// The text that was parsed.
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.topic
@@ -27,7 +27,7 @@ impl fmt::Display for UnknownTopic {
 
 impl std::error::Error for UnknownTopic {}
 
-/// A hash table of all topics by name, made at the first lookup.
+/// A hash table of all topics by name. The first lookup makes it.
 pub struct TopicIndex<T: 'static> {
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -35,13 +35,13 @@ pub struct TopicIndex<T: 'static> {
 }
 
 impl<T: Copy> TopicIndex<T> {
-    /// The index of `all`.
+    /// The index of `all`, by the names that `name` returns.
     #[must_use]
     pub const fn new(all: &'static [T], name: fn(T) -> &'static str) -> Self {
         Self { all, name, by_name: OnceLock::new() }
     }
 
-    /// Looks a topic up by its name.
+    /// Finds a topic by its name.
     ///
     /// # Errors
     ///

@@ -1,12 +1,12 @@
-//! The attachment of a frame that was read: bytes behind the frame's JSON that stand for one of its base64 strings. The frame's
-//! field `attachment` names that string by its path, and the JSON leaves it out.
+//! The attachment of a frame that was read: bytes behind the frame's JSON that stand for one of its base64 strings. The JSON leaves
+//! that string out, and has its path, such as `message.payload`, in the field `attachment`.
 
 use std::borrow::Cow;
 
 use crate::InvalidJson;
 
-/// The size from which on bytes are written as an attachment, in [`Framing::Length`](crate::Framing::Length): 256 bytes. From
-/// there on an attachment costs less than base64. Smaller attachments can be read all the same.
+/// The smallest number of bytes that is written as an attachment in [`Framing::Length`](crate::Framing::Length): 256. Fewer are written
+/// as base64, which is then cheaper. An attachment of any size can be read, also an empty one.
 pub const ATTACH_FROM_BYTES: usize = 256;
 
 /// An attachment, and the path of the field that it stands for.
@@ -16,7 +16,7 @@ pub(crate) struct Attachment<'a> {
 }
 
 impl<'a> Attachment<'a> {
-    /// From the frame's field `attachment` and the bytes behind its JSON. `None` if the frame has neither.
+    /// Makes it from the frame's field `attachment` and the bytes behind its JSON. `None` if the frame has neither.
     ///
     /// # Errors
     ///
@@ -30,16 +30,16 @@ impl<'a> Attachment<'a> {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes for the field at `path`.
     ///
     /// # Errors
     ///
-    /// If they stand for another field than the one at `path`.
+    /// If they stand for another field.
     pub(crate) fn at(self, path: &str) -> Result<Cow<'a, [u8]>, InvalidJson> {
         if self.path == path { Ok(self.bytes) } else { Err(self.misplaced()) }
     }
 
-    /// The key within the object `parent` that the bytes stand for, and the bytes.
+    /// Returns the key within the object `parent` whose value the bytes are, and the bytes.
     ///
     /// # Errors
     ///
@@ -52,6 +52,6 @@ impl<'a> Attachment<'a> {
     }
 
     fn misplaced(&self) -> InvalidJson {
-        InvalidJson::at("attachment", format!("`{}` is nothing that an attachment can stand for here", self.path))
+        InvalidJson::at("attachment", format!("can't stand for `{}`", self.path))
     }
 }

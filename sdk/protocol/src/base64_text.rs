@@ -1,5 +1,5 @@
-//! Base64 as JSON carries bytes in it: payloads, and values of the type `bytes`. Standard alphabet, with padding (RFC 4648,
-//! section 4). base64-simd does the work; the crate `base64` says what is wrong with a text that it refuses.
+//! Base64: the form of bytes in JSON, for payloads and for values of the type `bytes`. Standard alphabet, with padding (RFC 4648,
+//! section 4). base64-simd encodes and decodes; for a text that it refuses, the crate `base64` says what is wrong.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub(crate) fn append_base64(bytes: &[u8], output: &mut Vec<u8>) {
     base64_simd::STANDARD.encode_append(bytes, output);
 }
 
-/// Decodes base64 text.
+/// Decodes base64 text. The empty text is no bytes.
 ///
 /// # Errors
 ///
@@ -56,13 +56,12 @@ pub fn serialize_base64<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) 
     serializer.serialize_str(&encode_base64(bytes.as_ref()))
 }
 
-/// The name of the newtype struct for which [`deserialize_base64`] asks its deserializer. The deserializer of an
-/// [`Object`](crate::Object) recognizes it and hands over attached bytes as they are. No other deserializer gives the name a
-/// meaning.
+/// [`deserialize_base64`] asks its deserializer for a newtype struct with this name. The deserializer of an
+/// [`Object`](crate::Object) recognizes the name, and passes attached bytes on as they are. Every other deserializer ignores it.
 pub(crate) const BASE64: &str = "$ixt::base64";
 
-/// Deserializes bytes from a string of base64, for `#[serde(deserialize_with)]`. Within [`Object::read`](crate::Object::read),
-/// bytes that are attached are taken as they are, without a copy.
+/// Deserializes bytes from a string of base64, for `#[serde(deserialize_with)]`. Within [`Object::read`](crate::Object::read) it
+/// takes the bytes outside of the JSON, if they are the value of this field, without base64 in between.
 ///
 /// # Errors
 ///
@@ -90,7 +89,7 @@ where
             Ok(bytes)
         }
 
-        /// Any other value: formats without newtype structs, such as JSON, pass on their own deserializer.
+        /// A value in a format without newtype structs, such as JSON: it passes its own deserializer.
         fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
             deserializer.deserialize_str(self)
         }
@@ -123,7 +122,7 @@ mod tests {
             prop_assert_eq!(base64_simd::STANDARD.decode_to_vec(&text).unwrap(), bytes);
         }
 
-        /// Also texts that are almost base64: with another alphabet, wrong padding, bits behind the end.
+        /// Among the texts are ones that are almost base64: with another alphabet, wrong padding, bits behind the end.
         #[test]
         fn a_text_is_refused_if_and_only_if_the_plain_crate_does(text in "[AQgw/+_=\\- \nz]{0,12}", front in 0_usize..60) {
             let text = "A".repeat(front) + &text;

@@ -1,14 +1,15 @@
-//! Finds the `type` and the `id` of a frame whose JSON is broken, so that its sender can be answered. The usual case is a `NaN`:
-//! Python and others write it, and it is not JSON.
+//! Finds the `type` and the `id` of a frame whose JSON is broken, so that the receiver can answer it. The usual case is a `NaN`, which
+//! Python and others write, although it is not JSON. Also measures how deeply JSON is nested.
 
-/// The limit of how deeply lists and objects may be nested in a frame, the frame's own object included. `serde_json` reads a
-/// value of 127 levels within that object.
+/// How many levels deep lists and objects may be nested in a frame, the frame's own object included. A deeper frame can't be read
+/// ([`Unreadable::Invalid`](crate::Unreadable)). A value within the frame may then have 127 levels, which is as deep as `serde_json`
+/// reads.
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// The `type` and the `id` in the outermost object, before or behind what is broken, with the escapes that they have in the text.
+/// The `type` and the `id` of the outermost object, before or behind the broken part. The escapes of the type are left in it.
 ///
-/// `None` if there is no `type`, or if there are several. The id is `None` if there is no `id` that is an unsigned integer of 64
-/// bits, or if there are several.
+/// `None` if there is no `type` that is a string, or if there are several. The id is `None` if there is no `id` that is an unsigned
+/// integer of 64 bits, or if there are several.
 pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     let (mut kind, mut id) = (Occurrence::Absent, Occurrence::Absent);
     let mut depth = 0_usize;
@@ -43,7 +44,7 @@ pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
 
 /// Whether lists and objects are nested in more than `max` levels.
 pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
-    // Few texts have so many brackets at all, and counting them is much faster than telling strings apart.
+    // Few texts have more than `max` brackets, and counting brackets is much faster than finding the strings among them.
     if memchr::memchr2_iter(b'{', b'[', json).nth(max).is_none() {
         return false;
     }
@@ -58,11 +59,11 @@ pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
     })
 }
 
-/// How often a key was found in the outermost object, and its value if it was found once.
+/// How many times a key was found in the outermost object, and its value if it was found once.
 enum Occurrence<T> {
     Absent,
     One(T),
-    /// Several, or one whose value is not of its type. Which value is meant is not known.
+    /// Several times, or once with a value of a wrong type.
     Several,
 }
 
@@ -136,7 +137,7 @@ impl<'a> Iterator for Tokens<'a> {
                 self.take(1);
                 let mut end = 0;
                 loop {
-                    // A string without an end is not one.
+                    // `?` ends the tokens at a string without an end.
                     end += memchr::memchr2(b'"', b'\\', self.rest.get(end..)?)?;
                     if self.rest[end] == b'"' {
                         break;

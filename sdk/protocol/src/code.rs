@@ -1,19 +1,28 @@
-//! The codes of errors that host and SDK use themselves. A service may have codes of its own: upper-case words like these.
+//! The codes of errors that host and SDK use themselves. A service may declare more codes in its manifest: 1 to 256 upper-case ASCII
+//! letters, digits and `_`, the first one a letter.
 //!
 //! `UNKNOWN_TOPIC` and `INVALID_INPUT` are those of the Python and Node.js SDKs. The others mean what gRPC's codes of the same name
 //! mean.
+//!
+//! A code that is added here has more places. A test in `tests/workspace.rs` finds all but the last:
+//!
+//! - `BUILT_IN_ERROR_CODES` in `build-support/manifest/src/language/reserved.rs`: a manifest can't declare it. The host's statistics
+//!   of a topic count the codes of that list one by one.
+//! - `PROTOCOL.md`, "Errors": when it is sent.
+//! - `sdk/host/HOST.md`, the table of outcomes in "Logs": the level of the log line about a call that failed with it.
+//! - `level` in `sdk/host/src/call_log.rs`, which picks that level; `info` if it has no arm for the code.
 
-/// The module does not provide this topic.
+/// The module does not provide this topic, or does not subscribe to this event. Its manifest does not name it.
 pub const UNKNOWN_TOPIC: &str = "UNKNOWN_TOPIC";
-/// The payload, the configuration or the frame is not what it should be. The same request fails again.
+/// The payload, the configuration or the frame is not of the declared type or shape. The same request fails again.
 pub const INVALID_INPUT: &str = "INVALID_INPUT";
 /// The caller gave up before the request was done.
 pub const CANCELLED: &str = "CANCELLED";
-/// The other side is not there, or is going away. The same request may succeed later.
+/// The module or the host is not there, or is shutting down, or the store's disk fails. The same request may succeed later.
 pub const UNAVAILABLE: &str = "UNAVAILABLE";
-/// The request is right, but not in the current state, such as a request before `init`.
+/// The request is of the right shape, but the receiver's state does not allow it, such as a request before the reply to `init`.
 pub const FAILED_PRECONDITION: &str = "FAILED_PRECONDITION";
-/// A limit would be exceeded, such as that of a frame's size or of a queue.
+/// The request would exceed a limit, such as that of a queue, of a frame's size or of what a module may store.
 pub const RESOURCE_EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
 /// The receiver does not know the type, the service or the method of the request.
 pub const UNIMPLEMENTED: &str = "UNIMPLEMENTED";
@@ -21,9 +30,9 @@ pub const UNIMPLEMENTED: &str = "UNIMPLEMENTED";
 pub const INTERNAL: &str = "INTERNAL";
 /// What the request is about does not exist, such as a topic that no module provides.
 pub const NOT_FOUND: &str = "NOT_FOUND";
-/// What there is is not what the request expects, such as another revision of a key.
+/// The stored state is not the one that the request expects, such as another revision of a key.
 pub const ABORTED: &str = "ABORTED";
-/// The request took longer than its caller or the host waits.
+/// The time that the caller (`ttl_ms`) or the host gives the request was over before the reply.
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
-/// The caller may not do this: its manifest does not list what it calls or publishes.
+/// The caller may not do this: its manifest lists neither the call nor the event.
 pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";

@@ -1,8 +1,8 @@
-//! Cuts a stream of bytes into frames. The reader of a socket appends the bytes to [`FrameDecoder::input`], and takes frames from
-//! [`FrameDecoder::next_frame`] until there is none.
+//! Cuts a stream of bytes into frames. The reader of a socket appends the bytes to [`FrameDecoder::input`], and then takes frames
+//! from [`FrameDecoder::next_frame`] until there is none.
 //!
-//! The decoder never holds much more than the largest frame that is allowed. Of a frame over the limit it keeps only the size. A
-//! large attachment goes into a buffer of its own, so that it can be handed on without a copy.
+//! The decoder holds at most one frame of the largest size and one read. It drops the bytes of a frame over the limit, and keeps only
+//! its size. A large attachment is read into a separate buffer, which the receiver can keep without a copy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,22 +13,23 @@ use crate::{Framing, RawFrame};
 #[cfg(test)]
 mod tests;
 
-/// Why a frame could not be read. The frames after it can be.
+/// Why [`FrameDecoder::next_frame`] could not return a frame. The frames after it can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FramingError {
     /// The frame was longer than the limit, and was skipped to its end.
     TooLong {
-        /// The frame's size, in bytes.
+        /// The frame's size, in bytes, as the limit counts it.
         bytes: usize,
-        /// The limit, in bytes.
+        /// The limit, in bytes, without the line's end or the first length.
         max_frame_bytes: usize,
     },
-    /// The frame claims that its JSON is longer than the frame as a whole. It was skipped.
+    /// The frame has an attachment, and the length of its JSON is larger than the rest of the frame, or is cut off. The frame was
+    /// skipped.
     Attachment {
-        /// The frame's size, in bytes.
+        /// The frame's size, in bytes, as the limit counts it.
         bytes: usize,
-        /// The size of its JSON that it claims, in bytes.
+        /// The length of the JSON, in bytes, as the frame has it; 0 if it is cut off.
         json_bytes: usize,
     },
 }
@@ -51,43 +52,43 @@ impl std::error::Error for FramingError {}
 /// Cuts a stream of bytes into frames.
 #[derive(Debug)]
 pub struct FrameDecoder {
-    /// The limit of a frame's size, in bytes.
+    /// The limit of a frame's size, in bytes, without the line's end or the first length.
     max_frame_bytes: usize,
     expected: Expected,
-    /// What was read and not given out yet, after frames that were.
+    /// The bytes that were read: first those of frames that `next_frame` has returned, then the others.
     buffer: Vec<u8>,
-    /// Where in `buffer` the next frame begins. The frames before this were given out.
+    /// Where in `buffer` the next frame begins. `next_frame` has returned the frames before this.
     start: usize,
-    /// There is no line end in `buffer` between `start` and here.
+    /// `buffer` has no line end between `start` and this index.
     searched: usize,
     /// The frame over the limit that is being skipped.
     skipped: Option<Skipped>,
-    /// How many bytes of the frame at `start` are still to come: as far as its length was read, otherwise 0.
+    /// How many bytes of the frame at `start` have not come yet. 0 if its length is not known.
     missing: usize,
     /// The large attachment that is being read.
     large: Option<Large>,
-    /// How often in a row `buffer` was empty and had room for more than [`KEPT_BYTES`] that had not been used.
+    /// How many times in a row `buffer` was empty with a capacity over [`KEPT_BYTES`], of which no more than that had been used.
     times_oversized: u32,
     /// The most bytes that were in `buffer` since it was last empty.
     peak: usize,
 }
 
-/// In which framing the next frame is.
+/// The framing of the next frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Expected {
-    /// The first frame of the stream tells.
+    /// Not known yet: recognized by the first frame.
     Unknown,
     /// [`Framing::Line`], until a frame begins with a length.
     LineUntilLength,
     Known(Framing),
 }
 
-/// A frame whose JSON has arrived, and whose attachment is being read into a buffer of its own.
+/// A frame whose JSON has arrived, and whose attachment is being read into a separate buffer.
 #[derive(Debug)]
 struct Large {
     /// Where in [`FrameDecoder::buffer`] the frame's JSON ends. It begins at [`FrameDecoder::start`].
     json_end: usize,
-    /// What there is of the attachment. Bytes of the frames after it may follow.
+    /// The bytes of the attachment that have come. Bytes of the next frames may follow them.
     attachment: Vec<u8>,
     /// The size of the whole attachment.
     bytes: usize,
@@ -96,29 +97,29 @@ struct Large {
 /// A frame over the limit.
 #[derive(Debug)]
 struct Skipped {
-    /// The frame's size. Of a line: as much as has been skipped of it.
+    /// The frame's size. For a line, whose size is not known before its end: the bytes of it that were skipped.
     bytes: usize,
-    /// How many of its bytes are still to come. Of a line that is not known, and this is 0.
+    /// How many of its bytes have not come yet. Always 0 for a line.
     left: usize,
 }
 
-/// The room for one read that [`FrameDecoder::input`] offers at least, unless it reads a large attachment.
+/// The spare capacity that [`FrameDecoder::input`] offers at least, in bytes, unless a large attachment is being read.
 const READ_BYTES: usize = 64 * 1024;
-/// An unfinished frame of up to this size is moved to the front of the buffer before each read. A larger one is moved only when
-/// there is no room behind it, so that a frame that comes in many pieces is not copied for each of them.
+/// An unfinished frame of up to this many bytes is moved to the front of the buffer before each read. A larger one is moved only when
+/// there is no room behind it, so that a frame that comes in many pieces is not copied for each piece.
 const MOVED_BYTES: usize = 4 * 1024;
-/// The capacity that the buffer may keep for good. Above it, the buffer counts as oversized.
+/// The capacity that the buffer may keep for good, in bytes. With more, the buffer counts as oversized.
 const KEPT_BYTES: usize = 256 * 1024;
-/// An oversized buffer is freed when it was empty this many times without having needed its size.
+/// An oversized buffer is freed when it was empty this many times in a row without having held more than [`KEPT_BYTES`].
 const KEPT_TIMES: u32 = 16;
-/// A buffer of more than this capacity is freed as soon as it is empty.
+/// A buffer of more than this capacity, in bytes, is freed as soon as it is empty.
 const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
-/// An attachment is read into a buffer of its own if at least this much of it is still to come when its frame's JSON has arrived.
+/// An attachment is read into a separate buffer if at least this many bytes of it have not come when its frame's JSON has arrived.
 const LARGE_BYTES: usize = 32 * 1024;
 
 impl FrameDecoder {
-    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes their framing by
-    /// the first of them.
+    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes the framing of the
+    /// stream by its first frame.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
@@ -135,12 +136,12 @@ impl FrameDecoder {
         }
     }
 
-    /// Changes the limit for the frames that [`next_frame`](Self::next_frame) has not given out yet.
+    /// Changes the limit for all frames that [`next_frame`](Self::next_frame) has not returned yet.
     pub fn set_max_frame_bytes(&mut self, max_frame_bytes: usize) {
         self.max_frame_bytes = max_frame_bytes;
     }
 
-    /// The framing of the last frame, or the one that was set. `None` before the first frame, if none was set.
+    /// The framing of the last frame, or the one that was set since. `None` before the first frame, if none was set.
     #[must_use]
     pub fn framing(&self) -> Option<Framing> {
         match self.expected {
@@ -150,24 +151,24 @@ impl FrameDecoder {
         }
     }
 
-    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not given out yet.
+    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not returned yet.
     pub fn set_framing(&mut self, framing: Framing) {
         self.expected = Expected::Known(framing);
     }
 
-    /// To be called when the other side was asked to change to [`Framing::Length`]: frames may still come as lines, until the
-    /// first one with a length. From then on all have lengths. No effect if they have lengths already.
+    /// Expects that the sender, which was asked to, changes from [`Framing::Line`] to [`Framing::Length`]: lines may still come, until
+    /// the first frame with a length. All frames after it must have lengths. No effect if the framing is [`Framing::Length`] already.
     pub fn expect_length(&mut self) {
         if self.framing() != Some(Framing::Length) {
             self.expected = Expected::LineUntilLength;
         }
     }
 
-    /// The buffer to which the caller appends what it has read; it must not change the bytes that are in it. Then it calls
-    /// [`next_frame`](Self::next_frame) until that returns `None`.
+    /// The buffer to which the caller appends the bytes that it has read. The caller must not change the bytes in it. After that it
+    /// calls [`next_frame`](Self::next_frame) until that returns `None`.
     ///
-    /// The buffer has spare capacity, so that a socket can be read into it directly: at least 64 KiB, or what the frame that has
-    /// begun still needs if that is more. While a large attachment is read, the spare capacity is exactly what is missing of it.
+    /// The buffer has spare capacity, so that a socket can be read into it directly: at least 64 KiB, or the missing bytes of the
+    /// unfinished frame if these are more. While a large attachment is read, the spare capacity is exactly its missing bytes.
     pub fn input(&mut self) -> &mut Vec<u8> {
         if self.large.is_some() {
             return self.large_input();
@@ -186,7 +187,7 @@ impl FrameDecoder {
         &mut self.buffer
     }
 
-    /// Frees the buffer, which is empty, if it is too large to be kept, or has not been needed at its size for some time.
+    /// Frees the buffer, which must be empty, if it has more than [`KEPT_AT_MOST`], or was oversized for [`KEPT_TIMES`].
     fn free_if_unused(&mut self) {
         let (kept, peak) = (self.buffer.capacity(), std::mem::take(&mut self.peak));
         self.times_oversized = if kept > KEPT_BYTES && peak <= KEPT_BYTES { self.times_oversized + 1 } else { 0 };
@@ -196,7 +197,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Whether the buffer is empty and has a capacity of more than 256 KiB, because of a large frame.
+    /// Whether the buffer is empty and has a capacity of more than 256 KiB, which an earlier large frame needed.
     #[must_use]
     pub fn is_oversized(&self) -> bool {
         self.large.is_none() && self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES
@@ -204,8 +205,8 @@ impl FrameDecoder {
 
     /// Frees the buffer if it [is oversized](Self::is_oversized); otherwise does nothing. No bytes are lost.
     ///
-    /// The decoder does the same by itself after 16 reads that did not need the capacity. Who expects no further reads calls
-    /// this, so that an idle connection does not keep the memory.
+    /// The decoder does the same by itself after 16 reads that did not need the capacity. A caller that expects no reads for a while
+    /// calls this, so that an idle connection does not keep the memory.
     pub fn shrink(&mut self) {
         if self.is_oversized() {
             self.buffer = Vec::new();
@@ -213,10 +214,10 @@ impl FrameDecoder {
         }
     }
 
-    /// The size of the frame that has come in part, in bytes; 0 if there is none, or if the frame is over the limit.
+    /// The memory that the unfinished frame needs, in bytes; 0 if there is none, or if it is over the limit.
     ///
-    /// With lengths this is the size that the frame says it has. A line does not say its size: up to 256 KiB this is how much of
-    /// it has come, and from then on the limit.
+    /// In [`Framing::Length`] this is the frame's size. The size of a line is not known before its end: up to 256 KiB this is the
+    /// number of bytes that have come, beyond that it is the limit.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         if let Some(large) = &self.large {
@@ -231,12 +232,12 @@ impl FrameDecoder {
         }
     }
 
-    /// The next frame, or `None` until more bytes have come.
+    /// The next frame. `None` if more bytes have to come first.
     ///
     /// # Errors
     ///
-    /// Once for each frame that is over the limit or contradicts itself, when all of it has passed. The next call goes on with the
-    /// frame after it.
+    /// Once for each frame that is over the limit or whose lengths contradict each other, when its last byte has come. The next call
+    /// continues with the frame after it.
     pub fn next_frame(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
         if self.large.is_some() {
             return self.next_large();
@@ -244,7 +245,7 @@ impl FrameDecoder {
         match self.expected {
             Expected::Known(Framing::Line) => self.next_line(),
             Expected::Known(Framing::Length) => self.next_length(),
-            // In the middle of a line.
+            // A line that is being skipped: its next bytes are not the beginning of a frame.
             Expected::LineUntilLength if self.skipped.is_some() => self.next_line(),
             expected => {
                 let fourth = *self.buffer.get(self.start + 3)?;
@@ -325,13 +326,13 @@ impl FrameDecoder {
 
 /// Reading of large attachments.
 impl FrameDecoder {
-    /// Begins to read the attachment of the frame that begins at `start` and has `bytes` bytes into a buffer of its own, if the
-    /// frame's JSON has arrived. Otherwise does nothing.
+    /// Begins to read an attachment into a separate buffer, if the JSON of its frame has arrived. Otherwise does nothing. The frame has
+    /// `bytes` bytes from `start` on, which is behind its first length.
     fn begin_large(&mut self, start: usize, bytes: usize) {
         let here = &self.buffer[start..];
         let Some((json, rest)) = here.split_first_chunk() else { return };
         let json = u32::from_le_bytes(*json) as usize;
-        // A frame that contradicts itself is read as a whole first, and then refused.
+        // If the lengths contradict each other, the frame is read as a whole first, and then refused.
         if let Some(bytes) = (bytes - 4).checked_sub(json)
             && let Some(begun) = rest.get(json..)
         {
@@ -345,7 +346,7 @@ impl FrameDecoder {
         }
     }
 
-    /// The attachment's buffer. Its capacity is the attachment's size, so that no byte of the next frame is read into it.
+    /// The buffer of the attachment. Its capacity is the attachment's size, so that no byte of the next frame is read into it.
     fn large_input(&mut self) -> &mut Vec<u8> {
         let input = self.large.as_mut().map_or(&mut self.buffer, |large| &mut large.attachment);
         if input.len() == input.capacity() {
@@ -354,7 +355,7 @@ impl FrameDecoder {
         input
     }
 
-    /// The frame with the large attachment, once all of that is there.
+    /// The frame with the large attachment. `None` until all of the attachment has come.
     fn next_large(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
         let Large { json_end, mut attachment, bytes } =
             self.large.take_if(|large| large.attachment.len() >= large.bytes)?;

@@ -11,14 +11,15 @@ use crate::frame_reader::deserialize_optional_object;
 /// Why a request failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ErrorBody<'a> {
-    /// What kind of failure it is, for programs: one of [`code`](crate::code), or a code of the service. Never empty in a frame
-    /// that was read; up to 256 bytes in one of a module.
+    /// What kind of failure it is, for programs: one of [`code`](crate::code), or a code of the service. Not empty: a frame without
+    /// it can't be read, nor can a module's frame with one of more than 256 bytes. The characters are not checked.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub code: Cow<'a, str>,
-    /// What went wrong, for people. May be empty. In a frame of a module it is cut after 64 KiB.
+    /// What went wrong, for people. May be empty; absent on the wire if so. That of a module's frame is cut after 64 KiB when the
+    /// frame is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
-    /// More about the failure, for programs: a JSON object.
+    /// More about the failure, for programs: a JSON object. `None` if there are no details.
     #[serde(
         borrow,
         default,
@@ -26,7 +27,7 @@ pub struct ErrorBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub details: Option<&'a RawValue>,
-    /// Whether the same request may succeed later. Absent on the wire if not.
+    /// Whether the same request may succeed later. Absent on the wire if `false`.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub retryable: bool,
 }

@@ -1,4 +1,4 @@
-//! For the tests of each type of frame: examples are frames that are written byte for byte as they were read.
+//! For the tests of each type of frame: checks that example frames are written byte for byte as they were read.
 
 use crate::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder, Framing, HostFrame, ModuleFrame, RawFrame};
 
@@ -24,7 +24,7 @@ pub(crate) fn check_module(examples: &[&str]) {
     }
 }
 
-/// From the line to the framing with lengths, and back.
+/// Reads the example as a line, writes it with a length, reads that, and writes a line again. `again` reads and writes.
 fn check(example: &str, again: impl Fn(RawFrame<'_>, Framing) -> Vec<u8>) {
     let lengths = again(example.as_bytes().into(), Framing::Length);
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);

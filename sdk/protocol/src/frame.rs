@@ -1,25 +1,26 @@
-//! What the frames of both directions have in common: the id, and why a frame cannot be read.
+//! What the frames of both directions have in common: the id, and the reasons why a frame can't be read.
 
 use std::fmt;
 
 use crate::InvalidJson;
 
-/// A frame: what it says, and the id that ties a reply to its request.
+/// A frame: its id, which ties a reply to its request, and the rest of it, its body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame<T> {
     /// The id. The sender of a request chooses it, and the reply to that request has the same one; a `cancel` has the id of the
     /// request that it cancels. `None` in frames that belong to no request, such as `log`, and in all replies of a module that
-    /// handles one request at a time and uses no ids. Host and module number their requests independently.
+    /// handles one request at a time and uses no ids. Host and module number their requests independently of each other.
     pub id: Option<u64>,
-    /// What the frame says.
+    /// The type of the frame and its other fields: a [`HostFrame`](crate::HostFrame) or a [`ModuleFrame`](crate::ModuleFrame).
     pub body: T,
 }
 
-/// Why a frame cannot be read, as far as it can be known: that decides what the receiver can answer.
+/// Why a frame can't be read. The variant decides whether and how the receiver answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It is not an object with one `type` that is a string. What was meant is unknown, so it cannot be answered. A module skips it.
-    /// A host ends all requests that the module has with `INTERNAL`, because it could have been the reply to any of them.
+    /// It is not an object with exactly one `type` that is a string. What the sender meant is unknown, so the receiver can't answer.
+    /// A module logs it and skips it. A host ends all requests that the module has with `INTERNAL`, because it could have been the
+    /// reply to any of them; it also ends the process of a module that uses no ids, and of one that has not replied to `init`.
     NotAFrame(InvalidJson),
     /// Its type is known, and its fields are wrong or its JSON is broken. If it is a request, the receiver answers `INVALID_INPUT`.
     /// If it is a reply or a response, the request with its id ends with `INTERNAL`. Any other frame is skipped.
@@ -28,11 +29,12 @@ pub enum Unreadable {
         id: Option<u64>,
         /// The frame's `type`.
         kind: String,
-        /// What is wrong, with the path of the field. Of a `kv_change` it never quotes a value.
+        /// What is wrong, with the path of the field. It may quote the wrong value, but not that of a `kv_change`.
         error: InvalidJson,
     },
-    /// Its type is not known to this side. If it has an id, the receiver answers `UNIMPLEMENTED`; a host does so only if none of its
-    /// own requests has this id, and otherwise takes it for that request's reply, with a mistake in its type.
+    /// This side does not know its type. If it has an id, the receiver answers `UNIMPLEMENTED`. But if a request of the host has this
+    /// id, the host takes the frame for the reply to that request, with a slip in its type, and ends the request with `INTERNAL`.
+    /// Without an id a module skips it; a host skips it if the module uses ids, and otherwise does as with [`Self::NotAFrame`].
     UnknownType {
         /// The frame's `id`. `None` if it has none, several, or one that is not an unsigned integer of 64 bits.
         id: Option<u64>,
@@ -42,7 +44,7 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    /// The same error without the values that were found in the fields.
+    /// The same error without the wrong values, which may be secret.
     pub(crate) fn without_values(self) -> Self {
         match self {
             Self::Invalid { id, kind, error } => Self::Invalid { id, kind, error: error.without_value() },

@@ -1,8 +1,8 @@
-//! Reads the JSON of a frame by serde: finds its `type`, then reads the fields of that type, and `id` and `attachment`, in one
-//! pass. Each type of frame has a struct of its own with its fields, which derives `Deserialize`.
+//! Reads the JSON of a frame by serde: finds its `type`, then reads `id`, `attachment` and the fields of that type in one pass. The
+//! fields of each type of frame are a struct that derives `Deserialize`.
 //!
-//! Fields of other types of frames are unknown fields, and ignored. After an error, [`type_and_id`] looks for the frame's id, so that
-//! its sender can be answered even if the JSON is broken.
+//! Fields of other types of frames are unknown fields, which are ignored. After an error, [`type_and_id`] looks for the frame's id, so
+//! that the receiver can answer even if the JSON is broken.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,17 +42,17 @@ impl<'a> FrameReader<'a> {
         Ok(Self { raw, frame_type })
     }
 
-    /// The frame's type. If the frame has several, this is one of them, and reading its fields fails.
+    /// The frame's type. If the frame has several, this is one of them; reading the frame's fields then fails.
     pub(crate) fn frame_type(&self) -> &str {
         &self.frame_type
     }
 
-    /// Reads the fields as `T`, and makes a frame of them by `body`, which is given the attachment, if there is one.
+    /// Reads the fields as `T`, and calls `body`, which makes the frame's body of them and of the attachment, if there is one.
     ///
     /// # Errors
     ///
-    /// Those of `body`, and those of reading `T`, as [`Unreadable::Invalid`]; [`Unreadable::NotAFrame`] if the frame has several
-    /// types.
+    /// [`Unreadable::Invalid`] if the fields can't be read as `T`, or with the error of `body`; [`Unreadable::NotAFrame`] if the frame
+    /// has several types.
     pub(crate) fn read<T: Deserialize<'a>, B>(
         self,
         body: impl FnOnce(T, Option<Attachment<'a>>) -> Result<B, InvalidJson>,
@@ -64,10 +64,14 @@ impl<'a> FrameReader<'a> {
         read.map_err(|error| invalid(json, frame_type, error))
     }
 
-    /// Reads the id of a frame that has no fields. Whatever else is in the frame is ignored: the id of a `cancel` is that of
-    /// another request, which must not be answered because of it.
+    /// Reads the id of a frame that has no fields. All other fields are ignored, even if they are wrong: the id of a `cancel` is that
+    /// of another request, which must not be answered with an error about the `cancel`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), if the JSON or the id is wrong.
     pub(crate) fn read_id<B>(self, body: B) -> Result<Frame<B>, Unreadable> {
-        /// The id, of a frame with one type.
+        /// `type` is here so that a second one is an error.
         #[derive(Deserialize)]
         struct Id {
             #[serde(rename = "type")]
@@ -93,7 +97,7 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// The error of a frame whose fields, or whose JSON, are wrong.
+/// The error of a frame whose fields or whose JSON are wrong.
 fn invalid(json: &[u8], frame_type: Cow<'_, str>, error: InvalidJson) -> Unreadable {
     match type_and_id(json) {
         None => Unreadable::NotAFrame(error),
@@ -101,7 +105,7 @@ fn invalid(json: &[u8], frame_type: Cow<'_, str>, error: InvalidJson) -> Unreada
     }
 }
 
-/// The frame's type, if it is the first field and has no escapes. That is where nearly everybody writes it.
+/// The frame's type, if it is the first field, as in almost all frames, and has no escapes.
 fn first_type(json: &[u8]) -> Option<&str> {
     let rest = json.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"type\"")?;
     let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
@@ -109,7 +113,7 @@ fn first_type(json: &[u8]) -> Option<&str> {
     if rest[end] == b'"' { std::str::from_utf8(&rest[..end]).ok() } else { None }
 }
 
-/// The frame's type, wherever it stands, also in broken JSON.
+/// The frame's type, at any place of the object, also in broken JSON.
 fn any_type(json: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
     #[derive(Deserialize)]
     struct Type<'a> {
@@ -156,7 +160,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for FrameFields<'a, T> {
     }
 }
 
-/// The map without the keys that any frame may have: those are taken out on the way.
+/// A map without the keys that any frame may have. It reads those into its fields, and passes the others on.
 struct OwnFields<'de, A> {
     map: A,
     seen: Seen,
@@ -164,7 +168,7 @@ struct OwnFields<'de, A> {
     attachment: Option<Cow<'de, str>>,
 }
 
-/// Which of the keys that any frame may have were there.
+/// Which of the keys that any frame may have were found.
 #[derive(Default)]
 struct Seen {
     frame_type: bool,
@@ -172,11 +176,11 @@ struct Seen {
     attachment: bool,
 }
 
-/// Marks a key as seen.
+/// Marks a key as found.
 ///
 /// # Errors
 ///
-/// If it was seen before.
+/// If it was found before.
 fn once<E: Error>(seen: &mut bool, key: &'static str) -> Result<(), E> {
     if std::mem::replace(seen, true) { Err(E::duplicate_field(key)) } else { Ok(()) }
 }
@@ -211,12 +215,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for &mut OwnFields<'de, A> {
     }
 }
 
-/// A string that is borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Deserializes a struct from a JSON object and from nothing else: serde would accept an array as the fields in order.
+/// Deserializes a struct from a JSON object only: serde would also accept an array as the fields in order.
 pub(crate) fn deserialize_fields<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -243,7 +247,7 @@ pub(crate) fn deserialize_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer
     if value.get().starts_with('{') { Ok(value) } else { Err(D::Error::custom("expected an object")) }
 }
 
-/// Deserializes a field whose value must be a JSON object, as its text, or `null`, which is read as absent.
+/// Deserializes a field whose value must be a JSON object, as its text. `null` is read as absent.
 pub(crate) fn deserialize_optional_object<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {

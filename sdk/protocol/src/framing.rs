@@ -1,24 +1,25 @@
-//! How frames follow one another on the wire, and how the JSON of one frame is put between the ones before and after it. The
-//! other direction, cutting a stream into frames, is [`FrameDecoder`](crate::FrameDecoder).
+//! The two framings, which separate frames on the wire, and how a frame is written in each.
+//! [`FrameDecoder`](crate::FrameDecoder) does the opposite: it cuts a stream into frames.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// How frames follow one another on the wire.
+/// How frames are separated on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// Each frame is one line: its JSON object, then `\n`. A frame in this framing has no attachment.
+    /// Each frame is its JSON object, then `\n`. A frame in this framing has no attachment.
     #[default]
     Line,
-    /// Each frame is its length in four bytes, then its JSON object, and then its attachment, if it has one.
+    /// Each frame is a length in four bytes, little-endian, then the JSON object. With an attachment, the highest bit of the length is
+    /// set, and behind it come the length of the JSON in four bytes, the JSON, and the attachment.
     Length,
 }
 
 /// The largest limit of a frame's size with which [`Framing::Length`] can be used, in bytes: just below 144 MiB.
 ///
-/// A reader recognizes a length by its fourth byte. Up to this limit that byte is below 0x09, which no byte of JSON text is. With
-/// a larger limit only [`Framing::Line`] can be offered.
+/// A reader recognizes a length by its fourth byte. Up to this limit that byte is below 0x09, and no JSON text has such a byte. With
+/// a larger limit a host offers only [`Framing::Line`].
 pub const MAX_LENGTH_FRAME_BYTES: usize = 0x0900_0000 - 1;
 
 /// The bit of a length that marks a frame with an attachment.
@@ -37,10 +38,9 @@ impl Framing {
         }
     }
 
-    /// Appends a frame. `write` appends its JSON. Returns the frame's size as the limit counts it: without the line's end or the
-    /// first length.
+    /// Appends a frame. `write` appends its JSON. Returns the frame's size, without the line's end or the first length.
     ///
-    /// [`Framing::Line`] cannot carry an attachment: the caller passes `None` there.
+    /// In [`Framing::Line`], `attachment` must be `None`: `write` has to put the bytes into the JSON as base64.
     pub(crate) fn write(
         self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -52,8 +52,8 @@ impl Framing {
         bytes
     }
 
-    /// Appends a frame without its attachment; `attachment` is that one's size. The caller sends the attachment right behind it.
-    /// Returns the size of the whole frame, attachment included.
+    /// Appends a frame without its attachment, which the caller sends right behind it. `attachment` is the size of the attachment.
+    /// Returns what [`write`](Self::write) returns for the whole frame.
     pub(crate) fn write_before_attachment(
         self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -65,7 +65,7 @@ impl Framing {
         match (self, attachment) {
             (Self::Line, _) => {
                 write(output);
-                // JSON that is passed on as it came may have line ends between its values. A space means the same there.
+                // Objects are passed on as they came, and may have line ends between their values. A space means the same there.
                 let mut from = start;
                 while let Some(at) = memchr::memchr(b'\n', &output[from..]) {
                     output[from + at] = b' ';
@@ -104,10 +104,10 @@ impl FromStr for Framing {
     }
 }
 
-/// A name that no [`Framing`] has. Its message quotes the name and lists the framings that there are.
+/// The error of a name that no [`Framing`] has. Its message quotes the name and lists all framings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownFraming {
-    /// The name that was looked up.
+    /// The name that was parsed.
     pub name: String,
 }
 
@@ -125,14 +125,14 @@ impl std::error::Error for UnknownFraming {}
 pub struct RawFrame<'a> {
     /// The framing in which it came.
     pub framing: Framing,
-    /// The text of its JSON object. It was not looked at: it may be anything.
+    /// Its JSON object. The decoder does not check it: these may be any bytes.
     pub json: &'a [u8],
-    /// The attachment, or `None` if the frame has none. If 32 KiB or more of it came after the
-    /// frame's JSON, it is owned: it was read into a buffer of its own, and can be taken out without a copy.
+    /// The attachment, or `None` if the frame has none. It is owned if 32 KiB or more of it came after the frame's JSON; a receiver
+    /// can then keep it without a copy.
     pub attachment: Option<Cow<'a, [u8]>>,
 }
 
-/// A frame in [`Framing::Line`], without its line end.
+/// A frame in [`Framing::Line`], of its JSON without the line end.
 impl<'a> From<&'a [u8]> for RawFrame<'a> {
     fn from(json: &'a [u8]) -> Self {
         Self { framing: Framing::Line, json, attachment: None }
@@ -171,13 +171,13 @@ mod tests {
         assert_eq!((Framing::Line.as_str(), Framing::Length.as_str()), ("line", "length"));
         assert_eq!(["line", "length"].map(str::parse), [Ok(Framing::Line), Ok(Framing::Length)]);
         assert_eq!((DEFAULT_MAX_FRAME_BYTES, MAX_LENGTH_FRAME_BYTES), (16_777_216, 150_994_943));
-        // The last byte of a length is none of which JSON text consists: not even a tab.
+        // The last byte of a length never occurs in JSON text: it is below a tab.
         assert_eq!(u32::try_from(MAX_LENGTH_FRAME_BYTES).unwrap().to_le_bytes()[3], b'\t' - 1);
         assert_eq!(u32::try_from(MAX_LENGTH_FRAME_BYTES + 1).unwrap().to_le_bytes()[3], b'\t');
     }
 
     #[test]
-    fn a_name_that_no_framing_has_is_told_with_those_that_there_are() {
+    fn the_error_of_an_unknown_name_lists_the_framings() {
         let error = "Line".parse::<Framing>().unwrap_err();
         assert_eq!(error.to_string(), r#"there is no framing "Line": expected "line" or "length""#);
     }

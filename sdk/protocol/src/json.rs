@@ -1,21 +1,21 @@
-//! Reads JSON by serde, so that an error names the path of the key where the mistake is. Frames, configurations and payloads
-//! are all read by [`read_json`].
+//! Reads JSON by serde, with errors that name the path of the wrong key. [`read_json`] reads frames, configurations and payloads.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::error::Category;
 
-/// Why JSON could not be read: it is not JSON, or not of the type that was expected. Displays as `` `path`: message``.
+/// Why JSON could not be read: it is not JSON, or not of the expected type. Displays as `` `path`: message``, or as the message alone if
+/// the path is empty.
 ///
-/// The message may quote the value that was found; [`without_value`](Self::without_value) removes it. Path and message have at
-/// most 1024 bytes and an ellipsis each: of a longer text the beginning and the end are kept.
+/// The message may quote the wrong value; [`without_value`](Self::without_value) removes it. Path and message have at most 1024 bytes
+/// each. A longer text keeps its first and its last 512 bytes, with `…` between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidJson {
-    /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole. Of
-    /// text that is not JSON it is the value that was being read, and the message has line and column.
+    /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole. If
+    /// the text is not JSON, this is the path of the value that was being read, and the message has line and column.
     pub path: String,
-    /// What is wrong there, such as `missing` or `invalid type: string "two", expected u32`.
+    /// What is wrong at the path, such as `missing` or `invalid type: string "two", expected u32`.
     pub message: String,
 }
 
@@ -25,32 +25,32 @@ impl InvalidJson {
         Self { path: path.to_owned(), message: message.into() }
     }
 
-    /// The error of a key that must be there and is not: `missing`, at the key's path.
+    /// The error of a required key that is absent: `missing`, at the key's path.
     #[must_use]
     pub fn missing(path: &str) -> Self {
         Self::at(path, MISSING)
     }
 
-    /// The error of lists and objects that are nested deeper than 127 levels.
+    /// The error of lists and objects that are nested more than 127 levels deep.
     pub(crate) fn too_deep() -> Self {
         Self::at("", TOO_DEEP)
     }
 
-    /// The same error without the value that was found, for values that may be secret. Of a message with `, expected `, only that
-    /// and what follows stays; of one that begins with `not `, the part before the first colon. Any other message stays as it is.
+    /// The same error without the wrong value, which may be secret. Keeps the part of the message from `expected` on, or, if the
+    /// message begins with `not `, the part before the first colon. Any other message stays as it is.
     #[must_use]
     pub fn without_value(mut self) -> Self {
         if let Some(expected) = self.message.rfind(", expected ") {
             self.message.drain(..expected + 2);
         } else if let Some(not) = self.message.strip_prefix("not ") {
-            // Of `not base64: …` and `not a duration such as "250ms": …` the reason may quote the value.
+            // In `not base64: …` and `not a duration such as "250ms": …` the reason behind the colon may quote the value.
             let end = not.find(": ").unwrap_or(not.len());
             self.message = format!("not {}", &not[..end]);
         }
         self
     }
 
-    /// The same error for a value that is itself at the path `parent` of a larger one.
+    /// The same error, seen from a larger value that has this one at the path `parent`. An empty `parent` changes nothing.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         self.path = match self.path.as_str() {
@@ -71,7 +71,7 @@ impl fmt::Display for InvalidJson {
 
 impl std::error::Error for InvalidJson {}
 
-/// Reads one JSON value from text; nothing but whitespace may follow it.
+/// Reads one JSON value from text. Nothing but whitespace may stand around it.
 ///
 /// ```
 /// # use serde::Deserialize;
@@ -100,19 +100,19 @@ pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJso
     )
 }
 
-/// `serde_json` stops at this depth.
+/// The message for lists and objects that are nested more deeply than `serde_json` reads.
 const TOO_DEEP: &str = "lists and objects are more than 127 deep within one another";
 
-/// The message for a key that must be there and is not.
+/// The message for a required key that is absent.
 const MISSING: &str = "missing";
 
-/// The limit of a path's and of a message's length, in bytes. Both may quote text from outside, of any length.
-const MAX_TOLD_BYTES: usize = 1024;
+/// The limit of a path's and of a message's length, in bytes. Both may quote text of the sender, which may be long.
+const MAX_QUOTED_BYTES: usize = 1024;
 
-/// The text, or its beginning and its end if it is over the limit.
-fn told(text: String) -> String {
-    const HALF: usize = MAX_TOLD_BYTES / 2;
-    if text.len() <= MAX_TOLD_BYTES {
+/// The text, or its beginning and its end with `…` between them if it is over the limit.
+fn abridged(text: String) -> String {
+    const HALF: usize = MAX_QUOTED_BYTES / 2;
+    if text.len() <= MAX_QUOTED_BYTES {
         return text;
     }
     let mut start = text.len() - HALF;
@@ -132,21 +132,21 @@ pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
 
 fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
     let mut path = error.path().to_string();
-    // An unknown segment (a key that could not be read) is shown as `?`, which tells nobody anything.
+    // serde shows a key that could not be read as `?`, which would not help.
     if matches!(error.path().iter().next_back(), None | Some(serde_path_to_error::Segment::Unknown)) {
         path.pop();
         path.truncate(path.trim_end_matches('.').len());
     }
-    let path = told(path);
+    let path = abridged(path);
     let message = without_place(&error.into_inner());
-    // serde's path ends at the object that lacks the field.
+    // serde's path of a missing field is that of the object: the field's name is added.
     match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         Some(field) => InvalidJson::missing(field).under(&path),
         None => InvalidJson { path, message },
     }
 }
 
-/// The message of serde's error, without line and column where the path tells the place.
+/// The message of serde's error. Without line and column if the text is JSON: then the path is enough.
 pub(crate) fn without_place(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     if message.starts_with("recursion limit exceeded") {
@@ -155,16 +155,16 @@ pub(crate) fn without_place(error: &serde_json::Error) -> String {
     if error.classify() == Category::Data
         && let Some(end) = message.rfind(" at line ")
     {
-        // Nobody sees the frame, so that its columns tell nothing.
+        // The reader of the message does not have the frame at hand to count columns in.
         message.truncate(end);
     }
-    // Names of Rust types mean nothing to most readers.
+    // Module authors who write in other languages read these messages.
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
         if let Some(rest) = message.strip_suffix(rust) {
             message = format!("{rest}{plain}");
         }
     }
-    told(message)
+    abridged(message)
 }
 
 #[cfg(test)]
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_text_from_outside_beginning_and_end_are_told() {
+    fn a_long_path_or_message_keeps_its_beginning_and_its_end() {
         let json = format!("{{\"{}\":\"{}\"}}", "k".repeat(5000), "\u{e4}".repeat(5000));
         let error = read_json::<std::collections::BTreeMap<String, u32>>(json.as_bytes()).unwrap_err();
         assert!(error.path.len() < 1100 && error.message.len() < 1100, "{error}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_deep_is_told_so() {
+    fn an_error_says_that_json_is_nested_too_deeply() {
         let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read_json::<serde_json::Value>(deep(127).as_bytes()).is_ok());
         let error = read_json::<serde_json::Value>(deep(128).as_bytes()).unwrap_err();

@@ -1,10 +1,10 @@
-//! The wire between an IXT host and its modules: the types of frames, and how a stream of bytes is cut into frames. For both
-//! ends. There is no I/O here: bytes go in and frames come out, and the other way round.
+//! The wire between an IXT host and its modules: the types of frames, and how a stream of bytes is cut into frames. The host and the
+//! SDK both use this crate. It does no I/O: it turns bytes into frames, and frames into bytes.
 //!
-//! - [`FrameDecoder`] cuts what was read from a socket into [`RawFrame`]s, in either [`Framing`], up to a limit of their size.
-//! - [`HostFrame`] is what a host sends, [`ModuleFrame`] what a module sends. `read` makes one from a [`RawFrame`], and
-//!   [`Frame::write`] appends one to a buffer.
-//! - [`Unreadable`] says why a frame cannot be read, and whether its sender can be answered.
+//! - [`FrameDecoder`] cuts a stream of bytes into [`RawFrame`]s, in either [`Framing`], up to a limit of their size.
+//! - [`HostFrame`] is a frame that a host sends, [`ModuleFrame`] one that a module sends. `read` makes it from a [`RawFrame`], and
+//!   [`Frame::write`] appends it to a buffer.
+//! - [`Unreadable`] says why a frame can't be read, and whether its sender can be answered.
 //!
 //! `PROTOCOL.md` beside this crate describes the wire for people, and for SDKs in other languages. The examples in that document
 //! are test vectors of this crate.
@@ -74,20 +74,21 @@ pub use priority::{Priority, UnknownPriority};
 /// The version of the protocol that this crate implements. Host and module must have the same one.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The limit of `service`, `method` and `code`, in bytes of UTF-8. A module's frame with a longer one is refused when it is read. A
-/// topic has no limit, but the host's log shows no more bytes of it than this.
+/// The limit of `service`, `method` and `code` in a module's frame, in bytes of UTF-8. A frame with a longer one can't be read
+/// ([`Unreadable::Invalid`]). A topic has no limit, but the host's log shows no more bytes of it than this.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The limit of a `trace_id` in a module's frame, in bytes of UTF-8. A `service_request` with a longer one is refused when it is read;
-/// in a `log` it is cut.
+/// The limit of a `trace_id` in a module's frame, in bytes of UTF-8. A `service_request` with a longer one can't be read
+/// ([`Unreadable::Invalid`]); that of a `log` is cut when the frame is read, between two characters.
 pub const MAX_TRACE_ID_BYTES: usize = 256;
 
-/// The limit of the `message` of a module's `error`, `log` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when it
-/// is read, between two characters.
+/// The limit of the `message` of a module's `error`, `log` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when the
+/// frame is read, between two characters.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// The longest time for which one `starting` frame can ask, in milliseconds: an hour. A longer one counts as this.
+/// The longest time for which one `starting` frame can ask, in milliseconds: an hour. A longer time counts as this one.
 pub const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 
-/// The limit of a frame's size if the host sets no other, in bytes: 16 MiB, without the line's end or the first length.
+/// The limit of a frame's size in both directions, unless the host's `init` sets another one, in bytes: 16 MiB, without the line's
+/// end or the first length. A receiver skips a longer frame ([`FramingError::TooLong`]).
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

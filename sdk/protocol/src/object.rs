@@ -1,5 +1,5 @@
-//! A JSON object that a frame carries: the `data` of a reply, or the `params` of a service request. One of its base64 strings
-//! may be outside of the JSON, as bytes, so that a large value need not become base64 and back.
+//! A JSON object that a frame carries: the `data` of a reply or of a `service_response`, or the `params` of a service request. One of
+//! its base64 strings may be outside of the JSON, as bytes, so that a large value need not become base64 and back.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -19,19 +19,19 @@ use crate::{Framing, InvalidJson, RawFrame, read_json};
 #[cfg(test)]
 mod tests;
 
-/// A JSON object that a frame carries. One of its values may be bytes outside of the JSON text: where the framing allows it and
-/// they are 256 bytes or more, they are sent as an attachment, otherwise as base64.
+/// A JSON object that a frame carries. One of its values may be bytes outside of the JSON text. In [`Framing::Length`], 256 bytes or
+/// more are sent as an attachment; otherwise they are sent as base64, as the object's first value.
 ///
-/// An object is passed on as it is, without being parsed. [`read`](Self::read) parses it; [`to_json`](Self::to_json) gives the
+/// An object is passed on as text, without being parsed. [`read`](Self::read) parses it; [`to_json`](Self::to_json) returns the
 /// JSON with the bytes in it as base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<'a> {
-    /// The JSON text of an object.
+    /// The JSON text of an object. Begins with `{`.
     json: Cow<'a, str>,
     outside: Option<Outside<'a>>,
 }
 
-/// The value that is outside of the JSON.
+/// The value that is outside of the JSON, and its key, which the JSON does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outside<'a> {
     key: Cow<'a, str>,
@@ -62,7 +62,7 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     ///
-    /// If `value` does not serialize, or as something else than an object.
+    /// If `value` can't be serialized as JSON, or becomes something else than an object.
     pub fn serialize(value: &(impl Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
         let json = serde_json::to_string(value)?;
         if !json.starts_with('{') {
@@ -71,7 +71,7 @@ impl<'a> Object<'a> {
         Ok(Self::trusted(json))
     }
 
-    /// The object that is this JSON text.
+    /// The object in this JSON text. Spaces around it are left out, the rest of the text stays as it is.
     ///
     /// ```
     /// use ixt_protocol::Object;
@@ -93,24 +93,25 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The object that is this JSON text, which is not checked.
+    /// The object in this JSON text, which must begin with `{`. It is not checked.
     pub(crate) fn trusted(json: impl Into<Cow<'a, str>>) -> Self {
         Self { json: json.into(), outside: None }
     }
 
     /// The same object with `bytes` as the value of `key`, outside of the JSON. Bytes that were outside before are dropped.
     ///
-    /// The JSON must not have this key. If it has, the object has the key twice, and readers refuse it or take either value.
+    /// The JSON must not have this key. If it does, the object has the key twice: a reader may refuse it, or take either value.
     #[must_use]
     pub fn attach(self, key: impl Into<Cow<'a, str>>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { outside: Some(Outside { key: key.into(), bytes: bytes.into() }), ..self }
     }
 
-    /// From the object in the field `parent` of a frame, and the frame's attachment. `None` if the frame has neither.
+    /// Makes it from `json`, the value of the frame's field `parent`, and from the frame's attachment. Each is `None` if the frame
+    /// does not have it. With an attachment alone, the rest of the object is empty.
     ///
     /// # Errors
     ///
-    /// If the attachment stands for something outside of `parent`.
+    /// If the frame has neither, or if the attachment stands for a value outside of `parent`.
     pub(crate) fn from_field(
         json: Option<&'a RawValue>,
         parent: &str,
@@ -126,8 +127,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The same as [`from_field`](Self::from_field) for the quick reader, which has read all of the frame but its end. `None`
-    /// if it gives up; the frame is then as it was.
+    /// Does the same as [`from_field`](Self::from_field) for the quick reader, which has read the frame up to the end of the field
+    /// `parent`. `None` if it gives up; the frame is then unchanged.
     pub(crate) fn read_quickly(
         json: &'a str,
         parent: &str,
@@ -157,8 +158,8 @@ impl<'a> Object<'a> {
         self.outside.as_ref().filter(|outside| outside.key == key).map(|outside| &*outside.bytes)
     }
 
-    /// Takes the bytes outside of the JSON out of the object, if they are the value of `key`. Copies them only if they are
-    /// borrowed.
+    /// Removes the bytes outside of the JSON from the object and returns them. `None`, and the object stays as it is, if they are not
+    /// the value of `key`. Copies them only if they are borrowed.
     pub fn detach(&mut self, key: &str) -> Option<Vec<u8>> {
         let outside = self.outside.take_if(|outside| outside.key == key)?;
         Some(outside.bytes.into_owned())
@@ -182,8 +183,7 @@ impl<'a> Object<'a> {
         Cow::Owned(String::from_utf8(json).expect("it is made of text, and of base64"))
     }
 
-    /// The JSON text of the whole object, as [`to_json`](Self::to_json) gives it. Copies nothing if it is owned and nothing is
-    /// outside of it.
+    /// The same as [`to_json`](Self::to_json). Copies nothing if the text is owned and no bytes are outside of it.
     #[must_use]
     pub fn into_json(self) -> String {
         if self.outside.is_some() { self.to_json().into_owned() } else { self.json.into_owned() }
@@ -197,8 +197,8 @@ impl<'a> Object<'a> {
         Some(outside.bytes.into_owned())
     }
 
-    /// The size of the JSON text and of the bytes outside of it: about what the object takes on the wire as an attachment. As
-    /// base64, the bytes take a third more.
+    /// The size of the JSON text and of the bytes outside of it, together. On the wire, bytes that are sent as base64 take a third
+    /// more.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.json.len() + self.outside.as_ref().map_or(0, |outside| outside.bytes.len())
@@ -224,8 +224,9 @@ impl<'a> Object<'a> {
         Some((key, bytes))
     }
 
-    /// Reads the object as `T`. A field of `T` that is read by [`deserialize_base64`](crate::deserialize_base64) gets the bytes
-    /// outside of the JSON without base64 in between, and without a copy if they are owned. Any other type gets base64 text.
+    /// Reads the whole object as `T`. If the field of `T` with the key of the bytes outside of the JSON is read by
+    /// [`deserialize_base64`](crate::deserialize_base64), it gets them without base64 in between, and without a copy if they are
+    /// owned. A field that is read in another way gets base64 text.
     ///
     /// # Errors
     ///
@@ -251,8 +252,8 @@ impl<'a> Object<'a> {
         Err(InvalidJson { path, message: without_place(&error) })
     }
 
-    /// Reads the JSON as `T`, which may borrow from it. The bytes outside of the JSON are not part of it: they are
-    /// [`attached`](Self::attached).
+    /// Reads the JSON as `T`, which may borrow from it. `T` does not get the bytes outside of the JSON: use
+    /// [`attached`](Self::attached) for them.
     ///
     /// # Errors
     ///
@@ -262,7 +263,8 @@ impl<'a> Object<'a> {
         serde_json::from_str(&self.json).or_else(|_| read_json(self.json.as_bytes()))
     }
 
-    /// Appends the object as the value of the field `field`. Returns the path of what is to be attached, if something is.
+    /// Appends the object as the value of the field `field`. If bytes are to be sent as the frame's attachment, leaves them out and
+    /// returns their path, such as `data.result`.
     pub(crate) fn write(&self, field: &str, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         json_writer::key(field, output);
         match self.attachment(framing) {

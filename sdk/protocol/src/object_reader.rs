@@ -1,5 +1,5 @@
-//! The serde deserializer of an [`Object`](crate::Object) with an attachment. A field that is read by
-//! [`deserialize_base64`](crate::deserialize_base64) gets the attached bytes as they are; any other type gets base64 text.
+//! The serde deserializer of an [`Object`](crate::Object) with bytes outside of the JSON, its attached value. A field that is read by
+//! [`deserialize_base64`](crate::deserialize_base64) gets the bytes as they are; one that is read in another way gets base64 text.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,14 +11,16 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::base64_text::{BASE64, encode_base64};
 
-/// The deserializer of an object: the entries in `json`, and `key` with the attached bytes as its value.
+/// The deserializer of an object: `key` with the attached bytes as its value, then the entries in `json`. If `json` has `key` too, the
+/// type that is read finds the key twice: see [`Object::attach`](crate::Object::attach).
 pub(crate) struct WithAttached<'a> {
     pub(crate) json: &'a str,
     pub(crate) key: &'a str,
     pub(crate) bytes: &'a TakeableBytes,
 }
 
-/// The attached bytes, until they are taken.
+/// The attached bytes. The first field that is read by [`deserialize_base64`](crate::deserialize_base64) takes them, so that they are
+/// not copied. From then on it is `None`, and a later reader gets empty bytes.
 pub(crate) type TakeableBytes = RefCell<Option<Vec<u8>>>;
 
 impl<'de> Deserializer<'de> for WithAttached<'de> {
@@ -35,7 +37,7 @@ impl<'de> Deserializer<'de> for WithAttached<'de> {
     }
 }
 
-/// Passes a map to `visitor` that has the attached value first, and then what is in the JSON.
+/// Passes a map to `visitor` that has the attached entry first, and then the entries of the JSON.
 struct AttachedFirst<'a, V> {
     visitor: V,
     key: &'a str,
@@ -84,8 +86,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
     }
 }
 
-/// The deserializer of the attached value: bytes if it is asked for them by [`BASE64`], otherwise base64 text, as if the value
-/// stood in the JSON.
+/// The deserializer of the attached value: takes the bytes if it is asked for a newtype struct named [`BASE64`]. Otherwise it is a
+/// string of base64, as if the value stood in the JSON.
 struct AttachedBytes<'a, E> {
     bytes: &'a TakeableBytes,
     error: PhantomData<E>,

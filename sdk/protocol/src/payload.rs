@@ -1,5 +1,5 @@
-//! The payload of a message. The host passes payloads on without decoding them, so a payload is either bytes or still the base64
-//! text as which it arrived.
+//! The payload of a message: either bytes, or base64 text that was not decoded. The host keeps the form in which a payload arrived,
+//! and passes it on as it is.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 
 /// The payload of a message.
 ///
-/// A payload that was read from a `handle` or an `event` is always [`WirePayload::Bytes`]. [`WirePayload::Base64`] is for the host, which
-/// finds a payload as text in the parameters of a module's call, and puts it into the next frame without decoding it.
+/// A payload that was read from a `handle` or an `event` is always [`WirePayload::Bytes`]. [`WirePayload::Base64`] is for the host: it
+/// finds the payload of a module's call as text in the call's parameters, and writes it into the `handle` without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WirePayload<'a> {
-    /// The bytes. On the wire they are base64 text, or an attachment.
+    /// Bytes. On the wire they are base64 text, or, from 256 on in [`Framing::Length`](crate::Framing::Length), an attachment.
     Bytes(Cow<'a, [u8]>),
-    /// Text that is meant to be base64 but was not checked. It is written to the wire as it is, never as an attachment.
+    /// Text that should be base64 but was not checked. It is written to the wire as it is, never as an attachment.
     Base64(Base64Text<'a>),
 }
 
 impl<'a> WirePayload<'a> {
-    /// The bytes. Decodes base64, and copies nothing otherwise.
+    /// Returns the bytes. Decodes a [`WirePayload::Base64`]; otherwise copies nothing.
     ///
     /// # Errors
     ///
@@ -72,12 +72,11 @@ impl<'de> Deserialize<'de> for WirePayload<'_> {
     }
 }
 
-/// Text that is meant to be base64 and is passed on as it came, without being decoded. Any text can be one: only
-/// decoding it shows whether it is base64.
+/// Text that should be base64 and is passed on as it came. It may be any text: only decoding shows whether it is base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base64Text<'a> {
     text: Cow<'a, str>,
-    /// Whether the text can be written without escapes. Kept so that a long text is looked at only once.
+    /// Whether the text can be written without escapes. Found out once, since the text may be long.
     is_plain: bool,
 }
 
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_be_escaped_is_escaped() {
+    fn characters_that_need_an_escape_get_one() {
         for (text, json) in [("aGk=", r#""aGk=""#), ("\u{1}\"", r#""\u0001\"""#)] {
             let mut output = Vec::new();
             Base64Text::from(text).write(&mut output);

@@ -1,5 +1,5 @@
-//! Finds the end of plain text: ASCII that stands in a JSON string as it is, without an escape. The writer copies plain text,
-//! and the quick reader borrows it. Both look at every byte of every string, so this code is written for speed.
+//! Finds the end of plain text: ASCII that needs no escape in a JSON string. The writer copies plain text, and the quick reader
+//! borrows it. Both look at every byte of every string, so this code is written for speed.
 
 /// Whether all of `text` is plain.
 pub(crate) fn is_plain(text: &str) -> bool {
@@ -23,10 +23,10 @@ pub(crate) fn plain_prefix(text: &[u8]) -> usize {
     eights.len() * 8 + last.iter().take_while(|byte| is_plain_byte(**byte)).count()
 }
 
-/// After this many plain chunks of eight bytes, the rest of the text is searched in larger pieces.
+/// How many chunks of eight bytes are searched one by one. The rest of the text is searched in larger pieces.
 const LONG_FROM_EIGHTS: usize = 8;
 
-/// [`plain_prefix`] in pieces that the compiler turns into vector instructions: the text may be a megabyte of base64.
+/// Does the same as [`plain_prefix`], in pieces that the compiler turns into vector instructions: the text may be a megabyte of base64.
 fn plain_prefix_of_long(text: &[u8]) -> usize {
     let (pieces, _) = text.as_chunks::<64>();
     let all_plain = |piece: &[u8; 64]| !piece.iter().fold(false, |found, byte| found | !is_plain_byte(*byte));
@@ -38,12 +38,12 @@ fn is_plain_byte(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7F) && byte != b'"' && byte != b'\\'
 }
 
-/// Marks the bytes that are not plain by their highest bit. The lowest mark is exact; marks above it may be wrong, because the
-/// subtractions carry from one byte into the next.
+/// Sets the highest bit of each byte that is not plain, and clears all other bits. Only the lowest set bit is sure: bits above it may
+/// be wrong, because the subtractions carry from one byte into the next.
 fn special_bytes(eight: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
-    // An ASCII byte has its highest bit clear, so that a set bit shows that the subtraction went below zero.
+    // The highest bit of an ASCII byte is clear. If it is set after a subtraction, the byte was smaller than the number subtracted.
     let zero = |bytes: u64| bytes.wrapping_sub(EACH);
     let below_space = eight.wrapping_sub(EACH * 0x20);
     let quote = zero(eight ^ (EACH * u64::from(b'"')));

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How urgent a message is. A queue hands out messages of a higher priority first. On the wire a priority is a number from 1 to 4.
+/// How urgent a message is. Queues hand out messages of a higher priority first, and of equal ones the oldest; that of `ixt-sdk` hands
+/// out the oldest of all every eighth time. On the wire a priority is a number from 1 to 4; a frame with another number can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub enum Priority {
-    /// 1 on the wire; the default of a message that names no priority.
+    /// 1 on the wire; the priority of a frame that has none.
     #[default]
     Low,
     /// 2 on the wire.
@@ -34,16 +35,16 @@ impl TryFrom<u64> for Priority {
     }
 }
 
-/// A number that stands for no [`Priority`]. Its message names the number, and the four that are allowed.
+/// The error of a number that stands for no [`Priority`]. Its message names the number, and the four that are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPriority {
-    /// The number.
+    /// The number that was converted.
     pub number: u64,
 }
 
 impl fmt::Display for UnknownPriority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)", self.number)
+        write!(f, "{} is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)", self.number)
     }
 }
 

@@ -1,18 +1,43 @@
-//! Reads the JSON of the most frequent frames, in exactly the form in which this crate writes them: fields in this order, no
-//! spaces, strings without escapes. At any other form it gives up, and the frame is read by serde instead, which alone decides
-//! what is wrong. So whatever is read here is what serde would have read; property tests and fuzzing compare the two.
+//! Reads the JSON of the most frequent frames, in exactly the form in which this crate writes them: the fields in its order, no
+//! spaces, strings without escapes. A quick reader that finds any other form gives up. Then serde reads the frame, and serde alone
+//! decides what is wrong with it. A frame that is read here is the same as if serde had read it: property tests and fuzzing compare
+//! the two.
 //!
-//! A frame has a quick reader only where a call is noticeably faster for it; its file has the figure.
+//! A type of frame has a quick reader only if a call is noticeably faster with it; the file of that type has the figure.
 
 use crate::plain_text::plain_prefix;
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::{Frame, RawFrame, Unreadable};
 
-/// Whether frames of this type are read quickly: always, but in the benchmark that compares.
+/// What the two readers return for one frame, as text: first the quick one, `None` if it gives up, then serde.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) type ReadBothWays = (Option<String>, Result<String, Unreadable>);
+
+/// Reads a frame by both readers, so that tests can compare them.
+///
+/// # Panics
+///
+/// If the quick reader gives up and has changed the frame.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_both_ways<'a, B: std::fmt::Debug>(
+    frame: RawFrame<'a>,
+    quick: impl FnOnce(&mut RawFrame<'a>) -> Option<Frame<B>>,
+    serde: impl FnOnce(RawFrame<'a>) -> Result<Frame<B>, Unreadable>,
+) -> ReadBothWays {
+    let mut left = frame.clone();
+    let quick = quick(&mut left).map(|frame| format!("{frame:?}"));
+    assert!(quick.is_some() || left == frame, "the quick reader has given up, and not left the frame as it was");
+    (quick, serde(frame).map(|frame| format!("{frame:?}")))
+}
+
+/// Whether frames of this type are read quickly. Always true; only the benchmark that compares the readers switches some off.
 #[cfg(not(feature = "compare-readers"))]
 pub(crate) const fn is_on(_frame_type: &str) -> bool {
     true
 }
 
-/// Whether frames of this type are read quickly. The variable `IXT_BENCH_SERDE` lists the types that are not, separated by commas.
+/// Whether frames of this type are read quickly. The environment variable `IXT_BENCH_SERDE` lists those that are not, separated by
+/// commas, such as `handle,success`; `handle` stands for `event` too.
 #[cfg(feature = "compare-readers")]
 pub(crate) fn is_on(frame_type: &str) -> bool {
     static OFF: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
@@ -22,17 +47,18 @@ pub(crate) fn is_on(frame_type: &str) -> bool {
     OFF.iter().all(|off| off != frame_type)
 }
 
-/// A position in a JSON text. Each method reads what comes next, and moves behind it. `None` means that the reader gives up; its
-/// position is then undefined, and it must not be used any more.
+/// A position in a JSON text. Each method reads what comes next, and moves behind it. If a method returns `None`, the text has another
+/// form: the caller gives up. The position is then undefined, and the reader must not be used any more.
 pub(crate) struct QuickReader<'a> {
     bytes: &'a [u8],
-    /// The same bytes, if they are known to be UTF-8. Otherwise each string is checked for it.
+    /// The same bytes as text, if they are known to be UTF-8. `None`: each string is checked for it.
     known: Option<&'a str>,
+    /// The index in `bytes` of the next byte. May be one past the end.
     at: usize,
 }
 
-/// The limit of how deeply lists and objects may be nested in a value that is read here, so that no text can exhaust the stack.
-/// A deeper one is left to serde.
+/// How many levels deep lists and objects may be nested in a value that is read here, so that no text can exhaust the stack. At a
+/// deeper value the reader gives up.
 const MAX_DEPTH: u32 = 64;
 
 impl<'a> QuickReader<'a> {
@@ -45,12 +71,12 @@ impl<'a> QuickReader<'a> {
         Self { bytes: text.as_bytes(), known: Some(text), at: 0 }
     }
 
-    /// Reads the end of the text.
+    /// `Some` at the end of the text.
     pub(crate) fn end(&self) -> Option<()> {
         (self.at == self.bytes.len()).then_some(())
     }
 
-    /// Reads `literal` if it comes next, and says whether it does. If not, the position stays.
+    /// Reads `literal`, and returns true, if it comes next. Otherwise returns false, and the position stays.
     pub(crate) fn skip<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
         let found = self.rest().first_chunk() == Some(literal);
         self.at += if found { N } else { 0 };
@@ -62,7 +88,8 @@ impl<'a> QuickReader<'a> {
         self.skip(literal).then_some(())
     }
 
-    /// Reads a plain string whose opening quote was read, with its closing quote.
+    /// Reads the rest of a string whose opening quote was read, and returns it without quotes. `None` unless all of it is
+    /// [plain](crate::plain_text): ASCII that needs no escapes.
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.at += plain_prefix(self.rest());
@@ -70,15 +97,15 @@ impl<'a> QuickReader<'a> {
         (self.take()? == b'"').then_some(text)
     }
 
-    /// Reads a string whose opening quote was read up to the next quote. Its bytes are not checked: this is for base64, and the
-    /// decoder refuses everything that is not plain.
+    /// Reads the rest of a string whose opening quote was read, up to the next quote, and returns it without quotes. Its bytes are
+    /// not checked: this is for base64, whose decoder refuses all bytes that are not plain.
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         self.at += memchr::memchr(b'"', self.rest())? + 1;
         Some(&self.bytes[start..self.at - 1])
     }
 
-    /// Reads an unsigned integer below 10^19 without leading zeros. A larger one is left to serde.
+    /// Reads an unsigned integer below 10^19 without leading zeros. `None` for a larger one: serde reads it.
     pub(crate) fn number(&mut self) -> Option<u64> {
         let (mut number, mut digits) = (0_u64, 0);
         let rest = self.rest();
@@ -95,7 +122,8 @@ impl<'a> QuickReader<'a> {
         (digits == 1 || (2..20).contains(&digits) && rest[0] != b'0').then_some(number)
     }
 
-    /// Reads a value of any type but `null`, and returns its text.
+    /// Reads a value of any type, and returns its text, without the spaces before it. `None` for `null`, and for a value that is
+    /// nested deeper than 64 levels.
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.skip_spaces();
         let start = self.at;
@@ -188,7 +216,7 @@ impl<'a> QuickReader<'a> {
         found
     }
 
-    /// The number of digits, which is at least one.
+    /// Reads digits, and returns their number. `None` if there is none.
     fn skip_digits(&mut self) -> Option<usize> {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += digits;
@@ -285,7 +313,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn numbers_that_are_too_large_or_no_json_are_left_to_others() {
+    fn numbers_that_are_too_large_or_not_json_are_left_to_serde() {
         for (text, number) in [
             ("0", Some(0)),
             ("9999999999999999999", Some(9_999_999_999_999_999_999)),
@@ -300,7 +328,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// Of texts that are almost JSON, what is read here is read by serde_json as well, and as the same.
+        /// Texts that are almost JSON: if this reader reads one, serde_json reads the same.
         #[test]
         fn what_is_read_is_json(text in "[\\[\\]{},:\" \\\\untrefals0-9.eE+\u{e4}-]{0,24}") {
             if let Some(found) = value(text.as_bytes()) {
@@ -308,7 +336,7 @@ pub(crate) mod tests {
             }
         }
 
-        /// JSON is read here, unless it is too deep.
+        /// JSON that is not nested too deeply is read here.
         #[test]
         fn json_is_read(value in json(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };

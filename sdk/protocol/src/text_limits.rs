@@ -1,12 +1,12 @@
-//! Limits of the strings in frames. A string over its limit is either refused, or cut where refusing the frame would lose what
-//! has happened.
+//! Checks the limits of the strings in frames; the limits themselves are constants in `lib.rs`. A frame with a string over its limit
+//! is refused, but for texts that say what has happened, such as the message of an error: those are cut, so that they are not lost.
 
 use std::borrow::Cow;
 
 use crate::InvalidJson;
 use crate::json::boundary;
 
-/// The text in the field `path`.
+/// Returns the text of the field `path` unchanged.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub(crate) fn at_most<'a>(text: Cow<'a, str>, max: usize, path: &str) -> Result<
     }
 }
 
-/// The text in the field `path`, which must be there and not empty.
+/// Returns the text of the field `path` unchanged. An absent field counts as an empty text.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub(crate) fn required_at_most<'a>(text: Cow<'a, str>, max: usize, path: &str) -
     if text.is_empty() { Err(InvalidJson::missing(path)) } else { at_most(text, max, path) }
 }
 
-/// The text, or its first `max` bytes: one less than that, or two or three, if the cut would split a character.
+/// Returns the text, or its first `max` bytes if it is longer: up to three bytes less if the cut would split a character.
 pub(crate) fn shortened(text: Cow<'_, str>, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return text;

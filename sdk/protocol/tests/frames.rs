@@ -1,4 +1,4 @@
-//! Each type of frame is written and read in both framings, and the errors of wrong frames name the place and the mistake.
+//! Writes and reads each type of frame in both framings, and checks that the errors of wrong frames name the place and the mistake.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use ixt_protocol::{
 };
 use serde_json::value::RawValue;
 
-/// From this size on, bytes are attached in the framing `length`.
+/// Sizes of the bytes that a frame carries: in the framing `length`, the last one is sent as an attachment.
 const SIZES: [usize; 3] = [0, 255, 256];
 
 fn raw(json: &'static str) -> &'static RawValue {
@@ -104,7 +104,7 @@ fn decoded<T>(framing: Framing, written: &[u8], read: impl FnOnce(ixt_protocol::
     (frame, attached)
 }
 
-/// How many bytes stand outside of what the limit counts.
+/// How many bytes of a frame the limit does not count: the line end, or the first length.
 fn around(framing: Framing) -> usize {
     match framing {
         Framing::Line => 1,
@@ -161,7 +161,7 @@ fn frames_of_a_module_are_read_as_they_were_written() {
                 });
                 assert_eq!(String::from_utf8(again).unwrap(), str::from_utf8(&line).unwrap());
                 assert_eq!(attached, carries && framing == Framing::Length && bytes >= 256, "{frame:?}");
-                // Whoever does not want to copy the attachment writes the same.
+                // A sender that does not copy the attachment writes the same bytes.
                 let mut apart = Vec::new();
                 let (size, attachment) = frame.write_before_attachment(framing, &mut apart);
                 let attachment = attachment.map(<[u8]>::to_vec);
@@ -184,7 +184,7 @@ fn unreadable(json: &str) -> (Option<u64>, String) {
 }
 
 #[test]
-fn what_is_wrong_with_a_frame_is_told_with_the_id_of_its_request() {
+fn the_error_of_a_wrong_frame_has_the_id_of_its_request() {
     let handle = |message: &str| unreadable(&format!(r#"{{"type":"handle","id":7,"message":{message}}}"#));
     for (message, says) in [
         ("5", "`message`: invalid type: integer `5`, expected an object"),
@@ -196,11 +196,11 @@ fn what_is_wrong_with_a_frame_is_told_with_the_id_of_its_request() {
         (r#"{"topic":"a","payload":"?"}"#, "`message.payload`: not base64: Invalid symbol 63, offset 0."),
         (
             r#"{"topic":"a","payload":"","priority":5}"#,
-            "`message.priority`: 5 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+            "`message.priority`: 5 is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
         ),
         (
             r#"{"topic":"a","payload":"","priority":0}"#,
-            "`message.priority`: 0 is no priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
+            "`message.priority`: 0 is not a priority: expected 1 (low), 2 (normal), 3 (high) or 4 (critical)",
         ),
     ] {
         assert_eq!(handle(message), (Some(7), format!("a `handle` frame is wrong: {says}")));
@@ -231,9 +231,9 @@ fn what_is_wrong_with_a_frame_is_told_with_the_id_of_its_request() {
     }
 }
 
-/// A `cancel` above all must not be answered: its id is that of another request.
+/// In particular a `cancel` must not be answered because of a wrong field: its id is that of another request.
 #[test]
-fn what_else_stands_in_a_frame_without_fields_is_ignored() {
+fn the_fields_of_a_frame_that_has_none_are_ignored() {
     for kind in ["cancel", "health_check"] {
         let json = format!(r#"{{"type":"{kind}","id":7,"message":5,"attachment":"a"}}"#);
         assert_eq!(HostFrame::read(json.as_bytes()).unwrap().id, Some(7));
@@ -243,7 +243,7 @@ fn what_else_stands_in_a_frame_without_fields_is_ignored() {
 }
 
 #[test]
-fn what_is_wrong_with_a_frame_of_a_module_is_told() {
+fn the_error_of_a_wrong_frame_of_a_module_names_the_mistake() {
     for (json, says) in [
         (r#"{"type":"success","id":7}"#, "a `success` frame is wrong: `data`: missing"),
         (r#"{"type":"success","id":7,"data":{},"attachment":"data.a"}"#, "`attachment`: the frame has none"),
@@ -275,9 +275,9 @@ fn what_is_wrong_with_a_frame_of_a_module_is_told() {
     }
 }
 
-/// So that the request or the reply can be matched, although its JSON is broken.
+/// With type and id the receiver can find the request that the frame belongs to.
 #[test]
-fn a_frame_that_is_no_json_is_told_with_its_type_and_its_id() {
+fn the_error_of_a_frame_whose_json_is_broken_has_its_type_and_its_id() {
     let read = |json: &str| ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err();
     let invalid = |json: &str| match read(json) {
         Unreadable::Invalid { id, kind, .. } => (kind, id),
@@ -291,7 +291,7 @@ fn a_frame_that_is_no_json_is_told_with_its_type_and_its_id() {
 }
 
 #[test]
-fn lists_and_objects_are_no_deeper_within_one_another_than_any_reader_reads() {
+fn a_frame_that_is_nested_more_than_128_levels_deep_is_refused() {
     let reply = |depth: usize| {
         let json = format!(r#"{{"type":"success","id":7,"data":{{"a":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
         ModuleFrame::read(json.as_bytes()).map(|frame| {
@@ -309,7 +309,7 @@ fn lists_and_objects_are_no_deeper_within_one_another_than_any_reader_reads() {
 }
 
 #[test]
-fn texts_of_a_module_have_a_length() {
+fn the_texts_of_a_module_have_limits() {
     let long = "t".repeat(ixt_protocol::MAX_NAME_BYTES + 1);
     for (json, says) in [
         (format!(r#"{{"type":"error","id":7,"code":"{long}"}}"#), "`code`: has 257 bytes, more than the 256 that"),
@@ -332,7 +332,7 @@ fn texts_of_a_module_have_a_length() {
         let error = ModuleFrame::read(json.as_bytes()).map(|frame| frame.id).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    // Where that would lose what has happened, the text is cut, between characters.
+    // Texts that say what has happened are cut, between characters.
     let message = format!("x{}", "\u{e4}".repeat(ixt_protocol::MAX_MESSAGE_BYTES / 2));
     for json in [
         format!(r#"{{"type":"error","id":7,"code":"C","message":"{message}"}}"#),
@@ -363,12 +363,12 @@ fn an_attachment_stands_for_a_field_that_can_have_one() {
     for (json, says) in [
         (
             r#"{"type":"handle","id":7,"message":{"topic":"a"},"attachment":"message.topic"}"#,
-            "`attachment`: `message.topic` is nothing that an attachment can stand for here",
+            "`attachment`: can't stand for `message.topic`",
         ),
         (r#"{"type":"handle","id":7,"message":{"topic":"a"}}"#, "`attachment`: missing, though the frame has one"),
         (
             r#"{"type":"service_response","id":7,"success":true,"data":{},"attachment":"data"}"#,
-            "`attachment`: `data` is nothing that an attachment can stand for here",
+            "`attachment`: can't stand for `data`",
         ),
         (
             r#"{"type":"service_response","id":7,"success":true,"data":[],"attachment":"data.a"}"#,

@@ -1,4 +1,4 @@
-//! The frames that `PROTOCOL.md` shows are read and written byte for byte.
+//! Reads and writes the frames that `PROTOCOL.md` shows, byte for byte.
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame};
 
@@ -73,7 +73,7 @@ fn frames_in_the_framing_length() {
     for vector in [health_check, handle] {
         assert_eq!(read(vector).1, bytes(vector));
     }
-    // So short a payload is not attached when it is written, but it can be read.
+    // A payload of 5 bytes is not written as an attachment, but can be read as one.
     assert_eq!(read(attached).0, read(handle).0);
 }
 
@@ -88,7 +88,7 @@ fn frames_of_a_module_in_the_framing_length() {
             let frame = decoder.next_frame().unwrap_or_else(|| panic!("its length is too large: {vector}")).unwrap();
             let frame = ModuleFrame::read(frame).unwrap_or_else(|error| panic!("{error}: {vector}"));
             let object = frame.body.object().cloned().unwrap().into_owned();
-            // So short an attachment is written as text.
+            // An attachment of 5 bytes is written as base64.
             let mut line = Vec::new();
             frame.write(Framing::Line, &mut line);
             let again = ModuleFrame::read(&line[..line.len() - 1]).unwrap();

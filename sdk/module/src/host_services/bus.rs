@@ -10,11 +10,13 @@ use std::time::Duration;
 use ixt_protocol::{Object, Priority};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::calls::object;
 use super::link::Link;
+use crate::caller::Caller;
+use crate::error::{Error, Result};
 use crate::request::Boxed;
-use crate::{Caller, Error, Result, Value};
 
 /// The message bus: calls services of other modules, and publishes events. It is the `send_message` of the Python and Node.js SDKs. For
 /// topics in the manifest, the generated modules `client` and `publish` have a typed function each.
@@ -44,12 +46,13 @@ impl<'a> Bus<'a> {
         Self { link }
     }
 
-    /// Calls a service with any bytes as payload. Returns the callee's data as JSON.
+    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data as JSON; bytes in it are base64 text.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
         Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
 
-    /// Calls a service with a request as JSON. Returns the response as a `R`.
+    /// Calls a service with a request as JSON. Awaited, it returns the response as an `R`. A request that can't be JSON is the error
+    /// `INTERNAL` when the call is awaited.
     pub fn send_json<R: DeserializeOwned>(
         self,
         topic: impl Into<Cow<'static, str>>,
@@ -58,19 +61,19 @@ impl<'a> Bus<'a> {
         Call::new(self.link, topic.into(), json(request), None)
     }
 
-    /// Publishes an event with any bytes as payload. Returns when the host has taken it; whether and when subscribers handle it, the
-    /// publisher doesn't learn.
+    /// Publishes an event with any bytes as payload. Returns when the host has taken it. The publisher doesn't learn whether and when
+    /// subscribers handle it.
     ///
     /// # Errors
     ///
-    /// Those of the host, such as `RESOURCE_EXHAUSTED`; `DEADLINE_EXCEEDED` at the deadline of the current request; `UNAVAILABLE` if the
-    /// host is gone.
+    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event; `DEADLINE_EXCEEDED`
+    /// at the deadline of the request that it is called for; `UNAVAILABLE` if the host is gone.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         let payload = payload.as_ref().to_vec();
         self.publish_bytes(topic, payload).await
     }
 
-    /// The same with a payload as JSON.
+    /// Publishes an event with a payload as JSON; see [`publish`](Self::publish).
     ///
     /// # Errors
     ///
@@ -99,14 +102,19 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 ///
 /// It returns the response, or an error:
 ///
-/// - the callee's own error, or the host's, such as `NOT_FOUND` if no module provides the topic;
-/// - `DEADLINE_EXCEEDED` at the end of its [`ttl`](Self::ttl), or at the deadline of the request that it is made for;
+/// - the callee's own error, or the host's, such as `NOT_FOUND` if no module provides the topic, or `PERMISSION_DENIED` if the manifest
+///   doesn't list the call;
+/// - `DEADLINE_EXCEEDED` at the end of its [`ttl`](Self::ttl), at the deadline of the request that it is made for, or at the host's
+///   timeout;
+/// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, the host does not read, or 16,384 calls of the process wait;
 /// - `INTERNAL` if the response is not of the declared type;
 /// - `UNAVAILABLE` if the host is gone.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call<R> {
     topic: Cow<'static, str>,
+    /// `None` from the first poll on.
     unsent: Option<Box<Unsent>>,
+    /// `None` before the first poll and after the end.
     sent: Option<Boxed<Result<Object<'static>>>>,
     response: PhantomData<fn() -> R>,
 }
@@ -136,8 +144,8 @@ impl<R> Call<R> {
         self
     }
 
-    /// Sets the time to live, in place of the one in the manifest: from the first poll to `DEADLINE_EXCEEDED`, with millisecond precision.
-    /// The deadline of the request that the call is made for holds as well.
+    /// Sets the time to live, in place of the one in the manifest: the time from the first poll to `DEADLINE_EXCEEDED`, rounded up to
+    /// milliseconds. The call also ends at the deadline of the request that it is made for, if that is sooner.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         if let Some(unsent) = &mut self.unsent {
             unsent.ttl = Some(ttl);
@@ -151,7 +159,7 @@ impl Unsent {
         #[derive(Serialize)]
         struct Send<'a> {
             topic: &'a str,
-            // Left out, the host takes that of the request that the call is made for.
+            // If it is left out, the host takes the priority of the request that the call is made for.
             #[serde(skip_serializing_if = "Option::is_none")]
             priority: Option<Priority>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +181,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
             self.sent = Some(Box::pin(unsent.send()));
         }
         let Some(sent) = &mut self.sent else {
-            panic!("a call is not polled again after it has ended");
+            panic!("a call was polled again after it has ended");
         };
         let data = std::task::ready!(sent.as_mut().poll(cx));
         self.sent = None;
@@ -193,13 +201,13 @@ impl<R> fmt::Debug for Call<R> {
     }
 }
 
-/// A typed call with the ttl of the manifest; for generated code.
+/// A typed call; for generated code. `ttl_ms` is that of the manifest.
 #[doc(hidden)]
 pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
     Call::new(caller.link(), topic.into(), json(request), ttl_ms.map(Duration::from_millis))
 }
 
-/// The same with bytes.
+/// A typed call with bytes as payload; for generated code.
 #[doc(hidden)]
 pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
     Call::new(caller.link(), topic.into(), Ok(payload.to_vec()), ttl_ms.map(Duration::from_millis))

@@ -1,6 +1,5 @@
-//! The module's calls to its host that wait for a response, by their ids. Each ends exactly once: with the host's response, with
-//! `DEADLINE_EXCEEDED`, with `UNAVAILABLE` when the host is gone, or, if the future that waits is dropped, with a `cancel` frame
-//! to the host.
+//! The module's calls to its host that wait for a response, by their ids, and its open watches. A call ends exactly once: with the host's
+//! response, with `DEADLINE_EXCEEDED`, with `UNAVAILABLE` when the host is gone, or, if its future is dropped, with a `cancel` frame.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,14 +14,14 @@ use tokio::time::Instant;
 
 use super::changes::Changes;
 use crate::clock::Clock;
+use crate::error::{Error, Result};
 use crate::outgoing::Outgoing;
-use crate::{Error, Result};
 
-/// `Calls::expire` asks to be called again after this time at the earliest, so that many deadlines that lie close together are
-/// handled in one pass. A call may end this much after its deadline.
+/// `Calls::expire` asks to be called again after this time at the earliest, so that deadlines that lie close together are handled in
+/// one pass. A call may end this much after its deadline.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The calls that wait, and the watches that are open.
+/// The calls that wait, and the open watches. One for each session.
 #[derive(Debug)]
 pub(crate) struct Calls {
     outgoing: Arc<Outgoing>,
@@ -32,13 +31,14 @@ pub(crate) struct Calls {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// The id of the last call; they count from 1.
     last_id: u64,
     calls: FxHashMap<u64, WaitingCall>,
-    /// When `expire` has to be called: at the earliest deadline, or a moment later.
+    /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`] later. `None` if no call has a deadline.
     next_expiry: Option<Instant>,
     /// The queues of open watches, by the numbers that the host gave them.
     watches: HashMap<u64, Arc<Changes>>,
-    /// The host is gone.
+    /// Whether the host is gone, or the session has ended. Every new call then fails.
     closed: bool,
 }
 
@@ -48,12 +48,12 @@ struct WaitingCall {
     caller: Waiter,
 }
 
-/// What becomes of the response.
+/// The receiver of the response.
 #[derive(Debug)]
 enum Waiter {
     Call(oneshot::Sender<CallEnd<Object<'static>>>),
-    /// The reader itself registers the watch, before it reads on: the next frame may be its first change. `None` once the deadline
-    /// is over; the entry stays, so that a watch that the host begins after that is ended again.
+    /// The reader registers the watch before it reads the next frame, which may be the first change. The sender is `None` once the
+    /// deadline is over; the entry stays, so that a watch that the host begins later is ended again.
     Watch(Option<oneshot::Sender<CallEnd<Subscription>>>),
 }
 
@@ -68,11 +68,11 @@ enum CallEnd<T> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     pub(crate) deadline: Instant,
-    /// The milliseconds from the call to the deadline, for the frame and for the error.
+    /// The milliseconds from the call to the deadline, for the frame and for the error's message.
     pub(crate) ttl_ms: u64,
 }
 
-/// An open watch. Drop it to end it: the host is told.
+/// An open watch. Dropping it ends the watch: it sends `kv_store.unwatch`.
 #[derive(Debug)]
 pub(super) struct Subscription {
     number: u64,
@@ -99,7 +99,8 @@ impl Calls {
         &*self.clock
     }
 
-    /// Sends a request and waits for its response; `what` names the call in errors. Dropped before that, it cancels the request.
+    /// Sends a request and waits for its response; `what` names the call in errors. If the future is dropped before, the request is
+    /// cancelled.
     pub(super) async fn request(
         &self,
         body: ModuleFrame<'_>,
@@ -113,7 +114,7 @@ impl Calls {
 
         impl Drop for CancelOnDrop<'_> {
             fn drop(&mut self) {
-                // An id that is no longer there was answered at this very moment.
+                // If the id is gone, the response has just come.
                 if let Some(id) = self.id
                     && self.calls.lock().calls.remove(&id).is_some()
                 {
@@ -130,15 +131,15 @@ impl Calls {
         response
     }
 
-    /// Asks the host to begin a watch. A future that is dropped sends no `cancel`, since the host may have begun the watch already,
-    /// and its number would be lost: the watch is ended as soon as its number is known.
+    /// Asks the host to begin a watch. If the future is dropped, no `cancel` is sent, since the host may have begun the watch already:
+    /// the watch is ended when the response with its number comes.
     pub(super) async fn watch(&self, body: ModuleFrame<'_>, limit: Option<Limit>) -> Result<Subscription> {
         let (sender, response) = oneshot::channel();
         self.send(body, Some(Waiter::Watch(Some(sender))), limit)?;
         wait(response, "kv_store.watch", limit).await
     }
 
-    /// Sends a request, and returns its id. Without a `caller` its response is dropped.
+    /// Sends a request, and returns its id. If `caller` is `None`, its response is dropped.
     fn send(&self, body: ModuleFrame<'_>, caller: Option<Waiter>, limit: Option<Limit>) -> Result<u64> {
         let id = {
             let mut waiting = self.lock();
@@ -154,7 +155,7 @@ impl Calls {
             let call = self.lock().calls.remove(&id);
             drop(call);
         })?;
-        // Behind the sending, so that the `cancel` at the deadline can't overtake the request.
+        // After the sending, so that the `cancel` at the deadline can't overtake the request.
         if let Some(Limit { deadline, .. }) = limit {
             self.set_deadline(id, deadline);
         }
@@ -163,7 +164,7 @@ impl Calls {
 
     fn set_deadline(&self, id: u64, deadline: Instant) {
         let mut waiting = self.lock();
-        // Otherwise the response has come already.
+        // `None` if the response has come already.
         let Some(call) = waiting.calls.get_mut(&id) else { return };
         call.deadline = Some(deadline);
         if waiting.next_expiry.is_none_or(|known| deadline < known) {
@@ -173,8 +174,8 @@ impl Calls {
         }
     }
 
-    /// Hands a response to the call that waits for it. False if there was never a request with this id. A response to a request
-    /// whose caller has gone is dropped: it has crossed the `cancel`.
+    /// Passes a response to the call that waits for it. Returns false if no request ever had this id. A response to a request whose caller
+    /// no longer waits is dropped: the host had sent it before it read the `cancel`.
     pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Object<'static>>) -> bool {
         let Some(id) = id else { return false };
         let mut waiting = self.lock();
@@ -185,7 +186,7 @@ impl Calls {
             Some(Waiter::Call(caller)) => drop(caller.send(CallEnd::Response(response))),
             Some(Waiter::Watch(caller)) => {
                 let subscription = self.subscribe(response);
-                // Where the caller has gone, the subscription is dropped here, which ends the watch.
+                // If the caller no longer waits, this drops the subscription, which ends the watch.
                 drop(caller.map(|caller| caller.send(CallEnd::Response(subscription))));
             }
             None => {}
@@ -193,7 +194,7 @@ impl Calls {
         was_sent
     }
 
-    /// Registers the watch that the host has begun.
+    /// Registers a watch that the host has begun.
     fn subscribe(self: &Arc<Self>, response: Result<Object<'_>>) -> Result<Subscription> {
         let wrong = |what: &str| Error::internal(format!("the host's response to `kv_store.watch` is wrong: {what}"));
         let WatchId { watch: number } = response?.read().map_err(|error| wrong(&error.to_string()))?;
@@ -211,7 +212,7 @@ impl Calls {
         }
     }
 
-    /// Hands a change to its watch. A change without a watch is dropped: it has crossed an `unwatch`.
+    /// Passes a change to its watch. A change without a watch is dropped: the host had sent it before it read the `unwatch`.
     pub(crate) fn kv_changed(&self, change: KvChange<'_>) {
         let changes = self.lock().watches.get(&change.watch).map(Arc::clone);
         if let Some(changes) = changes {
@@ -219,7 +220,7 @@ impl Calls {
         }
     }
 
-    /// Ends a watch because the host could not keep all its changes.
+    /// Ends a watch as overrun: the host could not keep all its changes.
     pub(crate) fn watch_overrun(&self, number: u64) {
         let changes = self.lock().watches.remove(&number);
         if let Some(changes) = changes {
@@ -244,7 +245,7 @@ impl Calls {
         waiting.next_expiry = next;
         drop(waiting);
         for (id, call) in calls {
-            // The response may be on its way; it is dropped then.
+            // If the response comes all the same, it is dropped.
             let _ = self.outgoing.send(Frame { id: Some(id), body: ModuleFrame::Cancel });
             if let Waiter::Call(caller) = call.caller {
                 let _ = caller.send(CallEnd::DeadlineExceeded);
@@ -256,7 +257,7 @@ impl Calls {
         next
     }
 
-    /// Ends all calls with `UNAVAILABLE`, and all watches: the host is gone.
+    /// Ends all calls with `UNAVAILABLE`, and all watches. New calls fail from now on: the host is gone, or the session has ended.
     pub(crate) fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
@@ -289,7 +290,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let changes = self.calls.lock().watches.remove(&self.number);
-        // A watch that is not among them any more was ended by the host.
+        // `None` if the host has ended the watch.
         if changes.is_some()
             && let Ok(params) = object(&WatchId { watch: self.number })
         {
@@ -299,7 +300,7 @@ impl Drop for Subscription {
     }
 }
 
-/// Waits for the end of a call; `what` names it in the error.
+/// Waits for the end of a call; `what` names the call in the error.
 async fn wait<T>(end: oneshot::Receiver<CallEnd<T>>, what: &str, limit: Option<Limit>) -> Result<T> {
     match end.await {
         Ok(CallEnd::Response(response)) => response,

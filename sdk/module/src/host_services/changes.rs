@@ -1,5 +1,5 @@
-//! The changes of a watched prefix, between the reader of the connection, which pushes them, and the owner of the watch, who
-//! takes them. The queue is bounded: a watch whose owner is too slow ends.
+//! The queue of a watch's changes. The reader of the connection pushes them, and the author's code takes them. The queue is bounded: if
+//! the author's code is too slow, the watch ends as overrun.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,35 +9,37 @@ use ixt_protocol::KvChange;
 
 use super::stored::Change;
 
-/// The most that one watch queues, keys and overhead included. Beyond it the watch is overrun.
+/// The limit of the queue of one watch, in bytes, by [`bytes_of`]. Beyond it the watch is overrun.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
-/// Roughly what the queue's own bookkeeping takes for each change.
+/// Roughly the memory that the queue needs for each change besides key and value, in bytes.
 const OVERHEAD_BYTES: usize = 256;
 
-/// What a queued change counts. Its key is stored three times.
+/// The memory of a queued change, in bytes. Its key is stored three times.
 fn bytes_of(change: &Change) -> usize {
     OVERHEAD_BYTES + 3 * change.key.len() + change.value.as_ref().map_or(0, Vec::len)
 }
 
-/// The changes of one watch that its owner has not taken yet. Of each key only the last one is kept.
+/// The changes of one watch that were not taken yet. Only the last change of each key is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Mutex<Queued>);
 
 #[derive(Debug, Default)]
 struct Queued {
-    /// The keys of `last`, in the order in which they are given out.
+    /// The keys of `last`, in the order in which their changes are taken.
     keys: VecDeque<String>,
+    /// The last change of each key.
     last: HashMap<String, Change>,
     /// The sum of `bytes_of` over `last`.
     bytes: usize,
     overrun: bool,
-    /// The one task that waits in `Watch::next`, which takes `&mut self`.
+    /// The task that waits in `Watch::next`. There is one at most, since that takes `&mut self`.
     waker: Option<Waker>,
+    /// No more changes will come.
     closed: bool,
 }
 
 impl Changes {
-    /// Adds a change. If too much is queued then, the watch is overrun.
+    /// Adds a change, in place of an earlier one of the same key. If more than 32 MiB are queued then, the watch is overrun.
     pub(crate) fn push(&self, change: KvChange<'_>) {
         let KvChange { watch: _, key, revision, value } = change;
         let change = Change { key: key.into_owned(), revision, value: value.map(std::borrow::Cow::into_owned) };
@@ -60,26 +62,26 @@ impl Changes {
         wake(queued);
     }
 
-    /// Ends the watch as overrun, and drops what is queued: a gap in the changes would mislead.
+    /// Ends the watch as overrun, and drops the queued changes: with a gap they would mislead.
     pub(crate) fn lose(&self) {
         let mut queued = self.lock();
         *queued = Queued { closed: true, overrun: true, waker: queued.waker.take(), ..Queued::default() };
         wake(queued);
     }
 
-    /// Ends the watch. What is queued is still given out.
+    /// Ends the watch. The queued changes can still be taken.
     pub(crate) fn close(&self) {
         let mut queued = self.lock();
         queued.closed = true;
         wake(queued);
     }
 
-    /// Whether the watch was ended because of too many changes.
+    /// Whether the watch was ended because changes were lost.
     pub(crate) fn is_overrun(&self) -> bool {
         self.lock().overrun
     }
 
-    /// Takes the next change; `None` at the end.
+    /// Takes the next change; `None` when the watch has ended and no change is queued.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         let mut queued = self.lock();
         if let Some(key) = queued.keys.pop_front() {
@@ -92,7 +94,7 @@ impl Changes {
         }
         let before = queued.waker.replace(cx.waker().clone());
         drop(queued);
-        // A waker's destructor is foreign code, which must not run under the lock.
+        // Not under the lock: the destructor of a waker may run any code.
         drop(before);
         Poll::Pending
     }
@@ -103,7 +105,7 @@ impl Changes {
     }
 }
 
-/// Wakes the task that waits, after the lock is released: waking may poll the watch at once.
+/// Releases the lock, and then wakes the task that waits: waking may poll the watch at once.
 fn wake(mut queued: MutexGuard<'_, Queued>) {
     let waker = queued.waker.take();
     drop(queued);
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn of_each_key_the_last_change_waits_in_the_order_in_which_the_keys_came() {
+    fn only_the_last_change_of_each_key_is_kept_in_the_order_of_the_keys() {
         let changes = Changes::default();
         for (key, revision) in [("b", 1), ("a", 2), ("b", 3), ("c", 4), ("b", 5)] {
             changes.push(change(key, revision));
@@ -134,7 +136,7 @@ mod tests {
         while let Poll::Ready(Some(change)) = changes.poll(&mut cx) {
             taken.push((change.key, change.revision));
             if taken.len() == 1 {
-                // One that was taken waits at the end again.
+                // After its change was taken, the next change of a key is queued at the end.
                 changes.push(self::change("b", 6));
             }
         }
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_whose_changes_are_not_taken_ends_and_holds_nothing() {
+    fn a_watch_whose_changes_are_not_taken_ends_and_holds_nothing() {
         let changes = Changes::default();
         let large =
             |key: &'static str| KvChange { value: Some(vec![0; MAX_QUEUED_BYTES / 2].into()), ..change(key, 1) };
@@ -153,7 +155,7 @@ mod tests {
         for _ in 0..5 {
             changes.push(large("a"));
         }
-        assert!(matches!(changes.poll(&mut cx), Poll::Ready(Some(_))), "of one key there is one change");
+        assert!(matches!(changes.poll(&mut cx), Poll::Ready(Some(_))), "one key has one change");
         changes.push(large("a"));
         assert!(!changes.is_overrun());
         changes.push(large("b"));
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_hears_of_a_change_and_of_the_end() {
+    fn the_task_that_waits_is_woken_by_a_change_and_by_the_end() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         struct Count(AtomicUsize);
         impl std::task::Wake for Count {

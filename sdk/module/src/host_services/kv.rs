@@ -11,11 +11,12 @@ use super::calls::object;
 use super::link::Link;
 pub use super::stored::{Change, Entry};
 pub use super::watch::Watch;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The module's key-value store, which the host keeps: `kv_get`, `kv_set`, `kv_delete` and `kv_exists` of the Python and Node.js SDKs.
-/// All processes of the module share it; other modules have their own. Keys are strings, values bytes; the `_json` methods read
-/// and write values as JSON. The limits of both are the host's.
+/// All processes of the module share it; no other module sees it. Keys are strings, values bytes; the `_json` methods read and write
+/// values as JSON. The host of this project takes keys of 1 to 1,024 bytes and values of up to 8 MiB, and answers others with
+/// `INVALID_INPUT`. It answers a write with `RESOURCE_EXHAUSTED` if the module would store more than it may.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -54,9 +55,20 @@ pub struct Kv<'a> {
     link: &'a Link,
 }
 
+/// The parameters of the methods for a single key, but for `set`'s value, which is attached.
 #[derive(Serialize)]
-struct Key<'a> {
+struct Params<'a> {
     key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_revision: Option<u64>,
+}
+
+impl<'a> Params<'a> {
+    fn of(key: &'a str) -> Self {
+        Self { key, ttl_ms: None, expected_revision: None }
+    }
 }
 
 impl<'a> Kv<'a> {
@@ -98,11 +110,11 @@ impl<'a> Kv<'a> {
             #[serde(default)]
             revision: u64,
         }
-        let Got { found, value, revision } = self.request("get", object(&Key { key })?).await?;
+        let Got { found, value, revision } = self.request("get", object(&Params::of(key))?).await?;
         Ok(found.then_some(Entry { value: value.0, revision }))
     }
 
-    /// Writes a value, in place of an earlier one and its ttl. Awaited, it returns the new revision.
+    /// Writes a value, in place of an earlier one; the key then has the ttl of this write, or none. Awaited, it returns the new revision.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set(self, key: &'a str, value: impl AsRef<[u8]>) -> Set<'a> {
         Set { kv: self, key, value: Ok(value.as_ref().to_vec()), ttl: None, expected_revision: None }
@@ -115,27 +127,27 @@ impl<'a> Kv<'a> {
         Set { kv: self, key, value, ttl: None, expected_revision: None }
     }
 
-    /// Removes a key. Awaited, it returns whether there was one.
+    /// Removes a key. Awaited, it returns whether the key existed.
     #[must_use = "nothing is removed before it is awaited"]
     pub fn delete(self, key: &'a str) -> Delete<'a> {
         Delete { kv: self, key, expected_revision: None }
     }
 
-    /// Whether there is such a key.
+    /// Whether a key exists.
     ///
     /// # Errors
     ///
     /// See [`Kv`].
     pub async fn exists(self, key: &str) -> Result<bool> {
         #[derive(Deserialize)]
-        struct Told {
+        struct Data {
             exists: bool,
         }
-        Ok(self.request::<Told>("exists", object(&Key { key })?).await?.exists)
+        Ok(self.request::<Data>("exists", object(&Params::of(key))?).await?.exists)
     }
 
-    /// All keys with this prefix, sorted by their bytes; with `""`, all keys. The host is asked page by page, so that keys that are
-    /// written meanwhile may or may not be among them.
+    /// All keys with this prefix, sorted by their bytes; with `""`, all keys. The SDK reads them from the host page by page, so that keys
+    /// that are written meanwhile may or may not be among them.
     ///
     /// # Errors
     ///
@@ -165,8 +177,8 @@ impl<'a> Kv<'a> {
         }
     }
 
-    /// Watches all keys with this prefix; with `""`, all keys. The watch tells what changes after it has begun, not what is there
-    /// already: to miss nothing, watch first, and then read.
+    /// Watches all keys with this prefix; with `""`, all keys. The watch reports changes after it has begun, not the values from before: to
+    /// miss nothing, watch first, and then read. A process may have 1,024 watches.
     ///
     /// ```
     /// # use ixt_sdk::{Caller, Context, Result};
@@ -182,7 +194,7 @@ impl<'a> Kv<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Kv`]; `UNIMPLEMENTED` from a host that knows no watches.
+    /// See [`Kv`]; `RESOURCE_EXHAUSTED` beyond 1,024 watches; `UNIMPLEMENTED` from a host that knows no watches.
     pub async fn watch(self, prefix: &str) -> Result<Watch> {
         #[derive(Serialize)]
         struct Params<'a> {
@@ -203,7 +215,7 @@ impl<'a> Kv<'a> {
 #[derive(Default, Deserialize)]
 struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
 
-/// A write, which is sent when it is awaited: see [`Kv::set`].
+/// A write of a key: see [`Kv::set`]. It is sent when it is awaited.
 #[derive(Debug)]
 #[must_use = "nothing is written before it is awaited"]
 pub struct Set<'a> {
@@ -215,7 +227,7 @@ pub struct Set<'a> {
 }
 
 impl Set<'_> {
-    /// Sets the time to live, in milliseconds: the key is removed when it is over. Without it the key stays.
+    /// Sets the time to live, rounded down to milliseconds: the key is removed when it is over. Without it the key does not expire.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -233,14 +245,6 @@ impl<'a> IntoFuture for Set<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        #[derive(Serialize)]
-        struct Params<'a> {
-            key: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            ttl_ms: Option<u64>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            expected_revision: Option<u64>,
-        }
         #[derive(Deserialize)]
         struct Written {
             revision: u64,
@@ -254,7 +258,7 @@ impl<'a> IntoFuture for Set<'a> {
     }
 }
 
-/// A removal, which is sent when it is awaited: see [`Kv::delete`].
+/// A removal of a key: see [`Kv::delete`]. It is sent when it is awaited.
 #[derive(Debug)]
 #[must_use = "nothing is removed before it is awaited"]
 pub struct Delete<'a> {
@@ -276,19 +280,14 @@ impl<'a> IntoFuture for Delete<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<bool>> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        #[derive(Serialize)]
-        struct Params<'a> {
-            key: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            expected_revision: Option<u64>,
-        }
         #[derive(Deserialize)]
         struct Deleted {
             deleted: bool,
         }
         Box::pin(async move {
             let Self { kv, key, expected_revision } = self;
-            Ok(kv.request::<Deleted>("delete", object(&Params { key, expected_revision })?).await?.deleted)
+            let params = object(&Params { expected_revision, ..Params::of(key) })?;
+            Ok(kv.request::<Deleted>("delete", params).await?.deleted)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The way from something in the module to its host: the calls, and the request that they are made for.
+//! Makes calls to the host for a request, or for the module itself: a call inherits the trace and the deadline of its request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::calls::{Calls, Limit, object, service_request};
 use super::watch::Watch;
-use crate::Result;
+use crate::error::Result;
 use crate::log::{LogTarget, Scope};
 use crate::outgoing::Outgoing;
 
-/// Makes calls on behalf of a request, or of the module itself. Cheap to clone.
+/// Makes calls to the host for a request, or for the module itself. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Link(Arc<Shared>);
 
@@ -25,7 +25,7 @@ struct Shared {
     origin: Origin,
 }
 
-/// What is known of the request that calls are made for. Of the module itself, nothing is: all texts are empty.
+/// The request for which calls are made. For calls of the module itself all texts are empty, and there is no id and no deadline.
 #[derive(Debug)]
 pub(crate) struct Origin {
     /// The topic, the trace id, the caller and the `traceparent`, one behind the other: one allocation for each request, not four.
@@ -33,15 +33,18 @@ pub(crate) struct Origin {
     topic_end: usize,
     trace_id_end: usize,
     source_end: usize,
-    /// The id that the host gave the request.
+    /// The host's id of the request. `None` if the host has sent none.
     id: Option<u64>,
+    /// When the frame was read.
     pub(crate) received: Instant,
+    /// `None` if there is none, or if it is beyond the clock's range.
     pub(crate) deadline: Option<Instant>,
+    /// The `ttl_ms` of the frame.
     pub(crate) ttl: Option<Duration>,
-    /// In seconds since 1970.
+    /// When the host has sent the request, in seconds since 1970. 0 if it did not say.
     pub(crate) timestamp: u64,
     pub(crate) priority: Priority,
-    /// Set when the reply can't reach anyone any more.
+    /// Set when the request has ended before its handler.
     pub(crate) cancelled: SetOnce<()>,
 }
 
@@ -49,7 +52,6 @@ impl Origin {
     fn of_request(id: Option<u64>, handle: &Handle<'_>, received: Instant) -> Self {
         let Handle { message, context } = handle;
         let ttl = message.ttl_ms.map(Duration::from_millis);
-        // A deadline beyond the clock's range is as good as none.
         let deadline = ttl.and_then(|ttl| received.checked_add(ttl));
         let parts = [&*message.topic, &*context.trace_id, &*context.source_module, &*context.traceparent];
         let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -99,19 +101,19 @@ impl Origin {
         &self.text[self.trace_id_end..self.source_end]
     }
 
-    /// Empty if the host has sent none.
+    /// The `traceparent`. Empty if the host has sent none.
     pub(crate) fn traceparent(&self) -> &str {
         &self.text[self.source_end..]
     }
 }
 
 impl Link {
-    /// The link of a request: calls carry its trace id, and end at its deadline at the latest.
+    /// The link of a request: calls have its trace id, and end at its deadline at the latest.
     pub(crate) fn of_request(id: Option<u64>, handle: &Handle<'_>, calls: &Arc<Calls>, received: Instant) -> Self {
         Self(Arc::new(Shared { calls: Arc::clone(calls), origin: Origin::of_request(id, handle, received) }))
     }
 
-    /// The link of the module itself: calls begin traces of their own.
+    /// The link of the module itself: the host gives each call a new trace.
     pub(crate) fn of_module(calls: &Arc<Calls>) -> Self {
         let origin = Origin::of_module(calls.clock().now());
         Self(Arc::new(Shared { calls: Arc::clone(calls), origin }))
@@ -130,14 +132,14 @@ impl Link {
         Scope::of_request(Arc::clone(&self.0) as Arc<dyn LogTarget>)
     }
 
-    /// The deadline of a call with this ttl: the ttl's end, or the request's own deadline if that is sooner. `None` if there is
+    /// The deadline of a call with this ttl: the end of the ttl, or the deadline of the request if that is sooner. `None` if there is
     /// neither.
     pub(super) fn limit(&self, ttl: Option<Duration>) -> Option<Limit> {
         let now = self.0.calls.clock().now();
         let own = ttl.and_then(|ttl| now.checked_add(ttl));
         let deadline = own.into_iter().chain(self.0.origin.deadline).min()?;
         let left = deadline.saturating_duration_since(now);
-        // Rounded up, since 0 would mean that nothing is left.
+        // Rounded up: 0 would mean that no time is left.
         Some(Limit { deadline, ttl_ms: u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX) })
     }
 
@@ -154,7 +156,7 @@ impl Link {
         self.0.calls.request(request, what, limit).await
     }
 
-    /// Begins a watch.
+    /// Begins a watch of the keys in `params`.
     pub(super) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
         let request = service_request("kv_store", "watch", object(params)?, self.call_context());
         self.0.calls.watch(request, self.limit(None)).await.map(Watch::new)

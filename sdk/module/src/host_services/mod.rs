@@ -1,5 +1,6 @@
-//! What a module asks of its host, from the outside in: the author's [`bus`] and [`kv`]; `link`, which knows for which request a
-//! call is made; `calls`, which matches responses with calls. `changes` holds what the host tells to watches.
+//! The module's own calls to its host, from the outside in: the author's [`bus`] and [`kv`]; `link`, which knows for which request a
+//! call is made; and `calls`, which matches responses with calls. `watch` is the author's end of a watch, `changes` its queue, and
+//! `stored` has the types for stored values.
 
 pub(crate) mod bus;
 pub(crate) mod calls;

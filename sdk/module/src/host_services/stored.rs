@@ -1,17 +1,17 @@
-//! What the store holds, as the module gets to see it.
+//! A stored value, and a change of one.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A stored value with its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The value.
     pub value: Vec<u8>,
-    /// The revision: a number above 0 that each write of the key changes. Use it with `expected_revision`; its order and its
-    /// distance from others mean nothing.
+    /// The revision: a number above 0 that each write of the key changes. Use it with `expected_revision`. Compare revisions for equality
+    /// only: their order means nothing.
     pub revision: u64,
 }
 
@@ -20,18 +20,18 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if it is not JSON of this type. Not `INVALID_INPUT`: the caller of the service has not written it, the module has.
+    /// `INTERNAL` if it is not JSON of this type. Not `INVALID_INPUT`: the module has written the value, not the caller of its service.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
         stored_json(&self.value)
     }
 }
 
-/// A key that was written or removed.
+/// A change of a key: it was written, deleted, or has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: String,
-    /// The revision that the write or the removal has made; see [`Entry::revision`](crate::kv::Entry::revision).
+    /// The revision that the change has made; see [`Entry::revision`](crate::kv::Entry::revision).
     pub revision: u64,
     /// The new value; `None` if the key was deleted or has expired.
     pub value: Option<Vec<u8>>,

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use super::calls::Subscription;
 use super::stored::Change;
 
-/// The changes of all keys with a prefix; made by [`Kv::watch`](crate::Kv::watch). Drop it to end it.
+/// The changes of all keys with a prefix; made by [`Kv::watch`](crate::Kv::watch). Dropping it ends the watch.
 ///
 /// It belongs to the module, not to the request in which it was begun. A handler may keep it, or move it into a task:
 ///
@@ -15,7 +15,7 @@ use super::stored::Change;
 /// # async fn example(runtime: Runtime) -> Result<()> {
 /// let mut watch = runtime.kv().watch("prices/").await?;
 /// for key in runtime.kv().list("prices/").await? {
-///     // The keys from before the watch; the watch tells only what changes afterwards.
+///     // The keys from before the watch: it reports only later changes.
 /// }
 /// tokio::spawn(async move {
 ///     while let Some(change) = watch.next().await {
@@ -45,14 +45,14 @@ impl Watch {
     /// Waits for the next change. `None` means that there will be no more: the host is gone, the module has shut down, or the watch
     /// [is overrun](Watch::is_overrun).
     ///
-    /// Of each key only the latest change is kept until it is taken, so intermediate values may be skipped; changes come in the
-    /// order in which their keys first changed. Cancel-safe: a future that is dropped has taken nothing.
+    /// Until a change is taken, the next change of the same key replaces it, so that intermediate values may be skipped. Changes come in
+    /// the order in which their keys first changed. Cancel-safe: a future that is dropped has taken no change.
     pub async fn next(&mut self) -> Option<Change> {
         poll_fn(|cx| self.0.changes().poll(cx)).await
     }
 
-    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued here, or more than
-    /// the host keeps. Changes were lost: watch again, and read the keys again.
+    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued in the module, or more
+    /// than the host keeps. Changes were lost: watch again, and then read the keys again.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.0.changes().is_overrun()

@@ -1,6 +1,6 @@
 //! Log lines of the module. They go to the host as `log` frames, with the trace id of the request in whose handler they are
-//! written. A host that doesn't take such frames, and any host before the connection is up and after it is closed, gets them
-//! on stderr, which it captures and labels with the module's name.
+//! written. If the host doesn't take such frames, and before the connection is up and after it is closed, they go to stderr, which the
+//! host captures and labels with the module's name.
 
 mod scope;
 #[cfg(feature = "tracing")]
@@ -49,32 +49,32 @@ impl LogLine {
         Self { level, message: message.to_string(), fields: Map::new() }
     }
 
-    /// Adds a field, in place of one with the same key. A value that can't be JSON (a map whose keys are not strings, say) is
-    /// replaced by a string that says why.
+    /// Adds a field, in place of one with the same key. A value that can't be JSON (a map whose keys are not strings, say) becomes a
+    /// string with the reason.
     pub fn field(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.fields.insert(key.into(), json_or_reason(value));
         self
     }
 
     /// Writes the line, without waiting. While the host reads too slowly, up to 1 MiB of lines is kept; beyond that the oldest lines
-    /// are dropped, and a line in their place says how many. A line that is longer than the host's limit for a frame is cut, and
-    /// loses its fields.
+    /// are dropped, and a line in their place says how many. The host cuts a message after 64 KiB, and leaves out fields of more than
+    /// that. A line over the host's limit for a frame is cut more, and loses its fields.
     pub fn write(self) {
         let fields = Some(self.fields).filter(|fields| !fields.is_empty());
         write(&LineParts { level: self.level, message: &self.message, fields, trace_id: None });
     }
 }
 
-/// A line before it is known where it goes.
+/// A line before it is written to the host or to stderr.
 pub(crate) struct LineParts<'a> {
     pub(crate) level: LogLevel,
     pub(crate) message: &'a str,
     pub(crate) fields: Option<Map<String, Value>>,
-    /// The trace id, if the caller knows better than the current scope.
+    /// The trace id. `None`: that of the current scope.
     pub(crate) trace_id: Option<&'a str>,
 }
 
-/// Writes a line to the host of the current scope, or to stderr if it takes none.
+/// Writes a line to the host of the current scope, or to stderr if that host takes no lines.
 pub(crate) fn write(line: &LineParts<'_>) {
     if let Some(target) = Scope::current().and_then(|scope| scope.target()) {
         let LineParts { level, message, ref fields, trace_id } = *line;
@@ -92,12 +92,12 @@ pub(crate) fn write(line: &LineParts<'_>) {
     write_to_stderr(line);
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr, without its trace id.
 pub(crate) fn write_to_stderr(line: &LineParts<'_>) {
     let level = line.level.as_str().to_uppercase();
     let fields = line.fields.as_ref().map_or_else(String::new, |fields| format!(" {}", raw(fields)));
-    // One line, so that the host takes all of it for one of this level; one write, so that lines of several threads don't mix.
-    // An error is ignored: stderr is closed, and there is no other place to report it.
+    // One line, so that the host takes it for one log line of this level; one write, so that lines of several threads don't mix.
+    // An error is ignored: stderr is closed, and there is no other place for the line.
     let message = line.message.replace('\n', "\\n");
     let _ = std::io::stderr().write_all(format!("{level} {message}{fields}\n").as_bytes());
 }

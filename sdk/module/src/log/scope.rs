@@ -1,4 +1,4 @@
-//! Which log a line goes to, and which request it belongs to, for a function that is given neither: `ixt_sdk::log("…")`.
+//! The log to which a line goes, and the request to which it belongs, for functions that have no such argument: `ixt_sdk::log("…")`.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ixt_protocol::LogFrame;
 
-/// Takes log lines for the host, and says which request they belong to.
+/// Takes log lines for the host, and knows the request to which they belong.
 pub(crate) trait LogTarget: Send + Sync {
-    /// Sends a line to the host, without waiting. False if the host takes none; then it belongs on stderr.
+    /// Sends a line to the host, without waiting. Returns false if the host takes no lines: the caller then writes to stderr.
     fn send_log(self: Arc<Self>, line: LogFrame<'_>) -> bool;
 
     /// The topic of the request; `None` outside of requests.
@@ -17,13 +17,13 @@ pub(crate) trait LogTarget: Send + Sync {
         None
     }
 
-    /// The trace id of the request, which is empty if the host gave none; `None` outside of requests.
+    /// The trace id of the request, which is empty if the host has sent none; `None` outside of requests.
     fn trace_id(&self) -> Option<&str> {
         None
     }
 }
 
-/// The log target of the code that runs: that of a request while its handler is polled, otherwise that of the session.
+/// The log target of the running code: that of a request while its handler is polled, otherwise that of the session.
 #[derive(Clone)]
 pub(crate) enum Scope {
     /// A session. Weak, because the scope of the process outlives its session.
@@ -33,8 +33,8 @@ pub(crate) enum Scope {
 }
 
 thread_local! {
-    /// The one thread-local of this crate. Authors log with free functions, from code that knows no context, and a panic hook has no
-    /// arguments either: what runs on this thread is all there is to go by. It is set only while `Scope::run` is on the stack.
+    /// The scope of the code that runs on this thread. The only thread-local of this crate: authors log with free functions, from code
+    /// without a context, and a panic hook has no context either. It is set only while `Scope::run` is on the stack.
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
@@ -53,7 +53,7 @@ impl Scope {
         Self::Request(target)
     }
 
-    /// The target; `None` after the session's end.
+    /// The target; `None` if the session no longer exists.
     pub(super) fn target(&self) -> Option<Arc<dyn LogTarget>> {
         match self {
             Self::Session(target) => target.upgrade(),
@@ -69,7 +69,7 @@ impl Scope {
         }
     }
 
-    /// Runs `work` in this scope, and restores the scope before it, also after a panic.
+    /// Runs `work` in this scope. Restores the scope from before, also after a panic.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Restore(Option<Scope>);
         impl Drop for Restore {
@@ -87,14 +87,14 @@ impl Scope {
         poll_fn(|cx| self.run(|| work.as_mut().poll(cx))).await
     }
 
-    /// Makes this the scope of all code that runs in no other.
+    /// Makes this the scope of all code that runs in no other scope, such as threads that the author has started.
     pub(crate) fn make_default(self) {
         *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 
     /// The scope of the code that calls this. `None` if there is no session in this process.
     pub(crate) fn current() -> Option<Self> {
-        // `try_`: the panic hook comes here too, perhaps while the thread ends, or while this very cell is borrowed.
+        // `try_`: the panic hook calls this too, perhaps while the thread ends, or while this very cell is borrowed.
         let current = CURRENT.try_with(|current| current.try_borrow().ok().and_then(|current| current.clone()));
         current.ok().flatten().or_else(|| PROCESS.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

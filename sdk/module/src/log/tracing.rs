@@ -1,12 +1,13 @@
-//! Events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module: with their fields, their spans, and the trace id
-//! of the request. With the feature `tracing`.
+//! Writes events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module: with their fields, their spans, and the
+//! trace id of the request. Needs the feature `tracing`.
 //!
-//! [`run`](crate::Launcher::run) installs it as the global subscriber, unless the program has installed its own; then add the
-//! [`layer`] to that one. Each request is handled in a span `request` with the fields `topic`, `trace_id`, `source_module` and, if there
-//! is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
+//! [`run`](crate::Launcher::run) installs a global subscriber with the [`layer`], unless the program has installed a subscriber before;
+//! add the layer to that one. Each request is handled in a span `request` with the fields `topic`, `trace_id`, `source_module` and, if
+//! there is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
 //!
-//! The environment variable `IXT_LOG` filters the events, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`. The
-//! default is `info`. A filter that can't be read is logged, and replaced by the default.
+//! The environment variable `IXT_LOG` filters the events, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`. Without
+//! it the filter is `info`. A filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is
+//! not filtered.
 
 use std::env;
 use std::fmt::{Debug, Write as _};
@@ -20,8 +21,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::log::{LineParts, write};
-use crate::log_error;
+use crate::log::{LineParts, log_error, write};
 
 /// The variable with the filter.
 const FILTER: &str = "IXT_LOG";
@@ -41,17 +41,17 @@ pub(crate) fn install() {
     let filter = match env::var(FILTER) {
         Err(_) => default(),
         Ok(text) => text.parse().unwrap_or_else(|error| {
-            log_error(format!("{FILTER} is `{text}`, which is no filter: {error}"));
+            log_error(format!("{FILTER} is `{text}`, which is not a filter: {error}"));
             default()
         }),
     };
     let subscriber = tracing_subscriber::registry().with(LogLayer.with_filter(filter));
-    // Fails if there is a global subscriber: the program's own takes precedence.
+    // Fails if the program has installed a subscriber, which then stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 /// The span in which a request is handled.
-pub(crate) fn request_span(context: &crate::Context) -> Span {
+pub(crate) fn request_span(context: &crate::context::Context) -> Span {
     tracing::info_span!(
         "request",
         topic = context.topic(),
@@ -99,7 +99,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             if span.name() == REQUEST
                 && let Some(Value::String(id)) = kept.get(TRACE_ID)
             {
-                // The trace id of the line itself.
+                // The line gets the trace id of its innermost request.
                 trace_id.get_or_insert_with(|| id.clone());
             }
             spans.push(json!({ "name": span.name(), "fields": kept }));
@@ -129,7 +129,7 @@ struct Visitor {
 
 impl Visitor {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        // Of several fields with one name the last one counts.
+        // If several fields have the same name, the last one counts.
         self.fields.insert(field.name().to_owned(), value.into());
     }
 }

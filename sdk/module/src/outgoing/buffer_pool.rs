@@ -1,28 +1,28 @@
-//! Large buffers, kept to be used again: the system takes longer to hand out that much fresh memory (a page fault for each 4 KiB)
-//! than a frame takes to fill it. Without the pool, calls of 64 KiB are a third slower (tests/bench/README.md).
+//! Keeps large buffers for the next large frames. Fresh memory is slow: its page faults, one for each 4 KiB, take longer than encoding
+//! the frame. Without the pool, calls of 64 KiB are a third slower (tests/bench/README.md).
 
 use std::collections::VecDeque;
 
-/// The buffers that are kept. Nothing is kept before the first one was taken, nor after the connection was quiet for a while.
+/// The buffers that are kept. The pool is empty before the first `take`, and after a [`release`](Self::release).
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
-    /// The one that was used last is at the end, and is taken first: it may still be in the processor's cache.
+    /// The buffer that was used last is at the end, and is taken first: it may still be in the processor's cache.
     buffers: VecDeque<Vec<u8>>,
     /// The sum of their capacities.
     bytes: usize,
-    /// The calls of `age` since the last `take`.
+    /// The number of calls of `age` since the last `take`.
     unused: u32,
-    /// There was a `take` since the last `release`. Otherwise `put` frees the buffer.
+    /// Whether `take` was called since the last `release`. Otherwise `put` frees the buffer.
     in_use: bool,
 }
 
-/// The capacity that is kept at most. Beyond it the oldest buffers are freed.
+/// The limit of the sum of capacities, in bytes. Beyond it the buffers that were used least recently are freed.
 const MAX_POOL_BYTES: usize = 4 * 1024 * 1024;
-/// The calls of `age` without a `take` after which the pool is emptied.
+/// After this many calls of `age` without a `take`, the pool is emptied.
 const MAX_UNUSED: u32 = 64;
 
 impl BufferPool {
-    /// Takes an empty buffer with at least this capacity, or makes one.
+    /// Takes an empty buffer with at least this capacity in bytes. Allocates one if the pool has none.
     pub(crate) fn take(&mut self, bytes: usize) -> Vec<u8> {
         (self.in_use, self.unused) = (true, 0);
         let fits = self.buffers.iter().rposition(|buffer| buffer.capacity() >= bytes);
@@ -31,7 +31,7 @@ impl BufferPool {
         buffer
     }
 
-    /// Returns a buffer.
+    /// Puts a buffer back. Frees it instead if it has more than 4 MiB, or if the pool is not in use.
     pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
         if !self.in_use || buffer.capacity() > MAX_POOL_BYTES {
             return;
@@ -50,7 +50,7 @@ impl BufferPool {
         }
     }
 
-    /// Counts that the connection came to rest. The pool is emptied at the 64th time without a `take`.
+    /// To be called each time the connection has no more input. At the 64th call since the last `take`, the pool is emptied.
     pub(crate) fn age(&mut self) {
         self.unused = self.unused.saturating_add(1);
         if self.unused == MAX_UNUSED {
@@ -58,12 +58,12 @@ impl BufferPool {
         }
     }
 
-    /// Empties the pool. Buffers that are still out are freed when they are returned.
+    /// Empties the pool. Buffers that are still in use are freed when they are put back, unless another one was taken meanwhile.
     pub(crate) fn release(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether the pool holds buffers, or will when those that are out are returned.
+    /// Whether the pool holds buffers, or will when those in use are put back.
     pub(crate) fn is_in_use(&self) -> bool {
         self.in_use
     }
@@ -95,10 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_may_be_and_not_for_ever() {
+    fn the_pool_keeps_4_mib_at_most_and_is_emptied_when_it_is_not_used() {
         let mut pool = BufferPool::default();
         pool.put(Vec::with_capacity(1000));
-        assert!(pool.buffers.is_empty(), "nobody has asked for it");
+        assert!(pool.buffers.is_empty(), "no buffer was taken yet");
 
         let large = pool.take(MAX_POOL_BYTES + 1);
         pool.put(large);
@@ -117,7 +117,7 @@ mod tests {
         pool.age();
         assert!(pool.buffers.is_empty() && pool.bytes == 0 && !pool.is_in_use());
 
-        // What comes back late is not kept.
+        // A buffer that is put back after the release is not kept.
         let late = pool.take(1000);
         pool.release();
         pool.put(late);

@@ -1,8 +1,8 @@
-//! Log lines that wait while the host reads too slowly.
+//! The log lines that are written while the socket is full.
 
 use std::collections::VecDeque;
 
-/// The most that is kept. Beyond it the oldest lines are dropped.
+/// The limit of the backlog, in bytes of encoded frames. Beyond it the oldest lines are dropped.
 pub(super) const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
 
 /// Encoded `log` frames, the oldest first.
@@ -10,11 +10,12 @@ pub(super) const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
 pub(super) struct LogBacklog {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// The number of lines that were dropped since the last `take`.
     dropped: u64,
 }
 
 impl LogBacklog {
-    /// Adds a line, and drops the oldest ones if there are too many.
+    /// Adds a line. Drops the oldest lines while there are more than 1 MiB.
     pub(super) fn push(&mut self, line: Vec<u8>) {
         self.bytes += line.len();
         self.lines.push_back(line);
@@ -30,7 +31,7 @@ impl LogBacklog {
         self.lines.is_empty()
     }
 
-    /// Takes all lines, and the number of those that were dropped before them.
+    /// Takes the number of lines that were dropped, and the lines after them.
     pub(super) fn take(&mut self) -> (u64, VecDeque<Vec<u8>>) {
         let Self { lines, dropped, .. } = std::mem::take(self);
         (dropped, lines)

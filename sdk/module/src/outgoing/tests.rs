@@ -1,11 +1,20 @@
-//! The queue of frames against a sink that is full when a test wants it to be.
+//! Tests the queue of frames with a sink that is full when a test sets it so.
 
-use ixt_protocol::{CallContext, DEFAULT_MAX_FRAME_BYTES, FrameDecoder, Object, ServiceRequest};
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
+use std::thread;
+
+use ixt_protocol::{
+    CallContext, DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, LogLevel, ModuleFrame, Object, ServiceRequest,
+};
 
 use super::log_backlog::MAX_BACKLOG_BYTES;
+use super::sending::MAX_UNWRITTEN_BYTES;
 use super::*;
+use crate::error::Error;
+use crate::reply::Reply;
 
-/// Takes everything, or nothing until it is told to.
+/// A sink that takes all bytes, or, while it is full, three bytes of each write.
 #[derive(Debug, Default, Clone)]
 struct Fake(Arc<Mutex<FakeState>>);
 
@@ -28,7 +37,6 @@ impl Sink for Fake {
         let bytes: Vec<u8> = bytes.iter().flat_map(|slice| slice.to_vec()).collect();
         let mut state = self.0.lock().unwrap();
         state.writes += 1;
-        // What is full takes a piece of it.
         let taken = if state.full { 3 } else { bytes.len() };
         state.written.extend_from_slice(&bytes[..taken]);
         Ok(taken)
@@ -46,15 +54,16 @@ impl Fake {
         self.0.lock().unwrap().full = full;
     }
 
-    /// The one who waits goes on.
+    /// Writes the rest of the write that waits.
     fn resume(&self) {
-        let (bytes, from, done) = self.0.lock().unwrap().waits.take().expect("somebody waits");
+        let (bytes, from, done) = self.0.lock().unwrap().waits.take().expect("a write waits");
         self.0.lock().unwrap().written.extend(bytes.slices(from).flatten());
         done(bytes, Ok(()));
     }
 
-    /// What was written, frame by frame.
+    /// The frames that were written.
     fn frames(&self) -> Vec<String> {
+        // Large enough for the replies of 16 MiB.
         let mut decoder = FrameDecoder::new(2 * DEFAULT_MAX_FRAME_BYTES);
         decoder.input().extend_from_slice(&self.0.lock().unwrap().written);
         let mut frames = Vec::new();
@@ -72,7 +81,7 @@ fn log_line(message: &str) -> LogFrame<'_> {
 }
 
 #[test]
-fn while_the_host_takes_nothing_replies_wait_and_the_oldest_log_lines_go() {
+fn while_the_socket_is_full_replies_wait_and_the_oldest_log_lines_are_dropped() {
     let sink = Fake::default();
     let outgoing = Arc::new(Outgoing::new(sink.clone()));
     outgoing.set_limits(100_000, LOG);
@@ -88,15 +97,15 @@ fn while_the_host_takes_nothing_replies_wait_and_the_oldest_log_lines_go() {
     let frames = sink.frames();
     let replies = frames.iter().filter(|frame| frame.contains(r#""type":"error""#)).count();
     assert_eq!(replies, 26);
-    let told = frames.iter().position(|frame| frame.contains("log lines were dropped here")).expect("it is told");
+    let told = frames.iter().position(|frame| frame.contains("log lines were dropped here")).expect("a line says so");
     assert!(frames[told].contains("14 log lines"), "{}", frames[told]);
     let kept: Vec<_> = frames[told + 1..].iter().map(|frame| &frame[40..43]).collect();
     assert_eq!(kept, (14..25).map(|number| format!("{number} ")).collect::<Vec<_>>());
 }
 
-/// What a host does not read takes no more than is stated, and is answered all the same.
+/// The memory for a host that does not read is bounded, and each request still gets a reply.
 #[test]
-fn while_the_host_takes_nothing_so_much_waits_and_then_errors() {
+fn while_the_socket_is_full_64_mib_wait_and_then_replies_become_errors() {
     const REPLY_BYTES: usize = 16 << 20;
     let sink = Fake::default();
     let outgoing = Arc::new(Outgoing::new(sink.clone()));
@@ -144,7 +153,7 @@ fn the_reader_writes_once_for_all_that_it_has_read() {
     assert!(writes() > 2, "what is gathered is bounded");
     outgoing.flush();
 
-    // Another thread has become the reader.
+    // Another thread becomes the reader.
     let other = thread::scope(|scope| scope.spawn(|| thread::current().id()).join().unwrap());
     outgoing.set_reader(other);
     let before = writes();

@@ -1,11 +1,11 @@
-//! The bytes that wait to be written, in chunks, so that a large frame is not copied behind the small ones.
+//! The bytes that are not written yet, in chunks, so that a large frame is not copied behind the small ones.
 
 /// Bytes in several chunks, in the order in which they are written.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
-    /// The chunks before `last`; true for those whose memory goes back to the pool.
+    /// The chunks before `last`, each with whether its memory goes back to the pool.
     front: Vec<(Vec<u8>, bool)>,
-    /// The chunk that small frames are appended to.
+    /// The chunk to which small frames are appended.
     pub(crate) last: Vec<u8>,
 }
 
@@ -18,13 +18,13 @@ impl WriteBuffer {
         self.front.is_empty() && self.last.is_empty()
     }
 
-    /// Appends a chunk without copying it. With `pooled`, [`clear`](Self::clear) returns it afterwards.
+    /// Appends a chunk without copying it. If `pooled` is true, [`clear`](Self::clear) returns the chunk.
     pub(crate) fn push(&mut self, chunk: Vec<u8>, pooled: bool) {
         let chunks = [(std::mem::take(&mut self.last), false), (chunk, pooled)];
         self.front.extend(chunks.into_iter().filter(|(chunk, _)| !chunk.is_empty()));
     }
 
-    /// All bytes from the byte `from` on, as slices.
+    /// All bytes from the index `from` on, as slices that are not empty.
     pub(crate) fn slices(&self, mut from: usize) -> impl Iterator<Item = &[u8]> {
         self.front.iter().map(|(chunk, _)| chunk).chain([&self.last]).filter_map(move |chunk| {
             let skip = from.min(chunk.len());
@@ -33,7 +33,7 @@ impl WriteBuffer {
         })
     }
 
-    /// Empties the buffer, and returns the chunks that belong into the pool.
+    /// Empties the buffer, and returns its pooled chunks.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Vec<u8>> {
         self.last.clear();
         self.front.drain(..).filter_map(|(chunk, pooled)| pooled.then_some(chunk))

@@ -1,4 +1,4 @@
-//! What a module's process needs around its session.
+//! The parts of a module's process around its session: its panics, its signals, and its output.
 
 pub(crate) mod panic_hook;
 pub(crate) mod signals;

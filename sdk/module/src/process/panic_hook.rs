@@ -10,13 +10,14 @@ use serde_json::Map;
 
 use crate::log::{LineParts, Scope, write, write_to_stderr};
 
-/// `0` for no backtrace, `full` for all of it, anything else for the author's part of it. Other than in plain Rust, the author's part is
-/// also the default.
+/// The environment variable for backtraces: `0` for none, `full` for a whole one, anything else for the author's part of it. Other than
+/// in plain Rust, the author's part is also the default.
 const BACKTRACE: &str = "RUST_BACKTRACE";
-/// A longer backtrace is cut at the end of a line.
+/// The limit of a backtrace, in bytes. A longer one is cut at the end of a line, and ends with `…`.
 const MAX_BACKTRACE_BYTES: usize = 16 * 1024;
 
-/// Installs the hook, once for the process. Rust's own would write several lines to stderr, each of which would be a log line of its own.
+/// Installs the hook, once in the process, in place of an earlier one. Rust's own hook writes several lines to stderr, each of which would
+/// become a separate log line.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| panic::set_hook(Box::new(report)));
@@ -38,7 +39,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     }
     let message = format!("{what} panicked at {place}: {}", said(panic));
     let line = LineParts { level: LogLevel::Error, message: &message, fields: Some(fields), trace_id: None };
-    // With `panic = "abort"` the process ends behind this hook: frames that are not written yet would be lost.
+    // With `panic = "abort"` the process ends after this hook: frames that are not written yet would be lost.
     if cfg!(panic = "abort") { write_to_stderr(&line) } else { write(&line) }
 }
 
@@ -64,7 +65,8 @@ fn backtrace(setting: Option<&str>) -> String {
     shown
 }
 
-/// Cuts the frames of the panic itself at the beginning, and those of the SDK and the runtime around the author's code at the end.
+/// Cuts off the stack frames of the panic itself at the beginning, and those of the SDK and the runtime at the end. Returns the whole
+/// backtrace if nothing would be left.
 fn of_author(backtrace: &str) -> String {
     let mut frames: Vec<String> = Vec::new();
     for line in backtrace.lines() {
@@ -83,7 +85,7 @@ fn of_author(backtrace: &str) -> String {
     let std = ["catch_unwind", "__rust_try", "__rust_begin_short_backtrace"];
     let is_around = |frame: &String| is_one_of(frame, &std) || is_one_of(frame, &sdk);
     let end = frames[begin..].iter().position(is_around).map_or(frames.len(), |end| begin + end);
-    // Nothing is left if the SDK itself has panicked.
+    // Equal if the SDK itself has panicked.
     if begin == end { backtrace.to_owned() } else { frames[begin..end].join("\n") }
 }
 
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backtrace_is_that_of_the_author_unless_all_of_it_is_wanted() {
+    fn a_backtrace_shows_the_authors_part_unless_all_of_it_is_wanted() {
         assert_eq!(backtrace(Some("0")), "");
         let all = "   0: std::backtrace::Backtrace::force_capture\n             at /rustc/x.rs:1:2\n   1: \
                    std::panicking::panic_with_hook\n   2: __rustc::rust_begin_unwind\n   3: core::panicking::panic_fmt\n   4: \

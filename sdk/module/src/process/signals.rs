@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM, and SIGINT from a terminal. The first one begins a shutdown; the second one ends the process at once, with the status 128
-/// and the number of the signal.
+/// plus the number of the signal. After this is dropped, both signals are ignored.
 pub(crate) struct Signals {
     signals: [Signal; 2],
     registered: Vec<SigId>,
@@ -28,14 +28,14 @@ impl Signals {
         let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let (came, mut registered) = (Arc::new(AtomicBool::new(false)), Vec::new());
         for number in [SIGTERM, SIGINT] {
-            // The order matters: the first signal finds the flag unset, and then sets it.
+            // In this order: the first signal finds the flag unset, and then sets it.
             let shutdown = signal_hook::flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&came))?;
             registered.extend([shutdown, signal_hook::flag::register(number, Arc::clone(&came))?]);
         }
         Ok(Self { signals, registered })
     }
 
-    /// Waits for the first of them.
+    /// Waits for a signal.
     pub(crate) async fn received(&mut self) {
         let [terminate, interrupt] = &mut self.signals;
         tokio::select! {

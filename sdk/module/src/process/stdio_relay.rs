@@ -1,6 +1,6 @@
-//! Keeps `println!` from panicking while a module shuts down. The host reads the module's stdout and stderr; once it is gone, printing
-//! fails, and `println!` panics: in `Handler::shutdown` the rest of the cleanup would be lost. So during the shutdown both streams go
-//! through a pipe and a thread, which passes on what it can, and drops the rest.
+//! Keeps `println!` from panicking while a module shuts down. The host reads the module's stdout and stderr. Once the host is gone,
+//! printing fails and `println!` panics, which would end `Handler::shutdown` early. So during the shutdown both streams go through a
+//! pipe to a thread, which writes to the old stream, and drops the output when that fails.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
@@ -13,28 +13,28 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
-use crate::log_error;
+use crate::log::log_error;
 
-/// How long the end waits for the last output to be passed on.
+/// How long [`Relays::end`] waits for each relay to pass on its last output.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// The relays of a process, one for each of its two streams at most.
+/// The relays of a process: at most one each for stdout and stderr.
 #[derive(Debug, Default)]
 pub(crate) struct Relays(Mutex<Running>);
 
 #[derive(Debug, Default)]
 struct Running {
     relays: Vec<Relay>,
-    /// [`Relays::end`] was called: none is started any more.
+    /// Whether [`Relays::end`] was called. Then no relay is started.
     ended: bool,
 }
 
 #[derive(Debug)]
 struct Relay {
     stream: Stream,
-    /// The stream's file from before.
+    /// The file that the stream had before.
     target: File,
-    /// Disconnected when all is passed on.
+    /// Disconnected when the thread has passed on all output.
     done: Receiver<()>,
 }
 
@@ -45,7 +45,7 @@ enum Stream {
 }
 
 impl Relays {
-    /// Starts the relays. With `only_broken`, only for streams that have no reader any more.
+    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more.
     pub(crate) fn start(&self, only_broken: bool) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.ended {
@@ -53,7 +53,7 @@ impl Relays {
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             let runs = running.relays.iter().any(|relay| relay.stream == stream);
-            // A stream that is closed can't be printed to anyway.
+            // If the stream is closed, there is nothing to relay.
             let Ok(target) = stream.duplicate() else { continue };
             if runs || only_broken && !is_broken(&target) {
                 continue;
@@ -67,7 +67,7 @@ impl Relays {
         }
     }
 
-    /// Ends the relays: passes on what was printed, and gives the streams their files back.
+    /// Ends the relays: passes on the output so far, and gives the streams back their files. A stream without a reader gets `/dev/null`.
     pub(crate) fn end(&self) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.ended = true;
@@ -99,8 +99,8 @@ impl Relay {
         } else {
             stream.replace(target)
         };
-        // The thread ends when the last writer closes the pipe. Processes that the module has started meanwhile may keep it open, and the
-        // target may take nothing: neither is waited for longer.
+        // The thread ends when the last writer closes the pipe. It may take longer: processes that the module has started may keep the
+        // pipe open, and the target may be full.
         if restored.is_ok() {
             let _ = done.recv_timeout(MAX_WAIT);
         }
@@ -124,7 +124,7 @@ impl Stream {
     }
 }
 
-/// Copies to the end of the input, and drops what can't be written.
+/// Copies up to the end of the input. After a write has failed, drops the rest.
 fn pass_on(mut from: PipeReader, mut to: File) {
     let (mut buffer, mut is_gone) = (vec![0; 16 * 1024], false);
     loop {

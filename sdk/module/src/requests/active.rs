@@ -1,5 +1,5 @@
-//! A request that the executor has: from the call of its handler to its reply. It is polled once in place, where its frame was
-//! read, without a task of its own; most handlers have ended then. Only one that waits becomes a task.
+//! A request from the call of its handler to its reply. The first poll runs in place, on the thread that has read the frame and without
+//! a task. Most handlers end there. Only a handler that waits becomes a task.
 
 use std::fmt;
 use std::future::Future;
@@ -13,39 +13,39 @@ use super::Requests;
 use super::table::Key;
 use crate::catch_panic::Caught;
 use crate::clock::Clock;
-use crate::log::Scope;
+use crate::error::{Error, Result};
+use crate::log::{Scope, log_error};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
-use crate::{Error, Result, log_error};
 
-/// What runs handlers: the threads of a process, or the one task of the test harness.
+/// Runs handlers: with the threads of a process, or in the one task of the test harness.
 pub(crate) trait Executor: Clock {
     /// Queues a step, and returns at once. It never runs the step itself: the caller may hold a lock.
     fn schedule(&self, step: Step, class: StepClass);
 }
 
-/// What an executor runs. It should take a moment only, but the author's code is free to block.
+/// One poll of a handler or another task. It should take a moment only, but the author's code may block.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Calls a handler, and polls it once.
     Begin(ActiveRequest),
-    /// Polls a task that was woken. It belongs to the request with this key, if to any.
+    /// Polls a task that was woken. The task has the key of its request, `None` if it belongs to none.
     Resume(Runnable<Option<Key>>),
 }
 
-/// Where a step is run.
+/// On which thread a step is run, and in which order. An executor with one thread runs all steps in the order of their scheduling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepClass {
     /// By the reader, before all other steps: health checks, `init`, the shutdown.
     Urgent,
     /// By the reader.
     Normal,
-    /// By another thread: a handler of this topic has lately blocked the reader.
+    /// By another thread: a handler of this topic has blocked the reader within the last 30 seconds.
     Blocking,
 }
 
 impl Step {
-    /// The request that the step belongs to.
+    /// The request that the step belongs to; `None` for other work, such as the shutdown.
     pub(crate) fn request(&self) -> Option<Key> {
         match self {
             Self::Begin(request) => request.owner.as_ref().map(|(_, key)| *key),
@@ -53,7 +53,7 @@ impl Step {
         }
     }
 
-    /// Runs the step. The author's panics are caught further inside; should there be another, the thread survives it.
+    /// Runs the step. Panics of the author's code are caught within; any other panic is caught here, so that the thread lives on.
     pub(crate) fn run(self) {
         let run = || match self {
             Self::Begin(request) => request.begin(),
@@ -63,7 +63,7 @@ impl Step {
     }
 }
 
-/// Makes a task, and its first step, which is not scheduled yet. Dropped, the task is cancelled.
+/// Makes a task. Returns its first step, which the caller has to schedule, and the handle, which cancels the task when it is dropped.
 pub(crate) fn spawn(
     executor: &Arc<dyn Executor>,
     request: Option<Key>,
@@ -74,21 +74,21 @@ pub(crate) fn spawn(
     Builder::new().metadata(request).spawn(move |_| work, schedule)
 }
 
-/// A request that begins or runs. It owes the reply: dropped without one, it replies `INTERNAL`.
+/// A request that begins or runs. It has to reply: if it is dropped before, it replies `INTERNAL`.
 pub(crate) struct ActiveRequest {
-    /// The table and the key in it; taken with the reply.
+    /// The table, and the request's key in it. `None` after the reply.
     owner: Option<(Arc<Requests>, Key)>,
     stage: Stage,
 }
 
 enum Stage {
-    /// The handler is still to be called.
+    /// The handler was not called yet.
     Begin(Request),
     Running(Work),
     Done,
 }
 
-/// Code of the author's that runs.
+/// A running future of the author's code, and its scope.
 pub(super) struct Work {
     what: What,
     scope: Scope,
@@ -97,7 +97,7 @@ pub(super) struct Work {
     future: Caught<Reply>,
 }
 
-/// What runs, as errors name it.
+/// The kind of work, for error messages.
 enum What {
     Handler(TopicKind),
     /// `init` or the health check.
@@ -139,7 +139,7 @@ impl Work {
         let mut poll = || self.span.in_scope(&mut poll);
         let reply = std::task::ready!(poll());
         if let (What::Handler(kind), Err(error)) = (what, &reply) {
-            // The publisher of an event doesn't see the error, so that the log is the only place for it.
+            // The publisher of an event doesn't get the error: only the log can show it.
             if *kind == TopicKind::Event {
                 log_error(format!("{name} failed: {error}"));
             }
@@ -170,15 +170,14 @@ impl ActiveRequest {
         Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Running(work) }
     }
 
-    /// Calls the handler and polls it once. If it waits then, it becomes a task, which is polled again at once, since the first poll
-    /// had no waker.
+    /// Calls the handler and polls it once. If it is pending, it becomes a task, which is scheduled at once: the first poll had no waker.
     fn begin(mut self) {
         let mut cx = task::Context::from_waker(Waker::noop());
         if self.step(&mut cx).is_pending()
             && let Some((requests, key)) = self.owner.clone()
         {
             let (runnable, task) = spawn(requests.executor(), Some(key), self);
-            // Otherwise the request was answered meanwhile, and the task is cancelled here.
+            // If the request was answered meanwhile, this drops the task, which cancels it.
             if requests.runs_as(key, task).is_ok() {
                 runnable.schedule();
             }
@@ -190,7 +189,7 @@ impl ActiveRequest {
             && let Stage::Begin(request) = std::mem::replace(&mut self.stage, Stage::Done)
         {
             let service = self.owner.as_ref().and_then(|(requests, _)| requests.service());
-            // A request that was cancelled before its handler was called needs none.
+            // A request that has ended already needs no handler.
             let Some(service) = service.filter(|_| !request.context().is_cancelled()) else { return Poll::Ready(()) };
             self.stage = Stage::Running(Work::of_handler(request, |request| service.handle(request)));
         }

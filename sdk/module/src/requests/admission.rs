@@ -1,10 +1,10 @@
-//! How many handlers run, how many requests are queued, and how many have no reply yet: the counters that let a handler end without
+//! Counters of the handlers that run, of the queued requests, and of the requests without a reply. With them a handler can end without
 //! the lock of the request table.
 //!
-//! The danger is a lost wakeup: a request is queued because no permit is free, while at the same moment the last handler ends and
-//! sees no queued request. One of the two has to see the other. The one that queues stores `queued`, then reads `running`; the one
-//! that ends changes `running`, then reads `queued`. Both touch `running` with a read-modify-write, so one of them comes second
-//! there, and sees all that the first one did before.
+//! The danger is a lost wakeup: one thread queues a request because no permit is free, while at the same moment another ends the last
+//! handler and sees no queued request. One of the two must see the other. The thread that queues stores `queued`, then reads `running`;
+//! the thread that ends changes `running`, then reads `queued`. Both access `running` by a read-modify-write. So one of them comes
+//! second there, and sees all that the other did before.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,17 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The counters of one session.
 #[derive(Debug)]
 pub(super) struct Admission<C = AtomicUsize> {
-    /// Permits that are out. Grows only under the lock of the table. A handler may run on after its request was answered: a
-    /// blocked thread can't be ended.
+    /// The number of permits in use. Grows only under the lock of the table. It may be larger than the number of requests: a blocked
+    /// thread keeps its permit after its request was answered.
     running: C,
-    /// Requests in the queue, as of the last release of the lock; at times too many, since cancelled ones are not subtracted at once.
+    /// The length of the queue when the lock was last released. May be too large: cancelled requests are subtracted later.
     queued: C,
-    /// Requests whose reply is not yet queued for the host.
+    /// The number of requests whose reply is not queued for the host yet.
     owed: C,
+    /// `max_concurrency`.
     max_running: usize,
 }
 
-/// An atomic counter: that of the standard library, or the model checker's.
+/// An atomic counter: that of the standard library, or that of the model checker.
 pub(super) trait Counter: Debug {
     fn new() -> Self;
     fn load(&self, ordering: Ordering) -> usize;
@@ -64,49 +65,49 @@ impl<C: Counter> Admission<C> {
         Self { running: C::new(), queued: C::new(), owed: C::new(), max_running }
     }
 
-    /// A request has come, and is owed a reply. Under the lock of the table.
+    /// To be called when a request has come, under the lock of the table.
     pub(super) fn arrived(&self) {
         self.owed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The reply to a request is queued for the host. True if no other is owed now.
+    /// To be called when the reply to a request was queued for the host. Returns whether every request has a reply now.
     pub(super) fn answered(&self) -> bool {
         self.owed.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether every request was answered.
+    /// Whether every request has a reply.
     pub(super) fn is_idle(&self) -> bool {
         self.owed.load(Ordering::Acquire) == 0
     }
 
-    /// Whether a permit is free, for a request that has just come. Where this is wrong, a permit has just been returned, and the
-    /// request is queued and begun by `may_begin_queued`.
+    /// Whether a permit is free for a request that has just come. May be false although a permit was returned a moment ago: the request
+    /// is then queued, and `may_begin_queued` finds the permit.
     pub(super) fn may_begin(&self) -> bool {
         self.running.load(Ordering::Acquire) < self.max_running
     }
 
-    /// Whether a permit is free for a request in the queue. Under the lock of the table, after `set_queued`.
+    /// Whether a permit is free for a queued request. To be called under the lock of the table, after `set_queued`.
     pub(super) fn may_begin_queued(&self) -> bool {
         self.running.fetch_add(0, Ordering::AcqRel) < self.max_running
     }
 
-    /// A permit is given out. Under the lock of the table.
+    /// Takes a permit. To be called under the lock of the table.
     pub(super) fn begin(&self) {
         self.running.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A permit is returned. True if there may be a request in the queue to begin with it.
+    /// Returns a permit. The result is true if a queued request may be waiting for it.
     pub(super) fn end(&self) -> bool {
         self.running.fetch_sub(1, Ordering::AcqRel);
         self.queued.load(Ordering::Acquire) > 0
     }
 
-    /// The length of the queue has changed. Under the lock of the table.
+    /// Sets the length of the queue. To be called under the lock of the table.
     pub(super) fn set_queued(&self, queued: usize) {
         self.queued.store(queued, Ordering::Release);
     }
 
-    /// The number of permits that are out.
+    /// The number of permits in use.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
@@ -127,7 +128,7 @@ mod tests {
     struct Model {
         admission: Admission<ModelCounter>,
         queue: Mutex<Vec<u32>>,
-        /// Not a part of the model, so that it adds no orders to it.
+        /// The requests that have begun. Not of the model checker, so that it adds no orders to check.
         begun: std::sync::Mutex<Vec<u32>>,
     }
 
@@ -140,7 +141,7 @@ mod tests {
             })
         }
 
-        /// As `Requests::accept`. True if the request has begun at once.
+        /// As `Requests::accept`. Returns whether the request has begun at once.
         fn accept(&self, request: u32) -> bool {
             let mut queue = self.queue.lock().unwrap();
             self.admission.arrived();
@@ -169,7 +170,7 @@ mod tests {
             assert!(self.admission.running() <= 1, "more run than may");
         }
 
-        /// A handler ends: it answers, and returns its permit, as `Requests::permit_returned` takes it.
+        /// Ends a handler: answers, and returns its permit as `Requests::permit_returned` does. Returns whether no request is left.
         fn end(&self) -> bool {
             let is_last = self.admission.answered();
             if self.admission.end() {
@@ -179,8 +180,7 @@ mod tests {
         }
     }
 
-    /// In every order of the threads' steps with three preemptions at most, unless `tests/long` asks for more with
-    /// `LOOM_MAX_PREEMPTIONS`.
+    /// Checks every order of the threads' steps with at most three preemptions, or with `LOOM_MAX_PREEMPTIONS`, which `tests/long` sets.
     #[test]
     fn no_request_stays_queued_while_a_permit_is_free() {
         let mut model = loom::model::Builder::new();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_of_those_that_answer_is_told_that_it_was_the_last() {
+    fn exactly_one_of_the_threads_that_answer_learns_that_it_was_the_last() {
         loom::model(|| {
             let model = Model::new(2);
             model.admission.arrived();

@@ -1,5 +1,5 @@
-//! The requests that have no reply yet. Each is an entry in a table; whoever takes the entry out sends the reply, and nobody else
-//! can: so there is exactly one, no matter whether the handler ends first, the deadline, a `cancel`, or the shutdown.
+//! The requests that have no reply yet. Each is an entry in a table. The thread that takes an entry out sends the reply, and no other
+//! can take the same entry: so there is exactly one reply, whether the handler ends first, the deadline, a `cancel` or the shutdown.
 //!
 //! ```text
 //!             accept
@@ -18,8 +18,8 @@
 //!                            shutdown
 //! ```
 //!
-//! A permit stands for one of the `max_concurrency` handlers. It goes with the request, not with the entry: a thread that blocks
-//! keeps it after the reply.
+//! A permit stands for one of the `max_concurrency` handlers. The request owns it, not the entry: a thread that blocks keeps it after
+//! the reply.
 
 mod active;
 mod admission;
@@ -40,12 +40,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::error::{Error, Result};
 use crate::log::Scope;
 use crate::module::Serve;
 use crate::outgoing::Outgoing;
 use crate::reply::Reply;
 use crate::request::{Permit, PermitIssuer, Request, TopicKind};
-use crate::{Error, Result};
 use active::{ActiveRequest, Work};
 pub(crate) use active::{Executor, Step, StepClass, spawn};
 use admission::Admission;
@@ -53,23 +53,23 @@ pub(crate) use stats::Stats;
 pub(crate) use table::Key;
 use table::{Entry, RequestTable, Respond, Stage};
 
-/// `Requests::expire` asks to be called again after this time at the earliest, so that many deadlines that lie close together are
-/// handled in one pass. A request may end this much after its deadline.
+/// `Requests::expire` asks to be called again after this time at the earliest, so that deadlines that lie close together are handled
+/// in one pass. A request may end this much after its deadline.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How much a module does at once.
+/// How many requests a module handles and queues.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Handlers that run at the same time, of services and events together.
+    /// How many handlers run at the same time, of services and events together. At least 1.
     pub(crate) max_concurrency: usize,
-    /// Requests that wait for a permit. Beyond it they are refused with `RESOURCE_EXHAUSTED`.
+    /// How many more requests wait for a permit. Beyond it they are refused with `RESOURCE_EXHAUSTED`. May be 0.
     pub(crate) max_queued: usize,
 }
 
 pub(crate) struct Requests {
     table: Mutex<RequestTable>,
     admission: Admission,
-    /// Notified when no reply is owed any more.
+    /// Notified when every request has a reply.
     idle: Notify,
     limits: Limits,
     executor: Arc<dyn Executor>,
@@ -80,7 +80,7 @@ pub(crate) struct Requests {
     polled: AtomicU64,
 }
 
-/// What is left to do once the lock is released.
+/// The work that is left for after the table's lock is released.
 #[derive(Default)]
 struct Unlocked {
     begin: Option<(ActiveRequest, StepClass)>,
@@ -101,7 +101,7 @@ impl Requests {
         }
     }
 
-    /// Sets the module. Service calls and events can be accepted from now on.
+    /// Sets the module, once. From now on [`accept`](Self::accept) may be called.
     pub(crate) fn open(&self, service: Arc<dyn Serve>) {
         let _ = self.service.set(service);
     }
@@ -153,8 +153,8 @@ impl Requests {
         self.unlocked(rest);
     }
 
-    /// Runs what a frame other than a service call or an event asks for: `frame` names it in errors. It needs no permit, and comes before all
-    /// handlers. `respond` sends the reply, if it is given.
+    /// Runs `work` for `init` or a health check, which `frame` names in errors. It needs no permit, and runs before all handlers. `respond`
+    /// sends the reply; without it, the reply is a `success` or `error` frame.
     pub(crate) fn run(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -177,7 +177,7 @@ impl Requests {
         self.executor.schedule(Step::Resume(runnable), StepClass::Urgent);
     }
 
-    /// A request is a task from now on. Returns the task if the request was answered meanwhile.
+    /// Makes the request a task. Returns the task if the request was answered meanwhile.
     fn runs_as(&self, key: Key, task: Task<(), Option<Key>>) -> std::result::Result<(), Task<(), Option<Key>>> {
         match self.lock().get(key) {
             None => Err(task),
@@ -188,7 +188,7 @@ impl Requests {
         }
     }
 
-    /// Sends the reply of a handler, unless the request was answered before.
+    /// Sends the reply of a handler. Does nothing if the request was answered before.
     fn reply(&self, key: Key, reply: Result<Reply>) {
         let now = self.executor.now();
         let mut table = self.lock();
@@ -196,13 +196,13 @@ impl Requests {
         table.record(&entry, &reply, now);
         drop(table);
         if let Stage::Running(task) = std::mem::replace(&mut entry.stage, Stage::Starting) {
-            // It is the caller, and about to end.
+            // This code runs in the task, which is about to end.
             task.detach();
         }
         self.send(entry, reply);
     }
 
-    /// Ends the request with this id of the host's, if it has no reply yet, with this error.
+    /// Ends the request with this id of the host with an error. Does nothing if it has a reply.
     pub(crate) fn abort(&self, id: u64, error: Error) {
         let mut table = self.lock();
         let entry = table.find(|entry| entry.id == Some(id)).and_then(|key| table.take(key));
@@ -212,10 +212,10 @@ impl Requests {
         }
     }
 
-    /// Ends all requests with this error, and waits until all replies are on their way.
+    /// Ends all requests with this error, and waits until all replies are queued.
     pub(crate) async fn abort_all(&self, error: impl Fn() -> Error) {
         self.abort_where(|_| true, error);
-        // Some may be just being answered by their handlers.
+        // Handlers may be sending the replies to some at this moment.
         self.idle().await;
     }
 
@@ -235,7 +235,7 @@ impl Requests {
     /// a deadline.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut table = self.lock();
-        // A look at all of them, but a rare one: cheaper than to keep them sorted.
+        // Looks at all requests, but seldom: that is cheaper than to keep them sorted.
         let expired = table.take_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now));
         let next = table.first_deadline().map(|next| next.max(now + EXPIRE_INTERVAL));
         table.next_expiry = next;
@@ -247,11 +247,11 @@ impl Requests {
         next
     }
 
-    /// Waits until every request has a reply.
+    /// Waits until the replies to all requests are queued.
     pub(crate) async fn idle(&self) {
         let mut notified = std::pin::pin!(self.idle.notified());
         loop {
-            // Listen first, then look: otherwise the last reply could fall in between.
+            // Before the check: otherwise the last reply could be missed.
             notified.as_mut().enable();
             if self.admission.is_idle() {
                 return;
@@ -261,7 +261,7 @@ impl Requests {
         }
     }
 
-    /// How many handlers run, and how many requests are queued.
+    /// The number of handlers that run, and of requests that are queued.
     pub(crate) fn load(&self) -> (usize, usize) {
         (self.admission.running(), self.lock().queue.len())
     }
@@ -271,12 +271,13 @@ impl Requests {
         self.lock().stats.to_json(kind)
     }
 
-    /// The reader is about to poll this request.
+    /// To be called before the reader polls this request; `None` if its step belongs to none.
     pub(crate) fn polls(&self, key: Option<Key>) {
         self.polled.store(key.map_or(0, Key::number), Ordering::Relaxed);
     }
 
-    /// The reader is stuck in the request that it polled last: later requests of the same topic begin on other threads for a while.
+    /// To be called when the reader is stuck in the request that it polled last: for 30 seconds, requests of the same topic begin on
+    /// other threads.
     pub(crate) fn mark_polled_as_blocking(&self) {
         let now = self.executor.now();
         let mut table = self.lock();
@@ -287,7 +288,7 @@ impl Requests {
         }
     }
 
-    /// Begins the next request of the queue, if there is a permit for it.
+    /// Begins the next queued request, if there is a permit for it.
     fn begin_queued(self: &Arc<Self>, table: &mut RequestTable, rest: &mut Unlocked) {
         while rest.begin.is_none()
             && table.queue.len() > 0
@@ -304,7 +305,7 @@ impl Requests {
         self.admission.set_queued(table.queue.len());
     }
 
-    /// Gives the request a permit.
+    /// Gives the request a permit, and returns it ready to be scheduled.
     fn begin(self: &Arc<Self>, table: &RequestTable, key: Key, mut request: Request) -> (ActiveRequest, StepClass) {
         self.admission.begin();
         request.permit = Some(Permit::new(Arc::clone(self) as _));
@@ -323,17 +324,17 @@ impl Requests {
         }
     }
 
-    /// Ends a request that was taken out, and its handler.
+    /// Ends the handler of a request that was taken out of the table, and replies with this error.
     fn end(&self, mut entry: Entry, error: Error) {
         if let Some((_, context)) = &entry.handled {
             context.cancel();
         }
-        // Dropped at the end, and without the lock: the author's destructors run.
+        // Dropped at the end of this function, without the lock: it runs destructors of the author.
         let _stage = std::mem::replace(&mut entry.stage, Stage::Starting);
         self.finish(entry, Err(error));
     }
 
-    /// Counts a request that was taken out, and sends its reply.
+    /// Counts a request that was taken out of the table, and sends its reply.
     fn finish(&self, entry: Entry, reply: Result<Reply>) {
         let now = self.executor.now();
         self.lock().record(&entry, &reply, now);
@@ -345,14 +346,14 @@ impl Requests {
             None => self.outgoing.reply(entry.id, reply),
             Some(respond) => respond(reply),
         }
-        // Behind the reply: a shutdown that sees nothing owed closes the way out.
+        // After the reply: a shutdown that sees that every request has a reply closes the connection.
         if self.admission.answered() {
             self.idle.notify_waiters();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestTable> {
-        // No code of the author's runs under this lock, and nothing else can panic.
+        // No code of the author runs under this lock, and nothing else can panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

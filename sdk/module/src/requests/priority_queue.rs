@@ -1,18 +1,20 @@
-//! The order in which queued requests begin: by priority, but every eighth is the oldest one, so that none waits for ever.
+//! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth that is taken is the
+//! oldest of all, so that low priorities don't starve. The host's queue for a module that handles one request at a time is
+//! `sdk/host/src/connection/request_table/queue.rs`; it is strictly by urgency.
 
 use std::collections::VecDeque;
 
-use crate::Priority;
+use ixt_protocol::Priority;
 
-/// One of so many begins out of turn because it is the oldest, whatever its priority.
+/// Every 8th request taken is the oldest, whatever its priority.
 const OLDEST_EVERY: u64 = 8;
 
-/// A queue of keys. Keys have to grow from one `push` to the next: their order is their age.
+/// A queue of keys. Each key must be greater than those pushed before: the order of keys is their age.
 #[derive(Debug)]
 pub(super) struct PriorityQueue<K> {
     /// One lane for each priority, from low to critical.
     lanes: [VecDeque<K>; 4],
-    /// How often `pop` was called.
+    /// The number of calls of `pop`.
     pops: u64,
 }
 
@@ -27,12 +29,12 @@ impl<K: Copy + Ord> PriorityQueue<K> {
         self.lanes.iter().map(VecDeque::len).sum()
     }
 
-    /// Appends a key, which is greater than all before.
+    /// Appends a key.
     pub(super) fn push(&mut self, priority: Priority, key: K) {
         self.lanes[lane(priority)].push_back(key);
     }
 
-    /// Takes the key whose turn it is.
+    /// Takes the next key; `None` if the queue is empty.
     pub(super) fn pop(&mut self) -> Option<K> {
         self.pops += 1;
         let lanes = self.lanes.iter_mut().filter(|lane| !lane.is_empty());
@@ -44,7 +46,7 @@ impl<K: Copy + Ord> PriorityQueue<K> {
         lane.and_then(VecDeque::pop_front)
     }
 
-    /// Removes a key that was pushed with this priority. Does nothing if it is not there.
+    /// Removes a key that was pushed with this priority. Does nothing if it is not in the queue.
     pub(super) fn remove(&mut self, priority: Priority, key: K) {
         let lane = &mut self.lanes[lane(priority)];
         if let Ok(at) = lane.binary_search(&key) {
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_urgent_is_first_and_among_equals_the_oldest() {
+    fn the_highest_priority_is_first_and_among_equal_ones_the_oldest() {
         let mut queue = PriorityQueue::default();
         let priorities = [Priority::Low, Priority::High, Priority::Normal, Priority::Critical, Priority::High];
         for (number, priority) in (0..).zip(priorities) {
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn every_eighth_turn_goes_to_the_oldest_so_that_low_never_starves() {
+    fn every_eighth_key_taken_is_the_oldest_so_that_low_never_starves() {
         let mut queue = PriorityQueue::default();
         queue.push(Priority::Low, 0);
         queue.push(Priority::Low, 1);
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_has_no_turn() {
+    fn a_removed_key_is_not_taken() {
         let mut queue = PriorityQueue::default();
         for number in 0..3 {
             queue.push(Priority::Normal, number);

@@ -1,5 +1,5 @@
-//! What the module's health check reports for each topic: how many requests ended with which outcome, and how long they took. Also
-//! which handlers have lately blocked their thread.
+//! The statistics of each topic, which the module's health check reports: how many requests ended with which outcome, and how long they
+//! took. Also marks the topics whose handlers have lately blocked their thread.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::request::TopicKind;
 pub(crate) struct Stats {
     services: FxHashMap<&'static str, TopicStats>,
     events: FxHashMap<&'static str, TopicStats>,
-    /// Whether any topic was ever marked: most modules have none, and need not look.
+    /// Whether any topic was ever marked as blocking. If not, `is_blocking` is faster.
     any_blocking: bool,
 }
 
@@ -24,22 +24,21 @@ struct TopicStats {
     successes: u64,
     /// The number of errors by code.
     errors: BTreeMap<String, u64>,
-    /// In microseconds.
+    /// The time from the reading of the frame to the reply, in microseconds. `None` before the first request.
     latency: Option<Histogram<u32>>,
-    /// Until when its handlers begin on a thread where they may block.
+    /// Until when the topic counts as blocking: its requests begin on other threads than the reader's.
     blocking_until: Option<Instant>,
 }
 
-/// How long a topic stays marked after one of its handlers has blocked the reader.
+/// How long a topic counts as blocking after one of its handlers has blocked the reader.
 const MARKED_FOR: Duration = Duration::from_secs(30);
-/// The number of error codes that are counted for each topic. All further ones count as `other`, since a module may make up codes
-/// without end.
+/// How many error codes are counted for each topic. Further codes count as `other`, since a module may make up any number of codes.
 const MAX_CODES: usize = 32;
-/// The upper bound of the latency histograms, in microseconds: an hour. What takes longer counts as an hour.
+/// The upper bound of the latency histograms, in microseconds: an hour. A longer time counts as an hour.
 const MAX_LATENCY_US: u64 = 3_600_000_000;
 
 impl Stats {
-    /// Counters for these topics. Requests for other topics are not counted: callers could fill the memory.
+    /// Counters for these topics. Requests for other topics are not counted: callers could fill the memory with made-up ones.
     pub(crate) fn new(topics: impl Iterator<Item = (TopicKind, &'static str)>) -> Self {
         let mut stats = Self::default();
         for (kind, topic) in topics {
@@ -48,7 +47,7 @@ impl Stats {
         stats
     }
 
-    /// Counts a request that has ended; `error` is the code of an error reply.
+    /// Counts a request that has ended; `error` is the code if the reply is an error.
     pub(crate) fn record(&mut self, kind: TopicKind, topic: &str, error: Option<&str>, took: Duration) {
         let Some(topic) = self.all_mut(kind).get_mut(topic) else { return };
         match error.map(|code| (code, topic.errors.get_mut(code))) {
@@ -66,7 +65,7 @@ impl Stats {
         latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(MAX_LATENCY_US));
     }
 
-    /// Marks a topic whose handler has just blocked the reader.
+    /// Marks a topic as blocking, for 30 seconds: its handler has blocked the reader.
     pub(crate) fn mark_blocking(&mut self, kind: TopicKind, topic: &str, now: Instant) {
         if let Some(topic) = self.all_mut(kind).get_mut(topic) {
             topic.blocking_until = Some(now + MARKED_FOR);
@@ -74,13 +73,13 @@ impl Stats {
         }
     }
 
-    /// Whether the topic is marked.
+    /// Whether the topic counts as blocking now.
     pub(crate) fn is_blocking(&self, kind: TopicKind, topic: &str, now: impl FnOnce() -> Instant) -> bool {
         let blocking_until = || self.all(kind).get(topic)?.blocking_until;
         self.any_blocking && blocking_until().is_some_and(|until| now() < until)
     }
 
-    /// The topics of this kind that had requests, as the health check shows them. Latencies are in microseconds.
+    /// The statistics of the topics of this kind that had requests, as the health check reports them. Latencies are in microseconds.
     pub(crate) fn to_json(&self, kind: TopicKind) -> Value {
         let used = self.all(kind).iter().filter(|(_, topic)| topic.latency.is_some());
         let used = used.map(|(name, topic)| {
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_and_quantiles_are_told_by_topic() {
+    fn outcomes_and_quantiles_are_reported_for_each_topic() {
         let mut stats =
             Stats::new([(TopicKind::Service, "a"), (TopicKind::Service, "b"), (TopicKind::Event, "a")].into_iter());
         for ms in 1..=100 {

@@ -1,4 +1,4 @@
-//! The requests that have no reply yet, by key. Plain data: whoever uses it holds the lock of [`Requests`](super::Requests).
+//! The requests that have no reply yet, by key. Plain data behind the lock of [`Requests`](super::Requests).
 
 use async_task::Task;
 use slab::Slab;
@@ -6,25 +6,27 @@ use tokio::time::Instant;
 
 use super::priority_queue::PriorityQueue;
 use super::stats::Stats;
+use crate::context::Context;
+use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
-use crate::{Context, Error, Result};
 
 pub(super) struct RequestTable {
     last_number: u64,
     entries: Slab<Entry>,
     pub(super) queue: PriorityQueue<Key>,
-    /// When `expire` has to be called: at the earliest deadline, or a moment later.
+    /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`](super::EXPIRE_INTERVAL) later. `None` if no
+    /// request has a deadline.
     pub(super) next_expiry: Option<Instant>,
     pub(super) stats: Stats,
 }
 
-/// The name of an entry. Not the host's id, since a plain host may send none, or the same one twice.
+/// The key of an entry. Not the host's id, since a host may send none, or the same one twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    /// Grows from one request to the next.
+    /// Counts all requests, from 1. Never used again.
     number: u64,
-    /// Where the entry is kept. Slots are used again, numbers are not.
+    /// The index of the entry in the slab. Used again after the entry was taken out.
     slot: usize,
 }
 
@@ -37,25 +39,25 @@ impl Key {
 /// A request without a reply.
 pub(super) struct Entry {
     number: u64,
-    /// The host's id.
+    /// The host's id. `None` if the host has sent none.
     pub(super) id: Option<u64>,
-    /// For a service call or an event. `None` for `init` and health checks.
+    /// The context of a service call or an event. `None` for `init` and health checks.
     pub(super) handled: Option<(TopicKind, Context)>,
     pub(super) stage: Stage,
-    /// Sends the reply. `None`: as a `success` or `error` frame.
+    /// Sends the reply. `None`: the reply is sent as a `success` or `error` frame.
     pub(super) respond: Option<Respond>,
 }
 
-/// Sends the reply of `init`, whoever has ended it.
+/// Sends the reply to `init`, whether its handler, a `cancel` or the shutdown has ended it.
 pub(super) type Respond = Box<dyn FnOnce(Result<Reply>) + Send>;
 
 /// How far a request has come: see the diagram in [`requests`](super).
 pub(super) enum Stage {
     /// Boxed, so that the entry of a request that begins at once is small.
     Queued(Box<Request>),
-    /// The executor has it, as an [`ActiveRequest`](super::active::ActiveRequest) that is polled for the first time, or will be.
+    /// The executor has it, as an [`ActiveRequest`](super::active::ActiveRequest) whose first poll runs or is scheduled.
     Starting,
-    /// It has returned `Pending` and is a task. Dropped, the task is cancelled.
+    /// It was pending after its first poll, and is a task. Dropping this cancels the task.
     Running(Task<(), Option<Key>>),
 }
 
@@ -84,7 +86,7 @@ impl RequestTable {
         found.map(|(slot, entry)| Key { number: entry.number, slot })
     }
 
-    /// Takes an entry out. Whoever takes it owes the reply.
+    /// Takes an entry out, also out of the queue. The caller has to send the reply.
     pub(super) fn take(&mut self, key: Key) -> Option<Entry> {
         let entry = self.take_popped(key)?;
         if let (Stage::Queued(..), Some((_, context))) = (&entry.stage, &entry.handled) {
@@ -93,7 +95,7 @@ impl RequestTable {
         Some(entry)
     }
 
-    /// Takes an entry out that is not in the queue any more.
+    /// Takes out an entry that is not in the queue any more. The caller has to send the reply.
     pub(super) fn take_popped(&mut self, key: Key) -> Option<Entry> {
         self.get(key)?;
         self.entries.try_remove(key.slot)
@@ -105,7 +107,7 @@ impl RequestTable {
         keys.into_iter().filter_map(|key| self.take(key)).collect()
     }
 
-    /// Makes sure that deadlines are looked at when this one is over. Returns it if that is earlier than was planned.
+    /// Plans a call of `expire` at this deadline. Returns the deadline if it is earlier than the call that was planned.
     pub(super) fn plan_expiry(&mut self, deadline: Option<Instant>) -> Option<Instant> {
         let earlier = deadline.filter(|deadline| self.next_expiry.is_none_or(|planned| *deadline < planned));
         self.next_expiry = earlier.or(self.next_expiry);
@@ -117,7 +119,7 @@ impl RequestTable {
         self.entries.iter().filter_map(|(_, entry)| entry.deadline()).min()
     }
 
-    /// Counts a request that has ended.
+    /// Counts a request that has ended, in the statistics of its topic.
     pub(super) fn record(&mut self, entry: &Entry, reply: &Result<Reply>, now: Instant) {
         if let Some((kind, context)) = &entry.handled {
             let error = reply.as_ref().err().map(Error::code);

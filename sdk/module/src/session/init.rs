@@ -1,4 +1,4 @@
-//! `init`: the negotiation with the host, and the start of the module.
+//! `init`: the negotiation with the host, and the call of `Handler::init`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,21 +7,23 @@ use serde_json::json;
 
 use super::{Session, Stage, shutting_down};
 use crate::catch_panic::caught;
+use crate::error::{Error, Result};
 use crate::outgoing::Features;
 use crate::reply::Reply;
-use crate::{Error, Result, Runtime};
+use crate::runtime::Runtime;
 
-/// How the host frames what it sends after `init`.
+/// The limit and the framing of the host's frames after `init`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostFraming {
-    /// The host's limit, which holds in both directions.
+    /// The limit of a frame's size, in bytes, which the host has set for both directions.
     pub(super) max_frame_bytes: usize,
-    /// Whether it changes over to length-prefixed frames once it has read the reply.
+    /// Whether the host changes from `line` to `length` when it has read the reply.
     pub(super) length: bool,
 }
 
 impl Session {
-    /// Starts the module. Returns how later frames are framed, if the host has made an offer.
+    /// Negotiates, and starts the module. Refuses a second `init`. Returns `None` if `init` is refused, or if the host has made no offer:
+    /// the framing and the limit then stay.
     pub(super) fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<HostFraming> {
         let error = match self.enter(Stage::Initialized) {
             Stage::Connected => None,
@@ -56,14 +58,14 @@ impl Session {
         };
         let this = Arc::clone(self);
         let respond = move |reply: Result<Reply>| {
-            // Together with the reply: a host that has read it can call at once, and before it nobody can.
+            // At the moment of the reply: once the host has read it, it may send calls, and calls before it are refused.
             let open = || {
                 if let Some(service) = started.get() {
                     this.requests.open(Arc::clone(service));
                 }
             };
             let success = this.outgoing.reply_to_init(id, reply, next, open);
-            // A shutdown that has begun meanwhile ends the session itself.
+            // If a shutdown has begun meanwhile, it ends the session.
             if !success && this.stage() != Stage::ShuttingDown {
                 this.fail();
             }
@@ -72,7 +74,12 @@ impl Session {
         host_framing
     }
 
-    /// Takes what the host offers, and returns how it will frame, and what it is told about this SDK.
+    /// Picks from the host's offer. Returns the limit and the framing of its later frames, `None` without an offer, and the object `ixt`
+    /// of the reply.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if the host speaks another version of the protocol.
     fn negotiate(&self, offer: Option<&ProtocolOffer>, framing: Framing) -> Result<(Option<HostFraming>, SdkInfo)> {
         let mut info = SdkInfo {
             protocol: PROTOCOL_VERSION,

@@ -1,15 +1,19 @@
-//! What each frame of the host means to a module. A session takes frames, starts what they ask for, and never waits for it. It knows
-//! neither the socket that frames come from nor the threads that run handlers.
+//! What each frame of the host does in a module. A session takes frames, starts the work that they ask for, and never waits for it. It
+//! knows neither the socket that frames come from nor the threads that run handlers.
 //!
 //! ```text
-//!   Connected ──`init`──► Initialized ──────────────────► ShuttingDown ──► ended
-//!       │                   │  ▲ service calls and events are            ▲     End::Clean
-//!       │                   │  │ refused until `init` is answered        │
-//!       │                   └──┘ with success                            │
-//!       │                   `init` fails ──► ended: End::Failed          │
-//!       └── a signal, or the host is gone ───────────────────────────────┘
-//!           (also from Initialized; there `shutdown` as well)
+//!    Connected ──────── `init` comes ────────► Initialized
+//!        │                                          │
+//!        └── `shutdown`, a signal, host gone ──┬────┘
+//!                                              ▼
+//!                                        ShuttingDown ──── `Handler::shutdown` succeeds ────► End::Clean
+//!                                              └────────── `Handler::shutdown` fails ───────► End::Failed
+//!
+//!    Connected, Initialized ──── `init` can't be read, is refused, or fails ────────────────► End::Failed
 //! ```
+//!
+//! Service calls, events and health checks are refused until `init` is answered with success, and again while the module shuts down. If
+//! `Handler::init` has not succeeded by then, `Handler::shutdown` is not called, which counts as a success.
 
 mod init;
 mod shutdown;
@@ -29,54 +33,58 @@ use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout};
 
 use crate::catch_panic::caught;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::host_services::calls::Calls;
 use crate::host_services::link::Link;
-use crate::log::Scope;
+use crate::log::{Scope, log_error};
 use crate::module::{Serve, Start};
 use crate::outgoing::Outgoing;
+use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 use crate::requests::{Executor, Key, Limits, Requests, Stats};
-use crate::{Context, Error, Health, Payload, Result, log_error};
 use init::HostFraming;
-pub(crate) use shutdown::{Cause, DEFAULT_GRACE};
+pub(crate) use shutdown::{DEFAULT_GRACE, ShutdownCause};
 
-/// How a session ended.
+/// How a session ended. It decides the exit status of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The module was shut down, by the host, by a signal, or because the host is gone, and `Handler::shutdown` has succeeded.
+    /// The module was shut down, by the host, by a signal, or because the host is gone, and `Handler::shutdown` has not failed.
     Clean,
-    /// `init` or `Handler::shutdown` has failed. The error is logged, and sent to the host if it is still there.
+    /// `init` or `Handler::shutdown` has failed. The error was sent to the host if it asked.
     Failed,
 }
 
 pub(crate) struct Session {
     module: Box<dyn Start>,
-    /// This process's id, for hosts that don't send it in `init`.
+    /// This process's id from the environment, for hosts that don't send it in `init`. May be empty.
     module_id: String,
     started: Instant,
     limits: Limits,
+    /// A [`Stage`].
     stage: AtomicU8,
     requests: Arc<Requests>,
-    /// Held by the health check that runs.
+    /// Locked by the health check that runs.
     health_check: tokio::sync::Mutex<()>,
     executor: Arc<dyn Executor>,
     calls: Arc<Calls>,
     outgoing: Arc<Outgoing>,
-    /// Set when the module begins to stop: `Runtime::stopping`.
+    /// Set by `draining` and at the beginning of the shutdown: `Runtime::stopping` waits for it.
     stopping: Arc<SetOnce<()>>,
-    /// What the process does first at a shutdown.
-    before_shutdown: OnceLock<Box<dyn Fn(Cause) + Send + Sync>>,
+    /// See [`Session::before_shutdown`].
+    before_shutdown: OnceLock<Box<dyn Fn(ShutdownCause) + Send + Sync>>,
     ended: SetOnce<End>,
     /// Runs the shutdown, which needs a timer.
     tokio: Tokio,
 }
 
-/// The boxes of the diagram above. They only grow.
+/// The stage of the session (diagram above). It never goes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Connected,
-    /// `init` was received. Whether it was answered with success, `Requests::service` tells.
+    /// `init` has come. `Requests::service` is there once it was answered with success.
     Initialized,
     ShuttingDown,
 }
@@ -113,8 +121,9 @@ impl Session {
         }
     }
 
-    /// Sets what is called first at each [`shutdown`](Self::shutdown), also at a second one for another cause.
-    pub(crate) fn before_shutdown(&self, act: impl Fn(Cause) + Send + Sync + 'static) {
+    /// Sets the function that each call of [`shutdown`](Self::shutdown) calls first, even if a shutdown runs already. Only the first
+    /// function that is set counts.
+    pub(crate) fn before_shutdown(&self, act: impl Fn(ShutdownCause) + Send + Sync + 'static) {
         let _ = self.before_shutdown.set(Box::new(act));
     }
 
@@ -127,29 +136,30 @@ impl Session {
         &self.outgoing
     }
 
-    /// Ends the requests and calls whose deadline is over. Returns when it has to be called again; `None` if nothing has a deadline.
+    /// Ends the requests and the module's own calls whose deadline is over. Returns when it has to be called again; `None` if none has a
+    /// deadline.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         self.requests.expire(now).into_iter().chain(self.calls.expire(now)).min()
     }
 
-    /// As [`Clock::wake_at`](crate::clock::Clock::wake_at).
+    /// See [`Clock::wake_at`](crate::clock::Clock::wake_at).
     #[cfg(feature = "compare-machinery")]
     pub(crate) fn wake_at(&self, time: Instant) {
         self.executor.wake_at(time);
     }
 
-    /// Waits until the session has ended, and all is written.
+    /// Waits until the session has ended and its last frames are written: the latter for 5 seconds at most.
     pub(crate) async fn ended(&self) -> End {
         let end = *self.ended.wait().await;
         self.requests.abort_all(shutting_down).await;
-        // Otherwise calls of background tasks would wait for ever.
+        // Calls of background tasks would never return otherwise.
         self.calls.close();
-        // A host that doesn't read is not waited for any longer.
+        // The host may have stopped reading.
         let _ = timeout(DEFAULT_GRACE, self.outgoing.close()).await;
         end
     }
 
-    /// Takes up to `limit` frames. False if there was none.
+    /// Takes up to `limit` frames from the decoder. Returns false if it has none.
     pub(crate) fn take_frames(self: &Arc<Self>, input: &mut FrameDecoder, limit: usize) -> bool {
         let mut taken = 0;
         let mut now = None;
@@ -168,11 +178,11 @@ impl Session {
         taken > 0
     }
 
-    /// Takes a frame. Returns how later frames are framed, if that changes.
+    /// Takes a frame. Returns the limit and the framing of later frames, if it has set them.
     fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>, now: Instant) -> Option<HostFraming> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
         if self.stage() == Stage::Connected {
-            // The host speaks first, and gets its answers in the same framing.
+            // The first reply is in the framing of the host.
             self.outgoing.set_framing(framing);
         }
         let frame = match frame.map(HostFrame::read) {
@@ -190,7 +200,7 @@ impl Session {
         match body {
             HostFrame::Init(init) => return self.init(id, &init, framing),
             HostFrame::Shutdown(shutdown) => {
-                self.shutdown(Cause::Asked { id }, shutdown.grace_ms.map(Duration::from_millis));
+                self.shutdown(ShutdownCause::Asked { id }, shutdown.grace_ms.map(Duration::from_millis));
             }
             HostFrame::Cancel => {
                 if let Some(id) = id {
@@ -199,14 +209,14 @@ impl Session {
             }
             HostFrame::KvChange(change) => self.calls.kv_changed(change),
             HostFrame::KvWatchEnded(KvWatchEnded { watch }) => self.calls.watch_overrun(watch),
-            // Requests that are here go on, and those that were sent before this frame are still taken.
+            // Requests that have come go on. Those that the host has sent before this frame but that come later are still taken.
             HostFrame::Draining(_) => drop(self.stopping.set(())),
             HostFrame::Handle(handle) => self.accept(TopicKind::Service, id, handle, now),
             HostFrame::Event(event) => self.accept(TopicKind::Event, id, event, now),
             HostFrame::ServiceResponse(response) => {
                 let response = response.map(Object::into_owned).map_err(Error::from_body);
                 if !self.calls.respond(id, response) {
-                    log_error("skipped a response to nothing that was asked");
+                    log_error("skipped a response whose `id` is that of no request of the module");
                 }
             }
             HostFrame::HealthCheck => self.health_check(id),
@@ -229,11 +239,11 @@ impl Session {
         }
     }
 
-    /// Answers a frame that can't be read, if it is a request that can be answered; otherwise logs it.
+    /// Answers a frame that can't be read, if it may be a request and its id is known. Otherwise logs and skips it.
     fn receive_unreadable(&self, unreadable: &Unreadable) {
         let reply = match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_response" => {
-                // It ends the call. Its id is one of ours, so that no error may be sent for it.
+                // It ends the call. An `error` frame is not sent, since its id is that of a request of the module.
                 let error = Error::internal(format!("the host's response is wrong: {error}"));
                 if !self.calls.respond(*id, Err(error)) {
                     log_error(format!("skipped what the host sent: {unreadable}"));
@@ -244,7 +254,7 @@ impl Session {
                 self.outgoing.reply(*id, Err(Error::invalid_json("the frame is wrong", error)));
                 return self.fail();
             }
-            // These are no requests: the id of a `cancel` is that of another frame.
+            // These are not requests: the id of a `cancel` is that of another frame.
             Unreadable::Invalid { kind, .. } if matches!(&**kind, "cancel" | "draining") || kind.starts_with("kv_") => {
                 None
             }
@@ -262,7 +272,7 @@ impl Session {
         }
     }
 
-    /// The module, if it takes requests now.
+    /// The module. `UNAVAILABLE` while it shuts down, `FAILED_PRECONDITION` before `init` was answered with success.
     fn ready(&self) -> Result<&Arc<dyn Serve>> {
         match (self.stage(), self.requests.service()) {
             (Stage::ShuttingDown, _) => Err(shutting_down()),
@@ -271,7 +281,7 @@ impl Session {
         }
     }
 
-    /// Moves on to this stage, unless the session is further already. Returns the stage before.
+    /// Enters this stage, unless the session is at a later one. Returns the stage before.
     fn enter(&self, stage: Stage) -> Stage {
         Stage::ALL[usize::from(self.stage.fetch_max(stage as u8, Ordering::SeqCst))]
     }
@@ -287,7 +297,7 @@ impl Session {
         };
         let this = Arc::clone(self);
         let health = async move {
-            // One at a time: if the author's check is stuck, the host's later ones queue here instead of piling up in it.
+            // One at a time: if the author's check is stuck, later checks wait here instead of entering it.
             let _one = this.health_check.lock().await;
             let health = caught("the health check", || service.health_check()).await;
             this.health_report(health.unwrap_or_else(Into::into))
@@ -295,10 +305,10 @@ impl Session {
         self.requests.run(id, "the health check", self.log_scope(), health, None);
     }
 
-    /// The reply to a health check: what the author says, and the detail `ixt` with what the SDK knows.
+    /// The reply to a health check: the author's report, with the detail `ixt` of the SDK.
     fn health_report(&self, health: Health) -> Result<Reply> {
         let (in_flight, queued) = self.requests.load();
-        let health = if self.outgoing.health_must_tell_unready() { health.detail("ready", false) } else { health };
+        let health = if self.outgoing.health_must_say_unready() { health.detail("ready", false) } else { health };
         let uptime = self.executor.now().saturating_duration_since(self.started);
         let health = health.detail(
             "ixt",
@@ -314,17 +324,17 @@ impl Session {
         Reply::json(&health)
     }
 
-    /// The reader is about to run a step of this request.
+    /// To be called before the reader runs a step of this request; `None` if the step belongs to none.
     pub(crate) fn polls(&self, request: Option<Key>) {
         self.requests.polls(request);
     }
 
-    /// The reader is stuck in the step that it runs, and another thread has taken over.
+    /// To be called when the reader is stuck in its step and another thread has taken over: the request's topic counts as blocking.
     pub(crate) fn reader_is_stuck(&self) {
         self.requests.mark_polled_as_blocking();
     }
 
-    /// Ends the session: it can't begin, or can't go on.
+    /// Ends the session as failed: it can't begin, or can't go on.
     pub(crate) fn fail(&self) {
         let _ = self.ended.set(End::Failed);
     }

@@ -1,4 +1,4 @@
-//! The shutdown of a module, for whatever cause.
+//! The shutdown of a module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,41 +10,42 @@ use tokio::time::timeout;
 
 use super::{End, Session, Stage, shutting_down};
 use crate::catch_panic::caught;
+use crate::error::{Error, Result};
+use crate::log::log_error;
 use crate::module::Serve;
 use crate::reply::Reply;
 use crate::requests::{Step, StepClass, spawn};
-use crate::{Error, Result, log_error};
 
-/// How long a module has to finish if the host names no time, or is gone.
+/// The grace period if the host does not set one, after a signal, and if the host is gone.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
 /// Why a module shuts down.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Cause {
+pub(crate) enum ShutdownCause {
     /// The host has sent `shutdown`, with this id.
     Asked { id: Option<u64> },
     /// The host has closed the connection.
     HostGone,
-    /// The process has got SIGTERM or SIGINT.
+    /// The process got SIGTERM or SIGINT.
     Signal,
 }
 
 impl Session {
-    /// The host has closed the connection.
+    /// To be called when the host has closed the connection: ends the module's own calls and begins the shutdown.
     pub(crate) fn host_gone(self: &Arc<Self>) {
         self.calls.close();
-        self.shutdown(Cause::HostGone, None);
+        self.shutdown(ShutdownCause::HostGone, None);
     }
 
-    /// Begins the shutdown: refuses new requests, waits up to half of `grace` for those that run, calls `Handler::shutdown` with the rest
-    /// of the time, answers the host if it has asked, and ends the session. Returns at once. If a shutdown runs already, a second
-    /// `shutdown` frame is refused.
-    pub(crate) fn shutdown(self: &Arc<Self>, cause: Cause, grace: Option<Duration>) {
+    /// Begins the shutdown, and returns at once. A task then waits for the requests that run, for half of `grace` at most, and ends those
+    /// that are left; calls `Handler::shutdown` with the other half as its limit; replies to the host if it has asked; and ends the
+    /// session. `grace` is 5 seconds if it is `None`. If a shutdown runs already, only answers a `shutdown` frame, with `UNAVAILABLE`.
+    pub(crate) fn shutdown(self: &Arc<Self>, cause: ShutdownCause, grace: Option<Duration>) {
         if let Some(act) = self.before_shutdown.get() {
             act(cause);
         }
         if self.enter(Stage::ShuttingDown) == Stage::ShuttingDown {
-            if let Cause::Asked { id } = cause {
+            if let ShutdownCause::Asked { id } = cause {
                 self.outgoing.reply(id, Err(shutting_down()));
             }
             return;
@@ -57,7 +58,7 @@ impl Session {
             if timeout(grace / 2, this.requests.idle()).await.is_err() {
                 this.requests.abort_all(shutting_down).await;
             }
-            // Asked only now: `init` may have been among the requests that were waited for.
+            // Not before: `init` may have been among the requests that ran.
             let closed = match this.requests.service() {
                 None => Ok(()),
                 Some(service) => this.close(Arc::clone(service), grace / 2).await,
@@ -67,14 +68,14 @@ impl Session {
                 error.log_causes(&"`shutdown`");
             }
             let end = if closed.is_ok() { End::Clean } else { End::Failed };
-            if let Cause::Asked { id } = cause {
+            if let ShutdownCause::Asked { id } = cause {
                 this.outgoing.reply(id, closed.and_then(|()| Reply::json(&json!({}))));
             }
             let _ = this.ended.set(end);
         }));
     }
 
-    /// Calls `Handler::shutdown` as handlers are called, so that it may block its thread, and waits for it up to `grace`.
+    /// Calls `Handler::shutdown` like a handler, so that it may block its thread, and waits for it. `DEADLINE_EXCEEDED` after `grace`.
     async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
         let (sender, closed) = oneshot::channel();
         let work = self.log_scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });

@@ -1,26 +1,29 @@
-//! Random sequences of frames, in random pieces, against a module in memory: each request has exactly one reply, none is
-//! lost, none is made up, and those that wait have their turns in order.
+//! Sends random sequences of frames, in random pieces, to a module in memory. Checks that each request has exactly one reply, that no
+//! reply is made up, and that queued requests begin in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, ModuleFrame, encode_base64};
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, ModuleFrame, code, encode_base64};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::End;
+use crate::caller::Caller as _;
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::module::{Serve, Start};
 use crate::reply::Reply;
 use crate::request::{Boxed, Handling, Request, TopicKind};
 use crate::requests::Limits;
+use crate::runtime::Runtime;
 use crate::transport::task_executor::{Wire, connect};
-use crate::{Caller as _, Error, Health, Result, Runtime, code};
 
-/// A module whose topics say what it does; a payload is the request's id.
+/// A module whose topics are named after what their handlers do. A payload is the request's id.
 #[derive(Debug, Default)]
 struct Probe {
     /// The ids in the order in which their handlers were entered.
@@ -30,7 +33,7 @@ struct Probe {
     most: AtomicUsize,
 }
 
-/// A handler that runs.
+/// Counts a handler as running while it exists.
 struct Running(Arc<Probe>);
 
 impl Running {
@@ -113,12 +116,13 @@ struct Host {
     wire: Wire,
     decoder: FrameDecoder,
     framing: Framing,
-    /// What was not sent yet.
+    /// The bytes that were not sent yet.
     output: Vec<u8>,
-    /// By id, all that came.
+    /// All replies, by the ids of their requests.
     replies: BTreeMap<u64, Vec<Value>>,
     /// The ids of the module's own requests that were not answered.
     calls: Vec<u64>,
+    /// The ids of all its own requests.
     called: BTreeSet<u64>,
 }
 
@@ -129,7 +133,7 @@ impl Host {
         Self { wire, decoder, framing, output: Vec::new(), replies, calls, called }
     }
 
-    /// Puts a frame on its way.
+    /// Appends a frame to the bytes that [`exchange`](Self::exchange) sends.
     fn put(&mut self, frame: &Value) {
         let json = frame.to_string();
         match self.framing {
@@ -141,7 +145,7 @@ impl Host {
         }
     }
 
-    /// Sends what was put, in pieces of these sizes, and takes what comes back.
+    /// Sends the bytes in pieces of these sizes, in turns, and takes the frames that come back.
     async fn exchange(&mut self, pieces: &[usize]) {
         let output = std::mem::take(&mut self.output);
         let mut rest = output.as_slice();
@@ -157,7 +161,7 @@ impl Host {
         self.settle().await;
     }
 
-    /// Waits until the module waits.
+    /// Waits until the module has nothing to do, and takes its frames.
     async fn settle(&mut self) {
         // The clock stands still, and moves only when nothing else does.
         tokio::time::sleep(Duration::from_nanos(1)).await;
@@ -180,7 +184,7 @@ impl Host {
                     self.calls.push(id);
                 }
                 ModuleFrame::Cancel => self.calls.retain(|call| Some(*call) != id),
-                // Of no interest here: `log`, `starting`, `ready`.
+                // `log`, `starting` and `ready` are not checked here.
                 _ => {}
             }
         }
@@ -205,26 +209,28 @@ enum Step {
         priority: u64,
         ttl_ms: Option<u64>,
     },
-    /// Of a request that was sent, or of none.
+    /// A `cancel` of a request that was sent, or with an id that no request has.
     Cancel(Option<Index>),
     Health,
-    /// Of the wrong shape.
+    /// A `handle` of the wrong shape.
     Wrong,
+    /// A frame of an unknown type.
     Unknown,
-    /// Lets so many `hold` go on.
+    /// Lets this many handlers of `hold` end.
     Release(usize),
-    /// Answers one of the module's calls, well or not.
+    /// Answers one of the module's calls: with success if true, otherwise with a response of the wrong shape.
     Respond(Index, bool),
-    /// A response to nothing.
+    /// A response with an id that no call has.
     Stray,
+    /// Waits for this many milliseconds.
     Wait(u64),
     Exchange,
 }
 
-/// How it ends.
+/// How the connection ends.
 #[derive(Debug, Clone, Copy)]
 enum Last {
-    /// When all has ended that can.
+    /// By `shutdown`, when all requests that can end have ended.
     Drain,
     Shutdown,
     HangUp,
@@ -341,7 +347,7 @@ proptest! {
                 }
             }
             if matches!(end, Last::Drain) {
-                // All that can end does.
+                // No handler of `hold` waits any more.
                 probe.gate.0.add_permits(1000);
                 host.exchange(&pieces).await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -349,7 +355,7 @@ proptest! {
             }
             if matches!(end, Last::HangUp) {
                 host.exchange(&pieces).await;
-                // What is still asked is answered, though nobody may read it.
+                // Requests without a reply are still answered, though the host may not read the replies.
                 host.wire.to_module = tokio::sync::mpsc::unbounded_channel().0;
             } else {
                 id += 1;
@@ -386,7 +392,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_that_wait_have_their_turns_by_priority_and_age(
+    fn queued_requests_begin_by_priority_and_age(
         priorities in proptest::collection::vec(1..=4u64, 0..40),
         cancelled in proptest::collection::vec(any::<Index>(), 0..5),
         pieces in proptest::collection::vec(1..200usize, 1..8),

@@ -1,4 +1,4 @@
-//! The author's way into the harness: what the host knows before a module starts.
+//! The test host before its module starts: stubs, the store, and the start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +11,16 @@ use tokio::runtime::Handle;
 use super::host_end::{HostEnd, Stub};
 use super::kv::Store;
 use super::module::Module;
-use crate::module::{Start, Starter};
+use crate::error::{Error, Result};
+use crate::launcher::Launcher;
+use crate::module::{Serve, Start, Starter};
 use crate::payload::FromPayload;
 use crate::reply::IntoReply;
 use crate::request::{Boxed, TopicKind};
 use crate::requests::Limits;
+use crate::runtime::Runtime;
+use crate::service::Service;
 use crate::transport::task_executor::connect;
-use crate::{Error, Launcher, Result, Service};
 
 /// A host in memory, for one module: set it up, then start the module.
 #[derive(Default)]
@@ -39,8 +42,8 @@ impl Host {
         Self::default()
     }
 
-    /// Stands in for a service that the module requires: `answer` is called with each request. Calls of a service without a stub fail with
-    /// `NOT_FOUND`. If a stub panics, so does the test.
+    /// Replaces a service that the module requires: each call of the module calls `answer`. Calls of a service without a stub fail with
+    /// `NOT_FOUND`. If a stub panics, the test panics too. A second stub for a service replaces the first.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -73,18 +76,18 @@ impl Host {
     /// # Errors
     ///
     /// Those of `Handler::init`.
-    pub async fn start<M: crate::__private::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
+    pub async fn start<M: crate::module::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
         let Launcher { starter, limits } = module;
         let config = Mutex::new(Some(config));
         self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
     }
 
-    /// The same with the configuration as JSON, which is read and checked as that of a real host.
+    /// Starts the module with the configuration as JSON, which is read and checked like that of a real host.
     ///
     /// # Errors
     ///
     /// Those of `Handler::init`; `INVALID_INPUT` if the configuration is wrong.
-    pub async fn start_json<M: crate::__private::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
+    pub async fn start_json<M: crate::module::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
         let Launcher { starter, limits } = module;
         self.start_any(Box::new(starter), limits, config).await
     }
@@ -111,18 +114,18 @@ impl Host {
     }
 }
 
-/// Starts a module with a `Config` that is given instead of read.
-struct Preset<M: crate::__private::Module> {
+/// Starts a module with a given `Config`, instead of one that is read.
+struct Preset<M: crate::module::Module> {
     starter: Starter<M>,
     config: Mutex<Option<M::Config>>,
 }
 
-impl<M: crate::__private::Module> Start for Preset<M> {
+impl<M: crate::module::Module> Start for Preset<M> {
     fn topics(&self) -> Vec<(TopicKind, &'static str)> {
         self.starter.topics()
     }
 
-    fn start(&self, _: &str, runtime: crate::Runtime) -> Boxed<Result<Arc<dyn crate::module::Serve>>> {
+    fn start(&self, _: &str, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.starter.start_with(config.ok_or_else(|| Error::internal("started twice")), runtime)
     }

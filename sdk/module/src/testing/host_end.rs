@@ -1,4 +1,4 @@
-//! The host's end of the connection to a module: it sends requests, serves what the module asks for, and remembers what it sees.
+//! The host's end of the connection to a module: it sends requests, answers the module's own calls, and records its frames.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ixt_protocol::{
     DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame, Priority, RawFrame,
-    Readiness, ServiceRequest, deserialize_base64,
+    Readiness, ServiceRequest, code, deserialize_base64,
 };
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
@@ -17,11 +17,12 @@ use tokio::time::sleep_until;
 
 use super::kv::Store;
 use super::observed::{Log, Sent, Starting};
+use crate::error::{Error, Result};
+use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::request::Boxed;
 use crate::session::End;
 use crate::transport::task_executor::Wire;
-use crate::{Error, Payload, Result, code};
 
 /// Answers the calls of one service.
 pub(super) type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync>;
@@ -32,34 +33,35 @@ pub(super) struct HostEnd {
     to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
     stubs: HashMap<&'static str, Stub>,
     conversation: Mutex<Conversation>,
-    /// Notified when the store was changed: a key may expire earlier than all others.
+    /// Notified when the store was changed: the next expiry may be earlier than before.
     stored: Notify,
 }
 
 #[derive(Default)]
 pub(super) struct Conversation {
     last_id: u64,
+    /// The requests without a reply, by their ids.
     replies: HashMap<u64, Asked>,
     /// The tasks of stubs that have not answered, by the ids of the module's calls.
     stubbed: HashMap<u64, AbortHandle>,
     pub(super) store: Store,
     pub(super) logs: Vec<Log>,
     pub(super) sent: Vec<Sent>,
-    /// Topic and payload.
+    /// The topic and the payload of each event.
     pub(super) published: Vec<(String, Vec<u8>)>,
     pub(super) starting: Vec<Starting>,
-    /// The module has sent `ready` with false.
+    /// Whether the last `ready` frame has said false.
     pub(super) is_unready: bool,
-    /// The module has ended: no reply will come.
+    /// Whether the module has ended: no reply will come.
     closed: bool,
-    /// The message of a stub that has panicked, for the test to fail with.
+    /// The message of a stub that has panicked, with which the test panics.
     failure: Option<String>,
 }
 
 /// A request without a reply.
 struct Asked {
     reply: oneshot::Sender<Result<Reply>>,
-    /// The priority that the module's calls for this request inherit.
+    /// The priority that the module's calls for this request inherit. `None` for requests of the host itself.
     priority: Option<Priority>,
 }
 
@@ -179,7 +181,7 @@ impl HostEnd {
         }
     }
 
-    /// Does something with the store, and then sends the changes to the watches.
+    /// Calls `act` with the store, and then sends the changes to their watches.
     pub(super) fn with_store<R>(&self, act: impl FnOnce(&mut Store) -> R) -> R {
         let mut conversation = self.conversation();
         let done = act(&mut conversation.store);
@@ -192,7 +194,7 @@ impl HostEnd {
         done
     }
 
-    /// Removes keys when they expire, so that watches are told.
+    /// Removes keys when they expire, so that watches get the changes.
     async fn expire(&self) {
         loop {
             let next = self.conversation().store.next_expiry();
@@ -211,7 +213,7 @@ impl HostEnd {
         let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
         loop {
             let bytes = tokio::select! {
-                // In this order: what the module has written before its end is read.
+                // In this order, so that all bytes that the module has written before its end are read.
                 biased;
                 bytes = from_module.recv() => bytes,
                 _ = self.ended.wait() => None,
@@ -289,7 +291,8 @@ impl HostEnd {
 
     fn reply(&self, id: Option<u64>, reply: Result<Reply>) {
         let waiting = id.and_then(|id| self.conversation().replies.remove(&id));
-        let waiting = waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which nobody asked"));
+        let waiting =
+            waiting.unwrap_or_else(|| panic!("the module has answered {id:?}, which is the id of no request"));
         // Fails if the request was cancelled.
         let _ = waiting.reply.send(reply);
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ixt_protocol::{KvChange, decode_base64, encode_base64};
+use ixt_protocol::{KvChange, code, decode_base64, encode_base64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{Error, Result, code};
+use crate::error::{Error, Result};
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -17,7 +17,7 @@ pub(super) struct Store {
     /// The prefix of each watch, by the watch's number.
     watches: BTreeMap<u64, String>,
     last_watch: u64,
-    /// Changes that are not sent to their watches yet.
+    /// The changes that were not sent to their watches yet.
     changes: Vec<KvChange<'static>>,
 }
 
@@ -28,7 +28,7 @@ struct Entry {
     expires: Option<Instant>,
 }
 
-/// The parameters of all methods together; each reads its own.
+/// The parameters of all methods together. Each method uses its own.
 #[derive(Debug, Deserialize)]
 struct Params {
     #[serde(default)]
@@ -44,7 +44,7 @@ struct Params {
     watch: u64,
 }
 
-/// The keys in a page of `list`. Few, so that authors' tests come across the end of a page.
+/// How many keys a page of `list` has at most. Few, so that authors' tests reach the end of a page.
 const PAGE: usize = 100;
 
 impl Store {
@@ -55,13 +55,13 @@ impl Store {
 
     pub(super) fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<Duration>) -> u64 {
         let revision = self.changed(&key, Some(&value));
-        // An expiry beyond the clock's range is as good as none.
+        // An expiry beyond the clock's range counts as none.
         let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
         self.entries.insert(key, Entry { value, revision, expires });
         revision
     }
 
-    /// Whether there was such a key.
+    /// Removes a key. Returns whether it existed.
     pub(super) fn delete(&mut self, key: &str) -> bool {
         self.expire();
         let deleted = self.entries.remove(key).is_some();
@@ -71,17 +71,17 @@ impl Store {
         deleted
     }
 
-    /// When the next key's time is over.
+    /// When the next key expires; `None` if none does.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.entries.values().filter_map(|entry| entry.expires).min()
     }
 
-    /// What those who watch are to be told.
+    /// Takes the changes that were not sent to watches yet.
     pub(super) fn take_changes(&mut self) -> Vec<KvChange<'static>> {
         std::mem::take(&mut self.changes)
     }
 
-    /// Gives the change its revision.
+    /// Makes a new revision, records the change for each watch of the key, and returns the revision.
     fn changed(&mut self, key: &str, value: Option<&[u8]>) -> u64 {
         self.revision += 1;
         for (&watch, _) in self.watches.iter().filter(|(_, prefix)| key.starts_with(*prefix)) {
@@ -134,7 +134,7 @@ impl Store {
         })
     }
 
-    /// Removes the keys whose time is over.
+    /// Removes the keys that have expired.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         let over = |entry: &Entry| entry.expires.is_some_and(|expires| expires <= now);

@@ -26,10 +26,10 @@
 //! # }
 //! ```
 //!
-//! [`Pipe`] runs a module without any host: bytes in, bytes out. [`serve`] runs one with a host of your own at the other end of a byte
-//! stream.
+//! [`Pipe`] runs a module without any host: the test writes and reads bytes. [`serve`] runs a module with your own host at the other end
+//! of a byte stream.
 //!
-//! All this needs the feature `testing`, for your `[dev-dependencies]`.
+//! All this needs the feature `testing`, in your `[dev-dependencies]`.
 
 mod host;
 mod host_end;
@@ -47,9 +47,9 @@ pub use observed::{Log, Sent, Starting};
 pub use pipe::Pipe;
 pub use serve::serve;
 
-use crate::Result;
+use crate::error::Result;
 
-/// Runs a test on a tokio runtime of its own, with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
+/// Runs a test on a new tokio runtime with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
 ///
 /// # Panics
 ///
@@ -65,7 +65,7 @@ pub fn run(test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Advances the paused clock, and runs the timers that are due.
+/// Advances the paused clock, and runs the timers of that time. In [`run`] only: panics if the clock is not paused.
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }

@@ -11,11 +11,13 @@ use serde_json::Value;
 
 use super::host_end::HostEnd;
 use super::observed::{Log, Sent, Starting};
+use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::payload::{FromPayload, IntoPayload};
+use crate::service::{Event, Service};
 use crate::session::End;
-use crate::{Error, Event, Health, Result, Service};
 
-/// A module that runs under test. Drop it to hang up on it.
+/// A module that runs under test. Dropping this closes the connection.
 pub struct Module {
     host: Arc<HostEnd>,
 }
@@ -40,12 +42,12 @@ impl Module {
         TestCall::new(&self.host, service.topic(), request.to_payload(), false)
     }
 
-    /// Sends the module an event when it is awaited. Returns when the handler has ended.
+    /// Sends the module an event. Awaited, it returns when the handler has ended, with the handler's error if it fails.
     pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> TestCall<'_, Value> {
         TestCall::new(&self.host, event.topic(), payload.to_payload(), true)
     }
 
-    /// Calls any topic with any bytes, as [`call`](Self::call).
+    /// Calls any topic with any bytes; see [`call`](Self::call).
     pub fn call_raw(&self, topic: &str, payload: impl Into<Vec<u8>>) -> TestCall<'_, Value> {
         TestCall::new(&self.host, topic, Ok(payload.into()), false)
     }
@@ -67,8 +69,8 @@ impl Module {
         self.host.conversation().starting.clone()
     }
 
-    /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first. Calls of the test are sent in any
-    /// case.
+    /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first. Calls of the test are sent even if it
+    /// is false.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.host.conversation().is_unready
@@ -133,12 +135,12 @@ impl Module {
         self.host.with_store(|store| store.get(key))
     }
 
-    /// Writes a value into the module's key-value store, as another process of the module would: watches are told.
+    /// Writes a value into the module's key-value store, as another process of the module would: its watches get the change.
     pub fn set_kv(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
         self.host.with_store(|store| store.set(key.into(), value.into(), None));
     }
 
-    /// Removes a key from the module's key-value store, as another process of the module would.
+    /// Removes a key from the module's key-value store, as another process of the module would. Does nothing if there is no such key.
     pub fn delete_kv(&self, key: &str) {
         self.host.with_store(|store| store.delete(key));
     }
@@ -150,7 +152,8 @@ impl Drop for Module {
     }
 }
 
-/// A call of the module under test, or an event for it. Sent when it is first polled.
+/// A call of the module under test, or an event for it. It is sent when it is first polled, and cancelled if it is dropped before the
+/// reply.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct TestCall<'a, Res> {
     host: &'a Arc<HostEnd>,

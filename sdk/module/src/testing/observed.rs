@@ -1,4 +1,4 @@
-//! What the test host remembers of a module.
+//! Records of a module's log lines, calls and reports, which the test host keeps.
 
 use std::time::Duration;
 
@@ -15,32 +15,32 @@ pub struct Log {
     pub message: String,
     /// The fields for programs.
     pub fields: Map<String, Value>,
-    /// The trace id of the request that was handled; empty outside of requests.
+    /// The trace id of the request in whose handler the line was written; empty outside of requests.
     pub trace_id: String,
 }
 
-/// A call that the module has made of another one.
+/// A call that the module has made of another module.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Sent {
-    /// The topic that is called.
+    /// The topic that was called.
     pub topic: String,
     /// The payload.
     pub payload: Vec<u8>,
-    /// The priority: the call's own, or else that of the request that it is made for.
+    /// The priority: the call's own, or else that of the request that it was made for.
     pub priority: Priority,
-    /// The milliseconds that the caller waits; `None` if there is no limit.
+    /// The milliseconds to the call's deadline; `None` if it has none.
     pub ttl_ms: Option<u64>,
     /// The trace id; empty outside of requests.
     pub trace_id: String,
 }
 
-/// A report of the module on its start, with [`Runtime::starting`](crate::Runtime::starting).
+/// A call of [`Runtime::starting`](crate::Runtime::starting).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Starting {
     /// What the module was doing.
     pub message: String,
-    /// The time that it has asked for.
+    /// The time that it has asked for, an hour at most.
     pub extend: Duration,
 }

@@ -1,5 +1,5 @@
-//! A module between two buffers: the bytes of a host go in, the bytes of the module come out. No socket, no threads, no host, and
-//! nothing runs but what the caller lets run. For tests with bytes that no host would send, for fuzzing, and to count instructions.
+//! A module between two buffers: the bytes of a host go in, the bytes of the module come out. Without a socket, threads and a host: the
+//! module runs only while the caller calls a method. For tests with bytes that no host would send, for fuzzing, and to count instructions.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
+use crate::error::Result;
+use crate::launcher::Launcher;
 use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::{DEFAULT_GRACE, Session};
 use crate::transport::connection::BATCH_FRAMES;
-use crate::{Launcher, Result};
 
 /// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself.
 ///
@@ -36,7 +37,7 @@ pub struct Pipe {
     decoder: FrameDecoder,
     steps: Arc<Steps>,
     output: Output,
-    /// With a paused clock, which moves only in [`Pipe::wait`]. Dropped last: tasks of the session run on it.
+    /// Its clock is paused, and moves only in [`Pipe::wait`]. Dropped last: tasks of the session run on it.
     runtime: tokio::runtime::Runtime,
 }
 
@@ -44,6 +45,7 @@ pub struct Pipe {
 #[derive(Debug, Default)]
 struct Steps {
     queue: Mutex<VecDeque<Step>>,
+    /// When `Session::expire` has to be called. `None`: never.
     deadline: Mutex<Option<Instant>>,
     /// Notified when one of the two was changed.
     changed: Notify,
@@ -73,7 +75,7 @@ impl Steps {
         lock(&self.queue).pop_front()
     }
 
-    /// Whether deadlines have to be looked at now.
+    /// Whether `Session::expire` has to be called now. Removes the deadline if so.
     fn is_due(&self) -> bool {
         lock(&self.deadline).take_if(|deadline| *deadline <= Instant::now()).is_some()
     }
@@ -112,7 +114,7 @@ impl Pipe {
     /// # Errors
     ///
     /// If the tokio runtime can't be built.
-    pub fn new<M: crate::__private::Module>(module: Launcher<M>) -> Result<Self> {
+    pub fn new<M: crate::module::Module>(module: Launcher<M>) -> Result<Self> {
         let Launcher { starter, limits } = module;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         let (steps, output) = (Arc::new(Steps::default()), Output::default());
@@ -132,8 +134,8 @@ impl Pipe {
         })
     }
 
-    /// Gives the module bytes of the host, runs all that can run without waiting, and returns the bytes that the module has written. The
-    /// bytes may hold several frames, or a part of one.
+    /// Passes bytes of the host to the module, and runs the module until it waits. Returns the bytes that the module has written. `bytes`
+    /// may hold several frames, or a part of one.
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
@@ -154,8 +156,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Advances the clock by this time, without waiting, and runs timers, deadlines and tasks of the module that fall into it. Returns the
-    /// bytes that the module has written.
+    /// Advances the clock by this time, without waiting, and runs the module's timers, deadlines and tasks of that time. Returns the bytes
+    /// that the module has written.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
         self.gather_writes();
         self.runtime.block_on(async {
@@ -169,8 +171,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Closes the connection, as when the host dies, and runs the module to its end. Returns the last bytes that it has written, or `None` if
-    /// it has not ended within three times its grace period.
+    /// Closes the connection, as when the host dies, and runs the module to its end. Returns the last bytes that it has written, or `None`
+    /// if it has not ended within 15 seconds of its clock, three times its grace period.
     pub fn hang_up(self) -> Option<Vec<u8>> {
         self.gather_writes();
         let ended = self.runtime.block_on(async {
@@ -185,7 +187,7 @@ impl Pipe {
         ended.then(|| self.take_output())
     }
 
-    /// Makes the caller's thread the reader, which writes when it has handled all.
+    /// Makes the caller's thread the reader, so that replies are gathered and written together.
     fn gather_writes(&self) {
         self.session.outgoing().set_reader(std::thread::current().id());
     }
@@ -198,21 +200,21 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // A step holds the queue that it is in: the cycle has to be broken.
+        // A step refers to the queue that it is in: without this, neither would be freed.
         while let Some(step) = self.steps.next() {
             drop(step);
         }
     }
 }
 
-/// Runs all steps that are ready, and those that they schedule.
+/// Runs all steps in the queue, and those that they schedule.
 fn run(steps: &Steps) {
     while let Some(step) = steps.next() {
         step.run();
     }
 }
 
-/// Runs all steps and deadlines when they are due.
+/// Runs steps and deadlines as their time comes, without end.
 async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallible {
     loop {
         if steps.is_due()
@@ -220,7 +222,7 @@ async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallibl
         {
             steps.wake_at(next);
         }
-        // Only those that are ready now, then a yield to tokio: steps may schedule others without end.
+        // Only the steps in the queue now, then a yield to tokio: steps may schedule others without end.
         let waiting = lock(&steps.queue).len();
         session.log_scope().run(|| std::iter::from_fn(|| steps.next()).take(waiting).for_each(Step::run));
         session.outgoing().flush();
@@ -237,6 +239,6 @@ async fn drive(session: &Arc<Session>, steps: &Steps) -> std::convert::Infallibl
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can panic half done.
+    // Nothing under these locks can panic and leave the data half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

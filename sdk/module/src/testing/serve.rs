@@ -1,18 +1,19 @@
-//! A module on a byte stream that is no socket.
+//! Runs a module on any byte stream.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 
+use crate::error::{Error, Result};
+use crate::launcher::Launcher;
 use crate::session::End;
 use crate::transport::task_executor::{Wire, connect};
-use crate::{Error, Launcher, Result};
 
-/// The most that is read at once.
+/// How many bytes are read at once at most.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Runs a module with the host at the other end of any byte stream, such as one end of [`tokio::io::duplex`]: for a host in the same
-/// process. The module ends as it does in a process of its own: when it is shut down, or when the stream ends. If the future is
-/// dropped, the module vanishes, as a process that is killed.
+/// process. The module ends when it is shut down, or when the stream ends. Dropping the future ends it at once, as SIGKILL ends a
+/// process.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -37,7 +38,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// # Errors
 ///
 /// `INTERNAL` if `Handler::init` or `Handler::shutdown` has failed; the module's log says why.
-pub async fn serve<M: crate::__private::Module>(
+pub async fn serve<M: crate::module::Module>(
     module: Launcher<M>,
     stream: impl AsyncRead + AsyncWrite + Send,
 ) -> Result<()> {

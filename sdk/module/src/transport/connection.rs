@@ -1,5 +1,5 @@
-//! The threads of a process that is connected to its host. The reader reads, and runs the handlers of what it has read; the
-//! watchdog replaces it while it is stuck in one, and looks at the deadlines.
+//! The threads of a process that is connected to its host. The reader reads frames and runs their handlers. The watchdog replaces the
+//! reader while it is stuck in a handler, and ends requests at their deadlines.
 
 use std::io;
 use std::net::Shutdown;
@@ -19,17 +19,17 @@ use tokio::time::Instant;
 use super::reader_lease::{Check, Next};
 use super::thread_executor::ThreadExecutor;
 use crate::clock::Clock as _;
-use crate::log_error;
+use crate::log::log_error;
 use crate::session::Session;
 
-/// The frames that are taken before their handlers are run. Few, so that what one handler has touched is still in the processor's
-/// cache for the next.
+/// How many frames are taken before their handlers are run. Few, so that one handler finds the memory that the last one has used in
+/// the processor's cache.
 pub(crate) const BATCH_FRAMES: usize = 4;
-/// The frames that are taken when handlers have just been run for [`MAX_BURST`](super::reader_lease::MAX_BURST). The most that a health
-/// check or a `cancel` is overtaken by.
+/// How many frames are taken at once after handlers have been run for [`MAX_BURST`](super::reader_lease::MAX_BURST). Health checks and
+/// cancels among them take effect before the handlers of the others begin.
 const LARGE_BATCH_FRAMES: usize = 64;
 
-/// When the host has sent nothing for this long, the buffers of large frames are freed.
+/// When the host has sent nothing for this time, the buffers of large frames are freed.
 const RELEASE_BUFFERS_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 pub(crate) struct Connection {
@@ -37,13 +37,13 @@ pub(crate) struct Connection {
     executor: Arc<ThreadExecutor>,
     stream: Arc<UnixStream>,
     tokio: Handle,
-    /// Locked by the reader while it reads, but not while it runs handlers.
+    /// Locked by the reader while it reads. Not locked while it runs handlers, so that another thread can take over.
     input: Mutex<Input>,
 }
 
 struct Input {
     decoder: FrameDecoder,
-    /// The last read has filled the buffer, so that there is probably more.
+    /// Whether the last read has filled the buffer, so that the socket probably has more.
     filled: bool,
 }
 
@@ -69,14 +69,14 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Ends the threads; those that run the author's code end when it returns.
+    /// Ends the threads. A thread that runs the author's code ends when that returns.
     pub(crate) fn end(&self) {
         self.executor.end();
         // The reader sees the end of the input.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Starts a thread. If it panics, the session ends: it can't go on without it.
+    /// Starts a thread. If it panics, the session ends as failed.
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Arc<Self>) + Send + 'static) -> io::Result<()> {
         let this = Arc::clone(self);
         let work = move || {
@@ -87,12 +87,12 @@ impl Connection {
         thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
     }
 
-    /// Reads and runs handlers, for as long as this thread has the lease.
+    /// Reads frames and runs handlers while this thread has the lease.
     fn read(&self) {
         let _tokio = self.tokio.enter();
         let outgoing = self.session.outgoing();
         outgoing.set_reader(thread::current().id());
-        // What the reader before has gathered.
+        // Frames that the reader before this one has gathered.
         outgoing.flush();
         self.session.log_scope().run(|| {
             loop {
@@ -114,19 +114,19 @@ impl Connection {
         });
     }
 
-    /// Takes frames from the buffer. If there are none, writes the replies and reads, waiting for the host if `wait`. False at the end
-    /// of the input.
+    /// Takes frames from the buffer. If it has none, writes the gathered replies, and reads: with `wait` it waits for the host. Returns
+    /// false at the end of the input.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let outgoing = self.session.outgoing();
         if !wait {
-            // Handlers have run for a while: their callers shouldn't wait for those of the next batch.
+            // Handlers have run for 1 ms: their callers shouldn't wait for the next handlers too.
             outgoing.flush();
         }
         if self.session.take_frames(&mut input.decoder, if wait { BATCH_FRAMES } else { LARGE_BATCH_FRAMES }) {
             return true;
         }
-        // The replies to what comes now go out in the same write.
+        // Before the replies are written: those to the frames that are read now go out in the same write.
         if std::mem::take(&mut input.filled)
             && let Some(is_open) = self.receive(&mut input, RecvFlags::DONTWAIT)
         {
@@ -144,14 +144,15 @@ impl Connection {
         self.receive(&mut input, RecvFlags::empty()).unwrap_or(true)
     }
 
-    /// Waits for input. False if there was none in this time.
+    /// Waits for input. Returns false if there is none within this time.
     fn is_readable_within(&self, time: Timespec) -> bool {
         let mut stream = [PollFd::new(&self.stream, PollFlags::IN)];
-        // After an error the read that follows fails as well.
+        // After an error, the next read fails too, and ends the connection.
         !matches!(poll(&mut stream, Some(&time)), Ok(0))
     }
 
-    /// Reads into the decoder's buffer. False at the end of the input, and after an error; `None` if there is nothing now.
+    /// Reads into the decoder's buffer. Returns false at the end of the input and after an error, and `None` if the socket has nothing
+    /// now and `flags` say not to wait.
     fn receive(&self, input: &mut Input, flags: RecvFlags) -> Option<bool> {
         loop {
             let buffer = input.decoder.input();
@@ -166,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// The watchdog.
+    /// Runs the watchdog, until the session ends.
     fn watch(self: &Arc<Self>) {
         let mut logged = false;
         loop {
@@ -175,7 +176,7 @@ impl Connection {
                     Ok(()) => logged = false,
                     Err(error) => {
                         self.executor.take_over_later();
-                        // It is tried again every few milliseconds, but logged once.
+                        // The watchdog tries again every few milliseconds, and logs this once.
                         if !std::mem::replace(&mut logged, true) {
                             let message = format!("a handler blocks its thread, and no other can be started: {error}");
                             self.session.log_scope().run(|| log_error(message));
@@ -193,6 +194,7 @@ impl Connection {
         }
     }
 
+    /// The work of a thread that the watchdog has started: becomes the reader, if the old one is still stuck.
     fn take_over(self: &Arc<Self>) {
         if self.executor.take_over() {
             self.session.reader_is_stuck();

@@ -1,6 +1,6 @@
-//! Where a session's frames come from, and what runs its handlers. In a process: the socket, read by the thread that has the
-//! `reader_lease`, in `connection`; `thread_executor` is the lease behind its lock. In the test harness: `task_executor`, a single
-//! task with channels instead of a socket.
+//! Where a session's frames come from, and which threads run its handlers. In a process, `connection` reads the socket: its reader is
+//! the thread that has the `reader_lease`. `thread_executor` has the lease behind its lock, and `socket` writes. In the test harness,
+//! `task_executor` is a single task with channels instead of a socket.
 
 pub(crate) mod connection;
 #[cfg(feature = "compare-machinery")]

@@ -1,5 +1,5 @@
-//! The plain way to serve a connection, for [`compare`](crate::compare) alone: a task of tokio's reads, and each step of a handler is
-//! a task. A handler that blocks holds up everything.
+//! The plain way to serve a connection, which only [`compare`](crate::compare) uses: one tokio task reads, and each step of a handler is
+//! a task. A handler that blocks delays all other handlers.
 
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
 
-/// Each step is a task.
+/// Runs each step as a task.
 #[derive(Debug)]
 pub(crate) struct PlainExecutor {
     tokio: Handle,
@@ -30,7 +30,7 @@ impl PlainExecutor {
         Self { tokio, session: OnceLock::new() }
     }
 
-    /// Reads until the host hangs up. `tokio` should have one thread.
+    /// Reads until the host closes the connection. `tokio` should have one thread.
     pub(crate) fn start(self: &Arc<Self>, session: &Arc<Session>, stream: Arc<UnixStream>) {
         let _ = self.session.set(Arc::downgrade(session));
         let session = Arc::clone(session);
@@ -44,7 +44,7 @@ impl PlainExecutor {
             session.outgoing().set_reader(thread::current().id());
             loop {
                 session.log_scope().run(|| session.take_frames(&mut decoder, usize::MAX));
-                // The tasks that this has made run now, and their replies are written together.
+                // Lets the tasks of these frames run, so that their replies are written together.
                 tokio::task::yield_now().await;
                 session.outgoing().flush_at_rest();
                 let Ok(mut ready) = socket.readable().await else { break };

@@ -1,22 +1,21 @@
-//! Which thread reads from the host. It also runs the handlers of what it has read, which is what makes small ones fast. But a
-//! handler may block or compute, and then its thread doesn't read. So reading is a lease: it is taken from a thread that has run one
-//! step for too long, and given to a new thread. The old thread ends when its handler returns.
+//! Which thread is the reader. The reader reads from the host, and also runs the handlers of the frames: that makes small handlers fast.
+//! But a handler may block or compute, and then its thread doesn't read. So reading is a lease: a thread that has run one step for too
+//! long loses it to a new thread. The old thread ends when its handler returns.
 //!
 //! ```text
 //!               begin                take_over by a new thread
-//!    (nobody) ────────► Reading ◄──────────────────────┐
+//!    (no one) ────────► Reading ◄──────────────────────┐
 //!                        │   ▲                         │
 //!             next: Run  │   │ next: Read              │
 //!                        ▼   │                         │
 //!                       Running ──2 checks, 2 ms──► stuck: steps that
 //!                                                   were ready run elsewhere
-//!    from any: retire (end of input), end (end of the session) ──► nobody reads
+//!    from any: retire (end of input), end (end of the session) ──► (no one)
 //! ```
 //!
-//! This is the state alone; times and threads are handed in. `thread_executor` puts it under a lock.
+//! This is only the state: callers pass times and threads. `thread_executor` puts it under a lock.
 //!
-//! What it is worth: without the takeover a health check waits as long as the handler blocks; with it, below 10 ms
-//! (tests/bench/README.md).
+//! Without the takeover, a health check waits as long as the handler blocks; with it, less than 10 ms (tests/bench/README.md).
 
 use std::collections::VecDeque;
 use std::thread::ThreadId;
@@ -24,38 +23,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a step must run, after the check that has seen it for the second time, before the lease is taken from its thread. Time in
-/// which the thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the
-/// start of a thread it stays below the 10 ms that RUNTIME.md promises.
+/// The extra time that a step may run after a second check has found it running. Then its thread loses the lease. Time in which the
+/// thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the start of a
+/// thread this stays below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
 /// The time between two checks of the watchdog while steps are run.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
-/// After this many checks in a row without a step that runs, the watchdog sleeps until it is notified.
+/// After this many checks in a row at which no step ran, the watchdog sleeps until it is notified.
 const MAX_IDLE_CHECKS: u32 = 200;
-/// After running steps for this long without reading, the reader writes the replies, and reads what there is, before it goes on.
+/// After running steps for this time without reading, the reader writes the replies, and reads the frames that have come, before it
+/// runs more steps.
 pub(super) const MAX_BURST: Duration = Duration::from_millis(1);
 
-/// The lease, and the steps that its holder has to run. `S` is a step, `T` names a thread.
+/// The lease, and the steps that its holder has to run. `S` is a step, `T` the id of a thread.
 #[derive(Debug)]
 pub(super) struct ReaderLease<S, T = ThreadId> {
-    /// `None` before the first thread has begun, and when nobody reads any more.
+    /// The reader. `None` before the first one, and after the reading has ended.
     holder: Option<T>,
-    /// Since when the holder runs the current step; `None` while it reads.
+    /// Since when the holder runs the current step. `None` while it reads.
     running_since: Option<Instant>,
-    /// When it ran its first step since it last waited for the host, or was told to look for more input.
+    /// When the holder ran its first step since it last waited for the host, or was told to read between steps. `None` if it has run
+    /// none since.
     burst_since: Option<Instant>,
-    /// Steps that come before all others.
+    /// The steps to run before those in `ready`.
     urgent: VecDeque<S>,
     ready: VecDeque<S>,
-    /// The watchdog checks every `CHECK_INTERVAL`. Otherwise it has to be notified when a step begins.
+    /// Whether the watchdog checks every `CHECK_INTERVAL`. If not, it has to be notified when a step begins.
     watched: bool,
-    /// Checks in a row at which no step ran.
+    /// The number of checks in a row at which no step ran.
     idle_checks: u32,
-    /// The step that ran at the last check.
+    /// The step that ran at the last check that found one running.
     suspect: Option<Suspect>,
-    /// A thread was started that will call `take_over`.
+    /// Whether a thread was started that will call `take_over`.
     taking_over: bool,
-    /// When deadlines are to be looked at.
+    /// When `Session::expire` has to be called. `None`: never.
     deadline: Option<Instant>,
     ended: bool,
 }
@@ -63,32 +64,32 @@ pub(super) struct ReaderLease<S, T = ThreadId> {
 /// A step that may be stuck.
 #[derive(Debug)]
 struct Suspect {
-    /// When the step began, which tells it from others.
+    /// When the step began. No two steps have the same.
     since: Instant,
-    /// The second check that saw it: when, and how long its thread had waited for a processor until then.
+    /// When the second check found it, and the thread's time without a processor by then. `None` before that check.
     seen_again: Option<(Instant, Duration)>,
 }
 
-/// What the holder does next.
+/// The next thing for a thread to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<S> {
     /// Run this step. With `notify`, notify the watchdog first.
     Run { step: S, notify: bool },
-    /// Take frames. With `wait`, wait for the host if there is none. Without, more steps are ready: write the replies, read what has
-    /// come, and ask again.
+    /// Take frames. With `wait`, wait for the host if none has come. Without it, more steps are ready: write the replies, read the frames
+    /// that have come, and ask again.
     Read { wait: bool },
-    /// Stop: another thread has the lease.
+    /// End: this thread does not have the lease.
     Leave,
 }
 
-/// What the watchdog does next.
+/// The next thing for the watchdog to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Check {
     /// Start a thread that calls `take_over`.
     TakeOver,
-    /// End what is over its deadline.
+    /// Call `Session::expire`.
     Expire,
-    /// Check again after this time, `None` for ever, or when it is notified.
+    /// Check again when notified, or after this time, if there is one.
     Wait(Option<Duration>),
     /// Stop: the session has ended.
     Leave,
@@ -111,12 +112,12 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         }
     }
 
-    /// The first thread takes the lease.
+    /// Gives the lease to the first thread.
     pub(super) fn begin(&mut self, thread: T) {
         self.holder = Some(thread);
     }
 
-    /// What this thread does next; it has done what it was told before. Asks for the time only if it matters.
+    /// The next thing for this thread to do, which has done the thing before. Calls `now` only if the time matters.
     pub(super) fn next(&mut self, thread: T, now: impl FnOnce() -> Instant) -> Next<S> {
         if self.holder != Some(thread) {
             return Next::Leave;
@@ -143,12 +144,12 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         }
     }
 
-    /// The holder is about to wait for the host.
+    /// To be called before the holder waits for the host.
     pub(super) fn rest(&mut self) {
         self.burst_since = None;
     }
 
-    /// Queues a step for the holder, if this thread is the holder. Otherwise returns it, to be run elsewhere.
+    /// Queues a step for the holder, if this thread is the holder. Otherwise returns it: the caller has to run it on another thread.
     pub(super) fn schedule(&mut self, thread: T, step: S, urgent: bool) -> Option<S> {
         if self.holder != Some(thread) {
             return Some(step);
@@ -157,7 +158,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         None
     }
 
-    /// Sets when deadlines are to be looked at, unless that is planned earlier already. True if the watchdog has to be notified.
+    /// Plans a call of `Session::expire` at this time, unless one is planned earlier. Returns whether the watchdog has to be notified.
     pub(super) fn wake_at(&mut self, time: Instant) -> bool {
         let earlier = self.deadline.is_none_or(|deadline| time < deadline);
         if earlier {
@@ -166,7 +167,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         earlier
     }
 
-    /// What the watchdog does now. `waited` returns how long the holder has waited for a processor in all its life.
+    /// The next thing for the watchdog to do. `waited` returns how long the holder has waited for a processor in all its life.
     pub(super) fn check(&mut self, now: Instant, waited: impl FnOnce() -> Duration) -> Check {
         if self.ended {
             return Check::Leave;
@@ -203,8 +204,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         Check::Wait(self.watched.then_some(CHECK_INTERVAL).into_iter().chain(until_deadline).min())
     }
 
-    /// Gives the lease to this thread, if the holder is still stuck. Returns the steps that were ready for the old holder: they are to be
-    /// run elsewhere, since they may block as well.
+    /// Gives the lease to this thread, and returns the steps that were ready for the old holder: the caller has to run them on other
+    /// threads, since they may block too. `None`, and the lease stays, if the holder is no longer stuck.
     pub(super) fn take_over(&mut self, thread: T) -> Option<VecDeque<S>> {
         self.taking_over = false;
         let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running_since == Some(suspect.since));
@@ -217,19 +218,19 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         Some(std::mem::take(&mut self.ready))
     }
 
-    /// The thread for a takeover could not be started: it is tried again some checks later.
+    /// To be called if the thread for a takeover could not be started: some checks later, [`Check::TakeOver`] is returned again.
     pub(super) fn take_over_later(&mut self) {
         self.taking_over = false;
         self.suspect = None;
     }
 
-    /// Ends the session's reading, and stops the watchdog. Returns the steps that were ready, to be run elsewhere.
+    /// Ends the reading, and the watchdog. Returns the steps that were ready: the caller has to run them on other threads.
     pub(super) fn end(&mut self) -> VecDeque<S> {
         self.ended = true;
         self.retire()
     }
 
-    /// Nobody reads any more. Returns the steps that were ready, to be run elsewhere.
+    /// Ends the reading. Returns the steps that were ready: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
         self.running_since = None;
@@ -241,7 +242,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
 mod tests {
     use super::*;
 
-    /// The lease of the thread 1.
+    /// A lease that thread 1 has.
     fn first<S>() -> ReaderLease<S, u64> {
         let mut lease = ReaderLease::new();
         lease.begin(1);
@@ -252,7 +253,8 @@ mod tests {
         lease.next(number, || now)
     }
 
-    /// Looks until there is more to do than to look again: at most for so many milliseconds. Tells how many it took.
+    /// Repeats the watchdog's check each millisecond, up to `most`, until it returns something else than to wait. Returns that and the
+    /// milliseconds.
     fn look(
         lease: &mut ReaderLease<u32, u64>,
         from: Instant,
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_polls_what_it_has_woken_and_others_poll_the_rest() {
+    fn the_holder_runs_the_steps_that_it_schedules_and_other_threads_run_theirs() {
         let (mut lease, now) = (first(), Instant::now());
         assert_eq!(poll(&mut lease, 1, now), read());
         assert_eq!(lease.schedule(1, 10, false), None);
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_looks_at_the_socket_now_and_then_and_polls_what_is_urgent_first() {
+    fn the_holder_reads_after_each_burst_and_runs_urgent_steps_first() {
         let (mut lease, now) = (first(), Instant::now());
         for handler in 0..3 {
             lease.schedule(1, handler, false);
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn many_short_handlers_in_small_batches_take_their_time_together() {
+    fn the_time_of_many_short_handlers_adds_up_to_a_burst() {
         let (mut lease, mut now) = (first(), Instant::now());
         let mut polled = 0;
         let mut poll_until_it_looks = |lease: &mut ReaderLease<u32, u64>| {
@@ -327,7 +329,7 @@ mod tests {
         };
         assert_eq!(poll_until_it_looks(&mut lease), 5);
         assert_eq!(poll_until_it_looks(&mut lease), 5);
-        // What it has waited for the host is not its own time.
+        // Time in which it waits for the host doesn't count.
         lease.schedule(1, 1, false);
         poll(&mut lease, 1, now);
         lease.rest();
@@ -388,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_looks_while_nothing_happens() {
+    fn the_watchdog_sleeps_while_no_step_runs() {
         let (mut lease, now) = (first::<u32>(), Instant::now());
         assert_eq!(lease.check(now, || Duration::ZERO), Check::Wait(None));
         lease.schedule(1, 10, false);
@@ -398,11 +400,11 @@ mod tests {
             (0..1000).filter(|_| lease.check(now, || Duration::ZERO) == Check::Wait(Some(CHECK_INTERVAL))).count();
         assert!(looks > 10 && looks < 200, "{looks}");
         lease.schedule(1, 11, false);
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: true }, "it has to be told");
+        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: true }, "the watchdog sleeps");
     }
 
     #[test]
-    fn a_thread_that_has_read_the_end_leaves_what_it_had_to_do_to_others() {
+    fn a_thread_that_has_read_the_end_leaves_its_steps_to_other_threads() {
         let (mut lease, now) = (first(), Instant::now());
         for (handler, urgent) in [(10, false), (11, false), (20, true)] {
             lease.schedule(1, handler, urgent);
@@ -415,19 +417,19 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_looked_at_in_time() {
+    fn the_watchdog_checks_deadlines_in_time() {
         let (mut lease, now) = (first::<u32>(), Instant::now());
         let second = Duration::from_secs(1);
         assert!(lease.wake_at(now + 2 * second));
         assert!(lease.wake_at(now + second));
-        assert!(!lease.wake_at(now + 3 * second), "it looks before that anyway");
+        assert!(!lease.wake_at(now + 3 * second), "it checks before that anyway");
         assert_eq!(lease.check(now, || Duration::ZERO), Check::Wait(Some(second)));
         assert_eq!(lease.check(now + second, || Duration::ZERO), Check::Expire);
         assert_eq!(lease.check(now + second, || Duration::ZERO), Check::Wait(None));
     }
 
-    /// In every order of the threads' steps: each handler is run exactly once, and what the reader has gathered is written. The lock is
-    /// the model checker's, the lease is the real one.
+    /// Checks in every order of the threads' steps that each handler is run exactly once, and that gathered replies are written. The lock
+    /// is the model checker's, the lease is the real one.
     #[test]
     fn nothing_is_lost_or_done_twice_when_the_lease_is_taken() {
         use std::sync::atomic::{AtomicUsize, Ordering};
@@ -435,7 +437,7 @@ mod tests {
         use loom::sync::{Arc, Mutex};
         use loom::thread;
 
-        /// The executions in which the lease was taken: without any, the model would show nothing.
+        /// The number of executions in which the lease was taken: with none, the model would show nothing.
         static TAKEOVERS: AtomicUsize = AtomicUsize::new(0);
 
         struct World {
@@ -484,7 +486,7 @@ mod tests {
             }
         }
 
-        /// `wakers` are threads that are never the reader, each of which wakes a handler.
+        /// `wakers` is the number of threads that are never the reader, each of which wakes a handler.
         fn model(wakers: u32) {
             let mut lease = first();
             lease.schedule(1, 10, false);

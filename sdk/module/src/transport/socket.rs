@@ -1,4 +1,4 @@
-//! The way out of a process: its Unix socket.
+//! Writes to the Unix socket of a process.
 
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,8 +14,8 @@ use crate::outgoing::{Done, Sink, WriteBuffer};
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Arc<UnixStream>,
-    /// The queue of the thread that writes while the socket is full. A thread of its own, since all others may be waiting for a response
-    /// of the host, which reads nothing before it has written.
+    /// The queue of the thread that writes while the socket is full. It does nothing else: all other threads may be waiting for a response
+    /// of the host, and the host may read nothing before the module has read.
     writer: OnceLock<Sender<Job>>,
 }
 
@@ -26,7 +26,7 @@ impl Socket {
         Self { stream: Arc::clone(stream), writer: OnceLock::new() }
     }
 
-    /// The queue of the writer thread, which is started when it is first needed.
+    /// The queue of the writer thread. The first call starts the thread.
     fn writer(&self) -> &Sender<Job> {
         self.writer.get_or_init(|| {
             let (jobs, queue) = mpsc::channel::<Job>();

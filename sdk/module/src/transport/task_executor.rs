@@ -1,5 +1,5 @@
-//! A module in one task, without a socket and without threads: bytes come and go in channels, and time is tokio's, which a test
-//! can stop.
+//! A module in one task, without a socket and without threads. Bytes come and go through channels. Time is tokio's, which a test can
+//! stop. A handler that blocks its thread blocks the module.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ use crate::session::{End, Session};
 #[derive(Debug)]
 struct TaskExecutor {
     steps: mpsc::UnboundedSender<Step>,
+    /// When `Session::expire` has to be called. `None`: never.
     deadline: Mutex<Option<Instant>>,
     /// Notified when `deadline` has become earlier.
     earlier: Notify,
@@ -40,13 +41,13 @@ impl Clock for TaskExecutor {
 
 impl Executor for TaskExecutor {
     fn schedule(&self, step: Step, _: StepClass) {
-        // Fails after the end of the task: then nothing runs any more.
+        // Fails after the end of the task: then no step runs any more.
         let _ = self.steps.send(step);
     }
 }
 
 impl TaskExecutor {
-    /// Waits until deadlines have to be looked at.
+    /// Waits until `Session::expire` has to be called.
     async fn expiry(&self) {
         loop {
             let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +64,8 @@ impl TaskExecutor {
     }
 }
 
-/// The way out: a channel, which is never full. It is closed when the module's task ends, also if the author holds contexts longer.
+/// The channel for the module's bytes, which is never full. Weak, so that it closes when the module's task ends, even if the author still
+/// holds contexts.
 #[derive(Debug)]
 struct Channel(mpsc::WeakUnboundedSender<Vec<u8>>);
 
@@ -83,14 +85,14 @@ impl Sink for Channel {
 /// The host's end of the connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    /// Bytes for the module. Drop it to hang up.
+    /// Bytes for the module. Dropping it closes the connection.
     pub(crate) to_module: mpsc::UnboundedSender<Vec<u8>>,
     /// Bytes from the module.
     pub(crate) from_module: mpsc::UnboundedReceiver<Vec<u8>>,
 }
 
-/// Connects a module with a host in the same process. The future is the module: it runs while it is polled, and ends when the module
-/// has shut down.
+/// Connects a module with a host in the same process. Returns the host's end, and the future that runs the module until it has shut
+/// down.
 pub(crate) fn connect(
     module: Box<dyn Start>,
     module_id: String,

@@ -1,4 +1,5 @@
-//! The executor of a process: the reader lease behind a lock, shared by the reader, the watchdog, and whatever wakes a task.
+//! The executor of a process: the reader lease behind a lock. The reader, the watchdog and every thread that wakes a task use it. Steps
+//! that the reader does not run, such as those of a topic that has lately blocked it, run on tokio's blocking pool.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -17,9 +18,9 @@ use crate::requests::{Executor, Step, StepClass};
 #[derive(Debug)]
 pub(crate) struct ThreadExecutor {
     lease: Mutex<ReaderLease<Step>>,
-    /// Notified when the watchdog has something new to look at.
+    /// Notified when the watchdog has to check at once.
     watchdog: Condvar,
-    /// The kernel's id of the reader's thread.
+    /// The kernel's id of the reader's thread. 0 before the first one.
     reader_tid: AtomicI32,
     tokio: Handle,
 }
@@ -29,13 +30,13 @@ impl ThreadExecutor {
         Self { lease: Mutex::new(ReaderLease::new()), watchdog: Condvar::new(), reader_tid: AtomicI32::new(0), tokio }
     }
 
-    /// This thread is the first reader.
+    /// Makes this thread the first reader.
     pub(super) fn begin(&self) {
         self.set_reader_tid();
         self.lock().begin(thread::current().id());
     }
 
-    /// What this thread does next; see [`ReaderLease::next`].
+    /// The next thing for this thread to do: see [`ReaderLease::next`].
     pub(super) fn next(&self) -> Next<Step> {
         let next = self.lock().next(thread::current().id(), Instant::now);
         if matches!(next, Next::Run { notify: true, .. }) {
@@ -44,12 +45,12 @@ impl ThreadExecutor {
         next
     }
 
-    /// The reader is about to wait for the host.
+    /// To be called before the reader waits for the host.
     pub(super) fn rest(&self) {
         self.lock().rest();
     }
 
-    /// Waits until the watchdog has something to do.
+    /// Waits until the watchdog has something to do, and returns it. Never returns [`Check::Wait`].
     pub(super) fn check(&self) -> Check {
         let mut lease = self.lock();
         loop {
@@ -63,7 +64,7 @@ impl ThreadExecutor {
         }
     }
 
-    /// Makes this thread the reader. False if the old one is not stuck any more.
+    /// Makes this thread the reader. Returns false if the old reader is not stuck any more.
     pub(super) fn take_over(&self) -> bool {
         let ready = self.lock().take_over(thread::current().id());
         if ready.is_some() {
@@ -74,18 +75,18 @@ impl ThreadExecutor {
         taken
     }
 
-    /// No thread could be started for a takeover.
+    /// To be called when no thread could be started for a takeover.
     pub(super) fn take_over_later(&self) {
         self.lock().take_over_later();
     }
 
-    /// Nobody reads any more: the host has closed the connection.
+    /// Ends the reading: the host has closed the connection.
     pub(super) fn retire(&self) {
         let ready = self.lock().retire();
         self.run_all_elsewhere(ready);
     }
 
-    /// Ends the reader, once it returns from its handler, and the watchdog.
+    /// Ends the watchdog, and the reader when it returns from its handler.
     pub(super) fn end(&self) {
         let ready = self.lock().end();
         self.watchdog.notify_one();
@@ -96,8 +97,8 @@ impl ThreadExecutor {
         self.reader_tid.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
     }
 
-    /// How long the reader has waited for a processor in its life: the second figure of `/proc/…/schedstat` on Linux. Without that file
-    /// it is zero, and a thread that gets no processor is taken for one that is stuck.
+    /// How long the reader has waited for a processor in its life: the second figure of `/proc/…/schedstat` on Linux. Zero without that
+    /// file: then a thread that gets no processor counts as stuck.
     fn waited_for_processor(&self) -> Duration {
         let thread = self.reader_tid.load(Ordering::Relaxed);
         let figures = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
@@ -111,7 +112,7 @@ impl ThreadExecutor {
         }
     }
 
-    /// Runs a step on a thread of tokio's blocking pool, where it holds up no other.
+    /// Runs a step on a thread of tokio's blocking pool, where it may block.
     fn run_elsewhere(&self, step: Step) {
         // If the system has no thread left, tokio panics and drops the step, which then replies with an error.
         let spawn = || drop(self.tokio.spawn_blocking(move || step.run()));

@@ -1,4 +1,4 @@
-//! The built-in types that hold others: optional values, lists and maps.
+//! The built-in types that hold values of other types: optional values, lists and maps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserializer, Serialize, Serializer};
 use super::rules::{self, Rules, check};
 use super::{Decode, DecodeSeed, Encode, Encoder, Reading};
 
-/// An optional type. `None` is `null`, where a value can't be left out, such as in a list.
+/// An optional type. `None` is `null`. (A record leaves out an optional field that is `None`.)
 impl<T: Decode> Decode for Option<T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct OptionVisitor<'a, T>(Reading<'a>, PhantomData<T>);

@@ -1,32 +1,37 @@
-//! All mistakes of a configuration at once. The reader of the configuration passes a [`Mistakes`] down to the readers of records, lists
-//! and maps, which note what is wrong, with the path, and go on. Requests are read without: their first mistake ends the reading.
+//! Collects all mistakes of a configuration. The reader of the configuration (`config.rs`) passes a [`Mistakes`] down to the readers of
+//! records, lists and maps, which note each mistake with its path, and go on. Requests are read without it: their first mistake ends the
+//! reading.
+//!
+//! The texts are not here, but where a mistake is found: `record.rs` has those of an unknown key (`unknown_key`) and of a missing one,
+//! `config.rs` the same for the top level; `rules.rs` has those of values that break a rule (`Wanted`), `scalars.rs` and serde those of
+//! values of a wrong type.
 
 use std::cell::RefCell;
 use std::fmt::Display;
 
 use ixt_protocol::InvalidJson;
 
-/// The mistakes that were found so far.
+/// The mistakes found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(RefCell<Found>);
 
 #[derive(Debug, Default)]
 struct Found {
-    /// Where the reader is now: keys, and indices such as `[3]`.
+    /// The path of the value that is being read: keys, and indices such as `[3]`.
     path: Vec<String>,
     mistakes: Vec<InvalidJson>,
 }
 
 impl Mistakes {
-    /// Notes a mistake at a key or index of the value that is being read.
+    /// Notes a mistake at `segment`, a key or an index such as `[3]` of the value that is being read.
     pub(crate) fn note(&self, segment: &str, message: String) {
         let mut found = self.0.borrow_mut();
         let path = found.path.iter().rev().fold(segment.to_owned(), |path, parent| join(parent, &path));
         found.mistakes.push(InvalidJson { path, message });
     }
 
-    /// Reads the value at a key or index. An error is noted, unless the mistake behind it was noted further down, and `None` is
-    /// returned.
+    /// Reads the value at `segment`, a key or an index. If it is wrong, returns `None`, and notes the error, unless `read` has noted its
+    /// cause already.
     pub(crate) fn at<T, E: Display>(&self, segment: &str, read: impl FnOnce() -> Result<T, E>) -> Option<T> {
         let noted = || self.0.borrow().mistakes.len();
         let before = noted();

@@ -1,9 +1,11 @@
-//! How the manifest's types are read from JSON, with the rules of the manifest, and written as JSON. Not with serde's own traits, which
-//! fix other forms for some types (a duration's, say), and know no rules.
+//! Reads the manifest's types from JSON, checks the rules of the manifest, and writes the types as JSON. serde's own traits would not do:
+//! they fix other forms for some types (a duration's, say), and check no rules.
 //!
-//! [`Decode`] and [`Encode`] are the two traits. `scalars` and `containers` implement them for the built-in types; the other files
-//! hold what the macros of generated code expand to, one for each way to declare a type.
+//! [`Decode`] and [`Encode`] are the two traits. `scalars` and `containers` implement them for the built-in types, of which `bytes` is
+//! defined here. `record`, `newtype`, `text_enum` and `union` each have the macro that implements them for one kind of generated type.
+//! `rules` has the manifest's rules for values, and `mistakes` collects all mistakes of a configuration.
 
+pub(crate) mod bytes;
 mod containers;
 mod duration;
 pub(crate) mod mistakes;
@@ -22,12 +24,12 @@ use serde::{Deserializer, Serialize, Serializer};
 use mistakes::Mistakes;
 use rules::Rules;
 
-/// How a value is read.
+/// The rules for a value that is read, and whether reading goes on after a mistake.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     /// The rules for the value.
     rules: Rules,
-    /// Where all mistakes are noted, so that reading goes on after the first; `None`: the first mistake ends the reading.
+    /// Collects all mistakes, so that reading goes on after the first. `None`: the first mistake ends the reading.
     mistakes: Option<&'a Mistakes>,
 }
 
@@ -43,7 +45,7 @@ impl<'a> Reading<'a> {
         Self { rules, mistakes: Some(mistakes) }
     }
 
-    /// The same by other rules: those of a part, or of the type itself.
+    /// The same with other rules: those for a part of the value, or those of the type itself.
     #[must_use]
     pub fn with(self, rules: Rules) -> Self {
         Self { rules, ..self }
@@ -59,11 +61,11 @@ pub trait Decode: Sized {
     /// If the JSON is not of this type, or the value breaks a rule.
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error>;
 
-    /// Checks a value against rules.
+    /// Checks a value against rules. Types without rules take every value.
     ///
     /// # Errors
     ///
-    /// Says what the value must be, such as "must be at least 1". The value itself is not in it: it may be secret.
+    /// What the value must be, such as "must be at least 1". The value itself is left out: it may be secret.
     fn check(&self, _rules: Rules) -> Result<(), String> {
         Ok(())
     }
@@ -75,28 +77,28 @@ pub trait Encode {
     ///
     /// # Errors
     ///
-    /// If JSON has no such value: a float that is not finite, a path that is not UTF-8.
+    /// If JSON can't express the value: a float that is not finite, a path that is not UTF-8.
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Writes the value. A record may leave out its first large `bytes` field, and put it into `apart`.
+    /// Writes the value. A record may leave out its first `bytes` field of 256 bytes or more, and put it into `apart`.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode).
+    /// Those of [`encode`](Self::encode).
     fn encode_apart<S: Serializer>(&self, serializer: S, _apart: &mut Apart) -> Result<S::Ok, S::Error> {
         self.encode(serializer)
     }
 
-    /// The bytes of a value of the type `bytes`, or of a newtype of it; `None` for all other types.
+    /// The bytes, if this is a value of the type `bytes` or of a newtype of it. `None` for all other types.
     fn as_bytes(&self) -> Option<&[u8]> {
         None
     }
 }
 
-/// The `bytes` field that was left out: its key, and its value.
+/// The key and the value of the `bytes` field that was left out. `None` if none was.
 pub(crate) type Apart = Option<(&'static str, Vec<u8>)>;
 
-/// Reads a `T`, where serde wants a seed.
+/// Makes a serde seed of the reading of a `T`.
 struct DecodeSeed<'a, T>(Reading<'a>, PhantomData<T>);
 
 impl<'a, T> DecodeSeed<'a, T> {
@@ -113,7 +115,7 @@ impl<'de, T: Decode> DeserializeSeed<'de> for DecodeSeed<'_, T> {
     }
 }
 
-/// Writes a `T`, where serde wants its own trait.
+/// Makes a serde `Serialize` of the writing of a `T`.
 struct Encoder<'a, T: ?Sized>(&'a T);
 
 impl<T: Encode + ?Sized> Serialize for Encoder<'_, T> {
@@ -122,7 +124,7 @@ impl<T: Encode + ?Sized> Serialize for Encoder<'_, T> {
     }
 }
 
-/// Implements the traits for a type of the author's own that replaces a generated one, and has serde's traits.
+/// Implements the traits by serde's, for a type that the author has written to replace a generated one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __authors_type {

@@ -1,4 +1,4 @@
-//! Generated newtypes.
+//! Generated newtypes: a type of the manifest with a name, and perhaps rules, around another type.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// `wanted` says what the value must be, such as "must be at least 1".
+    /// For generated code. `type_name` is the type's name in the manifest, `wanted` what the value must be, such as "must be at least 1".
     #[must_use]
     pub fn new(type_name: &'static str, wanted: String) -> Self {
         Self { type_name, wanted }
@@ -25,7 +25,8 @@ impl fmt::Display for InvalidValue {
 
 impl std::error::Error for InvalidValue {}
 
-/// The implementations for a generated newtype: its name in Rust and the type inside; with rules, also its name in the manifest.
+/// Implements the traits for a generated newtype. The arguments: its name in Rust and the type inside; if it has rules, also its name in
+/// the manifest and the rules.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __newtype {

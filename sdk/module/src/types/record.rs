@@ -1,6 +1,5 @@
-//! Reads generated records from JSON objects, and writes them. Other than with serde's derive, only an object will do (not an array of
-//! the fields in order), the manifest's rules are checked, and the code for each record is small, so that large manifests compile
-//! fast.
+//! Reads generated records from JSON objects, and writes them. Other than serde's derive, it accepts only an object (not an array of the
+//! fields in order), checks the manifest's rules, and needs little code for each record, so that large manifests compile fast.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,7 +23,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// A field that must be there.
+    /// A required field. An object without it is an error.
     #[must_use]
     pub const fn required(key: &'static str) -> Self {
         Self { key, required: true, rules: &[] }
@@ -42,25 +41,25 @@ impl Field {
         Self::optional(key)
     }
 
-    /// `required`, in a `Box`: the type is recursive.
+    /// [`required`](Self::required), with its value in a `Box`, since the type is recursive.
     #[must_use]
     pub const fn required_box(key: &'static str) -> Self {
         Self::required(key)
     }
 
-    /// `optional`, in a box.
+    /// [`optional`](Self::optional), with its value in a `Box`.
     #[must_use]
     pub const fn optional_box(key: &'static str) -> Self {
         Self::optional(key)
     }
 
-    /// `or`, in a box.
+    /// [`or`](Self::or), with its value in a `Box`.
     #[must_use]
     pub const fn or_box(key: &'static str) -> Self {
         Self::optional(key)
     }
 
-    /// The same with rules for its value.
+    /// The same field with rules for its value.
     #[must_use]
     pub const fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -68,16 +67,16 @@ impl Field {
     }
 }
 
-/// What generated code says about reading a record.
+/// The reading of a record; generated code implements it.
 pub trait DecodeRecord: Sized {
     /// The fields, sorted by key.
     const FIELDS: &'static [Field];
 
-    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong or missing; the reader has the error.
+    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong or missing; the reader keeps the error.
     fn decode_fields<'de, A: MapAccess<'de>>(reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 }
 
-/// What generated code says about writing a record.
+/// The writing of a record; generated code implements it.
 pub trait EncodeRecord {
     /// Writes the fields.
     fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
@@ -120,12 +119,12 @@ impl<R: EncodeRecord> Encode for R {
     }
 }
 
-/// The values of fields until all are read: `None` while a field has not come.
+/// A slot keeps the value of a field until all fields are read. It is `None` while the field has not come.
 ///
-/// There is a function for each of `Field`'s constructors. It turns the slot into the field's value; `None` if a required field has
-/// not come.
+/// There is a function for each of `Field`'s constructors. It turns the slot into the field's value, or returns `None` if a required
+/// field has not come.
 pub mod slot {
-    /// An empty slot for the field with this index, which generated code needs only to make as many as there are fields.
+    /// An empty slot. The argument does nothing: generated code repeats this call for each field's index.
     #[must_use]
     pub const fn empty<T>(_field: usize) -> Option<T> {
         None
@@ -148,27 +147,27 @@ pub mod slot {
         Some(slot.unwrap_or_else(default))
     }
 
-    /// `required`, in a box.
+    /// The value of a required field, in a box.
     #[must_use]
     pub fn required_box<T>(slot: Option<T>) -> Option<Box<T>> {
         slot.map(Box::new)
     }
 
-    /// `optional`, in a box.
+    /// The value of an optional field, in a box.
     #[must_use]
     pub fn optional_box<T>(slot: Option<T>) -> Option<Option<Box<T>>> {
         Some(slot.map(Box::new))
     }
 
-    /// `or`, in a box.
+    /// The value of a field with a default, in a box.
     pub fn or_box<T>(slot: Option<T>, default: impl FnOnce() -> Box<T>) -> Option<Box<T>> {
         Some(slot.map_or_else(default, Box::new))
     }
 }
 
-/// The implementations for a generated record. For each field: its index, sorted by key; its name in Rust; its kind, after `Field`'s
-/// constructors; its key; its default; its rules. All in one expansion, since rustc is slow at macros within macros. The type
-/// parameters have names that no type of a manifest can have: macros don't keep them apart.
+/// Implements the traits for a generated record. The arguments for each field: its index in the order of keys; its name in Rust; its
+/// kind, which is the name of one of `Field`'s constructors; its key; its default; its rules. All in one expansion, since rustc is slow
+/// at macros within macros. The type parameters have names that no type of a manifest can have: macros don't keep them apart.
 ///
 /// ```text
 /// record! {
@@ -233,7 +232,7 @@ macro_rules! __record {
     };
 }
 
-/// The implementations for a generated record that is only read: a table of the configuration.
+/// Implements the traits for a generated record that is only read: a table of the configuration. The arguments are those of `record!`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __decode_record {
@@ -308,9 +307,9 @@ pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
     seen: Seen,
     /// The index of the field whose value comes next.
     current: usize,
-    /// Why the object can't be read.
+    /// Why the object can't be read. `None` before the first mistake.
     error: Option<A::Error>,
-    /// Where all mistakes are noted; `None` if the first one ends the reading.
+    /// Collects all mistakes. `None`: the first mistake ends the reading.
     mistakes: Option<&'m Mistakes>,
     input: PhantomData<&'de ()>,
 }
@@ -321,8 +320,8 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
     }
 
-    /// The index in `FIELDS` of the next key, or their number if the key is unknown. `None` at the end of the object, and, unless all
-    /// mistakes are noted, after the first mistake. After each index, `value` or `skip` has to be called.
+    /// The index in `FIELDS` of the next key, or the number of fields if the key is unknown. `None` at the end of the object, and after a
+    /// mistake, unless mistakes are collected. After each index, the caller has to call `value` or `skip`.
     #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
     pub fn next(&mut self) -> Option<usize> {
         if self.error.is_some() && self.mistakes.is_none() {
@@ -390,7 +389,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
                 self.seen.insert(self.current);
             }
             Err(error) => {
-                // Wrong, but not missing.
+                // So that the field does not count as missing too.
                 self.seen.insert(self.current);
                 self.error = Some(error);
             }
@@ -406,10 +405,12 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
     }
 }
 
-/// The fields that have come. A bit set for the first 128, which is all of almost every record.
+/// The indices of the fields that have come.
 #[derive(Debug, Default)]
 struct Seen {
+    /// A bit for each of the first 128 fields. Almost no record has more.
     first: u128,
+    /// The indices from 128 on.
     others: Vec<usize>,
 }
 
@@ -427,10 +428,10 @@ impl Seen {
     }
 }
 
-/// Up to this many keys are compared one by one; more are searched by halves.
+/// With up to this many fields, a key is compared with each of them. With more, binary search is faster.
 const FEW_FIELDS: usize = 16;
 
-/// Finds the index of a key; the number of fields stands for an unknown one.
+/// Reads a key as the index of its field, or as the number of fields if it is unknown.
 struct Key<'m> {
     fields: &'static [Field],
     mistakes: Option<&'m Mistakes>,
@@ -452,7 +453,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
-        // Comparing a few is fast: most differ in length.
+        // Comparing with a few keys is fast: most differ in length.
         let found = if self.fields.len() <= FEW_FIELDS {
             self.fields.iter().position(|field| field.key == key)
         } else {
@@ -475,11 +476,11 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
     }
 }
 
-/// Writes the fields of one JSON object. The first error is kept for `finish`.
+/// Writes the fields of one JSON object. `finish` returns the first error.
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,
-    /// Whether the first large `bytes` field is left out.
+    /// Whether the first `bytes` field of 256 bytes or more is left out.
     leaves_out: bool,
     /// The field that was left out.
     apart: Apart,
@@ -503,38 +504,38 @@ impl<S: SerializeMap> RecordWriter<S> {
         }
     }
 
-    /// Writes an optional field; nothing if it is `None`.
+    /// Writes an optional field. Writes nothing if it is `None`.
     pub fn optional<T: Encode>(&mut self, key: &'static str, value: &Option<T>) {
         if let Some(value) = value {
             self.required(key, value);
         }
     }
 
-    /// Writes a field with a default; also if it has that value.
+    /// Writes a field with a default, even if it has that value.
     pub fn or<T: Encode>(&mut self, key: &'static str, value: &T) {
         self.required(key, value);
     }
 
-    /// `required`, in a box.
+    /// Writes a required field whose value is in a box.
     #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
     pub fn required_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
         self.required(key, &**value);
     }
 
-    /// `optional`, in a box.
+    /// Writes an optional field whose value is in a box. Writes nothing if it is `None`.
     pub fn optional_box<T: Encode>(&mut self, key: &'static str, value: &Option<Box<T>>) {
         if let Some(value) = value {
             self.required(key, &**value);
         }
     }
 
-    /// `or`, in a box.
+    /// Writes a field with a default whose value is in a box.
     #[expect(clippy::borrowed_box, reason = "it is what the field is, and no coercion applies to a `T`")]
     pub fn or_box<T: Encode>(&mut self, key: &'static str, value: &Box<T>) {
         self.required(key, &**value);
     }
 
-    /// Writes an entry by serde's rules.
+    /// Writes an entry by serde's `Serialize`.
     pub(crate) fn plain<T: serde::Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         if self.error.is_none() {
             self.error = self.map.serialize_entry(key, value).err();
@@ -554,8 +555,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Bytes;
     use crate::reply::Reply;
+    use crate::types::bytes::Bytes;
 
     struct Image {
         small: Bytes,
@@ -580,7 +581,7 @@ mod tests {
 
     #[test]
     fn large_bytes_of_a_response_are_sent_beside_it() {
-        // The first of them, and not what is within another object.
+        // The first large field of the response itself, not one within another object.
         let whole = image(10_000, Some(image(1000, None)));
         let plain = serde_json::to_value(Encoder(&whole)).unwrap();
         let reply = Reply::encode(&whole).unwrap().into_object();

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-/// All rules for a value.
+/// All rules for a value. It has to obey each of them.
 pub type Rules = &'static [Rule];
 
-/// A rule for a value. A rule that doesn't fit the value's type allows everything.
+/// A rule for a value. A rule for another type than the value's allows every value. All limits are inclusive.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// `min` of an `integer`.
@@ -26,11 +26,11 @@ pub enum Rule {
     MinSize(u64),
     /// `max` of a `size`.
     MaxSize(u64),
-    /// `min_length`: of characters, bytes, items or entries.
+    /// `min_length`: the number of characters of a string, bytes of `bytes`, items of a list, or entries of a map.
     MinLength(usize),
-    /// `max_length`, as `min_length`.
+    /// `max_length`, of the same units as `min_length`.
     MaxLength(usize),
-    /// `pattern`, and the function that matches a string.
+    /// `pattern` of a `string`, and the function that matches it.
     Pattern(&'static str, fn(&str) -> bool),
     /// The rules for each item of a list, or each value of a map.
     Each(Rules),
@@ -47,7 +47,7 @@ impl Rule {
     }
 }
 
-/// The rules for each item, out of the rules for a list or a map.
+/// The rules for each item of a list, or each value of a map, among the rules for the list or the map.
 pub(crate) fn for_each(rules: Rules) -> Rules {
     let each = rules.iter().find_map(|rule| match rule {
         Rule::Each(rules) => Some(*rules),
@@ -56,8 +56,11 @@ pub(crate) fn for_each(rules: Rules) -> Rules {
     each.unwrap_or_default()
 }
 
-/// Checks a value: `allows` tells whether a rule allows it, `unit` is what its length counts. The error says what the value must be, but
-/// not what it is: it may be secret.
+/// Checks a value. `allows` returns whether a rule allows it; `unit` is the unit of its length, such as "characters".
+///
+/// # Errors
+///
+/// The first rule that does not allow the value, as text, such as "must be at least 1". The value is left out: it may be secret.
 pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) -> Result<(), String> {
     match rules.iter().find(|rule| !allows(rule)) {
         None => Ok(()),
@@ -65,6 +68,7 @@ pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) ->
     }
 }
 
+/// A rule as text.
 struct Wanted<'a> {
     rule: &'a Rule,
     unit: &'a str,
@@ -90,7 +94,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// A rule for a `pattern`. The regular expression is compiled at the first value.
+/// A rule for a `pattern`. The regular expression is compiled when the first value is checked.
 #[cfg(feature = "pattern")]
 #[doc(hidden)]
 #[macro_export]
@@ -105,7 +109,7 @@ macro_rules! __pattern {
     };
 }
 
-/// Without the feature, code with a pattern doesn't compile, and says what to add.
+/// Without the feature, code with a pattern doesn't compile; the error says what to add.
 #[cfg(not(feature = "pattern"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,4 +1,4 @@
-//! The built-in types that hold one value.
+//! The built-in types that hold one value: how each is read from JSON with its rules, and written.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,11 +9,12 @@ use secrecy::{SecretSlice, SecretString};
 use serde::de::Visitor;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
+use super::bytes::Bytes;
 use super::duration::parse_duration;
 use super::rules::{Rule, Rules, check};
 use super::{Decode, Encode, Reading};
-use crate::{Bytes, Value};
 
 fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, E> {
     match value.check(rules) {
@@ -22,7 +23,7 @@ fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, 
     }
 }
 
-/// Types whose form is serde's own.
+/// Types that are read by serde's `Deserialize`. The unit is that of `min_length` and `max_length`.
 macro_rules! plain {
     ($($type:ty, $unit:literal, |$value:ident, $rule:ident| $allows:expr;)*) => {$(
         impl Decode for $type {
@@ -81,7 +82,7 @@ impl Encode for Bytes {
 
 impl Encode for f64 {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // serde_json writes `null`, which would be read as absent.
+        // serde_json would write `null`, which is read as absent.
         if self.is_finite() {
             serializer.serialize_f64(*self)
         } else {
@@ -90,11 +91,12 @@ impl Encode for f64 {
     }
 }
 
-/// Reads a string that stands for something else.
+/// Reads a value from a string with a form, such as a duration's.
 struct Text<T, P> {
+    /// The form, for error messages, such as `a duration such as "250ms"`.
     expected: &'static str,
     parse: P,
-    /// Makes the value of an integer, if one is accepted too.
+    /// Makes the value of an integer. `None`: an integer is an error.
     integer: Option<fn(u64) -> T>,
 }
 
@@ -118,7 +120,7 @@ impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<T, P> {
     }
 }
 
-/// `duration`.
+/// The manifest's type `duration`.
 impl Decode for Duration {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         let visitor = Text { expected: "a duration such as \"250ms\"", parse: parse_duration, integer: None };
@@ -140,10 +142,10 @@ impl Encode for Duration {
     }
 }
 
-/// `size`. No other type of the manifest is `u64` in Rust: its integers are `i64`.
+/// The manifest's type `size`. No other type of the manifest is `u64` in Rust: its integers are `i64`.
 impl Decode for u64 {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
-        // The parser rounds sizes that are too large. No size of the manifest is above `i64::MAX`.
+        // The parser rounds sizes that are too large, instead of refusing them. `i64::MAX` is the limit of the manifest.
         let parse = |text: &str| match text.parse::<ByteSize>()?.as_u64() {
             size if i64::try_from(size).is_ok() => Ok(size),
             _ => Err("too large".to_owned()),
@@ -167,7 +169,7 @@ impl Encode for u64 {
     }
 }
 
-/// `path`.
+/// The manifest's type `path`. Any text is a path.
 impl Decode for PathBuf {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, _: Reading<'_>) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::from)
@@ -183,7 +185,7 @@ impl Encode for PathBuf {
     }
 }
 
-/// `datetime`.
+/// The manifest's type `datetime`.
 #[cfg(feature = "datetime")]
 pub use datetime::timestamp;
 
@@ -207,7 +209,7 @@ mod datetime {
     ///
     /// # Panics
     ///
-    /// If it is not a point in time. Code is generated only for defaults that are.
+    /// If it is not a point in time. The manifest's check refuses such a default, so that no code is generated for it.
     #[must_use]
     pub fn timestamp(text: &str) -> Timestamp {
         text.parse().expect("the manifest's defaults were checked")
@@ -220,14 +222,14 @@ mod datetime {
     }
 }
 
-/// A `string` of the configuration with `secret = true`.
+/// The type of a `string` of the configuration with `secret = true`.
 impl Decode for SecretString {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         String::decode(deserializer, reading).map(Self::from)
     }
 }
 
-/// `bytes` of the configuration with `secret = true`.
+/// The type of `bytes` of the configuration with `secret = true`.
 impl Decode for SecretSlice<u8> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         Bytes::decode(deserializer, reading).map(|bytes| Self::from(bytes.into_vec()))

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of a `FromStr` of a generated enum: no value has this name.
+/// The error of a `FromStr` of a generated enum: the enum has no value with this name. Its message lists the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
@@ -44,7 +44,7 @@ impl fmt::Display for OneOf {
     }
 }
 
-/// What generated code says about an enum.
+/// The values of an enum; generated code implements it.
 pub trait TextEnum: Sized + 'static {
     /// The values that the manifest declares, in its order.
     const NAMES: &'static [&'static str];
@@ -66,7 +66,7 @@ pub trait TextEnum: Sized + 'static {
 ///
 /// # Errors
 ///
-/// If there is none, and the enum is closed.
+/// If the string is not in `NAMES`, and the enum is closed.
 pub fn find_value<T: TextEnum>(text: &str) -> Result<T, UnknownValue> {
     match T::NAMES.iter().position(|name| *name == text) {
         Some(index) => Ok(T::known(index)),
@@ -90,7 +90,7 @@ pub fn decode_enum<'de, T: TextEnum, D: Deserializer<'de>>(deserializer: D) -> R
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-            // In serde's words, which `InvalidJson::without_value` knows: the value may be a secret.
+            // In the form of serde's messages, from which `InvalidJson::without_value` removes the value.
             find_value(text).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
         }
     }
@@ -107,7 +107,7 @@ pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Resu
     serializer.serialize_str(value.name())
 }
 
-/// The implementations for a generated enum.
+/// Implements the traits for a generated enum.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __text_enum {

@@ -23,7 +23,7 @@ pub struct Case {
     pub fields: &'static [Field],
 }
 
-/// What generated code says about a union.
+/// The reading and writing of a union; generated code implements it.
 pub trait Union: Sized {
     /// The cases that the manifest declares.
     const CASES: &'static [Case];
@@ -57,7 +57,7 @@ pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, readin
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<U, A::Error> {
-            // What comes before `type` is kept until the case is known. Our own writers put `type` first.
+            // Fields before `type` are kept until the case is known. The writers in this file put `type` first.
             let mut waiting = Map::new();
             let tag = loop {
                 match map.next_key::<String>()? {
@@ -156,8 +156,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
     }
 }
 
-/// The implementations for a generated union: the variant for unknown cases, if it is open; and for each case its index, its variant, its
-/// `type`, and the record that it holds, or its own fields as in `record!`:
+/// Implements the traits for a generated union. The arguments: the variant for unknown cases, if the union is open; and for each case its
+/// index, its variant, its `type`, and either the record that it holds, or its fields as in `record!`:
 ///
 /// ```text
 /// union! {

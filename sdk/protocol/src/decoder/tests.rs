@@ -8,7 +8,7 @@ fn json(text: &str) -> Owned {
     Ok(text).map(|text| (text.into(), None))
 }
 
-/// What comes out of a stream that arrives in chunks of a size.
+/// The frames of a stream that arrives in chunks of `size` bytes, with `max` as the limit.
 fn decode(stream: &[u8], size: usize, max: usize, expected: Expected) -> Vec<Owned> {
     let mut decoder = FrameDecoder { expected, ..FrameDecoder::new(max) };
     let mut frames = Vec::new();
@@ -53,7 +53,7 @@ fn the_size_of_the_chunks_makes_no_difference_to_lengths() {
         stream.extend_from_slice(&u32::try_from(text.len()).unwrap().to_le_bytes());
         stream.extend_from_slice(text.as_bytes());
     }
-    // With an attachment, with an empty one, and two that contradict themselves.
+    // A frame with an attachment, one with an empty one, and two whose lengths contradict each other.
     for frame in [&b"\x02\0\0\0{}\n\0"[..], b"\x02\0\0\0{}", b"\x02\0\0\0{", b"\x02"] {
         stream.extend_from_slice(&(u32::try_from(frame.len()).unwrap() | ATTACHED).to_le_bytes());
         stream.extend_from_slice(frame);
@@ -130,7 +130,7 @@ fn a_decoder_knows_the_framing_from_the_first_frame_on() {
     assert!(decoder.next_frame().is_some_and(|frame| frame.unwrap().framing == Framing::Length));
     assert_eq!(decoder.framing(), Some(Framing::Length));
     decoder.expect_length();
-    // No line, though its length looks like one.
+    // Frames with lengths alone come now: the bytes of this length would be a line.
     decoder.set_max_frame_bytes(2 * MAX_LENGTH_FRAME_BYTES);
     decoder.input().extend_from_slice(b"{{{\x0a{{\n");
     assert_eq!(decoder.next_frame(), None);
@@ -167,7 +167,7 @@ fn what_has_come_of_a_large_frame_stays_where_it_is_as_long_as_there_is_room() {
     }
     assert_eq!(decoder.input().capacity(), capacity, "moved, and not copied into a larger one");
     assert!(first.len() + 1 + unfinished > capacity - READ_BYTES, "moved only when there was no more room");
-    // What is small is moved each time.
+    // A small unfinished frame is moved each time.
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.input().extend_from_slice(b"{}\n");
     decoder.input().extend_from_slice(&[b'x'; MOVED_BYTES]);
@@ -193,7 +193,7 @@ fn a_large_attachment_is_read_straight_into_where_it_stays() {
             "in chunks of {size}"
         );
     }
-    // As a socket gives it.
+    // In pieces as from a socket.
     let mut decoder = FrameDecoder::new(4 * LARGE_BYTES);
     decoder.set_framing(Framing::Length);
     decoder.input().extend_from_slice(&stream[..100]);
@@ -223,7 +223,7 @@ fn what_a_large_frame_has_needed_is_given_back_in_time() {
     line(1 << 20);
     assert!((0..=KEPT_TIMES + 1).map(|_| line(10)).last() < Some(KEPT_BYTES));
     line(8 << 20);
-    assert!(line(10) < KEPT_BYTES, "so much is not kept at all");
+    assert!(line(10) < KEPT_BYTES, "8 MiB are not kept at all");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn what_a_large_frame_has_needed_can_be_given_back_at_once_but_nothing_unfinishe
     decoder.shrink();
     assert!(!decoder.is_oversized() && decoder.input().capacity() < KEPT_BYTES);
 
-    // Of a large attachment the buffer has only the JSON, here none.
+    // While a large attachment is read, the buffer holds only the frame's JSON, here none.
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
     decoder.set_framing(Framing::Length);
     let attachment = vec![7; 2 * LARGE_BYTES];

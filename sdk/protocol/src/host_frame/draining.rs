@@ -1,13 +1,13 @@
-//! `draining`: tells a module that it gets no new requests, and will be asked to shut down.
+//! `draining`: from now on the host sends the module no new requests; `shutdown` follows.
 
 use serde::{Deserialize, Serialize};
 
-/// `draining`: the module gets no new requests. It finishes those that it has, and ends what would wait for long, such as a long
-/// poll. `shutdown` follows when it has answered everything, or when the time is over. Sent only to a module that has named the
-/// feature `draining` in its reply to `init`. Has no id and no reply.
+/// `draining`: the host sends the module no new requests. The module finishes the requests that it has, and ends those that would
+/// wait for long, such as a long poll. `shutdown` follows when it has answered all of them, or after `grace_ms`. Sent only to a module
+/// that has named the feature `draining` in its reply to `init`. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
-    /// How many milliseconds the module has for its requests.
+    /// How many milliseconds the host waits for the replies before it sends `shutdown`.
     pub grace_ms: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `init`: the first frame of a connection, with the module's configuration and with what the host can do.
+//! `init`: the first frame of a connection, with the module's configuration and the host's offer.
 
 use std::borrow::Cow;
 
@@ -7,34 +7,36 @@ use serde_json::value::RawValue;
 
 use crate::frame_reader::deserialize_object;
 
-/// `init`: the first frame of a connection.
+/// `init`: the first frame of a connection. A second one is answered with `FAILED_PRECONDITION`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init<'a> {
-    /// The module's configuration: a JSON object.
+    /// The module's configuration: a JSON object, which the module checks.
     #[serde(borrow, deserialize_with = "deserialize_object")]
     pub config: &'a RawValue,
-    /// The name of the module's process: `name:version/instance-NNN`. Empty if the host does not say it.
+    /// The name of the module's process: `name:version/instance-NNN`. Empty if the host does not say it; the module then uses the
+    /// environment variable `IXT_MODULE_ID`.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub module_id: Cow<'a, str>,
-    /// What the host can do. `None` from a host that says nothing of it: the module then uses no optional feature, and the
-    /// default limit for frames.
+    /// The protocol's version, the limit of frames, and the framings and features that the host knows. `None` from a host without
+    /// any of this: the module then keeps the framing, uses no feature, and takes
+    /// [`DEFAULT_MAX_FRAME_BYTES`](crate::DEFAULT_MAX_FRAME_BYTES) as the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<ProtocolOffer>,
 }
 
-/// What a host can do, as it says in `init`. The module picks from it in its reply ([`SdkInfo`](crate::SdkInfo)).
+/// The field `protocol` of `init`: the host's offer. The module picks from it in its reply ([`SdkInfo`](crate::SdkInfo)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolOffer {
     /// The version of the protocol: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION). A module that speaks another one answers
     /// `FAILED_PRECONDITION`.
     pub version: u32,
-    /// The limit of a frame's size that either side may send, in bytes, without the line's end or the first length.
+    /// The limit of a frame's size in both directions, in bytes, without the line's end or the first length.
     pub max_frame_bytes: usize,
-    /// The names of the [framings](crate::Framing) that the module may pick. Names that it does not know are ignored.
+    /// The names of the [framings](crate::Framing) that the module may pick. The module ignores names that it does not know. Empty:
+    /// it keeps the framing.
     #[serde(default)]
     pub framings: Vec<String>,
-    /// The optional frames and fields that the host knows, such as `log` and `draining`. Names that the module does not know are
-    /// ignored.
+    /// The optional frames that the host knows, such as `log` and `draining`. The module ignores names that it does not know.
     #[serde(default)]
     pub features: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `kv_change`: tells a module that a key has changed that it watches.
+//! `kv_change`: a key that the module watches has changed.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::json_writer::{base64, key, number, text};
 use crate::{Framing, InvalidJson, WirePayload};
 
-/// `kv_change`: a key that the module watches has another value, or none any more. Has no id and no reply.
+/// `kv_change`: a key that the module watches was written, deleted, or has expired. Has no id and no reply.
 ///
 /// ```
 /// use ixt_protocol::{Frame, Framing, HostFrame, KvChange};
@@ -22,12 +22,12 @@ use crate::{Framing, InvalidJson, WirePayload};
 pub struct KvChange<'a> {
     /// The number of the watch, from the response to `kv_store.watch`.
     pub watch: u64,
-    /// The key.
+    /// The key, which begins with the prefix of the watch.
     pub key: Cow<'a, str>,
-    /// The revision of the store that the change has made. Of several changes of one key, the later one has another revision.
+    /// The revision that the change has made: another one than before. Revisions may be compared for equality only.
     pub revision: u64,
-    /// The new value, or `None` if the key was deleted or its time to live is over. Bytes of 256 or more are written as an
-    /// attachment in [`Framing::Length`].
+    /// The new value, or `None` if the key was deleted or its time to live is over. In [`Framing::Length`], 256 bytes or more are
+    /// written as an attachment.
     pub value: Option<Cow<'a, [u8]>>,
 }
 
@@ -38,12 +38,13 @@ pub(super) struct KvChangeFields<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
     revision: u64,
-    /// Absent if it is attached, or deleted.
+    /// Absent if the value is attached, or if the key was deleted.
     value: Option<WirePayload<'a>>,
+    /// If true, `value` and the attachment are ignored.
     deleted: Option<bool>,
 }
 
-/// The path of what an attachment stands for.
+/// The path of the value, the only one of the frame that can be attached.
 const VALUE: &str = "value";
 
 impl<'a> KvChange<'a> {
@@ -62,12 +63,12 @@ impl<'a> KvChange<'a> {
         Ok(Self { watch, key, revision, value })
     }
 
-    /// The value, if it is attached in this framing.
+    /// The value, if it is sent as the frame's attachment in this framing.
     pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
         self.value.as_deref().filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES)
     }
 
-    /// Appends the fields. Returns the path of what is attached, if something is.
+    /// Appends the fields. Returns the path of the value if it is left out as the attachment.
     pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         key("watch", output);
         number(self.watch, output);

@@ -1,9 +1,9 @@
-//! `kv_watch_ended`: tells a module that the host has ended one of its watches.
+//! `kv_watch_ended`: the host has ended one of the module's watches.
 
 use serde::{Deserialize, Serialize};
 
-/// `kv_watch_ended`: the host has ended a watch, because the module did not take its changes in time. Some changes are lost, and
-/// no more come. A module that needs them watches anew, and reads the keys again. Has no id and no reply.
+/// `kv_watch_ended`: the host has ended a watch, because the module did not read its changes fast enough. Some changes are lost, and
+/// the host sends no more. A module that needs them begins a new watch, and then reads the keys again. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWatchEnded {
     /// The number of the watch, from the response to `kv_store.watch`.

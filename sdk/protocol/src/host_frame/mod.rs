@@ -1,5 +1,5 @@
 //! The frames that a host sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and its
-//! examples. This file picks the type.
+//! examples; `event` shares that of `handle`. This file chooses by the type, and between the quick reader and serde.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
 
@@ -20,9 +20,11 @@ pub use shutdown::Shutdown;
 
 use crate::frame_reader::FrameReader;
 use crate::quick_json::{QuickReader, is_on};
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::quick_json::{ReadBothWays, read_both_ways};
 use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer};
 
-/// What a frame from the host says.
+/// The body of a frame from the host: its type and its fields.
 ///
 /// `init`, `handle`, `event`, `health_check` and `shutdown` are requests: each has an id, and the module must send exactly one reply
 /// with the same id. The other frames have no reply.
@@ -35,22 +37,22 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// `handle`: a request to one of the module's services. Its reply goes back to the caller.
     Handle(Handle<'a>),
-    /// `event`: an event that the module subscribes to. Its reply says that the module has handled it. The data of the reply
-    /// is not used.
+    /// `event`: an event that the module subscribes to. Its reply says that the module has handled it. The host ignores the reply's
+    /// `data`.
     Event(Handle<'a>),
-    /// `service_response`: the outcome of a service request of the module, with that request's id.
+    /// `service_response`: the response to a service request of the module, with that request's id: its `data`, or an error.
     ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),
-    /// `health_check`: asks how the module is.
+    /// `health_check`: asks whether the module works.
     HealthCheck,
     /// `shutdown`: asks the module to finish its requests and to exit.
     Shutdown(Shutdown),
-    /// `cancel`: the caller of the request with this id has given up. The module must answer that request all the same.
+    /// `cancel`: the caller of the request with this id no longer waits. The module must answer that request all the same.
     Cancel,
     /// `kv_change`: a key that the module watches has changed. Has no id.
     KvChange(KvChange<'a>),
     /// `kv_watch_ended`: the host has ended a watch. Has no id.
     KvWatchEnded(KvWatchEnded),
-    /// `draining`: the module gets no new requests, and will be asked to shut down. Has no id.
+    /// `draining`: the host sends no new requests; `shutdown` follows. Has no id.
     Draining(Draining),
 }
 
@@ -59,14 +61,14 @@ impl<'a> HostFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a host, or if its fields are wrong. [`Unreadable`] says which, and what can be answered.
+    /// If it is not a frame of a host, or if its fields are wrong. The variant of [`Unreadable`] decides how a module answers.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
     }
 
-    /// Reads `handle` and `event` in the form in which this crate writes them. `None` if it is anything else; `frame` is then as it
-    /// was.
+    /// Reads a `handle` or an `event` in the form in which this crate writes it. `None` for any other frame or form; `frame` is then
+    /// unchanged.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
         if !is_on("handle") {
             return None;
@@ -95,7 +97,7 @@ impl<'a> HostFrame<'a> {
             "health_check" => reader.read_id(Self::HealthCheck),
             "shutdown" => reader.read(|shutdown, _| Ok(Self::Shutdown(shutdown))),
             "cancel" => reader.read_id(Self::Cancel),
-            // What a module stores is not for its log.
+            // The module logs this error, and a value that it stores does not belong into its log.
             "kv_change" => reader
                 .read(|fields, attachment| Ok(Self::KvChange(KvChange::from_fields(fields, attachment)?)))
                 .map_err(Unreadable::without_values),
@@ -105,19 +107,11 @@ impl<'a> HostFrame<'a> {
         }
     }
 
-    /// What each of the two readers makes of a frame, so that tests can compare them: the quick one's is `None` if it gives up.
-    ///
-    /// # Panics
-    ///
-    /// If the quick reader gives up and has changed the frame.
+    /// What the quick reader and serde make of a frame: see `ReadBothWays`.
     #[cfg(any(test, feature = "fuzzing"))]
     #[doc(hidden)]
-    #[allow(clippy::missing_errors_doc)]
-    pub fn read_both_ways(frame: RawFrame<'a>) -> (Option<String>, Result<String, Unreadable>) {
-        let mut left = frame.clone();
-        let quick = Self::read_quickly(&mut left).map(|frame| format!("{frame:?}"));
-        assert!(quick.is_some() || left == frame, "the quick reader has given up, and not left the frame as it was");
-        (quick, Self::read_by_serde(frame).map(|frame| format!("{frame:?}")))
+    pub fn read_both_ways(frame: RawFrame<'a>) -> ReadBothWays {
+        read_both_ways(frame, Self::read_quickly, Self::read_by_serde)
     }
 
     /// The frame's `type` on the wire.
@@ -139,14 +133,20 @@ impl<'a> HostFrame<'a> {
 }
 
 impl Frame<HostFrame<'_>> {
-    /// Appends the frame. Returns its size as the limit counts it, in bytes. The caller checks the limit: a frame over it must
-    /// not be sent.
+    /// Appends the frame. Returns its size in bytes, without the line's end or the first length. The caller compares it with the
+    /// limit of the connection: a frame over the limit must not be sent.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let attachment = match &self.body {
             HostFrame::Handle(handle) | HostFrame::Event(handle) => handle.attachment(framing),
             HostFrame::ServiceResponse(Ok(data)) => data.attachment(framing).map(|(_, bytes)| bytes),
             HostFrame::KvChange(change) => change.attachment(framing),
-            _ => None,
+            HostFrame::Init(_)
+            | HostFrame::ServiceResponse(Err(_))
+            | HostFrame::HealthCheck
+            | HostFrame::Shutdown(_)
+            | HostFrame::Cancel
+            | HostFrame::KvWatchEnded(_)
+            | HostFrame::Draining(_) => None,
         };
         framing.write(|output| self.write_json(framing, output), attachment, output)
     }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::quick_json::tests::almost;
 
-    fn both(text: &str, attachment: Option<&[u8]>) -> (Option<String>, Result<String, Unreadable>) {
+    fn both(text: &str, attachment: Option<&[u8]>) -> ReadBothWays {
         let attachment = attachment.map(Cow::Borrowed);
         HostFrame::read_both_ways(RawFrame { framing: Framing::Length, json: text.as_bytes(), attachment })
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is wrong with a frame, or unusual: what is read quickly is what serde reads.
+        /// For wrong and unusual frames too, the quick reader returns what serde returns, or gives up.
         #[test]
         fn what_is_read_quickly_is_the_same(text in almost(handle::EXAMPLES.to_vec()), attached: bool) {
             if let (Some(quick), any) = both(&text, attached.then_some(b"hi")) {

@@ -1,4 +1,4 @@
-//! `service_response`: the outcome of a service request of the module, which is its `data` or an error.
+//! `service_response`: the host's response to a service request of the module: its `data`, or an error.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use crate::frame_reader::deserialize_optional_object;
 use crate::json_writer;
 use crate::{ErrorBody, Framing, InvalidJson, Object};
 
-/// A `service_response` on the wire: `data` if it is a success, otherwise the fields of [`ErrorBody`].
+/// A `service_response` on the wire. If `success` is true, `data` is there, and the other fields are ignored. Otherwise they are those
+/// of [`ErrorBody`].
 #[derive(Deserialize)]
 pub(super) struct ServiceResponseFields<'a> {
     success: bool,
@@ -40,7 +41,7 @@ pub(super) fn from_fields<'a>(
     Ok(Err(ErrorBody { code, message, details, retryable }))
 }
 
-/// Appends the fields. Returns the path of what is attached, if something is.
+/// Appends the fields. If bytes of `data` are left out as the frame's attachment, returns their path.
 pub(super) fn write(
     response: &Result<Object<'_>, ErrorBody<'_>>,
     framing: Framing,

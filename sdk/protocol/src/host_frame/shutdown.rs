@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// `shutdown`: asks the module to finish its requests, to reply to this frame, and to exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shutdown {
-    /// How many milliseconds the module has before the host ends its process. `None` if the host does not say it.
+    /// How many milliseconds the module has before the host ends its process. `None` if the host does not say it; a module of
+    /// `ixt-sdk` then takes 5 seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
 }

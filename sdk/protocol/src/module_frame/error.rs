@@ -3,7 +3,11 @@
 use crate::text_limits::{required_at_most, shortened};
 use crate::{ErrorBody, InvalidJson, MAX_MESSAGE_BYTES, MAX_NAME_BYTES};
 
-/// The error as a module may send it: a code that is missing or too long is refused, and a message that is too long is cut.
+/// Checks the limits of an error of a module: returns it with its message cut after 64 KiB.
+///
+/// # Errors
+///
+/// If the code is absent, empty, or longer than 256 bytes.
 pub(super) fn checked(error: ErrorBody<'_>) -> Result<ErrorBody<'_>, InvalidJson> {
     let ErrorBody { code, message, details, retryable } = error;
     let code = required_at_most(code, MAX_NAME_BYTES, "code")?;

@@ -1,4 +1,4 @@
-//! `log`: a line for the log.
+//! `log`: a line for the host's log.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,16 @@ use crate::frame_reader::deserialize_optional_object;
 use crate::text_limits::shortened;
 use crate::{MAX_MESSAGE_BYTES, MAX_TRACE_ID_BYTES};
 
-/// `log`: a line for the log. Sent only to a host that offers the feature `log`. Has no id and no reply.
+/// `log`: a line for the host's log. Sent only to a host that offers the feature `log`. Has no id and no reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogFrame<'a> {
     /// How important the line is.
     pub level: LogLevel,
-    /// What happened, for people. May be empty. A longer text than 64 KiB is cut when it is read.
+    /// What happened, for people. May be empty. Cut after 64 KiB when the frame is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
-    /// More about it, for programs: a JSON object. A host leaves it out of its log if it is longer than 64 KiB.
+    /// More about it, for programs: a JSON object. The host leaves it out of its log if it is longer than 64 KiB. `None` if there are
+    /// no fields.
     #[serde(
         borrow,
         default,
@@ -25,14 +26,14 @@ pub struct LogFrame<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub fields: Option<&'a RawValue>,
-    /// The trace of the request during which the line was written. Empty if there was none. A longer id than 256 bytes is cut
-    /// when it is read.
+    /// The id of the trace that the line belongs to: that of the request during which it was written. Empty outside of requests. Cut
+    /// after 256 bytes when the frame is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub trace_id: Cow<'a, str>,
 }
 
 impl LogFrame<'_> {
-    /// The line with its texts cut at their limits: what happened is not lost because it was said at length.
+    /// Cuts the texts at their limits. The line is not refused, so that what has happened is not lost.
     pub(super) fn cut(self) -> Self {
         Self {
             message: shortened(self.message, MAX_MESSAGE_BYTES),
@@ -42,20 +43,20 @@ impl LogFrame<'_> {
     }
 }
 
-/// How important a log line is: the levels of the crates `log` and `tracing`, on the wire by their names in lower case. The order
-/// is that of importance: [`LogLevel::Error`] is the greatest.
+/// How important a log line is: the levels of the crates `log` and `tracing`. On the wire a level is its name in lower case; a frame
+/// with another name can't be read. [`LogLevel::Error`] is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Every detail.
     Trace,
-    /// What helps to find a mistake.
+    /// Details that help to find a mistake.
     Debug,
-    /// What is as it should be.
+    /// Something expected has happened.
     Info,
-    /// What may be wrong.
+    /// Something may be wrong.
     Warn,
-    /// What is wrong.
+    /// Something is wrong.
     Error,
 }
 

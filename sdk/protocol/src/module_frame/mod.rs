@@ -1,5 +1,6 @@
 //! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and
-//! its examples. This file picks the type.
+//! its examples. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a frame, but a part of the
+//! reply to `init`.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
 
@@ -19,9 +20,11 @@ pub use starting::StartingFrame;
 
 use crate::frame_reader::FrameReader;
 use crate::quick_json::{QuickReader, is_on};
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::quick_json::{ReadBothWays, read_both_ways};
 use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer};
 
-/// What a frame from a module says.
+/// The body of a frame from a module: its type and its fields.
 ///
 /// `success` and `error` are replies: each has the id of the host's request that it answers, or none if the module uses no ids.
 /// `service_request` is a request to the host, with an id that the module chooses; the host sends exactly one `service_response` with
@@ -31,18 +34,20 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ModuleFrame<'a> {
-    /// `success`: the host's request was done.
+    /// `success`: the module has done what the host's request asks for.
     Success {
-        /// What the request gives. Of a handler it is the response as the manifest declares it.
+        /// The result. To a `handle` it is the response that the module's manifest declares; to an `event` and a `shutdown` the host
+        /// ignores it; to `init` and `health_check` see PROTOCOL.md, "Host to module".
         data: Object<'a>,
     },
-    /// `error`: the host's request failed.
+    /// `error`: the module could not do what the host's request asks for.
     Error(ErrorBody<'a>),
-    /// `service_request`: asks the host for one of its services.
+    /// `service_request`: calls a method of one of the host's services.
     ServiceRequest(ServiceRequest<'a>),
-    /// `cancel`: the module has given up its service request with this id, and ignores the response if one still comes.
+    /// `cancel`: the module no longer waits for the response to its service request with this id. It ignores the response if one
+    /// still comes.
     Cancel,
-    /// `log`: a line for the log. Has no id.
+    /// `log`: a line for the host's log. Has no id.
     Log(LogFrame<'a>),
     /// `starting`: the module has not answered `init` yet, and needs more time for that. Has no id.
     Starting(StartingFrame<'a>),
@@ -55,14 +60,14 @@ impl<'a> ModuleFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a module, or if its fields are wrong. [`Unreadable`] says which, and what can be answered.
+    /// If it is not a frame of a module, or if its fields are wrong. The variant of [`Unreadable`] decides how a host answers.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
     }
 
-    /// Reads `success` and `service_request` in the form in which this crate writes them. `None` if it is anything else; `frame` is
-    /// then as it was.
+    /// Reads a `success` or a `service_request` in the form in which this crate writes it. `None` for any other frame or form;
+    /// `frame` is then unchanged.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
         let mut reader = QuickReader::of_text(std::str::from_utf8(frame.json).ok()?);
         reader.literal(br#"{"type":""#)?;
@@ -96,42 +101,34 @@ impl<'a> ModuleFrame<'a> {
         }
     }
 
-    /// What each of the two readers makes of a frame, so that tests can compare them: the quick one's is `None` if it gives up.
-    ///
-    /// # Panics
-    ///
-    /// If the quick reader gives up and has changed the frame.
+    /// What the quick reader and serde make of a frame: see `ReadBothWays`.
     #[cfg(any(test, feature = "fuzzing"))]
     #[doc(hidden)]
-    #[allow(clippy::missing_errors_doc)]
-    pub fn read_both_ways(frame: RawFrame<'a>) -> (Option<String>, Result<String, Unreadable>) {
-        let mut left = frame.clone();
-        let quick = Self::read_quickly(&mut left).map(|frame| format!("{frame:?}"));
-        assert!(quick.is_some() || left == frame, "the quick reader has given up, and not left the frame as it was");
-        (quick, Self::read_by_serde(frame).map(|frame| format!("{frame:?}")))
+    pub fn read_both_ways(frame: RawFrame<'a>) -> ReadBothWays {
+        read_both_ways(frame, Self::read_quickly, Self::read_by_serde)
     }
 
-    /// The object that the frame carries: the data of a success, or the parameters of a service request. `None` for the other
-    /// types.
+    /// The object that the frame carries, the only part that can have an attachment: the `data` of a `success`, or the `params` of a
+    /// `service_request`. `None` for the other types of frames.
     #[must_use]
     pub fn object(&self) -> Option<&Object<'_>> {
         match self {
             Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
                 Some(object)
             }
-            _ => None,
+            Self::Error(_) | Self::Cancel | Self::Log(_) | Self::Starting(_) | Self::Ready(_) => None,
         }
     }
 
-    /// The attachment that [`Frame::write_before_attachment`] has left out, in the same framing. Copies it only if it is
-    /// borrowed.
+    /// The attachment that [`Frame::write_before_attachment`] has left out; `framing` is the one that it was called with. `None` if
+    /// the frame has no attachment in that framing. Copies the bytes only if they are borrowed.
     #[must_use]
     pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {
         match self {
             Self::Success { data: object } | Self::ServiceRequest(ServiceRequest { params: object, .. }) => {
                 object.into_attachment(framing)
             }
-            _ => None,
+            Self::Error(_) | Self::Cancel | Self::Log(_) | Self::Starting(_) | Self::Ready(_) => None,
         }
     }
 
@@ -151,15 +148,15 @@ impl<'a> ModuleFrame<'a> {
 }
 
 impl Frame<ModuleFrame<'_>> {
-    /// Appends the frame. Returns its size as the limit counts it, in bytes. The caller checks the limit: a frame over it must
-    /// not be sent.
+    /// Appends the frame. Returns its size in bytes, without the line's end or the first length. The caller compares it with the
+    /// limit of the connection: a frame over the limit must not be sent.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let (bytes, attachment) = self.write_before_attachment(framing, output);
         output.extend_from_slice(attachment.unwrap_or_default());
         bytes
     }
 
-    /// Appends the frame without its attachment. Returns the size of the whole frame as the limit counts it, in bytes, and the
+    /// Appends the frame without its attachment. Returns the size that [`write`](Self::write) returns, with the attachment, and the
     /// attachment, if there is one. The caller sends the attachment right behind, and so need not copy it.
     pub fn write_before_attachment(&self, framing: Framing, output: &mut Vec<u8>) -> (usize, Option<&[u8]>) {
         let attachment = self.body.object().and_then(|object| object.attachment(framing)).map(|(_, bytes)| bytes);
@@ -191,7 +188,7 @@ mod tests {
     use super::*;
     use crate::quick_json::tests::almost;
 
-    fn both(text: &str, attachment: Option<&[u8]>) -> (Option<String>, Result<String, Unreadable>) {
+    fn both(text: &str, attachment: Option<&[u8]>) -> ReadBothWays {
         let attachment = attachment.map(Cow::Borrowed);
         ModuleFrame::read_both_ways(RawFrame { framing: Framing::Length, json: text.as_bytes(), attachment })
     }
@@ -211,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is wrong with a frame, or unusual: what is read quickly is what serde reads.
+        /// For wrong and unusual frames too, the quick reader returns what serde returns, or gives up.
         #[test]
         fn what_is_read_quickly_is_the_same(text in almost(quick()), attached: bool) {
             if let (Some(quick), any) = both(&text, attached.then_some(b"hi")) {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `ready`: whether the module takes new service requests and events. Holds until the next such frame. Sent only to a host that
-/// offers the feature `ready`, at any time after `init` has come. Has no id and no reply.
+/// `ready`: whether the module takes new calls and events. Holds until the next such frame. Sent only to a host that offers the feature
+/// `ready`, at any time after `init` has come. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// `false` if the module takes none for now. What it was sent before stays with it.
+    /// `false`: the host sends the module no new calls and events for now. The module still answers those that it has.
     pub ready: bool,
 }
 

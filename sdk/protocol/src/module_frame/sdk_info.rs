@@ -1,9 +1,9 @@
-//! What a module says of its SDK in its reply to `init`.
+//! The object `ixt` in a module's reply to `init`: which SDK the module uses, and what it picks from the host's offer.
 
 use serde::{Deserialize, Serialize};
 
-/// The object `ixt` in the `data` of a module's reply to `init`: what its SDK is, and what it has picked of the host's offer
-/// ([`ProtocolOffer`](crate::ProtocolOffer)). A module may leave the object out.
+/// The object `ixt` in the `data` of a module's reply to `init`: which SDK the module uses, and what it has picked from the host's offer
+/// ([`ProtocolOffer`](crate::ProtocolOffer)). A module may leave the object out; it has then picked nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SdkInfo {
     /// The version of the protocol that the module speaks. If it is not [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION), the start
@@ -11,14 +11,15 @@ pub struct SdkInfo {
     pub protocol: u32,
     /// The SDK's name and version, such as `ixt-sdk-rust/0.1.0`.
     pub sdk: String,
-    /// How many requests the module handles at once; further ones wait in a queue of the module. `None` if it does not say it.
+    /// How many calls and events the module handles at once; further ones wait in a queue of the module. `None` if it does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<usize>,
-    /// The name of the [`Framing`](crate::Framing) that the module has picked: it is in force from the next frame of each side
-    /// on. `None` keeps the framing as it is. A name that was not offered fails the start.
+    /// The name of the [`Framing`](crate::Framing) that the module has picked. The module's next frame is in this framing, and so is the
+    /// first frame that the host sends after it has read the reply. `None` keeps the framing. A name that was not offered fails the
+    /// start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub framing: Option<String>,
-    /// The names of the offered features that the module uses.
+    /// The names of the offered features that the module uses. The host acts on `draining` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
 }

@@ -11,11 +11,12 @@ use crate::{MAX_EXTEND_MS, MAX_MESSAGE_BYTES};
 /// `starting`. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartingFrame<'a> {
-    /// What the module is doing, for people. May be empty. A longer text than 64 KiB is cut when it is read.
+    /// What the module is doing, for people. May be empty. Cut after 64 KiB when the frame is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
-    /// How many milliseconds the host is to wait for the reply to `init`, from when it reads this frame: 0 to [`MAX_EXTEND_MS`],
-    /// and a larger number counts as that. The host never waits for less than it would have without the frame.
+    /// For how many more milliseconds the host waits for the reply to `init`, counted from when it reads this frame: 0 to
+    /// [`MAX_EXTEND_MS`]; a larger number counts as that. The frame never shortens the time that the host waits, so that 0 changes
+    /// nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub extend_ms: u64,
 }
@@ -26,7 +27,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl StartingFrame<'_> {
-    /// The frame with its text and its time cut at their limits.
+    /// Cuts the text and the time at their limits.
     pub(super) fn limited(self) -> Self {
         Self { message: shortened(self.message, MAX_MESSAGE_BYTES), extend_ms: self.extend_ms.min(MAX_EXTEND_MS) }
     }

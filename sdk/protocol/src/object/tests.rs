@@ -53,10 +53,10 @@ fn bytes_outside_are_read_as_base64_is() {
         assert_eq!(value["pixels"], "/wA=");
         assert_eq!(object.into_json().len(), r#"{"name":"n","pixels":"/wA="}"#.len());
     }
-    // For whoever takes text it is base64, whatever is in it.
+    // A reader of text gets base64, even if the bytes are text themselves.
     let text: BTreeMap<String, String> = Object::trusted(json).attach("text", &b"hello"[..]).read().unwrap();
     assert_eq!(text["text"], "aGVsbG8=");
-    // Also for whoever takes the whole object as text.
+    // The same holds for a reader of the whole object as text.
     let whole: Box<RawValue> = Object::trusted(json).attach("pixels", &b"\xFF\0"[..]).read().unwrap();
     assert_eq!(whole.get(), r#"{"pixels":"/wA=","name":"n"}"#);
     let other = Object::trusted(json).attach("other", &b"x"[..]);
@@ -76,7 +76,7 @@ fn bytes_outside_are_not_copied_and_what_is_wrong_behind_them_is_told() {
     assert_eq!(large.read::<Short>().unwrap_err().to_string(), "`short`: longer than 10 bytes");
     let nameless = Object::trusted("{}").attach("pixels", vec![7; 1000]);
     assert_eq!(nameless.read::<Image>().unwrap_err().to_string(), "`name`: missing");
-    // Even if nothing is wrong without them.
+    // The error is that of the first attempt, even if a second one without the bytes succeeds.
     let image = Object::trusted(r#"{"name":"n"}"#).attach("pixels", vec![7; 1000]);
     assert_eq!(image.read::<Empty>().unwrap_err().to_string(), "there are pixels");
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A value of the manifest's type `bytes`: base64 text in JSON (RFC 4648, padded), bytes in Rust.
 ///
-/// In a response, the first top-level field of this type with at least 256 bytes is sent raw where both ends of the call have
-/// negotiated it, as with [`Response::with_bytes`](crate::Response::with_bytes).
+/// In a response, the first top-level field of this type with at least 256 bytes is sent raw, without base64, if the host and the module
+/// have negotiated that, as with [`Response::with_bytes`](crate::Response::with_bytes). Its `Debug` shows the size only.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Bytes(Vec<u8>);
 

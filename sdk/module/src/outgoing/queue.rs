@@ -1,0 +1,153 @@
+//! The frames that are not written yet. A frame is encoded when it is queued, in the framing of that moment. Small frames are copied
+//! into one buffer, one behind the other; a large one stays in the buffer that it was encoded into.
+
+use std::thread::ThreadId;
+
+use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, LogFrame, LogLevel, ModuleFrame, code};
+use serde_json::value::to_raw_value;
+
+use super::Features;
+use super::buffer_pool::BufferPool;
+use super::log_backlog::LogBacklog;
+use super::write_buffer::WriteBuffer;
+use super::writing::Writer;
+use crate::error::Error;
+
+/// A frame whose object has at least this many bytes is encoded outside of the lock, and not copied.
+pub(super) const LARGE_BYTES: usize = 16 * 1024;
+/// More bytes than a frame has besides its object.
+const ENVELOPE_BYTES: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// The framing of the next frame.
+    pub(super) framing: Framing,
+    /// The host's limit of a frame's size, in bytes, without the line's end or the first length.
+    pub(super) max_frame_bytes: usize,
+    pub(super) unwritten: WriteBuffer,
+    pub(super) writer: Writer,
+    /// The reader of the connection. Frames that this thread sends are gathered: see [`writing`](super::writing).
+    pub(super) reader: Option<ThreadId>,
+    pub(super) pool: BufferPool,
+    /// [`close`](super::Outgoing::close) was called.
+    pub(super) closing: bool,
+    /// Writing has failed: the host is gone, and frames are dropped.
+    pub(super) gone: bool,
+    /// Log lines that were written while the socket is full.
+    pub(super) logs: LogBacklog,
+    pub(super) features: Features,
+    /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first.
+    pub(super) ready: bool,
+}
+
+/// The error of a frame over the host's limit, with its size in bytes. The frame was not queued.
+pub(super) struct TooLarge(pub(super) usize);
+
+/// The capacity of the buffer for a large frame without its attachment, in bytes.
+pub(super) fn capacity_for(frame: &Frame<ModuleFrame<'_>>, framing: Framing) -> usize {
+    let object = frame.body.object().map_or(0, |object| match framing {
+        // The attachment is in it, as base64.
+        Framing::Line => object.bytes().div_ceil(3) * 4,
+        Framing::Length => object.json().len(),
+    });
+    object + ENVELOPE_BYTES
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            framing: Framing::Line,
+            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            unwritten: WriteBuffer::default(),
+            writer: Writer::Idle,
+            reader: None,
+            pool: BufferPool::default(),
+            closing: false,
+            gone: false,
+            logs: LogBacklog::default(),
+            features: Features::default(),
+            ready: true,
+        }
+    }
+
+    /// Whether nothing is left to write, and no thread is writing.
+    pub(super) fn is_written(&self) -> bool {
+        self.writer == Writer::Idle && self.unwritten.is_empty()
+    }
+
+    /// Encodes and queues a frame. Drops it if the host is gone.
+    pub(super) fn append(&mut self, frame: &Frame<ModuleFrame<'_>>) -> Result<(), TooLarge> {
+        self.append_within(frame, Some(self.max_frame_bytes))
+    }
+
+    fn append_within(&mut self, frame: &Frame<ModuleFrame<'_>>, limit: Option<usize>) -> Result<(), TooLarge> {
+        if self.gone {
+            return Ok(());
+        }
+        let start = self.unwritten.last.len();
+        let bytes = frame.write(self.framing, &mut self.unwritten.last);
+        if limit.is_some_and(|limit| bytes > limit) {
+            self.unwritten.last.truncate(start);
+            return Err(TooLarge(bytes));
+        }
+        Ok(())
+    }
+
+    /// Queues a large frame: `chunk` is the frame without its attachment, encoded, and `bytes` is the size of the whole frame.
+    pub(super) fn append_large(
+        &mut self,
+        chunk: Vec<u8>,
+        attachment: Option<Vec<u8>>,
+        bytes: usize,
+    ) -> Result<(), TooLarge> {
+        if bytes > self.max_frame_bytes {
+            return Err(TooLarge(bytes));
+        }
+        let pooled = chunk.capacity() >= LARGE_BYTES;
+        self.unwritten.push(chunk, pooled);
+        if let Some(attachment) = attachment {
+            // Not pooled: often it is the buffer that a request was read into. The next request is read into it if it is free by then.
+            self.unwritten.push(attachment, false);
+        }
+        Ok(())
+    }
+
+    /// Queues an error reply; an empty code becomes `INTERNAL`. With `limit` as `None` it may be larger than the host's limit.
+    pub(super) fn append_error(
+        &mut self,
+        id: Option<u64>,
+        error: &Error,
+        limit: Option<usize>,
+    ) -> Result<(), TooLarge> {
+        let details =
+            (!error.details().is_empty()).then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));
+        let body = ModuleFrame::Error(ErrorBody {
+            code: if error.code().is_empty() { code::INTERNAL } else { error.code() }.into(),
+            message: error.message().into(),
+            details: details.as_deref(),
+            retryable: error.is_retryable(),
+        });
+        self.append_within(&Frame { id, body }, limit)
+    }
+
+    /// Empties a buffer that was written, and puts its large chunks back into the pool.
+    pub(super) fn recycle(&mut self, buffer: &mut WriteBuffer) {
+        buffer.clear().for_each(|chunk| self.pool.put(chunk));
+    }
+
+    /// Moves the log lines from the backlog into the queue, behind a line that says how many were dropped, if any.
+    pub(super) fn take_log_backlog(&mut self) {
+        if self.logs.is_empty() {
+            return;
+        }
+        let (dropped, lines) = self.logs.take();
+        if dropped > 0 {
+            let message = format!("{dropped} log lines were dropped here: the host did not read them fast enough");
+            let log = LogFrame { level: LogLevel::Warn, message: message.into(), fields: None, trace_id: "".into() };
+            let _ = self.append(&Frame { id: None, body: ModuleFrame::Log(log) });
+        }
+        for line in lines {
+            self.unwritten.last.extend(line);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The methods that send a frame. Two limits are checked here. A frame over the host's limit is not sent: a request fails with
+//! `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If the host leaves more than 64 MiB unread,
+//! requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have other limits: see `Outgoing::log`.
+
+use std::sync::{Arc, MutexGuard};
+
+use ixt_protocol::{Frame, Framing, LogFrame, LogLevel, ModuleFrame, Readiness, StartingFrame, code};
+
+use super::Outgoing;
+use super::queue::{LARGE_BYTES, Queue, TooLarge, capacity_for};
+use super::writing::Writer;
+use crate::error::{Error, Result};
+use crate::log::log_error;
+use crate::reply::Reply;
+
+/// With more unwritten bytes than this, requests fail, and replies become errors: the host does not read. The bytes that are being
+/// written don't count.
+pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
+
+impl Outgoing {
+    /// Sends a `service_request` or a `cancel`.
+    ///
+    /// # Errors
+    ///
+    /// `RESOURCE_EXHAUSTED` for a `service_request` that is over the host's limit, or, retryable, if the host does not read.
+    pub(crate) fn send(self: &Arc<Self>, frame: Frame<ModuleFrame<'_>>) -> Result<()> {
+        if matches!(frame.body, ModuleFrame::ServiceRequest(_)) {
+            self.check_room()?;
+        }
+        let (queue, queued) = self.push(frame);
+        if let Err(TooLarge(bytes)) = queued {
+            let max = queue.max_frame_bytes;
+            let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
+            let error = Error::new(code::RESOURCE_EXHAUSTED, message);
+            return Err(error.detail("bytes", bytes).detail("max_frame_bytes", max));
+        }
+        self.written(queue);
+        Ok(())
+    }
+
+    /// Sends the reply to a request. A reply over the host's limit becomes the error `INTERNAL`; if the host does not read, it becomes
+    /// `RESOURCE_EXHAUSTED`, retryable.
+    pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
+        // An error is sent even if there is no room for more: it is small.
+        let reply = reply.and_then(|reply| self.check_room().map(|()| reply));
+        let (mut queue, queued) = match reply {
+            Ok(reply) => self.push(Frame { id, body: ModuleFrame::Success { data: reply.into_object() } }),
+            Err(error) => {
+                let mut queue = self.lock();
+                let limit = queue.max_frame_bytes;
+                let queued = queue.append_error(id, &error, Some(limit));
+                (queue, queued)
+            }
+        };
+        if let Err(TooLarge(bytes)) = queued {
+            let max = queue.max_frame_bytes;
+            let message = format!("the reply of {bytes} bytes is over the limit of {max} bytes for a frame");
+            let error = Error::internal(&message).detail("bytes", bytes).detail("max_frame_bytes", max);
+            // Without the limit: a request without a reply is worse than a frame over the limit.
+            let _ = queue.append_error(id, &error, None);
+            self.written(queue);
+            return log_error(message);
+        }
+        self.written(queue);
+    }
+
+    /// Fails with `RESOURCE_EXHAUSTED` if the host has left too much unread.
+    fn check_room(&self) -> Result<()> {
+        if self.lock().unwritten.len() <= MAX_UNWRITTEN_BYTES {
+            return Ok(());
+        }
+        let message = format!("the host does not read: {} MiB wait for it", MAX_UNWRITTEN_BYTES >> 20);
+        Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable())
+    }
+
+    /// Sends the reply to `init`. Returns whether it is a success. Before the host can read a success, `open` is called; all frames
+    /// after it have the framing `next`, if there is one. A reply over the host's limit becomes an error.
+    pub(crate) fn reply_to_init(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        reply: Result<Reply>,
+        next: Option<Framing>,
+        open: impl FnOnce(),
+    ) -> bool {
+        let mut queue = self.lock();
+        // Before the framing changes: the lines of the backlog are encoded already.
+        queue.take_log_backlog();
+        queue.features.starting = false;
+        let queued = match &reply {
+            Ok(reply) => {
+                queue.append(&Frame { id, body: ModuleFrame::Success { data: reply.clone().into_object() } }).is_ok()
+            }
+            Err(_) => false,
+        };
+        if !queued {
+            drop(queue);
+            self.reply(id, reply);
+            return false;
+        }
+        open();
+        if let Some(framing) = next {
+            queue.framing = framing;
+        }
+        self.written(queue);
+        true
+    }
+
+    /// Sends a log line, or keeps it in the backlog while the socket is full. Returns false, and drops the line, if the host takes no
+    /// log lines, is gone, or [`close`](Self::close) was called. A line over the host's limit is cut, and loses its fields.
+    pub(crate) fn log(self: &Arc<Self>, log: LogFrame<'_>) -> bool {
+        let mut queue = self.lock();
+        if !queue.features.log || queue.gone || queue.closing {
+            return false;
+        }
+        let level = log.level;
+        let mut line = Vec::new();
+        let encode = |log: LogFrame<'_>, line: &mut Vec<u8>| {
+            Frame { id: None, body: ModuleFrame::Log(log) }.write(queue.framing, line)
+        };
+        if encode(log.clone(), &mut line) > queue.max_frame_bytes {
+            // A character has up to 4 bytes, and in JSON each byte may need 6.
+            let room = (queue.max_frame_bytes / 8).saturating_sub(64);
+            let start: String = log.message.chars().take(room / 4).collect();
+            let message = format!("{start} … ({} bytes)", log.message.len());
+            line.clear();
+            encode(LogFrame { message: message.into(), fields: None, ..log }, &mut line);
+        }
+        if queue.writer == Writer::Full {
+            queue.logs.push(line);
+        } else {
+            queue.unwritten.last.extend(line);
+            if level == LogLevel::Error {
+                // It may be the last line before the process ends.
+                self.write_now(queue);
+            } else {
+                self.written(queue);
+            }
+        }
+        true
+    }
+
+    /// Sends `starting` at once. Does nothing if the host doesn't know the frame, or `init` has been answered. A message over the host's
+    /// limit is left out.
+    pub(crate) fn starting(self: &Arc<Self>, message: &str, extend_ms: u64) {
+        let mut queue = self.lock();
+        if !queue.features.starting {
+            return;
+        }
+        let frame = |message| Frame { id: None, body: ModuleFrame::Starting(StartingFrame { message, extend_ms }) };
+        if queue.append(&frame(message.into())).is_err() {
+            let _ = queue.append(&frame("".into()));
+        }
+        self.write_now(queue);
+    }
+
+    /// Sends `ready` at once, if the value has changed and the host knows the frame.
+    pub(crate) fn set_ready(self: &Arc<Self>, ready: bool) {
+        let mut queue = self.lock();
+        if std::mem::replace(&mut queue.ready, ready) != ready && queue.features.ready {
+            let _ = queue.append(&Frame { id: None, body: ModuleFrame::Ready(Readiness { ready }) });
+            self.write_now(queue);
+        }
+    }
+
+    /// Whether the module is not ready and the host doesn't know the frame `ready`, so that the report of a health check has to say it.
+    pub(crate) fn health_must_say_unready(&self) -> bool {
+        let queue = self.lock();
+        !queue.ready && !queue.features.ready
+    }
+
+    /// Queues a frame, and returns the locked queue. Encodes a large frame while the queue is unlocked.
+    fn push(&self, frame: Frame<ModuleFrame<'_>>) -> (MutexGuard<'_, Queue>, Result<(), TooLarge>) {
+        let mut queue = self.lock();
+        if frame.body.object().is_none_or(|object| object.bytes() < LARGE_BYTES) || queue.gone {
+            let queued = queue.append(&frame);
+            return (queue, queued);
+        }
+        let framing = queue.framing;
+        let capacity = capacity_for(&frame, framing);
+        let mut chunk = if capacity >= LARGE_BYTES { queue.pool.take(capacity) } else { Vec::with_capacity(capacity) };
+        drop(queue);
+        let (bytes, _) = frame.write_before_attachment(framing, &mut chunk);
+        queue = self.lock();
+        let queued = if queue.framing == framing {
+            queue.append_large(chunk, frame.body.into_attachment(framing), bytes)
+        } else {
+            // The reply to `init` was sent meanwhile, and has changed the framing.
+            queue.append(&frame)
+        };
+        (queue, queued)
+    }
+}

@@ -1,0 +1,180 @@
+//! When frames are written, and by which thread.
+//!
+//! The thread that sends a frame also writes it, at once and without waiting. If the socket takes only a part, the sink's thread writes
+//! the rest: that thread may wait. Frames that are sent meanwhile are queued, and the thread that writes takes them too.
+//!
+//! The reader of the connection gathers the replies to what it has read, and writes them together:
+//!
+//! - when all that it has read is handled and the socket has no more for it;
+//! - after it has run handlers for 1 ms, and before it leaves the connection to another thread;
+//! - when 128 KiB are gathered.
+//!
+//! It writes a log line of the level `error`, `starting` and `ready` at once, with all that is gathered before them.
+//!
+//! ```text
+//!           write                 socket full
+//!   Idle ───────────► Writing ─────────────────► Full
+//!    ▲                 │   ▲                      │
+//!    └─────────────────┘   └──────────────────────┘
+//!       nothing left         the sink's thread has written the rest
+//! ```
+
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, MutexGuard};
+use std::thread::{self, ThreadId};
+
+use super::Outgoing;
+use super::queue::Queue;
+use super::write_buffer::WriteBuffer;
+
+/// The reader writes when it has gathered this many bytes: about as many as a socket takes at once.
+const BATCH_BYTES: usize = 128 * 1024;
+/// How many chunks are written by one system call at most.
+const MAX_SLICES: usize = 16;
+/// A write buffer with more capacity than this, in bytes, is freed after it was written.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
+
+/// The way out for bytes: a socket, or a channel or buffer in tests.
+pub(crate) trait Sink: Debug + Send + Sync {
+    /// Writes as many of the bytes as it can without waiting. Returns their number, which is 0 if the sink is full. After an error
+    /// nothing more is written: the host is gone.
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Writes all bytes from the index `from` on, and then calls `done` with the buffer and the result: on another thread, which may wait,
+    /// or, if no thread can be started, on this one before it returns.
+    fn write_later(&self, bytes: WriteBuffer, from: usize, done: Done);
+}
+
+/// The function that [`Sink::write_later`] calls at the end.
+pub(crate) type Done = Box<dyn FnOnce(WriteBuffer, io::Result<()>) + Send>;
+
+/// Which thread writes now: the states of the diagram above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// None.
+    Idle,
+    /// One that has sent a frame. It writes until the queue is empty, or the socket is full.
+    Writing,
+    /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
+    Full,
+}
+
+impl Outgoing {
+    /// Makes this thread the reader, in place of an earlier one. It has to call [`flush`](Self::flush) before it waits.
+    pub(crate) fn set_reader(&self, reader: ThreadId) {
+        self.lock().reader = Some(reader);
+    }
+
+    /// Writes the gathered frames. If the calling thread is the reader, it no longer is.
+    pub(crate) fn end_reader(self: &Arc<Self>) {
+        let mut queue = self.lock();
+        queue.reader.take_if(|reader| *reader == thread::current().id());
+        self.write_now(queue);
+    }
+
+    /// To be called when a frame was queued: writes the queue, unless another thread is writing, or this one is the reader and goes on
+    /// gathering.
+    pub(super) fn written<'a>(self: &'a Arc<Self>, queue: MutexGuard<'a, Queue>) {
+        if queue.writer != Writer::Idle {
+            return;
+        }
+        let is_gathered = queue.reader.is_some_and(|reader| reader == thread::current().id());
+        if !is_gathered || queue.unwritten.len() >= BATCH_BYTES {
+            self.write(queue);
+        }
+    }
+
+    /// Writes the queue, unless another thread is writing. To be called by the reader, whose frames it has gathered.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.write_now(self.lock());
+    }
+
+    /// To be called by the reader when the socket has no more input: writes the queue, and counts this for the pool, which frees its
+    /// buffers when it was not used for long.
+    pub(crate) fn flush_at_rest(self: &Arc<Self>) {
+        let mut queue = self.lock();
+        queue.pool.age();
+        self.write_now(queue);
+    }
+
+    /// Whether the pool holds buffers, or will when those that are being written come back.
+    pub(crate) fn uses_pool(&self) -> bool {
+        self.lock().pool.is_in_use()
+    }
+
+    /// Frees the buffers of the pool.
+    pub(crate) fn release_pool(&self) {
+        self.lock().pool.release();
+    }
+
+    pub(super) fn write_now<'a>(self: &'a Arc<Self>, queue: MutexGuard<'a, Queue>) {
+        if queue.writer == Writer::Idle {
+            self.write(queue);
+        }
+    }
+
+    /// Writes until the queue is empty, or leaves the rest to the sink's thread. The calling thread must be the writer, or become it:
+    /// `queue.writer` is not [`Writer::Writing`] on another thread.
+    fn write<'a>(self: &'a Arc<Self>, mut queue: MutexGuard<'a, Queue>) {
+        let mut spare = WriteBuffer::default();
+        loop {
+            queue.take_log_backlog();
+            if queue.unwritten.is_empty() || queue.gone {
+                queue.writer = Writer::Idle;
+                drop(queue.unwritten.clear());
+                let capacity = spare.last.capacity();
+                if capacity > queue.unwritten.last.capacity() && capacity <= MAX_KEPT_BYTES {
+                    queue.unwritten = spare;
+                }
+                if queue.closing || queue.gone {
+                    let _ = self.finished.set(());
+                }
+                return;
+            }
+            queue.writer = Writer::Writing;
+            let mut buffer = std::mem::replace(&mut queue.unwritten, std::mem::take(&mut spare));
+            drop(queue);
+            let (written, all) = (self.try_write(&buffer), buffer.len());
+            queue = self.lock();
+            match written {
+                Ok(written) if written < all => {
+                    queue.writer = Writer::Full;
+                    drop(queue);
+                    let this = Arc::clone(self);
+                    let done = move |mut buffer: WriteBuffer, result: io::Result<()>| {
+                        let mut queue = this.lock();
+                        queue.gone |= result.is_err();
+                        queue.recycle(&mut buffer);
+                        this.write(queue);
+                    };
+                    return self.sink.write_later(buffer, written, Box::new(done));
+                }
+                Ok(_) => {}
+                // The host is gone. The reader will find that out too, and end the session.
+                Err(_) => queue.gone = true,
+            }
+            queue.recycle(&mut buffer);
+            spare = buffer;
+        }
+    }
+
+    /// Writes as many bytes as the sink takes without waiting, and returns their number.
+    fn try_write(&self, buffer: &WriteBuffer) -> io::Result<usize> {
+        let (mut written, all) = (0, buffer.len());
+        while written < all {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let filled = slices
+                .iter_mut()
+                .zip(buffer.slices(written))
+                .map(|(slice, chunk)| *slice = IoSlice::new(chunk))
+                .count();
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            let taken = self.sink.try_write(&slices[..filled])?;
+            written += taken;
+            if taken < offered {
+                break;
+            }
+        }
+        Ok(written)
+    }
+}
