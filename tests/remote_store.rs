@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ixt_host::CallOptions;
 use ixt_host::kv::{KvStore, conformance};
 use ixt_tests::{Hosts, RemoteStore, block_on};
 use serde_json::{Value, json};
@@ -22,12 +23,12 @@ fn a_module_reads_writes_and_watches_keys_that_are_elsewhere() {
         host.ready().await.unwrap();
         let kv = async |method: &str, params: Value| {
             let script = json!({ "do": "ask", "service": "kv_store", "method": method, "params": params });
-            let reply = host.call("a", script.to_string().as_bytes(), Default::default()).await.unwrap();
+            let reply = host.call("a", script.to_string().as_bytes(), CallOptions::default()).await.unwrap();
             reply.read::<Value>().unwrap()["data"].take()
         };
         let changes = async |least: u64| {
             let script = json!({ "do": "changes", "least": least });
-            let reply = host.call("a", script.to_string().as_bytes(), Default::default()).await.unwrap();
+            let reply = host.call("a", script.to_string().as_bytes(), CallOptions::default()).await.unwrap();
             reply.read::<Value>().unwrap()["changes"].take()
         };
 
@@ -35,8 +36,7 @@ fn a_module_reads_writes_and_watches_keys_that_are_elsewhere() {
         let revision = kv("set", json!({ "key": "x", "value": "aGk=" })).await["revision"].take();
         let got = kv("get", json!({ "key": "x" })).await;
         assert_eq!(got, json!({ "found": true, "value": "aGk=", "revision": revision }));
-        let change =
-            json!({ "type": "kv_change", "watch": watch, "key": "x", "revision": revision, "value": "aGk=" });
+        let change = json!({ "type": "kv_change", "watch": watch, "key": "x", "revision": revision, "value": "aGk=" });
         assert_eq!(changes(1).await, json!([change]));
 
         // A store that loses its watches: each module that watches is told, and can watch again.

@@ -307,7 +307,7 @@ fn a_module_that_is_stopped_while_it_is_restarted_is_stopped() {
         }
         started.host.stop("a").await.unwrap();
         let Err(CallError::Replied(error)) = restart.await.unwrap() else { panic!("it was stopped") };
-        assert_eq!(error.message, "the module was stopped before that was done");
+        assert_eq!(error.message, "the module was stopped before its restart was done");
         assert_eq!(instances(&started, "a"), [("a:1.0.1/instance-002".to_owned(), InstanceState::Stopped)]);
         assert_eq!(started.error("a", Value::Null).await.1, "`a` is stopped");
     });
@@ -466,7 +466,7 @@ fn what_is_stopped_within_a_restart_of_several_stays_so() {
         fs::write(started.files.path().join("a/go"), "").unwrap();
         stop.await.unwrap().unwrap();
         let error = restart.await.unwrap().unwrap_err().to_string();
-        assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
+        assert_eq!(error, "UNAVAILABLE: the module was stopped before its restart was done");
         assert!(instances(&started, "a").iter().all(|(_, state)| *state == InstanceState::Stopped));
         for slow in slow {
             slow.await.unwrap().unwrap();
@@ -499,7 +499,7 @@ fn what_is_stopped_while_it_is_built_stays_so() {
         started.host.stop("a").await.unwrap();
         barrier.wait().await;
         let error = restart.await.unwrap().unwrap_err().to_string();
-        assert_eq!(error, "UNAVAILABLE: the module was stopped before that was done");
+        assert_eq!(error, "UNAVAILABLE: the module was stopped before its restart was done");
         assert_eq!(instances(&started, "a"), [("a:1.0.0/instance-001".to_owned(), InstanceState::Stopped)]);
     });
 }

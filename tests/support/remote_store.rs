@@ -104,9 +104,11 @@ impl Server {
 
     fn expire(&mut self) {
         let now = Instant::now();
-        let is_over = |stored: &mut Stored| stored.expires.is_some_and(|expires| expires <= now);
-        let expired: Vec<_> = self.entries.extract_if(.., |_, stored| is_over(stored)).collect();
-        for (place, _) in expired {
+        let is_over = |stored: &Stored| stored.expires.is_some_and(|expires| expires <= now);
+        let expired: Vec<_> =
+            self.entries.iter().filter(|(_, stored)| is_over(stored)).map(|(place, _)| place.clone()).collect();
+        for place in expired {
+            self.entries.remove(&place);
             self.changed(place, None, true);
         }
     }
