@@ -1,6 +1,6 @@
 //! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth that is taken is the
-//! oldest of all, so that low priorities don't starve. The host's queue for a module that handles one request at a time is
-//! `sdk/host/src/connection/request_table/queue.rs`; it is strictly by urgency.
+//! oldest of all, so that low priorities don't starve. The host has a queue with the same rule, for a module that
+//! handles one request at a time: `sdk/host/src/connection/request_table/queue.rs`.
 
 use std::collections::VecDeque;
 

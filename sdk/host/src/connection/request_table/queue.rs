@@ -1,8 +1,7 @@
-//! The queue of a sequential module, which replies without ids and so has one request at a time. The most urgent request is the next one,
-//! always: a request of low priority may wait until its deadline.
+//! The queue of a sequential module, which replies without ids and so has one request at a time. The most urgent request is the next one.
+//! But of the calls and events, every eighth that is taken is the oldest of all, so that low priorities don't starve.
 //!
-//! The SDK has another queue for a module that handles many requests at once (`requests/priority_queue.rs` in `sdk/module`), in which
-//! every eighth request is the oldest one.
+//! The SDK has a queue with the same rule, for a module that handles many requests at once: `requests/priority_queue.rs` in `sdk/module`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,12 +9,17 @@ use std::collections::BTreeMap;
 use super::HostRequest;
 use crate::budget::Reservation;
 
+/// Every 8th call or event taken is the oldest, whatever its priority.
+const OLDEST_EVERY: u64 = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct SequentialQueue {
     /// The id of the request that the module has; `None` if it has none.
     pub(super) current: Option<u64>,
     /// The requests that wait, by urgency and id: the most urgent first, and of equally urgent ones the oldest.
     waiting: BTreeMap<(Reverse<u64>, u64), Queued>,
+    /// The number of calls and events that were taken so far.
+    taken: u64,
 }
 
 #[derive(Debug)]
@@ -26,7 +30,7 @@ struct Queued {
 }
 
 impl SequentialQueue {
-    /// How many requests wait; the current one does not count.
+    /// The number of requests that wait. The current one does not count.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -43,9 +47,22 @@ impl SequentialQueue {
 
     /// Removes the next request, and makes it the current one. Without one, there is no current request either.
     pub(super) fn next(&mut self) -> Option<(u64, HostRequest<'static>)> {
-        let next = self.waiting.pop_first().map(|((_, id), queued)| (id, queued.request));
-        self.current = next.as_ref().map(|(id, _)| *id);
-        next
+        let key = self.next_key();
+        self.current = key.map(|(_, id)| id);
+        let (key, queued) = self.waiting.remove_entry(&key?)?;
+        Some((key.1, queued.request))
+    }
+
+    fn next_key(&mut self) -> Option<(Reverse<u64>, u64)> {
+        let (first, queued) = self.waiting.first_key_value()?;
+        if queued.request.is_hosts_own() {
+            return Some(*first);
+        }
+        self.taken += 1;
+        if self.taken.is_multiple_of(OLDEST_EVERY) {
+            return self.waiting.keys().min_by_key(|(_, id)| *id).copied();
+        }
+        Some(*first)
     }
 
     /// Like [`next`](Self::next), but only if the next request is `shutdown`, which comes before all others.

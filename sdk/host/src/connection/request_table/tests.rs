@@ -85,6 +85,29 @@ fn a_module_without_ids_gets_one_request_at_a_time_the_most_urgent_first() {
 }
 
 #[test]
+fn every_eighth_request_taken_is_the_oldest_so_that_low_priorities_do_not_starve() {
+    let mut requests = sequential();
+    admit(&mut requests, handle(Priority::Critical, 0));
+    let (_, low) = admit(&mut requests, handle(Priority::Low, 0));
+    let mut begin = || {
+        // The module is never without requests that are more urgent.
+        admit(&mut requests, handle(Priority::Critical, 0));
+        requests.complete(None).1.map(|(id, _)| id)
+    };
+    let order: Vec<_> = (0..8).map(|_| begin()).collect();
+    assert_eq!(order.iter().position(|id| *id == Some(low)), Some(7));
+    // A health check is never overtaken, and does not count.
+    let (_, low) = admit(&mut requests, handle(Priority::Low, 0));
+    for _ in 0..7 {
+        admit(&mut requests, handle(Priority::Critical, 0));
+        assert_ne!(requests.complete(None).1.map(|(id, _)| id), Some(low));
+    }
+    let (_, health) = admit(&mut requests, HostRequest::HealthCheck);
+    let next = [requests.complete(None).1, requests.complete(None).1].map(|next| next.map(|(id, _)| id));
+    assert_eq!(next, [Some(health), Some(low)]);
+}
+
+#[test]
 fn requests_in_the_queue_are_limited_in_number_and_bytes_except_the_hosts_own() {
     let mut requests = sequential();
     admit(&mut requests, handle(Priority::Low, 0));
