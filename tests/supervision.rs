@@ -227,6 +227,36 @@ fn a_process_that_says_it_is_not_well_is_restarted() {
 }
 
 #[test]
+fn failed_health_checks_end_no_process_if_their_number_is_0() {
+    block_on(async {
+        let mut hosts = Hosts::new().restarting(5).actor("a", A);
+        hosts.settings.health_interval = Duration::from_millis(20);
+        hosts.settings.health_failures = 0;
+        let mut started = hosts.start().await;
+        let pid = started.ask("a", json!({ "do": "tell" })).await.unwrap()["pid"].take();
+        started.ask("a", json!({ "do": "unwell" })).await.unwrap();
+        let (_, message) = started.logged("failed check 5 in a row").await;
+        assert!(message.starts_with("it says that it is not healthy: "), "{message}");
+        let told = started.ask("a", json!({ "do": "tell" })).await.unwrap();
+        assert_eq!(told["pid"], pid);
+    });
+}
+
+#[test]
+fn no_health_checks_are_made_if_their_interval_is_0() {
+    block_on(async {
+        let mut hosts = Hosts::new().restarting(5).actor("a", A);
+        hosts.settings.health_interval = Duration::ZERO;
+        let mut started = hosts.start().await;
+        started.logged("is ready").await;
+        started.ask("a", json!({ "do": "unwell" })).await.unwrap();
+        let instance = started.host.status().remove(0).instances.remove(0);
+        assert_eq!((instance.state, instance.healthy, instance.restarts), (InstanceState::Ready, None, 0));
+        assert_eq!(started.host.shutdown().await, [""; 0]);
+    });
+}
+
+#[test]
 fn a_process_that_does_not_answer_is_restarted() {
     block_on(async {
         let mut hosts = Hosts::new().restarting(5).actor("a", A);

@@ -33,12 +33,13 @@ pub struct Settings {
     /// How long a module has to reply to `init` after it has connected: 60 s. A deployment or the manifest may set
     /// another time, and the module can extend it by `starting` frames.
     pub init_timeout: Duration,
-    /// The time between two health checks of a process, and before the first: 10 s. It must not be 0.
+    /// The time between two health checks of a process, and before the first: 10 s. If it is 0, no health checks are made.
     pub health_interval: Duration,
     /// How long a module has to reply to a health check: 5 s. A check without a reply in time has failed. Requests whose
     /// caller has given up are overdue after three times as long (see the [guide](crate::guide)).
     pub health_timeout: Duration,
-    /// How many health checks in a row must fail until the process is ended and restarted: 3. It must not be 0.
+    /// How many health checks in a row must fail until the process is ended and restarted: 3. If it is 0,
+    /// failed checks are only logged.
     pub health_failures: u32,
     /// The default timeout of a call that a module makes while it handles a request, if neither the call, nor that
     /// request, nor the manifest sets one; also the timeout for handling an event. 300 s. It does not apply to other

@@ -22,10 +22,13 @@ const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
 impl ReplicaTask {
     /// Checks the process at each interval, for the first time one interval after the call. Returns when it has failed
-    /// `health_failures` checks in a row, with the reason for ending it as a sentence. A check without a result counts
-    /// neither as passed nor as failed.
+    /// `health_failures` checks in a row, with the reason for ending it as a sentence; never if one of the two settings is 0. A
+    /// check without a result counts neither as passed nor as failed.
     pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
         let Settings { health_interval, health_failures, .. } = *self.settings;
+        if health_interval.is_zero() {
+            return std::future::pending().await;
+        }
         let mut ticks = interval_at(Instant::now() + health_interval, health_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = 0;
@@ -38,10 +41,12 @@ impl ReplicaTask {
             }
             failures = if healthy { 0 } else { failures + 1 };
             let complaint = complaint.unwrap_or_default();
-            if failures >= health_failures {
-                return format!("it was ended: {complaint} ({failures} times in a row)");
-            }
-            if failures > 0 {
+            if failures > 0 && health_failures == 0 {
+                self.log(LogLevel::Warn, format!("{complaint} (failed check {failures} in a row)"));
+            } else if failures > 0 {
+                if failures >= health_failures {
+                    return format!("it was ended: {complaint} ({failures} times in a row)");
+                }
                 let message = format!("{complaint} (check {failures} of {health_failures} that may fail in a row)");
                 self.log(LogLevel::Warn, message);
             } else if !complaint.is_empty() {
