@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use ixt_host::Program;
+use ixt_host::kv::SetOptions;
 use ixt_host::{CallError, CallOptions, InstanceState, Priority};
 use ixt_tests::{Hosts, block_on, build};
 use serde_json::{Value, json};
@@ -311,6 +312,29 @@ fn a_module_is_told_of_changes_that_it_watches() {
             .unwrap()
             .len();
         assert_eq!(told, after, "nothing comes after `unwatch`");
+    });
+}
+
+#[test]
+fn a_change_that_does_not_fit_into_a_frame_ends_the_watch() {
+    block_on(async {
+        let mut hosts = Hosts::new().actor("a", A);
+        hosts.settings.max_frame_bytes = 64 * 1024;
+        let mut started = hosts.start().await;
+        let watch = json!({ "do": "ask", "service": "kv_store", "method": "watch", "params": { "prefix": "x" } });
+        let watch = started.ask("a", watch).await.unwrap()["data"]["watch"].take();
+        started.host.kv().set("a", "x", vec![0; 100_000], SetOptions::default()).await.unwrap();
+        let (module, message) = started.logged("watches the key").await;
+        assert_eq!(module, "a:1.0.0/instance-001");
+        assert!(
+            message.starts_with("watches the key `x`, whose change has 133")
+                && message.ends_with(
+                    " bytes as a frame, more than max_frame_bytes (65536): the watch was ended, and the change is lost"
+                ),
+            "{message}"
+        );
+        let changes = started.ask("a", json!({ "do": "changes", "least": 1 })).await.unwrap()["changes"].take();
+        assert_eq!(changes, json!([{ "type": "kv_watch_ended", "watch": watch }]));
     });
 }
 

@@ -119,10 +119,11 @@ impl ChangeSender {
         }
     }
 
-    /// Sends the changes until the process or its watch has ended. If the store ends the watch, the module is sent `kv_watch_ended`
-    /// when there is room for it.
+    /// Sends the changes until the process or its watch has ended. If the store ends the watch, or a change does not fit into a frame,
+    /// which only happens where `max_frame_bytes` was lowered, the module is sent `kv_watch_ended` when there is room for it.
     async fn run(self, mut changes: Watch) {
-        loop {
+        let mut too_long = None;
+        'watch: loop {
             // A change is only taken from the store when the module has room for it: what waits in the store is counted there, and
             // only the last change of each key waits.
             match self.connection.upgrade() {
@@ -144,21 +145,34 @@ impl ChangeSender {
                 match connection.notify(HostFrame::KvChange(frame)) {
                     Err(Refused::Full) => {}
                     Err(Refused::Closed) => return,
-                    // The value does not fit into a frame, which only happens where `max_frame_bytes` was lowered: it is left out.
-                    Ok(()) | Err(Refused::TooLong { .. }) => break,
+                    Ok(()) => break,
+                    Err(Refused::TooLong { bytes, max_frame_bytes }) => {
+                        too_long = Some(format!(
+                            "watches the key `{}`, whose change has {bytes} bytes as a frame, more than max_frame_bytes \
+                             ({max_frame_bytes}): the watch was ended, and the change is lost",
+                            change.key
+                        ));
+                        break 'watch;
+                    }
                 }
             }
         }
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
-        let message = if changes.is_overrun() {
+        let message = if let Some(too_long) = too_long {
+            too_long
+        } else if changes.is_overrun() {
             "reads the changes of the keys that it watches too slowly: the watch was ended, and some changes are lost"
+                .to_owned()
         } else {
-            "watched keys, but the store has ended the watch: some changes may be lost"
+            "watched keys, but the store has ended the watch: some changes may be lost".to_owned()
         };
         self.logs.host(LogLevel::Warn, &self.instance, message);
-        while lock(&open).tasks.remove(&self.number).is_some() {
+        if lock(&open).tasks.remove(&self.number).is_none() {
+            return;
+        }
+        let ended = || HostFrame::KvWatchEnded(KvWatchEnded { watch: self.number });
+        while connection.notify(ended()) == Err(Refused::Full) {
             connection.room().await;
-            let _ = connection.notify(HostFrame::KvWatchEnded(KvWatchEnded { watch: self.number }));
         }
     }
 }
