@@ -78,6 +78,7 @@ mod session;
 mod suggest;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod thread_id;
 mod topic;
 mod transport;
 mod types;

@@ -13,6 +13,7 @@ use super::sending::MAX_UNWRITTEN_BYTES;
 use super::*;
 use crate::error::Error;
 use crate::reply::Reply;
+use crate::thread_id::current_thread_id;
 
 /// A sink that takes all bytes, or, while it is full, three bytes of each write.
 #[derive(Debug, Default, Clone)]
@@ -141,7 +142,7 @@ fn the_reader_writes_once_for_all_that_it_has_read() {
     let writes = || sink.0.lock().unwrap().writes;
     reply(1);
     assert_eq!(writes(), 1, "a thread that is not the reader writes at once");
-    outgoing.set_reader(thread::current().id());
+    outgoing.set_reader(current_thread_id());
     reply(2);
     reply(3);
     assert_eq!(writes(), 1);
@@ -154,7 +155,7 @@ fn the_reader_writes_once_for_all_that_it_has_read() {
     outgoing.flush();
 
     // Another thread becomes the reader.
-    let other = thread::scope(|scope| scope.spawn(|| thread::current().id()).join().unwrap());
+    let other = thread::scope(|scope| scope.spawn(current_thread_id).join().unwrap());
     outgoing.set_reader(other);
     let before = writes();
     reply(4);
@@ -162,7 +163,7 @@ fn the_reader_writes_once_for_all_that_it_has_read() {
     outgoing.end_reader();
     assert_eq!(outgoing.lock().reader, Some(other), "a thread ends only itself");
 
-    outgoing.set_reader(thread::current().id());
+    outgoing.set_reader(current_thread_id());
     reply(5);
     outgoing.end_reader();
     reply(6);

@@ -22,11 +22,12 @@
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, MutexGuard};
-use std::thread::{self, ThreadId};
+use std::thread::ThreadId;
 
 use super::Outgoing;
 use super::queue::Queue;
 use super::write_buffer::WriteBuffer;
+use crate::thread_id::current_thread_id;
 
 /// The reader writes when it has gathered this many bytes: about as many as a socket takes at once.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -68,7 +69,7 @@ impl Outgoing {
     /// Writes the gathered frames. If the calling thread is the reader, it no longer is.
     pub(crate) fn end_reader(self: &Arc<Self>) {
         let mut queue = self.lock();
-        queue.reader.take_if(|reader| *reader == thread::current().id());
+        queue.reader.take_if(|reader| *reader == current_thread_id());
         self.write_now(queue);
     }
 
@@ -78,7 +79,7 @@ impl Outgoing {
         if queue.writer != Writer::Idle {
             return;
         }
-        let is_gathered = queue.reader.is_some_and(|reader| reader == thread::current().id());
+        let is_gathered = queue.reader.is_some_and(|reader| reader == current_thread_id());
         if !is_gathered || queue.unwritten.len() >= BATCH_BYTES {
             self.write(queue);
         }

@@ -16,6 +16,7 @@ use crate::launcher::Launcher;
 use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::{DEFAULT_GRACE, Session};
+use crate::thread_id::current_thread_id;
 use crate::transport::connection::BATCH_FRAMES;
 
 /// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself.
@@ -189,7 +190,7 @@ impl Pipe {
 
     /// Makes the caller's thread the reader, so that replies are gathered and written together.
     fn gather_writes(&self) {
-        self.session.outgoing().set_reader(std::thread::current().id());
+        self.session.outgoing().set_reader(current_thread_id());
     }
 
     fn take_output(&self) -> Vec<u8> {

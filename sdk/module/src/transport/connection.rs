@@ -21,6 +21,7 @@ use super::thread_executor::ThreadExecutor;
 use crate::clock::Clock as _;
 use crate::log::log_error;
 use crate::session::Session;
+use crate::thread_id::current_thread_id;
 
 /// How many frames are taken before their handlers are run. Few, so that one handler finds the memory that the last one has used in
 /// the processor's cache.
@@ -91,7 +92,7 @@ impl Connection {
     fn read(&self) {
         let _tokio = self.tokio.enter();
         let outgoing = self.session.outgoing();
-        outgoing.set_reader(thread::current().id());
+        outgoing.set_reader(current_thread_id());
         // Frames that the reader before this one has gathered.
         outgoing.flush();
         self.session.log_scope().run(|| {

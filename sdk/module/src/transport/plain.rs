@@ -3,7 +3,6 @@
 
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread;
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, FrameDecoder};
 use rustix::buffer::spare_capacity;
@@ -17,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
+use crate::thread_id::current_thread_id;
 
 /// Runs each step as a task.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl PlainExecutor {
             )]
             let socket = AsyncFd::with_interest(stream, Interest::READABLE).expect("the runtime has its I/O driver");
             let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
-            session.outgoing().set_reader(thread::current().id());
+            session.outgoing().set_reader(current_thread_id());
             loop {
                 session.log_scope().run(|| session.take_frames(&mut decoder, usize::MAX));
                 // Lets the tasks of these frames run, so that their replies are written together.

@@ -4,7 +4,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rustix::thread::gettid;
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 use super::reader_lease::{Check, Next, ReaderLease};
 use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
+use crate::thread_id::current_thread_id;
 
 #[derive(Debug)]
 pub(crate) struct ThreadExecutor {
@@ -33,12 +33,12 @@ impl ThreadExecutor {
     /// Makes this thread the first reader.
     pub(super) fn begin(&self) {
         self.set_reader_tid();
-        self.lock().begin(thread::current().id());
+        self.lock().begin(current_thread_id());
     }
 
     /// The next thing for this thread to do: see [`ReaderLease::next`].
     pub(super) fn next(&self) -> Next<Step> {
-        let next = self.lock().next(thread::current().id(), Instant::now);
+        let next = self.lock().next(current_thread_id(), Instant::now);
         if matches!(next, Next::Run { notify: true, .. }) {
             self.watchdog.notify_one();
         }
@@ -66,7 +66,7 @@ impl ThreadExecutor {
 
     /// Makes this thread the reader. Returns false if the old reader is not stuck any more.
     pub(super) fn take_over(&self) -> bool {
-        let ready = self.lock().take_over(thread::current().id());
+        let ready = self.lock().take_over(current_thread_id());
         if ready.is_some() {
             self.set_reader_tid();
         }
@@ -142,7 +142,7 @@ impl Executor for ThreadExecutor {
         if class == StepClass::Blocking {
             return self.run_elsewhere(step);
         }
-        let step = self.lock().schedule(thread::current().id(), step, class == StepClass::Urgent);
+        let step = self.lock().schedule(current_thread_id(), step, class == StepClass::Urgent);
         if let Some(step) = step {
             self.run_elsewhere(step);
         }
