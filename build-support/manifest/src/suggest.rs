@@ -1,11 +1,12 @@
 //! The name that was probably meant. This file is in `ixt-manifest` and, the same, in `ixt-sdk`, which must not depend on a
 //! crate of build scripts at run time; a test in `tests/workspace.rs` compares the two.
 
-/// The longest name that is compared, in bytes. Nobody mistypes a longer one by hand.
+/// The maximum length of a name that is compared, in bytes: the comparison takes time in proportion to the square of the length.
 const MAX_BYTES: usize = 64;
 
-/// The candidate that is most similar to `name`, whatever the case of letters. `None` if none is similar enough to be a slip: a
-/// third of the longer name may differ, and three characters at most. Of several equally similar ones the alphabetically first.
+/// The candidate that is most similar to `name`, ignoring the case of letters; of equally similar ones, the alphabetically first.
+/// `None` if no candidate differs in at most three characters and at most a third of the longer name, or if `name` is longer than
+/// 64 bytes.
 #[must_use]
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_BYTES {

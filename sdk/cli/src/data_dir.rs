@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 pub(crate) fn data_dir_or_default(given: Option<&Path>) -> Result<PathBuf> {
     data_dir(given, |name| env::var_os(name)).ok_or_else(|| {
         Failure::usage(
-            "there is no place for data, because HOME is not set: give --data-dir DIR, or --ephemeral to keep nothing",
+            "there is no place for data, because HOME is not set, or is not an absolute path: give --data-dir DIR, or --ephemeral to keep nothing",
         )
     })
 }

@@ -69,10 +69,10 @@ pub struct ModuleStatus {
     /// How many calls wait for this module: until a process is ready, or in the queue of a process that handles one
     /// request at a time. Events in such a queue count here too.
     pub calls_waiting: u64,
-    /// How many events wait for this module until a process takes them.
+    /// The number of events that wait until a process of this module takes them.
     pub events_waiting: u64,
-    /// How many events were dropped since the host was started: because too many waited or they took too much memory, or
-    /// because the module was stopped or has failed.
+    /// The number of events for this module that were dropped since the host was started, because the queue was full, the memory
+    /// limit was reached, or the module was stopped or had failed.
     pub events_dropped: u64,
 }
 

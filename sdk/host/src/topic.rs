@@ -24,8 +24,7 @@ pub(crate) struct ModuleTopic {
     name: String,
     /// The `ttl_ms` of the manifest; [`NO_TIMEOUT`] if it sets none.
     timeout_ms: AtomicU64,
-    /// See [`again`](Self::again).
-    again: AtomicBool,
+    is_retried: AtomicBool,
     stats: Stats,
 }
 
@@ -34,8 +33,8 @@ const NO_TIMEOUT: u64 = u64::MAX;
 impl ModuleTopic {
     /// A topic without a timeout, that is neither idempotent nor durable.
     pub(crate) fn new(name: &str) -> Self {
-        let (timeout_ms, again) = (AtomicU64::new(NO_TIMEOUT), AtomicBool::new(false));
-        Self { name: name.to_owned(), timeout_ms, again, stats: Stats::new() }
+        let (timeout_ms, is_retried) = (AtomicU64::new(NO_TIMEOUT), AtomicBool::new(false));
+        Self { name: name.to_owned(), timeout_ms, is_retried, stats: Stats::new() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -43,20 +42,20 @@ impl ModuleTopic {
     }
 
     /// The timeout of a call whose caller sets none; `None` if the manifest sets none either.
-    pub(crate) fn ttl(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         let timeout_ms = self.timeout_ms.load(Ordering::Relaxed);
         (timeout_ms != NO_TIMEOUT).then(|| Duration::from_millis(timeout_ms))
     }
 
-    /// Whether a request that was lost with its process is sent again: true for an idempotent service and for a durable event.
-    pub(crate) fn again(&self) -> bool {
-        self.again.load(Ordering::Relaxed)
+    /// Whether a request whose process ended before the reply is sent again: true for an idempotent service and for a durable event.
+    pub(crate) fn is_retried(&self) -> bool {
+        self.is_retried.load(Ordering::Relaxed)
     }
 
     /// Sets the rules from the manifest of a release, which hold for requests that come from now on.
-    pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, again: bool) {
+    pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, is_retried: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
-        self.again.store(again, Ordering::Relaxed);
+        self.is_retried.store(is_retried, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> &Stats {

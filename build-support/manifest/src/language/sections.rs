@@ -214,7 +214,7 @@ pub(crate) static EVENT: TableSpec = TableSpec {
             "durable",
             ValueSpec::Boolean,
             "true",
-            "If a subscriber's process dies while it handles the event, the host delivers the event again, however often that happens.",
+            "If a subscriber's process dies while it handles the event, the host delivers the event again, however often that happens, until the event's time is over (5 minutes, `[calls] timeout` of the host).",
         ),
     ],
 };

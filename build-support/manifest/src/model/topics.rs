@@ -43,8 +43,8 @@ pub struct ProvidedEvent {
     pub deprecated: Option<Deprecated>,
     /// The type of its payload. `None`: the payload is bytes.
     pub payload: Option<MessageType>,
-    /// Whether the host delivers the event again if the subscriber's process dies while handling it. There is no limit to that: an event
-    /// that ends each process that handles it comes back each time.
+    /// Whether the host delivers the event again if the subscriber's process dies while handling it. The number of deliveries
+    /// has no limit, so an event that ends each process that handles it comes back until its time is over (HOST.md, "Events").
     pub durable: bool,
 }
 

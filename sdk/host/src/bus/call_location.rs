@@ -1,39 +1,42 @@
-//! Where a call is, for its caller's cancel, if that can change: the call waits for a process, is queued for a process that gives it
-//! back, or gets another attempt.
+//! Where a call is now, so that a cancel of its caller finds it. A call moves when it is parked until a process is ready, when a
+//! process that stops gives its queue back, and when it gets another attempt. Other calls need no location: their [`CallHandle`] is
+//! that of the one process that they are sent to.
 
 use std::sync::{Arc, Mutex};
 
 use super::{CallHandle, Cancel, WriteBatch};
 use crate::lock::lock;
 
-/// The caller's [`CallHandle`] points here, and the call's [`ReplyTo`](super::ReplyTo) keeps it alive.
+/// The place of one call. The caller's [`CallHandle`] cancels the call through it; the call's [`ReplyTo`](super::ReplyTo) keeps it alive,
+/// so that the handle does nothing once the call has ended.
 #[derive(Debug, Default)]
 pub(crate) struct CallLocation(Mutex<Location>);
 
 #[derive(Debug, Default)]
 struct Location {
-    /// How often the call has left a place. An arrival of an earlier move comes too late, and is ignored.
+    /// The number of moves so far. [`arrived`](CallLocation::arrived) with a smaller number comes too late, and is ignored.
     moves: u64,
-    /// Cancels the call where it is. The default does nothing: the call is on its way.
+    /// Cancels the call at the place where it is. While the call moves, this is the default handle, which does nothing.
     handle: CallHandle,
     is_cancelled: bool,
 }
 
 impl CallLocation {
-    /// A handle for the caller.
+    /// The handle for the caller. It cancels the call wherever it is by then.
     pub(crate) fn handle(self: &Arc<Self>) -> CallHandle {
         CallHandle::new(self, 0)
     }
 
-    /// The call goes to another place. Returns the number of the move, for [`arrived`](Self::arrived).
-    pub(crate) fn moves(&self) -> u64 {
+    /// Begins a move to another place. Returns the number of the move, for [`arrived`](Self::arrived).
+    pub(crate) fn begin_move(&self) -> u64 {
         let mut location = lock(&self.0);
         location.moves += 1;
         location.handle = CallHandle::default();
         location.moves
     }
 
-    /// The call can be cancelled by this handle now. A call that was cancelled on its way is cancelled at once.
+    /// Ends move `number`: from now on `handle` cancels the call. If the caller has cancelled it during the move, it is cancelled
+    /// now. Nothing else happens if a later move has begun meanwhile.
     pub(crate) fn arrived(&self, number: u64, handle: CallHandle, batch: &mut WriteBatch) {
         let mut location = lock(&self.0);
         if location.is_cancelled {
@@ -44,6 +47,7 @@ impl CallLocation {
         }
     }
 
+    /// Whether the caller has cancelled the call.
     pub(crate) fn is_cancelled(&self) -> bool {
         lock(&self.0).is_cancelled
     }
@@ -81,16 +85,16 @@ mod tests {
         let (owner, location, batch) =
             (Arc::new(Last::default()), Arc::new(CallLocation::default()), &mut WriteBatch::none());
         let cancelled = || owner.0.load(Ordering::Relaxed);
-        let first = location.moves();
-        let second = location.moves();
+        let first = location.begin_move();
+        let second = location.begin_move();
         location.arrived(second, CallHandle::new(&owner, 2), batch);
         // The thread that made the first move was slower.
         location.arrived(first, CallHandle::new(&owner, 1), batch);
         location.handle().cancel(batch);
         assert_eq!((cancelled(), location.is_cancelled()), (2, true));
         location.handle().cancel(batch);
-        let third = location.moves();
+        let third = location.begin_move();
         location.arrived(third, CallHandle::new(&owner, 3), batch);
-        assert_eq!(cancelled(), 3, "it was cancelled on its way");
+        assert_eq!(cancelled(), 3, "it was cancelled during its move");
     }
 }

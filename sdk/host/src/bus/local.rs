@@ -96,7 +96,7 @@ impl Bus for LocalBus {
         for subscriber in subscribers.iter().flatten() {
             subscriber.event(&envelope, batch);
         }
-        reply.send(CallResult::Success(empty_object()), batch);
+        reply.send(CallResult::Success(Object::empty()), batch);
     }
 
     fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool> {
@@ -109,11 +109,6 @@ impl Bus for LocalBus {
         drop(topics);
         Box::pin(ready(()))
     }
-}
-
-/// The data of a success that has none.
-pub(crate) fn empty_object() -> Object<'static> {
-    Object::empty()
 }
 
 #[cfg(test)]

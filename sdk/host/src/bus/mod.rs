@@ -84,8 +84,6 @@ pub(crate) use call_location::CallLocation;
 pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
-pub(crate) use local::empty_object;
-
 pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
 pub use write_batch::{Flush, WriteBatch};
 

@@ -71,7 +71,7 @@ impl<'a> CallResult<'a> {
 pub struct ReplyTo {
     callback: Option<Box<Callback>>,
     retries: bool,
-    /// `Some` if the call may go from one place to another.
+    /// `Some` if the call may move from one place to another.
     location: Option<Arc<CallLocation>>,
 }
 
@@ -89,18 +89,18 @@ impl ReplyTo {
         Self { callback: Some(Box::new(callback)), retries: true, location: None }
     }
 
-    /// The same reply, of a call whose location is this.
+    /// Continues a call whose caller's handle already points to `location`. For a reply that wraps another one.
     pub(crate) fn at(mut self, location: Arc<CallLocation>) -> Self {
         self.location = Some(location);
         self
     }
 
-    /// Where the call is, if that can change.
+    /// Where the call is. `None` if it was never tracked: it stays with the process that it was sent to.
     pub(crate) fn location(&self) -> Option<&Arc<CallLocation>> {
         self.location.as_ref()
     }
 
-    /// Where the call is, from now on kept for its caller's cancel.
+    /// The location of the call. The first call of this method makes it.
     pub(crate) fn track(&mut self) -> Arc<CallLocation> {
         Arc::clone(self.location.get_or_insert_default())
     }

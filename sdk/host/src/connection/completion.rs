@@ -75,7 +75,7 @@ impl Connection {
             let (reply, call) = (reply?, call.map(|call| call.topic));
             match (request, call) {
                 (HostRequest::Handle(envelope), Some(topic)) => Some(Undelivered::Call { envelope, topic, reply }),
-                (HostRequest::Event(envelope), Some(_)) => Some(Undelivered::Event { envelope, reply }),
+                (HostRequest::Event(envelope), Some(topic)) => Some(Undelivered::Event { envelope, topic, reply }),
                 _ => {
                     reply.send(CallResult::lost("it takes nothing any more"), &mut WriteBatch::none());
                     None

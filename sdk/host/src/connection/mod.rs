@@ -127,20 +127,20 @@ pub(crate) trait Services: Send + Sync + 'static {
     fn complain(&self, complaint: &str);
 }
 
-/// How many requests a process has.
+/// The requests that a process has at one moment, for the choice of a process.
 pub(crate) struct ProcessLoad {
-    /// How many requests it has not answered.
+    /// The number of requests without a reply: those sent to the process, and those queued for it on the host.
     pub(crate) in_flight: usize,
-    /// Whether it is sequential: it has one request at a time, and others are queued for it.
+    /// Whether the process is sequential: the host sends it one request at a time, and queues the others.
     pub(crate) is_sequential: bool,
-    /// Whether it is sequential and has a request.
+    /// Whether the process is sequential and handles a request now.
     pub(crate) is_busy: bool,
 }
 
 /// A call or an event that was queued for a sequential module when its connection stopped. Another process is to get it.
 pub(crate) enum Undelivered {
     Call { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
-    Event { envelope: Envelope<'static>, reply: ReplyTo },
+    Event { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
 }
 
 impl Connection {

@@ -52,7 +52,8 @@ impl Host {
     /// the program's extension. Modules that were stopped by hand are left out. `notify` is called with the module's name
     /// and each step.
     ///
-    /// Returns for each module its name, and whether it was replaced or the error.
+    /// Returns when all of them are done: for each module its name, and whether it was replaced, or why not. There is no timeout for the
+    /// whole; each module takes at most its build, its start and its shutdown, which have timeouts of their own, except for the build.
     pub async fn reload_changed(
         &self,
         build: bool,

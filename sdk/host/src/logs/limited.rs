@@ -7,7 +7,7 @@ use ixt_protocol::LogLevel;
 
 use super::{LineLimit, Logs};
 
-/// How many lines are logged within a [`WINDOW`]. Further ones are left out.
+/// The maximum number of lines that are logged within a [`WINDOW`]. Further ones are left out, and counted.
 const MAX_LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -17,18 +17,18 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub(crate) struct LimitedLog {
     logs: Logs,
     instance: Arc<str>,
-    /// What the lines are about, for the warning.
+    /// The subject of the lines. It appears in the warning.
     about: &'static str,
     limit: LineLimit,
 }
 
 impl LimitedLog {
-    /// `instance` is the id of the process, `about` says for the warning what the lines tell of it, such as "its start".
+    /// `instance` is the id of the process. `about` is the subject of the lines, such as "its start", and appears in the warning.
     pub(crate) fn new(logs: Logs, instance: Arc<str>, about: &'static str) -> Self {
         Self { logs, instance, about, limit: LineLimit::new(MAX_LINES, WINDOW) }
     }
 
-    /// Logs a line, or counts it as left out. To be called within a tokio runtime: outside of one nothing is left out.
+    /// Logs a line, or counts it as left out. The limit needs a tokio runtime: called outside of one, every line is logged.
     pub(crate) fn info(&self, message: impl Into<String>) {
         let report = || {
             let Self { logs, instance, about, .. } = self.clone();
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn lines_beyond_the_limit_are_counted_and_told_at_the_end_of_the_window() {
+    async fn lines_beyond_the_limit_are_counted_and_reported_at_the_end_of_the_window() {
         let logs = Logs::default();
         let mut follower = logs.follow(0);
         let log = LimitedLog::new(logs.clone(), "m:1.0.0/instance-001".into(), "its start");

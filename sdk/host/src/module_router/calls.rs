@@ -60,9 +60,9 @@ impl ModuleRouter {
             return CallHandle::default();
         }
         if envelope.deadline.is_none() {
-            // A module does not wait for ever, so that two of them can't wait for each other for ever.
+            // Every call of a module has a deadline, so that no two modules wait for each other without end.
             let for_module = envelope.cause.is_some().then_some(self.call_timeout);
-            envelope.deadline = topic.ttl().or(for_module).and_then(|timeout| now.checked_add(timeout));
+            envelope.deadline = topic.timeout().or(for_module).and_then(|timeout| now.checked_add(timeout));
         }
         self.route(envelope, topic, reply, Attempts { started: now, ended_alone: 0 }, now, batch)
     }
@@ -77,7 +77,7 @@ impl ModuleRouter {
         now: Instant,
         batch: &mut WriteBatch,
     ) -> CallHandle {
-        if !topic.again() {
+        if !topic.is_retried() {
             return self.dispatch(envelope, topic, reply, now, batch);
         }
         let Some(memory) = self.waiting.take(envelope.bytes()) else {
@@ -115,7 +115,7 @@ impl ModuleRouter {
                 drop(memory);
                 let envelope = Envelope { attempt: attempt + 1, ..copy };
                 let attempts = Attempts { started, ended_alone };
-                // The caller's handle is that of the location.
+                // The caller keeps the handle of the first attempt, which is that of the location.
                 drop(this.route(envelope, &topic, reply, attempts, Instant::now(), batch));
             }
             (result, _) => reply.send(result, batch),
@@ -145,16 +145,16 @@ impl ModuleRouter {
             }
             match self.pick(topic.name(), envelope.cause.as_ref()) {
                 Picked::Ready { connection, is_sequential } => {
-                    // Its queue may be given back when it stops.
+                    // A sequential process gives its queue back when it stops, so the call may move.
                     let location = if is_sequential { Some(reply.track()) } else { reply.location().cloned() };
-                    let location = location.map(|location| (location.moves(), location));
+                    let location = location.map(|location| (location.begin_move(), location));
                     match connection.send_message(HostRequest::Handle, envelope, topic, reply, now, batch) {
                         Ok(handle) => {
                             let Some((number, location)) = location else { return handle };
                             location.arrived(number, handle, batch);
                             return location.handle();
                         }
-                        // It was stopped in this moment. It is not picked again.
+                        // The process has stopped since it was picked. It is not picked again.
                         Err(back) => (envelope, reply) = *back,
                     }
                 }

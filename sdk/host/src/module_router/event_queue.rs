@@ -16,9 +16,9 @@ use crate::connection::{Connection, HostRequest};
 use crate::lock::lock;
 use crate::topic::ModuleTopic;
 
-/// How many events may wait for a module, besides those that its processes have. More are dropped.
+/// The maximum number of events that wait for a module, besides those that its processes have. Further ones are dropped.
 pub(super) const MAX_EVENTS: usize = 1024;
-/// How many events a concurrent process handles at once. A sequential one handles one.
+/// The maximum number of events that a concurrent process has at once. A sequential one has one.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 /// The queue of one module.
@@ -26,19 +26,20 @@ pub(super) const EVENTS_AT_ONCE: usize = 64;
 pub(super) struct EventQueue {
     /// The events that no process has, in the order in which they are sent.
     waiting: VecDeque<QueuedEvent>,
-    /// How many events were dropped since the host started, or lost with a process that had them.
+    /// The number of events that were dropped since the host started, or whose process ended before it had handled them.
     pub(super) dropped: u64,
     /// The value of `dropped` when dropping was last logged.
     logged: u64,
     /// Whether a thread is in [`ModuleRouter::pump`].
     is_pumping: bool,
-    /// Whether that thread has to go through the queue once more before it returns.
-    look_again: bool,
+    /// Whether `pump` was called meanwhile: that thread goes through the queue once more before it returns.
+    is_pump_due: bool,
     /// Whether a task waits until the process that is to get the next event has read more of what it was sent.
     waits_for_room: bool,
 }
 
 struct QueuedEvent {
+    topic: Arc<ModuleTopic>,
     /// The event, with the deadline until which it has to be handled.
     envelope: Envelope<'static>,
     /// The memory that the event takes while it waits, and, if it is durable, until it was handled.
@@ -54,7 +55,7 @@ enum NextEvent {
 }
 
 impl EventQueue {
-    /// How many events wait.
+    /// The number of events that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -63,7 +64,7 @@ impl EventQueue {
 impl ModuleRouter {
     /// Takes an event from the bus. Queues it, with the call timeout for waiting and handling together; or drops it, if too many or too
     /// large events wait, or no process of the module runs or will be started.
-    pub(super) fn take_event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
+    pub(super) fn take_event(&self, topic: &Arc<ModuleTopic>, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
             let mut queue = lock(&self.events);
@@ -73,7 +74,7 @@ impl ModuleRouter {
                 // The publisher does not wait for the handling: a deadline or a cause from the bus is ignored.
                 let deadline = Instant::now().checked_add(self.call_timeout);
                 let envelope = Envelope { deadline, cause: None, ..envelope.borrowed().into_owned() };
-                queue.waiting.push_back(QueuedEvent { envelope, _memory: memory });
+                queue.waiting.push_back(QueuedEvent { topic: Arc::clone(topic), envelope, _memory: memory });
                 None
             } else {
                 queue.dropped += 1;
@@ -81,7 +82,7 @@ impl ModuleRouter {
                 let is_logged = queue.dropped >= (queue.logged * 10).max(1);
                 is_logged.then(|| {
                     queue.logged = queue.dropped;
-                    let (topic, dropped) = (&envelope.topic, queue.dropped);
+                    let (topic, dropped) = (topic.name(), queue.dropped);
                     let why = if is_gone { "does not run" } else { "takes its events too slowly" };
                     format!("{why}: `{topic}` was dropped (events dropped so far: {dropped})")
                 })
@@ -94,9 +95,9 @@ impl ModuleRouter {
     }
 
     /// Puts an event that was not sent to a process back to the front of the queue, even if the queue or its memory is full.
-    pub(super) fn put_back(&self, envelope: Envelope<'static>) {
+    pub(super) fn put_back(&self, topic: Arc<ModuleTopic>, envelope: Envelope<'static>) {
         let memory = self.waiting.overdraw(envelope.bytes());
-        lock(&self.events).waiting.push_front(QueuedEvent { envelope, _memory: memory });
+        lock(&self.events).waiting.push_front(QueuedEvent { topic, envelope, _memory: memory });
     }
 
     /// Drops, counts and logs the queued events for whose topic `is_dropped` returns true. `why` is the reason, for the log.
@@ -104,7 +105,7 @@ impl ModuleRouter {
         let dropped = {
             let mut queue = lock(&self.events);
             let before = queue.waiting.len();
-            queue.waiting.retain(|event| !is_dropped(&event.envelope.topic));
+            queue.waiting.retain(|event| !is_dropped(event.topic.name()));
             let dropped = before - queue.waiting.len();
             queue.dropped += dropped as u64;
             dropped
@@ -120,18 +121,18 @@ impl ModuleRouter {
     pub(super) fn pump(&self, batch: &mut WriteBatch) {
         {
             let mut queue = lock(&self.events);
-            queue.look_again = true;
+            queue.is_pump_due = true;
             if std::mem::replace(&mut queue.is_pumping, true) {
                 return;
             }
         }
         loop {
-            lock(&self.events).look_again = false;
+            lock(&self.events).is_pump_due = false;
             while let NextEvent::Send(connection, event) = self.next_event() {
                 self.send_event(&connection, event, batch);
             }
             let mut queue = lock(&self.events);
-            if !queue.look_again {
+            if !queue.is_pump_due {
                 queue.is_pumping = false;
                 return;
             }
@@ -146,7 +147,7 @@ impl ModuleRouter {
         let mut not_taken: Vec<&str> = Vec::new();
         let mut found = None;
         for (index, event) in queue.waiting.iter().enumerate() {
-            let topic = &*event.envelope.topic;
+            let topic = event.topic.name();
             if not_taken.contains(&topic) {
                 continue;
             }
@@ -178,20 +179,20 @@ impl ModuleRouter {
 
     /// Sends an event to a process. If that takes no more requests, the event goes back into the queue.
     fn send_event(&self, connection: &Arc<Connection>, event: QueuedEvent, batch: &mut WriteBatch) {
-        let Some(topic) = lock(&self.topics).event(&event.envelope.topic).map(Arc::clone) else { return };
+        let topic = Arc::clone(&event.topic);
         // A copy of a durable event is kept until the event was handled.
         let (envelope, kept) =
-            if topic.again() { (event.envelope.clone(), Some(event)) } else { (event.envelope, None) };
+            if topic.is_retried() { (event.envelope.clone(), Some(event)) } else { (event.envelope, None) };
         // The count belongs to this connection: that of the next process begins at 0.
         let events = Arc::clone(connection.events());
         events.fetch_add(1, Ordering::Relaxed);
         let reply = self.event_reply(Arc::clone(&topic), Arc::clone(&envelope.trace_id), kept, events);
         if let Err(back) = connection.send_message(HostRequest::Event, envelope, &topic, reply, Instant::now(), batch) {
             let (envelope, reply) = *back;
-            // The process was told to stop in this moment: another one, or the next one, gets the event.
+            // The process has stopped since it was picked: another one, or the next one, gets the event.
             connection.events().fetch_sub(1, Ordering::Relaxed);
             reply.discard();
-            self.put_back(envelope.into_owned());
+            self.put_back(topic, envelope.into_owned());
         }
     }
 

@@ -1,5 +1,5 @@
-//! Calls that wait until a replica is ready. They were not sent to any process yet, so that they can wait even if they are not
-//! idempotent.
+//! Parked calls, which wait until a replica is ready. They have not been sent to any process, so calls that are not idempotent can
+//! be parked too.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::replica::Replica;
 use crate::status::InstanceState;
 use crate::topic::ModuleTopic;
 
-/// How many calls may be parked for a module. More are refused with `RESOURCE_EXHAUSTED`.
+/// The maximum number of calls that are parked for a module. Further ones are refused with `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_PARKED: usize = 1024;
 
 #[derive(Default)]
@@ -37,8 +37,8 @@ struct Parked {
     _timer: Option<Timer>,
 }
 
-/// The task that expires parked calls at the deadline of one of them. It ends with that call: a parked call is soon dispatched, its
-/// deadline may be far.
+/// The task that expires parked calls at the deadline of one of them. It is dropped with that call, which is usually dispatched long
+/// before its deadline.
 struct Timer(AbortHandle);
 
 impl Drop for Timer {
@@ -88,7 +88,7 @@ impl ModuleRouter {
         });
         let (envelope, since) = (envelope.into_owned(), Instant::now());
         let location = reply.track();
-        let moves = location.moves();
+        let moves = location.begin_move();
         parked.last += 1;
         let number = parked.last;
         let topic_of_call = Arc::clone(topic);
@@ -97,7 +97,7 @@ impl ModuleRouter {
         if let Some(this) = self.this.upgrade() {
             location.arrived(moves, CallHandle::new(&this, number), batch);
         }
-        // A replica may have become ready, or been given up, since it was looked.
+        // A replica may have become ready, or have failed for good, before the call was in the list.
         let is_over = !self.one_comes_for(topic.name());
         if is_over || !matches!(self.pick(topic.name(), None), Picked::None) {
             self.release_parked();
@@ -110,7 +110,7 @@ impl ModuleRouter {
         let parked = std::mem::take(&mut lock(&self.parked).calls);
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         for Parked { envelope, topic, reply, memory, .. } in parked {
-            // The call reserves anew what it needs next.
+            // The memory is reserved again where the call goes next.
             drop(memory);
             drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
         }
@@ -139,7 +139,7 @@ impl ModuleRouter {
         let in_state = |state: InstanceState| replicas.iter().find(|replica| replica.state() == state);
         let because =
             |replica: &Arc<Replica>| replica.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-        // If some replicas stay, it is their topics that count.
+        // Replicas that are being retired count only if all are.
         let stays = |replica: &&Arc<Replica>| !replica.is_retired() || replicas.iter().all(|other| other.is_retired());
         if !replicas.iter().filter(stays).any(|replica| replica.release().takes(topic)) {
             format!("`{name}` does not provide `{topic}`")

@@ -157,15 +157,15 @@ impl ModuleRouter {
                 Undelivered::Call { envelope, topic, reply } => {
                     drop(self.dispatch(envelope, &topic, reply, now, &mut batch));
                 }
-                Undelivered::Event { envelope, reply } => {
+                Undelivered::Event { envelope, topic, reply } => {
                     reply.discard();
-                    events.push(envelope);
+                    events.push((topic, envelope));
                 }
             }
         }
         // The last one first, so that they keep their order, before the events that wait already.
-        for event in events.into_iter().rev() {
-            self.put_back(event);
+        for (topic, event) in events.into_iter().rev() {
+            self.put_back(topic, event);
         }
         self.pump(&mut batch);
     }

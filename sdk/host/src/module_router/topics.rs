@@ -38,7 +38,7 @@ impl Endpoint for TopicEndpoint {
     }
 
     fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
-        self.router.take_event(envelope, batch);
+        self.router.take_event(&self.topic, envelope, batch);
     }
 }
 
@@ -55,11 +55,6 @@ impl Topics {
         let mut all: Vec<_> = self.services.values().chain(self.events.values()).map(|entry| &entry.topic).collect();
         all.sort_by_key(|topic| topic.name());
         all.into_iter()
-    }
-
-    /// The event with this name; `None` if no release of the module has required it.
-    pub(super) fn event(&self, topic: &str) -> Option<&Arc<ModuleTopic>> {
-        self.events.get(topic).map(|entry| &entry.topic)
     }
 
     fn of_kind(&mut self, kind: TopicKind) -> &mut BTreeMap<String, TopicEntry> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::{HostServices, OwnCall, Refusal, read_params, wrong_params};
-use crate::bus::{WriteBatch, empty_object};
+use crate::bus::WriteBatch;
 use crate::kv::{self, Entry, KvError, KvFuture, MAX_PAGE_KEYS, Page, SetOptions};
 
 /// The parameters of `get`, `delete` and `exists`.
@@ -118,7 +118,7 @@ impl HostServices {
             "unwatch" => {
                 let UnwatchParams { watch } = read_params(&params)?;
                 self.watches.end(watch);
-                call.end(Ok(empty_object()));
+                call.end(Ok(Object::empty()));
             }
             _ => return Err((code::UNIMPLEMENTED, format!("this host has no `kv_store.{method}`"))),
         }

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{HostServices, OwnCall, Refusal, read_params};
-use crate::bus::empty_object;
 use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 
 impl HostServices {
@@ -46,7 +45,7 @@ impl HostServices {
             _ => trace_id.to_owned(),
         };
         self.write_log(&LogFrame { level, message, fields, trace_id: trace_id.into() });
-        call.end(Ok(empty_object()));
+        call.end(Ok(Object::empty()));
         Ok(())
     }
 }

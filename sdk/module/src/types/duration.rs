@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use humantime::DurationError as Error;
 
-/// Reads a duration such as `"250ms"` or `"1h 30m"`: numbers with units from `ns` to `years`, which are added up.
+/// Parses a duration such as `"250ms"` or `"1h 30m"`: the sum of numbers with units from `ns` to `years`.
 ///
 /// # Errors
 ///
-/// Says what is wrong with the text. A sum of more than `u64::MAX` seconds is an error too.
+/// What is wrong with the text. A sum of more than `u64::MAX` seconds is an error too.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut sum = Duration::ZERO;
     for (start, term) in terms(text) {
@@ -18,7 +18,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// The numbers of a text with their units, each with where it begins. `humantime` 2.4 panics at the sum of some, but not at one.
+/// The numbers of a text with their units, each with its offset in bytes. They are parsed one by one, because `humantime` 2.4 panics
+/// if a sum overflows.
 fn terms(text: &str) -> Vec<(usize, &str)> {
     let mut starts = vec![0];
     let mut is_in_unit = false;
@@ -32,7 +33,7 @@ fn terms(text: &str) -> Vec<(usize, &str)> {
     starts.iter().zip(ends).map(|(start, end)| (*start, &text[*start..end])).collect()
 }
 
-/// An error within a term, as one within the whole text.
+/// Turns the offset of an error within a term into that within the whole text.
 fn at(error: Error, start: usize) -> Error {
     match error {
         Error::InvalidCharacter(offset) => Error::InvalidCharacter(start + offset),

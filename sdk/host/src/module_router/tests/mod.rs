@@ -96,7 +96,8 @@ fn first(router: &ModuleRouter) -> Arc<Replica> {
 }
 
 fn event(router: &ModuleRouter, message: &Envelope<'_>) {
-    router.take_event(message, &mut WriteBatch::none());
+    let topic = lock(&router.topics).all().find(|topic| topic.name() == message.topic).map(Arc::clone).unwrap();
+    router.take_event(&topic, message, &mut WriteBatch::none());
 }
 
 async fn ready(router: &ModuleRouter, reply: &str) -> Opened {
