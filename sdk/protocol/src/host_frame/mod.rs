@@ -67,14 +67,19 @@ impl<'a> HostFrame<'a> {
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
     }
 
-    /// Reads a `handle` or an `event` in the form in which this crate writes it. `None` for any other frame or form; `frame` is then
-    /// unchanged.
+    /// Reads a `handle`, an `event`, or a `service_response` with a success, in the form in which this crate writes it. `None` for any
+    /// other frame or form; `frame` is then unchanged.
     fn read_quickly(frame: &mut RawFrame<'a>) -> Option<Frame<Self>> {
+        let mut reader = QuickReader::new(frame.json);
+        reader.literal(br#"{"type":""#)?;
+        if is_on("service_response") && reader.skip(br#"service_response","id":"#) {
+            let id = Some(reader.number()?);
+            let data = service_response::read_quickly(&mut reader, frame)?;
+            return Some(Frame { id, body: Self::ServiceResponse(Ok(data)) });
+        }
         if !is_on("handle") {
             return None;
         }
-        let mut reader = QuickReader::new(frame.json);
-        reader.literal(br#"{"type":""#)?;
         let body = if reader.skip(br#"handle","id":"#) {
             Self::Handle
         } else {
@@ -183,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_most_frequent_frames_are_read_quickly() {
-        for text in handle::EXAMPLES {
+        for text in handle::EXAMPLES.iter().chain(service_response::EXAMPLES) {
             let attachment = text.contains("\"attachment\"").then_some(&b"hi"[..]);
             let (quick, any) = both(text, attachment);
             assert_eq!(quick, Some(any.unwrap()), "{text}");
@@ -193,7 +198,7 @@ mod tests {
     proptest! {
         /// For wrong and unusual frames too, the quick reader returns what serde returns, or gives up.
         #[test]
-        fn what_is_read_quickly_is_the_same(text in almost(handle::EXAMPLES.to_vec()), attached: bool) {
+        fn what_is_read_quickly_is_the_same(text in almost([handle::EXAMPLES, service_response::EXAMPLES].concat()), attached: bool) {
             if let (Some(quick), any) = both(&text, attached.then_some(b"hi")) {
                 prop_assert_eq!(Ok(quick), any, "{}", text);
             }
