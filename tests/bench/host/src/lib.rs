@@ -1,5 +1,7 @@
 //! A host in a process of its own, the load generator `hosted`, and what is said to it.
 
+pub mod row;
+
 use std::process::Command;
 
 use anyhow::{Context as _, Result};

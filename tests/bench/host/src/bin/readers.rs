@@ -11,9 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ixt_bench::callgrind::Callgrind;
 use ixt_bench::measure::{Times, order, times_in_turns};
 use ixt_bench::process::{Process, program};
-use ixt_bench_host::{Caller, hosted, run};
-use ixt_bench_wire::load::{LoadGenerator, Payload, Workload};
-use ixt_bench_wire::{Callee, Framing, frame};
+use ixt_bench_host::row::{Row, Sample};
 use ixt_protocol::{HostFrame, ModuleFrame};
 
 /// The variable that lists the types of frames that a process reads by serde. The feature `compare-readers` of `ixt-protocol` reads it.
@@ -29,6 +27,7 @@ const READS: &[(&str, &str)] = &[
         "service_request",
         r#"{"type":"service_request","id":200000,"service":"message_bus","method":"send","params":{"payload":"*","topic":"echo"},"context":{"trace_id":"0123456789abcdef0123456789abcdef","parent":200000}}"#,
     ),
+    ("service_response", r#"{"type":"service_response","id":200000,"success":true,"data":{"result":"*"}}"#),
 ];
 
 const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
@@ -57,7 +56,7 @@ fn read(name: &str, bytes: usize, times: u32) -> Result<()> {
     for _ in 0..times {
         let text = std::hint::black_box(text.as_str());
         let found = match name {
-            "handle" => HostFrame::read(text.as_bytes())?.id.is_some(),
+            "handle" | "service_response" => HostFrame::read(text.as_bytes())?.id.is_some(),
             _ => ModuleFrame::read(text.as_bytes())?.id.is_some(),
         };
         ensure!(found, "it was not read");
@@ -114,69 +113,18 @@ fn reads() -> Result<()> {
     Ok(())
 }
 
-/// Who calls whom.
-#[derive(Clone, Copy)]
-enum Row {
-    LeanClient,
-    Host(Caller),
-}
-
-/// The processes of a row.
-enum Contestant {
-    Module(Callee),
-    Host(LoadGenerator, Caller),
-}
-
-/// What a call costs.
-struct Sample {
-    time: Duration,
-    /// Processor time of the modules, and of the host if there is one.
-    processor: Duration,
-}
-
-impl Contestant {
-    /// Starts processes that read the types in `by_serde` by serde.
-    fn start(row: Row, by_serde: &str) -> Result<Self> {
-        let mut command = match row {
-            Row::LeanClient => Command::new(program("module")?),
-            Row::Host(_) => hosted(2, "member")?,
-        };
-        command.env(BY_SERDE, by_serde);
-        Ok(match row {
-            Row::LeanClient => Self::Module(Callee::start_command(command, Framing::Line)?),
-            Row::Host(caller) => Self::Host(LoadGenerator::start(command)?, caller),
-        })
-    }
-
-    fn sample(&mut self, bytes: usize, depth: usize, calls: usize) -> Result<Sample> {
-        match self {
-            Self::Module(module) => {
-                let cost = module.throughput(&frame("echo", bytes), depth, calls)?;
-                Ok(Sample { time: cost.time, processor: cost.callee })
-            }
-            Self::Host(host, caller) => {
-                let workload = Workload { topic: "echo.n00".to_owned(), payload: Payload::Bytes(bytes), depth, calls };
-                let cost = host.cost(|host| run(host, *caller, workload))?;
-                Ok(Sample { time: cost.time, processor: cost.caller + cost.callee })
-            }
-        }
-    }
-}
-
 fn rows(by_serde: &[&str]) -> Result<()> {
     println!(
         "| row | payload | at once | read by serde | time, µs | time/all quick | processor, µs | processor/all quick |"
     );
     println!("|---|---:|---:|---|---:|---|---:|---|");
-    for (row, label) in [
-        (Row::LeanClient, "lean client → module"),
-        (Row::Host(Caller::Host), "host → module"),
-        (Row::Host(Caller::Pair(0)), "module → host → module"),
-    ] {
+    for row in Row::ALL {
         for (bytes, depth) in [(64, 64), (64, 1), (1 << 10, 64), (64 << 10, 16)] {
             let mut all = Vec::new();
             for by_serde in ["", "none"].iter().chain(by_serde) {
-                all.push((by_serde, Contestant::start(row, by_serde)?, Vec::new()));
+                let mut command = row.command(program)?;
+                command.env(BY_SERDE, by_serde);
+                all.push((by_serde, row.start(command)?, Vec::new()));
             }
             let calls = (40_000_000 / (bytes + 4000) / if depth == 1 { 4 } else { 1 }).max(64);
             for (_, contestant, _) in &mut all {
@@ -194,7 +142,7 @@ fn rows(by_serde: &[&str]) -> Result<()> {
             for (by_serde, _, samples) in &all {
                 let (time, processor) = (times(samples, |s| s.time), times(samples, |s| s.processor));
                 println!(
-                    "| {label} | {bytes} | {depth} | {by_serde} | {:.2} | {} | {:.2} | {} |",
+                    "| {row} | {bytes} | {depth} | {by_serde} | {:.2} | {} | {:.2} | {} |",
                     time.median_micros(),
                     time.ratio(&quick_time),
                     processor.median_micros(),
