@@ -1,5 +1,5 @@
 //! Keeps large buffers for the next large frames. Fresh memory is slow: its page faults, one for each 4 KiB, take longer than encoding
-//! the frame. Without the pool, calls of 64 KiB are a third slower (tests/bench/README.md).
+//! the frame. Without the pool, calls of 64 KiB take 60 % longer when several are in flight (tests/bench/README.md).
 
 use std::collections::VecDeque;
 

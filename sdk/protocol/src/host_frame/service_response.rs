@@ -1,4 +1,7 @@
 //! `service_response`: the host's response to a service request of the module: its `data`, or an error.
+//!
+//! A success has a quick reader. Without it a call from module to module takes 2 to 3 % more processor time (tests/bench/README.md, "The
+//! quick readers of frames").
 
 use std::borrow::Cow;
 
