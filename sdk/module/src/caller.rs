@@ -1,6 +1,8 @@
 //! The trait of the two types that can call the host and other modules.
 
-use crate::host_services::bus::Bus;
+use serde::Serialize;
+
+use crate::host_services::bus::{Bus, Call};
 use crate::host_services::kv::Kv;
 
 /// Makes calls to the host and to other modules. Two types implement it:
@@ -24,4 +26,16 @@ pub(crate) mod sealed {
     pub trait Sealed {
         fn link(&self) -> &crate::host_services::link::Link;
     }
+}
+
+/// A typed call; for generated code. `ttl_ms` is that of the manifest.
+#[doc(hidden)]
+pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
+    caller.bus().call_declared(topic, serde_json::to_vec(request).map_err(Into::into), ttl_ms)
+}
+
+/// A typed call with bytes as payload; for generated code.
+#[doc(hidden)]
+pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
+    caller.bus().call_declared(topic, Ok(payload.to_vec()), ttl_ms)
 }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use crate::boxed_future::Boxed;
 use crate::error::{Error, Result};
-use crate::request::Boxed;
 
 /// Runs the future that `make` returns to its end. A panic, also in `make`, becomes the error `INTERNAL`, in which `what` names the work.
 /// The error does not have the message of the panic, which may be secret: the panic hook writes it to the log.

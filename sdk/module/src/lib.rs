@@ -50,6 +50,7 @@
 //! - `testing`: the test harness, which runs a module in memory.
 
 mod blocking;
+mod boxed_future;
 mod caller;
 mod catch_panic;
 mod clock;
@@ -144,8 +145,8 @@ pub mod __private {
     pub use regex_lite::Regex;
     pub use serde;
 
+    pub use crate::caller::{call, call_raw};
     pub use crate::config::{ConfigKeys, FromConfig, default_config, read_config};
-    pub use crate::host_services::bus::{call, call_raw};
     pub use crate::module::{Call, Module};
     pub use crate::request::Handling;
     pub use crate::topic::TopicIndex;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ixt_protocol::code;
 
 use crate::blocking::blocking;
+use crate::boxed_future::Boxed;
 use crate::config::{FromConfig, read_config};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::health::Health;
 use crate::middleware::Next;
 use crate::payload::{FromPayload, Payload};
 use crate::reply::IntoReply;
-use crate::request::{Boxed, Handling, Permit, Request, TopicKind};
+use crate::request::{Handling, Permit, Request, TopicKind};
 use crate::response::Response;
 use crate::runtime::Runtime;
 use crate::topic::UnknownTopic;

@@ -1,10 +1,9 @@
 //! A request on its way to the handler, with the permit that it has while it is handled.
 
 use std::fmt::Debug;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::boxed_future::Boxed;
 use crate::context::Context;
 use crate::error::Result;
 use crate::payload::Payload;
@@ -31,9 +30,6 @@ pub struct Request {
 
 /// A running handler: the future of its reply. Boxed, since one future for a thousand topics would be huge.
 pub type Handling = Boxed<Result<Reply>>;
-
-/// A boxed future.
-pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Request {
     pub(crate) fn new(kind: TopicKind, payload: Payload, context: Context) -> Self {

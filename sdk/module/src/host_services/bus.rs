@@ -14,9 +14,8 @@ use serde_json::Value;
 
 use super::calls::object;
 use super::link::Link;
-use crate::caller::Caller;
+use crate::boxed_future::Boxed;
 use crate::error::{Error, Result};
-use crate::request::Boxed;
 
 /// The message bus: calls services of other modules, and publishes events. It is the `send_message` of the Python and Node.js SDKs. For
 /// topics in the manifest, the generated modules `client` and `publish` have a typed function each.
@@ -59,6 +58,16 @@ impl<'a> Bus<'a> {
         request: &impl Serialize,
     ) -> Call<R> {
         Call::new(self.link, topic.into(), json(request), None)
+    }
+
+    /// A call of a service that the manifest declares. `payload` is the encoded request, `ttl_ms` that of the service's manifest.
+    pub(crate) fn call_declared<R>(
+        self,
+        topic: &'static str,
+        payload: Result<Vec<u8>>,
+        ttl_ms: Option<u64>,
+    ) -> Call<R> {
+        Call::new(self.link, topic.into(), payload, ttl_ms.map(Duration::from_millis))
     }
 
     /// Publishes an event with any bytes as payload. Returns when the host has taken it. The publisher doesn't learn whether and when
@@ -199,16 +208,4 @@ impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("topic", &self.topic).field("sent", &self.unsent.is_none()).finish_non_exhaustive()
     }
-}
-
-/// A typed call; for generated code. `ttl_ms` is that of the manifest.
-#[doc(hidden)]
-pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
-    Call::new(caller.link(), topic.into(), json(request), ttl_ms.map(Duration::from_millis))
-}
-
-/// A typed call with bytes as payload; for generated code.
-#[doc(hidden)]
-pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
-    Call::new(caller.link(), topic.into(), Ok(payload.to_vec()), ttl_ms.map(Duration::from_millis))
 }

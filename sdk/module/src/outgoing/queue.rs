@@ -10,13 +10,31 @@ use super::Features;
 use super::buffer_pool::BufferPool;
 use super::log_backlog::LogBacklog;
 use super::write_buffer::WriteBuffer;
-use super::writing::Writer;
 use crate::error::Error;
 
 /// A frame whose object has at least this many bytes is encoded outside of the lock, and not copied.
 pub(super) const LARGE_BYTES: usize = 16 * 1024;
 /// More bytes than a frame has besides its object.
 const ENVELOPE_BYTES: usize = 256;
+
+/// Which thread writes now.
+///
+/// ```text
+///           write                 socket full
+///   Idle ───────────► Writing ─────────────────► Full
+///    ▲                 │   ▲                      │
+///    └─────────────────┘   └──────────────────────┘
+///       nothing left         the sink's thread has written the rest
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// None.
+    Idle,
+    /// One that has sent a frame. It writes until the queue is empty, or the socket is full.
+    Writing,
+    /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
+    Full,
+}
 
 #[derive(Debug)]
 pub(super) struct Queue {

@@ -7,8 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use ixt_protocol::{Frame, Framing, LogFrame, LogLevel, ModuleFrame, Readiness, StartingFrame, code};
 
 use super::Outgoing;
-use super::queue::{LARGE_BYTES, Queue, TooLarge, capacity_for};
-use super::writing::Writer;
+use super::queue::{LARGE_BYTES, Queue, TooLarge, Writer, capacity_for};
 use crate::error::{Error, Result};
 use crate::log::log_error;
 use crate::reply::Reply;

@@ -10,14 +10,6 @@
 //! - when 128 KiB are gathered.
 //!
 //! It writes a log line of the level `error`, `starting` and `ready` at once, with all that is gathered before them.
-//!
-//! ```text
-//!           write                 socket full
-//!   Idle ───────────► Writing ─────────────────► Full
-//!    ▲                 │   ▲                      │
-//!    └─────────────────┘   └──────────────────────┘
-//!       nothing left         the sink's thread has written the rest
-//! ```
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
@@ -25,7 +17,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::ThreadId;
 
 use super::Outgoing;
-use super::queue::Queue;
+use super::queue::{Queue, Writer};
 use super::write_buffer::WriteBuffer;
 use crate::thread_id::current_thread_id;
 
@@ -48,17 +40,6 @@ pub(crate) trait Sink: Debug + Send + Sync {
 
 /// The function that [`Sink::write_later`] calls at the end.
 pub(crate) type Done = Box<dyn FnOnce(WriteBuffer, io::Result<()>) + Send>;
-
-/// Which thread writes now: the states of the diagram above.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writer {
-    /// None.
-    Idle,
-    /// One that has sent a frame. It writes until the queue is empty, or the socket is full.
-    Writing,
-    /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
-    Full,
-}
 
 impl Outgoing {
     /// Makes this thread the reader, in place of an earlier one. It has to call [`flush`](Self::flush) before it waits.

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::End;
+use crate::boxed_future::Boxed;
 use crate::caller::Caller as _;
 use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::module::{Serve, Start};
 use crate::reply::Reply;
-use crate::request::{Boxed, Handling, Request, TopicKind};
+use crate::request::{Handling, Request, TopicKind};
 use crate::requests::Limits;
 use crate::runtime::Runtime;
 use crate::transport::task_executor::{Wire, connect};

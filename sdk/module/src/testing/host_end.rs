@@ -17,10 +17,10 @@ use tokio::time::sleep_until;
 
 use super::kv::Store;
 use super::observed::{Log, Sent, Starting};
+use crate::boxed_future::Boxed;
 use crate::error::{Error, Result};
 use crate::payload::Payload;
 use crate::reply::Reply;
-use crate::request::Boxed;
 use crate::session::End;
 use crate::transport::task_executor::Wire;
 
