@@ -66,6 +66,7 @@
 //! and lost connections. Types here are `#[non_exhaustive]` where fields or variants will be added, such as those of streams; methods that
 //! will be added to the traits will have a default implementation that refuses.
 
+mod call_handle;
 mod call_location;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -80,11 +81,12 @@ use std::sync::Arc;
 
 pub use ixt_protocol::{ErrorBody, Object, Priority, WirePayload};
 
+pub use call_handle::{CallHandle, Cancel};
 pub(crate) use call_location::CallLocation;
 pub(crate) use envelope::HOST_SOURCE;
 pub use envelope::{Cause, Envelope, ParentSpan};
 pub use local::LocalBus;
-pub use reply::{CallHandle, CallResult, Cancel, ReplyTo};
+pub use reply::{CallResult, ReplyTo};
 pub use write_batch::{Flush, WriteBatch};
 
 /// The future that asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.

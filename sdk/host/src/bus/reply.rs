@@ -1,7 +1,7 @@
-//! The result of a call, the callback that gets it, and the handle with which the caller cancels the call.
+//! The result of a call, and the callback that gets it.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use ixt_protocol::{ErrorBody, Object, code};
 
@@ -140,34 +140,4 @@ impl fmt::Debug for ReplyTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ReplyTo").finish_non_exhaustive()
     }
-}
-
-/// The handle with which a caller can cancel a call in progress. Dropping it does not cancel the call. The default is the handle of a call
-/// that can't be cancelled, such as one that has already been answered.
-#[derive(Debug, Default)]
-#[must_use = "a call can't be cancelled without its handle"]
-pub struct CallHandle(Option<(Weak<dyn Cancel>, u64)>);
-
-impl CallHandle {
-    /// A handle that cancels a call by [`owner.cancel(number)`](Cancel::cancel). It does not keep `owner` alive; once `owner` is dropped,
-    /// the handle does nothing.
-    pub fn new(owner: &Arc<impl Cancel + 'static>, number: u64) -> Self {
-        let owner: Weak<dyn Cancel> = Arc::downgrade(owner) as _;
-        Self(Some((owner, number)))
-    }
-
-    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`] is discarded, or gets a result that was on its way.
-    pub fn cancel(self, batch: &mut WriteBatch) {
-        if let Some((owner, number)) = self.0
-            && let Some(owner) = owner.upgrade()
-        {
-            owner.cancel(number, batch);
-        }
-    }
-}
-
-/// The owner of calls that can be cancelled: an [`Endpoint`](super::Endpoint) that has taken them, or a bus that has sent them.
-pub trait Cancel: fmt::Debug + Send + Sync {
-    /// Cancels the call with this number, whose caller no longer waits. Nothing happens if the call has ended.
-    fn cancel(&self, number: u64, batch: &mut WriteBatch);
 }
