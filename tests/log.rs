@@ -146,6 +146,24 @@ fn what_a_process_writes_has_the_level_of_its_logger_and_a_long_line_its_pieces(
 }
 
 #[test]
+fn a_log_frame_that_is_too_long_is_cut_and_says_so() {
+    block_on(async {
+        let mut started = Hosts::new().actor("a", A).start().await;
+        let write = async |started: &Started, frame: Value| {
+            started.ask("a", json!({ "do": "write", "text": format!("{frame}\n") })).await.unwrap();
+        };
+        let message = format!("long {}", "x".repeat(70_000));
+        write(&started, json!({ "type": "log", "level": "info", "message": message })).await;
+        let record = started.record("long x").await;
+        assert_eq!(record.message, format!("{}… (70005 bytes)", &message[..65_536]));
+        let fields = json!({ "a": "x".repeat(70_000) });
+        write(&started, json!({ "type": "log", "level": "info", "message": "short", "fields": fields })).await;
+        let record = started.record("short").await;
+        assert_eq!((&*record.message, record.fields.is_none()), ("short (its fields are too long)", true));
+    });
+}
+
+#[test]
 fn what_python_prints_and_logs_is_there_at_once() {
     needs("python3");
     block_on(async {

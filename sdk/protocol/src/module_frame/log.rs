@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::MAX_TRACE_ID_BYTES;
 use crate::frame_reader::deserialize_optional_object;
 use crate::text_limits::shortened;
-use crate::{MAX_MESSAGE_BYTES, MAX_TRACE_ID_BYTES};
 
 /// `log`: a line for the host's log. Sent only to a host that offers the feature `log`. Has no id and no reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogFrame<'a> {
     /// How important the line is.
     pub level: LogLevel,
-    /// What happened, for people. May be empty. Cut after 64 KiB when the frame is read.
+    /// What happened, for people. May be empty. The host's log keeps 64 KiB of it, and says how long it was.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
     /// More about it, for programs: a JSON object. The host leaves it out of its log if it is longer than 64 KiB. `None` if there are
@@ -33,13 +33,10 @@ pub struct LogFrame<'a> {
 }
 
 impl LogFrame<'_> {
-    /// Cuts the texts at their limits. The line is not refused, so that what has happened is not lost.
+    /// Cuts the trace id at its limit. The line is not refused, so that what has happened is not lost. The message is left to the host's
+    /// log, which marks that it was cut.
     pub(super) fn cut(self) -> Self {
-        Self {
-            message: shortened(self.message, MAX_MESSAGE_BYTES),
-            trace_id: shortened(self.trace_id, MAX_TRACE_ID_BYTES),
-            ..self
-        }
+        Self { trace_id: shortened(self.trace_id, MAX_TRACE_ID_BYTES), ..self }
     }
 }
 
