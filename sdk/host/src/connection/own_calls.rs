@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// Sends a response to a call of the module. The error `RESOURCE_EXHAUSTED` is sent instead if the response is too long for a frame, or
-    /// if the module has too many bytes unread.
+    /// if the module has too many bytes unread, or what waits for modules takes too much memory.
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));
@@ -110,6 +110,10 @@ impl Connection {
             }
             Err(Refused::Full) => {
                 let message = "the module does not read its responses".to_owned();
+                self.send_buffer.put(FrameClass::Essential, &error(message, true), batch)
+            }
+            Err(Refused::NoMemory) => {
+                let message = "the response does not fit into the memory of what waits for modules".to_owned();
                 self.send_buffer.put(FrameClass::Essential, &error(message, true), batch)
             }
         };

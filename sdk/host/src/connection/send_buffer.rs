@@ -56,8 +56,10 @@ pub(super) const EVENT_ROOM: usize = 1024 * 1024;
 pub(crate) enum Refused {
     /// The frame is longer than a frame may be on this connection.
     TooLong { bytes: usize, max_frame_bytes: usize },
-    /// The module has too many bytes unread, or they take too much memory.
+    /// The module has more unread bytes than the limit of the frame's class.
     Full,
+    /// What waits for the module, or for all modules, takes as much memory as it may.
+    NoMemory,
     /// The connection is closed.
     Closed,
 }
@@ -209,7 +211,7 @@ impl Buffer {
         }
         if !self.account() && class.needs_memory() {
             self.bytes.truncate(start);
-            return Err(Refused::Full);
+            return Err(Refused::NoMemory);
         }
         Ok(!std::mem::replace(&mut self.is_scheduled, true))
     }
@@ -306,7 +308,7 @@ mod tests {
         buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()).unwrap();
         assert_eq!(
             buffer.put(FrameClass::Response, &large, &mut WriteBatch::none()),
-            Err(Refused::Full),
+            Err(Refused::NoMemory),
             "although the limit for responses is larger"
         );
         // The error that is sent instead gets through, and takes no memory of the budget.

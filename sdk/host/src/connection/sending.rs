@@ -216,6 +216,11 @@ impl Connection {
                 self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
                 reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
             }
+            Refused::NoMemory => {
+                let message = format!("the request does not fit into the memory of what waits for {}", self.id);
+                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
+                reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
+            }
             // The reason why it is closed is not known here yet.
             Refused::Closed => {
                 let result = CallResult::lost("it has closed its connection");

@@ -143,7 +143,8 @@ impl ChangeSender {
                 let key = Cow::Borrowed(&*change.key);
                 let frame = KvChange { watch: self.number, key, revision: change.revision, value };
                 match connection.notify(HostFrame::KvChange(frame)) {
-                    Err(Refused::Full) => {}
+                    // Changes are not refused for lack of memory.
+                    Err(Refused::Full | Refused::NoMemory) => {}
                     Err(Refused::Closed) => return,
                     Ok(()) => break,
                     Err(Refused::TooLong { bytes, max_frame_bytes }) => {

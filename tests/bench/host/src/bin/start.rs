@@ -79,10 +79,10 @@ fn host_memory() -> Result<()> {
             .map_or_else(String::new, |one: u64| format!("{:.0}", (idle as f64 - one as f64) / (modules - 1) as f64));
         idle_of_one.get_or_insert(idle);
         let mut after_calls = [String::new(), String::new()];
-        for (bytes, after) in [64, 64 << 10].into_iter().zip(&mut after_calls) {
+        // 50 pairs with 64 calls of 64 KiB would exceed the memory of what waits for modules (HOST.md).
+        for ((bytes, depth), after) in [(64, 64), (64 << 10, 16)].into_iter().zip(&mut after_calls) {
             if modules > 1 {
-                let workload =
-                    Workload { topic: String::new(), payload: Payload::Bytes(bytes), depth: 64, calls: 1000 };
+                let workload = Workload { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls: 1000 };
                 run_pairs(&mut host, modules / 2, &workload)?;
                 *after = memory(host.id())?.resident.to_string();
             }
