@@ -76,8 +76,8 @@ fn the_log_is_written_to_files_and_metrics_are_served() {
         "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n",
         "\nixt_log_lines_dropped_total 0\n",
         "\nixt_instance_ready{module=\"a\",module_id=\"a:1.0.0/instance-001\"} 1\n",
-        "\nixt_calls_total{module=\"a\",topic=\"a\",code=\"OK\"} 1\n",
-        "\nixt_call_duration_seconds_count{module=\"a\",topic=\"a\"} 1\n",
+        "\nixt_calls_total{module=\"a\",topic=\"a\",kind=\"service\",code=\"OK\"} 1\n",
+        "\nixt_call_duration_seconds_count{module=\"a\",topic=\"a\",kind=\"service\"} 1\n",
     ] {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");
     }

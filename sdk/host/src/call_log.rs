@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use crate::bus::{CallResult, Envelope, HOST_SOURCE};
 use crate::lock::lock;
 use crate::logs::{LineLimit, Logs, Record, shortened};
-use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
+use crate::topic::{ModuleTopic, RequestInfo};
+use crate::topic_kind::TopicKind;
 
 /// How many bytes of an error's message are logged; the rest is cut off.
 const MAX_MESSAGE_BYTES: usize = 1024;

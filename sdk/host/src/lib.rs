@@ -55,6 +55,7 @@ mod stats;
 mod status;
 mod supervisor;
 mod topic;
+mod topic_kind;
 mod trace;
 
 pub use ixt_manifest::text;
@@ -71,5 +72,6 @@ pub use settings::{RestartPolicy, Settings};
 pub use stats::{DURATION_BOUNDS, TopicStats};
 pub use status::{InstanceState, InstanceStatus, ModuleStatus};
 pub use supervisor::{StartError, StartErrorKind};
+pub use topic_kind::TopicKind;
 #[cfg(feature = "otel")]
 pub use trace::SpanOptions;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use ixt_manifest::text::harmless;
 
 use crate::host::Host;
-use crate::stats::DURATION_BOUNDS;
+use crate::stats::{DURATION_BOUNDS, TopicStats};
 use crate::status::{InstanceState, InstanceStatus, ModuleStatus};
 use crate::trace::SpanCounts;
 
@@ -82,7 +82,8 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
     let help = "How many calls of a service, or events that a module takes, have ended, by error code; OK is success.";
     head(text, name, "counter", help);
     for (module, topic) in topics() {
-        let labels = |code| [("module", module.name.as_str()), ("topic", topic.topic.as_str()), ("code", code)];
+        let [module, topic_label, kind] = topic_labels(module, topic);
+        let labels = |code| [module, topic_label, kind, ("code", code)];
         line(text, name, &labels("OK"), topic.calls - topic.errors);
         for (code, count) in &topic.codes {
             line(text, name, &labels(code), count);
@@ -92,9 +93,9 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
         "How long the calls took that went to a process, until their callers had a result or no longer waited for one.";
     head(text, "ixt_call_duration_seconds", "histogram", help);
     for (module, topic) in topics() {
-        let labels = [("module", module.name.as_str()), ("topic", topic.topic.as_str())];
+        let labels = topic_labels(module, topic);
         let mut bucket = |bound: &str, count| {
-            line(text, "ixt_call_duration_seconds_bucket", &[labels[0], labels[1], ("le", bound)], count);
+            line(text, "ixt_call_duration_seconds_bucket", &[labels[0], labels[1], labels[2], ("le", bound)], count);
         };
         for (bound, count) in DURATION_BOUNDS.iter().zip(&topic.durations) {
             bucket(&bound.to_string(), *count);
@@ -103,6 +104,11 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
         line(text, "ixt_call_duration_seconds_sum", &labels, topic.seconds);
         line(text, "ixt_call_duration_seconds_count", &labels, topic.taken);
     }
+}
+
+/// The labels of a topic. A module may have a service and an event of one name, which only the kind tells apart.
+fn topic_labels<'a>(module: &'a ModuleStatus, topic: &'a TopicStats) -> [(&'static str, &'a str); 3] {
+    [("module", &module.name), ("topic", &topic.topic), ("kind", topic.kind.as_str())]
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
@@ -132,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::stats::Stats;
+    use crate::topic_kind::TopicKind;
 
     fn module(code: &str) -> ModuleStatus {
         let instance = |number: u32, state: InstanceState, healthy: Option<bool>| InstanceStatus {
@@ -157,7 +164,7 @@ mod tests {
             name: "m".to_owned(),
             version: "1.0.0".to_owned(),
             instances: vec![instance(1, InstanceState::Ready, Some(true)), instance(2, InstanceState::Failed, None)],
-            topics: vec![stats.snapshot("t")],
+            topics: vec![stats.snapshot(TopicKind::Service, "t")],
             calls_waiting: 4,
             events_waiting: 6,
             events_dropped: 7,
@@ -190,13 +197,13 @@ mod tests {
                 r#"ixt_instance_restarts_total{module="m",module_id="m:1.0.0/instance-002"} 2"#,
                 r#"ixt_instance_requests_in_flight{module="m",module_id="m:1.0.0/instance-001"} 3"#,
                 r#"ixt_instance_requests_in_flight{module="m",module_id="m:1.0.0/instance-002"} 3"#,
-                r#"ixt_calls_total{module="m",topic="t",code="OK"} 2"#,
-                r#"ixt_calls_total{module="m",topic="t",code="NO"} 1"#,
-                r#"ixt_calls_total{module="m",topic="t",code="UNAVAILABLE"} 1"#,
-                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",le="0.25"} 2"#,
-                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",le="+Inf"} 3"#,
-                r#"ixt_call_duration_seconds_sum{module="m",topic="t"} 200.25025"#,
-                r#"ixt_call_duration_seconds_count{module="m",topic="t"} 3"#,
+                r#"ixt_calls_total{module="m",topic="t",kind="service",code="OK"} 2"#,
+                r#"ixt_calls_total{module="m",topic="t",kind="service",code="NO"} 1"#,
+                r#"ixt_calls_total{module="m",topic="t",kind="service",code="UNAVAILABLE"} 1"#,
+                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",kind="service",le="0.25"} 2"#,
+                r#"ixt_call_duration_seconds_bucket{module="m",topic="t",kind="service",le="+Inf"} 3"#,
+                r#"ixt_call_duration_seconds_sum{module="m",topic="t",kind="service"} 200.25025"#,
+                r#"ixt_call_duration_seconds_count{module="m",topic="t",kind="service"} 3"#,
             ]
         );
     }
@@ -212,6 +219,19 @@ mod tests {
                 families["ixt_calls_total"].samples.iter().map(|(labels, _)| labels["code"].as_str()).collect();
             assert_eq!(codes, BTreeSet::from(["OK", "UNAVAILABLE", &harmless(code)]));
         }
+    }
+
+    #[test]
+    fn a_service_and_an_event_of_one_name_are_two_series() {
+        let mut module = module("NO");
+        let event = TopicStats { kind: TopicKind::Event, ..module.topics[0].clone() };
+        module.topics.push(event);
+        let mut text = String::new();
+        render_modules(&mut text, &[module]);
+        let families = read(&text);
+        let kinds: BTreeSet<_> =
+            families["ixt_calls_total"].samples.iter().map(|(labels, _)| labels["kind"].as_str()).collect();
+        assert_eq!(kinds, BTreeSet::from(["event", "service"]));
     }
 
     #[derive(Default)]

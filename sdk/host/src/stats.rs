@@ -9,6 +9,7 @@ use ixt_manifest::language::BUILT_IN_ERROR_CODES;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::lock;
+use crate::topic_kind::TopicKind;
 
 /// The upper bounds of the histogram [`TopicStats::durations`], in seconds. They are the same for every topic, so that histograms can be
 /// added up.
@@ -45,6 +46,8 @@ pub(crate) struct Stats {
 pub struct TopicStats {
     /// The topic.
     pub topic: String,
+    /// Whether it is a service or an event. A module may have one of each with the same name.
+    pub kind: TopicKind,
     /// How many calls have ended, in any way.
     pub calls: u64,
     /// How many of them ended with an error.
@@ -101,13 +104,14 @@ impl Stats {
         *errors.entry(code.into()).or_default() += 1;
     }
 
-    pub(crate) fn snapshot(&self, topic: &str) -> TopicStats {
+    pub(crate) fn snapshot(&self, kind: TopicKind, topic: &str) -> TopicStats {
         let codes = lock(&self.errors);
         let codes: BTreeMap<_, _> = codes.iter().map(|(code, count)| (code.to_string(), *count)).collect();
         let errors = codes.values().sum();
         let fine = self.durations.each_ref().map(|count| count.load(Ordering::Relaxed));
         TopicStats {
             topic: topic.to_owned(),
+            kind,
             calls: self.successes.load(Ordering::Relaxed) + errors,
             errors,
             codes,
@@ -187,12 +191,12 @@ mod tests {
         let stats = Stats::new();
         let none =
             TopicStats { topic: "t".to_owned(), durations: vec![0; DURATION_BOUNDS.len()], ..TopicStats::default() };
-        assert_eq!(stats.snapshot("t"), none);
+        assert_eq!(stats.snapshot(TopicKind::Service, "t"), none);
         for millis in 1..=100 {
             stats.finished(Duration::from_millis(millis), (millis == 50).then_some("NO"));
         }
         stats.refused(code::UNAVAILABLE);
-        let TopicStats { calls, errors, codes, taken, seconds, p50, p99, .. } = stats.snapshot("t");
+        let TopicStats { calls, errors, codes, taken, seconds, p50, p99, .. } = stats.snapshot(TopicKind::Service, "t");
         assert_eq!((calls, errors, taken), (101, 2, 100));
         assert_eq!(codes.into_iter().collect::<Vec<_>>(), [("NO".to_owned(), 1), ("UNAVAILABLE".to_owned(), 1)]);
         assert!((seconds - 5.05).abs() < 1e-9, "{seconds}");
@@ -209,7 +213,7 @@ mod tests {
             stats.finished(Duration::from_secs_f64(bound) + Duration::from_micros(1), None);
         }
         stats.finished(Duration::MAX, None);
-        let TopicStats { durations, taken, p99, .. } = stats.snapshot("t");
+        let TopicStats { durations, taken, p99, .. } = stats.snapshot(TopicKind::Service, "t");
         assert_eq!(durations, (0..DURATION_BOUNDS.len() as u64).map(|at| 2 * at + 1).collect::<Vec<_>>());
         assert_eq!(taken, 2 * DURATION_BOUNDS.len() as u64 + 1);
         assert!((p99 - 100.0).abs() < 1e-9, "{p99}: the longest that is known");
@@ -222,7 +226,7 @@ mod tests {
             for _ in 0..10 {
                 stats.finished(Duration::from_micros(micros), None);
             }
-            let TopicStats { p50, p99, .. } = stats.snapshot("t");
+            let TopicStats { p50, p99, .. } = stats.snapshot(TopicKind::Service, "t");
             for value in [p50, p99] {
                 assert!((value / seconds(micros) - 1.0).abs() < 0.26, "{value} for {micros} µs");
             }
@@ -237,7 +241,7 @@ mod tests {
         }
         stats.refused(code::UNAVAILABLE);
         stats.refused("CODE_3");
-        let TopicStats { errors, codes, .. } = stats.snapshot("t");
+        let TopicStats { errors, codes, .. } = stats.snapshot(TopicKind::Service, "t");
         assert_eq!((errors, codes.len()), (1002, OWN_CODES + 2));
         assert_eq!((codes["OTHER"], codes["UNAVAILABLE"], codes["CODE_3"]), (1000 - OWN_CODES as u64, 1, 2));
     }

@@ -8,19 +8,13 @@ use ixt_protocol::Priority;
 use tokio::time::Instant;
 
 use crate::bus::{Cause, ParentSpan};
-use crate::stats::Stats;
-
-/// Whether a topic is a service or an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TopicKind {
-    /// A service, which is called and replies.
-    Service,
-    Event,
-}
+use crate::stats::{Stats, TopicStats};
+use crate::topic_kind::TopicKind;
 
 /// A topic of a module: the same for all releases of the module, so that its counts go on.
 #[derive(Debug)]
 pub(crate) struct ModuleTopic {
+    kind: TopicKind,
     name: String,
     /// The `ttl_ms` of the manifest; [`NO_TIMEOUT`] if it sets none.
     timeout_ms: AtomicU64,
@@ -32,9 +26,9 @@ const NO_TIMEOUT: u64 = u64::MAX;
 
 impl ModuleTopic {
     /// A topic without a timeout, that is neither idempotent nor durable.
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(kind: TopicKind, name: &str) -> Self {
         let (timeout_ms, is_retried) = (AtomicU64::new(NO_TIMEOUT), AtomicBool::new(false));
-        Self { name: name.to_owned(), timeout_ms, is_retried, stats: Stats::new() }
+        Self { kind, name: name.to_owned(), timeout_ms, is_retried, stats: Stats::new() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -56,6 +50,11 @@ impl ModuleTopic {
     pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, is_retried: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
         self.is_retried.store(is_retried, Ordering::Relaxed);
+    }
+
+    /// The counts until now.
+    pub(crate) fn snapshot(&self) -> TopicStats {
+        self.stats.snapshot(self.kind, &self.name)
     }
 
     pub(crate) fn stats(&self) -> &Stats {

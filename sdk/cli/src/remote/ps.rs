@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use ixt_host::control::{ControlCommand, HostStatus};
 use ixt_host::text::{harmless, harmless_lines};
-use ixt_host::{InstanceState, InstanceStatus, TopicStats};
+use ixt_host::{InstanceState, InstanceStatus, ModuleStatus, TopicKind, TopicStats};
 
 use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
@@ -17,8 +17,11 @@ use crate::output::{is_terminal, print, print_json, print_over};
 /// The interval at which `ixt top` asks the host.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The last answer of the host, for the calls per second: when it came, and its statistics by module and topic.
-type Before = (Instant, HashMap<(String, String), TopicStats>);
+/// The last answer of the host, for the calls per second: when it came, and its statistics of each topic.
+type Before = (Instant, HashMap<TopicKey, TopicStats>);
+
+/// A module's name, and the kind and the name of one of its topics.
+type TopicKey = (String, TopicKind, String);
 
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
@@ -40,12 +43,17 @@ pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
         } else {
             print(&format!("{}\n", instances(&status)))?;
         }
-        let topics = status.modules.iter().flat_map(|module| {
-            module.topics.iter().map(|topic| ((module.name.clone(), topic.topic.clone()), topic.clone()))
-        });
+        let topics = status
+            .modules
+            .iter()
+            .flat_map(|module| module.topics.iter().map(|topic| (topic_key(module, topic), topic.clone())));
         before = Some((now, topics.collect()));
         std::thread::sleep(INTERVAL);
     }
+}
+
+fn topic_key(module: &ModuleStatus, topic: &TopicStats) -> TopicKey {
+    (module.name.clone(), topic.kind, topic.topic.clone())
 }
 
 fn status(socket: Option<&Path>) -> Result<HostStatus> {
@@ -109,14 +117,13 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
     for (module, topic) in topics.filter(|(_, topic)| topic.calls > 0) {
         #[expect(clippy::cast_precision_loss, reason = "a rate, for people")]
         let rate = before.map_or(0.0, |(then, topics)| {
-            let calls = topic.calls
-                - topics
-                    .get(&(module.name.clone(), topic.topic.clone()))
-                    .map_or(0, |before| before.calls.min(topic.calls));
+            let calls =
+                topic.calls - topics.get(&topic_key(module, topic)).map_or(0, |before| before.calls.min(topic.calls));
             calls as f64 / now.duration_since(*then).as_secs_f64()
         });
+        let note = if topic.kind == TopicKind::Event { " (event)" } else { "" };
         rows.push([
-            harmless(&topic.topic),
+            format!("{}{note}", harmless(&topic.topic)),
             harmless(&module.name),
             topic.calls.to_string(),
             format!("{rate:.0}"),
@@ -207,11 +214,11 @@ mod tests {
     /// A host with a module of two processes, one of which is ready.
     fn status(calls: u64) -> HostStatus {
         let topic = json!({
-            "topic": "orders.place", "calls": calls, "errors": 1, "codes": {}, "durations": [], "taken": calls, "seconds": 1.0,
+            "topic": "orders.place", "kind": "service", "calls": calls, "errors": 1, "codes": {}, "durations": [], "taken": calls, "seconds": 1.0,
             "p50": 0.001, "p99": 2.0,
         });
         let quiet = json!({
-            "topic": "orders.get", "calls": 0, "errors": 0, "codes": {}, "durations": [], "taken": 0, "seconds": 0.0, "p50": 0.0,
+            "topic": "orders.get", "kind": "service", "calls": 0, "errors": 0, "codes": {}, "durations": [], "taken": 0, "seconds": 0.0, "p50": 0.0,
             "p99": 0.0,
         });
         let ready = json!({
@@ -255,7 +262,7 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
         let (start, before, after) = (Instant::now(), status(10), status(30));
         let now = start + Duration::from_secs(10);
         let topics_before =
-            before.modules[0].topics.iter().map(|topic| (("orders".to_owned(), topic.topic.clone()), topic.clone()));
+            before.modules[0].topics.iter().map(|topic| (topic_key(&before.modules[0], topic), topic.clone()));
         let before: Before = (start, topics_before.collect());
         let text = plain(&topics(&after, Some(&before), now));
         assert_eq!(text.lines().count(), 2, "a topic that was not called has no row: {text}");

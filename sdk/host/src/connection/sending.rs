@@ -15,7 +15,8 @@ use crate::bus::{CallHandle, CallResult, Cause, Envelope, ReplyTo, WriteBatch};
 use crate::call_error::CallError;
 use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
-use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
+use crate::topic::{ModuleTopic, RequestInfo};
+use crate::topic_kind::TopicKind;
 
 /// A request that this connection no longer accepts, and its [`ReplyTo`]: both for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;

@@ -159,7 +159,7 @@ impl ModuleRouter {
 
     pub(crate) fn status(&self) -> ModuleStatus {
         let release = self.release();
-        let topics = lock(&self.topics).all().map(|topic| topic.stats().snapshot(topic.name())).collect();
+        let topics = lock(&self.topics).all().map(|topic| topic.snapshot()).collect();
         let replicas = self.replicas();
         let parked = lock(&self.parked).len();
         let queued = self.serving().ready.iter().map(|ready| ready.connection.queued()).sum::<usize>();

@@ -7,7 +7,8 @@ use super::ModuleRouter;
 use crate::bus::{BusError, CallHandle, Endpoint, Envelope, ReplyTo, WriteBatch};
 use crate::lock::lock;
 use crate::release::Release;
-use crate::topic::{ModuleTopic, TopicKind};
+use crate::topic::ModuleTopic;
+use crate::topic_kind::TopicKind;
 
 /// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its counts.
 #[derive(Default)]
@@ -119,7 +120,7 @@ impl ModuleRouter {
     fn endpoint_to_register(self: &Arc<Self>, kind: TopicKind, topic: &str) -> Option<Arc<dyn Endpoint>> {
         let mut topics = lock(&self.topics);
         let entry = topics.of_kind(kind).entry(topic.to_owned()).or_insert_with(|| {
-            let topic = Arc::new(ModuleTopic::new(topic));
+            let topic = Arc::new(ModuleTopic::new(kind, topic));
             let endpoint = Arc::new(TopicEndpoint { router: Arc::clone(self), topic: Arc::clone(&topic) });
             TopicEntry { topic, endpoint, is_registered: false }
         });

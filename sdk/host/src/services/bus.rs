@@ -15,7 +15,7 @@ use crate::bus::{Envelope, ParentSpan, ReplyTo};
 use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::Connection;
 use crate::permissions::{may_call, may_publish};
-use crate::topic::TopicKind;
+use crate::topic_kind::TopicKind;
 
 /// The parameters of `message_bus.send` and `event_bus.publish`.
 #[derive(Deserialize)]

@@ -31,7 +31,8 @@ mod without {
 
     use super::SpanCounts;
     use crate::bus::{CallResult, ParentSpan};
-    use crate::topic::{RequestInfo, TopicKind};
+    use crate::topic::RequestInfo;
+    use crate::topic_kind::TopicKind;
 
     /// Makes no spans: the feature `otel` is off.
     #[derive(Debug, Clone, Default)]

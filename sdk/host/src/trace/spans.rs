@@ -15,7 +15,8 @@ use super::SpanCounts;
 use super::export::{Export, INSTANCE, SpanOptions};
 use crate::bus::{CallResult, ParentSpan};
 use crate::logs::Logs;
-use crate::topic::{RequestInfo, TopicKind};
+use crate::topic::RequestInfo;
+use crate::topic_kind::TopicKind;
 
 /// The URL of the version of the semantic conventions that the spans follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";

@@ -5,7 +5,8 @@ use ixt_protocol::{Priority, WirePayload};
 
 use super::*;
 use crate::bus::Envelope;
-use crate::topic::{ModuleTopic, TopicKind};
+use crate::topic::ModuleTopic;
+use crate::topic_kind::TopicKind;
 
 const OVERDUE_AFTER: Duration = Duration::from_secs(15);
 
@@ -209,7 +210,7 @@ fn each_request_expires_at_its_deadline() {
 
 #[test]
 fn the_request_that_a_module_handles_is_found_by_its_id_or_as_the_only_one() {
-    let topic = Arc::new(ModuleTopic::new("t"));
+    let topic = Arc::new(ModuleTopic::new(TopicKind::Service, "t"));
     let call = |trace: &str| {
         Some(RequestInfo {
             kind: TopicKind::Service,

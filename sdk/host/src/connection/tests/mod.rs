@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::bus::{CallHandle, CallResult};
+use crate::topic_kind::TopicKind;
 
 /// The module's end of the socket.
 pub(crate) struct Peer {
@@ -162,7 +163,7 @@ pub(crate) const WITH_IDS: &str = r#"{"type":"success","id":1,"data":{}}"#;
 pub(crate) const WITHOUT_IDS: &str = r#"{"type":"success","data":{}}"#;
 
 fn topic() -> Arc<ModuleTopic> {
-    Arc::new(ModuleTopic::new("t"))
+    Arc::new(ModuleTopic::new(TopicKind::Service, "t"))
 }
 
 fn message(payload: &str) -> Envelope<'static> {

@@ -22,7 +22,7 @@ async fn each_reply_reaches_its_caller() {
     opened.peer.send(r#"{"type":"success","id":2,"data":{"n":1}}"#).await;
     assert_eq!((first.await.unwrap().as_str(), second.await.unwrap().as_str()), (r#"{"n":1}"#, "C: m (true)"));
     assert_eq!(opened.connection.in_flight(), 0);
-    let stats = topic.stats().snapshot("t");
+    let stats = topic.snapshot();
     assert_eq!((stats.calls, stats.errors), (2, 1));
     assert!(opened.heard().is_empty());
 }
@@ -64,7 +64,7 @@ async fn a_call_ends_at_its_deadline_and_the_module_gets_cancel() {
     opened.peer.send(r#"{"type":"error","id":3,"code":"CANCELLED","message":""}"#).await;
     opened.peer.send(r#"{"type":"log","level":"info","message":"mark"}"#).await;
     assert_eq!(opened.heard.recv().await.as_deref(), Some("log: mark"));
-    assert_eq!(topic.stats().snapshot("t").errors, 2);
+    assert_eq!(topic.snapshot().errors, 2);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_request_that_is_too_long_is_refused_and_the_next_one_is_sent() {
     assert_eq!(opened.peer.next().await["message"]["payload"], "Mg==");
     opened.peer.send(WITHOUT_IDS).await;
     assert_eq!(last.await.unwrap(), "{}");
-    assert_eq!(topic.stats().snapshot("t").errors, 2);
+    assert_eq!(topic.snapshot().errors, 2);
 }
 
 #[tokio::test(start_paused = true)]
