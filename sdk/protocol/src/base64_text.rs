@@ -65,7 +65,7 @@ pub(crate) const BASE64: &str = "$ixt::base64";
 ///
 /// # Errors
 ///
-/// If the value is not a string of base64; `null` is not. For an optional field, wrap it.
+/// If the value is not a string of base64; `null` is an error too.
 pub fn deserialize_base64<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

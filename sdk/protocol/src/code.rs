@@ -18,8 +18,8 @@
 pub const UNKNOWN_TOPIC: &str = "UNKNOWN_TOPIC";
 /// The payload, the configuration or the frame is not of the declared type or shape. The same request fails again.
 pub const INVALID_INPUT: &str = "INVALID_INPUT";
-/// The caller gave up before the request was done. The host does not pass this to the caller, which is gone. A module without ids
-/// gets it as the response to its own service requests, when the request that it handles is over for its caller.
+/// The caller gave up before the request was done. A module answers this after `cancel`; the caller is gone and does not see it. A
+/// module without ids gets it as the response to its own service requests, when the request that it handles is over for its caller.
 pub const CANCELLED: &str = "CANCELLED";
 /// The module or the host is not there, or is shutting down, or the store's disk fails. `retryable` in the error says whether the
 /// same request may succeed later.

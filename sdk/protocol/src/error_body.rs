@@ -30,7 +30,7 @@ pub struct ErrorBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub details: Option<&'a RawValue>,
-    /// Whether the same request may succeed later, without a change. Absent on the wire if `false`.
+    /// Whether the same request may succeed later. Absent on the wire if `false`.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub retryable: bool,
 }
