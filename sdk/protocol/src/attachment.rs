@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::InvalidJson;
 
-/// The smallest number of bytes that is written as an attachment in [`Framing::Length`](crate::Framing::Length): 256. Fewer are written
-/// as base64, which is then cheaper. An attachment of any size can be read, also an empty one.
+/// The smallest number of bytes that is written as an attachment in [`Framing::Length`](crate::Framing::Length): 256. Fewer are
+/// written as base64, which is then cheaper. It is no limit for reading: an attachment of any size can be read, also an empty one.
 pub const ATTACH_FROM_BYTES: usize = 256;
 
 /// An attachment, and the path of the field that it stands for.
@@ -30,7 +30,7 @@ impl<'a> Attachment<'a> {
         }
     }
 
-    /// Returns the bytes for the field at `path`.
+    /// Returns the bytes for the field at `path`. For a frame in which only one field can be attached.
     ///
     /// # Errors
     ///
@@ -39,7 +39,8 @@ impl<'a> Attachment<'a> {
         if self.path == path { Ok(self.bytes) } else { Err(self.misplaced()) }
     }
 
-    /// Returns the key within the object `parent` whose value the bytes are, and the bytes.
+    /// Returns the key within the object `parent` whose value the bytes are, and the bytes. The key is all that follows `parent`
+    /// and a dot; it may have dots itself.
     ///
     /// # Errors
     ///
@@ -51,6 +52,7 @@ impl<'a> Attachment<'a> {
         }
     }
 
+    /// The error of an attachment that stands for a field that can't be attached.
     fn misplaced(&self) -> InvalidJson {
         InvalidJson::at("attachment", format!("can't stand for `{}`", self.path))
     }

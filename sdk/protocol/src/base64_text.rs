@@ -24,7 +24,7 @@ impl std::error::Error for Base64Error {
     }
 }
 
-/// Encodes bytes as base64 text.
+/// Encodes bytes as base64 text, with padding. No bytes become the empty text.
 #[must_use]
 pub fn encode_base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
@@ -39,8 +39,8 @@ pub(crate) fn append_base64(bytes: &[u8], output: &mut Vec<u8>) {
 ///
 /// # Errors
 ///
-/// If the text has a character outside the standard alphabet (whitespace included), lacks padding, or has set bits behind its
-/// last byte.
+/// If the text has a character outside the standard alphabet (whitespace included), lacks padding, or has set bits behind its last
+/// byte. The error says which, and quotes at most one byte.
 pub fn decode_base64(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
     let text = text.as_ref();
     // base64-simd does not say what is wrong.
@@ -65,7 +65,7 @@ pub(crate) const BASE64: &str = "$ixt::base64";
 ///
 /// # Errors
 ///
-/// If the value is not a string of base64.
+/// If the value is not a string of base64; `null` is an error too.
 pub fn deserialize_base64<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,15 +1,16 @@
 //! Finds the `type` and the `id` of a frame whose JSON is broken, so that the receiver can answer it. The usual case is a `NaN`, which
 //! Python and others write, although it is not JSON. Also measures how deeply JSON is nested.
 
-/// How many levels deep lists and objects may be nested in a frame, the frame's own object included. A deeper frame can't be read
-/// ([`Unreadable::Invalid`](crate::Unreadable)). A value within the frame may then have 127 levels, which is as deep as `serde_json`
-/// reads.
+/// How many levels deep lists and objects may be nested in a frame, the frame's own object included. A deeper frame of a known type
+/// can't be read ([`Unreadable::Invalid`](crate::Unreadable)). A value within the frame may then have 127 levels, which is as deep
+/// as `serde_json` reads.
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// The `type` and the `id` of the outermost object, before or behind the broken part. The escapes of the type are left in it.
 ///
-/// `None` if there is no `type` that is a string, or if there are several. The id is `None` if there is no `id` that is an unsigned
-/// integer of 64 bits, or if there are several.
+/// `None` if there is no `type` that is a string in UTF-8, if there are several, or if a bracket closes that none has opened. The
+/// id is `None` if there is no `id` that is an unsigned integer of 64 bits, or if there are several. What follows a string without
+/// an end is not seen.
 pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     let (mut kind, mut id) = (Occurrence::Absent, Occurrence::Absent);
     let mut depth = 0_usize;
@@ -42,7 +43,7 @@ pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     Some((kind.one()?, id.one()))
 }
 
-/// Whether lists and objects are nested in more than `max` levels.
+/// Whether lists and objects are nested in more than `max` levels. Brackets in strings don't count. The text may be broken JSON.
 pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
     // Few texts have more than `max` brackets, and counting brackets is much faster than finding the strings among them.
     if memchr::memchr2_iter(b'{', b'[', json).nth(max).is_none() {
@@ -68,6 +69,7 @@ enum Occurrence<T> {
 }
 
 impl<T> Occurrence<T> {
+    /// Counts an occurrence. `value` is `None` if its type is wrong.
     fn add(&mut self, value: Option<T>) {
         *self = match (&self, value) {
             (Self::Absent, Some(value)) => Self::One(value),
@@ -75,6 +77,7 @@ impl<T> Occurrence<T> {
         };
     }
 
+    /// The value, if the key was found once with the right type.
     fn one(self) -> Option<T> {
         if let Self::One(value) = self { Some(value) } else { None }
     }
@@ -103,6 +106,7 @@ impl<'a> Tokens<'a> {
         Self { rest: json }
     }
 
+    /// The next `length` bytes, which are then taken.
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;

@@ -1,8 +1,9 @@
 //! Cuts a stream of bytes into frames. The reader of a socket appends the bytes to [`FrameDecoder::input`], and then takes frames
-//! from [`FrameDecoder::next_frame`] until there is none.
+//! from [`FrameDecoder::next_frame`] until there is none. Host and module have one decoder for each connection.
 //!
-//! The decoder holds at most one frame of the largest size and one read. It drops the bytes of a frame over the limit, and keeps only
-//! its size. A large attachment is read into a separate buffer, which the receiver can keep without a copy.
+//! The decoder holds at most one frame of the largest size and the bytes of one read. Its buffer grows by doubling, so that its
+//! capacity may be a few times as large. It drops the bytes of a frame over the limit, and keeps only its size. A large attachment
+//! is read into a separate buffer, which the receiver can keep without a copy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,23 +14,25 @@ use crate::{Framing, RawFrame};
 #[cfg(test)]
 mod tests;
 
-/// Why [`FrameDecoder::next_frame`] could not return a frame. The frames after it can be read.
+/// Why [`FrameDecoder::next_frame`] could not return a frame. The frame was skipped, and the frames after it can be read. A module
+/// logs this. For a host it could have been a reply: it treats the frame like
+/// [`Unreadable::NotAFrame`](crate::Unreadable::NotAFrame).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FramingError {
     /// The frame was longer than the limit, and was skipped to its end.
     TooLong {
-        /// The frame's size, in bytes, as the limit counts it.
+        /// The frame's size, in bytes, as the limit counts it: without the line's end or the first length.
         bytes: usize,
-        /// The limit, in bytes, without the line's end or the first length.
+        /// The limit, in bytes.
         max_frame_bytes: usize,
     },
-    /// The frame has an attachment, and the length of its JSON is larger than the rest of the frame, or is cut off. The frame was
-    /// skipped.
+    /// The frame has an attachment, and the length of its JSON is larger than the rest of the frame, or the frame is too short to
+    /// have that length.
     Attachment {
         /// The frame's size, in bytes, as the limit counts it.
         bytes: usize,
-        /// The length of the JSON, in bytes, as the frame has it; 0 if it is cut off.
+        /// The length of the JSON, in bytes, as the frame has it; 0 if the frame is too short to have it.
         json_bytes: usize,
     },
 }
@@ -55,21 +58,22 @@ pub struct FrameDecoder {
     /// The limit of a frame's size, in bytes, without the line's end or the first length.
     max_frame_bytes: usize,
     expected: Expected,
-    /// The bytes that were read: first those of frames that `next_frame` has returned, then the others.
+    /// The bytes that were read: first those of frames that `next_frame` has returned, then the others. `input` removes the former.
     buffer: Vec<u8>,
     /// Where in `buffer` the next frame begins. `next_frame` has returned the frames before this.
     start: usize,
     /// `buffer` has no line end between `start` and this index.
     searched: usize,
-    /// The frame over the limit that is being skipped.
+    /// The frame over the limit that is being skipped; `None` if there is none.
     skipped: Option<Skipped>,
-    /// How many bytes of the frame at `start` have not come yet. 0 if its length is not known.
+    /// How many bytes of the frame at `start` have not come yet. 0 for a line, and if the frame's length is not known.
     missing: usize,
-    /// The large attachment that is being read.
+    /// The large attachment that is being read; `None` if there is none. `buffer` then ends with the JSON of its frame.
     large: Option<Large>,
-    /// How many times in a row `buffer` was empty with a capacity over [`KEPT_BYTES`], of which no more than that had been used.
+    /// How many times in a row `input` has found `buffer` empty with a capacity over [`KEPT_BYTES`], of which no more than that had
+    /// been used.
     times_oversized: u32,
-    /// The most bytes that were in `buffer` since it was last empty.
+    /// The most bytes that `input` has found in `buffer` since it was last empty.
     peak: usize,
 }
 
@@ -78,8 +82,9 @@ pub struct FrameDecoder {
 enum Expected {
     /// Not known yet: recognized by the first frame.
     Unknown,
-    /// [`Framing::Line`], until a frame begins with a length.
+    /// [`Framing::Line`], until a frame begins with a length. From then on the framing is known.
     LineUntilLength,
+    /// Known: the decoder does not look at the fourth byte.
     Known(Framing),
 }
 
@@ -90,14 +95,14 @@ struct Large {
     json_end: usize,
     /// The bytes of the attachment that have come. Bytes of the next frames may follow them.
     attachment: Vec<u8>,
-    /// The size of the whole attachment.
+    /// The size of the whole attachment, in bytes.
     bytes: usize,
 }
 
-/// A frame over the limit.
+/// A frame over the limit, whose end has not come yet.
 #[derive(Debug)]
 struct Skipped {
-    /// The frame's size. For a line, whose size is not known before its end: the bytes of it that were skipped.
+    /// The frame's size, in bytes. For a line, whose size is not known before its end: the bytes of it that were skipped.
     bytes: usize,
     /// How many of its bytes have not come yet. Always 0 for a line.
     left: usize,
@@ -112,14 +117,15 @@ const MOVED_BYTES: usize = 4 * 1024;
 const KEPT_BYTES: usize = 256 * 1024;
 /// An oversized buffer is freed when it was empty this many times in a row without having held more than [`KEPT_BYTES`].
 const KEPT_TIMES: u32 = 16;
-/// A buffer of more than this capacity, in bytes, is freed as soon as it is empty.
+/// A buffer of more than this capacity, in bytes, is freed the first time that `input` finds it empty.
 const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
 /// An attachment is read into a separate buffer if at least this many bytes of it have not come when its frame's JSON has arrived.
 const LARGE_BYTES: usize = 32 * 1024;
 
 impl FrameDecoder {
-    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes the framing of the
-    /// stream by its first frame.
+    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes the framing of
+    /// the stream by the fourth byte of the first frame. A module begins with
+    /// [`DEFAULT_MAX_FRAME_BYTES`](crate::DEFAULT_MAX_FRAME_BYTES), a host with the limit that it offers in `init`.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
@@ -136,12 +142,15 @@ impl FrameDecoder {
         }
     }
 
-    /// Changes the limit for all frames that [`next_frame`](Self::next_frame) has not returned yet.
+    /// Changes the limit, in bytes, for all frames that [`next_frame`](Self::next_frame) has not returned yet. A module calls it
+    /// when it has read `init`, before it asks for the next frame. It must not be called while a frame over the old limit is being
+    /// skipped.
     pub fn set_max_frame_bytes(&mut self, max_frame_bytes: usize) {
         self.max_frame_bytes = max_frame_bytes;
     }
 
-    /// The framing of the last frame, or the one that was set since. `None` before the first frame, if none was set.
+    /// The framing of the last frame, or the one that was set since. `None` if none was set, and `next_frame` has not seen the
+    /// fourth byte of the stream yet.
     #[must_use]
     pub fn framing(&self) -> Option<Framing> {
         match self.expected {
@@ -151,24 +160,28 @@ impl FrameDecoder {
         }
     }
 
-    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not returned yet.
+    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not returned yet; it is not recognized any more. A
+    /// host calls it when the module has picked a framing in its reply to `init`, since all later frames of the module are in that
+    /// framing.
     pub fn set_framing(&mut self, framing: Framing) {
         self.expected = Expected::Known(framing);
     }
 
-    /// Expects that the sender, which was asked to, changes from [`Framing::Line`] to [`Framing::Length`]: lines may still come, until
-    /// the first frame with a length. All frames after it must have lengths. No effect if the framing is [`Framing::Length`] already.
+    /// Expects that the sender changes from [`Framing::Line`] to [`Framing::Length`]: lines may still come, until the first frame
+    /// with a length. All frames after it must have lengths. A module calls it when it has picked [`Framing::Length`], since the
+    /// host changes only when it has read the reply to `init`. No effect if the framing is [`Framing::Length`] already.
     pub fn expect_length(&mut self) {
         if self.framing() != Some(Framing::Length) {
             self.expected = Expected::LineUntilLength;
         }
     }
 
-    /// The buffer to which the caller appends the bytes that it has read. The caller must not change the bytes in it. After that it
-    /// calls [`next_frame`](Self::next_frame) until that returns `None`.
+    /// The buffer to which the caller appends the bytes that it has read. It may hold earlier bytes already, which the caller must
+    /// not change. After that the caller calls [`next_frame`](Self::next_frame) until that returns `None`.
     ///
     /// The buffer has spare capacity, so that a socket can be read into it directly: at least 64 KiB, or the missing bytes of the
-    /// unfinished frame if these are more. While a large attachment is read, the spare capacity is exactly its missing bytes.
+    /// unfinished frame if these are more. While a large attachment is read, this is the attachment's buffer, and the spare
+    /// capacity is just its missing bytes, so that one read does not bring bytes of the next frame.
     pub fn input(&mut self) -> &mut Vec<u8> {
         if self.large.is_some() {
             return self.large_input();
@@ -187,7 +200,7 @@ impl FrameDecoder {
         &mut self.buffer
     }
 
-    /// Frees the buffer, which must be empty, if it has more than [`KEPT_AT_MOST`], or was oversized for [`KEPT_TIMES`].
+    /// Frees the buffer, which must be empty, if it has more than [`KEPT_AT_MOST`], or was oversized [`KEPT_TIMES`] times in a row.
     fn free_if_unused(&mut self) {
         let (kept, peak) = (self.buffer.capacity(), std::mem::take(&mut self.peak));
         self.times_oversized = if kept > KEPT_BYTES && peak <= KEPT_BYTES { self.times_oversized + 1 } else { 0 };
@@ -197,7 +210,8 @@ impl FrameDecoder {
         }
     }
 
-    /// Whether the buffer is empty and has a capacity of more than 256 KiB, which an earlier large frame needed.
+    /// Whether the buffer holds no bytes of an unread frame, and has a capacity of more than 256 KiB, which an earlier large frame
+    /// needed. Then [`shrink`](Self::shrink) frees it.
     #[must_use]
     pub fn is_oversized(&self) -> bool {
         self.large.is_none() && self.start == self.buffer.len() && self.buffer.capacity() > KEPT_BYTES
@@ -205,8 +219,9 @@ impl FrameDecoder {
 
     /// Frees the buffer if it [is oversized](Self::is_oversized); otherwise does nothing. No bytes are lost.
     ///
-    /// The decoder does the same by itself after 16 reads that did not need the capacity. A caller that expects no reads for a while
-    /// calls this, so that an idle connection does not keep the memory.
+    /// The decoder does the same by itself, in [`input`](Self::input): after 16 times in a row that the buffer was empty and had
+    /// not needed the capacity, or at once with more than 4 MiB. A caller that expects no reads for a while calls this, so that an
+    /// idle connection does not keep the memory.
     pub fn shrink(&mut self) {
         if self.is_oversized() {
             self.buffer = Vec::new();
@@ -214,10 +229,12 @@ impl FrameDecoder {
         }
     }
 
-    /// The memory that the unfinished frame needs, in bytes; 0 if there is none, or if it is over the limit.
+    /// The memory that the unfinished frame needs, in bytes; 0 if there is none, or if it is over the limit and so is skipped. To
+    /// be called when [`next_frame`](Self::next_frame) has returned `None`. The host uses it to limit the memory of all connections
+    /// together.
     ///
-    /// In [`Framing::Length`] this is the frame's size. The size of a line is not known before its end: up to 256 KiB this is the
-    /// number of bytes that have come, beyond that it is the limit.
+    /// In [`Framing::Length`] this is the size of the frame, as soon as its length has come. The size of a line is not known before
+    /// its end: up to 256 KiB this is the number of bytes that have come, beyond that it is the limit.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         if let Some(large) = &self.large {
@@ -232,7 +249,9 @@ impl FrameDecoder {
         }
     }
 
-    /// The next frame. `None` if more bytes have to come first.
+    /// The next frame, which borrows from the buffer until the next call of a method. `None` if more bytes have to come first:
+    /// also, while the framing is still to be recognized, if fewer than four bytes have come. Does not check that the frame is
+    /// JSON.
     ///
     /// # Errors
     ///
@@ -265,6 +284,7 @@ impl FrameDecoder {
         }
     }
 
+    /// [`next_frame`](Self::next_frame) in [`Framing::Line`].
     fn next_line(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
         self.searched = self.searched.max(self.start);
         let found = memchr::memchr(b'\n', &self.buffer[self.searched..]);
@@ -287,6 +307,7 @@ impl FrameDecoder {
         Some(Ok(self.buffer[start..end].into()))
     }
 
+    /// [`next_frame`](Self::next_frame) in [`Framing::Length`], unless a large attachment is being read.
     fn next_length(&mut self) -> Option<Result<RawFrame<'_>, FramingError>> {
         if self.skipped.is_none() {
             let length = u32::from_le_bytes(*self.buffer[self.start..].first_chunk()?);
@@ -346,7 +367,8 @@ impl FrameDecoder {
         }
     }
 
-    /// The buffer of the attachment. Its capacity is the attachment's size, so that no byte of the next frame is read into it.
+    /// The buffer of the attachment. Its capacity is the attachment's size, so that no byte of the next frame is read into it. If
+    /// it is full already, since the caller has not called [`next_frame`](Self::next_frame), it gets more capacity.
     fn large_input(&mut self) -> &mut Vec<u8> {
         let input = self.large.as_mut().map_or(&mut self.buffer, |large| &mut large.attachment);
         if input.len() == input.capacity() {
@@ -368,7 +390,11 @@ impl FrameDecoder {
     }
 }
 
-/// Splits a frame with an attachment: the length of its JSON, the JSON, the attachment.
+/// Splits what follows the first length of a frame with an attachment: the length of its JSON, the JSON, the attachment.
+///
+/// # Errors
+///
+/// [`FramingError::Attachment`] if it is too short for that length, or for the JSON.
 fn with_attachment(frame: &[u8]) -> Result<RawFrame<'_>, FramingError> {
     let parts = frame.split_first_chunk().map(|(length, rest)| (u32::from_le_bytes(*length) as usize, rest));
     match parts.map(|(json_bytes, rest)| (json_bytes, rest.split_at_checked(json_bytes))) {

@@ -1,8 +1,9 @@
 //! Reads the JSON of a frame by serde: finds its `type`, then reads `id`, `attachment` and the fields of that type in one pass. The
 //! fields of each type of frame are a struct that derives `Deserialize`.
 //!
-//! Fields of other types of frames are unknown fields, which are ignored. After an error, [`type_and_id`] looks for the frame's id, so
-//! that the receiver can answer even if the JSON is broken.
+//! Fields of other types of frames are unknown fields, which are ignored. After an error, [`type_and_id`] looks for the frame's id,
+//! so that the receiver can answer even if the JSON is broken. Frames in the form in which this crate writes them seldom come here:
+//! `quick_json` reads the most frequent ones.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,7 +30,8 @@ impl<'a> FrameReader<'a> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable::NotAFrame`] if it is not an object, or has no `type` that is a string.
+    /// [`Unreadable::NotAFrame`] if it is not an object, or has no `type` that is a string. In broken JSON, [`type_and_id`] has to
+    /// find it.
     pub(crate) fn new(raw: RawFrame<'a>) -> Result<Self, Unreadable> {
         if raw.json.trim_ascii_start().first() != Some(&b'{') {
             // serde would accept an array as the fields in order.
@@ -42,7 +44,8 @@ impl<'a> FrameReader<'a> {
         Ok(Self { raw, frame_type })
     }
 
-    /// The frame's type. If the frame has several, this is one of them; reading the frame's fields then fails.
+    /// The frame's type. If the frame has several, this is one of them; [`read`](Self::read) and the other methods then return an
+    /// error.
     pub(crate) fn frame_type(&self) -> &str {
         &self.frame_type
     }
@@ -51,8 +54,9 @@ impl<'a> FrameReader<'a> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable::Invalid`] if the fields can't be read as `T`, or with the error of `body`; [`Unreadable::NotAFrame`] if the frame
-    /// has several types.
+    /// [`Unreadable::Invalid`] if the frame is nested too deeply, its fields can't be read as `T`, it has an attachment without the
+    /// field `attachment` or the other way round, or `body` fails; [`Unreadable::NotAFrame`] instead if [`type_and_id`] finds no
+    /// type or several.
     pub(crate) fn read<T: Deserialize<'a>, B>(
         self,
         body: impl FnOnce(T, Option<Attachment<'a>>) -> Result<B, InvalidJson>,
@@ -87,7 +91,8 @@ impl<'a> FrameReader<'a> {
         }
     }
 
-    /// The error of a frame whose type this side does not know.
+    /// The error of a frame whose type this side does not know: [`Unreadable::UnknownType`], or [`Unreadable::NotAFrame`] if the
+    /// frame has several types.
     pub(crate) fn unknown(self) -> Unreadable {
         let Self { raw, frame_type } = self;
         match type_and_id(raw.json) {
@@ -97,7 +102,8 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// The error of a frame whose fields or whose JSON are wrong.
+/// The error of a frame whose fields or whose JSON are wrong: [`Unreadable::Invalid`] with its id if [`type_and_id`] finds a type,
+/// otherwise [`Unreadable::NotAFrame`].
 fn invalid(json: &[u8], frame_type: Cow<'_, str>, error: InvalidJson) -> Unreadable {
     match type_and_id(json) {
         None => Unreadable::NotAFrame(error),
@@ -105,7 +111,8 @@ fn invalid(json: &[u8], frame_type: Cow<'_, str>, error: InvalidJson) -> Unreada
     }
 }
 
-/// The frame's type, if it is the first field, as in almost all frames, and has no escapes.
+/// The frame's type, if it is the first field, as in almost all frames, and has no escapes. `None` otherwise. Does not check the
+/// rest of the frame.
 fn first_type(json: &[u8]) -> Option<&str> {
     let rest = json.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"type\"")?;
     let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
@@ -114,6 +121,10 @@ fn first_type(json: &[u8]) -> Option<&str> {
 }
 
 /// The frame's type, at any place of the object, also in broken JSON.
+///
+/// # Errors
+///
+/// That of serde, if the object has no `type` that is a string, or several.
 fn any_type(json: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
     #[derive(Deserialize)]
     struct Type<'a> {
@@ -126,13 +137,16 @@ fn any_type(json: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
     }
 }
 
-/// The fields of a frame: its own, and those that any frame may have.
+/// The fields of a frame: those of its type in `fields`, and those that any frame may have.
 struct FrameFields<'a, T> {
+    /// `None` if it is absent or `null`.
     id: Option<u64>,
+    /// The path of the field that the attachment stands for.
     attachment: Option<Cow<'a, str>>,
     fields: T,
 }
 
+/// Reads the fields, unless the frame is nested too deeply.
 fn read_fields<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<FrameFields<'a, T>, InvalidJson> {
     if is_deeper_than(json, MAX_DEPTH) { Err(InvalidJson::too_deep()) } else { read_json(json) }
 }
@@ -241,13 +255,13 @@ pub(crate) fn deserialize_fields<'de, T: Deserialize<'de>, D: Deserializer<'de>>
     deserializer.deserialize_map(MapVisitor(PhantomData))
 }
 
-/// Deserializes a field whose value must be a JSON object, as its text.
+/// Deserializes a field whose value must be a JSON object, as its text, for `#[serde(deserialize_with)]`. `null` is an error.
 pub(crate) fn deserialize_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<&'a RawValue, D::Error> {
     let value = <&RawValue>::deserialize(deserializer)?;
     if value.get().starts_with('{') { Ok(value) } else { Err(D::Error::custom("expected an object")) }
 }
 
-/// Deserializes a field whose value must be a JSON object, as its text. `null` is read as absent.
+/// Deserializes a field whose value must be a JSON object, as its text, for `#[serde(deserialize_with)]`. `null` is read as absent.
 pub(crate) fn deserialize_optional_object<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {

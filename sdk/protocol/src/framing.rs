@@ -5,21 +5,24 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// How frames are separated on the wire.
+/// How frames are separated on the wire. The host begins in the one that the module's manifest asks for, and the module may change
+/// it in its reply to `init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
     /// Each frame is its JSON object, then `\n`. A frame in this framing has no attachment.
     #[default]
     Line,
-    /// Each frame is a length in four bytes, little-endian, then the JSON object. With an attachment, the highest bit of the length is
-    /// set, and behind it come the length of the JSON in four bytes, the JSON, and the attachment.
+    /// Each frame is a length in four bytes, little-endian, then the JSON object. With an attachment, the highest bit of the length
+    /// is set, and behind it come the length of the JSON in four bytes, the JSON, and the attachment. The first length counts all
+    /// of these.
     Length,
 }
 
 /// The largest limit of a frame's size with which [`Framing::Length`] can be used, in bytes: just below 144 MiB.
 ///
-/// A reader recognizes a length by its fourth byte. Up to this limit that byte is below 0x09, and no JSON text has such a byte. With
-/// a larger limit a host offers only [`Framing::Line`].
+/// A reader recognizes a length by its fourth byte. Up to this limit that byte is below 0x09, apart from the bit for an attachment,
+/// and no JSON text has such a byte. With a larger limit a host offers only [`Framing::Line`], and the SDK does not pick
+/// [`Framing::Length`].
 pub const MAX_LENGTH_FRAME_BYTES: usize = 0x0900_0000 - 1;
 
 /// The bit of a length that marks a frame with an attachment.
@@ -38,9 +41,12 @@ impl Framing {
         }
     }
 
-    /// Appends a frame. `write` appends its JSON. Returns the frame's size, without the line's end or the first length.
+    /// Appends a frame. `write` appends its JSON. Returns the frame's size in bytes, without the line's end or the first length.
+    /// The attachment counts.
     ///
-    /// In [`Framing::Line`], `attachment` must be `None`: `write` has to put the bytes into the JSON as base64.
+    /// In [`Framing::Line`], `attachment` must be `None`: `write` has to put the bytes into the JSON as base64. A size of 2 GiB or
+    /// more does not fit into a length and is written wrong; the caller recognizes such a frame by the returned size, and does not
+    /// send it.
     pub(crate) fn write(
         self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -52,8 +58,8 @@ impl Framing {
         bytes
     }
 
-    /// Appends a frame without its attachment, which the caller sends right behind it. `attachment` is the size of the attachment.
-    /// Returns what [`write`](Self::write) returns for the whole frame.
+    /// Appends a frame without its attachment, which the caller sends right behind it. `attachment` is the size of the attachment
+    /// in bytes; `None` if there is none. Returns what [`write`](Self::write) returns for the whole frame.
     pub(crate) fn write_before_attachment(
         self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -94,7 +100,7 @@ impl Framing {
     }
 }
 
-/// From the framing's name, in lower case.
+/// From the framing's name, exactly as [`as_str`](Framing::as_str) returns it. Any other text is an [`UnknownFraming`].
 impl FromStr for Framing {
     type Err = UnknownFraming;
 
@@ -120,19 +126,20 @@ impl fmt::Display for UnknownFraming {
 
 impl std::error::Error for UnknownFraming {}
 
-/// A frame as it was on the wire: its JSON is not read yet.
+/// A frame as it was on the wire, from [`FrameDecoder::next_frame`](crate::FrameDecoder::next_frame). Its JSON is not read yet:
+/// [`HostFrame::read`](crate::HostFrame::read) and [`ModuleFrame::read`](crate::ModuleFrame::read) do that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame<'a> {
-    /// The framing in which it came.
+    /// The framing in which it came. Reading does not use it.
     pub framing: Framing,
     /// Its JSON object. The decoder does not check it: these may be any bytes.
     pub json: &'a [u8],
-    /// The attachment, or `None` if the frame has none. It is owned if 32 KiB or more of it came after the frame's JSON; a receiver
-    /// can then keep it without a copy.
+    /// The attachment, or `None` if the frame has none. It is owned if 32 KiB or more of it had not come yet when the frame's JSON
+    /// was there; a receiver can then keep it without a copy. Otherwise it is borrowed from the decoder's buffer.
     pub attachment: Option<Cow<'a, [u8]>>,
 }
 
-/// A frame in [`Framing::Line`], of its JSON without the line end.
+/// A frame in [`Framing::Line`] without an attachment, of its JSON without the line end.
 impl<'a> From<&'a [u8]> for RawFrame<'a> {
     fn from(json: &'a [u8]) -> Self {
         Self { framing: Framing::Line, json, attachment: None }

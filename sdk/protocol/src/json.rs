@@ -8,24 +8,25 @@ use serde_json::error::Category;
 /// Why JSON could not be read: it is not JSON, or not of the expected type. Displays as `` `path`: message``, or as the message alone if
 /// the path is empty.
 ///
-/// The message may quote the wrong value; [`without_value`](Self::without_value) removes it. Path and message have at most 1024 bytes
-/// each. A longer text keeps its first and its last 512 bytes, with `…` between them.
+/// The message may quote the wrong value; [`without_value`](Self::without_value) removes it. If the error is from reading JSON, a
+/// path or a message of more than 1,024 bytes is abridged: it keeps at most its first and its last 512 bytes, with `…` between
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidJson {
     /// Where the mistake is: keys joined by dots, list indices in brackets, as in `items[1].name`. Empty for the value as a whole. If
     /// the text is not JSON, this is the path of the value that was being read, and the message has line and column.
     pub path: String,
-    /// What is wrong at the path, such as `missing` or `invalid type: string "two", expected u32`.
+    /// What is wrong at the path, for people, such as `missing` or `invalid type: string "two", expected u32`.
     pub message: String,
 }
 
 impl InvalidJson {
-    /// An error with this message at this path.
+    /// An error with this message at this path, neither of which is abridged.
     pub(crate) fn at(path: &str, message: impl Into<String>) -> Self {
         Self { path: path.to_owned(), message: message.into() }
     }
 
-    /// The error of a required key that is absent: `missing`, at the key's path.
+    /// The error of a required key that is absent: the message `missing`, at the path `path` of the key.
     #[must_use]
     pub fn missing(path: &str) -> Self {
         Self::at(path, MISSING)
@@ -36,8 +37,9 @@ impl InvalidJson {
         Self::at("", TOO_DEEP)
     }
 
-    /// The same error without the wrong value, which may be secret. Keeps the part of the message from `expected` on, or, if the
-    /// message begins with `not `, the part before the first colon. Any other message stays as it is.
+    /// The same error without the wrong value, which may be secret. Keeps the part of the message from the last `expected` on; or,
+    /// if it has none and begins with `not `, the part before the first colon. Any other message stays as it is, and so does the
+    /// path, whose keys may be the sender's. To be called before an error about a configuration or a stored value is logged.
     #[must_use]
     pub fn without_value(mut self) -> Self {
         if let Some(expected) = self.message.rfind(", expected ") {
@@ -71,7 +73,8 @@ impl fmt::Display for InvalidJson {
 
 impl std::error::Error for InvalidJson {}
 
-/// Reads one JSON value from text. Nothing but whitespace may stand around it.
+/// Reads one JSON value from text. Nothing but whitespace may stand around it. If that fails, it is read once more, to find the
+/// path of the mistake.
 ///
 /// ```
 /// # use serde::Deserialize;
@@ -84,7 +87,8 @@ impl std::error::Error for InvalidJson {}
 ///
 /// # Errors
 ///
-/// If the text is not JSON in UTF-8, or not of this type. The error names the path of the mistake.
+/// If the text is not JSON in UTF-8, or not of this type, or nested more than 127 levels deep in what `T` reads. The error names
+/// the path of the mistake.
 pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJson> {
     // Checking the whole text for UTF-8 at once is faster than string by string. Keeping track of the path costs time, so that
     // the text is read again for it when the first attempt has failed.
@@ -100,16 +104,16 @@ pub fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJso
     )
 }
 
-/// The message for lists and objects that are nested more deeply than `serde_json` reads.
+/// The message for lists and objects that are nested more deeply than `serde_json` reads, or a frame may be.
 const TOO_DEEP: &str = "lists and objects are more than 127 deep within one another";
 
 /// The message for a required key that is absent.
 const MISSING: &str = "missing";
 
-/// The limit of a path's and of a message's length, in bytes. Both may quote text of the sender, which may be long.
+/// A path or a message of more bytes than this is abridged. Both may quote text of the sender, which may be long.
 const MAX_QUOTED_BYTES: usize = 1024;
 
-/// The text, or its beginning and its end with `…` between them if it is over the limit.
+/// The text, or at most its first and its last 512 bytes with `…` between them if it has more than [`MAX_QUOTED_BYTES`].
 fn abridged(text: String) -> String {
     const HALF: usize = MAX_QUOTED_BYTES / 2;
     if text.len() <= MAX_QUOTED_BYTES {
@@ -122,7 +126,7 @@ fn abridged(text: String) -> String {
     format!("{}…{}", &text[..boundary(&text, HALF)], &text[start..])
 }
 
-/// The last boundary between two characters at or before `at`.
+/// The last boundary between two characters at or before `at`, which must be within the text.
 pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -130,6 +134,7 @@ pub(crate) fn boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
+/// The error with the path that serde has kept track of.
 fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson {
     let mut path = error.path().to_string();
     // serde shows a key that could not be read as `?`, which would not help.
@@ -146,7 +151,7 @@ fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidJson 
     }
 }
 
-/// The message of serde's error. Without line and column if the text is JSON: then the path is enough.
+/// The message of serde's error, abridged. Without line and column if the text is JSON: then the path is enough.
 pub(crate) fn without_place(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     if message.starts_with("recursion limit exceeded") {

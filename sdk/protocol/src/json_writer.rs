@@ -10,7 +10,7 @@ use crate::plain_text::is_plain;
 
 const INFALLIBLE: &str = "frames consist of JSON, and writing to a Vec cannot fail";
 
-/// Appends a string in quotes, with escapes where JSON needs them.
+/// Appends a string in quotes, with escapes where `serde_json` writes them.
 pub(crate) fn text(text: &str, output: &mut Vec<u8>) {
     if is_plain(text) { plain_text(text, output) } else { value(&text, output) }
 }
@@ -35,6 +35,10 @@ pub(crate) fn number(number: u64, output: &mut Vec<u8>) {
 }
 
 /// Appends any value, by serde.
+///
+/// # Panics
+///
+/// If the value can't be serialized as JSON, such as a map whose keys are not strings. Frames have no such values.
 pub(crate) fn value(value: &impl Serialize, output: &mut Vec<u8>) {
     serde_json::to_writer(output, value).expect(INFALLIBLE);
 }
@@ -47,8 +51,8 @@ pub(crate) fn key(key: &str, output: &mut Vec<u8>) {
     output.extend_from_slice(b"\":");
 }
 
-/// Appends all fields of a struct, by serde, to an object that is open and has a field already. Returns `None`, since these fields
-/// have no attachment: the writers of other frames return the path of theirs.
+/// Appends all fields of a struct, by serde, to an object that is open and has a field already. `body` must serialize as a JSON
+/// object. Returns `None`, since these fields have no attachment: the writers of other frames return the path of theirs.
 pub(crate) fn fields(body: &impl Serialize, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
     let start = output.len();
     value(body, output);
@@ -62,7 +66,8 @@ pub(crate) fn fields(body: &impl Serialize, output: &mut Vec<u8>) -> Option<Cow<
     None
 }
 
-/// Appends the beginning of a frame: `type`, and `id` if there is one. The object stays open.
+/// Appends the beginning of a frame: `type`, and `id` if there is one. The object stays open until [`close`]. The type must need no
+/// escapes.
 pub(crate) fn open(frame_type: &str, id: Option<u64>, output: &mut Vec<u8>) {
     output.extend_from_slice(b"{\"type\":\"");
     output.extend_from_slice(frame_type.as_bytes());

@@ -23,15 +23,16 @@ mod tests;
 /// more are sent as an attachment; otherwise they are sent as base64, as the object's first value.
 ///
 /// An object is passed on as text, without being parsed. [`read`](Self::read) parses it; [`to_json`](Self::to_json) returns the
-/// JSON with the bytes in it as base64.
+/// JSON with the bytes in it as base64. Two objects are equal if their texts, keys and bytes outside are, so `{}` and `{ }` differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<'a> {
     /// The JSON text of an object. Begins with `{`.
     json: Cow<'a, str>,
+    /// `None` if all values are in `json`.
     outside: Option<Outside<'a>>,
 }
 
-/// The value that is outside of the JSON, and its key, which the JSON does not have.
+/// The value that is outside of the JSON, and its key, which the JSON should not have: see [`Object::attach`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outside<'a> {
     key: Cow<'a, str>,
@@ -39,6 +40,7 @@ struct Outside<'a> {
 }
 
 impl Outside<'_> {
+    /// Whether the bytes are sent as an attachment in this framing.
     fn is_attached(&self, framing: Framing) -> bool {
         framing == Framing::Length && self.bytes.len() >= ATTACH_FROM_BYTES
     }
@@ -71,7 +73,8 @@ impl<'a> Object<'a> {
         Ok(Self::trusted(json))
     }
 
-    /// The object in this JSON text. Spaces around it are left out, the rest of the text stays as it is.
+    /// The object in this JSON text, which is checked as a whole. Spaces around it are left out, the rest of the text stays as it
+    /// is.
     ///
     /// ```
     /// use ixt_protocol::Object;
@@ -93,12 +96,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The object in this JSON text, which must begin with `{`. It is not checked.
+    /// The object in this JSON text, which must be one, and begin with `{`. It is not checked.
     pub(crate) fn trusted(json: impl Into<Cow<'a, str>>) -> Self {
         Self { json: json.into(), outside: None }
     }
 
-    /// The same object with `bytes` as the value of `key`, outside of the JSON. Bytes that were outside before are dropped.
+    /// The same object with `bytes` as the value of `key`, outside of the JSON, of any size. Bytes that were outside before are
+    /// dropped.
     ///
     /// The JSON must not have this key. If it does, the object has the key twice: a reader may refuse it, or take either value.
     #[must_use]
@@ -111,7 +115,8 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     ///
-    /// If the frame has neither, or if the attachment stands for a value outside of `parent`.
+    /// If the frame has neither, or if the attachment stands for a value outside of `parent`. Whether `json` has the key of the
+    /// attachment too is not checked.
     pub(crate) fn from_field(
         json: Option<&'a RawValue>,
         parent: &str,
@@ -152,7 +157,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The bytes outside of the JSON, if they are the value of `key`.
+    /// The bytes outside of the JSON, if they are the value of `key`. `None` if none are outside, or under another key; the value
+    /// may then be base64 in the JSON.
     #[must_use]
     pub fn attached(&self, key: &str) -> Option<&[u8]> {
         self.outside.as_ref().filter(|outside| outside.key == key).map(|outside| &*outside.bytes)
@@ -165,13 +171,14 @@ impl<'a> Object<'a> {
         Some(outside.bytes.into_owned())
     }
 
-    /// The JSON text, without the bytes outside of it.
+    /// The JSON text, without the bytes outside of it and their key.
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// The JSON text of the whole object. Bytes outside of it are put in as base64, as its first value.
+    /// The JSON text of the whole object. Bytes outside of it are put in as base64, as its first value. Copies only if there are
+    /// any.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "text and base64 are UTF-8")]
     pub fn to_json(&self) -> Cow<'_, str> {
@@ -190,15 +197,16 @@ impl<'a> Object<'a> {
     }
 
     /// The bytes that are sent as the frame's attachment in this framing. `None` if they are sent as base64, because the framing is
-    /// [`Framing::Line`] or they are fewer than 256, or if nothing is outside of the JSON.
+    /// [`Framing::Line`] or they are fewer than 256, or if nothing is outside of the JSON. Copies the bytes only if they are
+    /// borrowed.
     #[must_use]
     pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {
         let outside = self.outside.filter(|outside| outside.is_attached(framing))?;
         Some(outside.bytes.into_owned())
     }
 
-    /// The size of the JSON text and of the bytes outside of it, together. On the wire, bytes that are sent as base64 take a third
-    /// more.
+    /// The size in bytes of the JSON text and of the bytes outside of it, together, without their key. On the wire, bytes that are
+    /// sent as base64 take a third more.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.json.len() + self.outside.as_ref().map_or(0, |outside| outside.bytes.len())
@@ -218,7 +226,8 @@ impl<'a> Object<'a> {
         output.extend_from_slice(rest.as_bytes());
     }
 
-    /// The key and the bytes that are sent as the frame's attachment in this framing.
+    /// The key and the bytes that are sent as the frame's attachment in this framing. `None` as in
+    /// [`into_attachment`](Self::into_attachment).
     pub(crate) fn attachment(&self, framing: Framing) -> Option<(&str, &[u8])> {
         let Outside { key, bytes } = self.outside.as_ref().filter(|outside| outside.is_attached(framing))?;
         Some((key, bytes))
@@ -230,7 +239,8 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     ///
-    /// If the object is not of this type. The error has the path of the mistake, unless only `T` as a whole is wrong.
+    /// If the object is not of this type, or has the key of the bytes twice and `T` refuses that. The error has the path of the
+    /// mistake, unless only `T` as a whole is wrong.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, InvalidJson> {
         let Self { json, outside: Some(Outside { key, bytes }) } = self else { return read_json(self.json.as_bytes()) };
         let bytes = RefCell::new(Some(bytes.into_owned()));
@@ -252,8 +262,8 @@ impl<'a> Object<'a> {
         Err(InvalidJson { path, message: without_place(&error) })
     }
 
-    /// Reads the JSON as `T`, which may borrow from it. `T` does not get the bytes outside of the JSON: use
-    /// [`attached`](Self::attached) for them.
+    /// Reads the JSON as `T`, which may borrow from it. `T` does not get the bytes outside of the JSON, so their field must be
+    /// optional in `T`: use [`attached`](Self::attached) for them.
     ///
     /// # Errors
     ///
@@ -263,8 +273,8 @@ impl<'a> Object<'a> {
         serde_json::from_str(&self.json).or_else(|_| read_json(self.json.as_bytes()))
     }
 
-    /// Appends the object as the value of the field `field`. If bytes are to be sent as the frame's attachment, leaves them out and
-    /// returns their path, such as `data.result`.
+    /// Appends the object as the value of the field `field`, with the comma before it. If bytes are to be sent as the frame's
+    /// attachment, leaves them out and returns their path, such as `data.result`.
     pub(crate) fn write(&self, field: &str, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         json_writer::key(field, output);
         match self.attachment(framing) {
@@ -290,7 +300,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The JSON text of the whole object.
+/// The JSON text of the whole object, as [`Object::to_json`] returns it.
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_json())

@@ -14,8 +14,11 @@ use crate::base64_text::{BASE64, encode_base64};
 /// The deserializer of an object: `key` with the attached bytes as its value, then the entries in `json`. If `json` has `key` too, the
 /// type that is read finds the key twice: see [`Object::attach`](crate::Object::attach).
 pub(crate) struct WithAttached<'a> {
+    /// The JSON text of the object, without `key`.
     pub(crate) json: &'a str,
+    /// The key of the attached bytes.
     pub(crate) key: &'a str,
+    /// The attached bytes; `None` in it after the object was read if a field has taken them.
     pub(crate) bytes: &'a TakeableBytes,
 }
 
@@ -58,9 +61,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for AttachedFirst<'de, V> {
 
 /// The entries of the object: the attached one, then those in the JSON.
 struct Entries<'a, A> {
-    /// The attached entry, until its key was given out.
+    /// The attached entry; `None` once its key was given out.
     attached: Option<(&'a str, &'a TakeableBytes)>,
-    /// The attached value, between its key and its value.
+    /// The attached bytes, after their key and before their value was asked for; otherwise `None`.
     value: Option<&'a TakeableBytes>,
     rest: A,
 }

@@ -15,9 +15,11 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 /// finds the payload of a module's call as text in the call's parameters, and writes it into the `handle` without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WirePayload<'a> {
-    /// Bytes. On the wire they are base64 text, or, from 256 on in [`Framing::Length`](crate::Framing::Length), an attachment.
+    /// Bytes. On the wire they are base64 text, or, from 256 bytes on in [`Framing::Length`](crate::Framing::Length), an
+    /// attachment.
     Bytes(Cow<'a, [u8]>),
-    /// Text that should be base64 but was not checked. It is written to the wire as it is, never as an attachment.
+    /// Text that should be base64 but was not checked. It is written to the wire as it is, never as an attachment. If it is not
+    /// base64, the receiver of the frame finds that out.
     Base64(Base64Text<'a>),
 }
 
@@ -65,7 +67,7 @@ impl From<Vec<u8>> for WirePayload<'_> {
     }
 }
 
-/// From base64 text, which is decoded.
+/// From base64 text, which is decoded to [`WirePayload::Bytes`]. Fails if the value is not a string of base64.
 impl<'de> Deserialize<'de> for WirePayload<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize_base64(deserializer).map(|bytes: Vec<u8>| Self::Bytes(Cow::Owned(bytes)))
@@ -99,7 +101,7 @@ impl Base64Text<'_> {
         Base64Text { text: Cow::Owned(self.text.into_owned()), is_plain: self.is_plain }
     }
 
-    /// Appends the text in quotes.
+    /// Appends the text as a JSON string, in quotes.
     pub(crate) fn write(&self, output: &mut Vec<u8>) {
         if self.is_plain {
             json_writer::plain_text(&self.text, output);
@@ -109,6 +111,7 @@ impl Base64Text<'_> {
     }
 }
 
+/// From any text, without a check that it is base64. Looks at the whole text once, for characters that need an escape.
 impl<'a, T: Into<Cow<'a, str>>> From<T> for Base64Text<'a> {
     fn from(text: T) -> Self {
         let text = text.into();

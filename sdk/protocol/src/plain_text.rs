@@ -1,7 +1,7 @@
 //! Finds the end of plain text: ASCII that needs no escape in a JSON string. The writer copies plain text, and the quick reader
 //! borrows it. Both look at every byte of every string, so this code is written for speed.
 
-/// Whether all of `text` is plain.
+/// Whether all of `text` is plain, so that it is its own JSON string but for the quotes.
 pub(crate) fn is_plain(text: &str) -> bool {
     plain_prefix(text.as_bytes()) == text.len()
 }

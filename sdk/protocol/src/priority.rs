@@ -4,12 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How urgent a message is. Queues hand out messages of a higher priority first, and of equal ones the oldest; that of `ixt-sdk` hands
-/// out the oldest of all every eighth time. On the wire a priority is a number from 1 to 4; a frame with another number can't be read.
+/// How urgent a message is; a more urgent one is greater. A module's queue of requests, in the SDK or, for a module without ids, in
+/// the host, hands out messages of a higher priority first, and of equal ones the oldest. Every eighth time it hands out the oldest
+/// of all, so that low priorities do not wait without end. On the wire a priority is a number from 1 to 4; a frame with another
+/// number can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub enum Priority {
-    /// 1 on the wire; the priority of a frame that has none.
+    /// 1 on the wire; the priority of a frame that has none, and of every event.
     #[default]
     Low,
     /// 2 on the wire.
@@ -20,7 +22,7 @@ pub enum Priority {
     Critical,
 }
 
-/// From the number on the wire.
+/// From the number on the wire: 1 to 4. Any other is an [`UnknownPriority`].
 impl TryFrom<u64> for Priority {
     type Error = UnknownPriority;
 

@@ -3,7 +3,8 @@
 //! decides what is wrong with it. A frame that is read here is the same as if serde had read it: property tests and fuzzing compare
 //! the two.
 //!
-//! A type of frame has a quick reader only if a call is noticeably faster with it; the file of that type has the figure.
+//! A type of frame has a quick reader only if a call is noticeably faster with it; the file of that type has the figure. To give up
+//! is not an error: `None` means nothing but that serde has to read the frame. `frame_reader` does that.
 
 use crate::plain_text::plain_prefix;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -47,8 +48,9 @@ pub(crate) fn is_on(frame_type: &str) -> bool {
     OFF.iter().all(|off| off != frame_type)
 }
 
-/// A position in a JSON text. Each method reads what comes next, and moves behind it. If a method returns `None`, the text has another
-/// form: the caller gives up. The position is then undefined, and the reader must not be used any more.
+/// A position in a JSON text. Each method reads what comes next, and moves behind it. If a method returns `None`, the text has
+/// another form: the caller gives up. The position is then undefined, and the reader must not be used any more. Only
+/// [`skip`](Self::skip), which returns a boolean, leaves the position where it is if something else comes.
 pub(crate) struct QuickReader<'a> {
     bytes: &'a [u8],
     /// The same bytes as text, if they are known to be UTF-8. `None`: each string is checked for it.
@@ -62,6 +64,7 @@ pub(crate) struct QuickReader<'a> {
 const MAX_DEPTH: u32 = 64;
 
 impl<'a> QuickReader<'a> {
+    /// For bytes that may not be UTF-8: each text that a method returns is checked.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, known: None, at: 0 }
     }
@@ -71,7 +74,7 @@ impl<'a> QuickReader<'a> {
         Self { bytes: text.as_bytes(), known: Some(text), at: 0 }
     }
 
-    /// `Some` at the end of the text.
+    /// `Some` at the end of the text, `None` before it.
     pub(crate) fn end(&self) -> Option<()> {
         (self.at == self.bytes.len()).then_some(())
     }
@@ -83,7 +86,7 @@ impl<'a> QuickReader<'a> {
         found
     }
 
-    /// Reads `literal`.
+    /// Reads `literal`. `None` if something else comes next.
     pub(crate) fn literal<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
         self.skip(literal).then_some(())
     }
@@ -97,15 +100,16 @@ impl<'a> QuickReader<'a> {
         (self.take()? == b'"').then_some(text)
     }
 
-    /// Reads the rest of a string whose opening quote was read, up to the next quote, and returns it without quotes. Its bytes are
-    /// not checked: this is for base64, whose decoder refuses all bytes that are not plain.
+    /// Reads the rest of a string whose opening quote was read, up to the next quote, and returns it without quotes. `None` if
+    /// there is no quote. Its bytes are not checked: this is for base64, whose decoder refuses all bytes that are not plain.
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         self.at += memchr::memchr(b'"', self.rest())? + 1;
         Some(&self.bytes[start..self.at - 1])
     }
 
-    /// Reads an unsigned integer below 10^19 without leading zeros. `None` for a larger one: serde reads it.
+    /// Reads an unsigned integer below 10^19 without leading zeros. `None` for a larger one, which serde reads, and for anything
+    /// else that does not begin with such a number.
     pub(crate) fn number(&mut self) -> Option<u64> {
         let (mut number, mut digits) = (0_u64, 0);
         let rest = self.rest();
@@ -131,7 +135,7 @@ impl<'a> QuickReader<'a> {
         self.since(start).filter(|value| *value != "null")
     }
 
-    /// The text from `start` to the position.
+    /// The text from `start` to the position. `None` if it is not UTF-8, or the position is past the end.
     fn since(&self, start: usize) -> Option<&'a str> {
         match self.known {
             Some(text) => text.get(start..self.at),
@@ -139,6 +143,7 @@ impl<'a> QuickReader<'a> {
         }
     }
 
+    /// Reads a value of any type, which must be JSON, without returning it. `depth` is the number of lists and objects around it.
     fn skip_value(&mut self, depth: u32) -> Option<()> {
         match self.peek()? {
             b'"' => self.skip_text(),
@@ -154,6 +159,8 @@ impl<'a> QuickReader<'a> {
         }
     }
 
+    /// Reads a list or an object from its opening bracket to the bracket `end`. `head` reads what is before each value: in an
+    /// object the key and the colon.
     fn skip_items(&mut self, end: u8, depth: u32, head: impl Fn(&mut Self) -> Option<()>) -> Option<()> {
         self.next()?;
         if depth == MAX_DEPTH {
@@ -210,6 +217,7 @@ impl<'a> QuickReader<'a> {
         Some(())
     }
 
+    /// Reads one byte if it is one of `bytes`, and returns whether it was.
     fn skip_one_of(&mut self, bytes: &[u8]) -> bool {
         let found = self.bytes.get(self.at).is_some_and(|byte| bytes.contains(byte));
         self.at += usize::from(found);
@@ -228,20 +236,24 @@ impl<'a> QuickReader<'a> {
         Some(())
     }
 
+    /// Reads `byte`, and spaces before it. `None` if another byte comes.
     fn expect(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
+    /// Reads a byte, and spaces before it. `None` at the end.
     fn next(&mut self) -> Option<u8> {
         self.skip_spaces();
         self.take()
     }
 
+    /// Reads spaces, and returns the byte behind them, which is not read. `None` at the end.
     fn peek(&mut self) -> Option<u8> {
         self.skip_spaces();
         self.bytes.get(self.at).copied()
     }
 
+    /// Reads a byte. `None` at the end.
     fn take(&mut self) -> Option<u8> {
         let byte = self.bytes.get(self.at).copied();
         self.at += 1;

@@ -1,5 +1,6 @@
-//! Checks the limits of the strings in frames; the limits themselves are constants in `lib.rs`. A frame with a string over its limit
-//! is refused, but for texts that say what has happened, such as the message of an error: those are cut, so that they are not lost.
+//! Checks the limits of the strings in frames of a module, when they are read; the limits themselves are constants in `lib.rs`. A
+//! frame with a name over its limit is refused. A text that says what has happened, such as the message of an error, is cut
+//! instead, so that it is not lost.
 
 use std::borrow::Cow;
 
@@ -29,7 +30,8 @@ pub(crate) fn required_at_most<'a>(text: Cow<'a, str>, max: usize, path: &str) -
     if text.is_empty() { Err(InvalidJson::missing(path)) } else { at_most(text, max, path) }
 }
 
-/// Returns the text, or its first `max` bytes if it is longer: up to three bytes less if the cut would split a character.
+/// Returns the text, or its first `max` bytes if it is longer: up to three bytes less if the cut would split a character. Adds no
+/// mark that it was cut.
 pub(crate) fn shortened(text: Cow<'_, str>, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return text;

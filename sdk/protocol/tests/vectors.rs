@@ -1,4 +1,5 @@
-//! Reads and writes the frames that `PROTOCOL.md` shows, byte for byte.
+//! Reads the frames that `PROTOCOL.md` shows. Writes them byte for byte, except those with attachments, which are smaller than this crate
+//! writes.
 
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, Framing, HostFrame, ModuleFrame};
 

@@ -1,10 +1,11 @@
-//! `draining`: from now on the host sends the module no new requests; `shutdown` follows.
+//! `draining`: from now on the host sends the module no new calls and events; `shutdown` follows.
 
 use serde::{Deserialize, Serialize};
 
-/// `draining`: the host sends the module no new requests. The module finishes the requests that it has, and ends those that would
-/// wait for long, such as a long poll. `shutdown` follows when it has answered all of them, or after `grace_ms`. Sent only to a module
-/// that has named the feature `draining` in its reply to `init`. Has no id and no reply.
+/// `draining`: the host sends the module no new calls and events. The module finishes the requests that it has, and should end
+/// those that would wait for long, such as a long poll. `shutdown` follows when no caller waits for a reply any more, or after
+/// `grace_ms`. Sent once, and only to a module that has named the feature `draining` in its reply to `init`. A module that does not
+/// read gets no `draining`, but `shutdown` alone. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
     /// How many milliseconds the host waits for the replies before it sends `shutdown`.

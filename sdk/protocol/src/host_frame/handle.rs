@@ -13,7 +13,7 @@ use crate::json_writer::{base64, key, number, text};
 use crate::quick_json::QuickReader;
 use crate::{Framing, InvalidJson, Priority, RawFrame, WirePayload, decode_base64};
 
-/// `handle` and `event`: a request to a module.
+/// `handle` and `event`: a request to a module. Which of the two it is, is the variant of [`HostFrame`](crate::HostFrame).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handle<'a> {
     /// The topic, the payload, and how urgent it is.
@@ -25,13 +25,15 @@ pub struct Handle<'a> {
 /// The field `message` of a `handle` or an `event`: what the module has to do, and how urgent it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandleMessage<'a> {
-    /// The topic of the service or of the event. Of any length.
+    /// The topic of the service or of the event. Of any length, and any text: the module answers one that it does not know with
+    /// `UNKNOWN_TOPIC`.
     pub topic: Cow<'a, str>,
-    /// The payload. In [`Framing::Length`], 256 bytes or more are written as an attachment.
+    /// The payload; may be empty. In [`Framing::Length`], 256 bytes or more are written as an attachment.
     pub payload: WirePayload<'a>,
     /// How urgent it is; [`Priority::Low`] if the frame names no priority.
     pub priority: Priority,
-    /// How many milliseconds the caller still waits, counted from when the frame is sent. `None` if there is no deadline.
+    /// How many milliseconds are left for the request, counted from when the frame is sent. 0: the time is over. `None`: there is
+    /// no deadline. When the time is over, the host answers the caller with `DEADLINE_EXCEEDED` and ignores the module's reply.
     pub ttl_ms: Option<u64>,
 }
 
@@ -46,7 +48,8 @@ pub struct HandleContext<'a> {
     /// Who sends the message, as `name:version`: a module, or the host itself. Empty if the host does not say it.
     #[serde(borrow, default)]
     pub source_module: Cow<'a, str>,
-    /// When the message was sent, in seconds since 1970. 0 if the host does not say it.
+    /// When the host has written the frame, in seconds since 1970: not when the caller has called, or the event was published. 0 if
+    /// the host does not say it.
     #[serde(default)]
     pub timestamp: u64,
     /// The header `traceparent` of W3C's Trace Context: the host's span of this request, which becomes the parent of the module's own
@@ -80,6 +83,8 @@ struct MessageFields<'a> {
 }
 
 impl<'a> Handle<'a> {
+    /// Makes it from the fields and the attachment. Fails if the payload is absent, or if the attachment stands for another field.
+    /// An attached payload counts if there are both.
     pub(super) fn from_fields(
         HandleFields { message, context }: HandleFields<'a>,
         attachment: Option<Attachment<'a>>,
@@ -92,7 +97,7 @@ impl<'a> Handle<'a> {
         Ok(Self { message: HandleMessage { topic, payload, priority, ttl_ms }, context: context.unwrap_or_default() })
     }
 
-    /// Reads the part of the frame after the id. `None` if it gives up; `frame` is then unchanged.
+    /// Reads the part of the frame after the id, and takes its attachment. `None` if it gives up; `frame` is then unchanged.
     pub(super) fn read_quickly(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Self> {
         reader.literal(br#","message":{"topic":""#)?;
         let topic = Cow::Borrowed(reader.text()?);
@@ -121,7 +126,7 @@ impl<'a> Handle<'a> {
         Some(Self { message, context })
     }
 
-    /// The payload, if it is sent as the frame's attachment in this framing.
+    /// The payload, if it is sent as the frame's attachment in this framing; `None` if it is sent as base64.
     pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
         match &self.message.payload {
             WirePayload::Bytes(bytes) if framing == Framing::Length && bytes.len() >= ATTACH_FROM_BYTES => Some(bytes),
@@ -129,7 +134,7 @@ impl<'a> Handle<'a> {
         }
     }
 
-    /// Appends the fields. Returns the path of the payload if it is left out as the attachment.
+    /// Appends the fields. Returns the path of the payload if it is left out as the attachment, otherwise `None`.
     pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         let Self { message: HandleMessage { topic, payload, priority, ttl_ms }, context } = self;
         let is_attached = self.attachment(framing).is_some();

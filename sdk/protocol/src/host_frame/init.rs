@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::frame_reader::deserialize_object;
 
-/// `init`: the first frame of a connection. A second one is answered with `FAILED_PRECONDITION`.
+/// `init`: the first frame of a connection. The module starts, and replies when it can take requests; the reply's `data` may have
+/// [`SdkInfo`](crate::SdkInfo) under `ixt`. A second `init` is answered with `FAILED_PRECONDITION`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init<'a> {
-    /// The module's configuration: a JSON object, which the module checks.
+    /// The module's configuration: a JSON object, whose keys the module checks. It may contain secrets.
     #[serde(borrow, deserialize_with = "deserialize_object")]
     pub config: &'a RawValue,
     /// The name of the module's process: `name:version/instance-NNN`. Empty if the host does not say it; the module then uses the
@@ -30,13 +31,15 @@ pub struct ProtocolOffer {
     /// The version of the protocol: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION). A module that speaks another one answers
     /// `FAILED_PRECONDITION`.
     pub version: u32,
-    /// The limit of a frame's size in both directions, in bytes, without the line's end or the first length.
+    /// The limit of a frame's size in both directions, in bytes, without the line's end or the first length. It holds for all
+    /// frames after this one.
     pub max_frame_bytes: usize,
-    /// The names of the [framings](crate::Framing) that the module may pick. The module ignores names that it does not know. Empty:
-    /// it keeps the framing.
+    /// The names of the [framings](crate::Framing) that the module may pick. The module ignores names that it does not know. Empty
+    /// or absent: it keeps the framing.
     #[serde(default)]
     pub framings: Vec<String>,
-    /// The optional frames that the host knows, such as `log` and `draining`. The module ignores names that it does not know.
+    /// The names of the optional frames that the host knows, such as `log` and `draining`. The module ignores names that it does
+    /// not know, and sends no optional frame that is not named here. Empty or absent: none.
     #[serde(default)]
     pub features: Vec<String>,
 }

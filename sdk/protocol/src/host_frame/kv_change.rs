@@ -8,7 +8,8 @@ use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::json_writer::{base64, key, number, text};
 use crate::{Framing, InvalidJson, WirePayload};
 
-/// `kv_change`: a key that the module watches was written, deleted, or has expired. Has no id and no reply.
+/// `kv_change`: a key that the module watches was written, deleted, or has expired. Of several changes that the module has not read
+/// yet, the host may send only the last. Has no id and no reply; a module logs and skips one that it can't read.
 ///
 /// ```
 /// use ixt_protocol::{Frame, Framing, HostFrame, KvChange};
@@ -20,11 +21,13 @@ use crate::{Framing, InvalidJson, WirePayload};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvChange<'a> {
-    /// The number of the watch, from the response to `kv_store.watch`.
+    /// The number of the watch, from the response to `kv_store.watch`, which comes before the first change. A module ignores a
+    /// number that it does not know: it may have ended that watch.
     pub watch: u64,
     /// The key, which begins with the prefix of the watch.
     pub key: Cow<'a, str>,
-    /// The revision that the change has made: another one than before. Revisions may be compared for equality only.
+    /// The revision that the change has made: a number above 0, another one than before. Revisions may be compared for equality
+    /// only.
     pub revision: u64,
     /// The new value, or `None` if the key was deleted or its time to live is over. In [`Framing::Length`], 256 bytes or more are
     /// written as an attachment.
@@ -40,7 +43,7 @@ pub(super) struct KvChangeFields<'a> {
     revision: u64,
     /// Absent if the value is attached, or if the key was deleted.
     value: Option<WirePayload<'a>>,
-    /// If true, `value` and the attachment are ignored.
+    /// If true, `value` and the attachment are ignored. If false or absent, one of the two must be there.
     deleted: Option<bool>,
 }
 
@@ -63,12 +66,12 @@ impl<'a> KvChange<'a> {
         Ok(Self { watch, key, revision, value })
     }
 
-    /// The value, if it is sent as the frame's attachment in this framing.
+    /// The value, if it is sent as the frame's attachment in this framing; `None` if it is sent as base64, or there is none.
     pub(super) fn attachment(&self, framing: Framing) -> Option<&[u8]> {
         self.value.as_deref().filter(|value| framing == Framing::Length && value.len() >= ATTACH_FROM_BYTES)
     }
 
-    /// Appends the fields. Returns the path of the value if it is left out as the attachment.
+    /// Appends the fields. Returns the path of the value if it is left out as the attachment, otherwise `None`.
     pub(super) fn write(&self, framing: Framing, output: &mut Vec<u8>) -> Option<Cow<'static, str>> {
         key("watch", output);
         number(self.watch, output);

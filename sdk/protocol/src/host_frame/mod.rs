@@ -1,5 +1,6 @@
 //! The frames that a host sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and its
-//! examples; `event` shares that of `handle`. This file chooses by the type, and between the quick reader and serde.
+//! examples; `event` shares that of `handle`, and `cancel` and `health_check` have no fields. This file chooses by the type, and
+//! between the quick reader and serde. What a module does with each frame is in `session/` of the SDK.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
 
@@ -26,8 +27,8 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 
 /// The body of a frame from the host: its type and its fields.
 ///
-/// `init`, `handle`, `event`, `health_check` and `shutdown` are requests: each has an id, and the module must send exactly one reply
-/// with the same id. The other frames have no reply.
+/// `init`, `handle`, `event`, `health_check` and `shutdown` are requests: each has an id, and the module must send exactly one
+/// reply with the same id, or without an id if it uses none. The other frames have no reply.
 ///
 /// More types may be added. [`frame_type`](Self::frame_type) names the type of a variant that a receiver does not handle.
 #[derive(Debug, Clone)]
@@ -37,22 +38,24 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// `handle`: a request to one of the module's services. Its reply goes back to the caller.
     Handle(Handle<'a>),
-    /// `event`: an event that the module subscribes to. Its reply says that the module has handled it. The host ignores the reply's
-    /// `data`.
+    /// `event`: an event that the module subscribes to. A `success` says that the module has handled it; its `data` is ignored. The
+    /// publisher does not see the reply.
     Event(Handle<'a>),
     /// `service_response`: the response to a service request of the module, with that request's id: its `data`, or an error.
     ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),
-    /// `health_check`: asks whether the module works.
+    /// `health_check`: asks whether the module works, at an interval. The `data` of a `success` has the answer; an `error` counts
+    /// as not healthy.
     HealthCheck,
     /// `shutdown`: asks the module to finish its requests and to exit.
     Shutdown(Shutdown),
-    /// `cancel`: the caller of the request with this id no longer waits. The module must answer that request all the same.
+    /// `cancel`: the caller of the request with this id no longer waits. The module must answer that request all the same, by
+    /// `CANCELLED` or otherwise. Not sent to a module that uses no ids.
     Cancel,
     /// `kv_change`: a key that the module watches has changed. Has no id.
     KvChange(KvChange<'a>),
     /// `kv_watch_ended`: the host has ended a watch. Has no id.
     KvWatchEnded(KvWatchEnded),
-    /// `draining`: the host sends no new requests; `shutdown` follows. Has no id.
+    /// `draining`: the host sends no new calls and events; `shutdown` follows. Has no id.
     Draining(Draining),
 }
 
@@ -61,7 +64,8 @@ impl<'a> HostFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a host, or if its fields are wrong. The variant of [`Unreadable`] decides how a module answers.
+    /// If it is not a frame of a host, or if its fields are wrong. The variant of [`Unreadable`] decides how a module answers. A
+    /// value of a `kv_change` is never in the error, since the module logs it.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
@@ -90,6 +94,7 @@ impl<'a> HostFrame<'a> {
         Some(Frame { id, body: body(Handle::read_quickly(&mut reader, frame)?) })
     }
 
+    /// Reads any frame, in any form.
     fn read_by_serde(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
         let reader = FrameReader::new(frame)?;
         match reader.frame_type() {
@@ -138,8 +143,9 @@ impl<'a> HostFrame<'a> {
 }
 
 impl Frame<HostFrame<'_>> {
-    /// Appends the frame. Returns its size in bytes, without the line's end or the first length. The caller compares it with the
-    /// limit of the connection: a frame over the limit must not be sent.
+    /// Appends the frame in this framing. Returns its size in bytes, without the line's end or the first length. The caller
+    /// compares it with the limit of the connection: a frame over the limit must not be sent, and the caller removes it from
+    /// `output` again.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let attachment = match &self.body {
             HostFrame::Handle(handle) | HostFrame::Event(handle) => handle.attachment(framing),
@@ -156,6 +162,7 @@ impl Frame<HostFrame<'_>> {
         framing.write(|output| self.write_json(framing, output), attachment, output)
     }
 
+    /// Appends the frame's JSON, without what is attached in this framing.
     fn write_json(&self, framing: Framing, output: &mut Vec<u8>) {
         json_writer::open(self.body.frame_type(), self.id, output);
         let attachment_path = match &self.body {

@@ -14,8 +14,8 @@ use crate::json_writer;
 use crate::quick_json::QuickReader;
 use crate::{ErrorBody, Framing, InvalidJson, Object, RawFrame};
 
-/// A `service_response` on the wire. If `success` is true, `data` is there, and the other fields are ignored. Otherwise they are those
-/// of [`ErrorBody`].
+/// A `service_response` on the wire. If `success` is true, `data` is there, unless an attachment is its only value, and the other
+/// fields are ignored. Otherwise those of [`ErrorBody`] are there, `code` at least.
 #[derive(Deserialize)]
 pub(super) struct ServiceResponseFields<'a> {
     success: bool,
@@ -31,6 +31,8 @@ pub(super) struct ServiceResponseFields<'a> {
     retryable: bool,
 }
 
+/// Makes the response from the fields and the attachment, which is ignored for an error. Fails if `data` or `code` is missing. The
+/// limits of a module's `error` do not hold here: the host may send a longer code or message.
 pub(super) fn from_fields<'a>(
     fields: ServiceResponseFields<'a>,
     attachment: Option<Attachment<'a>>,

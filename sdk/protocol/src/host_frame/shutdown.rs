@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `shutdown`: asks the module to finish its requests, to reply to this frame, and to exit.
+/// `shutdown`: asks the module to refuse new requests, to finish those that it has, to reply to this frame, and to exit. The only
+/// request that a module accepts before it has replied to `init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shutdown {
-    /// How many milliseconds the module has before the host ends its process. `None` if the host does not say it; a module of
-    /// `ixt-sdk` then takes 5 seconds.
+    /// How many milliseconds the module has to reply. After that, or if the module does not exit soon after its reply, the host
+    /// ends its process. `None` if the host does not say it, though `ixt-host` always does; a module of `ixt-sdk` then takes 5
+    /// seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! `error`: a request of the host failed. Its fields are those of [`ErrorBody`].
+//! `error`: a request of the host failed. Its fields are those of [`ErrorBody`]; here are the limits that hold for a module's.
 
 use crate::text_limits::{required_at_most, shortened};
 use crate::{ErrorBody, InvalidJson, MAX_MESSAGE_BYTES, MAX_NAME_BYTES};

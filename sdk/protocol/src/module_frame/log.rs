@@ -9,7 +9,8 @@ use crate::MAX_TRACE_ID_BYTES;
 use crate::frame_reader::deserialize_optional_object;
 use crate::text_limits::shortened;
 
-/// `log`: a line for the host's log. Sent only to a host that offers the feature `log`. Has no id and no reply.
+/// `log`: a line for the host's log. Sent only to a host that offers the feature `log`, at any time after `init` has come; without
+/// the feature the SDK writes its lines to stderr. Has no id and no reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogFrame<'a> {
     /// How important the line is.
@@ -17,8 +18,8 @@ pub struct LogFrame<'a> {
     /// What happened, for people. May be empty. The host's log keeps 64 KiB of it, and says how long it was.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
-    /// More about it, for programs: a JSON object. The host leaves it out of its log if it is longer than 64 KiB. `None` if there are
-    /// no fields.
+    /// More about it, for programs: a JSON object. The host leaves it out of its log if it is longer than 64 KiB, and says so in
+    /// the message. `None` if there are no fields.
     #[serde(
         borrow,
         default,

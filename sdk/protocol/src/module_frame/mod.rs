@@ -1,6 +1,6 @@
-//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and
-//! its examples. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a frame, but a part of the
-//! reply to `init`.
+//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and its
+//! examples; `cancel` has no fields. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a
+//! frame, but a part of the reply to `init`. What a host does with each frame is in `connection/incoming.rs` of the host.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
 
@@ -27,8 +27,8 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 /// The body of a frame from a module: its type and its fields.
 ///
 /// `success` and `error` are replies: each has the id of the host's request that it answers, or none if the module uses no ids.
-/// `service_request` is a request to the host, with an id that the module chooses; the host sends exactly one `service_response` with
-/// that id. The other frames have no reply.
+/// `service_request` is a request to the host, with an id that the module chooses, or none. The host sends exactly one
+/// `service_response` with that id, unless the module sends `cancel` before. The other frames have no reply.
 ///
 /// More types may be added. [`frame_type`](Self::frame_type) names the type of a variant that a receiver does not handle.
 #[derive(Debug, Clone)]
@@ -36,22 +36,22 @@ use crate::{ErrorBody, Frame, Framing, Object, RawFrame, Unreadable, json_writer
 pub enum ModuleFrame<'a> {
     /// `success`: the module has done what the host's request asks for.
     Success {
-        /// The result. To a `handle` it is the response that the module's manifest declares; to an `event` and a `shutdown` the host
-        /// ignores it; to `init` and `health_check` see PROTOCOL.md, "Host to module".
+        /// The result. To a `handle` it is the response that the module's manifest declares, or any object if it declares none; to
+        /// an `event` and a `shutdown` the host ignores it; to `init` and `health_check` see PROTOCOL.md, "Host to module".
         data: Object<'a>,
     },
     /// `error`: the module could not do what the host's request asks for.
     Error(ErrorBody<'a>),
     /// `service_request`: calls a method of one of the host's services.
     ServiceRequest(ServiceRequest<'a>),
-    /// `cancel`: the module no longer waits for the response to its service request with this id. It ignores the response if one
-    /// still comes.
+    /// `cancel`: the module no longer waits for the response to its service request with this id. The host then sends none, but one
+    /// may be on its way already. A `cancel` without an id, or with that of no request that waits, does nothing.
     Cancel,
     /// `log`: a line for the host's log. Has no id.
     Log(LogFrame<'a>),
     /// `starting`: the module has not answered `init` yet, and needs more time for that. Has no id.
     Starting(StartingFrame<'a>),
-    /// `ready`: whether the module takes new requests. Has no id.
+    /// `ready`: whether the module takes new calls and events. Has no id.
     Ready(Readiness),
 }
 
@@ -60,7 +60,8 @@ impl<'a> ModuleFrame<'a> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame of a module, or if its fields are wrong. The variant of [`Unreadable`] decides how a host answers.
+    /// If it is not a frame of a module, or if its fields are wrong. The variant of [`Unreadable`] decides how a host answers. A
+    /// message that is too long is no error: it is cut.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
@@ -84,6 +85,7 @@ impl<'a> ModuleFrame<'a> {
         Some(Frame { id, body: Self::ServiceRequest(ServiceRequest::read_quickly(&mut reader, frame)?) })
     }
 
+    /// Reads any frame, in any form.
     fn read_by_serde(frame: RawFrame<'a>) -> Result<Frame<Self>, Unreadable> {
         let reader = FrameReader::new(frame)?;
         match reader.frame_type() {
@@ -148,22 +150,25 @@ impl<'a> ModuleFrame<'a> {
 }
 
 impl Frame<ModuleFrame<'_>> {
-    /// Appends the frame. Returns its size in bytes, without the line's end or the first length. The caller compares it with the
-    /// limit of the connection: a frame over the limit must not be sent.
+    /// Appends the frame in this framing. Returns its size in bytes, without the line's end or the first length. The caller
+    /// compares it with the limit of the connection: a frame over the limit must not be sent, and the caller removes it from
+    /// `output` again.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let (bytes, attachment) = self.write_before_attachment(framing, output);
         output.extend_from_slice(attachment.unwrap_or_default());
         bytes
     }
 
-    /// Appends the frame without its attachment. Returns the size that [`write`](Self::write) returns, with the attachment, and the
-    /// attachment, if there is one. The caller sends the attachment right behind, and so need not copy it.
+    /// Appends the frame without its attachment. Returns the size that [`write`](Self::write) returns, which counts the attachment,
+    /// and the attachment; `None` if there is none in this framing. The caller sends the attachment right behind, and so need not
+    /// copy it.
     pub fn write_before_attachment(&self, framing: Framing, output: &mut Vec<u8>) -> (usize, Option<&[u8]>) {
         let attachment = self.body.object().and_then(|object| object.attachment(framing)).map(|(_, bytes)| bytes);
         let json = |output: &mut Vec<u8>| self.write_json(framing, output);
         (framing.write_before_attachment(json, attachment.map(<[u8]>::len), output), attachment)
     }
 
+    /// Appends the frame's JSON, without what is attached in this framing.
     fn write_json(&self, framing: Framing, output: &mut Vec<u8>) {
         json_writer::open(self.body.frame_type(), self.id, output);
         let attachment_path = match &self.body {

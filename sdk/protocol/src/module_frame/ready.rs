@@ -1,12 +1,14 @@
-//! `ready`: whether the module takes new requests.
+//! `ready`: whether the module takes new calls and events.
 
 use serde::{Deserialize, Serialize};
 
-/// `ready`: whether the module takes new calls and events. Holds until the next such frame. Sent only to a host that offers the feature
-/// `ready`, at any time after `init` has come. Has no id and no reply.
+/// `ready`: whether the module takes new calls and events. Holds until the next such frame; before the first one the module is
+/// ready. `ready` in the module's replies to `health_check` means the same: the module is not ready while one of the two says
+/// `false`. Sent only to a host that offers the feature `ready`, at any time after `init` has come. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// `false`: the host sends the module no new calls and events for now. The module still answers those that it has.
+    /// `false`: the host sends the module no new calls and events for now, and does not end it. The module still answers those that
+    /// it has, health checks and `shutdown`.
     pub ready: bool,
 }
 

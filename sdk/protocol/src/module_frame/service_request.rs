@@ -15,14 +15,16 @@ use crate::quick_json::QuickReader;
 use crate::text_limits::{at_most, required_at_most};
 use crate::{Framing, InvalidJson, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, Object, RawFrame};
 
-/// `service_request`: a module's request to one of the host's services. Its id is the module's own number.
+/// `service_request`: a module's request to one of the host's services. The frame's id is the module's own number; no other service
+/// request that waits may have it. Without an id, the response has none either, and the request can't be cancelled.
 #[derive(Debug, Clone)]
 pub struct ServiceRequest<'a> {
-    /// The host's service, such as `message_bus` or `kv_store`: 1 to 256 bytes.
+    /// The host's service, such as `message_bus` or `kv_store`: 1 to 256 bytes. The host answers one that it does not have with
+    /// `UNIMPLEMENTED`.
     pub service: Cow<'a, str>,
     /// The service's method, such as `send`: 1 to 256 bytes.
     pub method: Cow<'a, str>,
-    /// The parameters of the method.
+    /// The parameters of the method. The host answers wrong ones with `INVALID_INPUT`.
     pub params: Object<'a>,
     /// The host's request during which the module makes this one, and its trace.
     pub context: CallContext<'a>,
@@ -32,11 +34,13 @@ pub struct ServiceRequest<'a> {
 /// it has neither.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct CallContext<'a> {
-    /// The id of the trace that the request belongs to, up to 256 bytes. Empty if there is none. If `parent` names a request that the
-    /// module is handling, the host takes that one's trace instead.
+    /// The id of the trace that the request belongs to, up to 256 bytes. Empty if there is none. For a call or an event, the host
+    /// takes the trace of `parent` instead, if the module has that request; and it makes a new id if there is neither.
     #[serde(borrow, default)]
     pub trace_id: Cow<'a, str>,
-    /// The id of the host's request during which the module makes this one. `None` if it makes it outside of requests.
+    /// The id of the host's request during which the module makes this one. `None` if it makes it outside of requests; of a module
+    /// without ids the host then takes the request that the module has. If the module has no request with this id, the call
+    /// inherits nothing.
     pub parent: Option<u64>,
 }
 
@@ -55,6 +59,7 @@ pub(super) struct ServiceRequestFields<'a> {
 }
 
 impl<'a> ServiceRequest<'a> {
+    /// Makes it from the fields and the attachment. Fails if a name is absent, empty or too long, or if there are no parameters.
     pub(super) fn from_fields(
         ServiceRequestFields { service, method, params, context }: ServiceRequestFields<'a>,
         attachment: Option<Attachment<'a>>,
@@ -68,7 +73,7 @@ impl<'a> ServiceRequest<'a> {
         })
     }
 
-    /// Reads the part of the frame after the id. `None` if it gives up; `frame` is then unchanged.
+    /// Reads the part of the frame after the id, and takes its attachment. `None` if it gives up; `frame` is then unchanged.
     pub(super) fn read_quickly(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Self> {
         let is_name = |text: &&str| (1..=MAX_NAME_BYTES).contains(&text.len());
         reader.literal(br#","service":""#)?;

@@ -19,6 +19,7 @@ pub(super) struct SuccessFields<'a> {
     data: Option<&'a RawValue>,
 }
 
+/// Makes the `data` from the fields and the attachment. Fails if there is neither.
 pub(super) fn from_fields<'a>(
     SuccessFields { data }: SuccessFields<'a>,
     attachment: Option<Attachment<'a>>,
@@ -26,7 +27,7 @@ pub(super) fn from_fields<'a>(
     Object::from_field(data, "data", attachment)
 }
 
-/// Reads the part of the frame after the id. `None` if it gives up; `frame` is then unchanged.
+/// Reads the part of the frame after the id, and takes its attachment. `None` if it gives up; `frame` is then unchanged.
 pub(super) fn read_quickly<'a>(reader: &mut QuickReader<'a>, frame: &mut RawFrame<'a>) -> Option<Object<'a>> {
     reader.literal(br#","data":"#)?;
     Object::read_quickly(reader.value()?, "data", reader, frame)
