@@ -6,8 +6,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 use crate::source::Span;
 
-/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type by
-/// something that is not deprecated.
+/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type
+/// by something that is not deprecated. Uses within a type that nothing needs are not looked at.
 pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     let mut pending = Vec::new();
@@ -69,7 +69,7 @@ pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
 struct TypeUse<'m> {
     name: &'m str,
     span: Span,
-    /// Whether what uses it is deprecated.
+    /// Whether what uses it is deprecated: the service, event, field, type or case.
     by_deprecated: bool,
 }
 
