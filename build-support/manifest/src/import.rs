@@ -181,6 +181,7 @@ enum TopicKind {
 }
 
 impl TopicKind {
+    /// The word in messages.
     fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -196,6 +197,7 @@ impl TopicKind {
         }
     }
 
+    /// Whether a manifest provides this topic as this kind.
     fn provides(self, manifest: &Manifest, topic: &str) -> bool {
         self.provided(manifest).iter().any(|(provided, _)| *provided == topic)
     }

@@ -73,6 +73,7 @@ struct TypeUse<'m> {
     by_deprecated: bool,
 }
 
+/// Adds the types that a message names. `by_deprecated`: what the message belongs to is deprecated.
 fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match message {
         MessageType::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
@@ -80,12 +81,14 @@ fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Ve
     }
 }
 
+/// Adds the types that fields name.
 fn field_uses<'m>(fields: &'m [Field], by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     for field in fields {
         type_uses(&field.ty, by_deprecated || field.deprecated.is_some(), uses);
     }
 }
 
+/// Adds the types that a type names: itself, or those in it.
 fn type_uses<'m>(ty: &'m Type, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match &ty.kind {
         TypeKind::List(inner) | TypeKind::Map(inner) => type_uses(inner, by_deprecated, uses),

@@ -24,6 +24,7 @@ pub(super) fn draw(diagnostics: &[Diagnostic], colors: bool) -> String {
     text
 }
 
+/// One diagnostic: its title, the places in its manifest, those in each other manifest, its notes and its help.
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
     let level = match diagnostic.severity {
         Severity::Error | Severity::Breaking => Level::ERROR,

@@ -1,7 +1,8 @@
-//! The sections about the module's process: `[artifacts.process]`, `[limits]` and `[env]`. `read::process` and `read::env` read them.
+//! The sections about the module's process: `[artifacts.process]`, `[limits]` and `[env]`.
 
 use super::{TableSpec, ValueSpec, key};
 
+/// `[artifacts]`. `read::process` reads it, and the next two.
 pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     title: "[artifacts]",
     description: "What the host starts.",
@@ -13,6 +14,7 @@ pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     )],
 };
 
+/// `[artifacts.process]`.
 pub(crate) static PROCESS: TableSpec = TableSpec {
     title: "[artifacts.process]",
     description: "The program that the host starts as a process of the module. Without `path`, it is the program that cargo builds of the package in the manifest's directory.",
@@ -81,12 +83,23 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
     ],
 };
 
+/// `[limits]`.
 pub(crate) static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
     description: "What one process of the module may use. Without a key, the manifest sets no such limit.",
     keys: &[
-        key("memory", ValueSpec::Size, "\"256MiB\"", "Memory that the process can write to, at least 1 byte. Each of its children has the same limit."),
-        key("files", ValueSpec::Integer, "1024", "The number of files that the process may have open at once, at least 1. Each of its children has the same limit."),
+        key(
+            "memory",
+            ValueSpec::Size,
+            "\"256MiB\"",
+            "Memory that the process can write to, at least 1 byte. Each of its children has the same limit.",
+        ),
+        key(
+            "files",
+            ValueSpec::Integer,
+            "1024",
+            "The number of files that the process may have open at once, at least 1. Each of its children has the same limit.",
+        ),
         key(
             "cpu",
             ValueSpec::Number,
@@ -96,6 +109,7 @@ pub(crate) static LIMITS: TableSpec = TableSpec {
     ],
 };
 
+/// `[env]`. `read::env` reads it.
 pub(crate) static ENV: TableSpec = TableSpec {
     title: "[env]",
     description: "Environment variables of the module's processes. Of the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` unless it is set. It gets further variables only if they are listed here or in the host's configuration. `IXT_IPC_SOCKET`, `IXT_MODULE_ID`, `IXT_HOST_ID` and the variables of a service manager, such as `NOTIFY_SOCKET`, are reserved: they can't be listed.",

@@ -74,6 +74,7 @@ pub(crate) static MANIFEST: TableSpec = TableSpec {
     ],
 };
 
+/// `[module]`. `read::module` reads it.
 pub(crate) static MODULE: TableSpec = TableSpec {
     title: "[module]",
     description: "The identity of the module, and facts about it.",
@@ -99,6 +100,7 @@ pub(crate) static MODULE: TableSpec = TableSpec {
     ],
 };
 
+/// `[provides]`. `read::topics` reads it, and all further tables of this file.
 pub(crate) static PROVIDES: TableSpec = TableSpec {
     title: "[provides]",
     description: "What other modules can use of this one. A topic is one or more words of ASCII letters, digits, `_` and `-`, joined by dots; it begins with a letter, each further word with a letter or a digit.",
@@ -108,6 +110,7 @@ pub(crate) static PROVIDES: TableSpec = TableSpec {
     ],
 };
 
+/// `[requires]`.
 pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
     description: "What the module uses of other modules. With this table, the host answers calls to services that are not listed with `PERMISSION_DENIED`; without it, the module may call any service.",
@@ -118,7 +121,12 @@ pub(crate) static REQUIRES: TableSpec = TableSpec {
             "[\"notifications.send\"]",
             "The topics of the services that the module calls.",
         ),
-        key("events", ValueSpec::Texts, "[\"stock.changed\"]", "The topics of the events that the module handles. It gets no others."),
+        key(
+            "events",
+            ValueSpec::Texts,
+            "[\"stock.changed\"]",
+            "The topics of the events that the module handles. It gets no others.",
+        ),
         key(
             "from",
             ValueSpec::Entries(&ValueSpec::Text),
@@ -142,6 +150,7 @@ pub(crate) static MESSAGE: TableSpec = TableSpec {
 const MESSAGE_KIND: ValueSpec =
     ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Fields { field: &FIELD_KIND, long: &MESSAGE });
 
+/// A table of `[services]`, for one topic.
 pub(crate) static SERVICE: TableSpec = TableSpec {
     title: "[services.\"topic\"]",
     description: "A service of `[provides]`.",
@@ -173,7 +182,7 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
             "ttl_ms",
             ValueSpec::Integer,
             "5000",
-            "The timeout of a call that has none: its caller sets none, and does not make the call for a request with a deadline. In milliseconds, at least 1. Generated code sets it in each typed call. Without it, a call that a module makes for a request has the host's default timeout, which is 5 minutes; any other call has none.",
+            "The timeout of a call that has none: its caller sets none, and does not make the call for a request with a deadline. In milliseconds, at least 1. The generated functions that make calls set it. Without it, a call that a module makes for a request has the host's default timeout, which is 5 minutes; any other call has none.",
         ),
         key(
             "idempotent",
@@ -197,10 +206,16 @@ pub(crate) static ERROR: TableSpec = TableSpec {
     keys: &[
         description(),
         deprecated(),
-        key("retryable", ValueSpec::Boolean, "true", "Whether the same request may succeed later. Callers read it in the reply."),
+        key(
+            "retryable",
+            ValueSpec::Boolean,
+            "true",
+            "Whether the same request may succeed later. Callers read it in the reply.",
+        ),
     ],
 };
 
+/// A table of `[events]`, for one topic.
 pub(crate) static EVENT: TableSpec = TableSpec {
     title: "[events.\"topic\"]",
     description: "An event of `[provides]`.",

@@ -214,7 +214,12 @@ pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     description: "A type in its long form: exactly one of `fields`, `enum`, `union` and `newtype`, with a table or an array as its value. Any other table is a record, whose keys are the fields; a string is a newtype.",
     keys: &[
         key("fields", ValueSpec::Entries(&FIELD_KIND), "{ id = \"string\" }", "A record: an object with these fields."),
-        key("enum", ENUM_VALUES, "[\"red\", \"green\"]", "An enum: one of these strings, at least one, each of printable ASCII with at least one letter or digit."),
+        key(
+            "enum",
+            ENUM_VALUES,
+            "[\"red\", \"green\"]",
+            "An enum: one of these strings, at least one, each of printable ASCII with at least one letter or digit.",
+        ),
         key(
             "union",
             ValueSpec::Entries(&ValueSpec::Either(
@@ -246,7 +251,13 @@ pub(crate) static CASE: TableSpec = TableSpec {
     title: "Case",
     description: "A case of a union in its long form. The name of a record of `[types]`, or a table of fields, can be written instead.",
     keys: &[
-        key("fields", ValueSpec::Entries(&FIELD_KIND), "{ number = \"string\" }", "The fields of the case. None of them may be called `type`.").required(),
+        key(
+            "fields",
+            ValueSpec::Entries(&FIELD_KIND),
+            "{ number = \"string\" }",
+            "The fields of the case. None of them may be called `type`.",
+        )
+        .required(),
         description(),
         deprecated(),
     ],

@@ -13,6 +13,7 @@ pub struct Name {
 }
 
 impl Name {
+    /// The `text` that is written at `span`. It is not checked.
     pub(crate) fn new(text: impl Into<String>, span: Span) -> Self {
         Self { text: text.into(), span }
     }

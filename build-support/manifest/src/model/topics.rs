@@ -22,7 +22,7 @@ pub struct ProvidedService {
     pub errors: Vec<ErrorCode>,
     /// The timeout of a call that has none: its caller sets none, and does not make the call for a request with a deadline. In
     /// milliseconds, at least 1. `None`: a call that a module makes for a request has the host's default timeout, any other call
-    /// has none. Generated code sets it in each typed call.
+    /// has none. The generated functions that make calls set it.
     pub ttl_ms: Option<u64>,
     /// Whether handling the same request twice has the same effect as handling it once. If so, the host repeats a call whose
     /// process has died before it replied, at most three attempts in all, and two if in both the call was the process's only

@@ -190,6 +190,7 @@ impl<'a> TableReader<'a> {
         }
     }
 
+    /// The words for the value of a key in messages.
     fn subject_of(&self, key: &str) -> String {
         format!("`{key}` in {}", self.subject)
     }
