@@ -1,5 +1,5 @@
 //! Types of which no value can exist, since each value would have to contain another value of the same type. Only types of
-//! `[types]` can: all others have a finite text.
+//! `[types]` can contain themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,8 +3,7 @@
 //! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that the
 //! old one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the
 //! old module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to
-//! output, but a field that was always there may not be removed or become
-//! optional.
+//! output, but a field that was always there may not be removed or become optional.
 //!
 //! - this file: the comparison as a whole; the module and what it requires
 //! - `topics`: services, events and their messages
@@ -29,8 +28,9 @@ use crate::source::{Source, Span};
 /// empty if there are none. The place of a change is in the new manifest; if something was removed, it is what that was removed from. A
 /// place in the old manifest is a related place. Each pair is a manifest and the source that it was parsed from.
 ///
-/// Some differences are not compared: descriptions and the other facts in `[module]`; topics that are no longer required; `blocking`;
-/// `retryable`; the deprecation of an error, of an enum's value or of a case; `sha256` and `size_bytes`.
+/// Some differences are not compared: descriptions and the other facts in `[module]`; topics that are no longer required, and
+/// `[requires.from]`; `blocking`; `retryable`; the deprecation of an error, of an enum's value or of a case, and the end of any
+/// deprecation; `sha256` and `size_bytes`.
 #[must_use]
 pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     let mut comparison = Comparison { old, new, changes: Vec::new(), compared: BTreeSet::new() };

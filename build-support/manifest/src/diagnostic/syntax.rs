@@ -5,11 +5,7 @@ use crate::source::Span;
 
 impl Diagnostic {
     /// The diagnostic for an error of the TOML parser in `text`, with the code [`Code::Syntax`]. It has a place if the parser names
-    /// one.
-    ///
-    /// # Panics
-    ///
-    /// If `text` is not the text that was parsed, and the place is beyond its end.
+    /// one. `text` has to be the text that was parsed.
     #[must_use]
     pub fn syntax(error: &toml::de::Error, text: &str) -> Self {
         // The parser's message reads "what is wrong, expected this, that"; the first half is the title.

@@ -53,8 +53,8 @@ pub struct Manifest {
     pub limits: ProcessLimits,
     /// `[env]`.
     pub env: Env,
-    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors, and no warnings about the
-    /// manifests of `[requires.from]`: see [`Imports::warnings`](crate::Imports::warnings).
+    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors. The
+    /// warnings that need the manifests of `[requires.from]` are [`Imports::warnings`](crate::Imports::warnings).
     pub warnings: Report,
 }
 

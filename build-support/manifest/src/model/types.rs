@@ -146,8 +146,7 @@ pub enum TypeKind {
     List(Box<Type>),
     /// `{T}`: any number of values, each under a string key.
     Map(Box<Type>),
-    /// An enum that is written in place, with at least one value. It can't be open, except in code that imports the
-    /// manifest.
+    /// An enum that is written in place, with at least one value. It can't be open, except in code that imports the manifest.
     Enum(Vec<EnumValue>),
     /// An object whose fields are written in place, sorted by name. May be empty.
     Table(Vec<Field>),

@@ -52,7 +52,7 @@ pub enum Value {
 
 impl Value {
     /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` (30.44 days) and `years`
-    /// (365.25 days), which are added up, such as `250ms` or `1h 30m`.
+    /// (365.25 days), which are added up, such as `250ms` or `1h 30m`. Long names of the units, such as `minutes`, are read too.
     ///
     /// # Errors
     ///

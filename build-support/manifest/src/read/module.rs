@@ -40,7 +40,8 @@ impl ManifestReader<'_> {
         Some(ModuleInfo { name: name?, version: version?, description, author, license, runtime_targets })
     }
 
-    /// The runtime targets, without those that differ from an earlier one only in case. Warns of a list without [`PROCESS_TARGET`].
+    /// The runtime targets, without those that differ from an earlier one only in case. Warns if there
+    /// are some, but not [`PROCESS_TARGET`].
     fn runtime_targets(&mut self, table: &TableReader<'_>) -> Vec<String> {
         let mut targets = Vec::<String>::new();
         for target in table.strings("runtime_targets", &mut self.errors) {
