@@ -104,7 +104,7 @@ impl ManifestReader<'_> {
         key
     }
 
-    /// The newtype around `ty`. `None` if `ty` is optional, an enum or a table, which is reported: those have forms of their own.
+    /// The newtype around `ty`. `None` if `ty` is optional, an enum or a table, which is reported.
     fn newtype(&mut self, ty: Type, subject: &str) -> Option<Shape> {
         let (message, help) = if ty.optional {
             (format!("{subject} can't be optional"), "put the `?` where the type is used")
