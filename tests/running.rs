@@ -286,7 +286,7 @@ IXT_IPC_SOCKET = "s3cret"
         "error[unknown-key]: the module `a` has no config key `tokn` | host.toml:15:1 | did you mean `token`?",
         "error[invalid-value]: `token` in [modules.a.config_from] is where the value is: `@FILE`, `env:NAME` or \
          `credential:NAME`; a value itself stands in [modules.a.config] | host.toml:17:9",
-        "error[invalid-name]: [modules.a.env] can't set `IXT_IPC_SOCKET`: the host sets it, for each process another one | \
+        "error[invalid-name]: [modules.a.env] can't set `IXT_IPC_SOCKET`: the host sets it for each process | \
          host.toml:19:1",
         "error[invalid-name]: [modules.a.env] can't set `A=B`: a name is neither empty nor has `=`, and nothing has a zero byte | \
          host.toml:20:1",

@@ -1,5 +1,5 @@
-//! `[requires.from]`: reads the manifests of other modules, and finds in them what a module requires. The code generator and the
-//! command need that; a host has the manifest of every module anyway.
+//! `[requires.from]`: reads the manifests of other modules, and finds in them what a module requires. The code generator does so,
+//! and with it `ixt check`; a host has the manifest of every module anyway, and ignores `[requires.from]`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,10 @@ use crate::wording::list;
 /// The manifests that another manifest names in `[requires.from]`, and which of them declares each required topic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Imports {
-    /// The manifests, each once, sorted by the names of their modules.
+    /// The manifests, each once, sorted by the names of their modules. No two modules have the same name in Rust.
     pub manifests: Vec<Import>,
-    /// Warnings: required topics that no manifest declares, and required topics that are deprecated.
+    /// Warnings about the manifest that names them: required topics that no manifest declares, and required topics that are
+    /// deprecated. The warnings about the named manifests themselves are not among them.
     pub warnings: Report,
     /// For each required topic that a manifest declares, the index of that manifest in `manifests`.
     declared_by: BTreeMap<(TopicKind, String), usize>,
@@ -32,8 +33,8 @@ pub struct Import {
 }
 
 impl Imports {
-    /// The files that `manifest`, which was parsed from `source`, names; each once, sorted. Code that is generated from the manifest
-    /// depends on them too.
+    /// The files that `manifest`, which was parsed from `source`, names, as [`Source::resolve`] returns them; each path once, sorted.
+    /// Nothing is read, so the files may be missing. Code that is generated from the manifest depends on them too.
     #[must_use]
     pub fn paths(source: &Source, manifest: &Manifest) -> Vec<PathBuf> {
         let mut paths: Vec<_> = manifest.requires.from.iter().map(|from| source.resolve(from.path.as_str())).collect();
@@ -42,7 +43,8 @@ impl Imports {
         paths
     }
 
-    /// Reads the files that `manifest`, which was parsed from `source`, names.
+    /// Reads the files that `manifest`, which was parsed from `source`, names. Their own `[requires.from]` is not followed. Blocks
+    /// until all are read.
     ///
     /// # Errors
     ///
@@ -51,14 +53,15 @@ impl Imports {
         Self::load(source, manifest, &mut read_text)
     }
 
-    /// Like [`read`](Self::read), with the function `read` instead of the file system. It returns the text of the manifest at a path, or
-    /// says in words why it can't be read, and is called once for each file.
+    /// Like [`read`](Self::read), with the function `read` instead of the file system. It returns the text of the manifest at a path,
+    /// or says in words why it can't be read. It is called once for each of the [`paths`](Self::paths), in the order of the names in
+    /// `[requires.from]`.
     ///
     /// # Errors
     ///
     /// A report of all mistakes: files that can't be read or are invalid (with the mistakes in them), entries whose file is of another
-    /// module or does not provide the topic, topics that two manifests declare, and two modules with the same name in Rust. Entries that
-    /// nothing required needs are reported only if there is no other mistake.
+    /// module or does not provide the topic, topics that two manifests declare, and two modules with the same name in Rust. Entries
+    /// that are for no required topic are reported only if there is no other mistake.
     pub fn load(
         source: &Source,
         manifest: &Manifest,
@@ -94,22 +97,23 @@ impl Imports {
         Err(report)
     }
 
-    /// The required service with this topic, and the manifest that declares it. `None` if no manifest does, or the service is not
-    /// required.
+    /// The required service with this topic, and the manifest that declares it. `None` if no manifest does, which is a warning, or if
+    /// the service is not required.
     #[must_use]
     pub fn service(&self, topic: &str) -> Option<(&Import, &ProvidedService)> {
         let import = self.declaring(TopicKind::Service, topic)?;
         Some((import, import.manifest.services.iter().find(|service| service.topic.as_str() == topic)?))
     }
 
-    /// The required event with this topic, and the manifest that declares it. `None` if no manifest does, or the event is not
-    /// required.
+    /// The required event with this topic, and the manifest that declares it. `None` if no manifest does, which is a warning, or if the
+    /// event is not required.
     #[must_use]
     pub fn event(&self, topic: &str) -> Option<(&Import, &ProvidedEvent)> {
         let import = self.declaring(TopicKind::Event, topic)?;
         Some((import, import.manifest.events.iter().find(|event| event.topic.as_str() == topic)?))
     }
 
+    /// The manifest that declares a required topic of this kind.
     fn declaring(&self, kind: TopicKind, topic: &str) -> Option<&Import> {
         Some(&self.manifests[*self.declared_by.get(&(kind, topic.to_owned()))?])
     }
@@ -127,6 +131,7 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// Reads and parses each file once, although several entries may name it.
     fn load(source: &Source, manifest: &Manifest, read: &mut dyn FnMut(&Path) -> Result<String, String>) -> Self {
         let mut loaded = Self::default();
         for entry in &manifest.requires.from {
@@ -139,6 +144,7 @@ impl Loaded {
         loaded
     }
 
+    /// Reads and parses the file at `path`, which `entry` names. `None` if it can't be read or is invalid; that is in `errors`.
     fn import(
         &mut self,
         entry: &ImportEntry,
@@ -175,6 +181,7 @@ enum TopicKind {
 }
 
 impl TopicKind {
+    /// The word in messages.
     fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -182,7 +189,7 @@ impl TopicKind {
         }
     }
 
-    /// The topics of this kind that a manifest provides, and whether they are deprecated.
+    /// The topics of this kind that a manifest provides, sorted; those that are deprecated with what says so.
     fn provided(self, manifest: &Manifest) -> Vec<(&str, Option<&Deprecated>)> {
         match self {
             Self::Service => manifest.services.iter().map(|it| (it.topic.as_str(), it.deprecated.as_ref())).collect(),
@@ -190,6 +197,7 @@ impl TopicKind {
         }
     }
 
+    /// Whether a manifest provides this topic as this kind.
     fn provides(self, manifest: &Manifest, topic: &str) -> bool {
         self.provided(manifest).iter().any(|(provided, _)| *provided == topic)
     }
@@ -215,8 +223,8 @@ struct Resolver<'m> {
 }
 
 impl Resolver<'_> {
-    /// `complete`: all files are valid manifests. Otherwise a topic that is not found may be in a file with mistakes, so it is not
-    /// reported.
+    /// Finds all topics that `manifest` requires. `complete`: all files are valid manifests. Otherwise a topic that is not found may be
+    /// in a file with mistakes, so it is not reported, and neither is an entry that is for no required topic.
     fn resolve(&mut self, manifest: &Manifest, complete: bool) {
         let required = || manifest.requires.services.iter().chain(&manifest.requires.events);
         self.check_names(&|name| required().any(|topic| topic.as_str() == name));
@@ -242,7 +250,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reports two manifests whose modules have the same name in Rust: the generated code has a Rust module of that name for each.
+    /// Reports two manifests whose modules have the same name in Rust, where `-` becomes `_` and upper case does not count: the
+    /// generated code has a Rust module of that name for each.
     fn check_modules(&mut self) {
         let plain =
             |candidate: &Candidate<'_>| candidate.manifest.module.name.as_str().replace('-', "_").to_ascii_lowercase();
@@ -260,7 +269,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reports a name that is neither a required topic nor the name of the module in the file.
+    /// Reports an entry whose name is neither a required topic nor the name of the module in the file. `is_topic` says whether a name
+    /// is a required topic.
     fn check_names(&mut self, is_topic: &dyn Fn(&str) -> bool) {
         for Candidate { entry, manifest, .. } in &self.candidates {
             let (name, own) = (entry.name.as_str(), manifest.module.name.as_str());
@@ -276,7 +286,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Finds the manifest that declares a required topic. An entry for the topic itself comes before entries for modules.
+    /// Finds the manifest that declares a required topic. If there is an entry for the topic itself, no other one is looked at. A topic
+    /// that no manifest declares is a warning if `complete`.
     fn find(&mut self, topic: &Name, kind: TopicKind, complete: bool) {
         let name = topic.as_str();
         if let Some(position) = self.candidates.iter().position(|candidate| candidate.entry.name.as_str() == name) {
@@ -309,6 +320,7 @@ impl Resolver<'_> {
         }
     }
 
+    /// Notes that the candidate at `position` declares the topic. Warns if the topic is deprecated.
     fn take(&mut self, topic: &Name, kind: TopicKind, position: usize) {
         let Candidate { entry, index, manifest } = self.candidates[position];
         let name = topic.as_str();
@@ -326,6 +338,7 @@ impl Resolver<'_> {
     }
 }
 
+/// The diagnostic for an entry for a topic whose manifest does not provide it.
 fn not_provided(topic: &Name, kind: TopicKind, candidate: &Candidate<'_>) -> Diagnostic {
     let (path, kind_name) = (&candidate.entry.path, kind.name());
     let topics: Vec<_> = kind.provided(candidate.manifest).into_iter().map(|(topic, _)| topic).collect();

@@ -1,8 +1,8 @@
 //! Reads the `manifest.toml` of an IXT module into a checked [`Manifest`], or into a [`Report`] of what is wrong with it and where.
 //!
-//! A manifest declares a module: its name, the services and events that it provides and requires, its configuration, and the types of
-//! its messages. `ixt-build` generates the module's Rust code from it, and `ixt-host` starts the module by it. Both read it with this
-//! crate, which knows neither Rust code nor processes.
+//! A manifest declares a module: its name, the services and events that it provides and requires, its configuration, and the
+//! types of its messages. `ixt-build` generates the module's Rust code from it, and `ixt-host` starts the module's processes
+//! from it. Both read it with this crate, which itself generates no code and starts nothing.
 //!
 //! ```
 //! use ixt_manifest::{Manifest, Scalar, Source, TypeKind, Value};
@@ -27,7 +27,7 @@
 //! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
 //! ```
 //!
-//! A report has all mistakes, and looks as rustc's errors do:
+//! A report has all mistakes, not only the first. Displayed, it looks like rustc's errors:
 //!
 //! ```
 //! use ixt_manifest::{Manifest, Source};
@@ -43,11 +43,12 @@
 //! ");
 //! ```
 //!
-//! [`Imports`] reads the manifests of required modules, and [`compare`] reports what a change of a manifest breaks. `REFERENCE.md` beside
-//! this crate describes the language; [`language`] is the same as data.
+//! [`Imports`] reads the manifests of required modules, and [`compare`] reports what a change of a manifest breaks.
+//! `REFERENCE.md` beside this crate describes the language; [`language`] is the same as data. [`text`] escapes text from
+//! outside, for all crates.
 //!
-//! From the text to the model: `source_file` reads the text, `read` turns it into the `model` by the tables in `language`, and `check`
-//! checks what depends on several parts of it. Every mistake is a `diagnostic`.
+//! From the text to the model: `source_file` reads the text from a file, `read` turns it into the `model` by the tables in
+//! `language`, and `check` checks what depends on several parts of it. Every mistake is a `diagnostic`.
 
 mod check;
 mod compare;

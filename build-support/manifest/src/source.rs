@@ -1,4 +1,4 @@
-//! The text of a manifest, with the path that diagnostics show for it.
+//! The text of a manifest, with the path that diagnostics show for it. `source_file` reads one from a file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ struct Inner {
 }
 
 impl Source {
-    /// A text that is already in memory. Diagnostics show `path`, and paths in the manifest are relative to its directory. No file needs to
-    /// exist at `path`.
+    /// A text that is already in memory. Diagnostics show `path`, and paths in the manifest are relative to its directory. Nothing
+    /// is read: no file needs to exist at `path`.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self(Arc::new(Inner { path: path.into(), text: text.into() }))
     }
@@ -36,7 +36,8 @@ impl Source {
         &self.0.text
     }
 
-    /// The path of a file that the manifest names. A relative `path` is relative to the manifest's directory.
+    /// The path of a file that the manifest names: `path` itself if it is absolute, otherwise `path` in the directory of
+    /// [`path`](Self::path). `..` and links are not resolved, and the file may be missing.
     #[must_use]
     pub fn resolve(&self, path: &str) -> PathBuf {
         Path::new(self.path()).parent().unwrap_or(Path::new("")).join(path)

@@ -1,12 +1,15 @@
-//! Makes text from outside harmless to a terminal: a text from a module, a manifest or an error is displayed, and has no other effect.
+//! Makes text from outside harmless to a terminal: a text from a module, a manifest or an error is displayed, and has no other
+//! effect. Programs that print such a text, and code that writes it into a log, pass it through one of these functions.
 //!
-//! Characters that move the cursor, that hide or reorder the text around them, or that are invisible are replaced by escapes such as
-//! `\u{1b}`. A few invisible ones remain, since Persian, the languages of India and emoji need them, and they neither hide nor reorder
-//! anything: the joiner and the non-joiner (U+200D, U+200C), and the variation selectors U+FE00 to U+FE0F.
+//! Characters that move the cursor, that hide or reorder the text around them, or that are invisible are replaced by escapes such
+//! as `\u{1b}`. A few invisible ones remain, since Persian, Mongolian, the languages of India and emoji need them, and they neither
+//! hide nor reorder anything: the joiner and the non-joiner (U+200D, U+200C), and the variation selectors U+FE00 to U+FE0F and
+//! U+180B to U+180F (except U+180E).
 
 use std::fmt::Write as _;
 
-/// Escapes everything that is not plain text, also line ends, tabs and colours. For a text that is part of a line: a name, a key, an error.
+/// Escapes everything that is not plain text, also line ends, tabs and colours. For a text that is part of a line: a name, a key,
+/// an error. A backslash stays, so a text that has an escape in it already looks like an escaped one.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless;
@@ -22,7 +25,8 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// Escapes everything that is not plain text except line ends, tabs and colours. For several lines, such as the output of a program.
-/// Each line but the first gets `indent` before it, so that no line can be taken for one of the program that prints it.
+/// Each line but the first gets `indent` before it, so that no line can be taken for one of the program that prints it. A line
+/// end `\r\n` becomes `\n`; a `\r` elsewhere is escaped, except at the end of the text, where it is left out.
 ///
 /// The colours that remain are foreground colours, and bold, dim, italic and underlined. Background colours are escaped, since they can
 /// hide text. If the text leaves a colour on, it is reset at the end.
@@ -68,8 +72,8 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
     shown
 }
 
-/// Writes a JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON; the value
-/// stays the same.
+/// Writes a JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON,
+/// which is not checked; the value stays the same.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_json;
@@ -98,8 +102,8 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !is_hidden(c)
 }
 
-/// Whether a character is invisible or changes where others are shown: Unicode's `Default_Ignorable_Code_Point`, without those that the
-/// head of this file names and without Mongolian ones, and the separators of lines and paragraphs.
+/// Whether a character is invisible or changes where others are shown: Unicode's `Default_Ignorable_Code_Point`, without those that
+/// the head of this file names; the separators of lines and paragraphs; and the marks of interlinear annotations.
 fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180e}'

@@ -1,11 +1,11 @@
-//! Lists of names in messages.
+//! Lists of names in messages. The names are not escaped.
 
-/// `` `a`, `b` ``.
+/// `` `a`, `b` ``. Without names the empty text.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// `` `a`, `b` and `c` ``.
+/// `` `a`, `b` and `c` ``. Without names the empty text.
 pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match (names.pop(), names.join(", ")) {

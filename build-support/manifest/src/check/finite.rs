@@ -1,4 +1,5 @@
-//! Types of which no value can exist, since each value would have to contain another value of the same type.
+//! Types of which no value can exist, since each value would have to contain another value of the same type. Only types of
+//! `[types]` can contain themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,11 +115,12 @@ pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mu
     }
 }
 
-/// The named types of which every object with these fields holds a value.
+/// The named types of which every object with these fields holds a value, one for each field.
 fn held_by(fields: &[Field]) -> Vec<&Type> {
     fields.iter().flat_map(|field| held_by_type(&field.ty)).collect()
 }
 
+/// The named types of which every value of this type holds one, or is one. Empty if the type is optional, a list or a map.
 fn held_by_type(ty: &Type) -> Vec<&Type> {
     match &ty.kind {
         _ if ty.optional => Vec::new(),

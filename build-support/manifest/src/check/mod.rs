@@ -1,5 +1,6 @@
-//! Checks of what depends on several parts of a manifest. `read` calls them: `check_object` while it reads a service or an event, `types`
-//! when it has read all sections but the defaults, and `warnings` at the end, for a manifest without errors.
+//! Checks of what depends on several parts of a manifest. `read` calls them: `check_object` while it reads a service or an event,
+//! `types` when it has read all sections but the defaults, and `warnings` at the end, for a manifest without errors. What depends
+//! on other manifests is in `import`, and what depends on Rust names in `ixt-build`.
 //!
 //! - `finite`: types of which no value can exist
 //! - `usage`: types that nothing uses, and deprecated ones that are used
@@ -14,8 +15,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Case, Manifest, MessageType, Name, Shape, TypeDefinition};
 use crate::source::Span;
 
-/// Reports types of `[types]` of which no value can exist, and cases of unions that are not records or have a field `type`. Needs all types
-/// of the manifest; the defaults of their fields may still be missing.
+/// Reports types of `[types]` of which no value can exist, and cases of unions that are not records or have a field `type`. `types`
+/// are all types of the manifest, except those with a mistake that was reported; the defaults of their fields may still be missing.
 pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     finite::check_circles(types, errors);
     finite::check_unions(types, errors);
@@ -57,7 +58,8 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
     }
 }
 
-/// Reports a message whose type is neither a record nor a union. The report calls the message `subject`.
+/// Reports a message whose type is neither a record nor a union. The report calls the message `subject`. `None`, fields written in
+/// place, and a type that is not in `types` are not reported.
 pub(crate) fn check_object(
     message: Option<&MessageType>,
     subject: &str,

@@ -6,8 +6,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 use crate::source::Span;
 
-/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type by
-/// something that is not deprecated.
+/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type
+/// by something that is not deprecated. Uses within a type that nothing needs are not looked at.
 pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     let mut pending = Vec::new();
@@ -69,10 +69,11 @@ pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
 struct TypeUse<'m> {
     name: &'m str,
     span: Span,
-    /// Whether what uses it is deprecated.
+    /// Whether what uses it is deprecated: the service, event, field, type or case.
     by_deprecated: bool,
 }
 
+/// Adds the types that a message names. `by_deprecated`: what the message belongs to is deprecated.
 fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match message {
         MessageType::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
@@ -80,12 +81,14 @@ fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Ve
     }
 }
 
+/// Adds the types that fields name.
 fn field_uses<'m>(fields: &'m [Field], by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     for field in fields {
         type_uses(&field.ty, by_deprecated || field.deprecated.is_some(), uses);
     }
 }
 
+/// Adds the types that a type names: itself, or those in it.
 fn type_uses<'m>(ty: &'m Type, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match &ty.kind {
         TypeKind::List(inner) | TypeKind::Map(inner) => type_uses(inner, by_deprecated, uses),

@@ -1,4 +1,4 @@
-//! Bounds. A tighter one breaks input, a looser one breaks output.
+//! Compares bounds. A tighter one breaks input, a looser one breaks output.
 
 use std::fmt;
 
@@ -8,6 +8,7 @@ use crate::model::{Bound, Bounds, Type};
 use crate::source::Span;
 
 impl Comparison<'_> {
+    /// Compares the bounds of two types of one kind.
     pub(super) fn bounds(&mut self, old: &Type, new: &Type, subject: &Subject) {
         let Bounds { min, max, min_length, max_length, pattern } = &new.bounds;
         let old = &old.bounds;
@@ -42,6 +43,7 @@ impl Comparison<'_> {
         self.changed(rule, message, &spans(old, new, subject));
     }
 
+    /// Compares two patterns, which either manifest may lack.
     fn pattern(&mut self, old: Option<&Bound<String>>, new: Option<&Bound<String>>, subject: &Subject) {
         if old.map(|bound| &bound.value) == new.map(|bound| &bound.value) {
             return;
@@ -62,7 +64,7 @@ impl Comparison<'_> {
     }
 }
 
-/// The places of the two bounds; if there is none, of the type.
+/// The places of the two bounds. In a manifest that has no such bound, the place of the subject.
 fn spans<T>(old: Option<&Bound<T>>, new: Option<&Bound<T>>, subject: &Subject) -> Spans {
     let span = |bound: Option<&Bound<T>>, or: &Span| bound.map_or(or.clone(), |bound| bound.span.clone());
     Spans { old: span(old, &subject.spans.old), new: span(new, &subject.spans.new) }

@@ -1,10 +1,11 @@
-//! The configuration, and the fields of objects.
+//! Compares the configuration, and the fields of objects.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::ChangeRule;
 use crate::model::{Case, Field, Manifest, MessageType, Name, Shape};
 
 impl<'m> Comparison<'m> {
+    /// Compares the keys of `[config]`.
     pub(super) fn config(&mut self) {
         let spans = Spans { old: self.old.1.module.name.span(), new: self.new.1.module.name.span() };
         let subject = Subject { words: "the configuration".to_owned(), direction: Direction::Config, spans };
@@ -59,6 +60,9 @@ impl<'m> Comparison<'m> {
         }
     }
 
+    /// Compares a field that is in both manifests, which messages call `words`: whether it is deprecated or secret, whether it may be
+    /// absent, its default, and its type. A change of the default is reported only if it does not change whether the field may be
+    /// absent.
     fn field(&mut self, old: &'m Field, new: &'m Field, words: String, direction: Direction) {
         let spans = Spans { old: old.name.span(), new: new.name.span() };
         self.deprecation(&words, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);

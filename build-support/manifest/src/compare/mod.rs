@@ -1,9 +1,9 @@
 //! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and configure it.
 //!
-//! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that the old
-//! one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the old
-//! module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to output,
-//! but none may be removed or become optional.
+//! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that the
+//! old one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the
+//! old module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to
+//! output, but a field that was always there may not be removed or become optional.
 //!
 //! - this file: the comparison as a whole; the module and what it requires
 //! - `topics`: services, events and their messages
@@ -24,9 +24,13 @@ use crate::diagnostic::{ChangeRule, Diagnostic, Report, Severity};
 use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
-/// Judges the change from `old` to `new`: a report of all differences that a caller, a subscriber or an operator may notice, breaking
-/// changes first. It is empty if there are none; descriptions and the order of keys make no difference. The place of a change is in the new
-/// manifest; if something was removed, it is what that was removed from. A place in the old manifest is a related place.
+/// Judges the change from `old` to `new`: a report of the differences that fall under a [`ChangeRule`], breaking changes first. It is
+/// empty if there are none. The place of a change is in the new manifest; if something was removed, it is what that was removed from. A
+/// place in the old manifest is a related place. Each pair is a manifest and the source that it was parsed from.
+///
+/// Some differences are not compared: descriptions and the other facts in `[module]`; topics that are no longer required, and
+/// `[requires.from]`; `blocking`; `retryable`; the deprecation of an error, of an enum's value or of a case, and the end of any
+/// deprecation; `sha256` and `size_bytes`.
 #[must_use]
 pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     let mut comparison = Comparison { old, new, changes: Vec::new(), compared: BTreeSet::new() };
@@ -47,11 +51,11 @@ enum Direction {
     Input,
     /// A response or an event.
     Output,
-    /// The configuration: input in which unknown keys are refused, not ignored.
+    /// The configuration: input in which the host refuses unknown keys. In a request they are ignored.
     Config,
 }
 
-/// The places of something that is in both manifests.
+/// The places of something that is in both manifests, each in its own text.
 #[derive(Clone)]
 struct Spans {
     old: Span,
@@ -64,12 +68,15 @@ struct Subject {
     /// The words for it in messages, such as "the request of `orders.place`".
     words: String,
     direction: Direction,
+    /// Where messages about it point.
     spans: Spans,
 }
 
+/// A comparison in progress. Its methods are in the files of this folder, one for each part of a manifest.
 struct Comparison<'m> {
     old: (&'m Source, &'m Manifest),
     new: (&'m Source, &'m Manifest),
+    /// All changes so far.
     changes: Vec<Diagnostic>,
     /// The pairs of named types, old and new, that were compared already. A type can hold itself, and be used many times.
     compared: BTreeSet<(&'m str, &'m str, Direction)>,
@@ -83,6 +90,8 @@ struct Pairs<'m, T> {
     kept: Vec<(&'m T, &'m T)>,
 }
 
+/// Matches two lists, in each of which a name occurs once. All results are in the order of the list that they are from; `kept` in that
+/// of `old`.
 fn pair_up<'m, T>(old: &'m [T], new: &'m [T], name: impl Fn(&T) -> &str) -> Pairs<'m, T> {
     let find = |list: &'m [T], wanted: &str| list.iter().find(|item| name(item) == wanted);
     Pairs {
@@ -119,11 +128,13 @@ impl Comparison<'_> {
         self.changes.push(Diagnostic::change(rule, message).at(new, "new here"));
     }
 
+    /// Reports a change at `new`, with the place `old` in the old manifest; each place with its label.
     fn report(&mut self, rule: ChangeRule, message: String, old: (Span, &str), new: (Span, &str)) {
         let change = Diagnostic::change(rule, message).at(new.0, new.1);
         self.changes.push(change.related_in(self.old.0, old.0, old.1));
     }
 
+    /// Compares the names of the modules.
     fn module(&mut self) {
         let (old, new) = (&self.old.1.module.name, &self.new.1.module.name);
         if old.as_str() != new.as_str() {
@@ -132,6 +143,7 @@ impl Comparison<'_> {
         }
     }
 
+    /// Reports topics that only the new manifest requires.
     fn requires(&mut self) {
         let (old, new) = (&self.old.1.requires, &self.new.1.requires);
         for (old, new, what) in [(&old.services, &new.services, "service"), (&old.events, &new.events, "event")] {
@@ -145,7 +157,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Reports if some change is breaking and the new version does not say so. Called last, since it looks at all other changes.
+    /// Reports if some change is breaking, and cargo would take the new version for a compatible or an earlier one. Called last, since
+    /// it looks at all other changes.
     fn version(&mut self) {
         let (old, new) = (&self.old.1.module.version, &self.new.1.module.version);
         let breaks = self.changes.iter().any(|change| change.severity() == Severity::Breaking);

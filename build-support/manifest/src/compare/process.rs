@@ -1,4 +1,4 @@
-//! `[artifacts.process]`, `[limits]` and `[env]`, which matter to those who run the module. Each change is a note.
+//! Compares `[artifacts.process]`, `[limits]` and `[env]`, which matter to those who run the module. Each change is a note.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::source::Span;
 type Shown = Vec<(&'static str, Option<String>)>;
 
 impl Comparison<'_> {
+    /// Compares the three sections. If a section is absent, its changes point at the module's name.
     pub(super) fn process(&mut self) {
         let (old, new) = (self.old.1, self.new.1);
         let spans = |old: &Option<Span>, new: &Option<Span>| {
@@ -92,6 +93,7 @@ fn process(process: &ProcessInfo) -> Shown {
     ]
 }
 
+/// `[limits]`.
 fn limits(limits: &ProcessLimits) -> Shown {
     let ProcessLimits { span: _, memory, files, cpu } = limits;
     vec![

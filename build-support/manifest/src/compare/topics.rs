@@ -1,10 +1,10 @@
-//! Services and events: those that were added or removed, their properties, and their messages.
+//! Compares services and events: those that were added or removed, their properties, and their messages.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::ChangeRule;
 use crate::model::{Deprecated, MessageType, ProvidedService};
 
-/// What a message is for.
+/// What a message is for. A request is input, a response and a payload are output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Request,
@@ -13,6 +13,7 @@ enum Role {
 }
 
 impl<'m> Comparison<'m> {
+    /// Compares the provided services.
     pub(super) fn services(&mut self) {
         let services = pair_up(&self.old.1.services, &self.new.1.services, |service| service.topic.as_str());
         for service in services.removed {
@@ -31,6 +32,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
+    /// Compares a service that is in both manifests. `blocking` is not compared: only the module's own code depends on it.
     fn service(&mut self, old: &'m ProvidedService, new: &'m ProvidedService) {
         let topic = &new.topic;
         let spans = Spans { old: old.topic.span(), new: new.topic.span() };
@@ -60,6 +62,7 @@ impl<'m> Comparison<'m> {
         self.message(subject, Role::Response, (old.response.as_ref(), new.response.as_ref()), &spans);
     }
 
+    /// Compares the provided events.
     pub(super) fn events(&mut self) {
         let events = pair_up(&self.old.1.events, &self.new.1.events, |event| event.topic.as_str());
         for event in events.removed {
@@ -82,7 +85,8 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Reports that something called `words` is deprecated now and was not.
+    /// Reports that something called `words` is deprecated now and was not. Another text, and an end of the deprecation, are not
+    /// reported.
     pub(super) fn deprecation(
         &mut self,
         words: &str,
@@ -96,7 +100,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Reports a promise (idempotent, durable) that was dropped or added, with the first or the second message.
+    /// Reports a promise (`idempotent` or `durable`) that was dropped, with the message `broken`, or added, with the message `made`.
     fn promise(&mut self, (old, new): (bool, bool), [broken, made]: [String; 2], spans: &Spans) {
         if old != new {
             let (rule, message) =
@@ -105,6 +109,8 @@ impl<'m> Comparison<'m> {
         }
     }
 
+    /// Compares the old and the new declaration of a message, each `None` if the manifest does not declare it. Messages call it
+    /// `words`.
     fn message(
         &mut self,
         words: String,

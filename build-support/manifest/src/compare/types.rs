@@ -1,10 +1,11 @@
-//! Types. They are compared by what they consist of, not by their names.
+//! Compares types, by what they consist of, not by their names.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::ChangeRule;
 use crate::model::{Case, EnumValue, JsonForm, Manifest, Name, Scalar, Shape, Type, TypeKind};
 
 impl<'m> Comparison<'m> {
+    /// Compares two types, except whether they are optional: what that means depends on where they are, so the caller does it.
     pub(super) fn types(&mut self, old: &'m Type, new: &'m Type, subject: &Subject) {
         match (&old.kind, &new.kind) {
             (TypeKind::Named(old), TypeKind::Named(new)) => return self.named(old, new, subject),
@@ -44,7 +45,8 @@ impl<'m> Comparison<'m> {
         self.types(old, new, &subject);
     }
 
-    /// Compares two types of different kinds, such as an integer and a float.
+    /// Compares two types of different kinds, such as an integer and a float. The change is compatible if the receiver's type accepts
+    /// each value of the sender's.
     fn kinds(&mut self, old: &Type, new: &Type, subject: &Subject) {
         let fits = if subject.direction == Direction::Output { accepts(old, new) } else { accepts(new, old) };
         let now = format!("is of type `{}` now, and was `{}`", new.kind.name(), old.kind.name());
@@ -61,7 +63,8 @@ impl<'m> Comparison<'m> {
         self.changed(ChangeRule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
     }
 
-    /// Compares two types of `[types]`. Each pair is compared once in each direction, however often it is used.
+    /// Compares two types of `[types]`. Each pair is compared once in each [`Direction`], however often it is used. A type that a
+    /// manifest does not declare is not compared: a manifest that was parsed has none.
     pub(super) fn named(&mut self, old: &'m str, new: &'m str, subject: &Subject) {
         let (Some(old_type), Some(new_type)) = (self.old.1.find_type(old), self.new.1.find_type(new)) else { return };
         let direction = subject.direction;
@@ -95,7 +98,8 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Compares the values of two enums, or the cases of two unions, and whether they are open.
+    /// Compares the values of two enums, or the cases of two unions, and whether they are open. `noun` is the word for one in messages,
+    /// "value" or "case".
     fn values(
         &mut self,
         noun: &str,
@@ -153,7 +157,7 @@ fn accepts(wide: &Type, narrow: &Type) -> bool {
     kind_fits && wide.bounds.is_empty()
 }
 
-/// The type itself, or the one within if it is a newtype. `None` if it is a record, an enum or a union of `[types]`.
+/// The type itself, or the innermost one if it is a newtype. `None` if that is a record, an enum or a union of `[types]`.
 fn behind_newtypes<'t>(manifest: &'t Manifest, ty: &'t Type) -> Option<&'t Type> {
     match &ty.kind {
         TypeKind::Named(name) => match &manifest.find_type(name)?.shape {

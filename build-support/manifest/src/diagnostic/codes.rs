@@ -1,12 +1,13 @@
-//! All kinds of mistakes in a manifest, and all rules by which changes are judged. The reference page lists them from here, and
-//! tests check that a manifest in `manifests/` shows each.
+//! All kinds of mistakes in a manifest, and all rules by which changes are judged. The reference page lists them from here, with
+//! their docs as the texts, and tests check that a manifest in `manifests/` shows each.
 
 use std::fmt;
 
 /// How serious a [`Diagnostic`](crate::Diagnostic) is. `Error` and `Warning` are about a manifest, the other three about a change.
+/// Reports are sorted in the order of the variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The manifest is invalid: it can be neither compiled nor run.
+    /// The manifest is invalid: neither is code generated from it, nor does a host start its module.
     Error,
     /// The manifest is valid, but probably does not say what its author means.
     Warning,
@@ -61,7 +62,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The meaning in one or two sentences, for the reference page.
+            /// The meaning in one to three sentences of Markdown, for the reference page.
             #[must_use]
             pub const fn summary(self) -> &'static str {
                 match self {
@@ -79,19 +80,20 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The kind of mistake that a [`Diagnostic`](crate::Diagnostic) is about, for programs: the text in brackets in `error[unknown-key]`.
+    /// The kind of mistake that a [`Diagnostic`](crate::Diagnostic) is about, for programs: the text in brackets in
+    /// `error[unknown-key]`. Not the code of a service's error, which is [`ErrorCode`](crate::ErrorCode).
     Code:
-    /// Two manifests of `[requires.from]` provide the same required topic.
+    /// Two manifests of `[requires.from]` provide the same required topic, and no entry is for that topic alone.
     AmbiguousImport = Error "ambiguous-import",
     /// Two statements exclude each other, such as `required = true` and a default.
     Contradiction = Error "contradiction",
     /// Something deprecated is used by something that is not deprecated.
     DeprecatedUse = Warning "deprecated-use",
-    /// A list has the same entry twice, or a name stands for two things.
+    /// An array has the same entry twice, or two things have a name that only one can have.
     Duplicate = Error "duplicate",
     /// A manifest in `[requires.from]` can't be read, is invalid, or belongs to another module.
     ImportFailed = Error "import-failed",
-    /// A key does not apply to the type beside it, such as `min` to a string.
+    /// A key does not apply to the type that its table declares, such as `min` to a string.
     Inapplicable = Error "inapplicable",
     /// Every value of a type would have to contain another value of that type, so no value can exist.
     InfiniteType = Error "infinite-type",
@@ -107,21 +109,22 @@ codes! {
     InvalidType = Error "invalid-type",
     /// A value is out of range, or of the wrong form.
     InvalidValue = Error "invalid-value",
-    /// A required key is missing.
+    /// A required key is missing, or one that another key of the table needs.
     MissingKey = Error "missing-key",
     /// Two names become the same name in Rust.
     NameCollision = Error "name-collision",
-    /// `runtime_targets` does not include `Process`.
+    /// `runtime_targets` is not empty, and has no `Process`.
     NotAProcess = Warning "not-a-process",
-    /// A request, response, payload or case has a type that is not an object.
+    /// A request, response or payload has a type that is not an object, or a case of a union one that is not a record.
     NotAnObject = Error "not-an-object",
-    /// A table or an import is about a topic that the module in question does not provide.
+    /// A table of `[services]` or `[events]` is for a topic that the module does not provide, or an entry of `[requires.from]` names
+    /// a manifest that does not provide its topic.
     NotProvided = Error "not-provided",
-    /// A config key is deprecated and required, so that every host has to set it.
+    /// A config key is deprecated and required, so every host has to set it.
     RequiredDeprecated = Warning "required-deprecated",
     /// A name is reserved: for the language, for the host, or for something that is generated for every module.
     ReservedName = Error "reserved-name",
-    /// `schema_version` is not a version that is supported.
+    /// `schema_version` is not the version that this reader supports.
     SchemaVersion = Error "schema-version",
     /// The text is not valid TOML.
     Syntax = Error "syntax",
@@ -129,13 +132,13 @@ codes! {
     UnknownKey = Error "unknown-key",
     /// A type is neither built in nor declared in `[types]`.
     UnknownType = Error "unknown-type",
-    /// A file can't be read.
+    /// A file can't be read, or is not UTF-8.
     Unreadable = Error "unreadable",
-    /// `[requires.from]` does not say which manifest declares a required topic, so that its messages are not typed.
+    /// No manifest of `[requires.from]` declares a required topic, so its messages are not typed.
     UntypedRequirement = Warning "untyped-requirement",
-    /// No required topic needs an entry of `[requires.from]`.
+    /// An entry of `[requires.from]` is for no required topic.
     UnusedImport = Error "unused-import",
-    /// No message and no config key uses a type of `[types]`.
+    /// No message and no config key uses a type of `[types]`, directly or through other types.
     UnusedType = Warning "unused-type",
     /// A value has the wrong TOML type, such as a number for a name.
     WrongKind = Error "wrong-kind",
@@ -145,19 +148,20 @@ codes! {
     /// The rule that a change of a manifest falls under, for programs: the text in brackets in `breaking[field-required]`. *Input* is
     /// what the module receives, which is requests and its configuration; *output* is what it sends, which is responses and events.
     ChangeRule:
-    /// A bound of input was tightened, or a bound of output was loosened.
+    /// A bound of input was tightened, or a bound of output was loosened. A `pattern` that was replaced by another one counts as
+    /// both.
     BoundBreaking = Breaking "bound-breaking",
     /// A bound of input was loosened, or a bound of output was tightened.
     BoundCompatible = Compatible "bound-compatible",
     /// A config key was added that has a default or is optional.
     ConfigKeyAdded = Compatible "config-key-added",
-    /// A config key was removed. A configuration that sets it is refused.
+    /// A config key, or a field within one, was removed. A configuration that sets it is refused.
     ConfigKeyRemoved = Breaking "config-key-removed",
     /// The default of an input field or of a config key changed.
     DefaultChanged = Note "default-changed",
-    /// Something was deprecated.
+    /// A service, an event, a field, a config key or a type was deprecated.
     Deprecated = Note "deprecated",
-    /// The list of a service's errors changed.
+    /// An error was added to a service, or removed from it.
     ErrorsChanged = Note "errors-changed",
     /// An event was added.
     EventAdded = Compatible "event-added",
@@ -179,7 +183,7 @@ codes! {
     MessageDeclared = Breaking "message-declared",
     /// The module has another name. The host takes it for another module.
     ModuleRenamed = Breaking "module-renamed",
-    /// `[artifacts.process]`, `[limits]` or `[env]` changed.
+    /// `[artifacts.process]`, `[limits]` or `[env]` changed. A change of `sha256` or `size_bytes` is not reported.
     ProcessChanged = Note "process-changed",
     /// A service is not idempotent any more, or an event not durable.
     PromiseBroken = Breaking "promise-broken",
@@ -187,13 +191,13 @@ codes! {
     PromiseMade = Compatible "promise-made",
     /// The module requires a service or an event that it did not require.
     RequirementAdded = Note "requirement-added",
-    /// A config key became secret, or is not secret any more.
+    /// A config key, or a field within one, became secret, or is not secret any more.
     SecretChanged = Note "secret-changed",
     /// A service was added.
     ServiceAdded = Compatible "service-added",
     /// A service was removed.
     ServiceRemoved = Breaking "service-removed",
-    /// The default timeout of a service changed.
+    /// The default timeout of a service, `ttl_ms`, changed.
     TtlChanged = Note "ttl-changed",
     /// A type changed so that old values may be refused on input, or new ones not understood on output.
     TypeChanged = Breaking "type-changed",
@@ -204,7 +208,7 @@ codes! {
     /// An enum or union gained or lost a value or case, but accepts all input that it accepted, and has no output that it could not
     /// have.
     ValueCompatible = Compatible "value-compatible",
-    /// There are breaking changes, but the version is not a new major version.
+    /// There are breaking changes, but cargo would take the new version for a compatible or an earlier one.
     VersionTooLow = Note "version-too-low",
 }
 

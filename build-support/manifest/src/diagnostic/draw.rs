@@ -1,4 +1,4 @@
-//! Draws diagnostics as rustc does, with the crate `annotate-snippets`.
+//! Draws diagnostics as rustc does, with the crate `annotate-snippets`. For [`Report`](super::Report) alone.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use super::{Diagnostic, Place, Severity};
 use crate::source::{Source, Span};
 use crate::text::{harmless, harmless_lines};
 
-/// The text for all diagnostics, with an empty line between two. With `colors`, rustc's colours, as ANSI escape sequences.
+/// The text for all diagnostics, with an empty line between two. Empty if there are none. With `colors`, rustc's colours, as ANSI
+/// escape sequences. Each diagnostic has to have its sources set.
 pub(super) fn draw(diagnostics: &[Diagnostic], colors: bool) -> String {
     let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
     let mut text = String::new();
@@ -23,6 +24,7 @@ pub(super) fn draw(diagnostics: &[Diagnostic], colors: bool) -> String {
     text
 }
 
+/// One diagnostic: its title, the places in its manifest, those in each other manifest, its notes and its help.
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
     let level = match diagnostic.severity {
         Severity::Error | Severity::Breaking => Level::ERROR,
@@ -57,8 +59,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     group
 }
 
-/// The lines from the first place to the last. Only these are passed to the renderer, which reads its whole input each time: a manifest may
-/// be long and have many mistakes.
+/// The lines from the first place to the last, with all `places` marked, which are in `source`. Only these lines are passed to the
+/// renderer, which reads its whole input each time: a manifest may be long and have many mistakes.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(AnnotationKind, &'a Place)],

@@ -1,4 +1,5 @@
-//! Mistakes in a manifest, and changes between two manifests. The checks collect [`Diagnostic`]s, and return all of them in a [`Report`].
+//! Mistakes in a manifest, and changes between two manifests. The checks collect [`Diagnostic`]s, and return all of them in a
+//! [`Report`]. The command `ixt` and the code generator make diagnostics too: about the host's file and about options.
 //!
 //! - this file: one diagnostic
 //! - `codes`: the lists of all kinds of mistakes and of all rules for changes
@@ -17,7 +18,8 @@ pub use report::Report;
 use crate::source::{Source, Span};
 use crate::text::harmless;
 
-/// A mistake in a manifest, or a change between two manifests: what it is, where it is, and what to do about it.
+/// A mistake in a manifest, or a change between two manifests: what it is, where it is, and what to do about it. It is built with
+/// [`new`](Self::new) or [`change`](Self::change) and the methods that take `self`, then put into a [`Report`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
@@ -77,21 +79,23 @@ impl Diagnostic {
         Self { severity, code, message, place: None, related: Vec::new(), notes: Vec::new(), help: None }
     }
 
-    /// Sets the place of the mistake. `label` is shown beside the marked text and may be empty.
+    /// Sets the place of the mistake, in the manifest that the report is about. `label` is shown beside the marked text and may be
+    /// empty. An earlier place is replaced.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
         self.place = Some(Place { source: None, span, label: label.into() });
         self
     }
 
-    /// Adds a second place that belongs to the mistake, such as the other one of two equal names.
+    /// Adds a further place that belongs to the mistake, such as the other one of two equal names. It is in the manifest that the
+    /// report is about.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Place { source: None, span, label: label.into() });
         self
     }
 
-    /// Adds a second place that is in another manifest.
+    /// Adds a further place that is in another manifest.
     #[must_use]
     pub fn related_in(mut self, source: &Source, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Place { source: Some(source.clone()), span, label: label.into() });
@@ -112,7 +116,8 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the help to "did you mean `name`?". `None` leaves the diagnostic as it is.
+    /// Sets the help to "did you mean `name`?". `None` leaves the diagnostic as it is. For the result of
+    /// [`closest`](crate::closest).
     #[must_use]
     pub(crate) fn suggest(self, suggestion: Option<&str>) -> Self {
         match suggestion {
@@ -133,13 +138,14 @@ impl Diagnostic {
         self.code
     }
 
-    /// What is wrong, in one line. It may quote the manifest, and with it control characters: see [`harmless`].
+    /// What is wrong, in one line. It may quote the manifest, and with it control characters: pass it through [`harmless`] before
+    /// it is shown. The same holds for labels, notes and the help.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Where the mistake is. `None` if it is in no particular place, such as a file that can't be read.
+    /// Where the mistake is. `None` if it is in no particular place, such as that of a file that can't be read.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
@@ -157,14 +163,14 @@ impl Diagnostic {
         &self.notes
     }
 
-    /// What to do about the mistake. `None` if the message says it all.
+    /// What to do about the mistake. `None` if there is nothing to add to the message and the labels.
     #[must_use]
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// The diagnostic in one line without control characters, `file:line:column: message; help [code]`. Related places and notes
-    /// are left out.
+    /// The diagnostic in one line without control characters, `file:line:column: message; help [code]`. Without a place, the line
+    /// begins with the message; without a help, there is no `; help`. The severity, labels, related places and notes are left out.
     ///
     /// # Panics
     ///
@@ -183,7 +189,7 @@ impl Diagnostic {
         })
     }
 
-    /// The key by which a report sorts.
+    /// The key by which [`Report::new`] sorts.
     fn order(&self) -> (Severity, Option<(usize, usize)>, &'static str) {
         let span = self.place.as_ref().map(|place| (place.span.start, place.span.end));
         (self.severity, span, self.code)

@@ -1,4 +1,5 @@
-//! All diagnostics about a manifest, in order.
+//! All diagnostics about a manifest, in order. A report is the error of the functions that read manifests, and the list of
+//! warnings or changes of those that succeed.
 
 use std::fmt;
 
@@ -6,21 +7,23 @@ use super::draw::draw;
 use super::{Diagnostic, Severity};
 use crate::source::Source;
 
-/// The diagnostics about one manifest, or about several that belong together.
+/// The diagnostics about one manifest, or about several, such as a manifest and those of its `[requires.from]`.
 ///
-/// The diagnostics are sorted by severity in the order of [`Severity`], errors first, and those of equal severity by their place
-/// in the text; those without a place come first. A diagnostic that would follow an equal one is left out.
+/// The diagnostics are sorted by severity in the order of [`Severity`], errors first. Those of equal severity are sorted report by
+/// report, in the order of [`extend`](Self::extend), and within one report by their place in the text, then by code; those without a
+/// place come first.
 ///
-/// Displayed, a report is what a person reads: for each diagnostic the message, `file:line:column`, the line of the manifest
-/// with the mistake marked, and what to do.
+/// Displayed, a report is what a person reads: for each diagnostic the severity, the code and the message; `file:line:column` and
+/// the line of each place, with the mistake marked; the notes; and the help. A diagnostic without a place has no lines.
+/// Everything is escaped as by [`harmless_lines`](crate::text::harmless_lines).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// A report of these diagnostics, which may be in any order. `source` is the manifest that their places are in, but for those of
-    /// [`Diagnostic::related_in`].
+    /// A report of these diagnostics, which may be in any order. Each place gets `source` as its manifest, unless
+    /// [`Diagnostic::related_in`] has set another one. Of equal diagnostics at one place, only one stays.
     #[must_use]
     pub fn new(source: &Source, mut diagnostics: Vec<Diagnostic>) -> Self {
         for diagnostic in &mut diagnostics {
@@ -31,13 +34,14 @@ impl Report {
         Self { diagnostics }
     }
 
-    /// Adds a report on another manifest, or of another check. Its diagnostics come after those of the same severity that are here.
+    /// Adds a report on another manifest, or of another check. Its diagnostics come after those of the same severity that are
+    /// here. Equal diagnostics of the two reports both stay.
     pub fn extend(&mut self, other: Self) {
         self.diagnostics.extend(other.diagnostics);
         self.diagnostics.sort_by_key(Diagnostic::severity);
     }
 
-    /// The diagnostics, in order.
+    /// The diagnostics, in the order that [`Report`] describes.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -55,7 +59,8 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
     }
 
-    /// The text of `to_string` in rustc's colours, as ANSI escape sequences for a terminal.
+    /// The text of `to_string` in rustc's colours, as ANSI escape sequences for a terminal. They are in it whether or not the output
+    /// is a terminal: that is for the caller to know.
     #[must_use]
     pub fn to_ansi_string(&self) -> String {
         draw(&self.diagnostics, true)

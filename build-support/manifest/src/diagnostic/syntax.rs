@@ -4,7 +4,8 @@ use super::{Code, Diagnostic};
 use crate::source::Span;
 
 impl Diagnostic {
-    /// The diagnostic for an error of the TOML parser in `text`, with the code [`Code::Syntax`]. The text must be the one that was parsed.
+    /// The diagnostic for an error of the TOML parser in `text`, with the code [`Code::Syntax`]. It has a place if the parser names
+    /// one. `text` has to be the text that was parsed.
     #[must_use]
     pub fn syntax(error: &toml::de::Error, text: &str) -> Self {
         // The parser's message reads "what is wrong, expected this, that"; the first half is the title.

@@ -1,8 +1,9 @@
 //! The manifest language as data: every table, and every key in it. The reader refuses all other keys, and the JSON Schema and the
-//! reference page are generated from here.
+//! reference page are generated from here: titles, descriptions and examples are Markdown that their readers see.
 //!
-//! The tables agree with what is read: in debug builds the reader panics if it asks for a key that its table does not have, and
-//! `tests/keys.rs` of this crate sets each key to a value that no key accepts, and expects an error: without one, the key is not read.
+//! Tests keep the tables and the reader together. In debug builds `TableReader::get`, through which the reader reads a key, panics if
+//! the table does not have the key. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no
+//! error, nothing reads the key, and the test fails.
 
 mod process;
 mod reserved;
@@ -15,13 +16,14 @@ pub(crate) use process::{ARTIFACTS, ENV, LIMITS, PROCESS};
 pub(crate) use sections::{ERROR, EVENT, MANIFEST, MESSAGE, MODULE, PROVIDES, REQUIRES, SERVICE};
 pub(crate) use types::{CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, TYPE_LONG};
 
-/// The only value of `schema_version`. The manifests of the Python and Node.js quick starts have it.
+/// The only value of `schema_version`, a string; any other one is an error. The manifests of the Python and Node.js quick starts have
+/// it.
 pub const SCHEMA_VERSION: &str = "3.0";
 
 /// A table whose keys the language fixes.
 #[derive(Debug)]
 pub struct TableSpec {
-    /// The heading on the reference page, such as `[module]`.
+    /// The heading on the reference page, such as `[module]`, and the words for a section in messages. Unique.
     pub title: &'static str,
     /// What the table is for.
     pub description: &'static str,
@@ -40,11 +42,13 @@ pub struct KeySpec {
     pub required: bool,
     /// What the value means.
     pub description: &'static str,
-    /// A value that is valid TOML, for the reference page and the JSON Schema.
+    /// A value in TOML that the key accepts, without the key itself. Shown on the reference page, in the JSON Schema, and in the error
+    /// about a required key that is missing.
     pub example: &'static str,
 }
 
-/// Which values a key takes.
+/// Which values a key takes, for the JSON Schema and the reference page. It describes the form alone; the key's description says
+/// what else a value has to satisfy, such as a range.
 #[derive(Debug)]
 pub enum ValueSpec {
     /// `true` or `false`.
@@ -55,40 +59,41 @@ pub enum ValueSpec {
     Choice(&'static [&'static str]),
     /// An array of strings, none of them twice.
     Texts,
-    /// An array of strings in an order that means something. The same string may be in it twice.
+    /// An array of strings whose order matters. The same string may be in it twice.
     Arguments,
     /// An integer, 0 to 2^63 - 1.
     Integer,
-    /// A number above zero.
+    /// An integer or a float, above 0.
     Number,
     /// A size: an integer number of bytes, or a string with a unit.
     Size,
-    /// A duration, as a string.
+    /// A duration, as a string such as `"250ms"`.
     Duration,
-    /// A boolean, or a string that says what to use instead.
+    /// A boolean, or a string that says what to use instead. `false` is the same as no key.
     Deprecated,
-    /// A value of the type that the table declares.
+    /// A value of the type that the key `type` of the same table names.
     Value,
     /// A type, as a string such as `"[string]"`.
     TypeText,
-    /// A type, as a string or as this table.
+    /// A type as a string, or this table.
     Type(&'static TableSpec),
     /// This table.
     Table(&'static TableSpec),
-    /// A table whose keys the author chooses; their values are of this kind.
+    /// A table whose keys the author chooses, such as field names; their values are of this kind.
     Entries(&'static ValueSpec),
     /// A value of either kind.
     Either(&'static ValueSpec, &'static ValueSpec),
-    /// The fields of an object.
+    /// An object, in its short or its long form. It is the long form if one of certain keys has an array, or a table that can't declare
+    /// a field: `fields`, and in `[types]` also `enum`, `union` and `newtype`. Otherwise each key is a field.
     Fields {
-        /// The kind of values of a field, in a table whose keys the author chooses.
+        /// The short form: a table from the author's field names to values of this kind.
         field: &'static ValueSpec,
         /// The long form: a table that has the fields under the key `fields`, beside other keys.
         long: &'static TableSpec,
     },
 }
 
-/// The table of the manifest as a whole. All other tables are the kinds of its keys, of their keys, and so on.
+/// The table of the manifest as a whole. Every other table is reached from its keys.
 #[must_use]
 pub fn root() -> &'static TableSpec {
     &MANIFEST
@@ -120,11 +125,13 @@ pub fn tables() -> &'static [&'static TableSpec] {
     &TABLES
 }
 
+/// A key that is not required; the method `required` makes it so.
 const fn key(name: &'static str, kind: ValueSpec, example: &'static str, description: &'static str) -> KeySpec {
     KeySpec { name, kind, required: false, description, example }
 }
 
 impl KeySpec {
+    /// The same key, but a table without it is an error.
     const fn required(mut self) -> Self {
         self.required = true;
         self
@@ -150,7 +157,7 @@ const fn deprecated() -> KeySpec {
 mod tests {
     use super::*;
 
-    /// All tables that values of this kind may contain, once each.
+    /// Adds the titles of all tables that values of this kind may contain, once each.
     fn reach(kind: &'static ValueSpec, found: &mut Vec<&'static str>) {
         let table = match kind {
             ValueSpec::Type(table) | ValueSpec::Table(table) => table,

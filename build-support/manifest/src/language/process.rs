@@ -2,6 +2,7 @@
 
 use super::{TableSpec, ValueSpec, key};
 
+/// `[artifacts]`. `read::process` reads it, and the next two.
 pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     title: "[artifacts]",
     description: "What the host starts.",
@@ -13,6 +14,7 @@ pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     )],
 };
 
+/// `[artifacts.process]`.
 pub(crate) static PROCESS: TableSpec = TableSpec {
     title: "[artifacts.process]",
     description: "The program that the host starts as a process of the module. Without `path`, it is the program that cargo builds of the package in the manifest's directory.",
@@ -52,7 +54,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "sha256",
             ValueSpec::Text,
             "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"",
-            "The SHA-256 of the program's file (with an `interpreter`, of the script), in 64 hexadecimal digits. The host does not start a file that has another one.",
+            "The SHA-256 of the program's file (with an `interpreter`, of the script), in 64 hexadecimal digits. The host does not start a file that has another one, or that is outside of the manifest's directory.",
         ),
         key(
             "size_bytes",
@@ -64,7 +66,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "connect_timeout",
             ValueSpec::Duration,
             "\"30s\"",
-            "The timeout for a started process to connect to its host, `1ms` to `24h`. A process that misses it is ended and started again. Without it the host's default, which is 10 s.",
+            "The timeout for a started process to connect to its host, `1ms` to `24h`. A process that misses it is ended, and the host tries again by its restart policy. Without it the host's default, which is 10 s.",
         ),
         key(
             "init_timeout",
@@ -76,29 +78,41 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
             "overlap",
             ValueSpec::Boolean,
             "false",
-            "Whether, on a restart, the new process may run at the same time as the old one. With `false`, for a module that owns a port or a file, the old one ends first. Without it `true`.",
+            "Whether a new process may run at the same time as the one that it replaces, when the host restarts or reloads the module. With `false`, for a module that owns a port or a file, the old one ends first. Without it `true`.",
         ),
     ],
 };
 
+/// `[limits]`.
 pub(crate) static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
     description: "What one process of the module may use. Without a key, the manifest sets no such limit.",
     keys: &[
-        key("memory", ValueSpec::Size, "\"256MiB\"", "Memory that the process can write to, at least 1 byte."),
-        key("files", ValueSpec::Integer, "1024", "Files that the process has open at once, at least 1."),
+        key(
+            "memory",
+            ValueSpec::Size,
+            "\"256MiB\"",
+            "Memory that the process can write to, at least 1 byte. Each of its children has the same limit.",
+        ),
+        key(
+            "files",
+            ValueSpec::Integer,
+            "1024",
+            "The number of files that the process may have open at once, at least 1. Each of its children has the same limit.",
+        ),
         key(
             "cpu",
             ValueSpec::Number,
             "1.5",
-            "Processors that the process and its children may use, at least 0.01: with `1.5` they get as much time as one and a half processors have. If the host has no cgroup to enforce it, there is no limit, and the log warns.",
+            "Processors that the process and its children may use together, at least 0.01: with `1.5` they get as much time as one and a half processors have. If the host has no cgroup to enforce it, there is no limit, and the log warns.",
         ),
     ],
 };
 
+/// `[env]`. `read::env` reads it.
 pub(crate) static ENV: TableSpec = TableSpec {
     title: "[env]",
-    description: "Environment variables of the module's processes. Of the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` unless it is set. It gets further variables only if they are listed here or in the host's configuration.",
+    description: "Environment variables of the module's processes. Of the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` unless it is set. It gets further variables only if they are listed here or in the host's configuration. `IXT_IPC_SOCKET`, `IXT_MODULE_ID`, `IXT_HOST_ID` and the variables of a service manager, such as `NOTIFY_SOCKET`, are reserved: they can't be listed.",
     keys: &[
         key(
             "pass",

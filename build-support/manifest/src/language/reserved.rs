@@ -1,7 +1,9 @@
-//! Names that a manifest can't declare, because they mean something to the host or in the protocol.
+//! Error codes and environment variables that a manifest can't declare, because they mean something to the host or in the protocol.
+//! The names of built-in types, which `[types]` can't declare, are in `read::shorthand`.
 
-/// The codes of the errors with which host and SDK reply by themselves, for any service; sorted. A service can't declare an error with one
-/// of them. A test in `tests/workspace.rs` compares them with those of `ixt-protocol`.
+/// The error codes that the host and the SDK use themselves, in replies for any service or in responses to a module's own requests;
+/// sorted. A service can't declare one of them; its handler may return any of them all the same. `tests/workspace.rs` of the workspace
+/// compares them with those of `ixt-protocol`.
 pub const BUILT_IN_ERROR_CODES: [&str; 12] = [
     "ABORTED",
     "CANCELLED",
@@ -17,14 +19,15 @@ pub const BUILT_IN_ERROR_CODES: [&str; 12] = [
     "UNKNOWN_TOPIC",
 ];
 
-/// Whether an environment variable is reserved: neither `[env]` of a manifest nor the host's configuration can set it for a module's
-/// processes or pass it on to them. Returns the reason; `None` if the variable is not reserved.
+/// Why an environment variable is reserved, as a clause for a message: "the host sets it for each process". `None` if it is not
+/// reserved. Neither `[env]` of a manifest nor the host's configuration can set a reserved variable for a module's processes or pass
+/// it on to them. Reserved are the variables that are listed here; names are compared exactly.
 #[must_use]
 pub fn reserved_variable(name: &str) -> Option<&'static str> {
     match name {
-        "IXT_IPC_SOCKET" | "IXT_MODULE_ID" | "IXT_HOST_ID" => Some("the host sets it, for each process another one"),
+        "IXT_IPC_SOCKET" | "IXT_MODULE_ID" | "IXT_HOST_ID" => Some("the host sets it for each process"),
         "NOTIFY_SOCKET" | "LISTEN_FDS" | "LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDNAMES" | "WATCHDOG_USEC"
-        | "WATCHDOG_PID" => Some("it is what the service manager says to the host: a module would speak for its host"),
+        | "WATCHDOG_PID" => Some("the service manager sets it for the host alone: a module could speak for the host"),
         _ => None,
     }
 }

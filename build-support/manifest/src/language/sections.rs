@@ -1,4 +1,4 @@
-//! The sections of a manifest except `[config]`, `[types]` and those about the process, and the tables in them.
+//! The manifest as a whole, its sections except `[config]`, `[types]` and those about the process, and the tables in these sections.
 
 use super::types::{CONFIG_KEY, FIELD_KIND, TYPE_DEFINITION};
 use super::{ARTIFACTS, ENV, LIMITS, SCHEMA_VERSION, TableSpec, ValueSpec, deprecated, description, key};
@@ -74,6 +74,7 @@ pub(crate) static MANIFEST: TableSpec = TableSpec {
     ],
 };
 
+/// `[module]`. `read::module` reads it.
 pub(crate) static MODULE: TableSpec = TableSpec {
     title: "[module]",
     description: "The identity of the module, and facts about it.",
@@ -99,18 +100,20 @@ pub(crate) static MODULE: TableSpec = TableSpec {
     ],
 };
 
+/// `[provides]`. `read::topics` reads it, and all further tables of this file.
 pub(crate) static PROVIDES: TableSpec = TableSpec {
     title: "[provides]",
-    description: "What other modules can use of this one. A topic is words of ASCII letters, digits, `_` and `-`, joined by dots, beginning with a letter.",
+    description: "What other modules can use of this one. A topic is one or more words of ASCII letters, digits, `_` and `-`, joined by dots; it begins with a letter, each further word with a letter or a digit.",
     keys: &[
         key("services", ValueSpec::Texts, "[\"orders.place\"]", "The topics of the services that can be called."),
         key("events", ValueSpec::Texts, "[\"orders.placed\"]", "The topics of the events that the module publishes."),
     ],
 };
 
+/// `[requires]`.
 pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
-    description: "What the module uses of other modules. With this table, the host refuses calls to services that are not listed; without it, the module may call any service.",
+    description: "What the module uses of other modules. With this table, the host answers calls to services that are not listed with `PERMISSION_DENIED`; without it, the module may call any service.",
     keys: &[
         key(
             "services",
@@ -118,16 +121,22 @@ pub(crate) static REQUIRES: TableSpec = TableSpec {
             "[\"notifications.send\"]",
             "The topics of the services that the module calls.",
         ),
-        key("events", ValueSpec::Texts, "[\"stock.changed\"]", "The topics of the events that the module handles."),
+        key(
+            "events",
+            ValueSpec::Texts,
+            "[\"stock.changed\"]",
+            "The topics of the events that the module handles. It gets no others.",
+        ),
         key(
             "from",
             ValueSpec::Entries(&ValueSpec::Text),
             "{ notifications = \"../notifications/manifest.toml\" }",
-            "The manifests that declare these topics, so that calls and events are typed. A key is a required topic, or the name of the module that provides it; its value is the path of that module's manifest, relative to the directory of this one.",
+            "The manifests that declare these topics, so that calls and events are typed. A key is a required topic, or the name of the module that provides it; its value is the path of that module's manifest, relative to the directory of this one. An entry for a topic takes precedence; an entry that is for no required topic is an error.",
         ),
     ],
 };
 
+/// A request, a response or a payload, in its long form.
 pub(crate) static MESSAGE: TableSpec = TableSpec {
     title: "Message",
     description: "A request, a response or a payload in its long form. The name of a record or a union of `[types]`, or a table of fields, can be written instead.",
@@ -137,9 +146,11 @@ pub(crate) static MESSAGE: TableSpec = TableSpec {
     ],
 };
 
+/// A request, a response or a payload: the name of a type, a table of fields, or the long form.
 const MESSAGE_KIND: ValueSpec =
     ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Fields { field: &FIELD_KIND, long: &MESSAGE });
 
+/// A table of `[services]`, for one topic.
 pub(crate) static SERVICE: TableSpec = TableSpec {
     title: "[services.\"topic\"]",
     description: "A service of `[provides]`.",
@@ -163,7 +174,7 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
                 &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ERROR))),
             ),
             "{ OUT_OF_STOCK = \"There is nothing left\" }",
-            "The codes of its own errors: upper-case ASCII letters, digits and `_`, beginning with a letter. A text describes the error. The built-in codes, such as `NOT_FOUND`, can't be declared.",
+            "The codes of its own errors: upper-case ASCII letters, digits and `_`, beginning with a letter. A text describes the error. The built-in codes, such as `NOT_FOUND`, can't be declared; a handler can return them without that.",
         ),
         description(),
         deprecated(),
@@ -171,33 +182,40 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
             "ttl_ms",
             ValueSpec::Integer,
             "5000",
-            "The timeout of a call whose caller sets none, in milliseconds, at least 1. Without it, a call that a module makes while it handles a request has the host's default timeout, which is 5 minutes; any other call has none.",
+            "The timeout of a call that has none: its caller sets none, and does not make the call for a request with a deadline. In milliseconds, at least 1. The generated functions that make calls set it. Without it, a call that a module makes for a request has the host's default timeout, which is 5 minutes; any other call has none.",
         ),
         key(
             "idempotent",
             ValueSpec::Boolean,
             "true",
-            "Handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has died, until three attempts were made or two processes died that handled nothing else.",
+            "Whether handling the same request twice has the same effect as handling it once. With `true`, the host repeats a call whose process has died before it replied: at most three attempts in all, and two if in both the call was the process's only request.",
         ),
         key(
             "blocking",
             ValueSpec::Boolean,
             "true",
-            "The handler blocks its thread. Its generated method is a plain `fn`, which runs on a thread for blocking work.",
+            "Whether the handler blocks its thread. With `true`, its generated method is a plain `fn`, which runs on a thread for blocking work; without it, an `async fn`.",
         ),
     ],
 };
 
+/// An error of a service, in its long form.
 pub(crate) static ERROR: TableSpec = TableSpec {
     title: "Error",
-    description: "An error of a service. Its description alone can be written instead.",
+    description: "An error of a service in its long form. A string in place of the table is its description.",
     keys: &[
         description(),
         deprecated(),
-        key("retryable", ValueSpec::Boolean, "true", "The same request may succeed later."),
+        key(
+            "retryable",
+            ValueSpec::Boolean,
+            "true",
+            "Whether the same request may succeed later. Callers read it in the reply.",
+        ),
     ],
 };
 
+/// A table of `[events]`, for one topic.
 pub(crate) static EVENT: TableSpec = TableSpec {
     title: "[events.\"topic\"]",
     description: "An event of `[provides]`.",
@@ -214,7 +232,7 @@ pub(crate) static EVENT: TableSpec = TableSpec {
             "durable",
             ValueSpec::Boolean,
             "true",
-            "If a subscriber's process dies while it handles the event, the host delivers the event again, however often that happens, until the event's time is over (5 minutes, `[calls] timeout` of the host).",
+            "With `true`, the host delivers the event again if a subscriber's process dies while it handles the event, any number of times, until the event's time is over (`[calls] timeout` of the host, 5 minutes by default). Without it, the event is lost for that subscriber.",
         ),
     ],
 };

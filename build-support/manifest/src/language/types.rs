@@ -1,7 +1,9 @@
-//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`.
+//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that several of them have are
+//! functions here.
 
 use super::{KeySpec, TableSpec, ValueSpec, deprecated, description, key};
 
+/// A key of `[config]`, or a field within one. Unlike [`FIELD`] it has `secret`.
 pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     title: "[config] key",
     description: "A key of the configuration. It is required unless it has a default or is optional.",
@@ -35,6 +37,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     ],
 };
 
+/// A field of a record, a message, a case or a table in one of them, in its long form.
 pub(crate) static FIELD: TableSpec = TableSpec {
     title: "Field",
     description: "A field of an object. It is required unless it has a default or is optional.",
@@ -57,9 +60,11 @@ pub(crate) static FIELD: TableSpec = TableSpec {
     ],
 };
 
+/// A type in its long form where it has no name: that of items, of values or of a newtype. Unlike [`FIELD`] it has neither a default
+/// nor a description.
 pub(crate) static ELEMENT: TableSpec = TableSpec {
     title: "Type",
-    description: "The type of the items of a list, of the values of a map, or of the value of a newtype.",
+    description: "The type of the items of a list, of the values of a map, or of a newtype, which can't be optional, or an enum or a table written in place.",
     keys: &[
         type_(),
         items(),
@@ -75,6 +80,7 @@ pub(crate) static ELEMENT: TableSpec = TableSpec {
     ],
 };
 
+/// A field: a type as a string, or the table [`FIELD`].
 pub(crate) static FIELD_KIND: ValueSpec = ValueSpec::Type(&FIELD);
 
 const fn type_() -> KeySpec {
@@ -119,7 +125,7 @@ const fn enum_() -> KeySpec {
         "enum",
         ENUM_VALUES,
         "[\"json\", \"text\"]",
-        "With `type = \"string\"`: all values that are allowed. The type becomes an enum in Rust.",
+        "With `type = \"string\"`: all values that are allowed, at least one, each of printable ASCII with at least one letter or digit. The type becomes an enum in Rust, which can't be `open`.",
     )
 }
 
@@ -128,7 +134,7 @@ const fn default() -> KeySpec {
         "default",
         ValueSpec::Value,
         "10",
-        "The value that holds if none is given. It has to fit the type and the bounds.",
+        "The value if none is given. It has to fit the type and the bounds. In an enum or a union, also an open one, it has to be a listed value or case.",
     )
 }
 
@@ -137,7 +143,7 @@ const fn required() -> KeySpec {
         "required",
         ValueSpec::Boolean,
         "true",
-        "`true` changes nothing, since a key without a default is required; it is an error beside a default or an optional type. `false` without a default is the same as `optional = true`; with a default it changes nothing.",
+        "Seldom needed. `false` is the same as `optional = true`, unless there is a default: then it changes nothing. `true` says what holds anyway for a key without a default; it is an error beside a default or an optional type.",
     )
 }
 
@@ -146,7 +152,7 @@ const fn optional() -> KeySpec {
         "optional",
         ValueSpec::Boolean,
         "true",
-        "`true`: the value may be absent or `null`, as with `?` behind the type. It is an error beside a default.",
+        "`true`: the value may be `null`, and that of a field also absent, as with `?` after the type. It is an error beside a default. `false` changes nothing.",
     )
 }
 
@@ -181,30 +187,39 @@ const fn pattern() -> KeySpec {
         "pattern",
         ValueSpec::Text,
         "\"^[A-Z]{2}$\"",
-        "A regular expression that has to match somewhere in the value; `^` and `$` match its ends. For `string`.",
+        "A regular expression of the crate `regex-lite` that has to match somewhere in the value; `^` and `$` match its ends. For `string`.",
     )
 }
 
+/// The values of an enum: an array of strings, or a table of descriptions and tables.
 const ENUM_VALUES: ValueSpec = ValueSpec::Either(
     &ValueSpec::Texts,
     &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ENUM_VALUE))),
 );
 
+/// A value of an enum, in its long form.
 pub(crate) static ENUM_VALUE: TableSpec = TableSpec {
     title: "Enum value",
-    description: "A value of an enum. Its description alone can be written instead.",
+    description: "A value of an enum in its long form. A string in place of the table is its description.",
     keys: &[description(), deprecated()],
 };
 
+/// An entry of `[types]`: a string, a table of fields, or the long form.
 pub(crate) const TYPE_DEFINITION: ValueSpec =
     ValueSpec::Either(&ValueSpec::TypeText, &ValueSpec::Fields { field: &FIELD_KIND, long: &TYPE_LONG });
 
+/// An entry of `[types]` in its long form.
 pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     title: "[types.Name]",
-    description: "A type in its long form, which has exactly one of `fields`, `enum`, `union` and `newtype`. A table without any of these is a record, and its keys are the fields; a string is a newtype.",
+    description: "A type in its long form: exactly one of `fields`, `enum`, `union` and `newtype`, with a table or an array as its value. Any other table is a record, whose keys are the fields; a string is a newtype.",
     keys: &[
         key("fields", ValueSpec::Entries(&FIELD_KIND), "{ id = \"string\" }", "A record: an object with these fields."),
-        key("enum", ENUM_VALUES, "[\"red\", \"green\"]", "An enum: one of these strings."),
+        key(
+            "enum",
+            ENUM_VALUES,
+            "[\"red\", \"green\"]",
+            "An enum: one of these strings, at least one, each of printable ASCII with at least one letter or digit.",
+        ),
         key(
             "union",
             ValueSpec::Entries(&ValueSpec::Either(
@@ -212,30 +227,37 @@ pub(crate) static TYPE_LONG: TableSpec = TableSpec {
                 &ValueSpec::Fields { field: &FIELD_KIND, long: &CASE },
             )),
             "{ card = { number = \"string\" }, cash = {} }",
-            "A tagged union: an object whose field `type` names the case, beside the fields of that case.",
+            "A tagged union of at least one case: an object whose field `type` names the case, beside the fields of that case.",
         ),
         key(
             "newtype",
             ValueSpec::Type(&ELEMENT),
             "{ type = \"string\", max_length = 20 }",
-            "A newtype: a type of its own with the values of another type.",
+            "A newtype: a distinct type with the values of another type, which can't be optional, or an enum or a table written in place.",
         ),
         key(
             "open",
             ValueSpec::Boolean,
             "true",
-            "For an enum or a union: a value or case that is not listed is accepted and kept. Without it, it is refused.",
+            "For an enum or a union: a value or case that is not listed is accepted and kept. Without it, it is refused. A default still has to be a listed one. Modules that import this manifest accept any value or case.",
         ),
         description(),
         deprecated(),
     ],
 };
 
+/// A case of a union, in its long form.
 pub(crate) static CASE: TableSpec = TableSpec {
     title: "Case",
     description: "A case of a union in its long form. The name of a record of `[types]`, or a table of fields, can be written instead.",
     keys: &[
-        key("fields", ValueSpec::Entries(&FIELD_KIND), "{ number = \"string\" }", "The fields of the case.").required(),
+        key(
+            "fields",
+            ValueSpec::Entries(&FIELD_KIND),
+            "{ number = \"string\" }",
+            "The fields of the case. None of them may be called `type`.",
+        )
+        .required(),
         description(),
         deprecated(),
     ],

@@ -1,5 +1,6 @@
-//! `min`, `max`, `min_length`, `max_length` and `pattern`, and the check of a value against them. Used for the defaults of a
-//! manifest, and by the host for the configuration that it sends to a module. The SDK has its own check of what a module receives.
+//! `min`, `max`, `min_length`, `max_length` and `pattern`, and the check of a value against them. Used for the defaults and
+//! other values of a manifest, and by the host for each value of a module's configuration. The SDK has its own check of what a
+//! module receives. `read::bounds` reads them.
 
 use std::cmp::Ordering;
 
@@ -15,8 +16,8 @@ pub struct Bounds {
     pub min: Option<Bound<Value>>,
     /// The greatest value that is allowed, for the same types as `min`. It is not less than `min`.
     pub max: Option<Bound<Value>>,
-    /// The least length that is allowed: characters of a `string`, bytes of a `bytes`, items of a list, entries of a map. Only for these
-    /// types.
+    /// The least length that is allowed: characters (Unicode scalar values) of a `string`, bytes of a `bytes`, items of a list,
+    /// entries of a map. Only for these types.
     pub min_length: Option<Bound<u64>>,
     /// The greatest length that is allowed, in the same units and for the same types. It is not less than `min_length`.
     pub max_length: Option<Bound<u64>>,
@@ -41,8 +42,9 @@ impl Bounds {
         *self == Self::default()
     }
 
-    /// The bounds in words for people, one text for each: "at least 1", "at most 64 long", "matches ^a+$". `code` marks up the values and
-    /// the pattern, which may have characters that mean something in Markdown or to a terminal.
+    /// The bounds in words for people, one text for each, in the order of the fields: "at least 1", "at most 64 long", "matches
+    /// ^a+$". Empty without bounds. `code` marks up the values and the pattern, which may have characters that mean something in
+    /// Markdown or to a terminal; lengths are not passed to it.
     #[must_use]
     pub fn in_words(&self, code: impl Fn(&str) -> String) -> Vec<String> {
         let Self { min, max, min_length, max_length, pattern } = self;
@@ -57,12 +59,14 @@ impl Bounds {
         words
     }
 
-    /// Checks a value. Its parts are not checked: the types of list items and of map values have separate bounds.
+    /// Checks a value, which has to be of the type of the bounds: a bound that does not apply to it is ignored. Its parts are not
+    /// checked: the types of list items and of map values have separate bounds.
     ///
     /// # Errors
     ///
-    /// The first bound that the value violates, in words that follow "expected": "at least 1". The value itself is not part of them, since
-    /// it may be secret. A `pattern` that is not a valid regular expression is violated by every string.
+    /// The first bound that the value violates, in the order of the fields, in words that follow "expected": "at least 1". The
+    /// value itself is not part of them, since it may be secret. A `pattern` that is not a valid regular expression is violated
+    /// by every string.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         if let Some(min) = &self.min
             && value.partial_cmp(&min.value).is_some_and(Ordering::is_lt)

@@ -1,16 +1,17 @@
-//! The model: a manifest that has passed all checks. The code generator, the command and the host work from it.
+//! The model: a manifest after `read` and `check` have found no mistake in it. The code generator, the command `ixt` and the
+//! host work from it.
 //!
 //! - this file: [`Manifest`], `[module]` and `[requires]`
 //! - `topics`: provided services and events
 //! - `types`: fields, the types of their values and of messages, and the types of `[types]`
-//! - `scalar`: the built-in types without parts, with everything that depends on the type alone
+//! - `scalar`: the built-in types without parts, and what each can have: bounds, a length, secrecy
 //! - `bounds`: `min`, `max`, `pattern` and so on, and the check of a value against them
 //! - `value`: a default or a bound, typed
 //! - `process`: `[artifacts.process]`, `[limits]` and `[env]`
 //! - `name`: a text with its place in the manifest
 //!
-//! Lists are sorted by name, so the order of keys in a manifest has no effect. Where the manifest has an array whose order
-//! means something, such as the values of an enum, that order is kept.
+//! Lists are sorted by name, so the order of keys in a manifest has no effect. Three kinds of lists have the order of the
+//! manifest's array: the values of an enum, the arguments of a program, and `runtime_targets`.
 
 mod bounds;
 mod name;
@@ -30,7 +31,8 @@ pub use value::Value;
 
 use crate::diagnostic::Report;
 
-/// A module as its manifest declares it. [`Manifest::parse`] is the only way to get one.
+/// A module as its manifest declares it. [`Manifest::parse`] makes one after all checks have passed. The fields are public
+/// and are not checked again: code that changes one has to keep to what the fields say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// `[module]`.
@@ -51,7 +53,8 @@ pub struct Manifest {
     pub limits: ProcessLimits,
     /// `[env]`.
     pub env: Env,
-    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors.
+    /// Warnings: what is valid but suspicious, such as a type that is not used. Contains no errors. The
+    /// warnings that need the manifests of `[requires.from]` are [`Imports::warnings`](crate::Imports::warnings).
     pub warnings: Report,
 }
 
@@ -72,36 +75,40 @@ pub struct ModuleInfo {
     pub name: Name,
     /// The module's version, the second part of that id. A semantic version, such as `1.0.0`.
     pub version: Name,
-    /// What the module does: any text. `None`, here and in the next two, if the manifest does not say.
+    /// What the module does: any text. `None` if the manifest has no description.
     pub description: Option<String>,
-    /// Who wrote the module: any text.
+    /// Who wrote the module: any text. `None` if the manifest names no author.
     pub author: Option<String>,
-    /// The module's licence: any text.
+    /// The module's licence: any text, which is not checked. `None` if the manifest names no licence.
     pub license: Option<String>,
-    /// The runtimes that the module is made for, in the order and the spelling of the manifest: ASCII letters, digits, `_` and `-`. Of
-    /// names that differ only in case, the first. Empty if the manifest does not say. A list without `Process` is a warning.
+    /// The runtimes that the module is made for, in the order and the spelling of the manifest: ASCII letters, digits, `_`
+    /// and `-`. If names differ only in case, only the first is kept; the same text twice is an error. A list that is not
+    /// empty and has no `Process`, in upper or lower case, is a warning. Empty if the manifest does not say.
     pub runtime_targets: Vec<String>,
 }
 
 /// `[requires]`: what the module uses of other modules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Requires {
-    /// Whether the manifest has this table. If it does, the host refuses calls to services that are not in `services`; if not,
-    /// the module may call any service.
+    /// Whether the manifest has this table. If it does, the host answers the module's calls to services that are not in
+    /// `services` with `PERMISSION_DENIED`; if not, the module may call any service.
     pub declared: bool,
     /// The topics of the services that the module calls, sorted.
     pub services: Vec<Name>,
-    /// The topics of the events that the module handles, sorted.
+    /// The topics of the events that the module handles, sorted. The host sends it no other events.
     pub events: Vec<Name>,
-    /// `[requires.from]`: where these services and events are declared. Sorted by name.
+    /// `[requires.from]`: the manifests that declare these services and events. Sorted by name. Empty if the manifest names
+    /// none; requests and events are then bytes.
     pub from: Vec<ImportEntry>,
 }
 
-/// An entry of `[requires.from]`. Whether it fits the manifest at `path` is checked by [`Imports`](crate::Imports).
+/// An entry of `[requires.from]`. [`Manifest::parse`] only checks that `path` is a string; the rest is checked by
+/// [`Imports`](crate::Imports), which the host does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportEntry {
     /// A required topic, or the name of a module that provides required topics.
     pub name: Name,
-    /// The path of the manifest that declares them, as written: relative to the directory of this manifest.
+    /// The path of the manifest that declares them, as written. A relative path starts at the directory of this manifest: see
+    /// [`Source::resolve`](crate::Source::resolve). The file may be missing.
     pub path: Name,
 }

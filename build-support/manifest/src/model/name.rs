@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::source::Span;
 
-/// A text from the manifest, mostly a name, and where it is written, so that a diagnostic can point at it. Two are equal only if both their
-/// texts and their places are.
+/// A text from the manifest, such as a name, a version or a path, and where it is written, so that a diagnostic can point at
+/// it. Two are equal only if both their texts and their places are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     text: String,
@@ -13,11 +13,13 @@ pub struct Name {
 }
 
 impl Name {
+    /// The `text` that is written at `span`. It is not checked.
     pub(crate) fn new(text: impl Into<String>, span: Span) -> Self {
         Self { text: text.into(), span }
     }
 
-    /// The text, without TOML's quotes and escapes.
+    /// The text, without TOML's quotes and escapes. The field that has it says which characters it may have; a text that the
+    /// reader has not checked may have any, also control characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -30,6 +32,7 @@ impl Name {
     }
 }
 
+/// Writes the text as it is, without escapes.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

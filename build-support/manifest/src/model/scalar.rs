@@ -10,10 +10,10 @@ macro_rules! scalars {
         }
 
         impl Scalar {
-            /// All of them, in the order of the reference page.
+            /// All of them, in the order in which messages list them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The word for the type in a manifest.
+            /// The name of the type in a manifest.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -33,15 +33,16 @@ scalars! {
     Float "float",
     /// `true` or `false`.
     Boolean "boolean",
-    /// Bytes; base64 text in JSON and in the manifest.
+    /// Bytes; base64 text of the standard alphabet with padding, in JSON and in the manifest.
     Bytes "bytes",
     /// A length of time; text such as `"250ms"`.
     Duration "duration",
-    /// A number of bytes, at most 2^63 - 1; an integer, or text such as `"16MiB"`.
+    /// A number of bytes; an integer, or text such as `"16MiB"`. In a manifest, and as text, at most 2^63 - 1.
     Size "size",
     /// A path of the file system; UTF-8 text. Whether the file exists is not checked.
     Path "path",
-    /// A point in time; text by RFC 3339 with an offset. In the manifest also a TOML date-time.
+    /// A point in time; text by RFC 3339 with an offset. In the manifest also a TOML date-time with an offset, and before
+    /// 9999-12-29.
     Datetime "datetime",
 }
 
@@ -65,7 +66,8 @@ impl Scalar {
         Self::ALL.iter().copied().find(|scalar| scalar.name() == name)
     }
 
-    /// The names of the types for which `is` holds, such as [`has_order`](Self::has_order).
+    /// The names of the types for which `is` holds, such as [`has_order`](Self::has_order), in the order of
+    /// [`ALL`](Self::ALL). For the labels of diagnostics.
     pub(crate) fn names_where(is: impl Fn(Self) -> bool) -> impl Iterator<Item = &'static str> {
         Self::ALL.iter().filter(move |scalar| is(**scalar)).map(|scalar| scalar.name())
     }
@@ -101,7 +103,7 @@ impl Scalar {
         }
     }
 
-    /// Whether a config key of the type can be `secret`.
+    /// Whether a config key of the type can be `secret`: the SDK has a secret Rust type for it.
     #[must_use]
     pub const fn can_be_secret(self) -> bool {
         match self {

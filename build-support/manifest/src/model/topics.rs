@@ -5,50 +5,53 @@ use super::{Deprecated, MessageType, Name};
 /// A topic of `[provides] services`, with what `[services."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvidedService {
-    /// The topic under which the service is called, such as `orders.place`: words of ASCII letters, digits, `_` and `-`, joined by dots.
-    /// The first begins with a letter, each other one with a letter or a digit. An event may have the same topic; another module of the
-    /// same host can't provide a service with it.
+    /// The topic under which the service is called, such as `orders.place`: one or more words of ASCII letters, digits, `_` and
+    /// `-`, joined by dots. The first begins with a letter, each other one with a letter or a digit. An event may have the same
+    /// topic; another module of the same host can't provide a service with it.
     pub topic: Name,
     /// What the service does, for people: it is in the documentation of the generated code. `None` if the manifest does not say.
     pub description: Option<String>,
-    /// Set if new code should not call the service.
+    /// `Some` if new code should not call the service.
     pub deprecated: Option<Deprecated>,
     /// The type of its requests. `None`: the handler gets the bytes of the payload as they are.
     pub request: Option<MessageType>,
     /// The type of its responses. `None`: the handler may answer any JSON object.
     pub response: Option<MessageType>,
     /// The errors that the manifest declares for it, sorted by code. The codes with which any service can fail
-    /// ([`BUILT_IN_ERROR_CODES`](crate::language::BUILT_IN_ERROR_CODES)) are not among them.
+    /// ([`BUILT_IN_ERROR_CODES`](crate::language::BUILT_IN_ERROR_CODES)) are not among them. Empty if it declares none.
     pub errors: Vec<ErrorCode>,
-    /// The timeout of a call whose caller sets none, in milliseconds, at least 1. `None`: a call that a module makes while it handles a
-    /// request has the host's default timeout, any other call has none.
+    /// The timeout of a call that has none: its caller sets none, and does not make the call for a request with a deadline. In
+    /// milliseconds, at least 1. `None`: a call that a module makes for a request has the host's default timeout, any other call
+    /// has none. The generated functions that make calls set it.
     pub ttl_ms: Option<u64>,
-    /// Whether handling the same request twice has the same effect as handling it once. The host then repeats a call whose process has
-    /// died: until three attempts were made, or two processes died that handled nothing else.
+    /// Whether handling the same request twice has the same effect as handling it once. If so, the host repeats a call whose
+    /// process has died before it replied, at most three attempts in all, and two if in both the call was the process's only
+    /// request. `false` if the manifest does not say.
     pub idempotent: bool,
     /// Whether the handler blocks its thread. The generated method is then a plain `fn`, which the SDK runs on a thread for
-    /// blocking work.
+    /// blocking work; otherwise it is `async`. `false` if the manifest does not say.
     pub blocking: bool,
 }
 
 /// A topic of `[provides] events`, with what `[events."topic"]` says about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvidedEvent {
-    /// The topic under which the event is published, such as `orders.placed`. The same characters as in [`ProvidedService::topic`]. A
-    /// service, and events of other modules, may have the same topic.
+    /// The topic under which the event is published, such as `orders.placed`. The same characters as in
+    /// [`ProvidedService::topic`]. A service may have the same topic, and other modules may publish events under it.
     pub topic: Name,
     /// What has happened when the event is published, for people. `None` if the manifest does not say.
     pub description: Option<String>,
-    /// Set if new code should not handle the event.
+    /// `Some` if new code should not handle the event.
     pub deprecated: Option<Deprecated>,
     /// The type of its payload. `None`: the payload is bytes.
     pub payload: Option<MessageType>,
     /// Whether the host delivers the event again if the subscriber's process dies while handling it. The number of deliveries
     /// has no limit, so an event that ends each process that handles it comes back until its time is over (HOST.md, "Events").
+    /// If not, such an event is lost. `false` if the manifest does not say.
     pub durable: bool,
 }
 
-/// An error that a service declares.
+/// An error that a service declares. Not a diagnostic's [`Code`](crate::Code).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode {
     /// The code on the wire, such as `OUT_OF_STOCK`: upper-case ASCII letters, digits and `_`, beginning with a letter.
@@ -56,8 +59,8 @@ pub struct ErrorCode {
     /// What the error means; generated code uses it as the default message. `None`: the default message is the code in lower case, with
     /// spaces for `_`.
     pub description: Option<String>,
-    /// Set if new code should not answer the error.
+    /// `Some` if new code should not answer the error.
     pub deprecated: Option<Deprecated>,
-    /// Whether the same request may succeed later. The caller reads it in the reply.
+    /// Whether the same request may succeed later. The caller reads it in the reply. `false` if the manifest does not say.
     pub retryable: bool,
 }

@@ -12,17 +12,17 @@ pub struct Field {
     pub name: Name,
     /// The type of its value.
     pub ty: Type,
-    /// The value that holds if none is given. `None`: the field has no default, and is required unless its type is optional. A field never
-    /// has both a default and an optional type.
+    /// The value of a field that is absent or `null`; it fits the type and the bounds. `None`: the field has no default, and is
+    /// required unless its type is optional. A field never has both a default and an optional type.
     pub default: Option<Value>,
-    /// Where the default is written. `Some` exactly if `default` is.
+    /// Where the default is written. `Some` exactly if `default` is. (While a manifest is read, it is set before `default`.)
     pub default_span: Option<Span>,
     /// What the value is for, for people. `None` if the manifest does not say.
     pub description: Option<String>,
-    /// Set if new code should not use the field.
+    /// `Some` if new code should not use the field.
     pub deprecated: Option<Deprecated>,
-    /// Whether the value must not appear in logs, errors and `Debug`. Only in `[config]`, and only for types that
-    /// [can be secret](Scalar::can_be_secret).
+    /// Whether the value must not appear in logs, errors and `Debug`. `true` only in `[config]`, there also within a table, and
+    /// only for types that [can be secret](Scalar::can_be_secret).
     pub secret: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct TypeDefinition {
     pub name: Name,
     /// What the type is, for people. `None` if the manifest does not say.
     pub description: Option<String>,
-    /// Set if new code should not use the type.
+    /// `Some` if new code should not use the type.
     pub deprecated: Option<Deprecated>,
     /// What the type consists of.
     pub shape: Shape,
@@ -77,17 +77,20 @@ pub enum Shape {
     Enum {
         /// The texts, at least one. In the order of the manifest if it has an array, otherwise sorted.
         values: Vec<EnumValue>,
-        /// Whether a text that is not listed is accepted and kept. If not, it is refused.
+        /// Whether a text that is not listed is accepted and kept. If not, it is refused. A default has to be listed in either
+        /// case, and code that imports the manifest accepts any text in either case.
         open: bool,
     },
     /// An object whose field `type` names a case, beside the fields of that case.
     Union {
         /// The cases, at least one, sorted by name.
         cases: Vec<Case>,
-        /// Whether an object whose case is not listed is accepted and kept. If not, it is refused.
+        /// Whether an object whose case is not listed is accepted and kept. If not, it is refused. The same exceptions as for an
+        /// enum.
         open: bool,
     },
-    /// A distinct type with the values of this one, which is neither optional nor an enum or table written in place.
+    /// A distinct type with the values of this one. This one is neither optional, nor an enum or a table written in place; it may
+    /// be any type of `[types]`.
     Newtype(Type),
 }
 
@@ -98,7 +101,7 @@ pub struct EnumValue {
     pub name: Name,
     /// What the value means, for people. `None` if the manifest does not say.
     pub description: Option<String>,
-    /// Set if new code should not use the value.
+    /// `Some` if new code should not use the value.
     pub deprecated: Option<Deprecated>,
 }
 
@@ -107,7 +110,7 @@ pub struct EnumValue {
 pub struct Case {
     /// The text of the field `type` that selects this case.
     pub name: Name,
-    /// Set if new code should not use the case.
+    /// `Some` if new code should not use the case.
     pub deprecated: Option<Deprecated>,
     /// The fields beside `type`: those of a record of `[types]`, or written in place. None of them is called `type`.
     pub content: MessageType,
@@ -116,7 +119,7 @@ pub struct Case {
 /// Marks something that new code should not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deprecated {
-    /// What to use instead: any text. `None` if the manifest does not say.
+    /// What to use instead: any text. `None`: the manifest has `deprecated = true`.
     pub instead: Option<String>,
 }
 
@@ -125,11 +128,12 @@ pub struct Deprecated {
 pub struct Type {
     /// The type without `?` and bounds.
     pub kind: TypeKind,
-    /// Whether the value may be absent or `null`.
+    /// Whether the value may be `null`, and that of a field also absent.
     pub optional: bool,
     /// What the value has to satisfy beyond its type. Empty if the manifest has no bounds.
     pub bounds: Bounds,
-    /// Where the text of the type is written in the manifest.
+    /// Where the text of the type is written in the manifest, with its quotes. For a part of a shorthand, such as the items of
+    /// `"[string]"`, the span of the whole text.
     pub span: Span,
 }
 
@@ -142,11 +146,11 @@ pub enum TypeKind {
     List(Box<Type>),
     /// `{T}`: any number of values, each under a string key.
     Map(Box<Type>),
-    /// An enum that is written in place. It is always closed.
+    /// An enum that is written in place, with at least one value. It can't be open, except in code that imports the manifest.
     Enum(Vec<EnumValue>),
-    /// An object whose fields are written in place, sorted by name.
+    /// An object whose fields are written in place, sorted by name. May be empty.
     Table(Vec<Field>),
-    /// A type of `[types]`, by its name.
+    /// A type of `[types]`, by its name. [`Manifest::find_type`](crate::Manifest::find_type) finds it.
     Named(String),
 }
 
@@ -167,7 +171,8 @@ impl TypeKind {
 }
 
 impl Type {
-    /// Whether a part of the value is secret. A type of `[types]` holds no secrets: only `[config]` has the key `secret`.
+    /// Whether a part of the value is secret. A type of `[types]` holds no secrets: only the tables of `[config]` have the key
+    /// `secret`.
     fn holds_secret(&self) -> bool {
         match &self.kind {
             TypeKind::List(inner) | TypeKind::Map(inner) => inner.holds_secret(),
@@ -177,7 +182,8 @@ impl Type {
     }
 }
 
-/// Writes the type as in a manifest, without its bounds: `[string]?`.
+/// Writes the type as in a manifest, without its bounds: `[string]?`. An enum and a table that are written in place are the words
+/// `enum` and `table`.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {

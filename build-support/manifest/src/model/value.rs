@@ -1,4 +1,5 @@
-//! A default or a bound, checked against its type; and how durations, sizes and points in time are written.
+//! A default or a bound, checked against its type; and how durations, sizes and points in time are read. `read::value` reads
+//! all kinds from TOML, and the host reads its configuration from JSON.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,8 +11,8 @@ use toml_datetime::Datetime;
 
 use crate::duration::parse_duration;
 
-/// A default or a bound from the manifest, or a value of the configuration. The variant is that of the type that it was checked against;
-/// for a newtype, that of the inner type.
+/// A default or a bound from the manifest. The host also makes one of a value of its configuration, to check it against
+/// [`Bounds`](super::Bounds). The variant is that of the type; for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A `string`.
@@ -26,13 +27,13 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A `duration`.
     Duration(Duration),
-    /// A `size`: a number of bytes, at most 2^63 - 1.
+    /// A `size`: a number of bytes. In a manifest at most 2^63 - 1.
     Size(u64),
-    /// A `path`.
+    /// A `path`: any text.
     Path(String),
-    /// A `datetime`: RFC 3339 with an offset, before 9999-12-29.
+    /// A `datetime`: a date, a time and an offset, before 9999-12-29, in the form of TOML.
     Datetime(String),
-    /// A value of an enum: its text, which is listed in the manifest.
+    /// A value of an enum: its text, which is listed in the manifest also if the enum is open.
     Enum(String),
     /// The items of a list.
     List(Vec<Value>),
@@ -50,8 +51,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` and `years`, which are added up, such
-    /// as `250ms` or `1h 30m`.
+    /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` (30.44 days) and `years`
+    /// (365.25 days), which are added up, such as `250ms` or `1h 30m`. Long names of the units, such as `minutes`, are read too.
     ///
     /// # Errors
     ///
@@ -60,7 +61,8 @@ impl Value {
         parse_duration(text).map(Self::Duration)
     }
 
-    /// Reads a size: a number and a unit, such as `16MiB` or `500kB`. Without a unit it is a number of bytes.
+    /// Reads a size: a number, which may have a decimal point, and a unit, such as `16MiB` or `500kB`. Without a unit it is a
+    /// number of bytes.
     ///
     /// # Errors
     ///
@@ -73,7 +75,7 @@ impl Value {
         if size > i64::MAX as u64 { Err("too large".to_owned()) } else { Ok(Self::Size(size)) }
     }
 
-    /// Reads a point in time: RFC 3339 with a date, a time and an offset.
+    /// Reads a point in time: a date, a time and an offset, as TOML writes them and as in RFC 3339.
     ///
     /// # Errors
     ///
@@ -90,7 +92,7 @@ impl Value {
         Ok(Self::Datetime(datetime.to_string()))
     }
 
-    /// The length of a value and its unit, in the singular and the plural. `None` if the value has no length.
+    /// The length of a value, and its unit in the singular and the plural. `None` if values of the type have no length.
     pub(super) fn length(&self) -> Option<(u64, [&'static str; 2])> {
         let (length, unit) = match self {
             Self::String(text) => (text.chars().count(), ["character", "characters"]),
@@ -112,8 +114,8 @@ impl Value {
     }
 }
 
-/// Orders two values of the same type, if that type has an order ([`Scalar::has_order`](super::Scalar::has_order)). All others
-/// are incomparable.
+/// Orders two values of the same type, if that type has an order ([`Scalar::has_order`](super::Scalar::has_order)). Two others
+/// have no order: the result is `None`, also for equal ones.
 impl PartialOrd for Value {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
@@ -143,7 +145,8 @@ impl PartialOrd for Value {
     }
 }
 
-/// Writes the value as TOML, for people: tables in one line, and of a `bytes` only the number of its bytes.
+/// Writes the value for people, in the style of TOML: a table is in one line, and of a `bytes` only the number of its bytes is
+/// shown. It is not always valid TOML: keys are not quoted, and control characters have Rust's escapes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = |f: &mut fmt::Formatter<'_>, case: Option<&String>, entries: &BTreeMap<String, Value>| {
@@ -173,7 +176,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A size in the largest unit of which it is a whole multiple, so that nothing is rounded.
+/// A size above 0 in the largest unit of which it is a whole multiple, so that nothing is rounded.
 fn in_largest_unit(mut size: u64) -> String {
     let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
     let mut unit = "B";

@@ -1,4 +1,4 @@
-//! `min`, `max`, `min_length`, `max_length` and `pattern`.
+//! Reads `min`, `max`, `min_length`, `max_length` and `pattern`. `model::bounds` checks values against them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,9 @@ use crate::source::Span;
 use crate::wording::{all_of, list};
 
 impl ManifestReader<'_> {
-    /// The bounds in the table that declares the type `ty`. A bound that does not apply to the type is reported.
+    /// Reads the bounds from `table`, which declares the type `ty`. Reported are bounds that do not apply to the type, that are not
+    /// of its type, or that contradict each other, and a `pattern` that is no regular expression. Contradicting ones are in the
+    /// result, the others are left out.
     pub(super) fn bounds(&mut self, table: &TableReader<'_>, ty: &Type) -> Bounds {
         let mut bounds = Bounds::default();
         let (has_order, has_length) = match &ty.kind {
@@ -66,6 +68,7 @@ impl ManifestReader<'_> {
         bounds
     }
 
+    /// The key `pattern`. `None` if it is absent or no regular expression, which is reported.
     fn pattern(&mut self, table: &TableReader<'_>) -> Option<Bound<String>> {
         let pattern = table.string("pattern", &mut self.errors)?;
         if let Err(error) = Regex::new(pattern.as_str()) {
@@ -81,6 +84,7 @@ impl ManifestReader<'_> {
     }
 }
 
+/// The diagnostic for a lower bound at the key `min` that is greater than the upper one at the key `max`.
 fn empty_range(table: &TableReader<'_>, min: &str, min_span: &Span, max: &str, max_span: &Span) -> Diagnostic {
     Diagnostic::new(Code::Contradiction, format!("no value of {} can keep to its bounds", table.subject()))
         .at(min_span.clone(), format!("`{min}` is greater"))

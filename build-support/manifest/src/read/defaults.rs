@@ -2,7 +2,8 @@
 //! type that is declared after it.
 //!
 //! The first walk has read the fields. This one goes through the same tables beside them, and finds the default of a field under
-//! the field's name.
+//! the field's name. It reads the TOML tables directly: what is wrong in them, except for the defaults, was reported by the first
+//! walk.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,13 +18,15 @@ use crate::diagnostic::Code;
 use crate::model::{Field, MessageType, Name, ProvidedEvent, ProvidedService, Shape, Type, TypeKind};
 
 impl ManifestReader<'_> {
+    /// The defaults of `[config]`.
     pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
         if let Some(entries) = root.get("config").and_then(table) {
             self.read_defaults(config, entries, types);
         }
     }
 
-    /// The defaults in `[types]`. They are checked against the types without defaults: whether a value fits does not depend on them.
+    /// The defaults in `[types]`. They are checked against a copy of the types that has no defaults yet: whether a value fits does not
+    /// depend on them, since `Field::is_required` looks at `default_span`.
     pub(super) fn read_type_defaults(&mut self, definitions: &[(Name, Node<'_>)], types: &mut Types) {
         let known = types.clone();
         for (name, node) in definitions {
@@ -48,6 +51,7 @@ impl ManifestReader<'_> {
         }
     }
 
+    /// The defaults of fields in requests, responses and payloads that are written in place.
     pub(super) fn read_message_defaults(
         &mut self,
         root: &TableReader<'_>,
@@ -72,6 +76,7 @@ impl ManifestReader<'_> {
         }
     }
 
+    /// Reads the defaults of a message that was read from `node`. Does nothing for a type of `[types]`.
     fn read_inline_defaults(&mut self, message: &mut MessageType, node: Option<Node<'_>>, types: &Types) {
         let (MessageType::Inline { fields, .. }, Some(mut entries)) = (message, node.and_then(table)) else { return };
         if is_long_form(entries, &["fields"])
@@ -82,7 +87,7 @@ impl ManifestReader<'_> {
         self.read_defaults(fields, entries, types);
     }
 
-    /// Reads the defaults of fields that were read from `entries`.
+    /// Reads the defaults of fields that were read from `entries`, and of the fields within their types.
     fn read_defaults(&mut self, fields: &mut [Field], entries: &DeTable<'_>, types: &Types) {
         for field in fields {
             // A field in its short form, a string, has no default.

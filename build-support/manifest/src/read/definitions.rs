@@ -1,4 +1,4 @@
-//! `[types]`: records, enums, unions and newtypes.
+//! Reads `[types]`: records, enums, unions and newtypes. Whether values of them can exist is checked in `check`.
 
 use toml::de::DeValue;
 
@@ -16,7 +16,8 @@ use crate::model::{Case, MessageType, Name, Shape, Type, TypeDefinition, TypeKin
 pub(super) const SHAPES: [&str; 4] = ["fields", "enum", "union", "newtype"];
 
 impl ManifestReader<'_> {
-    /// The types of `[types]`, without the defaults of their fields. A definition with a mistake that leaves its shape open is left out.
+    /// The types of `[types]`, without the defaults of their fields. A definition with a mistake that leaves its shape open is left
+    /// out; one with another mistake is in the result, such as one with a wrong or reserved name.
     pub(super) fn types(&mut self, definitions: &[(Name, Node<'_>)]) -> Types {
         definitions
             .iter()
@@ -33,6 +34,7 @@ impl ManifestReader<'_> {
             .collect()
     }
 
+    /// The type called `name`. `None` if a mistake leaves its shape open, which is reported.
     fn definition(&mut self, name: Name, node: Node<'_>) -> Option<TypeDefinition> {
         let subject = format!("the type `{name}`");
         let entries = match node.get_ref() {
@@ -78,7 +80,12 @@ impl ManifestReader<'_> {
         Some(TypeDefinition { name, description, deprecated, shape })
     }
 
-    /// The one of [`SHAPES`] that a long form has. If it has several, this is reported, and the result is the first.
+    /// The one of [`SHAPES`] that a long form has. If it has several, this is reported, and the result is the first of them in the
+    /// order of [`SHAPES`].
+    ///
+    /// # Panics
+    ///
+    /// If it has none: the caller has found out with [`is_long_form`] that it has one.
     fn the_shape(&mut self, table: &TableReader<'_>, subject: &str) -> &'static str {
         let mut shapes = SHAPES.into_iter().filter(|key| table.get(key).is_some());
         let (Some(key), second) = (shapes.next(), shapes.next()) else { unreachable!("the long form has one of them") };
@@ -97,6 +104,7 @@ impl ManifestReader<'_> {
         key
     }
 
+    /// The newtype around `ty`. `None` if `ty` is optional, an enum or a table, which is reported.
     fn newtype(&mut self, ty: Type, subject: &str) -> Option<Shape> {
         let (message, help) = if ty.optional {
             (format!("{subject} can't be optional"), "put the `?` where the type is used")
@@ -111,6 +119,7 @@ impl ManifestReader<'_> {
         None
     }
 
+    /// The cases of a union, sorted by name. A union without cases is reported, and a case with a mistake in its form is left out.
     fn cases(&mut self, table: &TableReader<'_>, subject: &str) -> Vec<Case> {
         let entries = table.entries("union", &mut self.errors);
         if entries.is_empty() {
@@ -127,6 +136,7 @@ impl ManifestReader<'_> {
             .collect()
     }
 
+    /// A case: the name of a type, a table of fields, or the long form. Whether the type is a record is checked in `check`.
     fn case(&mut self, name: Name, node: Node<'_>, subject: &str) -> Option<Case> {
         let subject = format!("the case `{name}` of {subject}");
         match node.get_ref() {

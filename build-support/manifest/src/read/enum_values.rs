@@ -1,4 +1,4 @@
-//! The values of an enum, and what it has in common with the errors of a service: a name with a description.
+//! Reads the values of an enum, and what they have in common with the errors of a service: a name with a description.
 
 use toml::de::DeValue;
 
@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{ENUM_VALUE, TableSpec};
 use crate::model::{Deprecated, EnumValue, Name};
 
-/// What a manifest says about a value or an error: a description alone, or a table.
+/// What a manifest says about a value of an enum or an error of a service: a description alone, or a table.
 pub(super) struct Described<'a> {
     pub(super) description: Option<String>,
     pub(super) deprecated: Option<Deprecated>,
@@ -18,7 +18,8 @@ pub(super) struct Described<'a> {
 }
 
 impl ManifestReader<'_> {
-    /// The values of an enum: an array of strings, or a table of descriptions. `None` if it is neither, which is reported.
+    /// The values of an enum: of an array of strings in its order, or of a table of descriptions, sorted. `None` if `node` is neither,
+    /// which is reported. An empty enum, and a value of the wrong form, are reported and returned.
     pub(super) fn enum_values(&mut self, node: Node<'_>, subject: &str) -> Option<Vec<EnumValue>> {
         let values: Vec<_> = match node.get_ref() {
             DeValue::Array(items) => distinct_strings(items.iter(), subject, &mut self.errors)
@@ -57,7 +58,8 @@ impl ManifestReader<'_> {
         Some(values)
     }
 
-    /// A description, or a table with the keys of `spec`, among them `description` and `deprecated`.
+    /// What is said about `name`: a description, or a table with the keys of `spec`, among them `description` and `deprecated`.
+    /// `None` if `node` is neither, which is reported; messages call it `subject`.
     pub(super) fn described<'a>(
         &mut self,
         name: &Name,

@@ -1,4 +1,4 @@
-//! `[env]`.
+//! Reads `[env]`.
 
 use super::ManifestReader;
 use super::node::wrong_kind;
@@ -8,6 +8,8 @@ use crate::language::{ENV, reserved_variable};
 use crate::model::{Env, Name, Variable};
 
 impl ManifestReader<'_> {
+    /// `[env]`. Without the table no variable is passed on or set. Reports a name that is wrong or reserved, and one that is both in
+    /// `pass` and in `set`.
     pub(super) fn env(&mut self, root: &TableReader<'_>) -> Env {
         let Some(table) = root.table("env", &ENV, &mut self.errors) else { return Env::default() };
         let mut pass = table.strings("pass", &mut self.errors);

@@ -1,4 +1,4 @@
-//! Config keys, and the fields of objects.
+//! Reads config keys, and the fields of objects, without their defaults: `defaults` reads those.
 
 use toml::de::{DeTable, DeValue};
 
@@ -12,7 +12,7 @@ use crate::model::{Field, Name, Scalar, Type, TypeKind};
 use crate::source::Span;
 use crate::wording::all_of;
 
-/// Which table of the language declares a field.
+/// Which table of the language declares a field, and with it whether the field can be secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldForm {
     /// A config key, or a field within one: it can be `secret`.
@@ -22,6 +22,7 @@ pub(super) enum FieldForm {
 }
 
 impl FieldForm {
+    /// The table of the language for the long form of the field.
     fn spec(self) -> &'static TableSpec {
         match self {
             Self::Config => &CONFIG_KEY,
@@ -31,12 +32,13 @@ impl FieldForm {
 }
 
 impl ManifestReader<'_> {
-    /// The keys of `[config]`, without their defaults.
+    /// The keys of `[config]`, sorted by name, without their defaults. A key with a mistake that leaves its type open is left out.
     pub(super) fn config(&mut self, root: &TableReader<'_>) -> Vec<Field> {
         let entries = root.entries("config", &mut self.errors);
         entries.into_iter().filter_map(|(name, node)| self.config_key(name, node)).collect()
     }
 
+    /// A key of `[config]`, which has to be a table: unlike a field, it has no short form.
     fn config_key(&mut self, name: Name, node: Node<'_>) -> Option<Field> {
         let DeValue::Table(_) = node.get_ref() else {
             self.errors.push(
@@ -50,7 +52,8 @@ impl ManifestReader<'_> {
         self.field(name, node, subject, FieldForm::Config)
     }
 
-    /// The fields of an object, which messages call `subject`, without their defaults.
+    /// The fields of an object, which messages call `subject`, sorted by name, without their defaults. A field with a mistake that
+    /// leaves its type open is left out.
     pub(super) fn fields(&mut self, table: &DeTable<'_>, subject: &str, form: FieldForm) -> Vec<Field> {
         let entries = node::entries(table).into_iter();
         entries
@@ -61,6 +64,8 @@ impl ManifestReader<'_> {
             .collect()
     }
 
+    /// A field or a config key: a type as a string, or a table. `None` if it is neither, or a mistake leaves its type open; that is
+    /// reported.
     fn field(&mut self, name: Name, node: Node<'_>, subject: String, form: FieldForm) -> Option<Field> {
         self.check_name(&name, if form == FieldForm::Config { "a config key" } else { "a field" });
         let entries = match node.get_ref() {

@@ -1,4 +1,5 @@
-//! Requests, responses, payloads and cases: the name of a type, or fields that are written in place.
+//! Reads requests, responses and payloads: the name of a type, or fields that are written in place. `definitions` reads cases with
+//! the same functions.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -37,7 +38,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The key `fields` of a long form.
+    /// The key `fields` of a long form. `None` if it is absent or no table, which is reported.
     pub(super) fn long_fields(&mut self, table: &TableReader<'_>, subject: &str) -> Option<Vec<Field>> {
         let node = table.get("fields")?;
         if let DeValue::Table(entries) = node.get_ref() {
@@ -47,8 +48,8 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if the text is not the name of such a type, which
-    /// is reported.
+    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if the text is not the name of such a type,
+    /// or has a `?`; that is reported.
     pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
         let ty = self.type_text(text)?;
         match ty.kind {
@@ -61,8 +62,8 @@ impl ManifestReader<'_> {
     }
 }
 
-/// Whether a table is the long form of something that can also be a table of fields: one of `keys` then has a value that no field
-/// has.
+/// Whether a table is the long form of something that can also be a table of fields: one of `keys` has an array, or a table without
+/// a string at `type`, so that it can't declare a field. At `newtype` any table counts.
 pub(super) fn is_long_form(entries: &DeTable<'_>, keys: &[&str]) -> bool {
     keys.iter().any(|key| match entries.get(*key).map(Spanned::get_ref) {
         Some(DeValue::Array(_)) => true,

@@ -1,4 +1,4 @@
-//! From TOML text to a checked [`Manifest`]. Nothing stops at the first mistake: all are collected.
+//! From TOML text to a checked [`Manifest`]. Reading goes on after a mistake, so that all are reported at once.
 //!
 //! - this file: the order in which the sections are read
 //! - `module`, `topics`, `process`, `env`: a section each; `definitions`: `[types]`
@@ -37,12 +37,13 @@ use crate::language::{MANIFEST, SCHEMA_VERSION};
 use crate::model::{Manifest, Name, TypeDefinition};
 use crate::source::Source;
 
-/// The types of `[types]` by name.
+/// The types of `[types]` by name, except those with a mistake that leaves their shape open.
 type Types = BTreeMap<String, TypeDefinition>;
 
 impl Manifest {
-    /// Reads and checks a manifest. The manifests that it names in `[requires.from]` are not read: see
-    /// [`Imports`](crate::Imports).
+    /// Reads and checks a manifest. No file is read: for the manifests that it names in `[requires.from]` see
+    /// [`Imports`](crate::Imports). Two mistakes are found only by the code generator: names that collide in Rust, and names that
+    /// generated code needs for itself.
     ///
     /// # Errors
     ///
@@ -71,23 +72,24 @@ impl Manifest {
     }
 }
 
-/// Reads one manifest. Its methods are in the files of this folder. A method that returns `None` for something that is there has reported
-/// why.
+/// Reads one manifest. Its methods are in the files of this folder. A method that returns `None` for something that is there has
+/// reported why. The converse does not hold: a value that is returned may have been reported too, so only an empty `errors` at the
+/// end says that the manifest is valid.
 struct ManifestReader<'n> {
-    /// All mistakes so far.
+    /// All mistakes so far, in the order in which they were found.
     errors: Vec<Diagnostic>,
     /// The warnings that depend on one section alone.
     warnings: Vec<Diagnostic>,
-    /// The names that `[types]` declares, sorted.
+    /// The names that `[types]` declares, sorted; also those of definitions with mistakes, so that a use of one is not reported too.
     declared: Vec<&'n str>,
 }
 
 impl ManifestReader<'_> {
-    /// Reads all sections. `definitions` are the entries of `[types]`.
+    /// Reads all sections, and checks the types. `definitions` are the entries of `[types]`.
     ///
-    /// A default can be a value of any type, so defaults are read when all types are known: in a second walk through the document, beside
-    /// the model that the first walk has made of it. `None` if `[module]` is missing or wrong; that is in `errors`, like all other
-    /// mistakes.
+    /// A default can be a value of any type, so defaults are read when all types are known: in a second walk through the document,
+    /// beside the model that the first walk has made of it. `None` if `[module]`, its name or its version is missing or of the
+    /// wrong kind; that is in `errors`, like all other mistakes.
     fn manifest(&mut self, root: &TableReader<'_>, definitions: &[(Name, Node<'_>)]) -> Option<Manifest> {
         if let Some(version) = root.string("schema_version", &mut self.errors)
             && version.as_str() != SCHEMA_VERSION

@@ -1,4 +1,4 @@
-//! `[module]`.
+//! Reads `[module]`.
 
 use semver::Version;
 
@@ -13,6 +13,8 @@ use crate::model::ModuleInfo;
 const PROCESS_TARGET: &str = "Process";
 
 impl ManifestReader<'_> {
+    /// `[module]`. `None` if the table, its name or its version is missing or of the wrong kind. A name or a version of the wrong form
+    /// is reported, and returned.
     pub(super) fn module(&mut self, root: &TableReader<'_>) -> Option<ModuleInfo> {
         let table = root.table("module", &MODULE, &mut self.errors)?;
         let name = table.string("name", &mut self.errors);
@@ -38,6 +40,8 @@ impl ManifestReader<'_> {
         Some(ModuleInfo { name: name?, version: version?, description, author, license, runtime_targets })
     }
 
+    /// The runtime targets, without those that differ from an earlier one only in case. Warns if there
+    /// are some, but not [`PROCESS_TARGET`].
     fn runtime_targets(&mut self, table: &TableReader<'_>) -> Vec<String> {
         let mut targets = Vec::<String>::new();
         for target in table.strings("runtime_targets", &mut self.errors) {

@@ -1,4 +1,4 @@
-//! A value in the TOML document, before its meaning is known.
+//! A value in the TOML document, before its meaning is known; and the messages about one of the wrong TOML type.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::source::Span;
 /// A value in the document, with its place in the text.
 pub(crate) type Node<'a> = &'a Spanned<DeValue<'a>>;
 
-/// The entries of a table, sorted by key.
+/// The entries of a table, sorted by key. The place of a name is that of the key.
 pub(crate) fn entries<'a>(table: &'a DeTable<'a>) -> Vec<(Name, Node<'a>)> {
     table.iter().map(|(key, value)| (Name::new(key.get_ref().as_ref(), key.span()), value)).collect()
 }

@@ -1,4 +1,4 @@
-//! `[artifacts.process]` and `[limits]`.
+//! Reads `[artifacts.process]` and `[limits]`. Whether the files exist is checked by the host.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +22,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_CPU: f64 = 0.01;
 
 impl ManifestReader<'_> {
+    /// `[artifacts.process]`; the default of [`ProcessInfo`] if the manifest has no such table.
     pub(super) fn process(&mut self, root: &TableReader<'_>) -> ProcessInfo {
         let Some(artifacts) = root.table("artifacts", &ARTIFACTS, &mut self.errors) else {
             return ProcessInfo::default();
@@ -68,7 +69,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// A path: not empty, and without zero bytes.
+    /// The path at a key, as it is written. Reports an empty one, and one with a zero byte.
     fn path(&mut self, table: &TableReader<'_>, key: &'static str) -> Option<Name> {
         let text = table.string(key, &mut self.errors)?;
         let subject = format!("`{key}` in {}", table.subject());
@@ -80,7 +81,7 @@ impl ManifestReader<'_> {
         Some(text)
     }
 
-    /// Arguments of a program: any strings without zero bytes.
+    /// The arguments of a program at a key. Reports each with a zero byte.
     fn arguments(&mut self, table: &TableReader<'_>, key: &'static str) -> Vec<Name> {
         let texts = table.arguments(key, &mut self.errors);
         let subject = format!("an item of `{key}` in {}", table.subject());
@@ -90,7 +91,7 @@ impl ManifestReader<'_> {
         texts
     }
 
-    /// Reports a text with a zero byte: the system ends paths, arguments and variables with one.
+    /// Reports a text with a zero byte, which messages call `subject`: the system ends paths, arguments and variables with one.
     pub(super) fn check_no_zero(&mut self, text: &Name, subject: &str) {
         if text.as_str().contains('\0') {
             let message = format!("{subject} has a zero byte");
@@ -123,7 +124,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reports an `interpreter` that looks like a command line: several words, unless they are a path with spaces in it.
+    /// Reports an `interpreter` that looks like a command line: several words, unless they have a `/` and none of them but the first
+    /// begins with `-`, as in a path with spaces. `args` are the `interpreter_args`, for the help.
     fn check_is_one_file(&mut self, interpreter: &Name, args: &[Name]) {
         let mut words = interpreter.as_str().split_whitespace();
         let first = words.next().unwrap_or_default();
@@ -141,7 +143,8 @@ impl ManifestReader<'_> {
         );
     }
 
-    /// The duration at a key, from 1 ms to [`MAX_TIMEOUT`]. `None` if the key is absent, or if its value was reported.
+    /// The duration at a key. One that is less than 1 ms or more than [`MAX_TIMEOUT`] is reported, and returned. `None` if the key is
+    /// absent, or if its value is no duration, which is reported.
     fn timeout(&mut self, table: &TableReader<'_>, key: &'static str) -> Option<Duration> {
         let bound = |time| Some(Bound { value: Value::Duration(time), span: 0..0 });
         let bounds = Bounds { min: bound(Duration::from_millis(1)), max: bound(MAX_TIMEOUT), ..Bounds::default() };
@@ -151,6 +154,7 @@ impl ManifestReader<'_> {
         }
     }
 
+    /// `[limits]`; no limits if the manifest has no such table.
     pub(super) fn limits(&mut self, root: &TableReader<'_>) -> ProcessLimits {
         let Some(table) = root.table("limits", &LIMITS, &mut self.errors) else { return ProcessLimits::default() };
         let memory = match self.value(&table, "memory", Scalar::Size, Bounds::default()) {
@@ -175,7 +179,8 @@ impl ManifestReader<'_> {
         ProcessLimits { span: Some(root.key_span("limits")), memory, files, cpu }
     }
 
-    /// The value of a key whose type the language fixes. `None` if the key is absent, or if its value was reported.
+    /// The value of a key whose type the language fixes. A value outside of `bounds` is reported, and returned. `None` if the key is
+    /// absent, or if its value is not of the type, which is reported.
     fn value(&mut self, table: &TableReader<'_>, key: &'static str, scalar: Scalar, bounds: Bounds) -> Option<Value> {
         let node = table.get(key)?;
         let ty = Type { kind: TypeKind::Scalar(scalar), optional: false, bounds, span: table.key_span(key) };

@@ -1,9 +1,10 @@
-//! The short form of a type: `string`, `[string]`, `{integer}`, `Order?`.
+//! Parses the short form of a type: `string`, `[string]`, `{integer}`, `Order?`. `type_table` reads the long form.
 
 use crate::model::{Bounds, Scalar, Type, TypeKind};
 use crate::source::Span;
 
-/// The deepest nesting of lists, maps and optionals. A deeper one is an error, so that the recursion has an end.
+/// The most levels of a type: each list, map and `?` is one, and so is the name within. More are an error, so that the recursion has
+/// an end.
 const MAX_DEPTH: usize = 16;
 
 /// The names of types that need no entry in `[types]` and can have none. `list`, `map` and `table` have a long form only.
@@ -14,11 +15,13 @@ pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
 /// Parses the type that is written at `span`. Any name that is not a [`Scalar`] becomes [`TypeKind::Named`], also `list`, `map` and
 /// `table`; whether it is declared is for the caller to check.
 ///
-/// The error is the label beside the type.
+/// White space around each part is ignored. The type has no bounds, and `span` is the place of each of its parts. The error is the
+/// label beside the type.
 pub(super) fn parse(text: &str, span: &Span) -> Result<Type, String> {
     parse_nested(text, span, MAX_DEPTH)
 }
 
+/// Parses a type that has at most `depth` levels.
 fn parse_nested(text: &str, span: &Span, depth: usize) -> Result<Type, String> {
     let text = text.trim();
     if depth == 0 {

@@ -1,5 +1,6 @@
 //! Reads a table key by key, by its [`TableSpec`] in the language. A key that the language does not have is reported, so
-//! nothing in a manifest is ignored.
+//! nothing in a manifest is ignored. For tables whose keys the language fixes; tables whose keys the author chooses are read with
+//! [`node::entries`].
 
 use toml::de::{DeTable, DeValue};
 
@@ -11,21 +12,24 @@ use crate::source::Span;
 use crate::suggest::closest;
 use crate::wording::{list, one_of};
 
-/// A message about an unknown key lists the keys of the table: in its label if they are at most this many, otherwise in its help.
+/// A message about an unknown key that is similar to none lists the keys of the table: in its label if they are at most this many,
+/// otherwise in its help.
 const MAX_KEYS_IN_LABEL: usize = 8;
 
 /// A table whose keys the language fixes. Each method reads the value at one key: `None`, or an empty list, if the key is absent or
 /// its value is of the wrong kind, which is reported then.
 ///
-/// The methods panic in debug builds if the language does not have the key.
+/// The methods panic in debug builds if the table's [`TableSpec`] does not have the key, except `key_span`.
 pub(crate) struct TableReader<'a> {
     entries: &'a DeTable<'a>,
+    /// The words for the table in messages.
     subject: String,
     spec: &'static TableSpec,
 }
 
 impl<'a> TableReader<'a> {
-    /// Reports keys that are unknown or missing. Messages call the table `subject`; `span` is where they point if a key is missing.
+    /// Reports keys that are unknown, and required ones that are missing. Messages call the table `subject`; `span` is where they
+    /// point if a key is missing.
     pub(crate) fn new(
         entries: &'a DeTable<'a>,
         span: &Span,
@@ -51,6 +55,7 @@ impl<'a> TableReader<'a> {
         table
     }
 
+    /// The diagnostic for a key that the language does not have.
     fn unknown(&self, name: &str, span: Span) -> Diagnostic {
         let known = self.spec.keys.iter().map(|key| key.name);
         let message = format!("unknown key `{}` in {}", name.escape_debug(), self.subject);
@@ -151,7 +156,7 @@ impl<'a> TableReader<'a> {
         strings
     }
 
-    /// The key `deprecated`: a boolean, or a string that says what to use instead.
+    /// The key `deprecated`: a boolean, or a string that says what to use instead. `None` also for `false`.
     pub(crate) fn deprecated(&self, errors: &mut Vec<Diagnostic>) -> Option<Deprecated> {
         let value = self.get("deprecated")?;
         match value.get_ref() {
@@ -162,7 +167,7 @@ impl<'a> TableReader<'a> {
         }
     }
 
-    /// A table whose keys the language fixes.
+    /// A table whose keys the language fixes, by `spec`, which has to be that of the key. Messages call it by its title.
     pub(crate) fn table(
         &self,
         key: &'static str,
@@ -185,10 +190,12 @@ impl<'a> TableReader<'a> {
         }
     }
 
+    /// The words for the value of a key in messages.
     fn subject_of(&self, key: &str) -> String {
         format!("`{key}` in {}", self.subject)
     }
 
+    /// Reports the value of a key that is not of the wanted `kind`. Always `None`.
     fn wrong_kind<T>(&self, key: &str, value: Node<'_>, kind: &str, errors: &mut Vec<Diagnostic>) -> Option<T> {
         errors.push(wrong_kind(&self.subject_of(key), value, kind));
         None

@@ -1,4 +1,5 @@
-//! `[provides]`, `[requires]`, `[services]` and `[events]`: what is provided and required, by topic.
+//! Reads `[provides]`, `[requires]`, `[services]` and `[events]`: what is provided and required, by topic. Whether a required topic
+//! is declared somewhere is checked in `import`.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SE
 use crate::model::{ErrorCode, ImportEntry, Name, ProvidedEvent, ProvidedService, Requires};
 use crate::suggest::closest;
 
-/// The topics of one list, each with its place.
+/// The topics of one list, each with its place. A text that is not a topic is not among them.
 type Topics = BTreeMap<String, Name>;
 
 impl ManifestReader<'_> {
@@ -25,6 +26,7 @@ impl ManifestReader<'_> {
         (self.topics(&table, "services"), self.topics(&table, "events"))
     }
 
+    /// `[requires]`. Without the table nothing is required, and [`Requires::declared`] is false.
     pub(super) fn requires(&mut self, root: &TableReader<'_>) -> Requires {
         let Some(table) = root.table("requires", &REQUIRES, &mut self.errors) else { return Requires::default() };
         let services = self.topics(&table, "services").into_values().collect();
@@ -45,6 +47,7 @@ impl ManifestReader<'_> {
         Requires { declared: true, services, events, from }
     }
 
+    /// The topics in the array at `key`. A text that is not a topic, or is listed twice, is left out and reported.
     fn topics(&mut self, table: &TableReader<'_>, key: &'static str) -> Topics {
         let mut topics = Topics::new();
         for topic in table.strings(key, &mut self.errors) {
@@ -175,6 +178,7 @@ impl ManifestReader<'_> {
         None
     }
 
+    /// The errors of a service, sorted by code. A code that is wrong or built in is reported, and is in the result.
     fn error_codes(&mut self, table: &TableReader<'_>, topic: &Name) -> Vec<ErrorCode> {
         let Some(node) = table.get("errors") else { return Vec::new() };
         let subject = format!("`errors` of `{topic}`");
@@ -217,6 +221,7 @@ impl ManifestReader<'_> {
         codes
     }
 
+    /// An error whose value is a description or a table. `None` if it is neither, which is reported.
     fn error_code(&mut self, code: Name, node: Node<'_>, subject: &str) -> Option<ErrorCode> {
         let subject = format!("`{code}` in {subject}");
         let Described { description, deprecated, table } = self.described(&code, node, &subject, &ERROR)?;

@@ -1,4 +1,4 @@
-//! A type, as a string or as a table: `"[string]"`, or `{ type = "list", items = … }`.
+//! Reads a type, as a string or as a table: `"[string]"`, or `{ type = "list", items = … }`. `shorthand` parses the string.
 
 use toml::de::DeValue;
 
@@ -15,7 +15,8 @@ use crate::suggest::closest;
 use crate::wording::list;
 
 impl ManifestReader<'_> {
-    /// The type of the items of a list, of the values of a map, or of a newtype. `span` is where messages point if a key is missing.
+    /// The type of the items of a list, of the values of a map, or of a newtype: a string or a table. `span` is where messages point
+    /// if a key is missing. `None` if it is neither, or a mistake leaves the type open; that is reported.
     pub(super) fn element(&mut self, node: Node<'_>, span: &Span, subject: &str, form: FieldForm) -> Option<Type> {
         match node.get_ref() {
             DeValue::String(text) => self.type_text(&Name::new(text.as_ref(), node.span())),
@@ -36,6 +37,7 @@ impl ManifestReader<'_> {
         self.check_declared(&ty).then_some(ty)
     }
 
+    /// A type as a string, of which the names are not looked up. `None` if it can't be read, which is reported.
     fn shorthand(&mut self, text: &Name) -> Option<Type> {
         shorthand::parse(text.as_str(), &text.span())
             .map_err(|reason| {
@@ -45,6 +47,8 @@ impl ManifestReader<'_> {
             .ok()
     }
 
+    /// Whether all names in a type are built in or declared in `[types]`; reports one that is not. `list`, `map` and `table` are
+    /// reported as types that lack their parts.
     fn check_declared(&mut self, ty: &Type) -> bool {
         let name = match &ty.kind {
             TypeKind::List(inner) | TypeKind::Map(inner) => return self.check_declared(inner),
@@ -67,6 +71,7 @@ impl ManifestReader<'_> {
         false
     }
 
+    /// Reports a name that is neither built in nor declared.
     fn unknown_type(&mut self, name: &str, span: Span) {
         let known = built_in_names().chain(self.declared.iter().copied());
         let error = Diagnostic::new(Code::UnknownType, format!("there is no type `{name}`"))
@@ -77,7 +82,8 @@ impl ManifestReader<'_> {
         });
     }
 
-    /// A type as a table: that of a config key, of a field or of an element. `None` if a mistake in it was reported.
+    /// A type as a table: that of a config key, of a field or of an element. A key that does not go with the type is reported, and
+    /// has no effect. `None` if a mistake leaves the type open, which is reported.
     pub(super) fn type_table(&mut self, table: &TableReader<'_>, form: FieldForm) -> Option<Type> {
         let text = table.string("type", &mut self.errors)?;
         let mut ty = self.shorthand(&text)?;
@@ -121,7 +127,8 @@ impl ManifestReader<'_> {
         Some(ty)
     }
 
-    /// The list, map or table, as `of` says, whose parts are under `key`.
+    /// The list, map or table, as `of` says, whose parts are the value `node` of `key`. `None` if that value is wrong, which is
+    /// reported.
     fn part(
         &mut self,
         table: &TableReader<'_>,
@@ -142,7 +149,8 @@ impl ManifestReader<'_> {
         Some(TypeKind::Table(self.fields(entries, table.subject(), form)))
     }
 
-    /// Reports a key that does not go with the type; `label` says with which ones it does.
+    /// Reports a key that does not go with the type; `label` says with which ones it does. For a key that goes with the items of a
+    /// list or the values of a map, the help says where to write it.
     pub(super) fn inapplicable(&mut self, table: &TableReader<'_>, key: &str, ty: &Type, label: &str) {
         let error = Diagnostic::new(Code::Inapplicable, format!("`{key}` does not go with the type `{ty}`"))
             .at(table.key_span(key), label)

@@ -1,4 +1,5 @@
-//! Reads one value by its type: a default, a bound, or the value of a key whose type the language fixes.
+//! Reads one value by its type: a default, a bound, or the value of a key whose type the language fixes. The host reads the values
+//! of its configuration from JSON instead, with separate code.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::wording::{list, one_of};
 
 /// Reads values by their types, and reports each that does not fit.
 pub(super) struct ValueReader<'r> {
-    /// The types of `[types]`.
+    /// The types of `[types]`. May be empty if the type of the value names none.
     pub(super) types: &'r BTreeMap<String, TypeDefinition>,
     /// The words for the value in messages, such as "the default of `url`".
     pub(super) subject: String,
@@ -26,8 +27,11 @@ pub(super) struct ValueReader<'r> {
 }
 
 impl ValueReader<'_> {
-    /// The value at `node`, with its bounds checked. `None` if a mistake in it or in its type was reported. A list or table is without the
-    /// parts that have mistakes, which are reported too.
+    /// The value at `node`. `None` if it is not of the type, or its type has a mistake; that is reported, or was. A value that
+    /// violates its bounds is reported, and returned; the bounds are not checked if there is another mistake in the value. A list or
+    /// table is returned without the parts that have mistakes, which are reported.
+    ///
+    /// An enum or a union counts as closed here, even if it is open: a default is one of the listed values.
     pub(super) fn read(&self, node: Node<'_>, ty: &Type, errors: &mut Vec<Diagnostic>) -> Option<Value> {
         let before = errors.len();
         let value = self.read_kind(node, &ty.kind, errors)?;
@@ -39,6 +43,7 @@ impl ValueReader<'_> {
         Some(value)
     }
 
+    /// The value at `node`, without a check of the bounds of its type; those of its parts are checked.
     fn read_kind(&self, node: Node<'_>, kind: &TypeKind, errors: &mut Vec<Diagnostic>) -> Option<Value> {
         let value = match (kind, node.get_ref()) {
             (TypeKind::Scalar(scalar), _) => scalar_value(*scalar, node),
@@ -65,6 +70,7 @@ impl ValueReader<'_> {
         value.map_err(|label| errors.push(self.wrong(node, label))).ok()
     }
 
+    /// The value of the type of `[types]` with this name.
     fn read_named(&self, node: Node<'_>, name: &str, errors: &mut Vec<Diagnostic>) -> Option<Value> {
         // A type that does not exist was reported where it is named.
         let definition = self.types.get(name)?;
@@ -85,6 +91,7 @@ impl ValueReader<'_> {
         }
     }
 
+    /// The value of an enum with these `values`. `None` if `text` is not one of them, which is reported.
     fn enum_value<'v>(
         &self,
         node: Node<'_>,
@@ -100,6 +107,7 @@ impl ValueReader<'_> {
         None
     }
 
+    /// The value of a union. `None` if its `type` names none of the cases, which is reported.
     fn union(
         &self,
         node: Node<'_>,
@@ -131,6 +139,8 @@ impl ValueReader<'_> {
         })
     }
 
+    /// The given fields of an object. Reports unknown fields, and required ones that are missing. `tag` is a key that is no field: the
+    /// `type` of a union.
     fn fields(
         &self,
         node: Node<'_>,
@@ -167,12 +177,14 @@ impl ValueReader<'_> {
         values
     }
 
+    /// The diagnostic for a value that does not fit its type; `label` says what was expected.
     fn wrong(&self, node: Node<'_>, label: String) -> Diagnostic {
         let error =
             Diagnostic::new(self.code, format!("{} does not fit its type", self.subject)).at(node.span(), label);
         self.pointing_at_declaration(error)
     }
 
+    /// Adds the place where the type is declared.
     fn pointing_at_declaration(&self, error: Diagnostic) -> Diagnostic {
         match &self.declared {
             Some(span) => error.related(span.clone(), "declared here"),
