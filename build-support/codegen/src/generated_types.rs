@@ -106,7 +106,7 @@ impl<'m> GeneratedTypes<'m> {
     }
 
     /// The types, each with its Rust name and the name in the manifest that a diagnostic points at: that of the type,
-    /// of the field or case in which it is written, or the topic.
+    /// of the field in which it is written, or the topic.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Ident, GeneratedType<'m>, &'m Name)> {
         self.types.iter()
     }

@@ -91,8 +91,12 @@ pub(crate) fn inline(owner: &str, name: &Name) -> String {
     format!("{owner}{}", name.as_str().to_upper_camel_case())
 }
 
-/// Makes a name that is in the right case a valid identifier. The name is not empty: the manifest's checks demand a
-/// letter or a digit.
+/// Makes a name that is in the right case a valid identifier.
+///
+/// # Panics
+///
+/// If the name is empty, which it is for an imported module without a letter or digit in its name. All other names have
+/// one.
 fn ident(mut name: String) -> Ident {
     if KEYWORDS.contains(&name.as_str()) {
         name.push('_');

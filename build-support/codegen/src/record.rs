@@ -1,5 +1,5 @@
-//! The code of a record. The code of its fields is also used for fields that a case of a union has in place (`union`),
-//! and not for `Config` (`config`).
+//! The code of a record. The code of its fields is also used for the fields that a case of a union has in place
+//! (`union`). The struct `Config` is in `config`; only the tables in it are records.
 
 use ixt_manifest::Field;
 use proc_macro2::Ident;
