@@ -8,7 +8,7 @@ use crate::{Options, Source, generate};
 /// Panics if `file` is not byte for byte the code that is generated from `manifest`. For a `#[test]` of a crate that
 /// has its generated code in version control. Relative paths start at the crate's directory, in which cargo runs tests.
 /// Nothing is written: `ixt generate MANIFEST --out FILE` writes the file. Warnings are ignored. For code that is
-/// generated with [`Options`], compare with the result of [`generate`] instead.
+/// generated with [`Options`], compare with the result of [`generate()`](crate::generate()) instead.
 ///
 /// ```no_run
 /// #[test]

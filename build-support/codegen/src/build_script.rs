@@ -50,6 +50,7 @@ pub struct Builder {
     manifest: PathBuf,
     /// A plain name within `OUT_DIR`, which `compile` checks.
     out_file: PathBuf,
+    /// They are checked in `compile`.
     options: Options,
 }
 
@@ -70,15 +71,17 @@ impl Builder {
         self
     }
 
-    /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`. Which types
-    /// this can be, and when [`compile`](Self::compile) fails, is said at [`Options::attributes`].
+    /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`.
+    /// [`Options::attributes`] says which types this can be. For another name, or text that is no list of traits,
+    /// [`compile`](Self::compile) fails.
     #[must_use]
     pub fn derive(self, type_name: &str, derives: &str) -> Self {
         self.attribute(type_name, &format!("#[derive({derives})]"))
     }
 
     /// Adds one or more attributes to a generated type, by its Rust name: `attribute("Order", "#[non_exhaustive]")`.
-    /// Which types this can be, and when [`compile`](Self::compile) fails, is said at [`Options::attributes`].
+    /// [`Options::attributes`] says which types this can be. For another name, or text that is no attribute,
+    /// [`compile`](Self::compile) fails.
     #[must_use]
     pub fn attribute(mut self, type_name: &str, attribute: &str) -> Self {
         self.options.attributes.push((type_name.to_owned(), attribute.to_owned()));

@@ -112,6 +112,7 @@ struct Namespace<'a> {
 }
 
 impl<'a> Namespace<'a> {
+    /// A set without names of the manifest.
     fn new(kind: &'static str, generated: &'static [&'static str]) -> Self {
         Self { kind, generated, taken: HashMap::new() }
     }

@@ -90,6 +90,7 @@ fn nested(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
     if ty.optional { some(&value) } else { value }
 }
 
+/// The expression in `Some`.
 fn some(value: &str) -> String {
     format!("::std::option::Option::Some({value})")
 }

@@ -100,6 +100,7 @@ impl<'m> GeneratedTypes<'m> {
         types.sorted()
     }
 
+    /// The types, sorted by their Rust names.
     fn sorted(mut self) -> Self {
         self.types.sort_by(|a, b| a.0.cmp(&b.0));
         self
@@ -158,6 +159,7 @@ impl<'m> GeneratedTypes<'m> {
         }
     }
 
+    /// Adds the payload of an event, if it is written in place, and the types in it.
     fn event(&mut self, event: &'m ProvidedEvent) {
         self.message(&event.topic, MessageRole::Payload, event.payload.as_ref(), "payload of");
     }
@@ -208,6 +210,7 @@ struct Needed<'m> {
 }
 
 impl<'m> Needed<'m> {
+    /// Adds the types of `[types]` that a message or a case uses.
     fn message(&mut self, message: &'m MessageType) {
         match message {
             MessageType::Named(name) => self.name(name.as_str()),
@@ -215,6 +218,7 @@ impl<'m> Needed<'m> {
         }
     }
 
+    /// Adds the type with this name and those that it uses.
     fn name(&mut self, name: &'m str) {
         let Some(definition) = self.manifest.find_type(name) else { return };
         if !self.names.insert(name) {

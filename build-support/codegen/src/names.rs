@@ -56,8 +56,11 @@ pub(crate) fn import(import: &Import) -> Ident {
 /// What a message is for: the request or the response of a service, or the payload of an event.
 #[derive(Clone, Copy)]
 pub(crate) enum MessageRole {
+    /// Of a service.
     Request,
+    /// Of a service.
     Response,
+    /// Of an event.
     Payload,
 }
 

@@ -16,10 +16,10 @@ use crate::rust_code::{Lines, RustCode};
 /// [`Code::InvalidOption`](crate::Code::InvalidOption).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Further attributes of types: the name of a generated type and one or more attributes, such as `("Order",
-    /// "#[derive(PartialOrd)]")`. A type may be here several times; the attributes are added in this order, before
-    /// those that are generated. The type can't be `Config`, `Topic` or `Handler`, one of `replaced`, or a type of an
-    /// imported manifest.
+    /// Further attributes of types: the name of a generated type and one or more attributes, such as
+    /// `("Order", "#[derive(PartialOrd)]")`. A type may be here several times; the attributes are added in this order,
+    /// before those that are generated. The type can't be `Config`, `Topic` or `Handler`, one of `replaced`, or a type
+    /// of an imported manifest.
     pub attributes: Vec<(String, String)>,
     /// Types of `[types]` that are not generated, each with the path of the author's type that is used instead, such as
     /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's
@@ -41,6 +41,7 @@ pub(crate) struct CheckedOptions {
     attributes: BTreeMap<String, Lines>,
     /// The path of the author's type, by the Rust name of the type that it replaces.
     replaced: BTreeMap<String, syn::Path>,
+    /// The path of the SDK's crate. `None` if the option is not set.
     sdk: Option<TokenStream>,
 }
 

@@ -16,6 +16,7 @@ const BLANK: &str = "__";
 /// Rust items, formatted. [`Self::text`] puts an empty line between them. The default has none.
 #[derive(Default)]
 pub(crate) struct RustCode {
+    /// The text of each item, with a line end at its end.
     items: Vec<String>,
 }
 
@@ -119,6 +120,7 @@ fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
     text(&filled)
 }
 
+/// The lines with `indent` before each that is not empty.
 fn indented(indent: &str, lines: &[String]) -> impl Iterator<Item = String> {
     lines.iter().map(move |line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
 }
@@ -166,6 +168,7 @@ pub(crate) fn with_sdk(code: &str, sdk: &TokenStream) -> String {
     RustCode::quoted(replace_sdk(tokens(code), sdk)).text()
 }
 
+/// Replaces the path `::ixt_sdk` at any depth of the code.
 fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     let mut replaced = Vec::<TokenTree>::new();
     for token in code {
@@ -185,6 +188,7 @@ fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     replaced.into_iter().collect()
 }
 
+/// Whether the last two tokens are `::`.
 fn ends_with_colons(tokens: &[TokenTree]) -> bool {
     let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ':');
     matches!(tokens, [.., first, second] if is_colon(first) && is_colon(second))

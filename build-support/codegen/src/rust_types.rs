@@ -35,6 +35,7 @@ pub(crate) fn rust_type(ty: &Type, ident: &str) -> String {
     if ty.optional { option(&kind) } else { kind }
 }
 
+/// The Rust type in `Option`.
 fn option(ty: &str) -> String {
     format!("::std::option::Option<{ty}>")
 }

@@ -27,6 +27,7 @@ pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, opti
     code
 }
 
+/// The code of one type, without the author's attributes.
 fn type_code(ident: &Ident, ty: &GeneratedType<'_>, traits: &TypeTraits<'_>) -> RustCode {
     match ty {
         GeneratedType::Record { docs, fields, owner } => record(ident, docs, fields, *owner, traits),

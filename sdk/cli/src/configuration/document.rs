@@ -43,7 +43,9 @@ impl Default for Document {
 /// The places of a key and its value in the text.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPosition {
+    /// The key, without its table.
     pub(super) key: Span,
+    /// The value alone.
     pub(super) value: Span,
     /// Whether the value is a table.
     is_table: bool,
@@ -131,7 +133,7 @@ impl Document {
 
     /// A report of the mistakes of the file itself and of `more`; empty if there are none. It shows lines of the file.
     /// In them, the values in `config`, `config_from` and `env` of modules are hidden, except for those at the paths
-    /// `not_secret`.
+    /// `not_secret`. The values of unknown keys are always hidden.
     pub(super) fn report(&self, more: Vec<Diagnostic>, not_secret: &[Vec<String>]) -> Report {
         let mistakes: Vec<_> = self.mistakes.iter().cloned().chain(more).collect();
         let hidden = if self.is_toml { self.hidden_spans(not_secret) } else { guessed_secrets(self.source.text()) };

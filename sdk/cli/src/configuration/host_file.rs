@@ -32,6 +32,7 @@ pub(crate) struct HostFile {
     shutdown: ShutdownTable,
     calls: CallsTable,
     kv: KvTable,
+    /// `[build]`: for all modules.
     build: BuildTable,
     /// Where metrics and health checks are served.
     pub(crate) http: HttpTable,
@@ -54,7 +55,7 @@ struct LogTable {
     files: Option<NonZeroUsize>,
 }
 
-/// `[restart]`: the fields of [`ixt_host::RestartPolicy`] of the same names.
+/// `[restart]`: the fields of [`ixt_host::RestartPolicy`] of the same names, which explains them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {
@@ -66,55 +67,65 @@ struct RestartTable {
     give_up: Option<bool>,
 }
 
-/// `[start]` and `[modules.NAME.start]`: how long a process has to connect, and then to answer `init`.
+/// `[start]` and `[modules.NAME.start]`: the times that a process has to start. The manifest's times come between the
+/// two: they win over `[start]`.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
+    /// How long a process has to connect after it was started. In `[start]`, 10 s by default.
     connect: Option<DurationText>,
+    /// How long it then has to answer `init`, unless it asks for more time. In `[start]`, 60 s by default.
     init: Option<DurationText>,
 }
 
-/// `[health]`: the time between two health checks, how long a module has to reply to one, and the number of failures in
-/// a row after which a process is restarted (0: never).
+/// `[health]`: the health checks of each process.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
+    /// The time between two checks of a process; 10 s by default.
     interval: Option<DurationText>,
+    /// How long a module has to reply to a check; 5 s by default.
     timeout: Option<DurationText>,
+    /// After how many failed checks in a row a process is restarted; 3 by default. 0: failed checks are only logged.
     failures: Option<u32>,
 }
 
-/// `[shutdown]`: `grace` is how long a module has to finish its requests, and then again to reply to `shutdown`;
-/// `exit_grace` is how long a process has to exit after that reply, and again after SIGTERM.
+/// `[shutdown]`: the times that a module has to end.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
+    /// How long it has to finish its requests, and then again to reply to `shutdown`; 5 s by default.
     grace: Option<DurationText>,
+    /// How long a process has to exit after that reply, and again after SIGTERM; 2 s by default.
     exit_grace: Option<DurationText>,
 }
 
-/// `[calls]`: the default timeout of calls that modules make while they handle a request; also the timeout for handling
-/// an event.
+/// `[calls]`: the time of calls and events.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {
+    /// The default timeout of calls that modules make while they handle a request; also the timeout for handling an
+    /// event. 300 s by default.
     timeout: Option<DurationText>,
 }
 
-/// `[kv]`: the quota of each module for its keys and values, unless `kv_quota` of the module sets another one.
+/// `[kv]`: limits of the key-value store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
+    /// How many bytes each module may keep, unless its `kv_quota` sets another quota.
     quota: Option<SizeText>,
 }
 
-/// `[build]` and `[modules.NAME.build]`: cargo's profile and features, and which program of a package with several is
-/// started.
+/// `[build]` and `[modules.NAME.build]`: how cargo builds modules.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BuildTable {
+    /// Cargo's profile. `None`: that of `[build]` or the command line, or else `dev`.
     profile: Option<String>,
+    /// Cargo's features that are enabled. Those of `[build]` only in the modules that have them.
     features: Vec<String>,
+    /// The program that is started, of a package with several.
     bin: Option<String>,
 }
 
@@ -147,7 +158,9 @@ pub(crate) struct ModuleTable {
     pub(crate) instances: Option<NonZeroU32>,
     /// Its quota for keys and values. `None`: that of `[kv]`.
     kv_quota: Option<SizeText>,
+    /// `[modules.NAME.build]`: for this module.
     build: BuildTable,
+    /// `[modules.NAME.start]`: for this module.
     start: StartTable,
     /// Values of keys of its configuration. `module_config` checks them.
     pub(super) config: BTreeMap<String, toml::Value>,

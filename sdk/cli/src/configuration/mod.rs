@@ -4,8 +4,8 @@
 //!
 //! - `host_file` is the file, which it reads with `document`: that knows where each key is; `values` are the file's
 //!   durations, sizes and host names;
-//! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of `ixt
-//!   run`;
+//! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of
+//!   `ixt run`;
 //! - `mistakes` collects what is wrong.
 
 mod check;

@@ -23,8 +23,8 @@ pub(crate) struct ConfigSources<'a> {
     option: String,
 }
 
-/// The configuration of a module that `--config` alone sets, without a host's file: for `ixt call --module` and `ixt
-/// conformance`. All mistakes are one failure with status 2. Warns on stderr of each secret on the command line.
+/// The configuration of a module that `--config` alone sets, without a host's file: for `ixt call --module` and
+/// `ixt conformance`. All mistakes are one failure with status 2. Warns on stderr of each secret on the command line.
 pub(crate) fn config_of_one<'m>(
     settings: &[Setting],
     manifest: &'m Manifest,
@@ -44,8 +44,9 @@ impl<'a> ConfigSources<'a> {
         Self { file, settings, option: format!("--set {name}.") }
     }
 
-    /// Reads the configuration, with the files, variables and credentials as they are now: at each reload of the
-    /// module. The report has all mistakes, also those of the host's file itself.
+    /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes,
+    /// also those of the host's file itself. A reload of a module calls this; `ixt run` calls
+    /// [`check()`](super::check()) before it starts any.
     pub(crate) fn config<'m>(&self, manifest: &'m Manifest, source: &Source) -> Result<Config<'m>, Report> {
         let mut mistakes = ConfigMistakes::default();
         let config = self.read(manifest, source, &mut mistakes);

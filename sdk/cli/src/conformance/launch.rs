@@ -15,6 +15,7 @@ use crate::failure::{Failure, Result};
 pub(super) struct LaunchCommand {
     /// A path, or a name that is looked up in `PATH`.
     pub(super) program: OsString,
+    /// Its arguments, without the program itself.
     pub(super) args: Vec<OsString>,
     /// The variables that the manifest sets. All variables of `ixt` are passed on too, whatever the manifest's `pass`
     /// says, and `IXT_IPC_SOCKET` and `IXT_MODULE_ID` are added.

@@ -50,6 +50,7 @@ pub(super) struct ProcessGroups(Arc<Mutex<RunningGroups>>);
 
 #[derive(Debug, Default)]
 struct RunningGroups {
+    /// The groups of the processes that were started and not dropped yet.
     groups: Vec<Pid>,
     /// Whether no further process may be started.
     is_closed: bool,

@@ -17,6 +17,7 @@ pub(super) struct VerdictPrinter {
 }
 
 impl VerdictPrinter {
+    /// A printer that has printed nothing. With `json` it prints objects, one a line, and otherwise text.
     pub(super) fn new(json: bool) -> Self {
         Self { json, ok: 0, failed: 0, skipped: 0 }
     }

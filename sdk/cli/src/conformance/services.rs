@@ -23,7 +23,9 @@ const LATE_MS: u128 = 250;
 /// One call of a service, and its verdict.
 #[derive(Debug)]
 pub(super) struct ServiceCall {
+    /// The topic that was called.
     pub(super) topic: String,
+    /// The verdict of the check of this service.
     pub(super) verdict: Verdict,
     /// Whether the reply was a success. `None` if the service was not called, or has failed the check.
     succeeded: Option<bool>,

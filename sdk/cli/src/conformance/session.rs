@@ -29,6 +29,7 @@ pub(super) struct ModuleSession {
     pub(super) wire: HostWire,
     /// How long the module has for each step.
     pub(super) timeout: Duration,
+    /// The id that `init` tells the module.
     module_id: String,
     /// The id of the last request; 0 before the first.
     last_id: u64,
@@ -128,7 +129,8 @@ impl ModuleSession {
     }
 
     /// Checks with a `health_check` that the module is alive, and that it sends no second reply to an earlier request.
-    /// `healthy: false` is fine. If the module does not answer `health_check` as it should, any reply is.
+    /// The module may say that it is not healthy. If the facts say that it does not answer `health_check` as it should,
+    /// any reply is accepted.
     pub(super) fn lives(&mut self) -> Result<(), Stop> {
         let reply = self.request("health_check", &json!({}))?;
         // A reply without an id is recognized by its data.
@@ -298,7 +300,7 @@ fn waits_for(outstanding: &[u64]) -> String {
     }
 }
 
-/// How a process has ended, for people; `None` is one that still runs.
+/// How a process has ended, for people. `None`: it still runs.
 pub(super) fn ended(status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return "its process still runs".to_owned() };
     match (status.code(), status.signal()) {

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::output::say;
 
 /// Checks that `[artifacts.process]`, if the manifest has that table, has something to start: a `path`, or a
-/// `Cargo.toml` beside the manifest. Neither file is opened.
+/// `Cargo.toml` beside the manifest. It does not check that the `path` exists.
 fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
     let process = Manifest::parse(source)?.process;
     let (Some(span), None) = (process.span, process.path) else { return Ok(()) };

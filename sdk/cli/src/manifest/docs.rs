@@ -29,6 +29,7 @@ pub(crate) fn docs(file: &Path) -> Result<()> {
 /// The page so far. The default is empty.
 #[derive(Default)]
 struct ReferencePage {
+    /// The Markdown so far.
     text: String,
 }
 
@@ -125,6 +126,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds the section of a service: its messages, its errors and its notes.
     fn service(&mut self, service: &ProvidedService) {
         self.paragraph(&format!("### {}", code(service.topic.as_str())));
         self.about(service.description.as_ref(), service.deprecated.as_ref());
@@ -151,6 +153,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds the section of an event.
     fn event(&mut self, event: &ProvidedEvent) {
         self.paragraph(&format!("### {}", code(event.topic.as_str())));
         self.about(event.description.as_ref(), event.deprecated.as_ref());

@@ -17,7 +17,8 @@ use crate::output::{print_bytes, say};
 /// nothing is written: all reports are the failure, with status 1. Warnings go to stderr at once.
 ///
 /// A file that is up to date is not written. With `--check` nothing is written, and the failure, with status 1, has a
-/// diff for each file that is missing or not up to date.
+/// diff for each file that is missing or not up to date. A file that can't be written is a failure with status 2; the
+/// files before it are written.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let options = Options {
         attributes: args

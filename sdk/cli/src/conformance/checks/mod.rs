@@ -14,6 +14,7 @@ use super::verdict::Verdict;
 pub(super) struct ConformanceCheck {
     /// Its name in the report, by which `--only` selects it.
     pub(super) name: &'static str,
+    /// The function that makes it.
     pub(super) body: CheckBody,
 }
 

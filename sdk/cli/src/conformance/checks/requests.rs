@@ -20,8 +20,8 @@ pub(super) fn service_requests(calls: &[ServiceCall]) -> Verdict {
     Ok(Some(format!("{}: answered UNIMPLEMENTED", names.join(", "))))
 }
 
-/// `health_check` is answered with `healthy`, a boolean; and if the reply has `ready`, that is a boolean too. `healthy:
-/// false` is a note.
+/// `health_check` is answered with `healthy`, a boolean; and if the reply has `ready`, that is a boolean too. A module
+/// that says that it is not healthy gets a note.
 pub(super) fn health_check(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let reply = session.request("health_check", &json!({}))?;
