@@ -10,7 +10,8 @@ use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
 /// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required. It has
-/// `PartialEq` if no key holds a secret. The SDK reads keys in any order and reports all mistakes at once.
+/// `PartialEq` if no key holds a secret. Its code reads all keys before it fails, so that all mistakes are reported at
+/// once.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
     let owner = Owner { ident: "Config", kind: FieldOwner::Config, traits };
@@ -113,8 +114,9 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether the Rust type of a key implements `Default`. Then the SDK reads on with that default when a required key is
-/// missing or wrong, so that it finds all mistakes. This default never gets into a configuration.
+/// Whether the Rust type of a required key is known to implement `Default`: not if the key is secret, and not for
+/// enums, tables and types of `[types]`. If so, the SDK reads on with that default when the key is missing or wrong, so
+/// that it finds all mistakes. This default never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     match &key.ty.kind {
         TypeKind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),

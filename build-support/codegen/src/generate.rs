@@ -1,6 +1,6 @@
 //! Turns the text of a manifest into the text of the code. It reads the manifests of `[requires.from]`, and writes no
-//! file. Its callers are the build script, the commands `ixt generate` and `ixt check`,
-//! `assert_fresh` and the golden tests.
+//! file. Its callers are the build script, the commands `ixt generate` and `ixt check`, `assert_fresh` and the golden
+//! tests.
 
 use ixt_manifest::{Imports, Manifest, Report, Source};
 use quote::quote;

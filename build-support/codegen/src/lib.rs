@@ -22,7 +22,7 @@
 //! - `services` and `events`: Rust modules with typed constants for provided services and required events, for tests;
 //! - `run`, `run_async` and `module`: the module's entry points.
 //!
-//! Each of these four Rust modules exists only if the manifest has something for it.
+//! `client`, `publish`, `services` and `events` exist only if the manifest has something for them.
 //!
 //! A mistake in the manifest ends the build with a report that points at the line. A warning is shown as a warning of
 //! cargo, and the build goes on. The generated code depends only on the manifest, on the manifests that it names in

@@ -6,7 +6,8 @@
 //!   beginning;
 //! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
 //!
-//! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix.
+//! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix. For the names of
+//! imported modules, `ixt_manifest::Imports` does so.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};

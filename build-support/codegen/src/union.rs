@@ -11,7 +11,7 @@ use crate::type_traits::{Owner, TypeTraits};
 use crate::{doc_comments, names};
 
 /// The enum and the SDK's traits for it. If the union is open, a variant `Unknown` holds the whole object of any other
-/// case; otherwise such an object can't be read. `kind` is always `FieldOwner::Type`.
+/// case; otherwise such an object can't be read. `kind` has to be `FieldOwner::Type`: only `[types]` has unions.
 pub(crate) fn union(
     ident: &Ident,
     docs: &TypeDocs<'_>,

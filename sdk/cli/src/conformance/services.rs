@@ -78,7 +78,7 @@ pub(super) enum PayloadTarget {
     Echo(String),
     /// A service that takes bytes and has answered, with success or an error. What its replies mean is unknown.
     Service(String),
-    /// The module has neither. Payloads go to [`UNKNOWN_TOPIC`], and the module answers with errors.
+    /// There is no such service. Payloads go to [`UNKNOWN_TOPIC`], and the module answers with errors.
     Unknown,
 }
 

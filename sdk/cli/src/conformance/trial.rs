@@ -23,7 +23,7 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Starts nothing. The output is empty.
+    /// A trial that has started no process; its output is empty.
     pub(super) fn new(subject: &'a Subject, facts: &'a Facts) -> Self {
         Self { subject, facts, output: OutputTail::default() }
     }
