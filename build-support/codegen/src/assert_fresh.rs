@@ -1,13 +1,14 @@
-//! For generated code in version control: the check that it is up to date.
+//! For generated code in version control: a check, for a test, that the code is up to date.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{Options, Source, generate};
 
-/// Panics if `file` is not the code that is generated from `manifest`. For a `#[test]` of a crate that has its generated code in version
-/// control. Both paths are relative to the crate's directory, where cargo runs tests. `ixt generate MANIFEST --out FILE` writes the file.
-/// Code that needs options of the [`Builder`](crate::Builder) can't be checked.
+/// Panics if `file` is not byte for byte the code that is generated from `manifest`. For a `#[test]` of a crate that
+/// has its generated code in version control. Relative paths start at the crate's directory, in which cargo runs tests.
+/// Nothing is written: `ixt generate MANIFEST --out FILE` writes the file. Warnings are ignored. For code that is
+/// generated with [`Options`], compare with the result of [`generate()`](crate::generate()) instead.
 ///
 /// ```no_run
 /// #[test]
@@ -18,8 +19,8 @@ use crate::{Options, Source, generate};
 ///
 /// # Panics
 ///
-/// If the file differs from the code: the message has the first line that differs. Also if the file can't be read, or if the manifest has
-/// mistakes: the message is the report.
+/// If the file differs from the code; the message has the first line that differs. If the manifest can't be read or has
+/// mistakes; the message is the report. If the file can't be read.
 #[track_caller]
 pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
     let (manifest, file) = (manifest.as_ref(), file.as_ref());
@@ -38,7 +39,8 @@ pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
     }
 }
 
-/// The first line in which two different texts differ, in words.
+/// The first line in which two different texts differ, in words. If all lines are equal, the texts differ in their line
+/// ends, or one has none at its end.
 fn first_difference(old: &str, new: &str) -> String {
     let (mut old, mut new) = (old.lines(), new.lines());
     let mut number = 1;

@@ -1,4 +1,5 @@
-//! For a `build.rs`: prints for cargo on which files the code depends, generates the code, and writes it if it changed.
+//! The part for a `build.rs`: tells cargo on which files the code depends, generates the code, and writes it if it has
+//! changed. `generate` is the part without cargo and without files.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -9,11 +10,12 @@ use ixt_manifest::{Imports, Manifest};
 use crate::generate::generate_from;
 use crate::{Options, Source};
 
-/// Generates the module's code from its manifest into `$OUT_DIR/module.rs`, which `ixt_sdk::include_module!()` includes. For a
-/// `build.rs`. `manifest` is relative to the directory of the crate's `Cargo.toml`.
+/// Generates the module's code from its manifest into `$OUT_DIR/module.rs`, which `ixt_sdk::include_module!()`
+/// includes. For a `build.rs`. A relative `manifest` starts at the directory of the crate's `Cargo.toml`.
 ///
-/// On a mistake in the manifest, or if the file can't be written, this prints the report or error to stderr, which cargo shows, and ends
-/// the build script with exit status 1. A file of an earlier build remains as it is. [`Builder`] has options, and returns the error.
+/// On an error, such as a mistake in the manifest, this prints the report or the error to stderr, which cargo shows,
+/// and ends the build script with exit status 1. [`Builder::compile`] lists the errors and returns them instead;
+/// [`Builder`] also has options.
 ///
 /// ```no_run
 /// // build.rs
@@ -30,7 +32,7 @@ pub fn compile(manifest: impl AsRef<Path>) {
     }
 }
 
-/// [`compile`], with options.
+/// [`compile`], with options. Only [`Builder::compile`] reads, checks and writes anything.
 ///
 /// ```no_run
 /// // build.rs
@@ -44,65 +46,75 @@ pub fn compile(manifest: impl AsRef<Path>) {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
+    /// As given; a relative path starts at the directory of the crate's `Cargo.toml`.
     manifest: PathBuf,
+    /// A plain name within `OUT_DIR`, which `compile` checks.
     out_file: PathBuf,
+    /// They are checked in `compile`.
     options: Options,
 }
 
 impl Builder {
-    /// A builder for the manifest at this path, relative to the directory of the crate's `Cargo.toml`.
+    /// A builder for the manifest at this path. A relative path starts at the directory of the crate's `Cargo.toml`, in
+    /// which cargo runs build scripts.
     pub fn new(manifest: impl AsRef<Path>) -> Self {
         let manifest = manifest.as_ref().to_owned();
         Self { manifest, out_file: PathBuf::from("module.rs"), options: Options::default() }
     }
 
-    /// Writes to this file in `OUT_DIR` instead of `module.rs`. For a crate with several manifests, which includes each with
-    /// `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. A plain name, without a directory.
+    /// Writes to this file in `OUT_DIR` instead of `module.rs`. For a crate with several manifests, which includes each
+    /// file with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The name has no directory; otherwise
+    /// [`compile`](Self::compile) fails.
     #[must_use]
     pub fn out_file(mut self, name: impl AsRef<Path>) -> Self {
         name.as_ref().clone_into(&mut self.out_file);
         self
     }
 
-    /// Derives more for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`. If no such type is generated, `compile`
-    /// fails.
+    /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`.
+    /// [`Options::attributes`] says which types this can be. For another name, or text that is no list of traits,
+    /// [`compile`](Self::compile) fails.
     #[must_use]
     pub fn derive(self, type_name: &str, derives: &str) -> Self {
         self.attribute(type_name, &format!("#[derive({derives})]"))
     }
 
-    /// Adds one or more attributes to a generated type, by its Rust name: `attribute("Order", "#[non_exhaustive]")`. If no such type is
-    /// generated, `compile` fails.
+    /// Adds one or more attributes to a generated type, by its Rust name: `attribute("Order", "#[non_exhaustive]")`.
+    /// [`Options::attributes`] says which types this can be. For another name, or text that is no attribute,
+    /// [`compile`](Self::compile) fails.
     #[must_use]
     pub fn attribute(mut self, type_name: &str, attribute: &str) -> Self {
         self.options.attributes.push((type_name.to_owned(), attribute.to_owned()));
         self
     }
 
-    /// Uses a type of the author's in place of a type of `[types]`, by its Rust name: `replace("Money", "crate::money::Money")`.
-    /// [`Options::replaced`] says what it has to implement, and what can't be replaced.
+    /// Uses the author's type at the Rust path `path` in place of a type of `[types]`, by its Rust name:
+    /// `replace("Money", "crate::money::Money")`. [`Options::replaced`] says what the author's type has to implement,
+    /// and what can't be replaced.
     #[must_use]
     pub fn replace(mut self, type_name: &str, path: &str) -> Self {
         self.options.replaced.push((type_name.to_owned(), path.to_owned()));
         self
     }
 
-    /// Sets the path of the SDK's crate in the code; the default is `::ixt_sdk`. For a crate that renames the SDK, or uses it through
-    /// another crate's re-export.
+    /// Sets the Rust path of the SDK's crate in the code; the default is `::ixt_sdk`. For a crate that renames the SDK,
+    /// or uses it through another crate's re-export. Text that is no path makes [`compile`](Self::compile) fail.
     #[must_use]
     pub fn sdk(mut self, path: &str) -> Self {
         self.options.sdk = Some(path.to_owned());
         self
     }
 
-    /// Generates the code into `OUT_DIR`. Prints to stdout, for cargo, the files on which the code depends and the warnings about the
-    /// manifest. A file that would not change is not written.
+    /// Generates the code into `OUT_DIR`. Prints instructions for cargo to stdout: the files on which the code depends,
+    /// and the warnings about the manifest. A file that already has this content is not written, so cargo does not
+    /// compile the crate again.
     ///
     /// # Errors
     ///
-    /// A [`Report`](crate::Report) of mistakes in the manifest, in those of its `[requires.from]` or in the options. Other errors: the file
-    /// can't be written, `OUT_DIR` is not set, or the name of [`out_file`](Self::out_file) has a directory in it. A file of an earlier
-    /// build remains as it is in each case.
+    /// A [`Report`](crate::Report), if the manifest or one of its `[requires.from]` can't be read or has mistakes, or
+    /// if an option is wrong. Other errors: the file can't be written, `OUT_DIR` is not set, or the name of
+    /// [`out_file`](Self::out_file) is not a plain name. A file of an earlier build stays as it is, unless the error
+    /// comes in the middle of writing.
     pub fn compile(&self) -> anyhow::Result<()> {
         // Before anything can fail, so that a corrected manifest is read again.
         println!("{}", rerun_if_changed(&self.manifest));
@@ -123,13 +135,15 @@ impl Builder {
     }
 }
 
-/// The instruction to cargo that the output depends on a file. A line end in the file's name would begin another instruction to
-/// cargo, so it is replaced; cargo does not find the file then, and runs the build script each time.
+/// The instruction to cargo that the output depends on a file. A line end in the file's name would begin another
+/// instruction, so `\n` is written in its place. Cargo then does not find the file, and runs the build script in each
+/// build.
 fn rerun_if_changed(path: &Path) -> String {
     format!("cargo::rerun-if-changed={}", path.display().to_string().replace('\n', "\\n"))
 }
 
-/// Writes a file unless it has this content already. Its time of modification then stays, and cargo does not compile the crate again.
+/// Writes a file unless it already has this content. Its time of modification then stays, and cargo does not compile
+/// the crate again.
 fn write_if_changed(path: &Path, code: &str) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == code.as_bytes()) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The code for messages to other modules: functions that call required services, functions that publish provided events, and typed
-//! constants for services and events.
+//! The code for messages to and from other modules: functions that call required services, functions that publish
+//! provided events, and typed constants for services and events.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use crate::rust_code::{Lines, RustCode, string};
 use crate::type_traits::TypeTraits;
 use crate::{doc_comments, types};
 
-/// The Rust module `client`: a function for each required service, and a Rust module with the types of each imported manifest.
-/// Empty if nothing is required.
+/// The Rust module `client`: a constant and a function for each required service, and a Rust module with the types of
+/// each imported manifest. Empty if no service is required and no manifest is imported.
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let requires = &manifest.requires;
     if requires.services.is_empty() && imports.manifests.is_empty() {
@@ -35,13 +35,15 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     module("client", "Calls of the services that this module requires.", code)
 }
 
+/// The Rust module `name` with these docs and items.
 fn module(name: &str, docs: &str, code: RustCode) -> RustCode {
     let mut attributes = doc_comments::comment([docs]);
     attributes.push(doc_comments::ALLOW.to_owned());
     code.module(attributes, &format_ident!("{name}"))
 }
 
-/// For each imported manifest, those of its types that the required services and events need.
+/// For each imported manifest, in the order of `imports`, those of its types that the required services and events
+/// need.
 pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'i Import, GeneratedTypes<'i>)> {
     let items = imports.manifests.iter().map(|import| {
         let is_this = |declared: &Import| std::ptr::eq(declared, import);
@@ -54,7 +56,8 @@ pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'
     items.collect()
 }
 
-/// The constant and the function for a required service.
+/// The constant and the function for a required service. If no imported manifest declares the service, or if it
+/// declares no request, the function takes bytes; without a declared response it returns any JSON value.
 fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let ident = names::method(topic);
     let name = topic.as_str();
@@ -122,7 +125,9 @@ fn function(topic: &Name, imports: &Imports) -> TokenStream {
     }
 }
 
-/// The Rust type of a required event's payload, as a path from the root of the generated code.
+/// The Rust type of a required event's payload, as a path from the root of the generated code:
+/// `client::orders::OrderPlaced`. It is `::ixt_sdk::Payload` if no imported manifest declares the event, or if it
+/// declares no payload.
 pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     match imports.event(topic.as_str()) {
         Some((import, ProvidedEvent { payload: Some(payload), .. })) => {
@@ -133,7 +138,7 @@ pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     }
 }
 
-/// The Rust module `publish`: a function for each provided event. Empty if there are none.
+/// The Rust module `publish`: a constant and a function for each provided event. Empty if there are none.
 pub(crate) fn publish(manifest: &Manifest) -> RustCode {
     if manifest.events.is_empty() {
         return RustCode::default();
@@ -182,8 +187,8 @@ pub(crate) fn publish(manifest: &Manifest) -> RustCode {
     module("publish", "The events that this module publishes.", RustCode::quoted(functions.collect()))
 }
 
-/// The Rust modules `services` and `events`: a typed constant for each provided service and each required event. Tests use them to
-/// call the module.
+/// The Rust modules `services` and `events`: a typed constant for each provided service and each required event, with
+/// which tests call the module. A Rust module without constants is left out.
 pub(crate) fn constants(manifest: &Manifest, imports: &Imports) -> RustCode {
     let ty = |topic, role, message: Option<&MessageType>, raw: &str| match message {
         Some(message) => format!("super::{}", names::message(topic, role, message)),

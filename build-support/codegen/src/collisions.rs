@@ -1,5 +1,6 @@
-//! Reports names of a manifest that collide in the generated code: two that become the same Rust name, and those that become a name which
-//! is generated for every module. Both are errors. A suffix would avoid the collision, but it would change when another name is added.
+//! Reports names of a manifest that collide in the generated code: two that become the same Rust name, and one that
+//! becomes a name that is generated anyway. Both are errors. A suffix would avoid the collision, but it would change
+//! when another name is added.
 
 use std::collections::HashMap;
 
@@ -13,11 +14,11 @@ use crate::names::{UNKNOWN, camel, event_method, field, method};
 const TYPES: &[&str] = &["Config", "Handler", "Topic"];
 /// Associated constants of `Topic`, which share a namespace with its variants.
 const TOPIC_CONSTANTS: &[&str] = &["ALL"];
-/// Methods of every `Handler`.
+/// Methods that every `Handler` has.
 const METHODS: &[&str] = &["health_check", "init", "shutdown"];
 
-/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become the same Rust name,
-/// each but the first is reported, with the first as its related place.
+/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become
+/// the same Rust name, each but the first is reported, with the first as its related place. Empty if no names collide.
 pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
 
@@ -26,7 +27,7 @@ pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diag
     let mut methods = Namespace::new("a method of `Handler`", METHODS);
     let mut variants = Namespace::new("a variant of `Topic`", TOPIC_CONSTANTS);
     for service in &manifest.services {
-        // Topics that collide mostly collide in both; one report is enough.
+        // Topics that collide mostly collide in both, so a topic is reported once.
         if methods.add(method(&service.topic), &service.topic, &mut collisions) {
             variants.add(camel(service.topic.as_str()), &service.topic, &mut collisions);
         }
@@ -47,13 +48,16 @@ pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diag
     collisions
 }
 
-/// Checks the names of the types of an imported manifest.
+/// Checks the names of those types of an imported manifest that are generated. They are in a Rust module of that
+/// manifest, in which nothing else is generated.
 pub(crate) fn check_imported(items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
     check_types(items, &[], &mut collisions);
     collisions
 }
 
+/// Checks the names of these types, and of their fields, variants and values. `generated` are the types that are
+/// generated beside them anyway.
 fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], collisions: &mut Vec<Diagnostic>) {
     let mut types = Namespace::new("a type", generated);
     for (ident, item, name) in items.iter() {
@@ -81,6 +85,7 @@ fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], c
     }
 }
 
+/// Checks the names of the fields of one struct or variant. `kind` is as in [`Namespace`].
 fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagnostic>) {
     let mut scope = Namespace::new(kind, &[]);
     for declared in fields {
@@ -88,6 +93,7 @@ fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagn
     }
 }
 
+/// Checks the values of one enum.
 fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnostic>) {
     let mut scope = Namespace::new("a variant of one enum", if open { &[UNKNOWN, "ALL"] } else { &["ALL"] });
     for value in values {
@@ -99,18 +105,20 @@ fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnosti
 struct Namespace<'a> {
     /// What has these names, for messages: "a field of one struct".
     kind: &'static str,
-    /// The names that are generated for every module.
+    /// The names in the set that are generated whatever the manifest says.
     generated: &'static [&'static str],
     /// The names so far, each with the first name in the manifest that became it.
     taken: HashMap<Ident, &'a Name>,
 }
 
 impl<'a> Namespace<'a> {
+    /// A set without names of the manifest.
     fn new(kind: &'static str, generated: &'static [&'static str]) -> Self {
         Self { kind, generated, taken: HashMap::new() }
     }
 
-    /// Adds the Rust name of something that the manifest calls `name`. Returns `false` if it is taken, which is reported.
+    /// Adds the Rust name of something that the manifest calls `name`. If another name has it already, or it is
+    /// generated anyway, adds a diagnostic to `collisions` and returns `false`.
     fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
         if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
             collisions.push(

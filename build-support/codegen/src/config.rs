@@ -1,4 +1,5 @@
-//! The code of the struct `Config`: a field for each key of `[config]`, and how it is read.
+//! The code of the struct `Config`: a field for each key of `[config]`, and how it is read. The tables and enums in it
+//! are types of `generated_types`.
 
 use ixt_manifest::{Field, Manifest, TypeKind};
 use quote::quote;
@@ -8,7 +9,9 @@ use crate::rust_code::{Lines, RustCode, block, ending, string};
 use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
-/// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required.
+/// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required. It has
+/// `PartialEq` if no key holds a secret. Its code reads all keys before it fails, so that all mistakes are reported at
+/// once.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
     let owner = Owner { ident: "Config", kind: FieldOwner::Config, traits };
@@ -45,7 +48,7 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
             None if key.ty.optional => format!("keys.maybe({name}, {rules})"),
             None if has_stand_in(key) => format!("keys.required({name}, {rules})"),
             None => {
-                // `?` comes after all keys were read, so that all mistakes are found.
+                // `?` comes after all keys have been read, so that all mistakes are found.
                 locals.push(format!("let value_{index} = keys.take({name}, {rules});"));
                 last_reads.push(format!("{field}: value_{index}?,"));
                 continue;
@@ -111,8 +114,9 @@ pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode
     RustCode::filled(items, &[("FIELDS", fields.collect()), ("KEYS", specs), ("BODY", body)])
 }
 
-/// Whether the key's Rust type implements `Default`. If so, the SDK reads on with the default value when a required key is missing or
-/// wrong, so that it finds all mistakes; the value never gets into a configuration.
+/// Whether the Rust type of a required key is known to implement `Default`: not if the key is secret, and not for
+/// enums, tables and types of `[types]`. If so, the SDK reads on with that default when the key is missing or wrong, so
+/// that it finds all mistakes. This default never gets into a configuration.
 fn has_stand_in(key: &Field) -> bool {
     match &key.ty.kind {
         TypeKind::Scalar(scalar) => !key.secret && scalar_types::has_default(*scalar),
@@ -121,7 +125,7 @@ fn has_stand_in(key: &Field) -> bool {
     }
 }
 
-/// The entry of a key in `Config::KEYS`. If the key contains a secret, its default is left out.
+/// The entry of a key in `Config::KEYS`. If the key holds a secret, its default is left out.
 fn key_spec(key: &Field) -> Lines {
     let mut spec =
         vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];
@@ -143,7 +147,8 @@ fn key_spec(key: &Field) -> Lines {
     ending(spec, ",")
 }
 
-/// The documentation of a key's field: its description, its type, its default or that it is required, and its bounds.
+/// The documentation of a key's field: its description, its type, whether it is secret, its default or that it is
+/// required, and its bounds. The default of a key that holds a secret is not shown.
 fn key_docs(key: &Field) -> Vec<String> {
     let presence = match &key.default {
         Some(_) if key.holds_secret() => "with a default".to_owned(),

@@ -1,4 +1,5 @@
-//! Rust expressions for the defaults in the manifest.
+//! Rust expressions for the defaults in the manifest. The values were checked against their types when the manifest was
+//! read, so nothing here fails.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::names;
 use crate::rust_code::string;
 use crate::type_traits::{Owner, TypeTraits};
 
-/// The default of a field: a secret if the field is one, and in a `Box` if the field is.
+/// The expression for a value of a field: a secret if the field is one, and in a `Box` if the field is. It has no
+/// `Some`; the caller adds that for an optional field.
 pub(crate) fn of_field(value: &Value, field: &Field, owner: Owner<'_>) -> String {
     if field.secret {
         return secret(value);
@@ -20,7 +22,7 @@ pub(crate) fn of_field(value: &Value, field: &Field, owner: Owner<'_>) -> String
     if owner.boxes(field) { format!("::std::boxed::Box::new({value})") } else { value }
 }
 
-/// A secret value, of the type that `scalar_types::secret_type` returns.
+/// A secret value, of the type that `scalar_types::secret_type` returns for it.
 fn secret(value: &Value) -> String {
     match value {
         Value::String(text) => format!("::ixt_sdk::SecretString::from({})", string(text)),
@@ -42,7 +44,7 @@ fn secret(value: &Value) -> String {
     }
 }
 
-/// A value of a type. If the type is written in place, `owner` is that type.
+/// A value of a type, without `Some`. If the type is written in place, `owner` is that type.
 fn of_type(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
     if let TypeKind::Named(name) = &ty.kind {
         return named(value, name, owner.traits);
@@ -82,17 +84,18 @@ fn of_type(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
     }
 }
 
-/// An item of a list or a value of a map; in `Some` if its type is optional.
+/// An item of a list or a value of a map. It is in `Some` if its type is optional.
 fn nested(value: &Value, ty: &Type, owner: Owner<'_>) -> String {
     let value = of_type(value, ty, owner);
     if ty.optional { some(&value) } else { value }
 }
 
+/// The expression in `Some`.
 fn some(value: &str) -> String {
     format!("::std::option::Option::Some({value})")
 }
 
-/// A value of a type of `[types]`.
+/// A value of the type `name` of `[types]`.
 fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
     let definition = traits.manifest().find_type(name).expect("the types were checked");
     let ident = names::camel(name).to_string();
@@ -123,7 +126,8 @@ fn named(value: &Value, name: &str, traits: &TypeTraits<'_>) -> String {
     }
 }
 
-/// A struct, or a variant with fields. A field without a value has its default, or is `None`.
+/// A struct, or a variant with fields; `constructor` is its path. A field without a value has its default, or is
+/// `None`.
 fn record(constructor: &str, values: &BTreeMap<String, Value>, fields: &[Field], owner: Owner<'_>) -> String {
     let member = |field: &Field| {
         let given = values.get(field.name.as_str()).or(field.default.as_ref());
@@ -143,12 +147,14 @@ fn record(constructor: &str, values: &BTreeMap<String, Value>, fields: &[Field],
     }
 }
 
-/// The literal of a float. It has a decimal point or an exponent, so that it is not the literal of an integer.
+/// The literal of a float, which the manifest's checks keep finite. It has a decimal point or an exponent, so that it
+/// is not the literal of an integer.
 pub(crate) fn float(float: f64) -> String {
     Literal::f64_unsuffixed(float).to_string()
 }
 
-/// A duration: in whole seconds or whole milliseconds if that is exact, otherwise in seconds and nanoseconds.
+/// The expression for a duration: in whole seconds or whole milliseconds if that is exact, otherwise in seconds and
+/// nanoseconds.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos == 0 {

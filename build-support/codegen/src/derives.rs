@@ -1,25 +1,28 @@
-//! The traits that a generated type derives.
+//! The traits that a generated type derives. `type_traits` decides which.
 
-/// What a type can derive beyond `Clone`, `Debug` and `PartialEq`, which every type without secrets can.
+/// What a type can derive beyond `Clone`, `Debug` and `PartialEq`. Those three it can always derive, except that a type
+/// with a secret has no `PartialEq`.
 #[derive(Clone, Copy)]
 pub(crate) struct Derivable {
-    /// `Eq` and `Hash`: not if it contains a float.
+    /// `Eq` and `Hash`. `false` if the type contains a float or a type of the author's.
     pub(crate) eq: bool,
-    /// `Copy`: not if it has a part on the heap.
+    /// `Copy`. `false` if the type has a part on the heap, or contains a type of the author's.
     pub(crate) copy: bool,
 }
 
 impl Derivable {
+    /// Everything: the neutral element of [`Self::and`].
     pub(crate) const ALL: Self = Self { eq: true, copy: true };
+    /// Nothing, as for a type that the author has replaced.
     pub(crate) const NONE: Self = Self { eq: false, copy: false };
 
-    /// What a type can derive that has a part of either kind: only what both can.
+    /// What a type with two such parts can derive: only what both can.
     #[must_use]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self { eq: self.eq && other.eq, copy: self.copy && other.copy }
     }
 
-    /// The attribute `#[derive(…)]`; with `Default` if `default` is true.
+    /// The attribute `#[derive(…)]`, with `Default` if `default` is true. Not for types with secrets.
     pub(crate) fn attribute(self, default: bool) -> String {
         let copy = if self.copy { "Copy, " } else { "" };
         let eq = if self.eq { ", Eq, Hash" } else { "" };

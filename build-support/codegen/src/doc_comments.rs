@@ -1,5 +1,6 @@
-//! Doc comments from the texts of a manifest. Such a text must remain text: rustdoc must find no code block in it that it would run, and no
-//! link or HTML tag of which it would warn; and it must contain no character that hides or reorders others.
+//! Doc comments from the texts of a manifest. Such a text has to remain text: rustdoc must find no code block in it
+//! that it would run, and no link or HTML tag of which it would warn. And it must contain no character that hides or
+//! reorders others.
 
 use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
@@ -7,10 +8,12 @@ use proc_macro2::TokenStream;
 
 use crate::rust_code::{Lines, string, tokens};
 
-/// Allows lints about generated code that its author can't change: names, texts and values from the manifest, and items that are not used.
+/// The attribute that allows lints about generated code that its author can't change: about names, texts and values
+/// from the manifest, and about items that are not used.
 pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]";
 
-/// The doc comment of these lines, which are Markdown already. An empty line separates paragraphs.
+/// The doc comment of these lines, which are Markdown already and have no line ends. An empty line separates
+/// paragraphs.
 pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Lines {
     let comment = |line: S| match line.as_ref() {
         "" => "///".to_owned(),
@@ -19,7 +22,7 @@ pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Line
     lines.into_iter().map(comment).collect()
 }
 
-/// The doc comment of these lines and `#[deprecated]` if it applies, for `quote!`.
+/// The doc comment of these lines, and `#[deprecated]` if `deprecated` is given, for `quote!`.
 pub(crate) fn attributes<S: AsRef<str>>(
     lines: impl IntoIterator<Item = S>,
     deprecated: Option<&Deprecated>,
@@ -34,7 +37,8 @@ pub(crate) fn allow() -> TokenStream {
     tokens(ALLOW)
 }
 
-/// The attribute `#[deprecated]`, with what to use instead as its note. `None` if `deprecated` is.
+/// The attribute `#[deprecated]`, with the manifest's text on what to use instead as its note, if there is one. `None`
+/// if `deprecated` is `None`.
 pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     let deprecated = deprecated?;
     Some(match &deprecated.instead {
@@ -43,14 +47,15 @@ pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     })
 }
 
-/// The bounds in one sentence. `None` if there are none.
+/// The bounds of a type in one sentence. `None` if there are none.
 pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
     let mut sentence = bounds.in_words(code_span).join(", ");
     sentence.get_mut(..1)?.make_ascii_uppercase();
     Some(sentence + ".")
 }
 
-/// A text from the manifest, as lines for [`comment`] that show it as it is. Empty if the text is empty or white space.
+/// A text from the manifest, as lines for [`comment`] that show it as it is. Several empty lines become one. Empty if
+/// the text is empty or white space.
 pub(crate) fn text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
@@ -58,7 +63,7 @@ pub(crate) fn text(text: &str) -> Vec<String> {
     lines
 }
 
-/// The lines of a description, or `fallback` if there is none.
+/// The lines of a description, or `fallback` if there is none or it is empty. `fallback` is Markdown already.
 pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<String> {
     match description.map(|description| text(description)) {
         Some(lines) if !lines.is_empty() => lines,
@@ -66,7 +71,7 @@ pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<S
     }
 }
 
-/// A value from the manifest as a code span of Markdown.
+/// A value from the manifest as a code span of Markdown, on one line.
 pub(crate) fn code_span(code: &str) -> String {
     let code = harmless(code);
     let longest_run = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -77,8 +82,8 @@ pub(crate) fn code_span(code: &str) -> String {
     format!("{fence} {code} {fence}")
 }
 
-/// The line with one space for each run of white space, since four spaces would begin a code block, and with escapes for all characters
-/// that mean something in Markdown, also for the colon of a bare URL.
+/// The line with one space for each run of white space, since four spaces would begin a code block; and with escapes
+/// for all characters that mean something in Markdown, also for the colon of a bare URL.
 fn plain_line(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     for word in line.split_whitespace() {

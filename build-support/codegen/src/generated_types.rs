@@ -1,5 +1,5 @@
-//! Which types are generated for a manifest, and under which names: those of `[types]`, those that are written in place, and an enum
-//! for the errors of each service.
+//! Lists the types that are generated for a manifest, with their Rust names: those of `[types]`, those that are written
+//! in place, and an enum for the errors of each service that declares some. The code itself is made in `types`.
 
 use std::collections::BTreeSet;
 
@@ -13,47 +13,54 @@ use crate::names::{self, MessageRole};
 
 /// A type that is generated, with the parts of the manifest that it is generated from.
 pub(crate) enum GeneratedType<'m> {
-    /// A struct.
+    /// A struct. `owner` is what the fields belong to.
     Record { docs: TypeDocs<'m>, fields: &'m [Field], owner: FieldOwner<'m> },
-    /// An enum whose variants are texts in JSON.
+    /// An enum whose variants are texts in JSON. `open`: it gets a variant for all other texts.
     Enum { docs: TypeDocs<'m>, values: &'m [EnumValue], open: bool },
-    /// An enum whose variants are the cases of a tagged union.
+    /// An enum whose variants are the cases of a tagged union. `open`: it gets a variant for all other cases.
     Union { docs: TypeDocs<'m>, cases: &'m [Case], open: bool, owner: FieldOwner<'m> },
-    /// A struct around another type. `name` is its name in the manifest.
+    /// A struct around another type, `ty`. `name` is its name in the manifest.
     Newtype { docs: TypeDocs<'m>, ty: &'m Type, name: &'m Name },
-    /// An enum for the errors that a service declares.
+    /// An enum for the errors that a service declares, of which there is at least one.
     Errors { service: &'m ProvidedService },
 }
 
-/// What the fields of a record belong to. It decides whether they are boxed, and whether the record can be written.
+/// The owner of the fields of a record or of a union's cases. It decides whether fields are in a `Box`, and whether the
+/// record can be written as JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldOwner<'m> {
-    /// The configuration. Its types can be read, but not written as JSON, since they may hold secrets.
+    /// The configuration. Its records can be read, but not written as JSON, since they may hold secrets. No field is in
+    /// a `Box`. The enums of the configuration can be written.
     Config,
-    /// A request, a response or a payload with fields written in place.
+    /// A request, a response or a payload with fields written in place. No field is in a `Box`.
     Message,
-    /// The type of `[types]` with this name: the record is this type, or is written in place somewhere within it.
+    /// The type of `[types]` with this name. The record is this type, or is written in place somewhere within it. A
+    /// field is in a `Box` if its type contains the owner again without a list or map in between.
     Type(&'m str),
 }
 
 /// The documentation of a type.
 pub(crate) struct TypeDocs<'m> {
+    /// The description in the manifest; `None` if there is none.
     pub(crate) description: Option<&'m String>,
+    /// `None` if the type is not deprecated. Only types of `[types]` can be.
     pub(crate) deprecated: Option<&'m Deprecated>,
-    /// The documentation if the manifest has no description, as a whole sentence.
+    /// A whole sentence, which is used if there is no description.
     pub(crate) fallback: String,
 }
 
-/// The types of a manifest, sorted by their Rust names. Two may have the same name until `collisions` has checked them.
+/// The types of a manifest, sorted by their Rust names. Several may have the same name; `collisions` reports them
+/// before code is made.
 pub(crate) struct GeneratedTypes<'m> {
+    /// Each type with its Rust name, and with the name in the manifest that a diagnostic points at.
     types: Vec<(Ident, GeneratedType<'m>, &'m Name)>,
-    /// Whether the manifest is one of `[requires.from]`, that of another module. All its enums and unions are open then, whatever it says:
-    /// that module may run in a newer version than its manifest here.
+    /// Whether this is the manifest of another module, from `[requires.from]`. All its enums and unions are open, even
+    /// if it says otherwise: that module may be newer than this copy of its manifest.
     imported: bool,
 }
 
 impl<'m> GeneratedTypes<'m> {
-    /// All types of the module's own manifest, except those that every module has: `Config`, `Topic` and `Handler`.
+    /// All types of the module's own manifest, except `Config`, `Topic` and `Handler`, which every module has.
     pub(crate) fn of(manifest: &'m Manifest) -> Self {
         let mut types = Self { types: Vec::new(), imported: false };
         types.inline_fields("Config", &manifest.config, FieldOwner::Config);
@@ -69,7 +76,9 @@ impl<'m> GeneratedTypes<'m> {
         types.sorted()
     }
 
-    /// Those types of another module's manifest that these of its services and events need.
+    /// The types of another module's manifest that these of its services and events need: their messages that are
+    /// written in place, the enums of the services' errors, and every type of `[types]` that the messages use, directly
+    /// or through others.
     pub(crate) fn imported(
         manifest: &'m Manifest,
         services: &[&'m ProvidedService],
@@ -91,21 +100,24 @@ impl<'m> GeneratedTypes<'m> {
         types.sorted()
     }
 
+    /// The types, sorted by their Rust names.
     fn sorted(mut self) -> Self {
         self.types.sort_by(|a, b| a.0.cmp(&b.0));
         self
     }
 
-    /// The types, with their Rust names and what the manifest calls them.
+    /// The types, each with its Rust name and the name in the manifest that a diagnostic points at: that of the type,
+    /// of the field in which it is written, or the topic.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Ident, GeneratedType<'m>, &'m Name)> {
         self.types.iter()
     }
 
-    /// Adds the type that is generated for `name` in the manifest.
+    /// Adds a type. `name` is the name that a diagnostic about `ident` points at.
     fn add(&mut self, ident: &str, ty: GeneratedType<'m>, name: &'m Name) {
         self.types.push((Ident::new(ident, Span::call_site()), ty, name));
     }
 
+    /// Adds a type of `[types]`, and the types that are written in place in it.
     fn definition(&mut self, definition: &'m TypeDefinition) {
         let name = &definition.name;
         let ident = names::camel(name.as_str()).to_string();
@@ -137,6 +149,7 @@ impl<'m> GeneratedTypes<'m> {
         self.add(&ident, ty, name);
     }
 
+    /// Adds the messages of a service that are written in place, and the enum of its errors, if it has any.
     fn service(&mut self, service: &'m ProvidedService) {
         let topic = &service.topic;
         self.message(topic, MessageRole::Request, service.request.as_ref(), "request to");
@@ -146,10 +159,12 @@ impl<'m> GeneratedTypes<'m> {
         }
     }
 
+    /// Adds the payload of an event, if it is written in place, and the types in it.
     fn event(&mut self, event: &'m ProvidedEvent) {
         self.message(&event.topic, MessageRole::Payload, event.payload.as_ref(), "payload of");
     }
 
+    /// Adds a message and the types in it, if its fields are written in place. `what` begins the fallback of its docs.
     fn message(&mut self, topic: &'m Name, role: MessageRole, message: Option<&'m MessageType>, what: &str) {
         if let Some(message @ MessageType::Inline { fields, description }) = message {
             let ident = names::message(topic, role, message).to_string();
@@ -167,6 +182,8 @@ impl<'m> GeneratedTypes<'m> {
         }
     }
 
+    /// Adds `ty`, named `ident`, if it is an enum or a table that is written in place; of a list or map, the type of
+    /// its items or values. `name` is the field or the newtype in which it is written.
     fn inline_type(&mut self, ident: &str, ty: &'m Type, name: &'m Name, owner: FieldOwner<'m>) {
         let docs =
             |what: &str| TypeDocs { description: None, deprecated: None, fallback: format!("The {what} of `{name}`.") };
@@ -188,10 +205,12 @@ impl<'m> GeneratedTypes<'m> {
 /// Collects the types of `[types]` that messages need, directly or through others.
 struct Needed<'m> {
     manifest: &'m Manifest,
+    /// The names that were found so far. A type is searched only once, so that a recursive type ends.
     names: BTreeSet<&'m str>,
 }
 
 impl<'m> Needed<'m> {
+    /// Adds the types of `[types]` that a message or a case uses.
     fn message(&mut self, message: &'m MessageType) {
         match message {
             MessageType::Named(name) => self.name(name.as_str()),
@@ -199,6 +218,7 @@ impl<'m> Needed<'m> {
         }
     }
 
+    /// Adds the type with this name and those that it uses.
     fn name(&mut self, name: &'m str) {
         let Some(definition) = self.manifest.find_type(name) else { return };
         if !self.names.insert(name) {

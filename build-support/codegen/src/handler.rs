@@ -1,5 +1,5 @@
-//! The code of the trait `Handler`, which the author implements; of the dispatch from topics to its methods; and of the functions that run
-//! the module.
+//! The code of the trait `Handler`, which the author implements; of the dispatch from topics to its methods; and of the
+//! functions that run the module.
 
 use ixt_manifest::{Imports, Manifest, MessageType, Name, ProvidedService};
 use proc_macro2::{Ident, TokenStream};
@@ -9,7 +9,8 @@ use crate::names::MessageRole;
 use crate::rust_code::{Lines, RustCode, string};
 use crate::{client, doc_comments, names};
 
-/// `Handler`, `run`, `run_async` and `module`.
+/// `Handler`, `run`, `run_async` and `module`, and the implementation of the SDK's trait `Module` that calls the
+/// handler.
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let name = manifest.module.name.as_str();
     let version = manifest.module.version.as_str();
@@ -134,7 +135,8 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     )
 }
 
-/// The method of a service: `async`, unless the service blocks its thread.
+/// The method of a service: `async`, unless the service is declared `blocking`. Without a declared request it takes
+/// bytes; without a declared response it returns any response.
 fn method(service: &ProvidedService) -> Lines {
     let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
@@ -158,7 +160,7 @@ fn method(service: &ProvidedService) -> Lines {
     signature(docs, &names::method(&service.topic), &format!("request: {request}"), &result)
 }
 
-/// The method of a required event.
+/// The method of a required event. It is always `async`.
 fn event_method(topic: &Name, imports: &Imports) -> Lines {
     let mut docs = vec![format!("Takes the event `{topic}`.")];
     if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
@@ -169,11 +171,12 @@ fn event_method(topic: &Name, imports: &Imports) -> Lines {
     signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
 }
 
-/// The type of what an `async fn` returns.
+/// The type that an `async fn` with this output returns.
 fn future(output: &str) -> String {
     format!("impl ::std::future::Future<Output = {output}> + ::std::marker::Send")
 }
 
+/// The declaration of a method with `&self`, one argument, and the context.
 fn signature(docs: Lines, method: &Ident, argument: &str, result: &str) -> Lines {
     let mut lines = doc_comments::comment(docs);
     lines.extend([

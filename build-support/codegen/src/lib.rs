@@ -8,25 +8,30 @@
 //! }
 //! ```
 //!
-//! The code is written to the file `module.rs` in `OUT_DIR` ([`Builder::out_file`] sets another name, for a crate with several manifests).
-//! The crate includes it with `ixt_sdk::include_module!()`, and gets
+//! The code is written to the file `module.rs` in `OUT_DIR`, and the crate includes it with
+//! `ixt_sdk::include_module!()`. For a crate with several manifests, [`Builder::out_file`] sets the name of each file,
+//! which is then included with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The code has
 //!
 //! - `Config`: a field for each key of `[config]`, with the manifest's defaults and bounds;
-//! - `Topic`: a variant for each service of `[provides]`;
-//! - a struct or an enum for each type of `[types]` and for each type that is written in place, and an enum for the errors of each service
-//!   that declares some;
+//! - `Topic`: an enum with a variant for each provided service;
+//! - a struct or an enum for each type of `[types]` and for each type that is written in place, and an enum for the
+//!   errors of each service that declares some;
 //! - `Handler`: the trait that the author implements, with a method for each provided service and each required event;
-//! - `client` and `publish`: functions that call the required services and publish the provided events;
-//! - `services` and `events`: typed constants for provided services and required events, for tests;
+//! - `client` and `publish`: Rust modules with functions that call the required services and publish the provided
+//!   events. `client` also has the types of the manifests in `[requires.from]`;
+//! - `services` and `events`: Rust modules with typed constants for provided services and required events, for tests;
 //! - `run`, `run_async` and `module`: the module's entry points.
 //!
-//! A mistake in the manifest ends the build with a report that points at the line; a warning does not. The generated code depends only on
-//! the manifest, on the manifests that it names in `[requires.from]`, and on the options: the same ones lead to the same bytes, in any
-//! directory, and whatever the order of their keys is.
+//! `client`, `publish`, `services` and `events` exist only if the manifest has something for them.
 //!
-//! [`compile`] is all that most build scripts need, and [`Builder`] has options. [`assert_fresh`] is for code that is checked in.
-//! [`generate`] returns the code instead of writing it, for tools; it reads the manifests of `[requires.from]` from disk. The manifest
-//! language is described in `REFERENCE.md` beside the crate `ixt-manifest`.
+//! A mistake in the manifest ends the build with a report that points at the line. A warning is shown as a warning of
+//! cargo, and the build goes on. The generated code depends only on the manifest, on the manifests that it names in
+//! `[requires.from]`, on the options, and on the version of this crate. The same input gives the same bytes, in any
+//! directory and with the keys in any order.
+//!
+//! [`compile`] is all that most build scripts need. [`Builder`] does the same with options. [`assert_fresh`] is for
+//! code that is checked in. [`generate`] returns the code instead of writing it, for tools; it reads the manifests of
+//! `[requires.from]` from disk. `REFERENCE.md`, beside the crate `ixt-manifest`, describes the language of manifests.
 
 mod assert_fresh;
 mod build_script;

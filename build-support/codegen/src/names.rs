@@ -1,17 +1,19 @@
-//! From names in the manifest to names in Rust. All rules are here:
+//! Turns names in the manifest into names in Rust. All rules are here:
 //!
-//! - config keys, fields and methods are `snake_case`; types, topics, cases and values are `CamelCase`; constants for topics are
-//!   `SHOUTY_SNAKE_CASE`;
-//! - a name that is a Rust keyword gets a trailing `_`, and one that begins with a digit a leading one;
+//! - config keys, fields, methods, functions and Rust modules are `snake_case`; types, topics, cases, values and error
+//!   codes are `CamelCase`; constants for topics are `SHOUTY_SNAKE_CASE`;
+//! - a name that then is a Rust keyword gets `_` at its end, and one that begins with a digit gets `_` at its
+//!   beginning;
 //! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
 //!
-//! Two names may become the same. `collisions` reports them as errors, so no name gets a suffix.
+//! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix. For the names of
+//! imported modules, `ixt_manifest::Imports` does so.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};
 use proc_macro2::{Ident, Span};
 
-/// The keywords of all editions of Rust, and `_`, which can't be a name either.
+/// The keywords of all editions of Rust up to 2024, and `_`, which can't be a name either.
 const KEYWORDS: &[&str] = &[
     "_", "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
     "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
@@ -19,10 +21,10 @@ const KEYWORDS: &[&str] = &[
     "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// The variant of an open enum or union for values and cases that it does not list.
+/// The variant of an open enum or union for values and cases that the manifest does not list.
 pub(crate) const UNKNOWN: &str = "Unknown";
 
-/// The Rust field for a config key or a field of an object.
+/// The Rust field for a config key or a field of an object: `max_size`.
 pub(crate) fn field(name: &Name) -> Ident {
     ident(name.as_str().to_snake_case())
 }
@@ -37,30 +39,34 @@ pub(crate) fn method(topic: &Name) -> Ident {
     ident(topic.as_str().to_snake_case())
 }
 
-/// The constant for a topic.
+/// The constant for a topic: `ORDERS_PLACE`.
 pub(crate) fn constant(topic: &Name) -> Ident {
     ident(topic.as_str().to_shouty_snake_case())
 }
 
-/// The method of `Handler` for a required event.
+/// The method of `Handler` for a required event: `on_orders_placed`.
 pub(crate) fn event_method(topic: &Name) -> Ident {
     ident(format!("on_{}", topic.as_str().to_snake_case()))
 }
 
-/// The Rust module with the types of an imported manifest.
+/// The Rust module, within `client`, with the types of an imported manifest: the name of its module.
 pub(crate) fn import(import: &Import) -> Ident {
     ident(import.manifest.module.name.as_str().to_snake_case())
 }
 
-/// What a message is for.
+/// What a message is for: the request or the response of a service, or the payload of an event.
 #[derive(Clone, Copy)]
 pub(crate) enum MessageRole {
+    /// Of a service.
     Request,
+    /// Of a service.
     Response,
+    /// Of an event.
     Payload,
 }
 
 impl MessageRole {
+    /// The end of the name of a message that is written in place.
     fn suffix(self) -> &'static str {
         match self {
             Self::Request => "Request",
@@ -70,7 +76,8 @@ impl MessageRole {
     }
 }
 
-/// The type of a declared message: that of `[types]`, or `<Topic>Request` and so on if its fields are written in place.
+/// The type of a declared message: that of `[types]`, or `<Topic>Request`, `<Topic>Response` or `<Topic>Payload` if its
+/// fields are written in place.
 pub(crate) fn message(topic: &Name, role: MessageRole, message: &MessageType) -> Ident {
     match message {
         MessageType::Named(name) => camel(name.as_str()),
@@ -78,17 +85,22 @@ pub(crate) fn message(topic: &Name, role: MessageRole, message: &MessageType) ->
     }
 }
 
-/// The enum of the errors that a service declares.
+/// The enum of the errors that a service declares: `<Topic>Error`.
 pub(crate) fn errors(topic: &Name) -> Ident {
     ident(format!("{}Error", topic.as_str().to_upper_camel_case()))
 }
 
-/// The type that is written in place in the field or case `name` of the type `owner`.
+/// The type that is written in place in the field or case `name` of the type `owner`: `<Owner><Name>`.
 pub(crate) fn inline(owner: &str, name: &Name) -> String {
     format!("{owner}{}", name.as_str().to_upper_camel_case())
 }
 
-/// Makes a name of the right case a valid identifier.
+/// Makes a name that is in the right case a valid identifier.
+///
+/// # Panics
+///
+/// If the name is empty, which it is for an imported module without a letter or digit in its name. All other names have
+/// one.
 fn ident(mut name: String) -> Ident {
     if KEYWORDS.contains(&name.as_str()) {
         name.push('_');

@@ -1,4 +1,5 @@
-//! The code of a newtype.
+//! The code of a newtype: a struct with one private field. Without bounds it has `From` its inner type, with bounds
+//! `TryFrom`, which checks them. The SDK's macro `newtype!` implements these, `Deref` and serde's traits.
 
 use ixt_manifest::{Name, Type};
 use proc_macro2::Ident;
@@ -10,6 +11,10 @@ use crate::rust_code::{RustCode, string, tokens};
 use crate::rust_types::{rules, rust_type};
 use crate::type_traits::TypeTraits;
 
+/// The struct, its `into_inner`, and the SDK's traits for it. `name` is its name in the manifest, which the errors of
+/// `TryFrom` show. `traits` decides whether it is `Copy`, `Eq` and `Hash`. It is never `Default`: the default of the
+/// inner type may be outside of the bounds. The field is private to the Rust module that includes the code, whose own
+/// code can skip the check.
 pub(crate) fn newtype(ident: &Ident, docs: &TypeDocs<'_>, ty: &Type, name: &Name, traits: &TypeTraits<'_>) -> RustCode {
     let mut lines = doc_comments::described(docs.description, docs.fallback.clone());
     if let Some(bounds) = doc_comments::bounds(&ty.bounds) {

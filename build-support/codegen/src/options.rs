@@ -1,5 +1,5 @@
-//! Options of the code generator, the same for the build script and the command. An option that applies to no type of the manifest is an
-//! error, and not ignored.
+//! Options of the code generator, for the build script and the command `ixt generate`. An option that applies to no
+//! type of the manifest is not ignored: it is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,32 +11,43 @@ use crate::generated_types::{GeneratedType, GeneratedTypes};
 use crate::names;
 use crate::rust_code::{Lines, RustCode};
 
-/// Changes to the generated code. [`Options::default`] is empty and changes nothing. Types are called by their Rust names. An option that
-/// applies to no type, or that can't be read, is an error with the code [`Code::InvalidOption`](crate::Code::InvalidOption).
+/// Changes to the generated code. [`Options::default`] is empty and changes nothing. Types are called by their Rust
+/// names. An option that applies to no type, or that can't be read, is an error with the code
+/// [`Code::InvalidOption`](crate::Code::InvalidOption).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Further attributes of types: the name of a generated type and one or more attributes, such as `("Order", "#[derive(PartialOrd)]")`.
-    /// A type may be here several times.
+    /// Further attributes of types: the name of a generated type and one or more attributes, such as
+    /// `("Order", "#[derive(PartialOrd)]")`. A type may be here several times; the attributes are added in this order,
+    /// before those that are generated. The type can't be `Config`, `Topic` or `Handler`, one of `replaced`, or a type
+    /// of an imported manifest.
     pub attributes: Vec<(String, String)>,
     /// Types of `[types]` that are not generated, each with the path of the author's type that is used instead, such as
-    /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and
-    /// `DeserializeOwned`; it has to check the manifest's bounds itself. A type can't be replaced if it is a case of a union, or if a
-    /// default is a value of it or contains one.
+    /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's
+    /// `Serialize` and `DeserializeOwned`, and checks the manifest's bounds itself. A type that contains it is neither
+    /// `Copy`, `Eq` nor `Hash`. If a name is here twice, the last path is used.
+    ///
+    /// A type can't be replaced if it is a case of a union, or if the type of a field or config key with a default is
+    /// or can contain it, even if the default does not.
     pub replaced: Vec<(String, String)>,
-    /// The path of the SDK's crate. `None`: `::ixt_sdk`.
+    /// The Rust path of the SDK's crate in the code. `None`: `::ixt_sdk`.
     pub sdk: Option<String>,
 }
 
-/// Options that fit the manifest.
+/// Options that were parsed and fit the manifest. The default changes nothing; it is used for the types of imported
+/// manifests.
 #[derive(Default)]
 pub(crate) struct CheckedOptions {
+    /// The attributes of each type, as lines of code, by the type's Rust name.
     attributes: BTreeMap<String, Lines>,
+    /// The path of the author's type, by the Rust name of the type that it replaces.
     replaced: BTreeMap<String, syn::Path>,
+    /// The path of the SDK's crate. `None` if the option is not set.
     sdk: Option<TokenStream>,
 }
 
 impl Options {
-    /// Checks that each option can be read and applies to something in the manifest. The error has all mistakes.
+    /// Checks that each option can be read and applies to a type. `types` are all types of `manifest`. The error has
+    /// all mistakes; they have no place in the manifest.
     pub(crate) fn check(
         &self,
         manifest: &Manifest,
@@ -100,13 +111,13 @@ impl Options {
     }
 }
 
-/// Whether a case is the record with this Rust name.
+/// Whether the case has as its content the type of `[types]` with this Rust name.
 fn is_of_type(case: &Case, name: &str) -> bool {
     matches!(&case.content, MessageType::Named(record) if names::camel(record.as_str()) == *name)
 }
 
-/// The name of a field or a config key that has a default and whose type is, or contains, the type with this Rust name. `None` if there is
-/// none.
+/// The name of the first field or config key that has a default and whose type is or can contain the type with this
+/// Rust name. `None` if there is none. Fields that cases of unions have in place are not searched.
 fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>) -> Option<&'m Name> {
     let holds = |field: &&Field| {
         let mut seen = BTreeSet::new();
@@ -119,7 +130,8 @@ fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>
     manifest.config.iter().find(holds).into_iter().chain(in_items).map(|field| &field.name).next()
 }
 
-/// Whether a value of `ty` can contain one of the type with the Rust name `name`. `seen` are the types that were looked at.
+/// Whether a value of `ty` can contain one of the type with the Rust name `name`. `seen` are the types that were
+/// already searched, so that the search of a recursive type ends. Records that are cases of a union are not searched.
 fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeSet<&'m str>) -> bool {
     match &ty.kind {
         TypeKind::List(inner) | TypeKind::Map(inner) => holds(inner, name, manifest, seen),
@@ -142,10 +154,12 @@ fn holds<'m>(ty: &'m Type, name: &str, manifest: &'m Manifest, seen: &mut BTreeS
     }
 }
 
+/// A diagnostic of a wrong option, without a place.
 fn invalid(message: &str) -> Diagnostic {
     Diagnostic::new(ixt_manifest::Code::InvalidOption, message)
 }
 
+/// The names as a list for a help text; `none` if there are none.
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -154,7 +168,7 @@ fn list(names: &[String]) -> String {
 }
 
 impl CheckedOptions {
-    /// The lines of the author's attributes for a generated type.
+    /// The lines of the author's attributes for a generated type. Empty if there are none.
     pub(crate) fn attributes(&self, ident: &Ident) -> &[String] {
         self.attributes.get(&ident.to_string()).map_or(&[], Vec::as_slice)
     }
@@ -162,7 +176,7 @@ impl CheckedOptions {
     /// The code in place of a type that the author has replaced. `None` if the type is to be generated.
     pub(crate) fn replacement(&self, ident: &Ident) -> Option<RustCode> {
         let path = self.replaced.get(&ident.to_string())?;
-        // A type with the same name is already there, where the code is included.
+        // If the path is the name alone, the author's type is in scope where the code is included.
         let import = (!path.is_ident(ident)).then(|| {
             quote! {
                 #[allow(unused_imports)]
@@ -180,7 +194,7 @@ impl CheckedOptions {
         self.replaced.keys().cloned().collect()
     }
 
-    /// The path of the SDK's crate, if it is another one than `::ixt_sdk`.
+    /// The path of the SDK's crate. `None` if the option is not set.
     pub(crate) fn sdk(&self) -> Option<&TokenStream> {
         self.sdk.as_ref()
     }

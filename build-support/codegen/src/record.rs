@@ -1,4 +1,5 @@
-//! The code of a record, and of the fields that a case of a union has in place.
+//! The code of a record. The code of its fields is also used for the fields that a case of a union has in place
+//! (`union`). The struct `Config` is in `config`; only the tables in it are records.
 
 use ixt_manifest::Field;
 use proc_macro2::Ident;
@@ -10,7 +11,8 @@ use crate::rust_types::{any_secret, attributes, field_type, rules};
 use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names};
 
-/// A struct, its `Default` if every field has a default or is optional, and the SDK's traits for it.
+/// A struct and the SDK's traits for it. It has `Default` if every field has a default or is optional, and no field
+/// holds a secret. A record of the configuration can be read, but not written.
 pub(crate) fn record(
     ident: &Ident,
     docs: &TypeDocs<'_>,
@@ -56,7 +58,8 @@ pub(crate) fn record(
     code
 }
 
-/// The lines of a field in a struct or a variant, with its documentation.
+/// The lines of a field in a struct or a variant, with its documentation. `visibility` is `pub ` with a space, or empty
+/// in a variant.
 pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
     let mut docs = doc_comments::described(field.description.as_ref(), fallback);
@@ -70,7 +73,9 @@ pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines
     lines
 }
 
-/// The fields as arguments of the SDK's macro `record!`, one line each: index, Rust name, kind of presence, key, default and rules.
+/// The fields as arguments of the SDK's macros `record!`, `decode_record!` and `union!`, one line each: index, Rust
+/// name, kind of presence (`required`, `optional` or `or`, with `_box` if the field is in a `Box`), key, default and
+/// rules.
 pub(crate) fn entries(fields: &[Field], owner: Owner<'_>) -> Lines {
     let entry = |(index, field): (usize, &Field)| {
         let kind = match (&field.default, field.ty.optional) {

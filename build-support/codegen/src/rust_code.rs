@@ -1,20 +1,22 @@
 //! The generated code as text.
 //!
-//! Most items are written with `quote!` and formatted by prettyplease. Those of which a large manifest has many (records, unions, topics,
-//! keys, methods for topics) are written as lines that need no formatting: to parse and format them took nearly all of the time of a build
-//! script. A quoted item has a *blank* where such lines are to be inserted.
+//! Most items are written with `quote!` and formatted by prettyplease. The items of which a large manifest has many
+//! (records, unions, topics, keys, methods for topics) are written as lines that are already formatted: to parse and
+//! format them would take nearly all of a build script's time. A quoted item has a *blank* where such lines are
+//! inserted.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 
-/// Lines of code, without line ends, indented as if they began at the left margin.
+/// Lines of code without line ends, indented as if they began at the left margin.
 pub(crate) type Lines = Vec<String>;
 
 /// The text before and after the name of a blank, as in `__ARMS__`.
 const BLANK: &str = "__";
 
-/// Rust items, formatted. They are separated by an empty line.
+/// Rust items, formatted. [`Self::text`] puts an empty line between them. The default has none.
 #[derive(Default)]
 pub(crate) struct RustCode {
+    /// The text of each item, with a line end at its end.
     items: Vec<String>,
 }
 
@@ -23,21 +25,26 @@ impl RustCode {
     ///
     /// # Panics
     ///
-    /// If they are not valid Rust: a mistake in this crate.
+    /// If they are not valid Rust, by a mistake in this crate.
     pub(crate) fn quoted(items: TokenStream) -> Self {
         let file = syn::parse2(items).expect("ixt-build writes Rust that parses");
         Self { items: format_items(file) }
     }
 
-    /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__` at one of two places. In
-    /// `&[__ARMS__]`, as the only item of a list in brackets, it is replaced by the lines. At the beginning of a line, as in
-    /// `__ARMS__ => {}` or `fn __ARMS__();`, the whole line is replaced. A blank without lines is removed.
+    /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__` in one
+    /// of two places. In `&[__ARMS__]`, as the only item of a list in brackets, the lines become the items. At the
+    /// beginning of a line, as in `__ARMS__ => {}` or `fn __ARMS__();`, the lines replace the whole line. A blank
+    /// without lines is removed. One that is not in `blanks` stays in the code.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`Self::quoted`].
     pub(crate) fn filled(items: TokenStream, blanks: &[(&str, Lines)]) -> Self {
         let Self { items } = Self::quoted(items);
         Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
     }
 
-    /// An item that is written as lines. They are not formatted.
+    /// One item, from formatted lines. They are not parsed, so a mistake in them is found by rustc alone.
     pub(crate) fn lines(lines: &[String]) -> Self {
         Self { items: vec![text(lines)] }
     }
@@ -47,27 +54,27 @@ impl RustCode {
         self.items.extend(code.items);
     }
 
-    /// Adds lines before the first item, such as attributes. If there are no items, the lines are dropped.
+    /// Adds lines, such as attributes, before the first item. If there are no items, the lines are dropped.
     pub(crate) fn prepend(&mut self, lines: &[String]) {
         if let Some(first) = self.items.first_mut() {
             first.insert_str(0, &text(lines));
         }
     }
 
-    /// A public module of these items, with the lines `attributes` before it.
+    /// A public Rust module of these items, as one item. The lines `attributes` come before it.
     pub(crate) fn module(self, mut attributes: Lines, ident: &Ident) -> Self {
         let items = self.text();
         attributes.extend(block(&format!("pub mod {ident}"), &items.lines().map(str::to_owned).collect::<Lines>()));
         Self::lines(&attributes)
     }
 
-    /// The text of all items.
+    /// The text of all items, with an empty line between two of them.
     pub(crate) fn text(&self) -> String {
         self.items.join("\n")
     }
 }
 
-/// The items are formatted one by one, since prettyplease puts no empty lines between those of a file.
+/// Formats the items one by one, since prettyplease puts no empty lines between the items of a file.
 fn format_items(mut file: syn::File) -> Vec<String> {
     std::mem::take(&mut file.items)
         .into_iter()
@@ -78,10 +85,12 @@ fn format_items(mut file: syn::File) -> Vec<String> {
         .collect()
 }
 
+/// The lines with a line end after each.
 fn text(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
+/// Replaces the blanks of a formatted item; see [`RustCode::filled`].
 fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
     let mut filled = Lines::new();
     for line in item.lines() {
@@ -91,7 +100,7 @@ fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
         }
         let trimmed = line.trim_start();
         let indent = &line[..line.len() - trimmed.len()];
-        // Only at these places, since a text from the manifest may look like a blank.
+        // Only in these two places: a text from the manifest may look like a blank.
         let alone = |name: &str| trimmed.strip_prefix("fn ").unwrap_or(trimmed).starts_with(name);
         let blank = blanks.iter().find_map(|(name, lines)| {
             let name = format!("{BLANK}{name}{BLANK}");
@@ -111,11 +120,12 @@ fn fill(item: &str, blanks: &[(&str, Lines)]) -> String {
     text(&filled)
 }
 
+/// The lines with `indent` before each that is not empty.
 fn indented(indent: &str, lines: &[String]) -> impl Iterator<Item = String> {
     lines.iter().map(move |line| if line.is_empty() { String::new() } else { format!("{indent}{line}") })
 }
 
-/// `head { body }`, with the body indented; `head {}` without one.
+/// `head { body }` with the body indented, or `head {}` if the body is empty.
 pub(crate) fn block(head: &str, body: &[String]) -> Lines {
     if body.is_empty() {
         return vec![format!("{head} {{}}")];
@@ -126,7 +136,7 @@ pub(crate) fn block(head: &str, body: &[String]) -> Lines {
     lines
 }
 
-/// The lines with a text behind the last one, such as a comma.
+/// The lines with `end`, such as a comma, at the end of the last one. Without lines, nothing is added.
 pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
     if let Some(last) = lines.last_mut() {
         last.push_str(end);
@@ -134,7 +144,7 @@ pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
     lines
 }
 
-/// The string literal for a text.
+/// The Rust string literal for a text, with its quotes.
 pub(crate) fn string(text: &str) -> String {
     Literal::string(text).to_string()
 }
@@ -143,16 +153,22 @@ pub(crate) fn string(text: &str) -> String {
 ///
 /// # Panics
 ///
-/// If it is not valid Rust: a mistake in this crate.
+/// If the text can't be split into Rust tokens, by a mistake in this crate.
 pub(crate) fn tokens(text: &str) -> TokenStream {
     text.parse().expect("ixt-build writes Rust that parses")
 }
 
-/// The code with the path `sdk` in place of `::ixt_sdk`.
+/// The code with the path `sdk` in place of `::ixt_sdk`. Comments other than doc comments are lost, since the code is
+/// parsed and formatted again.
+///
+/// # Panics
+///
+/// If the code is not valid Rust, by a mistake in this crate.
 pub(crate) fn with_sdk(code: &str, sdk: &TokenStream) -> String {
     RustCode::quoted(replace_sdk(tokens(code), sdk)).text()
 }
 
+/// Replaces the path `::ixt_sdk` at any depth of the code.
 fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     let mut replaced = Vec::<TokenTree>::new();
     for token in code {
@@ -172,6 +188,7 @@ fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     replaced.into_iter().collect()
 }
 
+/// Whether the last two tokens are `::`.
 fn ends_with_colons(tokens: &[TokenTree]) -> bool {
     let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ':');
     matches!(tokens, [.., first, second] if is_colon(first) && is_colon(second))

@@ -1,4 +1,5 @@
-//! Parts that the code of several kinds of types has: attributes, the Rust types of fields, and the rules for their values.
+//! Parts that the code of several kinds of types has: the attributes before a type, the Rust types of fields, and the
+//! rules for their values. `types` is the code of the types themselves; `scalar_types` has the Rust types of scalars.
 
 use ixt_manifest::{Bounds, Field, Type, TypeKind, Value};
 
@@ -7,7 +8,8 @@ use crate::rust_code::{Lines, string};
 use crate::type_traits::Owner;
 use crate::{default_values, doc_comments, names, scalar_types};
 
-/// The lines before a type: its documentation, `#[deprecated]`, and the lints that are allowed in it.
+/// The lines before a type, without `#[derive]`: its documentation, `#[deprecated]`, and the lints that are allowed in
+/// it.
 pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     let mut lines = doc_comments::comment(doc_comments::described(docs.description, docs.fallback.clone()));
     lines.extend(doc_comments::deprecated(docs.deprecated));
@@ -15,7 +17,8 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     lines
 }
 
-/// The Rust type of a field, with `Option`, `Box` and the type for secrets where they apply.
+/// The Rust type of a field, with `Option`, `Box` and the type for secrets where they apply. A field with a default has
+/// no `Option`.
 pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     let ty = match field.ty.kind {
         TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),
@@ -25,17 +28,19 @@ pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     if field.ty.optional { option(&ty) } else { ty }
 }
 
-/// The Rust type for a type; if it is an enum or a table that is written in place, `ident` is its name.
+/// The Rust type for a type, with `Option` if it is optional. `ident` is its name if it is an enum or a table that is
+/// written in place, and begins the names of such types in a list or map.
 pub(crate) fn rust_type(ty: &Type, ident: &str) -> String {
     let kind = kind(ty, ident);
     if ty.optional { option(&kind) } else { kind }
 }
 
+/// The Rust type in `Option`.
 fn option(ty: &str) -> String {
     format!("::std::option::Option<{ty}>")
 }
 
-/// The Rust type without `Option`.
+/// The Rust type without `Option`. `ident` is as for [`rust_type`].
 fn kind(ty: &Type, ident: &str) -> String {
     let plain = match &ty.kind {
         TypeKind::Scalar(scalar) => scalar_types::rust_type(*scalar),
@@ -52,7 +57,8 @@ fn kind(ty: &Type, ident: &str) -> String {
     plain.to_owned()
 }
 
-/// The bounds of a type, and of its items, as the SDK's rules: `&[Rule::Min(1)]`. `None` if there are none.
+/// The bounds of a type, and of its items or values if it is a list or map, as the SDK's rules: `&[Rule::Min(1)]`.
+/// `None` if there are none. The bounds of a newtype that it refers to are not part of it: the newtype's code has them.
 pub(crate) fn rules(ty: &Type) -> Option<String> {
     let Bounds { min, max, min_length, max_length, pattern } = &ty.bounds;
     let mut rules = Vec::new();
@@ -88,7 +94,7 @@ pub(crate) fn rules(ty: &Type) -> Option<String> {
     (!rules.is_empty()).then(|| format!("&[{}]", rules.join(", ")))
 }
 
-/// Whether a value of one of the fields is secret, or contains something secret.
+/// Whether the value of one of the fields is secret, or contains something secret.
 pub(crate) fn any_secret(fields: &[Field]) -> bool {
     fields.iter().any(Field::holds_secret)
 }

@@ -1,4 +1,5 @@
-//! The Rust types of the manifest's built-in types without parts, and what they can derive.
+//! The Rust types of the manifest's scalar types, and what they can derive. `rust_types` has the Rust types of all
+//! types.
 
 use ixt_manifest::Scalar;
 
@@ -19,7 +20,11 @@ pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     }
 }
 
-/// The Rust type of secret values. Only for types that can be secret ([`Scalar::can_be_secret`]).
+/// The Rust type of secret values.
+///
+/// # Panics
+///
+/// If the type can't be secret ([`Scalar::can_be_secret`]). The manifest's checks exclude that.
 pub(crate) fn secret_type(scalar: Scalar) -> &'static str {
     match scalar {
         Scalar::String => "::ixt_sdk::SecretString",
@@ -34,7 +39,7 @@ pub(crate) fn secret_type(scalar: Scalar) -> &'static str {
     }
 }
 
-/// Whether the Rust type implements `Default`.
+/// Whether the Rust type implements `Default`. All of them do; a new one has to be listed here.
 pub(crate) const fn has_default(scalar: Scalar) -> bool {
     match scalar {
         Scalar::String
@@ -49,7 +54,7 @@ pub(crate) const fn has_default(scalar: Scalar) -> bool {
     }
 }
 
-/// What the Rust type can derive.
+/// What the Rust type can derive, if the value is not secret.
 pub(crate) const fn derivable(scalar: Scalar) -> Derivable {
     match scalar {
         Scalar::Integer | Scalar::Boolean | Scalar::Duration | Scalar::Size | Scalar::Datetime => Derivable::ALL,

@@ -1,4 +1,4 @@
-//! The code of the enum of the errors that a service declares.
+//! The code of the enum of the errors that a service declares. Its callers match on it, and its handler returns it.
 
 use ixt_manifest::ProvidedService;
 use proc_macro2::Ident;
@@ -7,7 +7,8 @@ use quote::quote;
 use crate::rust_code::RustCode;
 use crate::{doc_comments, names};
 
-/// The enum, and its conversion into the SDK's `Error`.
+/// The enum with `ALL`, `code`, `error` and `of`, and its conversion into the SDK's `Error`. The message of the
+/// converted error is the error's description, or without one its code in lower-case words.
 pub(crate) fn service_errors(ident: &Ident, service: &ProvidedService) -> RustCode {
     let docs = doc_comments::attributes([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();

@@ -1,4 +1,5 @@
-//! The code of an enum whose variants are texts in JSON.
+//! The code of an enum whose variants are texts in JSON. Tagged unions are in `union`, the errors of a service in
+//! `service_errors`.
 
 use ixt_manifest::EnumValue;
 use proc_macro2::Ident;
@@ -9,7 +10,8 @@ use crate::rust_code::{RustCode, tokens};
 use crate::rust_types::attributes;
 use crate::{doc_comments, names};
 
-/// The enum, with a variant `Unknown` if it is open, and the SDK's traits for it.
+/// The enum with `ALL` and `as_str`, and the SDK's traits for it, with `Display` and `FromStr`. If it is open, a
+/// variant `Unknown` holds any other text, and the enum is not `Copy`; otherwise another text can't be read.
 pub(crate) fn text_enum(ident: &Ident, docs: &TypeDocs<'_>, values: &[EnumValue], open: bool) -> RustCode {
     let attributes = tokens(&attributes(docs).join("\n"));
     let derives = if open {

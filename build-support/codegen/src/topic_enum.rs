@@ -1,4 +1,4 @@
-//! The code of the enum `Topic`: a variant for each service of `[provides]`.
+//! The code of the enum `Topic`: a variant for each service of `[provides]`. Events have none.
 
 use ixt_manifest::{Manifest, ProvidedService};
 use quote::quote;
@@ -6,7 +6,7 @@ use quote::quote;
 use crate::rust_code::{Lines, RustCode, string};
 use crate::{doc_comments, names};
 
-/// The enum, with `ALL`, `as_str`, `Display` and `FromStr`.
+/// The enum, with `ALL`, `as_str`, `Display` and `FromStr`. Without services it is there too, and has no variants.
 pub(crate) fn generate(manifest: &Manifest) -> RustCode {
     let docs =
         doc_comments::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);
@@ -72,6 +72,7 @@ pub(crate) fn generate(manifest: &Manifest) -> RustCode {
     )
 }
 
+/// The variant of a service, with its documentation.
 fn variant(service: &ProvidedService) -> Lines {
     let mut docs = vec![format!("`{}`", service.topic)];
     if let Some(description) = &service.description {

@@ -1,17 +1,20 @@
-//! A graph of which types hold which. Its algorithms do not recurse, since a chain may be thousands of types long.
+//! A graph of which types hold which, without a meaning of "hold": the callers decide what counts. Its algorithms do
+//! not recurse, since a chain may be thousands of types long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Types by name, each with the names of the types that it holds. A held type may be missing: then it holds nothing.
+/// Types by name, each with the names of the types that it holds. A held type that is not in the graph holds nothing.
 pub(crate) struct Graph<'m>(BTreeMap<&'m str, Vec<&'m str>>);
 
 impl<'m> Graph<'m> {
+    /// A graph of these types, each with those that it holds.
     pub(crate) fn new(holds: impl IntoIterator<Item = (&'m str, Vec<&'m str>)>) -> Self {
         Self(holds.into_iter().collect())
     }
 
-    /// The strongly connected components, by Kosaraju's algorithm: for each type a number. Two types have the same number if each of them
-    /// holds the other, directly or through others; a type in no circle shares its number with no other.
+    /// The strongly connected components, by Kosaraju's algorithm: for each type the number of its component. Two types
+    /// have the same number if each of them holds the other, directly or through others. A type in no circle, or that
+    /// only holds itself, shares its number with no other.
     pub(crate) fn circles(&self) -> BTreeMap<&'m str, usize> {
         let mut finished = Vec::new();
         let mut seen = BTreeSet::new();
@@ -64,12 +67,12 @@ impl<'m> Graph<'m> {
         set
     }
 
-    /// Whether `holder` holds `held` directly.
+    /// Whether `holder` holds `held` directly. `false` if one of them is not in the graph.
     pub(crate) fn holds(&self, holder: &str, held: &str) -> bool {
         self.0.get(holder).is_some_and(|holds| holds.contains(&held))
     }
 
-    /// The graph with its arrows reversed.
+    /// For each held type the types that hold it directly.
     fn holders(&self) -> BTreeMap<&'m str, Vec<&'m str>> {
         let mut holders = BTreeMap::<&str, Vec<&str>>::new();
         for (holder, held) in &self.0 {

@@ -1,4 +1,5 @@
-//! What the generated types can derive, and which fields need a `Box` because their type contains the record that they are in.
+//! Decides which traits the generated types can derive, and which fields need a `Box` because their type contains the
+//! record that they are in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +10,19 @@ use crate::generated_types::FieldOwner;
 use crate::type_graph::Graph;
 use crate::{names, scalar_types};
 
-/// The type whose fields are generated, for the code of a field.
+/// The type whose fields are generated: the context for the code of a field.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner<'a> {
     /// The Rust name of the type. The names of types that are written in place in its fields begin with it.
     pub(crate) ident: &'a str,
+    /// What the fields belong to, for [`TypeTraits::is_boxed`].
     pub(crate) kind: FieldOwner<'a>,
+    /// The traits of the types of the same manifest.
     pub(crate) traits: &'a TypeTraits<'a>,
 }
 
 impl<'a> Owner<'a> {
-    /// Another type within this one.
+    /// The context for a type named `ident` that is written in place within this one.
     pub(crate) fn within(self, ident: &'a str) -> Self {
         Self { ident, ..self }
     }
@@ -30,25 +33,27 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// The derives and boxes of the types of one manifest. A type *holds* another if its values may contain a value of the other one with no
-/// list or map in between.
+/// The derives and boxes of the types of one manifest. A type *holds* another if a value of it may contain a value of
+/// the other one without a list or map in between.
 pub(crate) struct TypeTraits<'m> {
     manifest: &'m Manifest,
-    /// Whether all enums and unions are open, since the manifest is that of another module.
+    /// Whether the manifest is that of another module. Then all its enums and unions are open.
     imported: bool,
-    /// For each type the number of its circle. Types that hold each other have the same number.
+    /// For each type of `[types]` a number. Types that hold each other, directly or through others, have the same
+    /// number.
     circles: BTreeMap<&'m str, usize>,
-    /// The types whose values may contain a value of the same type, directly or through others.
+    /// The types that hold themselves, directly or through others.
     in_circles: BTreeSet<&'m str>,
-    /// The types of `[types]` that are not `Eq` and `Hash`.
+    /// The types of `[types]` that are neither `Eq` nor `Hash`.
     not_eq: BTreeSet<&'m str>,
     /// The types of `[types]` that are not `Copy`.
     not_copy: BTreeSet<&'m str>,
 }
 
 impl<'m> TypeTraits<'m> {
-    /// `imported`: the manifest is one of `[requires.from]`. `replaced` are the Rust names of types that the author has replaced by other
-    /// types, which may be neither `Eq` nor `Copy`.
+    /// `imported`: the manifest is one of `[requires.from]`. `replaced` are the Rust names of the types that the author
+    /// has replaced by other types. They count as neither `Eq` nor `Copy`, since nothing is known about the author's
+    /// types.
     pub(crate) fn of(manifest: &'m Manifest, imported: bool, replaced: &BTreeSet<String>) -> Self {
         let held = graph(manifest, false);
         let circles = held.circles();
@@ -80,6 +85,7 @@ impl<'m> TypeTraits<'m> {
         traits
     }
 
+    /// What a type of `[types]` with this shape can derive. It is right only once `not_eq` and `not_copy` are set.
     fn of_shape(&self, shape: &Shape) -> Derivable {
         // An open one keeps what it does not know, which is on the heap.
         let with_openness = |open: bool| Derivable { eq: true, copy: !open && !self.imported };
@@ -96,7 +102,8 @@ impl<'m> TypeTraits<'m> {
         }
     }
 
-    /// What a struct with these fields can derive.
+    /// What a struct with these fields can derive, apart from secrets: the caller leaves out all of it if a field is
+    /// secret. `Derivable::ALL` without fields.
     pub(crate) fn of_fields(&self, fields: &[Field]) -> Derivable {
         fields.iter().fold(Derivable::ALL, |all, field| all.and(self.of_type(&field.ty)))
     }
@@ -112,7 +119,7 @@ impl<'m> TypeTraits<'m> {
         }
     }
 
-    /// What the type of `[types]` with this name can derive.
+    /// What the type of `[types]` with this name can derive. A name that is not declared gives `Derivable::ALL`.
     pub(crate) fn of_name(&self, name: &str) -> Derivable {
         Derivable { eq: !self.not_eq.contains(name), copy: !self.not_copy.contains(name) }
     }
@@ -122,7 +129,9 @@ impl<'m> TypeTraits<'m> {
         self.manifest
     }
 
-    /// Whether a field of type `ty` in a record of `owner` is in a `Box`: if `ty` holds `owner`, the struct would have no finite size.
+    /// Whether a field of type `ty` in a record of `owner` is in a `Box`: it is if `ty` is a type of `[types]` that
+    /// holds `owner`, since the struct would have no finite size otherwise. Never for the configuration and messages,
+    /// which no type can hold.
     fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
             (FieldOwner::Type(owner), TypeKind::Named(name)) => self.is_in_circle(owner, name),
@@ -130,7 +139,7 @@ impl<'m> TypeTraits<'m> {
         }
     }
 
-    /// Whether `inner`, which `outer` holds, holds `outer`.
+    /// Whether `inner`, which `outer` holds or is, holds `outer`, directly or through others.
     fn is_in_circle(&self, outer: &str, inner: &str) -> bool {
         if outer == inner {
             return self.in_circles.contains(outer);
@@ -142,7 +151,7 @@ impl<'m> TypeTraits<'m> {
     }
 }
 
-/// Which types of `[types]` hold which; with `through_lists` also those with a list or a map in between.
+/// Which types of `[types]` hold which directly. With `through_lists`, a list or a map may be in between.
 fn graph(manifest: &Manifest, through_lists: bool) -> Graph<'_> {
     Graph::new(manifest.types.iter().map(|definition| {
         let mut held = Vec::new();
@@ -163,12 +172,14 @@ fn graph(manifest: &Manifest, through_lists: bool) -> Graph<'_> {
     }))
 }
 
+/// Adds the types of `[types]` that these fields hold to `held`.
 fn held_by<'m>(fields: &'m [Field], through_lists: bool, held: &mut Vec<&'m str>) {
     for field in fields {
         held_by_type(&field.ty, through_lists, held);
     }
 }
 
+/// Adds the types of `[types]` that a value of type `ty` holds to `held`.
 fn held_by_type<'m>(ty: &'m Type, through_lists: bool, held: &mut Vec<&'m str>) {
     match &ty.kind {
         TypeKind::Named(name) => held.push(name),

@@ -1,4 +1,5 @@
-//! The code of all types of a manifest: structs, enums, unions, newtypes and the errors of services.
+//! The code of all types in the list of `generated_types`: structs, enums, unions, newtypes and the errors of services.
+//! The code of each kind is in a file of its name.
 
 use proc_macro2::Ident;
 
@@ -12,7 +13,8 @@ use crate::text_enum::text_enum;
 use crate::type_traits::TypeTraits;
 use crate::union::union;
 
-/// The code of the types, with the author's attributes. A type that the author has replaced is a `use` of the author's type.
+/// The code of the types, in their order, with the author's attributes. A type that the author has replaced is a `use`
+/// of the author's type.
 pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, options: &CheckedOptions) -> RustCode {
     let mut code = RustCode::default();
     for (ident, ty, _) in types.iter() {
@@ -25,6 +27,7 @@ pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, opti
     code
 }
 
+/// The code of one type, without the author's attributes.
 fn type_code(ident: &Ident, ty: &GeneratedType<'_>, traits: &TypeTraits<'_>) -> RustCode {
     match ty {
         GeneratedType::Record { docs, fields, owner } => record(ident, docs, fields, *owner, traits),

@@ -1,4 +1,4 @@
-//! The code of a tagged union: an enum with a variant for each case.
+//! The code of a tagged union: an enum with a variant for each case. Enums whose values are texts are in `text_enum`.
 
 use ixt_manifest::{Case, MessageType};
 use proc_macro2::Ident;
@@ -10,7 +10,8 @@ use crate::rust_types::attributes;
 use crate::type_traits::{Owner, TypeTraits};
 use crate::{doc_comments, names};
 
-/// The enum, with a variant `Unknown` if the union is open, and the SDK's traits for it.
+/// The enum and the SDK's traits for it. If the union is open, a variant `Unknown` holds the whole object of any other
+/// case; otherwise such an object can't be read. `kind` has to be `FieldOwner::Type`: only `[types]` has unions.
 pub(crate) fn union(
     ident: &Ident,
     docs: &TypeDocs<'_>,
@@ -41,6 +42,8 @@ pub(crate) fn union(
     code
 }
 
+/// A variant: a tuple with the record if the case names one, otherwise with the fields of the case. A case without
+/// fields is a unit variant.
 fn variant(case: &Case, union: Owner<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = doc_comments::code_span(case.name.as_str());
@@ -62,7 +65,7 @@ fn variant(case: &Case, union: Owner<'_>) -> Lines {
     lines
 }
 
-/// A case as argument of the SDK's macro `union!`.
+/// A case as an argument of the SDK's macro `union!`: its index, variant, tag, and record or fields.
 fn entry(index: usize, case: &Case, union: Owner<'_>) -> Lines {
     let head = format!("{index} {} = {}", names::camel(case.name.as_str()), string(case.name.as_str()));
     let lines = match &case.content {

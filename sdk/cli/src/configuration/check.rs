@@ -1,5 +1,6 @@
-//! Checks the input of `ixt run` before anything is built: the host's file, the command line, and whether the modules fit together. All
-//! mistakes are in one report.
+//! Checks the input of `ixt run` before anything is built: the host's file, the command line, and whether the modules
+//! fit together. All mistakes are in one report. A reload of one module does not use this; see
+//! [`ConfigSources::config`].
 
 use ixt_host::{Config, Module};
 use ixt_manifest::{Code, Diagnostic, Report};
@@ -10,9 +11,12 @@ use super::module_config::{ConfigSources, at_key};
 use crate::args::Setting;
 use crate::suggestion::suggest;
 
-/// The configurations of the modules, in their order, or all mistakes. `unusable` are the mistakes in the manifests of modules that could
-/// not be opened, and so are not in `modules`. If there are any, unknown module names are not reported: a name may be that of such a
-/// module.
+/// The configurations of the modules, in their order, or a report of all mistakes, also those of the file itself. `set`
+/// are the options `--set`, `instances` the options `--instances`, each with a module's name. Warns on stderr of each
+/// secret on the command line, even if there are mistakes.
+///
+/// `unusable` are the mistakes in the manifests of modules that could not be opened, and so are not in `modules`. If
+/// there are any, unknown module names are not reported: a name may be that of such a module.
 pub(crate) fn check<'m>(
     modules: &'m [Module],
     unusable: Report,
@@ -57,7 +61,7 @@ pub(crate) fn check<'m>(
     mistakes.report(file).map(|()| configs)
 }
 
-/// Reports modules of the same name, and services of the same topic.
+/// Reports modules of the same name, and modules that provide services of the same topic.
 fn same_names(modules: &[Module], mistakes: &mut ConfigMistakes) {
     for (index, second) in modules.iter().enumerate() {
         for first in &modules[..index] {

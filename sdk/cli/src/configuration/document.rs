@@ -1,4 +1,5 @@
-//! The text of the host's file: finds all mistakes in it, knows where each key is, and shows its lines with the secrets hidden.
+//! The text of the host's file: finds all mistakes in it, knows where each key is, and shows its lines with asterisks
+//! in place of what may be secret. What the keys mean is in `host_file`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,15 +14,16 @@ use crate::suggestion::suggest;
 #[derive(Debug)]
 pub(super) struct Document {
     source: Source,
-    /// All keys, also those of tables, by their paths.
+    /// All keys by their paths, also those of tables within tables, but not those in arrays.
     keys: BTreeMap<Vec<String>, KeyPosition>,
-    /// The mistakes of the file itself, as opposed to those that the modules' manifests show.
+    /// The mistakes of the file itself, as opposed to those that show only with the modules' manifests.
     mistakes: Vec<Diagnostic>,
-    /// The paths of unknown keys, and of wrong keys in `[modules]`. Their values are hidden in reports, since they may be secret.
+    /// The paths of unknown keys, and of keys in `[modules]` whose values are wrong. Reports hide their values, since
+    /// they may be secret.
     hidden: Vec<Vec<String>>,
     /// Whether the text can be parsed. If not, `keys` is empty.
     is_toml: bool,
-    /// Why the file can't be read; `None` if it was read.
+    /// Why the file can't be read. `None` if it was read.
     unreadable: Option<Report>,
 }
 
@@ -41,24 +43,28 @@ impl Default for Document {
 /// The places of a key and its value in the text.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPosition {
+    /// The key, without its table.
     pub(super) key: Span,
+    /// The value alone.
     pub(super) value: Span,
+    /// Whether the value is a table.
     is_table: bool,
 }
 
-/// A key that was removed from a document because it is wrong.
+/// A key that was removed from a document because it or its value is wrong.
 struct RemovedKey {
+    /// From the outermost table to the key itself; never empty.
     path: Vec<String>,
     position: KeyPosition,
-    /// The kind of its value, in words.
+    /// The kind of its value, in words with an article.
     found: String,
-    /// Whether the key is wrong, and not its value.
+    /// Whether the key is unknown. If not, its value is wrong.
     is_unknown: bool,
 }
 
 impl Document {
-    /// Reads a file. Keys with mistakes are left out of `T`, and [`Self::report`] has the mistakes. If the file can't be read or parsed,
-    /// `T` is the default.
+    /// Reads a file. Keys with mistakes are left out of `T`, and [`Self::report`] has the mistakes. `T` is the default
+    /// if the file can't be read or parsed, or has a mistake that no key can be blamed for.
     pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> (T, Self) {
         let source = match Source::read(path) {
             Ok(source) => source,
@@ -78,7 +84,7 @@ impl Document {
                 Ok(read) => return (read, this),
                 Err(error) => error,
             };
-            // Each round removes the key that the error is about, until the rest is right.
+            // serde stops at the first error. Each round removes the key that it is about, until the rest is right.
             let removed = error.span().and_then(|span| remove(left.get_mut(), &span));
             let Some(removed) = removed else {
                 this.mistakes.push(Diagnostic::new(Code::InvalidValue, error.message()));
@@ -91,7 +97,8 @@ impl Document {
         }
     }
 
-    /// Adds a mistake about the key at this path that the caller has found.
+    /// Adds a mistake about the key at this path that the caller has found. If the file does not have the key, the
+    /// mistake has no place.
     pub(super) fn add(&mut self, path: &[&str], code: Code, message: String) {
         let diagnostic = Diagnostic::new(code, message);
         self.mistakes.push(match self.entry(path) {
@@ -100,17 +107,19 @@ impl Document {
         });
     }
 
-    /// The place of the key at this path; `None` if the file does not have it.
+    /// The place of the key at this path, also of one with a mistake. `None` if the file does not have it, or can't be
+    /// read or parsed.
     pub(super) fn entry(&self, path: &[&str]) -> Option<KeyPosition> {
         let path: Vec<_> = path.iter().map(|key| (*key).to_owned()).collect();
         self.keys.get(&path).cloned()
     }
 
-    /// Whether the file could be read and parsed. Only then is a key absent that [`Self::entry`] does not find.
+    /// Whether the file could be read and parsed. Only then does `None` of [`Self::entry`] mean that the key is absent.
     pub(super) fn is_complete(&self) -> bool {
         self.is_toml && self.unreadable.is_none()
     }
 
+    /// Adds the keys of a table, whose own path is `path`, and of the tables in it.
     fn add_keys(&mut self, table: &DeTable<'_>, path: &[String]) {
         for (key, value) in table {
             let path = [path, &[key.get_ref().to_string()]].concat();
@@ -122,8 +131,9 @@ impl Document {
         }
     }
 
-    /// A report of the mistakes of the file itself and of `more`. Its lines of the file show, of the values in `config`, `config_from` and
-    /// `env` of modules, only those at the paths `not_secret`; all others may be secret, and are hidden.
+    /// A report of the mistakes of the file itself and of `more`; empty if there are none. It shows lines of the file.
+    /// In them, the values in `config`, `config_from` and `env` of modules are hidden, except for those at the paths
+    /// `not_secret`. The values of unknown keys are always hidden.
     pub(super) fn report(&self, more: Vec<Diagnostic>, not_secret: &[Vec<String>]) -> Report {
         let mistakes: Vec<_> = self.mistakes.iter().cloned().chain(more).collect();
         let hidden = if self.is_toml { self.hidden_spans(not_secret) } else { guessed_secrets(self.source.text()) };
@@ -133,6 +143,7 @@ impl Document {
         report
     }
 
+    /// The values that a report hides, in a text that was parsed.
     fn hidden_spans(&self, not_secret: &[Vec<String>]) -> Vec<Span> {
         let is_of_module = |path: &[String]| matches!(path, [modules, _, table, ..] if modules == "modules" && ["config", "config_from", "env"].contains(&&**table));
         let is_in = |path: &[String], keys: &[Vec<String>]| keys.iter().any(|key| path.starts_with(key));
@@ -142,8 +153,9 @@ impl Document {
     }
 }
 
-/// Removes the key that an error at this place is about: the innermost key that the place is in, or whose value it is in. `None` if there
-/// is none.
+/// Removes the key that an error at this place is about: the innermost key that is at the place, or whose value the
+/// place is in. A mistake in an array removes the key of the whole array. `None`, and nothing is removed, if there is
+/// no such key.
 fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     for (key, value) in table.iter_mut() {
         if let DeValue::Table(inner) = value.get_mut()
@@ -170,7 +182,7 @@ fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     Some(RemovedKey { path: vec![name], position, found, is_unknown })
 }
 
-/// The diagnostic for an error of serde, in the words of this project, and without the value, which may be secret.
+/// The diagnostic for an error of serde, in the words of this project. It leaves out the value, which may be secret.
 fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     let (name, tables) = wrong.path.split_last().expect("a path has a key");
     let name = name.escape_debug();
@@ -198,7 +210,7 @@ fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     }
 }
 
-/// The value that serde expects, in the words of this project.
+/// The value that serde expects, in the words of this project. Other texts of serde stay as they are.
 fn in_words(expected: &str) -> &str {
     match expected.trim_end() {
         "u32" | "u64" | "usize" => "a number",
@@ -212,9 +224,12 @@ fn in_words(expected: &str) -> &str {
     }
 }
 
-/// The parts of a text that can't be parsed that may be secret. In the tables about modules, and before the first table, that is what
-/// follows a `=`, or a whole line without one.
+/// The parts that may be secret of a text that can't be parsed, so that it is not known which keys they belong to.
+/// Before the first table and in the tables of `PLAIN`, these are only the values in lines with the word `modules`; in
+/// all other tables they are all values. A value is what follows a `=`, or a whole line without one. A line that begins
+/// with `[` counts as the head of a table, and stays.
 fn guessed_secrets(text: &str) -> Vec<Span> {
+    /// The tables of the host itself that have no secrets.
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
     let (mut hidden, mut start, mut is_plain) = (Vec::new(), 0, true);
     for line in text.split_inclusive('\n') {
@@ -230,7 +245,7 @@ fn guessed_secrets(text: &str) -> Vec<Span> {
     hidden
 }
 
-/// The text with asterisks in these places. Lengths and line ends stay, so that spans still fit.
+/// The text with asterisks in these places, one for each byte. Line ends stay, so that spans into the text still fit.
 fn without(text: &str, hidden: &[Span]) -> String {
     let hide = |(at, c): (usize, char)| {
         let is_hidden = hidden.iter().any(|span| span.contains(&at)) && c != '\n';

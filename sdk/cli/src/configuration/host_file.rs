@@ -1,4 +1,5 @@
-//! The file of `ixt run --config`, in TOML. HOST.md explains each key; an absent key means the default of `ixt_host::Settings`.
+//! The file of `ixt run --config`, in TOML: which keys it has, and what they become. HOST.md explains each key. An
+//! absent key means the default of `ixt_host::Settings`, or for the few that are no settings that of `ixt run`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +16,14 @@ use super::document::Document;
 use super::values::{DurationText, HttpName, SizeText};
 use crate::log_files;
 
-/// The content of the file. When it is read, relative paths are joined to the file's directory.
+/// The content of the file, without the keys that have mistakes. Relative paths in it have been joined to the file's
+/// directory. The default stands for no file, and sets nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HostFile {
+    /// The directory of the key-value store, unless `--data-dir` sets one. `None`: the default of `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
+    /// The directory of the log files. `None`: there are none, unless `--log-dir` sets one.
     pub(crate) log_dir: Option<PathBuf>,
     log: LogTable,
     start: StartTable,
@@ -28,26 +32,30 @@ pub(crate) struct HostFile {
     shutdown: ShutdownTable,
     calls: CallsTable,
     kv: KvTable,
+    /// `[build]`: for all modules.
     build: BuildTable,
+    /// Where metrics and health checks are served.
     pub(crate) http: HttpTable,
+    /// The settings of modules, by their names. A name may be that of no module, which `check` reports.
     pub(crate) modules: BTreeMap<String, ModuleTable>,
+    /// The text of the file, with its mistakes.
     #[serde(skip)]
     pub(super) document: Document,
 }
 
-/// `[log]`
+/// `[log]`: what is logged, and the limits of the log files.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LogTable {
-    /// Whether each call and event is logged, and not only those that fail.
+    /// Whether each call and event is logged. `false`, the default: only those that fail.
     calls: Option<bool>,
-    /// The greatest size of a log file.
+    /// The greatest size of a log file; 64 MiB by default.
     file_size: Option<SizeText>,
-    /// The greatest number of log files, with the one that is written.
+    /// The greatest number of log files, with the one that is written; 14 by default.
     files: Option<NonZeroUsize>,
 }
 
-/// `[restart]`: the fields of [`ixt_host::RestartPolicy`].
+/// `[restart]`: the fields of [`ixt_host::RestartPolicy`] of the same names, which explains them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {
@@ -59,56 +67,70 @@ struct RestartTable {
     give_up: Option<bool>,
 }
 
-/// `[start]` and `[modules.NAME.start]`: the timeouts for a process to connect, and then to answer `init`.
+/// `[start]` and `[modules.NAME.start]`: the times that a process has to start. The manifest's times come between the
+/// two: they win over `[start]`.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
+    /// How long a process has to connect after it was started. In `[start]`, 10 s by default.
     connect: Option<DurationText>,
+    /// How long it then has to answer `init`, unless it asks for more time. In `[start]`, 60 s by default.
     init: Option<DurationText>,
 }
 
-/// `[health]`: the interval of health checks, the timeout of each, and the number of failures in a row after which a process is restarted.
+/// `[health]`: the health checks of each process.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
+    /// The time between two checks of a process; 10 s by default.
     interval: Option<DurationText>,
+    /// How long a module has to reply to a check; 5 s by default.
     timeout: Option<DurationText>,
+    /// After how many failed checks in a row a process is restarted; 3 by default. 0: failed checks are only logged.
     failures: Option<u32>,
 }
 
-/// `[shutdown]`: how long a module has to finish its requests, and again for its own shutdown; and how long its processes have to exit
-/// then, and again after SIGTERM.
+/// `[shutdown]`: the times that a module has to end.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
+    /// How long it has to finish its requests, and then again to reply to `shutdown`; 5 s by default.
     grace: Option<DurationText>,
+    /// How long a process has to exit after that reply, and again after SIGTERM; 2 s by default.
     exit_grace: Option<DurationText>,
 }
 
-/// `[calls]`: the default timeout of calls that modules make while they handle a request, and of events.
+/// `[calls]`: the time of calls and events.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {
+    /// The default timeout of calls that modules make while they handle a request; also the timeout for handling an
+    /// event. 300 s by default.
     timeout: Option<DurationText>,
 }
 
-/// `[kv]`: the quota of each module for its keys and values.
+/// `[kv]`: limits of the key-value store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
+    /// How many bytes each module may keep, unless its `kv_quota` sets another quota.
     quota: Option<SizeText>,
 }
 
-/// `[build]` and `[modules.NAME.build]`: cargo's profile and features, and which program of a package is started.
+/// `[build]` and `[modules.NAME.build]`: how cargo builds modules.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BuildTable {
+    /// Cargo's profile. `None`: that of `[build]` or the command line, or else `dev`.
     profile: Option<String>,
+    /// Cargo's features that are enabled. Those of `[build]` only in the modules that have them.
     features: Vec<String>,
+    /// The program that is started, of a package with several.
     bin: Option<String>,
 }
 
 impl BuildTable {
+    /// The options of cargo that this table sets.
     fn build(&self) -> Build {
         let mut build = Build::default();
         build.profile.clone_from(&self.profile);
@@ -118,45 +140,54 @@ impl BuildTable {
     }
 }
 
-/// `[http]`: where metrics and health checks are served, and the host names to which the server answers.
+/// `[http]`: where metrics and health checks are served.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpTable {
+    /// The address and port to listen at. `None`: the file does not ask for HTTP.
     pub(crate) address: Option<SocketAddr>,
+    /// The host names to which the server answers, besides those of the address.
     pub(crate) names: Vec<HttpName>,
 }
 
-/// `[modules.NAME]`: the settings of one module.
+/// `[modules.NAME]`: the settings of one module. The default sets nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
-    /// The number of its processes.
+    /// The number of its processes. `None`: 1, unless `--instances` says otherwise.
     pub(crate) instances: Option<NonZeroU32>,
+    /// Its quota for keys and values. `None`: that of `[kv]`.
     kv_quota: Option<SizeText>,
+    /// `[modules.NAME.build]`: for this module.
     build: BuildTable,
+    /// `[modules.NAME.start]`: for this module.
     start: StartTable,
-    /// Values of keys of its configuration.
+    /// Values of keys of its configuration. `module_config` checks them.
     pub(super) config: BTreeMap<String, toml::Value>,
-    /// Keys of the configuration whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`.
+    /// Keys of its configuration whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`. They are not
+    /// read yet.
     pub(super) config_from: BTreeMap<String, String>,
-    /// Environment variables of its processes.
+    /// Environment variables of its processes. They win over those of the manifest.
     env: BTreeMap<String, String>,
 }
 
 impl HostFile {
-    /// Reads the file; for `None`, nothing is set. Keys with mistakes are left out. [`Self::check`] reports the mistakes, as does
-    /// [`check()`](super::check()), together with those of the modules.
+    /// Reads the file; for `None`, nothing is set. It does not fail: keys with mistakes are left out, and
+    /// [`Self::check`] reports the mistakes, as does [`check()`](super::check()) together with those of the modules.
     pub(crate) fn of(path: Option<&Path>) -> Self {
         path.map_or_else(Self::default, Self::read)
     }
 
-    /// `[build]`: how all modules are built.
+    /// `[build]`: how all modules are built. The caller adds the options of the command line and
+    /// `[modules.NAME.build]`.
     pub(crate) fn build(&self) -> Build {
         self.build.build()
     }
 
-    /// A report of a mistake that cargo has found: that there is no feature or program called `name`. It points at the line, which is in
-    /// `[modules.NAME.build]`, or without a module in `[build]`. `None` if `name` is not there.
+    /// A report of a mistake that cargo has found: that there is no feature or program called `name`. `key` is
+    /// `features` or `bin`, and `mistake` the message. The report points at the value of the key in
+    /// `[modules.NAME.build]`, or in `[build]` if `module` is `None`. `None` if `name` is not there, but for example on
+    /// the command line.
     pub(crate) fn build_mistake(&self, module: Option<&str>, key: &str, name: &str, mistake: &str) -> Option<Report> {
         let (table, path) = match module {
             Some(module) => (&self.modules.get(module)?.build, vec!["modules", module, "build", key]),
@@ -168,6 +199,7 @@ impl HostFile {
         Some(self.document.report(vec![diagnostic], &[]))
     }
 
+    /// Reads the file, joins relative paths to its directory, and checks the names in `env` of modules.
     fn read(path: &Path) -> Self {
         let (mut file, document) = Document::read::<Self>(path);
         file.document = document;
@@ -191,13 +223,14 @@ impl HostFile {
         file
     }
 
-    /// Reports the mistakes of the file itself, without looking at the modules' manifests.
+    /// Reports the mistakes of the file itself, without looking at the modules' manifests, for `ixt build`.
     pub(crate) fn check(&self) -> Result<(), Report> {
         let report = self.document.report(Vec::new(), &[]);
         if report.is_empty() { Ok(()) } else { Err(report) }
     }
 
-    /// The settings of the host: those of the file, and the defaults of `ixt`.
+    /// The settings of the host: those of the file, and for absent keys the defaults of `ixt`. `data_dir` is not among
+    /// them: the caller sets it, since the command line takes precedence.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = crate::runtime::settings();
         let put = |setting: &mut Duration, time: Option<DurationText>| {
@@ -230,7 +263,7 @@ impl HostFile {
         settings
     }
 
-    /// `[log]`: the limits of the log files.
+    /// `[log]`: the limits of the log files, and for absent keys their defaults.
     pub(crate) fn log_limits(&self) -> log_files::LogFileLimits {
         let default = log_files::LogFileLimits::default();
         let LogTable { file_size, files, .. } = self.log;
@@ -241,7 +274,7 @@ impl HostFile {
     }
 }
 
-/// The reason why `[modules.NAME.env]` can't set this variable; `None` if it can.
+/// The reason why `[modules.NAME.env]` can't set this variable to this value. `None` if it can.
 fn variable_mistake(name: &str, value: &str) -> Option<String> {
     if let Some(reason) = reserved_variable(name) {
         return Some(format!("can't set `{name}`: {reason}"));
@@ -254,25 +287,25 @@ fn variable_mistake(name: &str, value: &str) -> Option<String> {
 }
 
 impl ModuleTable {
-    /// `[modules.NAME.build]`: how this module is built.
+    /// `[modules.NAME.build]`: how this module is built, beside what `[build]` and the command line say.
     pub(crate) fn build(&self) -> Build {
         self.build.build()
     }
 
-    /// `[modules.NAME.start]`: the timeouts for its processes to connect and to answer `init`. `None`: that of the manifest holds, or else
-    /// that of `[start]`.
+    /// `[modules.NAME.start]`: how long its processes have to connect, and then to answer `init`. `None`: the time of
+    /// the manifest holds, or else that of `[start]`.
     pub(crate) fn start(&self) -> [Option<Duration>; 2] {
         let StartTable { connect, init } = self.start;
         [connect, init].map(|time| time.map(|DurationText(time)| time))
     }
 
-    /// The program with the variables of `[modules.NAME.env]`.
+    /// The program with the variables of `[modules.NAME.env]`, which replace those of the same names.
     pub(crate) fn program(&self, program: Program) -> Program {
         self.env.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
 }
 
-/// A TOML value as JSON. Dates and times become text.
+/// A TOML value as JSON. Dates and times become text; a float that is not finite becomes `null`.
 pub(super) fn json(value: &toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),

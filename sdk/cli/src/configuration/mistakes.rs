@@ -4,28 +4,31 @@ use ixt_manifest::{Diagnostic, Report, Source};
 
 use super::host_file::HostFile;
 
+/// The mistakes so far. The default has none.
 #[derive(Default)]
 pub(super) struct ConfigMistakes {
-    /// The mistakes in the host's file, beside those that its document has already.
+    /// The mistakes in the host's file, besides those that its document already has.
     pub(super) in_file: Vec<Diagnostic>,
-    /// The keys in the host's file whose values a report may show. All other values of modules are hidden, because they may be secret.
+    /// The paths of keys in the host's file whose values a report may show. All other values of modules are hidden,
+    /// because they may be secret.
     pub(super) not_secret: Vec<Vec<String>>,
     /// The mistakes on the command line and in manifests.
     pub(super) elsewhere: Report,
 }
 
 impl ConfigMistakes {
-    /// Adds a mistake on the command line. It is reported without the text of the command line, which may hold a secret.
+    /// Adds a mistake on the command line. The report does not show the command line, which may hold a secret; the
+    /// message has to say which option it is.
     pub(super) fn on_command_line(&mut self, diagnostic: Diagnostic) {
         self.in_manifest(&Source::new("", ""), diagnostic);
     }
 
-    /// Adds a mistake in a manifest.
+    /// Adds a mistake in a manifest, whose text is `source`.
     pub(super) fn in_manifest(&mut self, source: &Source, diagnostic: Diagnostic) {
         self.elsewhere.extend(Report::new(source, vec![diagnostic]));
     }
 
-    /// The error is the report of all mistakes, those of the file first. `Ok` if there are none.
+    /// The error is a report of all mistakes, those of the file first. `Ok` if there are none.
     pub(super) fn report(self, file: &HostFile) -> Result<(), Report> {
         let mut report = file.document.report(self.in_file, &self.not_secret);
         report.extend(self.elsewhere);

@@ -1,8 +1,11 @@
-//! The configuration of a host and of its modules: the file of `--config`, and what the command line sets. All mistakes are found
-//! before anything is built, and reported at once, with their lines and without secrets.
+//! The configuration of a host and of its modules: the file of `--config`, and what the command line sets. `ixt run`
+//! finds all mistakes before anything is built, and reports them at once, with their lines and without secrets. The
+//! values are checked by `ixt_host::Config`.
 //!
-//! - `host_file` is the file, read by way of `document`, which knows where each key stands; `values` are its durations and sizes;
-//! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of `ixt run`;
+//! - `host_file` is the file, which it reads with `document`: that knows where each key is; `values` are the file's
+//!   durations, sizes and host names;
+//! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of
+//!   `ixt run`;
 //! - `mistakes` collects what is wrong.
 
 mod check;

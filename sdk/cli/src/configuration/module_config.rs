@@ -1,5 +1,5 @@
-//! The configuration of one module: the defaults of its manifest, then what the host's file says, then the command line. Each value is
-//! checked against its declared type.
+//! The configuration of one module, from three sources: the defaults of its manifest, the host's file, and the command
+//! line. A later one wins. Each value is checked against its declared type.
 
 use anyhow::anyhow;
 use ixt_host::{Config, ConfigError};
@@ -14,16 +14,17 @@ use crate::failure::Failure;
 use crate::output::say;
 use crate::suggestion::suggest;
 
-/// The sources of one module's configuration: the host's file and the options of the command line.
+/// The sources of one module's configuration beside its manifest: the host's file and the options of the command line.
 pub(crate) struct ConfigSources<'a> {
     file: &'a HostFile,
+    /// The options for this module, in the order of the command line.
     settings: Vec<&'a Setting>,
     /// The option of `settings` as messages show it, up to the key: `--config ` or `--set MODULE.`.
     option: String,
 }
 
-/// The configuration of a module that `--config` alone sets, as for `ixt call --module`. A secret on the command line is a warning on
-/// stderr.
+/// The configuration of a module that `--config` alone sets, without a host's file: for `ixt call --module` and
+/// `ixt conformance`. All mistakes are one failure with status 2. Warns on stderr of each secret on the command line.
 pub(crate) fn config_of_one<'m>(
     settings: &[Setting],
     manifest: &'m Manifest,
@@ -37,21 +38,22 @@ pub(crate) fn config_of_one<'m>(
 }
 
 impl<'a> ConfigSources<'a> {
-    /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`.
+    /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`. Reads nothing yet.
     pub(crate) fn of_module(name: &str, file: &'a HostFile, set: &'a [(String, Setting)]) -> Self {
         let settings = set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting).collect();
         Self { file, settings, option: format!("--set {name}.") }
     }
 
-    /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes, also those of the
-    /// host's file itself.
+    /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes,
+    /// also those of the host's file itself. A reload of a module calls this; `ixt run` calls
+    /// [`check()`](super::check()) before it starts any.
     pub(crate) fn config<'m>(&self, manifest: &'m Manifest, source: &Source) -> Result<Config<'m>, Report> {
         let mut mistakes = ConfigMistakes::default();
         let config = self.read(manifest, source, &mut mistakes);
         mistakes.report(self.file).map(|()| config)
     }
 
-    /// Warns on stderr of each secret whose value is on the command line.
+    /// Warns on stderr of each secret whose value, and not only its source, is on the command line.
     pub(super) fn warn_of_secrets(&self, config: &Config<'_>) {
         let option = &self.option;
         for Setting { key, value } in &self.settings {
@@ -64,7 +66,10 @@ impl<'a> ConfigSources<'a> {
         }
     }
 
-    /// Reads the configuration. Wrong values are left out, and added to `mistakes`.
+    /// Reads the configuration. Wrong values are left out, so their keys have their defaults or no value, and the
+    /// mistakes are added to `mistakes`; so are required keys without a value. The configuration is only usable if no
+    /// mistake was added. Missing keys are not looked for if the host's file can't be read or parsed, since it may set
+    /// them.
     pub(super) fn read<'m>(
         &self,
         manifest: &'m Manifest,
@@ -73,7 +78,7 @@ impl<'a> ConfigSources<'a> {
     ) -> Config<'m> {
         let name = manifest.module.name.as_str();
         let mut config = Config::of(manifest);
-        // Keys with a wrong value, which are not reported as missing too.
+        // Keys with a wrong value. They are not reported as missing too.
         let mut wrong = Vec::new();
         self.read_file(&mut config, &mut wrong, mistakes);
         let mut seen = Vec::new();
@@ -100,7 +105,8 @@ impl<'a> ConfigSources<'a> {
         config
     }
 
-    /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say.
+    /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say. A key in both is a mistake. Keys
+    /// with a wrong value are added to `wrong`, mistakes to `mistakes`.
     fn read_file(&self, config: &mut Config<'_>, wrong: &mut Vec<String>, mistakes: &mut ConfigMistakes) {
         let name = config.manifest().module.name.as_str();
         let Some(table) = self.file.modules.get(name) else { return };
@@ -143,7 +149,7 @@ impl<'a> ConfigSources<'a> {
         }
     }
 
-    /// Reports a key that has neither a value nor a default, with the option that sets it.
+    /// Reports a key that has neither a value nor a default; the help says which option sets it.
     fn missing(&self, key: &str, manifest: &Manifest, source: &Source, mistakes: &mut ConfigMistakes) {
         let (name, option) = (&manifest.module.name, &self.option);
         let message = format!("the module `{name}` has no value for its config key `{key}`, which has no default");
@@ -162,7 +168,8 @@ impl<'a> ConfigSources<'a> {
     }
 }
 
-/// The diagnostic for a key that was not set. Its message begins with `whose`, which names the option if there is no line to point at.
+/// The diagnostic for a key that was not set. Its message begins with `whose`, which names the option of the command
+/// line, or is empty if there is a line to point at.
 fn refused(error: &anyhow::Error, module: &str, whose: &str) -> Diagnostic {
     match error.downcast_ref() {
         Some(ConfigError::UnknownKey { key, known }) => {
@@ -175,7 +182,8 @@ fn refused(error: &anyhow::Error, module: &str, whose: &str) -> Diagnostic {
     }
 }
 
-/// Points at the key if it is unknown, and at the value otherwise.
+/// Adds the place in the host's file: the key if it is unknown, and otherwise the value. `entry` is `None` if the file
+/// does not have the key.
 fn at(diagnostic: Diagnostic, entry: Option<KeyPosition>) -> Diagnostic {
     match entry {
         Some(entry) if diagnostic.code() == Code::UnknownKey.as_str() => diagnostic.at(entry.key, ""),
@@ -184,7 +192,7 @@ fn at(diagnostic: Diagnostic, entry: Option<KeyPosition>) -> Diagnostic {
     }
 }
 
-/// Points at the key.
+/// Adds the place of the key in the host's file, if there is one.
 pub(super) fn at_key(diagnostic: Diagnostic, entry: Option<KeyPosition>) -> Diagnostic {
     match entry {
         Some(entry) => diagnostic.at(entry.key, ""),

@@ -1,4 +1,5 @@
-//! Sets a key of a module's configuration: gets the value from its source, and checks it against the declared type.
+//! Sets a key of a module's configuration: gets the value from its source, and has it checked against the declared
+//! type.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,8 +10,11 @@ use ixt_host::Config;
 
 use crate::args::{Setting, ValueSource};
 
-/// Sets one key. An error names the key, but never shows the value, which may be secret. A line end at the end of a file or credential is
-/// not part of the value, except for the type `bytes`.
+/// Sets one key; replaces an earlier value. Files, variables and credentials are read now. One line end at the end of a
+/// file or credential is not part of the value, except for the type `bytes`.
+///
+/// If the source can't be read or the value is wrong, the configuration stays as it was. The error names the key, but
+/// never shows the value, which may be secret.
 pub(super) fn set_key(config: &mut Config<'_>, Setting { key, value }: &Setting) -> anyhow::Result<()> {
     match value {
         ValueSource::Text(text) => config.set_text(key, text)?,
@@ -19,7 +23,7 @@ pub(super) fn set_key(config: &mut Config<'_>, Setting { key, value }: &Setting)
                 fs::read(path).with_context(|| format!("can't read the config key `{key}` from {}", path.display()))?;
             config.set_content(key, &content)?;
         }
-        // The error of `env::var` would show the value.
+        // Not `env::var`, whose error would show the value.
         ValueSource::Variable(name) => match env::var_os(name).map(OsString::into_string) {
             Some(Ok(text)) => config.set_text(key, &text)?,
             Some(Err(_)) => bail!("the environment variable `{name}`, for the config key `{key}`, is not UTF-8"),

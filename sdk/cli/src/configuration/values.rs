@@ -1,4 +1,5 @@
-//! Values of the host's file that are text: durations, sizes and host names.
+//! Values of the host's file that are text: durations, sizes and host names. serde calls their `try_from`; an error
+//! becomes a mistake with its line.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ impl TryFrom<String> for DurationText {
     }
 }
 
-/// A number of bytes such as `"256MiB"`, up to 2^63 - 1.
+/// A number of bytes such as `"256MiB"`, from 0 to 2^63 - 1. Without a unit it is in bytes.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct SizeText(pub(super) u64);
@@ -39,7 +40,7 @@ impl TryFrom<String> for SizeText {
     }
 }
 
-/// A host name to which the HTTP server answers.
+/// A host name or IP address to which the HTTP server answers, without a port.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct HttpName(pub(crate) String);

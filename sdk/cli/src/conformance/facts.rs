@@ -1,5 +1,5 @@
-//! The facts about the module that checks depend on. They are gathered once, by the first two checks, and don't change afterwards, so
-//! that no check depends on which others are made, or in which order.
+//! The facts about the module that checks depend on. The first two checks gather them once, and they don't change
+//! afterwards. So no check depends on which others are made, or in which order.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use super::section::Section;
 use super::subject::Subject;
 use super::verdict::{Stop, Verdict, failed};
 
-/// What the module's first conversation has shown.
+/// What the first conversation with the module has shown.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Facts {
@@ -18,19 +18,21 @@ pub(super) struct Facts {
     pub(super) replies_have_ids: bool,
     /// Whether its reply to `init` says which version of the protocol it speaks.
     pub(super) states_version: bool,
-    /// Whether it answers `health_check` as the protocol demands.
+    /// Whether it answers `health_check` as the protocol demands. If not, one check reports that, and the others accept
+    /// any reply to it.
     pub(super) answers_health_check: bool,
-    /// Whether it closes its connection within the timeout after the host has closed its own end.
+    /// Whether it closes its connection within the timeout after the host has closed its own end. If not, the other
+    /// checks don't wait for that.
     pub(super) closes_with_host: bool,
 }
 
-/// The first check: the module connects.
+/// The first check: a process of the module connects. The process is ended afterwards.
 pub(super) fn connects(subject: &Subject, output: &OutputTail) -> Verdict {
     subject.start(output)?;
     Ok(None)
 }
 
-/// The second check: the module answers `init`. Returns the facts, and a note for people.
+/// The second check: the module answers `init`, and then `health_check`. Returns the facts, and a note for people.
 pub(super) fn gather(subject: &Subject, output: &OutputTail) -> Result<(Facts, String), Stop> {
     let mut session = subject.start(output)?;
     let reply = session.initialize(&subject.config, &Offer::default())?;
@@ -52,7 +54,8 @@ pub(super) fn gather(subject: &Subject, output: &OutputTail) -> Result<(Facts, S
     Ok((facts, note))
 }
 
-/// The object `ixt` of a reply to `init`, in which the module describes itself; `None` if it has none.
+/// The object `ixt` of a reply to `init`, in which the module describes itself. `None` if it has none. [`Stop::Failed`]
+/// if it is no object or one of its known keys has a value of another kind; all keys may be absent.
 pub(super) fn about(reply: &ModuleReply) -> Result<Option<&Map<String, Value>>, Stop> {
     type Test<'a> = &'a dyn Fn(&Value) -> bool;
     let about = match reply.data().and_then(|data| data.get("ixt")) {

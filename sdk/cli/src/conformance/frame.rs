@@ -1,4 +1,5 @@
-//! The frames that the host sends, as JSON text. They are written from PROTOCOL.md, not with the crate that the SDK is made of.
+//! The frames that the host sends, as JSON text without framing. They are written from PROTOCOL.md, and not with the
+//! crate `ixt-protocol` that the SDK uses: a mistake in that crate would not be found.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -8,11 +9,15 @@ use serde_json::{Value, json};
 
 use super::wire::MAX_FRAME_BYTES;
 
-/// The field `protocol` of `init`: what the host offers.
+/// The field `protocol` of `init`: what the host offers. The features are always `starting` and `ready`. The default is
+/// version 1, 16 MiB, and the framing `line`.
 #[derive(Debug, Clone)]
 pub(super) struct Offer {
+    /// The version of the protocol.
     pub(super) version: u64,
+    /// The limit for frames in both directions, in bytes. The host itself reads up to [`MAX_FRAME_BYTES`] all the same.
     pub(super) max_frame_bytes: usize,
+    /// The framings that the module may choose from.
     pub(super) framings: &'static [&'static str],
 }
 
@@ -30,7 +35,7 @@ pub(super) fn init(config: &Value, module_id: &str, offer: &Offer) -> Value {
     }})
 }
 
-/// The fields of a `handle` or an `event`.
+/// The fields of a `handle` or an `event`, with priority 2 and without a `ttl_ms`.
 pub(super) fn message(topic: &str, payload: &[u8]) -> Value {
     let timestamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let source = concat!(env!("CARGO_PKG_NAME"), "-conformance:", env!("CARGO_PKG_VERSION"));
@@ -40,7 +45,7 @@ pub(super) fn message(topic: &str, payload: &[u8]) -> Value {
     })
 }
 
-/// A frame with `type` and `id` first, and then these fields.
+/// A frame with `type` and `id` first, and then the fields of the object `fields`; none if it is no object.
 pub(super) fn frame(kind: &str, id: u64, fields: &Value) -> String {
     let mut frame = format!(r#"{{"type":"{kind}","id":{id}"#);
     for (key, value) in fields.as_object().into_iter().flatten() {

@@ -1,4 +1,5 @@
 //! The command that starts the module for a check: the one after `--`, or that of the manifest's `[artifacts.process]`.
+//! It does not build anything.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,28 +10,32 @@ use ixt_manifest::Manifest;
 use crate::args::ConformanceArgs;
 use crate::failure::{Failure, Result};
 
-/// A command with its directory and environment.
+/// A command with its directory and environment. `process` starts it.
 #[derive(Debug)]
 pub(super) struct LaunchCommand {
+    /// A path, or a name that is looked up in `PATH`.
     pub(super) program: OsString,
+    /// Its arguments, without the program itself.
     pub(super) args: Vec<OsString>,
-    /// The variables that the manifest sets. All other ones are those of `ixt`.
+    /// The variables that the manifest sets. All variables of `ixt` are passed on too, whatever the manifest's `pass`
+    /// says, and `IXT_IPC_SOCKET` and `IXT_MODULE_ID` are added.
     pub(super) env: Vec<(String, String)>,
-    /// The current directory: that of the manifest.
+    /// The current directory of the process: that of the manifest.
     pub(super) dir: PathBuf,
-    /// The `IXT_MODULE_ID`: `NAME:VERSION/instance-001`.
+    /// The value of `IXT_MODULE_ID`: `NAME:VERSION/instance-001`.
     pub(super) module_id: String,
 }
 
 impl LaunchCommand {
-    /// It is a usage error if neither the command line nor the manifest names a program.
+    /// A usage error if neither the command line nor the manifest names a program. A failure with status 3 if the
+    /// manifest's directory can't be entered. The program is not looked for.
     pub(super) fn new(args: &ConformanceArgs, manifest: &Manifest) -> Result<Self> {
         let no_dir = |error: io::Error| Failure::module(format!("can't enter the manifest's directory: {error}"));
         let dir = args.manifest.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = dir.canonicalize().map_err(no_dir)?;
         let (program, program_args) = match (args.command.split_first(), &manifest.process.path) {
             (Some((program, rest)), _) => {
-                // A relative path is one from here, and the module runs elsewhere.
+                // A relative path starts at the current directory of `ixt`, and the module runs in another one.
                 let path = Path::new(program);
                 let is_path = path.components().count() > 1;
                 let program = if is_path { std::path::absolute(path).map_err(no_dir)?.into() } else { program.clone() };
@@ -51,7 +56,8 @@ impl LaunchCommand {
     }
 }
 
-/// The program and its arguments, as a host starts them: an interpreter whose name has a slash is a file of the module.
+/// The program and its arguments, as a host would start them. An interpreter with a slash in its name is a file of the
+/// module; otherwise it is looked up in `PATH`.
 fn of_manifest(manifest: &Manifest, path: &str, dir: &Path) -> (OsString, Vec<OsString>) {
     let process = &manifest.process;
     let file: PathBuf = [path].into_iter().chain(process.entry.as_deref()).collect();

@@ -1,12 +1,13 @@
-//! `ixt conformance`: plays the host against a module in any language, and reports where the module breaks the protocol. It is for authors
-//! of SDKs.
+//! `ixt conformance`: plays the host against a module in any language, and reports where the module breaks the
+//! protocol. It is for authors of SDKs. It does not use the host of `ixt run`.
 //!
 //! - `launch` is the command that starts the module, `subject` the module under test;
-//! - `process` starts and ends the module, `wire` reads and writes frames, `frame` spells them, `reply` checks the shape of replies, and
-//!   `session` is a conversation with one process;
-//! - `facts` are gathered first; `services` calls the module's services; a `trial` is the surroundings of one check; `checks` are the
-//!   checks;
-//! - `suite` makes the selected checks; `verdict` is the result of one, with a `section` of PROTOCOL.md; `report` prints it.
+//! - `process` starts and ends the module, `wire` reads and writes frames, `frame` makes the frames that are sent,
+//!   `reply` checks the shape of replies, and `session` is a conversation with one process;
+//! - `facts` are gathered first; `services` calls the module's services; `checks` are the other checks, and a `trial`
+//!   is the surroundings of one check;
+//! - `suite` makes the selected checks; `verdict` is the result of one, with a `section` of PROTOCOL.md; `report`
+//!   prints it.
 
 mod checks;
 mod facts;
@@ -42,10 +43,14 @@ use report::VerdictPrinter;
 use subject::Subject;
 use suite::Selection;
 
-/// How long an interrupted command waits for the current check, whose process is killed, to remove its socket.
+/// How long an interrupted command waits for the current check, whose process is killed, to end and to remove its
+/// socket. Then the command ends without it.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Checks the arguments, and makes the checks in a thread. A signal kills the module.
+/// Checks the arguments, and makes the checks in a separate thread, one after the other. Prints each verdict as it
+/// comes. `Ok` if no check has failed. Failures: status 1 if one has; 2 if an argument or the configuration is wrong,
+/// or nothing says what to start; 3 if the manifest has mistakes or the module's command can't be started. A signal
+/// kills the module and ends the command with the signal's status.
 pub(crate) fn conformance(args: ConformanceArgs, json: bool) -> Result<()> {
     let wrong = |report: ixt_manifest::Report| Failure::module_report(report.to_ansi_string());
     let source = Source::read(&args.manifest).map_err(wrong)?;

@@ -1,4 +1,5 @@
-//! A process of the module, in a separate process group. When it is dropped, all processes of the group are killed.
+//! A process of the module, in a separate process group. When it is dropped, all processes of the group are killed. The
+//! host of `ixt run` starts processes by other code, in `ixt-host`.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -14,22 +15,26 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::launch::LaunchCommand;
 use crate::lock::lock;
 
-/// The interval between two looks whether a process has ended or connected.
+/// The time between two looks whether a process has ended or connected.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// The longest time that the output of a process is read after it has ended: a process that has left the group may keep the pipe open.
+/// How long each of stdout and stderr is read at most after the process has ended: a process that has left the group
+/// may keep the pipe open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The number of lines of output that are kept, the last ones. They are shown with a failed check.
+/// How many lines of output are kept, the last ones. They are shown with a failed check.
 const LOG_LINES: usize = 12;
 
-/// The last lines that the module's processes wrote to stdout and stderr. A clone is the same log.
+/// The last lines that the module's processes wrote to stdout and stderr, mixed as they came. A clone shares the lines.
+/// The default is empty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OutputTail(Arc<Mutex<VecDeque<String>>>);
 
 impl OutputTail {
+    /// The lines so far, the oldest first, without line ends.
     pub(super) fn lines(&self) -> Vec<String> {
         lock(&self.0).iter().cloned().collect()
     }
 
+    /// Adds a line; drops the oldest one if there are too many.
     fn push(&self, line: String) {
         let mut lines = lock(&self.0);
         if lines.len() == LOG_LINES {
@@ -39,19 +44,20 @@ impl OutputTail {
     }
 }
 
-/// The process groups that are running, so that an interrupted command can kill them. A clone is the same list.
+/// The process groups that are running, so that an interrupted command can kill them. A clone shares the list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProcessGroups(Arc<Mutex<RunningGroups>>);
 
 #[derive(Debug, Default)]
 struct RunningGroups {
+    /// The groups of the processes that were started and not dropped yet.
     groups: Vec<Pid>,
-    /// No further process may be started.
+    /// Whether no further process may be started.
     is_closed: bool,
 }
 
 impl ProcessGroups {
-    /// Kills all groups. From now on no process can be started.
+    /// Kills all groups with SIGKILL. From now on no process can be started. Does not wait for their end.
     pub(super) fn close(&self) {
         let mut running = lock(&self.0);
         running.is_closed = true;
@@ -60,22 +66,27 @@ impl ProcessGroups {
         }
     }
 
+    /// Whether [`Self::close`] was called, which means that the command was interrupted.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.0).is_closed
     }
 }
 
-/// A process that was started for a check.
+/// A process that was started for a check. Dropping it kills its group and waits for the end of the process and of its
+/// output.
 pub(super) struct ModuleProcess {
+    /// The process that was started, the leader of `group`.
     child: Child,
     group: Pid,
+    /// The list that the group is in.
     groups: ProcessGroups,
-    /// Each is disconnected when all of stdout, or of stderr, has been read.
+    /// Each is disconnected once all of stdout, or of stderr, has been read.
     readers: Vec<Receiver<()>>,
 }
 
 impl ModuleProcess {
-    /// Starts a process that is to connect to `socket`. Its output goes to `output`. It is an error if the groups are closed.
+    /// Starts a process that is to connect to `socket`, and returns without waiting for that. Its output goes to
+    /// `output`. It is an error if the program can't be started, or if the groups are closed.
     pub(super) fn spawn(
         launch: &LaunchCommand,
         socket: &Path,
@@ -107,12 +118,12 @@ impl ModuleProcess {
         Ok(Self { child, group, groups: groups.clone(), readers })
     }
 
-    /// Its exit status; `None` if it still runs.
+    /// Its exit status. `None` if it still runs. Does not wait.
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end; `None` if it still runs after `timeout`.
+    /// Waits for its end, and returns its exit status. `None` if it still runs after `timeout`.
     pub(super) fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -123,7 +134,7 @@ impl ModuleProcess {
         }
     }
 
-    /// Sends SIGTERM to the process.
+    /// Sends SIGTERM to the process alone, not to its group. Does not wait.
     pub(super) fn terminate(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
@@ -143,9 +154,9 @@ impl Drop for ModuleProcess {
     }
 }
 
-/// Reads an output to its end, in a thread, and keeps its last lines. The receiver is disconnected at the end.
+/// Reads an output to its end in a thread, and adds its lines to `output`. The receiver is disconnected at the end.
 fn read_lines(from: impl Read + Send + 'static, output: &OutputTail) -> Receiver<()> {
-    /// A longer line is kept in pieces.
+    /// A longer line is kept in pieces of this length, each as a line.
     const MAX_LINE_BYTES: u64 = 4096;
     let output = output.clone();
     let (done, wait) = channel::<()>();

@@ -1,4 +1,5 @@
-//! Replies of the module, `success` and `error`, and the rules for their shape.
+//! Replies of the module, `success` and `error`, and the rules for their shape. Whether a reply has the right id is
+//! checked in `session`.
 
 use serde_json::{Map, Value};
 
@@ -9,13 +10,14 @@ use super::wire::shown;
 /// A reply that keeps to the rules.
 #[derive(Debug)]
 pub(super) struct ModuleReply {
-    /// The id of the request that it answers; `None` if it has none.
+    /// The id of the request that it answers. `None` if it has none, or `null`.
     pub(super) id: Option<u64>,
+    /// The whole frame. Its type is `success` or `error`.
     frame: Map<String, Value>,
 }
 
 impl ModuleReply {
-    /// Checks the shape of a frame of the type `success` or `error`.
+    /// Checks the shape of a frame, whose type has to be `success` or `error`. [`Stop::Failed`] if it breaks a rule.
     pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
         let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
         let is = |key: &str, test: fn(&Value) -> bool| frame.get(key).is_none_or(test);
@@ -58,12 +60,12 @@ impl ModuleReply {
         self.frame.get("code").filter(|_| self.frame["type"] == "error").and_then(Value::as_str)
     }
 
-    /// Whether it can answer a `health_check`: `healthy` is true or false.
+    /// Whether it is a right reply to a `health_check`: a success in which `healthy` is true or false.
     pub(super) fn is_health(&self) -> bool {
         self.data().is_some_and(|data| data.get("healthy").is_some_and(Value::is_boolean))
     }
 
-    /// A note for a reply that the protocol allows, unless it is an `error` with this code, which the protocol prefers.
+    /// A note for a reply that the protocol allows, where it prefers an `error` with this code. `None` if it is that.
     pub(super) fn note_unless(&self, code: &str) -> Option<String> {
         match self.code() {
             Some(answered) if answered == code => None,
@@ -72,11 +74,12 @@ impl ModuleReply {
         }
     }
 
-    /// Checks that this reply does not show that the module failed to understand a request, if `other` answers the same request in another
-    /// form. `what` is the request, for the verdict.
+    /// Checks that the module has understood a request as well as another form of the same request, to which `other` is
+    /// the reply. It fails if this reply has one of the codes of `NOT_UNDERSTOOD` and `other` does not have the same.
+    /// `what` is the request, for the verdict.
     pub(super) fn is_like(&self, other: &Self, what: &str) -> Result<(), Stop> {
-        /// A service itself may answer with another code each time. These codes say that the request was not understood, or that it
-        /// failed before the service got it.
+        /// The codes that say that the request was not understood, or failed before the service got it. A service
+        /// itself may answer with another code each time.
         const NOT_UNDERSTOOD: [&str; 5] =
             ["UNKNOWN_TOPIC", "INVALID_INPUT", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "INTERNAL"];
         if self.code() == other.code() || self.code().is_none_or(|code| !NOT_UNDERSTOOD.contains(&code)) {
@@ -86,12 +89,13 @@ impl ModuleReply {
         Err(failed(Section::Replies, expected, self.shown()))
     }
 
-    /// The frame, for people.
+    /// The frame, for people; a long one is cut.
     pub(super) fn shown(&self) -> String {
         show(&self.frame)
     }
 }
 
+/// Whether a text is an upper-case word: a letter, then letters, digits and `_`.
 fn is_code(code: &str) -> bool {
     code.starts_with(|c: char| c.is_ascii_uppercase())
         && code.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')

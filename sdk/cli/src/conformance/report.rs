@@ -1,4 +1,4 @@
-//! Prints the verdict of each check, for people or as JSON, and counts them.
+//! Prints the verdict of each check to stdout, for people or as JSON, and counts the verdicts.
 
 use ixt_host::text::{harmless, harmless_lines};
 use serde_json::{Value, json};
@@ -7,8 +7,9 @@ use super::verdict::{Stop, Verdict};
 use crate::failure::Result;
 use crate::output::{print, print_json};
 
-/// Prints one verdict after the other.
+/// Prints one verdict after the other. One printer is used for a whole run.
 pub(super) struct VerdictPrinter {
+    /// Whether to print JSON, one object a line, instead of text.
     json: bool,
     ok: usize,
     failed: usize,
@@ -16,6 +17,7 @@ pub(super) struct VerdictPrinter {
 }
 
 impl VerdictPrinter {
+    /// A printer that has printed nothing. With `json` it prints objects, one a line, and otherwise text.
     pub(super) fn new(json: bool) -> Self {
         Self { json, ok: 0, failed: 0, skipped: 0 }
     }
@@ -25,8 +27,8 @@ impl VerdictPrinter {
         self.failed
     }
 
-    /// Prints the verdict of a check. `log` are the last lines that the module wrote to stdout and stderr; they are shown if the check
-    /// has failed.
+    /// Prints and counts the verdict of a check. `log` are the last lines that the module wrote to stdout and stderr;
+    /// they are shown if the check has failed.
     pub(super) fn verdict(&mut self, check: &str, verdict: &Verdict, log: &[String]) -> Result<()> {
         match verdict {
             Ok(_) => self.ok += 1,
@@ -37,7 +39,7 @@ impl VerdictPrinter {
         self.print(&text, &object)
     }
 
-    /// Prints how many checks had which verdict.
+    /// Prints how many checks passed, failed and were skipped. Call it once, at the end.
     pub(super) fn summary(&self) -> Result<()> {
         let Self { ok, failed, skipped, .. } = self;
         let object = json!({ "ok": ok, "failed": failed, "skipped": skipped });
@@ -49,7 +51,7 @@ impl VerdictPrinter {
     }
 }
 
-/// A verdict for people, and for programs.
+/// A verdict as text for people, and as an object for programs.
 fn shown(check: &str, verdict: &Verdict, log: &[String]) -> (String, Value) {
     match verdict {
         Ok(note) => {

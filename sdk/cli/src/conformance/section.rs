@@ -1,6 +1,6 @@
-//! The sections of PROTOCOL.md. The verdict of a failed check names the one that was broken.
+//! The sections of PROTOCOL.md. The verdict of a failed check names the section whose rule was broken.
 
-/// A section of PROTOCOL.md. [`Self::heading`] is its heading.
+/// A section of PROTOCOL.md, of those that have rules for modules. [`Self::heading`] is its heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     Transport,
@@ -14,6 +14,7 @@ pub(super) enum Section {
 }
 
 impl Section {
+    /// The heading, as in PROTOCOL.md.
     pub(super) fn heading(self) -> &'static str {
         match self {
             Self::Transport => "Transport",

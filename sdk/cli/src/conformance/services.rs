@@ -1,5 +1,5 @@
-//! Calls the module's services, each once and with an empty payload. Each call is a check of its service; together they show to which
-//! service the other checks can send payloads.
+//! Calls the module's services, each once and with an empty payload. Each call is a check of its service. Together the
+//! calls show to which service the other checks can send payloads.
 
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,29 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// A topic that no module provides.
 pub(super) const UNKNOWN_TOPIC: &str = "ixt.conformance.no_such_topic";
-/// The `ttl_ms` of a call, unless half the timeout is less.
+/// The `ttl_ms` of a call, unless half of `--timeout` is less.
 const SERVICE_TTL: Duration = Duration::from_secs(1);
-/// The time after its `ttl_ms`, in milliseconds, from which on a reply gets a note that it was late.
+/// A reply that comes more than this many milliseconds after the `ttl_ms` of its request gets a note, unless it is
+/// `DEADLINE_EXCEEDED`.
 const LATE_MS: u128 = 250;
 
-/// One call of a service.
+/// One call of a service, and its verdict.
 #[derive(Debug)]
 pub(super) struct ServiceCall {
+    /// The topic that was called.
     pub(super) topic: String,
+    /// The verdict of the check of this service.
     pub(super) verdict: Verdict,
-    /// Whether the reply was a success; `None` if the service was not called, or failed the check.
+    /// Whether the reply was a success. `None` if the service was not called, or has failed the check.
     succeeded: Option<bool>,
-    /// The requests that the module made while it handled the call: `SERVICE.METHOD`.
+    /// The requests that the module made while it handled the call, as `SERVICE.METHOD`, in their order. A method may
+    /// be here several times.
     pub(super) service_requests: Vec<String>,
 }
 
 impl ServiceCall {
-    /// Starts a process and calls the service, unless `--skip` names it.
+    /// Starts a process and calls the service, and waits for the reply. A service of `--skip` is not called, and its
+    /// check is skipped.
     pub(super) fn make(trial: &Trial<'_>, topic: &str) -> Self {
         let mut call =
             Self { topic: topic.to_owned(), verdict: Ok(None), succeeded: None, service_requests: Vec::new() };
@@ -39,6 +44,7 @@ impl ServiceCall {
         call
     }
 
+    /// Makes the check. Success and any error are right, except `UNKNOWN_TOPIC`; the code of an error is a note.
     fn check(&mut self, trial: &Trial<'_>) -> Verdict {
         if trial.subject.is_skipped(&self.topic) {
             return Err(skipped("--skip"));
@@ -47,7 +53,7 @@ impl ServiceCall {
         let ttl = (trial.subject.timeout / 2).min(SERVICE_TTL);
         let (ttl_ms, began) = (u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX), Instant::now());
         let reply = session.handle(&self.topic, b"", ttl_ms);
-        // Even if the reply is wrong.
+        // Taken even if the reply is wrong: another check reports them.
         self.service_requests.append(&mut session.service_requests);
         let (reply, took) = (reply?, began.elapsed().as_millis());
         if reply.code() == Some("UNKNOWN_TOPIC") {
@@ -68,17 +74,18 @@ impl ServiceCall {
 /// The topic to which checks send payloads of any bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PayloadTarget {
-    /// The service of `--echo`, whose reply has the payload.
+    /// The service of `--echo`. Its reply has to have the payload.
     Echo(String),
-    /// A service that takes bytes and has answered. What its replies mean is unknown.
+    /// A service that takes bytes and has answered, with success or an error. What its replies mean is unknown.
     Service(String),
-    /// The module has neither. Payloads go to [`UNKNOWN_TOPIC`], which it does not provide.
+    /// There is no such service. Payloads go to [`UNKNOWN_TOPIC`], and the module answers with errors.
     Unknown,
 }
 
 impl PayloadTarget {
-    /// Chooses the echo. Without one, it is the first service that takes bytes and has answered with success, or else the first that takes
-    /// bytes and has answered. `calls` must contain all services that take bytes.
+    /// Chooses the service of `--echo`. Without one, it chooses the first service that takes bytes and has answered
+    /// with success, or else the first that takes bytes and has answered. `calls` has to contain all services that take
+    /// bytes, unless there is an echo.
     pub(super) fn choose(subject: &Subject, calls: &[ServiceCall]) -> Self {
         if let Some(echo) = &subject.echo {
             return Self::Echo(echo.clone());
@@ -90,6 +97,7 @@ impl PayloadTarget {
         }
     }
 
+    /// The topic to send to.
     pub(super) fn topic(&self) -> &str {
         match self {
             Self::Echo(topic) | Self::Service(topic) => topic,
@@ -97,7 +105,7 @@ impl PayloadTarget {
         }
     }
 
-    /// A note for people: which service was called, and what that shows.
+    /// A note for people: which service was called, and what its replies show.
     pub(super) fn note(&self) -> String {
         match self {
             Self::Echo(topic) => format!("`{topic}` gives it back"),
@@ -106,7 +114,8 @@ impl PayloadTarget {
         }
     }
 
-    /// Checks that the reply of an echo has the payload. The replies of other services are not checked.
+    /// Checks that the reply of an echo has the payload: a key of `data` whose value is the payload in base64. For
+    /// other targets it checks nothing.
     pub(super) fn comes_back(&self, reply: &ModuleReply, payload: &[u8]) -> Result<(), Stop> {
         let text = BASE64_STANDARD.encode(payload);
         let has_it = |data: &Map<String, Value>| data.values().any(|value| value.as_str() == Some(&text));

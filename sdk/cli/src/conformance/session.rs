@@ -1,5 +1,5 @@
-//! A conversation with one process of the module: numbers requests, matches replies to them, answers the module's own requests, and
-//! checks everything that the module sends against the protocol.
+//! A conversation with one process of the module: numbers requests, matches replies to them, answers the module's own
+//! requests, and checks everything that the module sends against the protocol.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,33 +15,39 @@ use super::section::Section;
 use super::verdict::{Stop, failed};
 use super::wire::{HostWire, Incoming};
 
-/// The longest extension by one `starting` frame, in milliseconds. A longer one is shortened to it.
+/// The longest extension by one `starting` frame, in milliseconds: an hour. A longer one counts as an hour, as in a
+/// host.
 const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
-/// How long to wait for the exit of a process that has closed its connection. Then the verdict says that it still runs.
+/// How long to wait for the exit of a process that has closed its connection, if the timeout is not shorter. After that
+/// the verdict says that it still runs.
 const EXIT_WAIT: Duration = Duration::from_secs(2);
 
-/// A connection to one process, from its start to its end.
+/// A connection to one process, from its start to its end. All methods that wait block the thread. Dropping it kills
+/// the process.
 pub(super) struct ModuleSession {
     pub(super) process: ModuleProcess,
     pub(super) wire: HostWire,
-    /// The time that the module has for each step.
+    /// How long the module has for each step.
     pub(super) timeout: Duration,
+    /// The id that `init` tells the module.
     module_id: String,
+    /// The id of the last request; 0 before the first.
     last_id: u64,
-    /// The id of the last `init`.
+    /// The id of the last `init`. `None` before the first.
     init_id: Option<u64>,
-    /// The ids of the requests that were not answered yet, the oldest first.
+    /// The ids of the requests without a reply, the oldest first.
     pub(super) outstanding: Vec<u64>,
-    /// Whether the module's replies have ids; `None` until its first reply.
+    /// Whether the module's replies have ids. `None` before its first reply, if the facts are not known.
     pub(super) replies_have_ids: Option<bool>,
-    /// Whether the module answers `health_check` as the protocol demands. If not, one check reports that, and all others accept any reply
-    /// to it.
+    /// Whether the module answers `health_check` as the protocol demands. If not, one check reports that, and the
+    /// others accept any reply to it. `false` until the facts are known.
     pub(super) answers_health_check: bool,
-    /// The requests that the module has made itself: `SERVICE.METHOD`.
+    /// The requests that the module has made itself, as `SERVICE.METHOD`, in their order.
     pub(super) service_requests: Vec<String>,
 }
 
 impl ModuleSession {
+    /// A session with a process that has connected. It sends nothing.
     pub(super) fn new(process: ModuleProcess, wire: HostWire, timeout: Duration, module_id: String) -> Self {
         Self {
             process,
@@ -57,13 +63,14 @@ impl ModuleSession {
         }
     }
 
-    /// Sends a request and waits for its reply.
+    /// Sends a request and waits for its reply, which may be an error. [`Stop::Failed`] if no reply comes in time or
+    /// the module breaks a rule.
     pub(super) fn request(&mut self, kind: &str, fields: &Value) -> Result<ModuleReply, Stop> {
         let id = self.send(kind, fields)?;
         self.reply_to(id)
     }
 
-    /// Sends a request, and returns its id without waiting for the reply.
+    /// Sends a request, and returns its id without waiting for the reply. A reply to it is expected from now on.
     pub(super) fn send(&mut self, kind: &str, fields: &Value) -> Result<u64, Stop> {
         let id = self.expect_reply();
         if kind == "init" {
@@ -74,14 +81,14 @@ impl ModuleSession {
         Ok(id)
     }
 
-    /// Returns the next id, for a request that the caller sends itself. From now on a reply to it is expected.
+    /// Returns the next id, for a request that the caller sends itself. A reply to it is expected from now on.
     pub(super) fn expect_reply(&mut self) -> u64 {
         self.last_id += 1;
         self.outstanding.push(self.last_id);
         self.last_id
     }
 
-    /// Makes a failed check of an error of sending: the module does not read, or has closed its connection.
+    /// Turns an error of sending into a failed check: the module does not read, or has closed its connection.
     pub(super) fn sent(&mut self, sent: io::Result<()>) -> Result<(), Stop> {
         sent.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failed(
@@ -93,7 +100,7 @@ impl ModuleSession {
         })
     }
 
-    /// Sends `init`, and waits for its reply, whatever that is.
+    /// Sends `init`, and waits for its reply, which may be an error.
     pub(super) fn init(&mut self, config: &Value, offer: &Offer) -> Result<ModuleReply, Stop> {
         let fields = self.init_fields(config, offer);
         self.request("init", &fields)
@@ -104,7 +111,7 @@ impl ModuleSession {
         frame::init(config, &self.module_id, offer)
     }
 
-    /// Sends `init`, and checks that the module accepts it.
+    /// Sends `init`, and checks that the module accepts it. Returns the reply.
     pub(super) fn initialize(&mut self, config: &Value, offer: &Offer) -> Result<ModuleReply, Stop> {
         let reply = self.init(config, offer)?;
         if reply.data().is_none() {
@@ -114,14 +121,16 @@ impl ModuleSession {
         Ok(reply)
     }
 
-    /// Calls a service, and waits for its reply.
+    /// Calls a service with a `ttl_ms`, and waits for its reply, which may be an error.
     pub(super) fn handle(&mut self, topic: &str, payload: &[u8], ttl_ms: u64) -> Result<ModuleReply, Stop> {
         let mut fields = message(topic, payload);
         fields["message"]["ttl_ms"] = ttl_ms.into();
         self.request("handle", &fields)
     }
 
-    /// Checks that the module is alive, and that it sends no second reply to an earlier request.
+    /// Checks with a `health_check` that the module is alive, and that it sends no second reply to an earlier request.
+    /// The module may say that it is not healthy. If the facts say that it does not answer `health_check` as it should,
+    /// any reply is accepted.
     pub(super) fn lives(&mut self) -> Result<(), Stop> {
         let reply = self.request("health_check", &json!({}))?;
         // A reply without an id is recognized by its data.
@@ -131,7 +140,8 @@ impl ModuleSession {
         Err(failed(Section::Replies, "`health_check` is answered, and nothing was answered before that", reply.shown()))
     }
 
-    /// Waits for the reply to a request. A reply without an id answers the oldest request.
+    /// Waits for the reply to a request. A reply without an id answers the oldest request. A reply to another request
+    /// is a failure.
     pub(super) fn reply_to(&mut self, id: u64) -> Result<ModuleReply, Stop> {
         let reply = self.next_reply()?;
         let answered = reply.id.or_else(|| self.outstanding.first().copied());
@@ -147,7 +157,7 @@ impl ModuleSession {
         }
     }
 
-    /// Waits for the next reply, whichever request it answers.
+    /// Waits for the next reply, whichever request it answers. The caller removes its id from `outstanding`.
     pub(super) fn next_reply(&mut self) -> Result<ModuleReply, Stop> {
         match self.reply_or_end()? {
             Some(reply) => Ok(reply),
@@ -155,7 +165,9 @@ impl ModuleSession {
         }
     }
 
-    /// Waits for the next reply; `None` if the module closes its connection instead. Meanwhile the module's own requests are answered.
+    /// Waits for the next reply, for the timeout at most, or as long as `starting` frames ask for. `None` if the module
+    /// closes its connection instead. Meanwhile the module's own requests are answered, and frames that break a rule
+    /// are a failure.
     pub(super) fn reply_or_end(&mut self) -> Result<Option<ModuleReply>, Stop> {
         let mut deadline = Instant::now() + self.timeout;
         loop {
@@ -173,7 +185,7 @@ impl ModuleSession {
             match frame.get("type").and_then(Value::as_str) {
                 Some("success" | "error") => return self.reply(frame).map(Some),
                 Some("service_request") => self.service_request(&frame)?,
-                // The request that it cancels was answered at once.
+                // There is nothing to cancel: each service request is answered at once.
                 Some("cancel") if frame.get("id").is_some_and(Value::is_u64) => {}
                 Some("log") => {
                     let expected = "`log` only where `init` offers it: here, log lines go to stderr";
@@ -193,7 +205,7 @@ impl ModuleSession {
         }
     }
 
-    /// Checks a `starting` frame, and returns the time that it asks for.
+    /// Checks a `starting` frame, and returns the time that it asks for, counted from now; 0 if it asks for none.
     fn starting(&self, frame: &Map<String, Value>) -> Result<Duration, Stop> {
         if !self.init_id.is_some_and(|id| self.outstanding.contains(&id)) {
             return Err(failed(Section::ModuleToHost, "`starting` only before the reply to `init`", show(frame)));
@@ -211,7 +223,7 @@ impl ModuleSession {
         }
     }
 
-    /// Checks a reply, and that all replies have ids, or none has one.
+    /// Checks the shape of a reply, and that either all replies have ids or none has one.
     fn reply(&mut self, frame: Map<String, Value>) -> Result<ModuleReply, Stop> {
         let reply = ModuleReply::read(frame)?;
         if *self.replies_have_ids.get_or_insert(reply.id.is_some()) == reply.id.is_some() {
@@ -220,7 +232,8 @@ impl ModuleSession {
         Err(failed(Section::Replies, "every reply has the `id` of its request, or none has one", reply.shown()))
     }
 
-    /// Answers a request of the module as a host without other modules does: UNIMPLEMENTED.
+    /// Answers a request of the module with `UNIMPLEMENTED`, at once: this host has no services, also none of those
+    /// that each host of `ixt run` has. A request of the wrong shape is a failure.
     fn service_request(&mut self, frame: &Map<String, Value>) -> Result<(), Stop> {
         let text = |key: &str| frame.get(key).and_then(Value::as_str);
         let id = frame.get("id").and_then(Value::as_u64);
@@ -239,14 +252,15 @@ impl ModuleSession {
         self.sent(sent)
     }
 
-    /// Closes the host's end of the connection, and checks that no further reply comes. Returns whether the module has closed its end
-    /// within `timeout`.
+    /// Closes the host's end of the connection, and checks that no further reply comes. Returns whether the module has
+    /// closed its end within `timeout`; `false` is no failure.
     pub(super) fn end(&mut self, timeout: Duration) -> Result<bool, Stop> {
         self.wire.close_output();
         self.no_more_replies(timeout)
     }
 
-    /// Checks that no reply comes until the module closes its connection. Returns whether it has done so within `timeout`.
+    /// Checks that no reply comes until the module closes its connection, or for `timeout`. Returns whether the module
+    /// has closed it. Other frames are ignored, and service requests are not answered.
     pub(super) fn no_more_replies(&mut self, timeout: Duration) -> Result<bool, Stop> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -270,7 +284,7 @@ impl ModuleSession {
         }
     }
 
-    /// The failure of a check because the module has closed its connection.
+    /// The failure of a check because the module has closed its connection. Waits a little for the exit status.
     fn gone(&mut self, expected: &str) -> Stop {
         let status = self.process.wait(self.timeout.min(EXIT_WAIT));
         failed(Section::Lifecycle, expected, format!("it closed its connection: {}", ended(status)))
@@ -286,7 +300,7 @@ fn waits_for(outstanding: &[u64]) -> String {
     }
 }
 
-/// How a process has ended, for people; `None` if it has not.
+/// How a process has ended, for people. `None`: it still runs.
 pub(super) fn ended(status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return "its process still runs".to_owned() };
     match (status.code(), status.signal()) {

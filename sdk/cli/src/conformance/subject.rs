@@ -1,4 +1,5 @@
-//! The module under test: its command, its configuration, and the options of the checks. It does not change while the checks are made.
+//! The module under test: its command, its configuration, and the options of the checks. It does not change while the
+//! checks are made.
 
 use std::fs::Permissions;
 use std::io;
@@ -16,22 +17,25 @@ use super::session::{ModuleSession, ended};
 use super::verdict::{Stop, failed};
 use super::wire::{Framing, HostWire};
 
+/// The module under test. Each check starts processes of it.
 pub(super) struct Subject {
     pub(super) launch: LaunchCommand,
     pub(super) manifest: Manifest,
-    /// The configuration for `init`.
+    /// The configuration for `init`: the manifest's defaults, and what `--config` sets.
     pub(super) config: Value,
-    /// The time that the module has for each step: to connect, to answer a request, to end.
+    /// How long the module has for each step: to connect, to answer a request, to end.
     pub(super) timeout: Duration,
-    /// The topics of services that are never called.
+    /// The topics of services that are never called, from `--skip`.
     pub(super) skip: Vec<String>,
-    /// The topic of a service whose reply has the payload of its request.
+    /// The topic of a service whose reply has the payload of its request, from `--echo`. `None` if there is none.
     pub(super) echo: Option<String>,
+    /// The running processes, which an interrupted command kills.
     pub(super) groups: ProcessGroups,
 }
 
 impl Subject {
-    /// Starts a process, and waits until it has connected. Its output goes to `output`.
+    /// Starts a process, and waits until it has connected. Its output goes to `output`. [`Stop::Failed`] if it exits
+    /// first or does not connect within the timeout.
     pub(super) fn start(&self, output: &OutputTail) -> Result<ModuleSession, Stop> {
         let no_socket = |error: io::Error| Stop::CannotStart(format!("can't make a socket for the module: {error}"));
         let dir = tempfile::Builder::new().prefix("ixt-").permissions(Permissions::from_mode(0o700)).tempdir();
@@ -62,7 +66,7 @@ impl Subject {
         Ok(ModuleSession::new(process, wire, self.timeout, self.launch.module_id.clone()))
     }
 
-    /// The framing from the start of a connection, by the manifest.
+    /// The framing from the start of a connection: what the manifest asks for, or else `line`.
     pub(super) fn framing(&self) -> Framing {
         match self.manifest.process.framing.as_deref() {
             Some("length") => Framing::Length,
@@ -70,13 +74,13 @@ impl Subject {
         }
     }
 
-    /// Whether the manifest has a service of this topic that takes any bytes.
+    /// Whether the manifest has a service of this topic without a declared request, which takes any bytes.
     pub(super) fn takes_bytes(&self, topic: &str) -> bool {
         let services = &self.manifest.services;
         services.iter().any(|service| service.topic.as_str() == topic && service.request.is_none())
     }
 
-    /// Whether a service must not be called.
+    /// Whether a service must not be called, because of `--skip`.
     pub(super) fn is_skipped(&self, topic: &str) -> bool {
         self.skip.iter().any(|skipped| skipped == topic)
     }

@@ -1,4 +1,4 @@
-//! Makes the checks: first the two that gather the facts, then one for each service, then the others.
+//! Makes the checks: first the two that gather the facts, then one for each service, then those of `checks`.
 
 use super::checks::{CHECKS, CheckBody, ConformanceCheck};
 use super::facts::{Facts, connects, gather};
@@ -10,14 +10,16 @@ use super::trial::Trial;
 use super::verdict::{Stop, Verdict, skipped};
 use crate::failure::{Failure, Result};
 
-/// The checks that were asked for.
+/// The checks that were asked for with `--only`.
 pub(super) struct Selection {
-    /// A check is made if its name contains one of these texts. If there are none, all checks are made.
+    /// A check is made if its name contains one of these texts, with the same case of letters. If there are none, all
+    /// checks are made.
     only: Vec<String>,
 }
 
 impl Selection {
-    /// It is a usage error if a text is in the name of no check.
+    /// A usage error if a text is in the name of no check. The first two checks do not count, since they are always
+    /// made.
     pub(super) fn new(only: Vec<String>, subject: &Subject) -> Result<Self> {
         let services = subject.manifest.services.iter().map(|service| of_service(service.topic.as_str()));
         let names: Vec<_> = CHECKS.iter().map(|check| check.name.to_owned()).chain(services).collect();
@@ -29,11 +31,13 @@ impl Selection {
         }
     }
 
+    /// Whether the check with this name is made. The first two checks are made in any case.
     pub(super) fn has(&self, check: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|text| check.contains(text))
     }
 
-    /// Whether a service has to be called: for its own check, or for one that needs its call.
+    /// Whether a service has to be called: for its own check, or for one that needs its call. A service of `--skip` is
+    /// included; [`ServiceCall::make`] does not call it.
     pub(super) fn calls(&self, subject: &Subject, topic: &str) -> bool {
         let needs_it = |check: &ConformanceCheck| match check.body {
             CheckBody::Plain(_) => false,
@@ -49,7 +53,7 @@ fn of_service(topic: &str) -> String {
     format!("the service `{topic}`")
 }
 
-/// Makes one check that is not about a single service. `calls` are those of the services that the selection calls. Also returns the last
+/// Makes one check of [`CHECKS`]. `calls` are those of the services that the selection calls. Also returns the last
 /// lines of the module's output.
 pub(super) fn verdict(
     check: &ConformanceCheck,
@@ -66,8 +70,8 @@ pub(super) fn verdict(
     (verdict, trial.output)
 }
 
-/// Makes the selected checks, and prints each verdict as it comes. It is a failure if a check has failed, or if the module can't be
-/// started.
+/// Makes the selected checks, and prints each verdict as it comes, and a summary at the end. A failure with status 1 if
+/// a check has failed, or with status 3 if the module's command can't be started.
 pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: VerdictPrinter) -> Result<()> {
     let Some(facts) = gather_facts(subject, &mut printer)? else {
         print(subject, &mut printer, "all others", Err(skipped("it has to start first")), &OutputTail::default())?;
@@ -93,7 +97,7 @@ pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: Verdict
     if printer.failed() > 0 { Err(Failure::no("")) } else { Ok(()) }
 }
 
-/// Makes the first two checks. `None` if one of them has failed, in which case no other check can be made.
+/// Makes the first two checks. `None` if one of them has failed: then no other check can be made.
 fn gather_facts(subject: &Subject, printer: &mut VerdictPrinter) -> Result<Option<Facts>> {
     let output = OutputTail::default();
     let verdict = connects(subject, &output);
@@ -111,7 +115,8 @@ fn gather_facts(subject: &Subject, printer: &mut VerdictPrinter) -> Result<Optio
     Ok(facts)
 }
 
-/// Prints a verdict. It is a failure, and nothing is printed, if the command was interrupted or the module can't be started.
+/// Prints a verdict. Prints nothing and fails if the command was interrupted, or if the module's command can't be
+/// started.
 fn print(
     subject: &Subject,
     printer: &mut VerdictPrinter,
@@ -120,7 +125,7 @@ fn print(
     output: &OutputTail,
 ) -> Result<()> {
     if subject.groups.is_closed() {
-        // The command was interrupted, and returns its own failure with the signal's status.
+        // The main thread returns the failure with the signal's status; this one is dropped.
         return Err(Failure::no(""));
     }
     match verdict {

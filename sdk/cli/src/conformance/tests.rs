@@ -1,5 +1,5 @@
-//! The checks, made of a module that keeps to the protocol unless a variable tells it to break one rule. The module is this test program
-//! itself, started again to run only the test [`module::serve`].
+//! Tests of the checks, with a module that keeps to the protocol unless a variable tells it to break one rule. The
+//! module is this test program itself, started again to run only the test [`module::serve`].
 
 mod module;
 
@@ -20,7 +20,7 @@ use super::suite::{Selection, verdict};
 use super::trial::Trial;
 use super::verdict::{Stop, Verdict};
 
-/// A module that breaks the rule `broken`; none if that is empty.
+/// A module that breaks the rule `broken`, or no rule if that is empty.
 fn subject(broken: &str, timeout: Duration, echo: bool) -> Subject {
     let manifest = "schema_version = \"3.0\"\n[module]\nname = \"m\"\nversion = \"1.0.0\"\n\
                     [provides]\nservices = [\"typed\", \"fails\", \"give\"]\n[services.typed]\nrequest = {}\n";

@@ -1,4 +1,4 @@
-//! The surroundings of one check: the module, the facts, and the processes that it starts.
+//! The surroundings of one check: the module, the facts, and the output of the processes that the check starts.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use super::session::ModuleSession;
 use super::subject::Subject;
 use super::verdict::Stop;
 
-/// How long a module that does not close its connection with its host is watched for further replies at the end of a check.
+/// How long a module that does not close its connection with its host is watched for further replies at the end of a
+/// check.
 const LATE_REPLY_WAIT: Duration = Duration::from_millis(100);
 
-/// One check of a module.
+/// The surroundings of one check. Each check gets another one.
 pub(super) struct Trial<'a> {
     pub(super) subject: &'a Subject,
     pub(super) facts: &'a Facts,
@@ -22,11 +23,12 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
+    /// A trial that has started no process; its output is empty.
     pub(super) fn new(subject: &'a Subject, facts: &'a Facts) -> Self {
         Self { subject, facts, output: OutputTail::default() }
     }
 
-    /// Starts a process, and waits until it has connected.
+    /// Starts a process, and waits until it has connected. Unlike [`Subject::start`], the session knows the facts.
     pub(super) fn start(&self) -> Result<ModuleSession, Stop> {
         let mut session = self.subject.start(&self.output)?;
         session.replies_have_ids = Some(self.facts.replies_have_ids);
@@ -34,20 +36,20 @@ impl<'a> Trial<'a> {
         Ok(session)
     }
 
-    /// Starts a process, and initializes it.
+    /// Starts a process and initializes it, with the default offer.
     pub(super) fn ready(&self) -> Result<ModuleSession, Stop> {
         self.ready_with(&Offer::default()).map(|(session, _)| session)
     }
 
-    /// Starts a process, and initializes it with this offer. Also returns its reply to `init`.
+    /// Starts a process and initializes it with this offer. Also returns its reply to `init`, which is a success.
     pub(super) fn ready_with(&self, offer: &Offer) -> Result<(ModuleSession, ModuleReply), Stop> {
         let mut session = self.start()?;
         let reply = session.initialize(&self.subject.config, offer)?;
         Ok((session, reply))
     }
 
-    /// Checks that the module still answers and has sent no second reply, and ends it. Each check that leaves the module running ends with
-    /// this.
+    /// Checks that the module still answers and has sent no second reply, and ends it. A check that leaves the module
+    /// running ends with this.
     pub(super) fn finish(&self, mut session: ModuleSession) -> Result<(), Stop> {
         session.lives()?;
         // A separate check reports a module that does not end with its host.

@@ -1,5 +1,6 @@
-//! The host's end of the socket: cuts bytes into frames, in both framings. It is written from PROTOCOL.md, without `ixt-protocol`: a
-//! mistake in that crate would be on both sides of the socket, and no check would find it.
+//! The host's end of the socket: cuts bytes into frames, in both framings, and waits for them. It is written from
+//! PROTOCOL.md, without `ixt-protocol`: a mistake in that crate would be on both sides of the socket, and no check
+//! would find it.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -10,61 +11,65 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ixt_host::text::harmless;
 use serde_json::{Map, Value};
 
-/// The largest frame that a module may send, in bytes: what `init` offers.
+/// The largest frame that is read, in bytes, with its attachment. It is also what `init` offers by default. A larger
+/// one is [`Incoming::NoFrame`].
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// The bit in the length of a frame that says that it has an attachment.
+/// The bit in the length of a frame which says that it has an attachment.
 const ATTACHED: u32 = 1 << 31;
 
-/// How frames are delimited: by line ends, or by a length before each frame.
+/// How frames are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
+    /// A line end after each frame.
     Line,
+    /// Four bytes with the length before each frame.
     Length,
 }
 
-/// The next thing that a module has sent.
+/// What a module has sent next.
 pub(super) enum Incoming {
-    /// A frame, with its attachment as base64 in the place that it names.
+    /// A frame. An attachment is in it as base64, in the place that it names.
     Frame(Map<String, Value>),
-    /// Bytes that are not a frame; the text says why.
+    /// Bytes that are not a frame, also one that is too long or has no end; the text says why and shows them.
     NoFrame(String),
-    /// The end of the connection.
+    /// The end of the connection, also a broken one.
     Closed,
-    /// Nothing before the deadline.
+    /// No whole frame came before the deadline. What has come of one is kept for the next call.
     TimedOut,
 }
 
-/// The host's end of a connection.
+/// The host's end of a connection. Its methods block the thread.
 pub(super) struct HostWire {
     stream: UnixStream,
     /// The framing in both directions. A check may change it between two frames.
     pub(super) framing: Framing,
     /// The bytes that were received after the last frame.
     buffer: Vec<u8>,
-    /// The number of bytes at the beginning of the buffer that were searched for a line end and have none.
+    /// How many bytes at the beginning of the buffer were searched for a line end and have none.
     searched: usize,
 }
 
 impl HostWire {
-    /// Writing fails if the module reads nothing for `write_timeout`.
+    /// Each write fails with [`ErrorKind::WouldBlock`] if the module reads nothing for `write_timeout`, which must not
+    /// be 0.
     pub(super) fn new(stream: UnixStream, framing: Framing, write_timeout: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(write_timeout))?;
         Ok(Self { stream, framing, buffer: Vec::new(), searched: 0 })
     }
 
-    /// Sends bytes without framing.
+    /// Sends bytes as they are, without framing. Waits until the system has taken all of them.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Sends a frame, or other bytes in the place of one.
+    /// Sends a frame, or other bytes in the place of one, in the current framing.
     pub(super) fn send(&mut self, frame: &[u8]) -> io::Result<()> {
         let bytes = self.framed(frame);
         self.send_raw(&bytes)
     }
 
-    /// The bytes of a frame on the wire.
+    /// The bytes of a frame on the wire, in the current framing.
     pub(super) fn framed(&self, frame: &[u8]) -> Vec<u8> {
         match self.framing {
             Framing::Line => [frame, b"\n"].concat(),
@@ -72,27 +77,28 @@ impl HostWire {
         }
     }
 
-    /// Sends a frame with an attachment, in the framing `length`.
+    /// Sends a frame with an attachment. Only for the framing `length`, whatever the current one is.
     pub(super) fn send_attached(&mut self, frame: &[u8], attachment: &[u8]) -> io::Result<()> {
         let whole = length(4 + frame.len() + attachment.len()) | ATTACHED;
         let bytes = [&whole.to_le_bytes(), &length(frame.len()).to_le_bytes(), frame, attachment].concat();
         self.send_raw(&bytes)
     }
 
-    /// Closes the host's end: nothing more is sent, but replies are still read.
+    /// Closes the host's end: nothing more can be sent, but replies are still read.
     pub(super) fn close_output(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Closes the connection in both directions, as the end of a host does.
+    /// Closes the connection in both directions, as when a host ends.
     pub(super) fn hang_up(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Waits for the next frame, until the deadline.
+    /// Waits for the next frame, until the deadline. If that has passed, returns [`Incoming::TimedOut`] even if a frame
+    /// has come.
     pub(super) fn receive(&mut self, deadline: Instant) -> Incoming {
         loop {
-            // Checked first: a module that sends without end must not keep the loop going.
+            // The deadline is checked first: a module that sends without end must not keep a caller going.
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Incoming::TimedOut;
@@ -117,7 +123,7 @@ impl HostWire {
         }
     }
 
-    /// Takes the next frame out of the buffer; `None` if it is not complete.
+    /// Takes the next frame out of the buffer. `None` if it is not complete yet.
     fn take(&mut self) -> Option<Incoming> {
         match self.framing {
             Framing::Line => {
@@ -154,7 +160,8 @@ impl HostWire {
         }
     }
 
-    /// Reports a frame over the limit. Where it ends is unknown, so the buffer is dropped.
+    /// Reports a frame over the limit. All bytes that have come are dropped, also later frames among them: a check
+    /// fails with this anyway.
     fn too_long(&mut self, bytes: usize) -> Incoming {
         let begin = shown(&self.buffer);
         self.buffer.clear();
@@ -163,12 +170,12 @@ impl HostWire {
     }
 }
 
-/// A length in 31 bits, as on the wire. The frames of the checks are far shorter.
+/// A length in 31 bits, as on the wire. The frames of the checks are far shorter than that.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX) & !ATTACHED
 }
 
-/// Parses a frame, and puts its attachment in the place that it names.
+/// Parses a frame, and puts its attachment, if there is one, in the place that the frame names.
 fn read(json: &[u8], attachment: Option<&[u8]>) -> Incoming {
     let mut frame = match serde_json::from_slice(json) {
         Ok(Value::Object(frame)) => frame,
@@ -192,7 +199,7 @@ fn read(json: &[u8], attachment: Option<&[u8]>) -> Incoming {
     }
 }
 
-/// The first 300 bytes, for people, with the number of bytes if there are more.
+/// At most the first 300 bytes, for people, with the number of all bytes if there are more.
 pub(super) fn shown(bytes: &[u8]) -> String {
     const SHOWN: usize = 300;
     let text = harmless(&String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]));

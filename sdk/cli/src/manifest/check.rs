@@ -1,5 +1,6 @@
-//! `ixt check`: reports the mistakes in manifests that a build script reports, and one that only a host would: that there is nothing to
-//! start.
+//! `ixt check`: reports the mistakes and warnings that a build script would report, and one mistake that only a host
+//! would: that there is nothing to start. It generates the code, but does not write it, and starts neither cargo nor a
+//! module.
 
 use std::path::Path;
 
@@ -12,7 +13,8 @@ use crate::args::CheckArgs;
 use crate::failure::{Failure, Result};
 use crate::output::say;
 
-/// Checks that `[artifacts.process]` has something to start: a `path`, or a cargo package beside the manifest.
+/// Checks that `[artifacts.process]`, if the manifest has that table, has something to start: a `path`, or a
+/// `Cargo.toml` beside the manifest. It does not check that the `path` exists.
 fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
     let process = Manifest::parse(source)?.process;
     let (Some(span), None) = (process.span, process.path) else { return Ok(()) };
@@ -26,7 +28,9 @@ fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> 
     Err(Report::new(source, vec![missing]))
 }
 
-/// Checks all manifests, also after mistakes in one. Reports go to stderr, or as JSON to stdout.
+/// Checks all manifests, even after mistakes in one. Reports go to stderr, or with `as_json` to stdout as one object a
+/// line. Mistakes are a failure with status 1; warnings alone are not. A directory that can't be searched or has no
+/// manifest is a usage error, and nothing else is reported then.
 pub(crate) fn check(args: &CheckArgs, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
     for path in &args.paths {

@@ -1,4 +1,5 @@
-//! `ixt diff`: compares two versions of a manifest, and reports what the change means for callers and configurations.
+//! `ixt diff`: compares two versions of a manifest, and reports what the change means for the module's callers and
+//! subscribers, and for those who configure and run it. `ixt_manifest::compare` has the rules.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,6 +11,9 @@ use crate::args::DiffArgs;
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
+/// Compares the manifests, without those that they import. Prints nothing if no change matters. Otherwise it prints the
+/// changes and how many there are of each severity, or as JSON only the changes. Breaking changes are a failure with
+/// status 1; a manifest that can't be read or has mistakes is one with status 2.
 pub(crate) fn diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let parse = |source: &Source| Manifest::parse(source).map_err(|report| Failure::wrong(report.to_ansi_string()));
@@ -28,7 +32,8 @@ pub(crate) fn diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     if breaking > 0 { Err(Failure::no("")) } else { Ok(()) }
 }
 
-/// Reads a manifest from a file, or from stdin if the path is `-`.
+/// Reads a manifest from a file, or all of stdin if the path is `-`. If both paths are `-`, the second manifest is
+/// empty.
 fn read(path: &Path) -> Result<Source> {
     if path != Path::new("-") {
         return Source::read(path).map_err(|report| Failure::wrong(report.to_ansi_string()));

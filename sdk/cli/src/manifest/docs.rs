@@ -1,5 +1,6 @@
-//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest is escaped, so that
-//! it can't become Markdown or HTML; defaults of secrets are not shown.
+//! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest
+//! is escaped, so that it can't become Markdown or HTML. Defaults that hold secrets are not shown. The crate
+//! `ixt-build` writes the doc comments of generated code, with its own escapes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,6 +16,8 @@ use ixt_manifest::{
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
+/// Prints the page to stdout. Mistakes in the manifest are a failure with status 1. The manifests of `[requires.from]`
+/// are not read, and warnings are not shown.
 pub(crate) fn docs(file: &Path) -> Result<()> {
     let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
     let manifest = manifest.map_err(|report| Failure::no(report.to_ansi_string()))?;
@@ -23,13 +26,15 @@ pub(crate) fn docs(file: &Path) -> Result<()> {
     print(&page.text)
 }
 
+/// The page so far. The default is empty.
 #[derive(Default)]
 struct ReferencePage {
+    /// The Markdown so far.
     text: String,
 }
 
 impl ReferencePage {
-    /// Adds a paragraph or a heading, after an empty line.
+    /// Adds a paragraph, heading or table, after an empty line if it is not the first.
     fn paragraph(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
@@ -38,6 +43,7 @@ impl ReferencePage {
         self.text.push('\n');
     }
 
+    /// Adds a table. The cells are Markdown already; only `|` is escaped.
     fn table<const N: usize>(&mut self, heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
         let mut table = format!("| {} |\n|{}", heads.join(" | "), " --- |".repeat(N));
         for row in rows {
@@ -46,6 +52,7 @@ impl ReferencePage {
         self.paragraph(&table);
     }
 
+    /// Adds the whole page. A section about which the manifest says nothing is left out.
     fn module(&mut self, manifest: &Manifest) {
         let module = &manifest.module;
         self.paragraph(&format!("# {} {}", module.name, module.version));
@@ -84,7 +91,8 @@ impl ReferencePage {
         }
     }
 
-    /// The section about the program, its limits and its environment, if the manifest says anything about them.
+    /// Adds the section about the program, its limits and its environment, if the manifest says anything about them. Of
+    /// the environment, only the names of variables are shown.
     fn process(&mut self, manifest: &Manifest) {
         let Manifest { process, limits, env, .. } = manifest;
         let words = |words: Vec<String>| (!words.is_empty()).then(|| code(&words.join(" ")));
@@ -118,6 +126,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds the section of a service: its messages, its errors and its notes.
     fn service(&mut self, service: &ProvidedService) {
         self.paragraph(&format!("### {}", code(service.topic.as_str())));
         self.about(service.description.as_ref(), service.deprecated.as_ref());
@@ -144,6 +153,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds the section of an event.
     fn event(&mut self, event: &ProvidedEvent) {
         self.paragraph(&format!("### {}", code(event.topic.as_str())));
         self.about(event.description.as_ref(), event.deprecated.as_ref());
@@ -153,6 +163,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds a description and a deprecation as a paragraph, if there is either.
     fn about(&mut self, description: Option<&String>, deprecated: Option<&Deprecated>) {
         let text = described(description, deprecated);
         if !text.is_empty() {
@@ -160,6 +171,8 @@ impl ReferencePage {
         }
     }
 
+    /// Adds what a message is: a link to its type, or its fields. `raw` is the text for a message without a declared
+    /// type.
     fn message(&mut self, role: &str, raw: &str, message: Option<&MessageType>) {
         match message {
             None => self.paragraph(&format!("{role}: {raw}.")),
@@ -176,6 +189,7 @@ impl ReferencePage {
         }
     }
 
+    /// Adds a table of fields. `what` is the head of its first column.
     fn fields(&mut self, what: &str, fields: &[Field]) {
         let mut rows = Vec::new();
         for field in fields {
@@ -184,6 +198,7 @@ impl ReferencePage {
         self.table([what, "type", "default", ""], rows);
     }
 
+    /// Adds a type of `[types]`.
     fn definition(&mut self, definition: &TypeDefinition) {
         self.paragraph(&format!("### {}", definition.name));
         self.about(definition.description.as_ref(), definition.deprecated.as_ref());
@@ -215,8 +230,8 @@ impl ReferencePage {
     }
 }
 
-/// Adds the row of a field; if its type is a table written in place, also those of the table's fields: `parent.field`, `list[].field`,
-/// `map.*.field`.
+/// Adds the row of a field. If its type is a table written in place, or a list or map of one, also adds the rows of the
+/// table's fields: `parent.field`, `list[].field`, `map.*.field`.
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {
@@ -252,7 +267,7 @@ fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     }
 }
 
-/// The name of a type, as a link if it is one of `[types]`.
+/// The name of a type in words, with a link if it is one of `[types]`. An enum written in place is called a string.
 fn type_text(ty: &Type) -> String {
     let text = match &ty.kind {
         TypeKind::List(item) => format!("list of {}", type_text(item)),
@@ -264,7 +279,7 @@ fn type_text(ty: &Type) -> String {
     if ty.optional { format!("{text}, optional") } else { text }
 }
 
-/// The bounds, a sentence each. Empty if there are none.
+/// The bounds of a type, a sentence each. Empty if there are none.
 fn bounds(bounds: &Bounds) -> String {
     let mut sentences = bounds.in_words(code);
     for sentence in &mut sentences {
@@ -274,6 +289,7 @@ fn bounds(bounds: &Bounds) -> String {
     sentences.join(" ")
 }
 
+/// A description and a deprecation as sentences. Empty if there is neither.
 fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> String {
     let deprecated = deprecated.map(|deprecated| match &deprecated.instead {
         Some(instead) => format!("**Deprecated**: {}.", plain(instead)),
@@ -284,15 +300,18 @@ fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> S
     join(&[&description.unwrap_or_default(), &deprecated.unwrap_or_default()])
 }
 
+/// The parts that are not empty, with a space between two of them.
 fn join(parts: &[&str]) -> String {
     parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
 }
 
+/// A link to the section of a type of `[types]` on the same page.
 fn link(name: &str) -> String {
     format!("[{name}](#{})", name.to_lowercase())
 }
 
-/// A text from the manifest as one line, with everything escaped that has a meaning in Markdown or HTML.
+/// A text from the manifest as one line, with everything escaped that has a meaning in Markdown or HTML. `|` stays:
+/// [`ReferencePage::table`] escapes it.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
@@ -304,7 +323,7 @@ fn plain(text: &str) -> String {
     harmless(&plain)
 }
 
-/// A text as code. It is put between more backticks than it has in a row.
+/// A text as a code span, between more backticks than it has in a row.
 fn code(text: &str) -> String {
     let text = harmless(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);

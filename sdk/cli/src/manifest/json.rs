@@ -1,4 +1,4 @@
-//! The diagnostics of manifests as JSON, for programs.
+//! The diagnostics of manifests as JSON, for programs: `ixt check --json` and `ixt diff --json`.
 
 use ixt_manifest::{Diagnostic, Place, Report};
 use serde_json::{Value, json};
@@ -6,14 +6,13 @@ use serde_json::{Value, json};
 use crate::failure::Result;
 use crate::output::print_json;
 
-/// Prints the diagnostics of all reports, one object per line.
+/// Prints the diagnostics of all reports in their order, one object a line. Nothing is printed if there are none.
 pub(crate) fn print<'r>(reports: impl IntoIterator<Item = &'r Report>) -> Result<()> {
     let mut diagnostics = reports.into_iter().flat_map(Report::diagnostics);
     diagnostics.try_for_each(|diagnostic| print_json(&to_json(diagnostic).to_string()))
 }
 
-/// A diagnostic as an object. Lines and columns count from 1, columns in characters; the end is exclusive. `place` and `help` are null if
-/// there is none.
+/// A diagnostic as an object. `place` and `help` are null if there is none; `related` and `notes` are arrays.
 fn to_json(diagnostic: &Diagnostic) -> Value {
     json!({
         "severity": diagnostic.severity().as_str(),
@@ -26,6 +25,7 @@ fn to_json(diagnostic: &Diagnostic) -> Value {
     })
 }
 
+/// A place as an object. Lines and columns count from 1, columns in characters; the end is exclusive.
 fn place(place: &Place) -> Value {
     let (source, span) = (place.source(), place.span());
     let (start, end) = (source.line_column(span.start), source.line_column(span.end));

@@ -1,4 +1,4 @@
-//! Finds the manifests that a path on the command line stands for.
+//! Finds the manifests that a path on the command line stands for, for `ixt check` and `ixt generate`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::children::children;
 use crate::failure::{Failure, Result};
 
-/// Names of directories that are not searched, because they hold what tools have put there. Hidden directories are not searched either.
+/// Names of directories that are not searched, because tools write into them. Hidden directories are not searched
+/// either.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
-/// The path itself if it is a file, also one that does not exist. For a directory, every `manifest.toml` in it at any depth; or, if there
-/// is none, the `.toml` files directly in it. They are sorted. It is an error if a directory has neither.
+/// The path itself if it is not a directory, even if nothing is there: reading it then fails. For a directory, every
+/// `manifest.toml` in it at any depth, or else the files ending in `.toml` directly in it, each list sorted. Symbolic
+/// links to directories are not followed. A usage error if a directory has neither, or if it or one within it can't be
+/// read.
 pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -28,6 +31,7 @@ pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Adds every `manifest.toml` in `dir`, at any depth, to `found`.
 fn find(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for child in children(dir)? {
         let name = child.file_name().unwrap_or_default().to_string_lossy();

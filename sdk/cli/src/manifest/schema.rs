@@ -1,4 +1,6 @@
-//! `ixt schema`: a JSON Schema of manifests for editors, made from the tables of `ixt_manifest::language`.
+//! `ixt schema`: a JSON Schema of manifests for editors, made from the tables of `ixt_manifest::language`. It allows
+//! some manifests that `ixt check` refuses: it knows the kinds of values, but few ranges, and no rule about several
+//! keys.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::Result;
 use crate::output::print;
 
+/// Prints the schema to stdout, in draft 7.
 pub(crate) fn schema() -> Result<()> {
     let mut schema = Schema::default();
     let mut root = schema.table(language::root());
@@ -20,12 +23,16 @@ pub(crate) fn schema() -> Result<()> {
     print(&format!("{text}\n"))
 }
 
+/// The schema while it is made.
 #[derive(Default)]
 struct Schema {
+    /// The schemas of the tables that are referred to, by their names in `#/definitions`. `null`: the table is being
+    /// made.
     definitions: BTreeMap<String, Value>,
 }
 
 impl Schema {
+    /// The schema of a table: an object with these keys and no others. Adds the tables that it refers to.
     fn table(&mut self, table: &'static TableSpec) -> Value {
         let properties: Map<String, Value> =
             table.keys.iter().map(|key| (key.name.to_owned(), self.key(key))).collect();
@@ -39,9 +46,10 @@ impl Schema {
         })
     }
 
+    /// The schema of a key, with its description and example for the editor.
     fn key(&mut self, key: &KeySpec) -> Value {
         let description = format!("{}\n\nExample: `{} = {}`", key.description, key.name, key.example);
-        // Draft 7 ignores all keys beside a `$ref`, so that the reference is wrapped.
+        // Draft 7 ignores all keys beside a `$ref`, so the reference is wrapped.
         let mut schema = match self.kind(&key.kind) {
             Value::Object(schema) if !schema.contains_key("$ref") => schema,
             reference => Map::from_iter([("allOf".to_owned(), json!([reference]))]),
@@ -50,6 +58,7 @@ impl Schema {
         Value::Object(schema)
     }
 
+    /// The schema of the values of a kind.
     fn kind(&mut self, kind: &ValueSpec) -> Value {
         match kind {
             ValueSpec::Boolean => json!({ "type": "boolean" }),
@@ -73,7 +82,8 @@ impl Schema {
         }
     }
 
-    /// A reference to the definition of a table, which is added if it is missing. A table may contain itself, so it can't be inlined.
+    /// A reference to the definition of a table, which is added if it is missing. A table may contain itself, so it
+    /// can't be inlined. The name of the definition comes from the table's title.
     fn reference(&mut self, table: &'static TableSpec) -> Value {
         let words = table.title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");

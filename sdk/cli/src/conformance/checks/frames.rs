@@ -1,4 +1,4 @@
-//! Checks of frames that a module has to read, and of bytes that it has to skip.
+//! Checks of frames that a module has to read in either framing, and of bytes that it has to skip.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Stop, Verdict, failed};
 use crate::conformance::wire::{Framing, shown};
 
-/// A frame may come in several pieces, and several frames in one.
+/// A frame may come in several pieces, and several frames in one piece. The pieces are of 3 bytes.
 pub(super) fn pieces(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let id = session.expect_reply();
@@ -31,7 +31,8 @@ pub(super) fn pieces(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// A frame is JSON: escapes and white space in it change nothing.
+/// A frame is JSON: escapes and white space in it change nothing. The same request is sent in two forms, and the module
+/// has to understand both alike.
 pub(super) fn escapes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let payload: Vec<u8> = (0..=255).rev().collect();
@@ -85,7 +86,8 @@ pub(super) fn unknown_fields(trial: &Trial<'_>, target: &PayloadTarget) -> Verdi
     Ok(None)
 }
 
-/// Lines that are not frames are skipped, and the next request is answered.
+/// Lines (or, in the framing `length`, frames) that are no JSON, no object, or have no valid `type` are skipped, and
+/// the next request is answered. For a module with ids, so are requests without a valid `id`.
 pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let mut garbage: Vec<&[u8]> = vec![
@@ -126,7 +128,7 @@ pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
 
 /// A frame of 13 MiB, below the limit of 16 MiB, is handled.
 pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
-    // In base64 it has 13.3 MiB, so that the reply of an echo has room for more below the limit of 16 MiB.
+    // In base64 it has 13.3 MiB, which leaves room for the rest of an echo's reply below the limit of 16 MiB.
     let payload: Vec<u8> = (0..10 * 1024 * 1024_u32).map(|n| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
     let topic = target.topic();
     let mut session = trial.ready()?;
@@ -136,8 +138,8 @@ pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(Some(target.note()))
 }
 
-/// A frame over the limit that `init` offers is skipped, and the next request is answered. If the module answers the long frame too, that
-/// is a note.
+/// A frame over the limit that `init` offers, 64 KiB here, is skipped, and the next request is answered. If the module
+/// answers the long frame too, that is a note.
 pub(super) fn over_long(trial: &Trial<'_>) -> Verdict {
     const LIMIT: usize = 64 * 1024;
     let (mut session, _) = trial.ready_with(&Offer { max_frame_bytes: LIMIT, ..Offer::default() })?;

@@ -13,8 +13,9 @@ use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Stop, Verdict, failed, skipped};
 use crate::conformance::wire::{Framing, Incoming};
 
-/// The host sends the first frame, and may choose its framing. A module that knows only lines may break off: this project's host chooses
-/// `length` only for modules whose manifest asks for it.
+/// The host sends the first frame, and may choose its framing: a module has to answer an `init` in the framing
+/// `length`. If the manifest does not ask for `length`, the check is skipped unless the module answers in it: a host
+/// starts with `length` only if the manifest asks for it.
 pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.start()?;
     session.wire.framing = Framing::Length;
@@ -40,7 +41,8 @@ pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
     if reply.data().is_none() { Err(failed(Section::Framing, "`success` to `init`", reply.shown())) } else { Ok(None) }
 }
 
-/// A session in which the module has chosen `length` in its reply to `init`. Skips the check if it has not.
+/// A session in the framing `length` after `init`: either the manifest asks for it, or the module has chosen it in its
+/// reply. If neither is so, the check is skipped.
 fn chosen(trial: &Trial<'_>) -> Result<ModuleSession, Stop> {
     let (mut session, reply) = trial.ready_with(&Offer { framings: &["line", "length"], ..Offer::default() })?;
     match about(&reply)?.and_then(|about| about.get("framing")).and_then(Value::as_str) {
@@ -55,7 +57,7 @@ fn chosen(trial: &Trial<'_>) -> Result<ModuleSession, Stop> {
     Ok(session)
 }
 
-/// Once the module has chosen `length`, frames go both ways in it, with any bytes in payloads.
+/// In the framing `length`, frames go both ways, and payloads may have any bytes.
 pub(super) fn offered(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = chosen(trial)?;
@@ -68,7 +70,7 @@ pub(super) fn offered(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(None)
 }
 
-/// In the framing `length` a payload may be an attachment, of any size.
+/// In the framing `length` a payload may be an attachment; tried with 256, 0 and 100,000 bytes.
 pub(super) fn attachments(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = chosen(trial)?;

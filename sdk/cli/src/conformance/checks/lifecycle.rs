@@ -1,4 +1,4 @@
-//! Checks of how a module begins and ends.
+//! Checks of how a module begins and ends. Most of them end the process.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,8 @@ use crate::conformance::session::{ModuleSession, ended};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
-/// A request before `init` is answered `FAILED_PRECONDITION`, and `init` is accepted afterwards.
+/// A request before `init` is answered `FAILED_PRECONDITION`, and `init` is accepted afterwards. Skipped for a module
+/// without ids, which gets one request at a time.
 pub(super) fn before_init(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     if !trial.facts.replies_have_ids {
         return Err(skipped("it answers without ids"));
@@ -27,7 +28,7 @@ pub(super) fn before_init(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict 
     Ok(None)
 }
 
-/// A second `init` is answered, with `FAILED_PRECONDITION` at best.
+/// A second `init` is answered. Anything but `FAILED_PRECONDITION` is a note.
 pub(super) fn second_init(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let reply = session.init(&trial.subject.config, &Offer::default())?;
@@ -35,7 +36,8 @@ pub(super) fn second_init(trial: &Trial<'_>) -> Verdict {
     Ok(reply.note_unless("FAILED_PRECONDITION"))
 }
 
-/// An `init` with a version that the module can't know is answered `FAILED_PRECONDITION`, and the module exits.
+/// An `init` with a version that the module can't know is answered `FAILED_PRECONDITION`, and the module exits. Skipped
+/// if its reply to `init` does not say which version it speaks.
 pub(super) fn other_version(trial: &Trial<'_>) -> Verdict {
     if !trial.facts.states_version {
         return Err(skipped("it does not say in its reply to `init` which version it speaks"));
@@ -50,7 +52,7 @@ pub(super) fn other_version(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// `shutdown` is answered; then the module closes its connection and exits with status 0.
+/// `shutdown` is answered with success; then the module closes its connection and exits with status 0.
 pub(super) fn shutdown(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let reply = session.request("shutdown", &grace(trial))?;
@@ -72,12 +74,13 @@ pub(super) fn shutdown(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// The fields of a `shutdown`.
+/// The fields of a `shutdown`: half of the timeout as the grace period.
 fn grace(trial: &Trial<'_>) -> Value {
     json!({ "grace_ms": u64::try_from(trial.subject.timeout.as_millis() / 2).unwrap_or(u64::MAX) })
 }
 
-/// A request after `shutdown` is refused, or not answered any more. Without ids the module gets it once `shutdown` is answered.
+/// A request after `shutdown` is refused with an error, or not answered any more; a code other than `UNAVAILABLE` is a
+/// note. A module with ids gets the request together with `shutdown`, one without ids once it has answered `shutdown`.
 pub(super) fn after_shutdown(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let mut session = trial.ready()?;
     let call = message(target.topic(), b"");
@@ -120,21 +123,21 @@ pub(super) fn after_shutdown(trial: &Trial<'_>, target: &PayloadTarget) -> Verdi
     }
 }
 
-/// The module exits when the host closes the connection.
+/// The module exits within the timeout when the host closes the connection in both directions.
 pub(super) fn hang_up(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     session.wire.hang_up();
     exits(&mut session, "it exits when the host closes the connection")
 }
 
-/// The module exits at SIGTERM.
+/// The module exits within the timeout when it gets SIGTERM.
 pub(super) fn terminate(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     session.process.terminate();
     exits(&mut session, "it exits when it gets SIGTERM")
 }
 
-/// Waits for the process to exit by itself. A status other than 0 is a note.
+/// Waits for the process to exit by itself, for the timeout at most. A status other than 0 is a note.
 fn exits(session: &mut ModuleSession, expected: &str) -> Verdict {
     match session.process.wait(session.timeout) {
         None => Err(failed(Section::Lifecycle, expected, format!("it still ran after {:?}", session.timeout))),

@@ -1,5 +1,5 @@
-//! The checks, one function each. A check starts the processes that it needs, and depends only on the module and the facts about it. So its
-//! verdict is the same whichever other checks are made, and in whichever order.
+//! The checks, one function each. A check starts the processes that it needs, and depends only on the module and the
+//! facts about it. So its verdict is the same whichever other checks are made, and in whichever order.
 
 mod frames;
 mod length;
@@ -10,19 +10,21 @@ use super::services::{PayloadTarget, ServiceCall};
 use super::trial::Trial;
 use super::verdict::Verdict;
 
-/// A check.
+/// A check, as `suite` makes it.
 pub(super) struct ConformanceCheck {
+    /// Its name in the report, by which `--only` selects it.
     pub(super) name: &'static str,
+    /// The function that makes it.
     pub(super) body: CheckBody,
 }
 
 /// The function that makes a check, by what it needs.
 pub(super) enum CheckBody {
-    /// It needs no service.
+    /// It needs no service of the module.
     Plain(fn(&Trial<'_>) -> Verdict),
-    /// It sends payloads to a service.
+    /// It sends payloads to a service, which `suite` chooses.
     WithTarget(fn(&Trial<'_>, &PayloadTarget) -> Verdict),
-    /// It looks at the calls of all services.
+    /// It starts no process: it judges the calls of all services that were made before.
     OfCalls(fn(&[ServiceCall]) -> Verdict),
 }
 
@@ -36,7 +38,8 @@ impl ConformanceCheck {
     }
 }
 
-/// All checks but the first two, which gather the facts, and those of the services.
+/// All checks, in the order in which they are made, except the first two, which gather the facts, and those of the
+/// services.
 pub(super) const CHECKS: [ConformanceCheck; 27] = [
     ConformanceCheck {
         name: "requests that the module makes itself",

@@ -1,4 +1,4 @@
-//! Checks of requests and their replies.
+//! Checks of requests and their replies. `lifecycle` checks `init` and `shutdown`.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,8 @@ use crate::conformance::services::{PayloadTarget, ServiceCall, UNKNOWN_TOPIC};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
-/// Reports which requests the module has made while its services were called. Their shape was checked then.
+/// Reports which requests the module has made while its services were called. Their shape was checked then, so this
+/// check can't fail; it is skipped if there were none.
 pub(super) fn service_requests(calls: &[ServiceCall]) -> Verdict {
     let mut names: Vec<_> = calls.iter().flat_map(|call| call.service_requests.clone()).collect();
     if names.is_empty() {
@@ -19,7 +20,8 @@ pub(super) fn service_requests(calls: &[ServiceCall]) -> Verdict {
     Ok(Some(format!("{}: answered UNIMPLEMENTED", names.join(", "))))
 }
 
-/// `health_check` is answered with `healthy`, and if it has `ready`, that is a boolean too.
+/// `health_check` is answered with `healthy`, a boolean; and if the reply has `ready`, that is a boolean too. A module
+/// that says that it is not healthy gets a note.
 pub(super) fn health_check(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let reply = session.request("health_check", &json!({}))?;
@@ -47,7 +49,8 @@ pub(super) fn unknown_topic(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// An event is answered, with success or any error. The topic is the first that the manifest requires, or an unknown one.
+/// An event is answered, with success or any error; the code of an error is a note. The topic is the first that the
+/// manifest requires, or an unknown one.
 pub(super) fn event(trial: &Trial<'_>) -> Verdict {
     let topic = trial.subject.manifest.requires.events.first().map_or(UNKNOWN_TOPIC, |topic| topic.as_str());
     let mut session = trial.ready()?;
@@ -56,7 +59,8 @@ pub(super) fn event(trial: &Trial<'_>) -> Verdict {
     Ok(reply.code().map(|code| format!("it answered {code}")))
 }
 
-/// Ids are integers of 64 bits: replies bring back the largest id, and one that no floating-point number holds.
+/// Ids are integers of 64 bits: replies bring back the largest id, and one that no floating-point number holds. Skipped
+/// for a module without ids.
 pub(super) fn large_ids(trial: &Trial<'_>) -> Verdict {
     if !trial.facts.replies_have_ids {
         return Err(skipped("it answers without ids"));
@@ -72,7 +76,8 @@ pub(super) fn large_ids(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// 60 requests that are sent in one piece are all answered, each with its own id, in any order.
+/// 60 requests that are sent in one piece are all answered, each with its own id, in any order. Skipped for a module
+/// without ids.
 pub(super) fn pipelined(trial: &Trial<'_>) -> Verdict {
     if !trial.facts.replies_have_ids {
         return Err(skipped("it answers without ids, so it gets one request at a time"));
@@ -106,7 +111,8 @@ pub(super) fn pipelined(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// A request of a type that the protocol does not have is answered with an error.
+/// A request of a type that the protocol does not have is answered with an error. A code other than `UNIMPLEMENTED` is
+/// a note.
 pub(super) fn unknown_type(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.ready()?;
     let reply = session.request("no_such_type", &json!({ "message": 5 }))?;
@@ -117,7 +123,8 @@ pub(super) fn unknown_type(trial: &Trial<'_>) -> Verdict {
     Ok(reply.note_unless("UNIMPLEMENTED"))
 }
 
-/// A `handle` without a message, without a topic, or with a payload that is not base64 is answered with an error.
+/// A `handle` without a message, without a topic, or with a payload that is not base64 is answered with an error. A
+/// code other than `INVALID_INPUT` is a note.
 pub(super) fn wrong_shape(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
@@ -148,7 +155,8 @@ pub(super) fn cancel(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// Any `priority` and `ttl_ms`, and a request without them, is answered alike.
+/// Priorities from 1 to 4, a `ttl_ms` or none, and a request without a priority are all understood alike. All deadlines
+/// are too long to expire.
 pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
     let mut session = trial.ready()?;
@@ -167,7 +175,7 @@ pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(None)
 }
 
-/// A payload may have any bytes and any length. An echo replies with them.
+/// A payload may have any bytes. An echo replies with them.
 pub(super) fn all_bytes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let payload: Vec<u8> = (0..=255).collect();
     let topic = target.topic();

@@ -35,12 +35,15 @@ fn wait_for_ever() -> ! {
     }
 }
 
+/// The module, in a process of its test program.
 struct TestModule {
+    /// The rule that it breaks; empty if it breaks none.
     broken: String,
     stream: UnixStream,
     lines: BufReader<UnixStream>,
     is_initialized: bool,
     is_shut_down: bool,
+    /// The longest line that it reads, in bytes; `init` sets it.
     limit: u64,
 }
 
@@ -86,6 +89,7 @@ impl TestModule {
         }
     }
 
+    /// Handles a request: sends the reply, and whatever else breaks the rule.
     fn frame(&mut self, frame: &Value, line: &[u8]) {
         let kind = frame["type"].as_str().unwrap();
         if kind == "service_response" || kind == "cancel" && !self.breaks("cancel") {
@@ -139,6 +143,7 @@ impl TestModule {
         }
     }
 
+    /// The reply to a request, without its id.
     fn answer(&mut self, kind: &str, frame: &Value, line: &[u8]) -> Value {
         let success = |data: Value| json!({ "type": "success", "data": data });
         let message = &frame["message"];
