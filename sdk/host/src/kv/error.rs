@@ -47,12 +47,13 @@ pub enum KvError {
         /// What failed, with the file's path, for people.
         reason: Arc<str>,
     },
-    /// The backup could not be written.
+    /// The backup's file could not be written, exists already, or the store has no backups. (If the store can't be
+    /// read, it is [`Storage`](Self::Storage).)
     Backup {
         /// The path of the file, and why it could not be written, for people.
         reason: Arc<str>,
     },
-    /// The store was closed.
+    /// The store is closed, or was closed before the request was done.
     Closed,
 }
 

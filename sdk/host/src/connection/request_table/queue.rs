@@ -12,6 +12,8 @@ use crate::budget::Reservation;
 /// Every 8th call or event taken is the oldest, whatever its priority.
 const OLDEST_EVERY: u64 = 8;
 
+/// The requests that wait for a sequential module, and the one that it has. There is no limit here:
+/// [`RequestTable`](super::RequestTable) checks it.
 #[derive(Debug, Default)]
 pub(super) struct SequentialQueue {
     /// The id of the request that the module has; `None` if it has none.
@@ -35,6 +37,7 @@ impl SequentialQueue {
         self.waiting.len()
     }
 
+    /// Adds a request, behind those that are as urgent. `memory` is given back when the request leaves the queue.
     pub(super) fn push(&mut self, id: u64, request: HostRequest<'static>, memory: Reservation) {
         self.waiting.insert((Reverse(request.urgency()), id), Queued { request, _memory: memory });
     }

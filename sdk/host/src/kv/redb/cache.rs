@@ -44,7 +44,7 @@ struct Generation {
 }
 
 impl ValueCache {
-    /// A value, if it is cached and has not expired.
+    /// A value, if it is cached and has not expired. `None` says nothing about whether the key exists.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Option<Entry> {
         let mut state = self.lock();
         if let Some(stored) = state.old.take(namespace, key) {
@@ -68,7 +68,8 @@ impl ValueCache {
         }
     }
 
-    /// Begins a write: removes the keys that are about to be committed.
+    /// Begins a write: removes the keys that are about to be committed. Until [`end_write`](Self::end_write) or
+    /// [`clear`](Self::clear), nothing is cached.
     pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut state = self.lock();
         state.epoch.0 |= 1;
@@ -123,6 +124,7 @@ impl Generation {
     }
 }
 
+/// The memory that an entry takes, in bytes.
 fn bytes(key: &str, stored: &Stored) -> usize {
     OVERHEAD_BYTES + key.len() + stored.entry.value.len()
 }

@@ -23,6 +23,7 @@ const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
 /// A command to the writer.
 pub(super) enum WriterCommand {
+    /// Make this write.
     Write(WriteRequest),
     /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
     /// message when it is open.
@@ -45,6 +46,7 @@ pub(super) struct WriteRequest {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// What a write does to its key.
 pub(super) enum WriteKind {
     Set { value: Vec<u8>, options: SetOptions },
     Delete { expected_revision: Option<u64> },
@@ -102,7 +104,8 @@ impl Writer {
         }
     }
 
-    /// Writes until the store is closed.
+    /// The body of the writer thread: writes until [`WriterCommand::Close`]. Writes that were sent before it are still
+    /// made. Then the watches end, and the file is closed.
     pub(super) fn run(mut self) {
         self.compaction.wrote(Instant::now(), self.file.len(), self.stored);
         let mut open = true;
@@ -161,7 +164,7 @@ impl Writer {
         }
     }
 
-    /// Compacts the file.
+    /// Compacts the file, or puts that off if it can't be done now. Reads and writes wait meanwhile.
     fn shrink(&mut self) {
         if self.broken.is_some() {
             // The open database is on an overlay, which can't be compacted.
