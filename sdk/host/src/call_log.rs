@@ -57,6 +57,7 @@ pub(crate) struct CallRecord<'a> {
     pub(crate) kind: TopicKind,
     /// The caller or publisher, `name:version`.
     pub(crate) caller: &'a str,
+    /// The trace of the call; the line has the same.
     pub(crate) trace_id: &'a str,
     /// When the call was admitted or parked; for a call that was tried again, when its first attempt was made. The line
     /// has the time since then.
@@ -70,7 +71,7 @@ impl<'a> CallRecord<'a> {
         Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
-    /// A call that no process has (any more), as a line about the module.
+    /// A call that no process has: it was refused, or its last attempt was lost. The line is about the module.
     pub(crate) fn to_module(
         module: &'a str,
         topic: &'a ModuleTopic,

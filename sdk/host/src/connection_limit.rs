@@ -29,7 +29,7 @@ const PART_OF_FILES: u64 = 8;
 /// [admit](Self::admit) each connection.
 #[derive(Debug, Default)]
 pub struct ConnectionLimit {
-    /// The connections that count, the oldest first. One that must close counts no longer.
+    /// The connections that count, the oldest first. One that has to be closed does not count.
     clients: Mutex<Vec<Arc<Client>>>,
 }
 
@@ -40,6 +40,7 @@ pub struct ConnectionPermit {
     client: Arc<Client>,
 }
 
+/// What is known of one connection.
 #[derive(Debug, Default)]
 struct Client {
     /// Whether the host is working on a request of the client. If not, the connection can be closed to make room.

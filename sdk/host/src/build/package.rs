@@ -17,7 +17,9 @@ use crate::program::BuildError;
 pub(super) struct CargoMetadata {
     /// The packages of the workspace, without dependencies.
     pub(super) packages: Vec<CargoPackage>,
+    /// The directory of the workspace's `Cargo.toml`.
     pub(super) workspace_root: PathBuf,
+    /// The directory for what cargo builds.
     pub(super) target_directory: PathBuf,
 }
 
@@ -28,6 +30,7 @@ pub(super) struct CargoPackage {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) manifest_path: PathBuf,
+    /// The program that `default-run` names; `None` if the package has no such key.
     pub(super) default_run: Option<String>,
     pub(super) targets: Vec<CargoTarget>,
     /// For each feature, what it enables: other features, or features of dependencies.
@@ -37,6 +40,7 @@ pub(super) struct CargoPackage {
 /// A target of a package: a program, a library, a test and so on.
 #[derive(Clone, Deserialize)]
 pub(super) struct CargoTarget {
+    /// What it is, such as `bin` or `lib`.
     pub(super) kind: Vec<String>,
     pub(super) name: String,
     #[serde(default, rename = "required-features")]
@@ -44,6 +48,7 @@ pub(super) struct CargoTarget {
 }
 
 impl CargoTarget {
+    /// Whether it is a program of the package, not an example or a test.
     pub(super) fn is_program(&self) -> bool {
         self.kind.iter().any(|kind| kind == "bin")
     }
@@ -64,6 +69,7 @@ impl CargoPackage {
         self.targets.iter().filter(|target| target.is_program())
     }
 
+    /// Whether it has a program with this name, whether its `required-features` are enabled or not.
     pub(super) fn has_program(&self, name: &str) -> bool {
         self.programs().any(|program| program.name == name)
     }

@@ -14,6 +14,7 @@ pub(super) struct PackagePlan {
     pub(super) path: PathBuf,
     /// The directory in which cargo is run, whose configuration applies.
     pub(super) place: PathBuf,
+    /// Cargo's target directory, an absolute path.
     pub(super) target_directory: PathBuf,
     /// The name of cargo's profile, such as `dev`.
     pub(super) profile: String,

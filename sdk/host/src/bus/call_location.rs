@@ -12,6 +12,7 @@ use crate::lock::lock;
 #[derive(Debug, Default)]
 pub(crate) struct CallLocation(Mutex<Location>);
 
+/// The state of a [`CallLocation`].
 #[derive(Debug, Default)]
 struct Location {
     /// The number of moves so far. [`arrived`](CallLocation::arrived) with a smaller number comes too late, and is ignored.

@@ -22,6 +22,7 @@ pub struct LocalBus {
 /// Called with each call of a topic without a provider, and with the message that its caller gets.
 type OnRefused = dyn Fn(&Envelope<'_>, &str) + Send + Sync;
 
+/// The endpoints by topic: at most one provider, and any number of subscribers, in the order of their subscriptions.
 #[derive(Default)]
 struct Topics {
     providers: HashMap<String, Arc<dyn Endpoint>>,

@@ -78,6 +78,7 @@ pub struct ReplyTo {
     location: Option<Arc<CallLocation>>,
 }
 
+/// What a [`ReplyTo`] calls with its result.
 type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
 
 impl ReplyTo {

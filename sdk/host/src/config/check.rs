@@ -6,6 +6,7 @@ use serde_json::Value;
 
 /// Checks JSON values against the types of a manifest.
 pub(super) struct ValueChecker<'a> {
+    /// The manifest with the named types.
     pub(super) manifest: &'a Manifest,
 }
 

@@ -75,6 +75,7 @@ pub(crate) struct SendBuffer {
     emptied: Notify,
 }
 
+/// The frames that the socket has not taken yet.
 #[derive(Debug)]
 struct Buffer {
     framing: Framing,

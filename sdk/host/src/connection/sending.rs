@@ -17,7 +17,7 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::lock::lock;
 use crate::topic::{ModuleTopic, RequestInfo, TopicKind};
 
-/// A request that this connection no longer accepts, and its [`ReplyTo`]: both for another process.
+/// A request that the connection did not take, and its [`ReplyTo`]: both for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.

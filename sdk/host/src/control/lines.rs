@@ -24,7 +24,9 @@ const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A request as it was read, with the memory that it has reserved. The memory is kept until the request is served.
 pub(super) struct RequestLine {
+    /// The line, without its line end.
     pub(super) line: Vec<u8>,
+    /// The memory of the line beyond [`FREE_LINE_BYTES`].
     pub(super) held: Reservation,
 }
 

@@ -27,6 +27,7 @@ const LINES_BYTES: usize = 64 * 1024 * 1024;
 /// polled.
 #[derive(Debug)]
 pub struct Control {
+    /// The path of the socket, as it was given or handed over.
     pub(super) path: PathBuf,
     pub(super) listener: UnixListener,
     /// `None` if a service manager has made the socket.

@@ -32,6 +32,7 @@ use crate::release::Notice;
 /// One connection of the control socket, with its one request.
 pub(super) struct ControlSession {
     pub(super) host: Host,
+    /// The process at the other end, which decides what the request may do.
     pub(super) peer: ControlPeer,
     /// Set when a client asks to stop the host.
     pub(super) stop: Arc<SetOnce<()>>,

@@ -1,12 +1,12 @@
 //! The guard: a small process beside each host. If the host is killed, the guard ends the processes that the host has
 //! started.
 //!
-//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended in whatever way, it waits
-//! for the processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is
-//! [`run`] in a program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the
-//! same, with two exceptions: it leaves the control socket (the next host with the same path removes it), and sends
-//! SIGTERM only to process groups and to processes with the host's id in their environment. If the guard ends before
-//! its host, the host starts another one.
+//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended, it waits for the
+//! processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`] in a
+//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, with two
+//! exceptions: it leaves the control socket (the next host with the same path removes it), and sends SIGTERM only to
+//! process groups and to processes with the host's id in their environment. If the guard ends before its host, the host
+//! starts another one.
 
 mod program;
 

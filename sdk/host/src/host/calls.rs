@@ -51,6 +51,7 @@ impl Host {
         payload: &[u8],
         options: CallOptions,
     ) -> Result<Object<'static>, CallError> {
+        /// Cancels the call if it is dropped before the result has come.
         struct CancelOnDrop(Option<CallHandle>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {

@@ -41,8 +41,8 @@ pub enum KvError {
         /// The quota, in bytes.
         max: u64,
     },
-    /// The disk failed or is full, or what was to be read is damaged. A write may have been made nevertheless, if only its
-    /// confirmation failed.
+    /// The disk failed or is full, or what was to be read is damaged. A write may have been made all the same, if only
+    /// its confirmation failed.
     Storage {
         /// What failed, with the file's path, for people.
         reason: Arc<str>,

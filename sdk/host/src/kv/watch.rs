@@ -1,5 +1,6 @@
-//! A watch: a channel for changes of keys. Changes that were not read yet are merged by key; if they take too much memory
-//! nevertheless, the watch ends. So a slow reader of a watch neither blocks the store nor takes its memory.
+//! A watch: a channel for changes of keys. Changes that were not read yet are merged by key; if they still take too much
+//! memory, the watch ends. So a slow reader of a watch neither blocks the store nor takes its memory. `watchers` is the list
+//! of a store's watches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -46,12 +47,14 @@ pub struct WatchSender {
     shared: Arc<WatchState>,
 }
 
+/// What a watch and its sender share.
 struct WatchState {
     pending: Mutex<PendingChanges>,
     /// Wakes the reader in [`Watch::next`]: a change has arrived, or the watch has ended.
     arrived: Notify,
 }
 
+/// The changes that the reader of the watch has not got yet.
 struct PendingChanges {
     /// The unread changes, in the order in which they are to be read.
     changes: BTreeMap<u64, PendingChange>,
@@ -64,7 +67,7 @@ struct PendingChanges {
     held: Reservation,
     /// How many bytes the changes take.
     bytes: usize,
-    /// Whether no change is taken any more.
+    /// Whether further changes are ignored: the watch was dropped or overrun, or its sender was dropped.
     closed: bool,
     /// Whether that is because the changes took too much memory: then they are lost.
     overrun: bool,

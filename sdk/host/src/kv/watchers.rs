@@ -33,6 +33,7 @@ impl Default for Watchers {
 /// A change, for the watches. Its value is copied into shared memory only if there is a watch of the key.
 pub(super) struct Written {
     pub(super) key: String,
+    /// The revision of the change.
     pub(super) revision: u64,
     /// The new value; `None` if the key was removed or has expired.
     pub(super) value: Option<Vec<u8>>,

@@ -16,6 +16,7 @@ const HEAD_WORDS: usize = 8;
 /// A line of a program's output, with what was found in it.
 #[derive(Debug)]
 pub(crate) struct CapturedLine<'a> {
+    /// The level that was found; `info` if there is none.
     pub(crate) level: LogLevel,
     /// The line; without its level if it begins with that. Of a JSON object: its message, or the whole line if it has
     /// none.

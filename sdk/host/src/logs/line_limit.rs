@@ -19,6 +19,7 @@ pub(crate) struct LineLimit {
     window: Arc<Mutex<Window>>,
 }
 
+/// The current window, or the last one if no line has come since.
 #[derive(Debug)]
 struct Window {
     start: Instant,
@@ -29,6 +30,7 @@ struct Window {
 }
 
 impl LineLimit {
+    /// A limit of `max_lines` lines within `length`.
     pub(crate) fn new(max_lines: u32, length: Duration) -> Self {
         let window = Window { start: Instant::now(), logged: 0, left_out: 0 };
         Self { max_lines, length, window: Arc::new(Mutex::new(window)) }

@@ -146,12 +146,13 @@ pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
 #[derive(Debug, Clone, Default)]
 pub struct Logs(Arc<LogState>);
 
+/// What the handles of a log share.
 #[derive(Debug, Default)]
 struct LogState {
     ring: Mutex<Ring>,
     /// Notified when a line was added, or the log was closed.
     grown: Notify,
-    /// Notified when captured output need not wait for a follower any more.
+    /// Notified when captured output that has waited for a follower may go on.
     taken: Notify,
 }
 

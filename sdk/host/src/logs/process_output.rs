@@ -25,6 +25,7 @@ pub(crate) struct ProcessOutput {
 }
 
 impl ProcessOutput {
+    /// The output of the process with the id `instance`, on its way into `logs`.
     pub(crate) fn new(logs: Logs, instance: Arc<str>) -> Self {
         Self { logs, instance, tail: Mutex::default() }
     }

@@ -24,6 +24,7 @@ pub(super) struct SequentialQueue {
     taken: u64,
 }
 
+/// A request in the queue.
 #[derive(Debug)]
 struct Queued {
     request: HostRequest<'static>,

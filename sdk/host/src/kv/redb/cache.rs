@@ -23,6 +23,7 @@ const OVERHEAD_BYTES: usize = 128;
 #[derive(Default)]
 pub(super) struct ValueCache(Mutex<CacheContents>);
 
+/// The cached values, and the epoch to which they belong.
 #[derive(Default)]
 struct CacheContents {
     epoch: CacheEpoch,

@@ -22,6 +22,7 @@ pub(super) struct CompactionSchedule {
     waiting: Option<Waiting>,
 }
 
+/// A compaction that is due later.
 struct Waiting {
     /// Since when there is enough to gain, or the last attempt was put off.
     since: Instant,

@@ -28,6 +28,7 @@ pub(super) struct DataDir {
     directory: PathBuf,
     /// The path of the store's file.
     pub(super) path: PathBuf,
+    /// The store's file, open and locked.
     pub(super) backend: Arc<FileBackend>,
 }
 

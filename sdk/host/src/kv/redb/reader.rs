@@ -53,6 +53,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> PendingRe
 /// The state of the reader thread.
 pub(super) struct Reader {
     pub(super) file: Arc<StoreFile>,
+    /// The reads put the values that they have read there.
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
     /// The writer, which opens the database again when a read fails.

@@ -15,6 +15,7 @@ const CHECKSUM_BYTES: usize = 8;
 /// A decoded entry, without the parts of its value. It was not checked against its checksum yet.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
+    /// The revision of the key's last write.
     pub(super) revision: u64,
     /// When the key expires, in Unix milliseconds; `None`: never.
     pub(super) expiry: Option<u64>,

@@ -12,6 +12,7 @@ use crate::kv::{Entry, MAX_PAGE_KEYS, Page};
 /// An entry with its expiry.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
+    /// The whole value, and its revision.
     pub(super) entry: Entry,
     /// When the key expires, in Unix milliseconds; `None`: never.
     pub(super) expiry: Option<u64>,

@@ -27,10 +27,7 @@ pub(super) enum WriterCommand {
     Write(WriteRequest),
     /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
     /// message when it is open.
-    Failed {
-        generation: u64,
-        done: SyncSender<()>,
-    },
+    Failed { generation: u64, done: SyncSender<()> },
     /// End, after the writes that were sent before.
     Close,
 }
@@ -58,6 +55,7 @@ pub(super) struct Writer {
     pub(super) cache: Arc<ValueCache>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<WriterCommand>,
+    /// How many bytes each namespace may hold.
     pub(super) quotas: Quotas,
     /// The revision of the last change.
     pub(super) revision: u64,
@@ -65,6 +63,7 @@ pub(super) struct Writer {
     pub(super) next_expiry: Option<u64>,
     /// The bytes that all namespaces are charged for.
     pub(super) stored: u64,
+    /// When to compact the file.
     pub(super) compaction: CompactionSchedule,
     /// When to [settle](StoreFile::settle) the file; `None` if nothing was written since the last time.
     pub(super) settle_at: Option<Instant>,
@@ -78,6 +77,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// A writer for a file whose state was just read.
     pub(super) fn new(
         file: Arc<StoreFile>,
         cache: Arc<ValueCache>,
